@@ -1,0 +1,48 @@
+# The two commands of the README are `make serve` and `make test`; both set up whatever is missing.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
+SERVE_ARGS ?=
+
+.PHONY: serve test check unit integration lint bench bench-device clean
+.DEFAULT_GOAL := serve
+
+serve: $(READY)  ## start the whole stack; SERVE_ARGS="--port 8080" for options
+	@exec $(BIN)/tapetum serve $(SERVE_ARGS)
+
+test: check integration  ## every check and every test
+
+check: lint unit  ## what to run before every commit
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+unit: $(READY)
+	$(BIN)/python -m pytest tests/unit
+
+integration: $(READY)
+	$(BIN)/python -m pytest tests/integration
+
+bench: $(READY)  ## overhead and throughput against the peers; BENCH_ARGS="--quick" for a short run
+	$(BIN)/python -m loadtests.overhead --with-litserve $(BENCH_ARGS)
+
+bench-device: $(READY)  ## the models alone, on whatever device is here
+	$(BIN)/python -m loadtests.device $(BENCH_ARGS)
+
+constraints: $(READY)  ## resolve constraints.txt anew
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --quiet \
+	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	@command -v uv >/dev/null || { test -x $(VENV)/uv/bin/uv || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet uv; }; }
+	@test -x $(BIN)/python || $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e . --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .venv-litserve
