@@ -1,0 +1,162 @@
+"""The error tree of the service.
+
+    ServiceError                    500 internal_error
+    ├── RequestError                400 malformed_request      the bytes are not what the content type promises
+    │   ├── Unauthorized            401 unauthorized           no API key, where one is needed
+    │   ├── Forbidden               403 forbidden              an API key that is not ours
+    │   ├── ModelNotFound           404 unknown_model
+    │   ├── BodyTooLarge            413 body_too_large
+    │   ├── UnsupportedContentType  415 unsupported_content_type
+    │   ├── InvalidParameters       422 invalid_parameters
+    │   ├── RateLimited             429 rate_limited           + Retry-After
+    │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
+    ├── Overloaded                  503 overloaded             + Retry-After
+    ├── NotReady                    503 not_ready              + Retry-After
+    ├── BackendFailed               503 backend_failed         + Retry-After: a model replica was lost, retries included
+    └── OutOfTime                   504 out_of_time
+
+Every error takes positional arguments, so that it survives pickling between processes, and its message is written for
+the client: it never holds a path, a host name or a stack trace.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from models.errors import BrokenImage, EmptyImage, ImageError, ImageTooLarge, UnreadableImage
+
+IMAGE_STATUS: dict[type[ImageError], int] = {
+    EmptyImage: 400,
+    BrokenImage: 400,
+    ImageTooLarge: 413,
+    UnreadableImage: 415,
+}
+"""HTTP status of each way in which an image can be unusable."""
+
+
+class ServiceError(Exception):
+    """An answer that is an error: an HTTP status, a code for programs and a message for people.
+
+    Args:
+        message: One sentence for the client.
+        details: JSON-able facts that a program can act on.
+        retry_after_s: Seconds after which trying again makes sense; sent as `Retry-After`.
+    """
+
+    status: int = 500
+    code: str = "internal_error"
+    default_retry_after_s: ClassVar[float | None] = None
+
+    def __init__(self, message: str, details: dict[str, Any] | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, details, retry_after_s)
+        self.message = message
+        self.details: dict[str, Any] = details or {}
+        self.retry_after_s = self.default_retry_after_s if retry_after_s is None else retry_after_s
+
+    def __str__(self) -> str:
+        return self.message
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as it stands in an answer, without the request id."""
+        return {"code": self.code, "message": self.message, "details": self.details}
+
+
+class RequestError(ServiceError):
+    """The request cannot be answered as it was sent; the same request will fail again."""
+
+    status = 400
+    code = "malformed_request"
+
+
+class Unauthorized(RequestError):
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(RequestError):
+    status = 403
+    code = "forbidden"
+
+
+class ModelNotFound(RequestError):
+    status = 404
+    code = "unknown_model"
+
+
+class BodyTooLarge(RequestError):
+    status = 413
+    code = "body_too_large"
+
+
+class UnsupportedContentType(RequestError):
+    status = 415
+    code = "unsupported_content_type"
+
+
+class InvalidParameters(RequestError):
+    status = 422
+    code = "invalid_parameters"
+
+
+class RateLimited(RequestError):
+    status = 429
+    code = "rate_limited"
+    default_retry_after_s = 1.0
+
+
+class InvalidImage(RequestError):
+    """An image that cannot be read; status and code say in which way.
+
+    Args:
+        message: One sentence for the client.
+        details: JSON-able facts.
+        code: The code of the `models.errors.ImageError` behind it.
+        status: The HTTP status that goes with that code.
+    """
+
+    def __init__(self, message: str, details: dict[str, Any], code: str, status: int) -> None:
+        super().__init__(message, details)
+        self.args = (message, details, code, status)
+        self.code = code
+        self.status = status
+
+    @classmethod
+    def of(cls, error: ImageError) -> InvalidImage:
+        """Translate an error of `models.images`: the one place where that happens."""
+        status = next((code for kind, code in IMAGE_STATUS.items() if isinstance(error, kind)), 400)
+        return cls(error.message, error.details, error.code, status)
+
+
+class Overloaded(ServiceError):
+    status = 503
+    code = "overloaded"
+    default_retry_after_s = 1.0
+
+
+class NotReady(ServiceError):
+    status = 503
+    code = "not_ready"
+    default_retry_after_s = 2.0
+
+
+class BackendFailed(ServiceError):
+    status = 503
+    code = "backend_failed"
+    default_retry_after_s = 1.0
+
+
+class OutOfTime(ServiceError):
+    status = 504
+    code = "out_of_time"
+
+
+_BY_CODE: dict[str, type[ServiceError]] = {kind.code: kind for kind in (Overloaded, NotReady, BackendFailed, OutOfTime)}
+
+
+def rebuild(status: int, code: str, message: str, details: dict[str, Any]) -> ServiceError:
+    """The error that a replica reported by its parts (`services.wire.Failure`)."""
+    if code in _BY_CODE:
+        return _BY_CODE[code](message, details)
+    if code == ServiceError.code:
+        return ServiceError(message, details)
+    return InvalidImage(message, details, code, status)

@@ -1,0 +1,128 @@
+"""Every environment variable of every process: typed, frozen, read once, and passed in."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIB = 2**20
+
+
+class SettingsError(Exception):
+    """An environment variable that cannot be used; the message names it."""
+
+
+class Settings(BaseSettings):
+    """The operating limits of one stack. What is served, and where, stands in the Serve configuration file instead.
+
+    Each field is read from the environment variable `TAPETUM_` + its name in capitals. `docs/settings.md` lists them.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TAPETUM_", frozen=True, extra="ignore")
+
+    redis_url: str | None = Field(
+        default=None,
+        description="Redis (or Valkey) for the result cache and the rate limits; unset: an embedded server.",
+    )
+    cache_ttl_s: int = Field(
+        default=3600, ge=0, description="Seconds that a result stays in the cache; 0 turns the cache off."
+    )
+    cache_max_entry_bytes: int = Field(default=MIB, ge=1, description="A larger result is not cached.")
+    cache_max_bytes: int = Field(default=256 * MIB, ge=4 * MIB, description="Memory cap of the embedded cache server.")
+    cache_timeout_s: float = Field(default=0.1, gt=0, description="A cache that takes longer is passed by.")
+
+    max_image_bytes: int = Field(default=32 * MIB, ge=1, description="Largest encoded image.")
+    max_image_pixels: int = Field(
+        default=50_000_000, ge=1, description="Largest image, height × width, read off its header."
+    )
+    max_body_bytes: int = Field(default=64 * MIB, ge=1, description="Largest request body.")
+    max_images_per_request: int = Field(default=32, ge=1, description="Most images in one request.")
+
+    max_concurrent_requests: int = Field(default=256, ge=1, description="Requests that one gateway works on at a time.")
+    max_queued_requests: int = Field(
+        default=256, ge=0, description="Requests that may wait for that; one more gets a 503."
+    )
+    max_buffered_bytes: int = Field(
+        default=512 * MIB,
+        ge=MIB,
+        description="Bytes of request bodies that one gateway holds at a time; more gets a 503.",
+    )
+    request_timeout_s: float = Field(default=30.0, gt=0, description="Time limit of a request that names none.")
+    max_request_timeout_s: float = Field(
+        default=120.0, gt=0, description="Longest limit that `X-Request-Timeout` may ask for."
+    )
+
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(), description="API keys, separated by commas; none: no key is asked for."
+    )
+    api_keys_file: Path | None = Field(default=None, description="File with one API key a line, added to the above.")
+    open_probes: bool = Field(default=True, description="`/healthz`, `/readyz` and `/metrics` answer without a key.")
+    allow_open_network: bool = Field(default=False, description="Listen beyond loopback even though no API key is set.")
+    rate_limit: str | None = Field(
+        default=None, description="Requests per key (or client address), like `600/minute`; unset: no limit."
+    )
+
+    drain_timeout_s: float = Field(default=30.0, ge=0, description="Longest wait for requests in flight when stopping.")
+    log_format: Literal["console", "json"] = Field(default="console", description="Shape of a log line.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
+    run_dir: Path | None = Field(
+        default=None, description="Private folder of a running stack; `tapetum serve` makes one and sets this."
+    )
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _check_rate(cls, value: str | None) -> str | None:
+        if value is None or not value.strip():
+            return None
+        from limits import parse
+
+        parse(value)
+        return value
+
+    def all_api_keys(self) -> tuple[str, ...]:
+        """The keys of `api_keys` and `api_keys_file` together.
+
+        Raises:
+            SettingsError: the file cannot be read, or holds no key.
+        """
+        keys = tuple(key.get_secret_value() for key in self.api_keys)
+        if self.api_keys_file is None:
+            return keys
+        try:
+            lines = self.api_keys_file.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise SettingsError(
+                f"TAPETUM_API_KEYS_FILE: {self.api_keys_file} cannot be read ({error.strerror})"
+            ) from None
+        from_file = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+        if not from_file:
+            raise SettingsError(f"TAPETUM_API_KEYS_FILE: {self.api_keys_file} holds no key")
+        return keys + from_file
+
+
+@lru_cache(maxsize=1)
+def read_settings() -> Settings:
+    """The settings of this process, read from the environment once.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"TAPETUM_{'_'.join(str(part) for part in problem['loc'][:1]).upper()}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise SettingsError(problems) from None

@@ -1,0 +1,159 @@
+"""Every Prometheus metric object of the service, and the log set-up.
+
+Labels come from closed sets only (configured models, tasks, stages, outcomes), so the number of series is bounded
+whatever clients send. `tapetum serve` points `PROMETHEUS_MULTIPROC_DIR` at a folder that all processes of a node share:
+each process counts in files of its own there, `/metrics` adds them up, and what a replica counted stays counted after
+it is replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+
+import orjson
+import structlog
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+from services.settings import Settings
+
+LOG_PIPE = "log.pipe"
+"""Name of the pipe in the run folder through which all processes of a stack log."""
+METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
+_MODEL = ("task", "model", "version")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+_STAGE_SECONDS = (0.0001, 0.00025, 0.0005, *_SECONDS)
+
+REQUESTS = Counter(
+    "tapetum_requests",
+    "Requests to a prediction endpoint, by what became of them (ok, partial, or the code of the error).",
+    ("task", "model", "outcome"),
+)
+REQUEST_SECONDS = Histogram(
+    "tapetum_request_duration_seconds", "From the first byte read to the answer.", ("task", "model"), buckets=_SECONDS
+)
+REQUESTS_IN_FLIGHT = Gauge(
+    "tapetum_requests_in_flight", "Prediction requests being worked on.", multiprocess_mode="livesum"
+)
+REQUEST_IMAGES = Counter("tapetum_request_images", "Images in the requests, cached ones too.", ("task", "model"))
+IMAGE_ERRORS = Counter(
+    "tapetum_image_errors", "Images without an answer, by the code of the error.", ("task", "reason")
+)
+CACHE_REQUESTS = Counter("tapetum_cache_requests", "Images by what the result cache had for them.", ("task", "outcome"))
+CACHE_WRITES = Counter("tapetum_cache_writes", "Answers put into the result cache, by what became of it.", ("outcome",))
+CALL_IMAGES = Histogram(
+    "tapetum_call_images",
+    "Images in one call from a gateway to a replica.",
+    ("task",),
+    buckets=(1, 2, 4, 8, 16, 32, 64),
+)
+CALL_RETRIES = Counter("tapetum_call_retries", "Calls repeated because their replica was lost.", ("task",))
+
+IMAGES = Counter("tapetum_images", "Images that went through a network.", _MODEL)
+EXECUTIONS = Counter("tapetum_executions", "Runs of a network; images over executions is the mean batch size.", _MODEL)
+BATCH_SIZE = Histogram(
+    "tapetum_batch_size", "Images in one run of a network.", _MODEL, buckets=(1, 2, 4, 8, 16, 32, 64)
+)
+STAGE_SECONDS = Histogram(
+    "tapetum_stage_duration_seconds",
+    "Time per image in decode, preprocess and queue, and per batch in forward and postprocess.",
+    (*_MODEL, "stage"),
+    buckets=_STAGE_SECONDS,
+)
+QUEUE_IMAGES = Gauge("tapetum_queue_images", "Images waiting for a device.", ("task",), multiprocess_mode="livesum")
+MODEL_READY = Gauge(
+    "tapetum_model_ready", "Replicas in which the model is loaded and warm.", _MODEL, multiprocess_mode="livesum"
+)
+MODEL_LOAD_SECONDS = Gauge(
+    "tapetum_model_load_seconds", "Time to load and warm the model.", _MODEL, multiprocess_mode="mostrecent"
+)
+
+
+def render_metrics() -> bytes:
+    """The metrics of all processes of this node, in Prometheus' text format."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if not folder:
+        return generate_latest(REGISTRY)
+    forget_ended_processes(Path(folder))
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, path=folder)
+    return generate_latest(registry)
+
+
+def forget_ended_processes(folder: Path) -> None:
+    """Drop the live gauges of processes that have ended, so that a killed replica is not counted as alive."""
+    for file in folder.glob("gauge_live*_*.db"):
+        match = re.search(r"_(\d+)\.db$", file.name)
+        if match and not Path(f"/proc/{match[1]}").exists():
+            file.unlink(missing_ok=True)
+
+
+def read_gauge(name: str, folder: Path) -> float:
+    """Sum of a gauge over all processes that share `folder`; 0.0 where nobody has set it."""
+    forget_ended_processes(folder)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, path=str(folder))
+    return sum(sample.value for family in registry.collect() for sample in family.samples if sample.name == name)
+
+
+class LogPipe:
+    """A log file that is the named pipe of a running stack: whole lines, and never a wait.
+
+    The process at the other end prints them. Where nobody reads, or too slowly, lines are dropped.
+
+    Args:
+        path: The pipe.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._pipe: int | None = None
+
+    def write(self, text: str) -> None:
+        """Write a line; a line above 4096 bytes is cut, for only up to there are lines of processes kept apart."""
+        line = text.encode()
+        try:
+            if self._pipe is None:
+                self._pipe = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
+            os.write(self._pipe, line if len(line) <= 4096 else line[:4092] + b"...\n")
+        except BlockingIOError:
+            pass
+        except OSError:
+            if self._pipe is not None:
+                os.close(self._pipe)
+            self._pipe = None
+
+    def flush(self) -> None:
+        """There is no buffer."""
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send structured logs, one event a line, to the running stack's console; call once per process."""
+    pipe = settings.run_dir / LOG_PIPE if settings.run_dir else None
+    as_json = settings.log_format == "json"
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(lambda event, **_: orjson.dumps(event, default=str).decode())
+            if as_json
+            else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(LogPipe(pipe) if pipe and pipe.exists() else sys.stderr),  # pyright: ignore[reportArgumentType]
+        cache_logger_on_first_use=True,
+    )

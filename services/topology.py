@@ -1,0 +1,201 @@
+"""The typed shape of `args` in a Serve configuration file: what is served, by how many replicas, on which devices.
+
+`deploy/serve/config.yaml` is the one that ships. Everything that differs between a laptop, compose and Kubernetes is a
+key here; a key that is wrong or unknown is refused by name before anything starts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from models.catalog import CatalogEntry, find
+from models.errors import ModelsError
+
+Task = Literal["classification"]
+M = TypeVar("M", bound=BaseModel)
+Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
+
+
+class TopologyError(Exception):
+    """A configuration that cannot be served; the message names the key."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Autoscaling(_Strict):
+    """Replicas by load, in the words of Ray Serve's `autoscaling_config`."""
+
+    min_replicas: int = Field(default=1, ge=0)
+    max_replicas: int = Field(ge=1)
+    target_ongoing_requests: float = Field(
+        default=2.0, gt=0, description="Calls in progress per replica; a call has many images."
+    )
+    upscale_delay_s: float = Field(default=10.0, ge=0)
+    downscale_delay_s: float = Field(default=300.0, ge=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Autoscaling:
+        if self.max_replicas < self.min_replicas:
+            raise ValueError("max_replicas is below min_replicas")
+        return self
+
+
+class Scaled(_Strict):
+    """Replicas and their resources, of a gateway or a model deployment."""
+
+    num_replicas: int = Field(default=1, ge=1)
+    autoscaling: Autoscaling | None = None
+    num_cpus: float = Field(default=1.0, ge=0, description="CPUs that Ray reserves for a replica.")
+
+
+class GatewayScale(Scaled):
+    """The deployment that speaks HTTP."""
+
+    call_interval_s: float = Field(
+        default=0.002, ge=0, le=1, description="Least time between two calls to one deployment."
+    )
+    max_calls: int = Field(default=16, ge=1, description="Most calls in flight to one deployment.")
+
+
+class ModelSpec(_Strict):
+    """One model of a deployment; a plain string in the file is short for `{name: …}`."""
+
+    name: str
+    precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
+
+    @property
+    def entry(self) -> CatalogEntry:
+        """The catalog's entry of this model."""
+        return find(self.name)
+
+
+def _spec_of(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class ModelDeployment(Scaled):
+    """One deployment: replicas that each host the same models on one device."""
+
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
+    task: Task
+    models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(min_length=1)
+    device: Device = "cpu"
+    num_gpus: float = Field(default=0.0, ge=0, description="GPUs that Ray reserves for a replica; may be a fraction.")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool = True
+    fuse: bool = True
+    compile: bool = False
+    num_threads: int | None = Field(
+        default=None, ge=1, description="Threads that one run of a network uses; unset: torch's choice."
+    )
+    num_pool_threads: int = Field(default=2, ge=1, description="Threads that decode and post-process.")
+    max_batch_size: int = Field(default=16, ge=1)
+    batch_wait_timeout_s: float = Field(default=0.0, ge=0, le=1, description="0: a batch never waits for company.")
+    max_queued_images: int = Field(
+        default=512, ge=1, description="Images that may wait in a replica; one more gets a 503."
+    )
+    max_ongoing_requests: int = Field(default=256, ge=1, description="Calls that a replica works on at a time.")
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> ModelDeployment:
+        for spec in self.models:
+            try:
+                entry = spec.entry
+            except ModelsError as error:
+                raise ValueError(str(error)) from None
+            if entry.task != self.task:
+                raise ValueError(f"{spec.name} is a model for {entry.task}, not for {self.task}")
+        if self.num_gpus and self.device == "cpu":
+            raise ValueError("num_gpus is set, but device is cpu: set device to cuda")
+        return self
+
+
+class Topology(_Strict):
+    """Everything that `services.app.build` starts."""
+
+    gateway: GatewayScale = GatewayScale()
+    deployments: tuple[ModelDeployment, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Topology:
+        names = [deployment.name for deployment in self.deployments]
+        models = [spec.name for deployment in self.deployments for spec in deployment.models]
+        for kind, values in (("deployment", names), ("model", models)):
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ValueError(f"{kind} {twice[0]} is configured twice")
+        if "Gateway" in names:
+            raise ValueError("Gateway is the name of the HTTP deployment; call this one something else")
+        return self
+
+
+class HttpOptions(_Strict):
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    keep_alive_timeout_s: int = Field(default=65, ge=1)
+
+
+class ServedApplication(_Strict):
+    name: str = "tapetum"
+    route_prefix: Literal["/"] = "/"
+    import_path: Literal["services.app:build"] = "services.app:build"
+    args: Topology
+    runtime_env: dict[str, Any] = {}
+
+
+class ServeFile(BaseModel):
+    """A whole Serve configuration file, as Ray Serve and KubeRay read it too."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    proxy_location: Literal["HeadOnly", "EveryNode"] = "EveryNode"
+    http_options: HttpOptions = HttpOptions()
+    applications: tuple[ServedApplication] = Field(description="Exactly one.")
+
+    @property
+    def topology(self) -> Topology:
+        return self.applications[0].args
+
+
+def check_topology(args: dict[str, Any] | Topology) -> Topology:
+    """The typed `args` of an application.
+
+    Raises:
+        TopologyError: names the key that is wrong.
+    """
+    if isinstance(args, Topology):
+        return args
+    return _validate(Topology, args, "args")
+
+
+def read_serve_file(path: Path) -> ServeFile:
+    """Read and check a Serve configuration file.
+
+    Raises:
+        TopologyError: the file is missing, is not YAML, or holds a key that is wrong; the message names it.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TopologyError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TopologyError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    return _validate(ServeFile, document, str(path))
+
+
+def _validate(kind: type[M], value: Any, source: str) -> M:
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        raise TopologyError(f"{source}: {'; '.join(_problem(found) for found in error.errors())}") from None
+
+
+def _problem(found: Any) -> str:
+    key = ".".join(str(part) for part in found["loc"]) or "the whole"
+    return f"{key}: {found['msg'].removeprefix('Value error, ')}"
