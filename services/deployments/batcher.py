@@ -1,0 +1,216 @@
+"""The greedy batcher: it fills a batch with whatever has come at the moment the device is free.
+
+                            ┌────────── Batcher ──────────┐
+    submit(item, key) ────► │ key a: ▢ ▢ ▢ ▢              │   device thread          pool
+    submit(item, key) ────► │ key b: ▢ ▢                  ├─► run: one batch  ──►  finish ──► each caller's future
+    submit(item, key) ────► │                             │   of one key
+                            └─────────────────────────────┘
+
+The device thread takes the key whose oldest item has waited longest, and of it as many items as the cap allows. While
+it runs, more items come; they are the next batch. A lone item therefore never waits for company, and under load batches
+fill by themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from services.errors import NotReady, OutOfTime, Overloaded
+
+T = TypeVar("T")
+B = TypeVar("B")
+R = TypeVar("R")
+
+Run = Callable[[Hashable, Sequence[T]], B]
+"""Runs one batch on the device: (key, items) → whatever `Finish` makes results of."""
+Finish = Callable[[Hashable, Sequence[T], B], Sequence[R]]
+"""Turns what the device gave into results, of the same length and order as the items."""
+
+
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[T, R]):
+    item: T
+    cost: int
+    deadline_s: float
+    queued_at: float
+    future: Future[Queued[R]] = field(default_factory=lambda: Future())
+
+
+@dataclass(frozen=True, slots=True)
+class Queued(Generic[R]):
+    """A result, and how long its item waited for the device."""
+
+    result: R
+    queue_s: float
+
+
+class Batcher(Generic[T, B, R]):
+    """Gathers items from many threads into batches for one device thread.
+
+    Args:
+        run: Runs one batch, on the device thread. An exception reaches the callers of that batch and nobody else.
+        finish: Makes the results of a batch, on `pool`, while the device already runs the next. Exceptions likewise.
+        pool: Where `finish` runs.
+        max_batch_cost: Largest sum of costs in a batch; a single dearer item goes alone.
+        max_queue_items: Items that may wait; one more is refused.
+        cost: What an item counts towards `max_batch_cost`: one by default, or its pixels.
+        batch_wait_timeout_s: Longest time that the oldest item waits for its batch to fill; 0 waits for nobody.
+        name: Name of the device thread.
+    """
+
+    def __init__(
+        self,
+        run: Run[T, B],
+        finish: Finish[T, B, R],
+        pool: Executor,
+        *,
+        max_batch_cost: int,
+        max_queue_items: int = 1024,
+        cost: Callable[[T], int] = lambda item: 1,
+        batch_wait_timeout_s: float = 0.0,
+        name: str = "device",
+    ) -> None:
+        self._run = run
+        self._finish = finish
+        self._pool = pool
+        self._max_batch_cost = max_batch_cost
+        self._max_queue_items = max_queue_items
+        self._cost = cost
+        self._batch_wait_timeout_s = batch_wait_timeout_s
+        self._queues: dict[Hashable, deque[_Entry[T, R]]] = {}
+        self._size = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        """Items that wait for the device."""
+        return self._size
+
+    def is_alive(self) -> bool:
+        """Whether the device thread still runs; a replica without it must report itself ill."""
+        return self._thread.is_alive()
+
+    def submit(self, item: T, key: Hashable, deadline_s: float = float("inf")) -> Future[Queued[R]]:
+        """Queue an item; thread-safe. Cancelling the future takes the item out of the queue.
+
+        Args:
+            item: What `run` gets.
+            key: Only items of equal keys share a batch (model and input shape).
+            deadline_s: `time.monotonic()` after which the item is dropped unrun.
+
+        Returns:
+            A future of the item's result. It fails with whatever `run` raised, or with `OutOfTime` past the deadline.
+
+        Raises:
+            Overloaded: the queue is full.
+            NotReady: the batcher is closed.
+        """
+        entry: _Entry[T, R] = _Entry(item, self._cost(item), deadline_s, time.monotonic())
+        with self._changed:
+            if self._closed:
+                raise NotReady("this replica is shutting down")
+            if self._size >= self._max_queue_items:
+                raise Overloaded(f"{self._size} images already wait for the device", {"queued": self._size})
+            self._queues.setdefault(key, deque()).append(entry)
+            self._size += 1
+            self._changed.notify()
+        entry.future.add_done_callback(lambda future: self._remove(key, entry) if future.cancelled() else None)
+        return entry.future
+
+    def close(self) -> None:
+        """Run what is queued, then end the device thread. Returns once it has ended."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _remove(self, key: Hashable, entry: _Entry[T, R]) -> None:
+        with self._changed:
+            queue = self._queues.get(key)
+            if queue and entry in queue:
+                queue.remove(entry)
+                self._size -= 1
+                if not queue:
+                    del self._queues[key]
+
+    def _serve(self) -> None:
+        while (batch := self._take()) is not None:
+            self._execute(*batch)
+
+    def _take(self) -> tuple[Hashable, list[_Entry[T, R]]] | None:
+        """Wait for work and take one batch; None once the batcher is closed and empty."""
+        with self._changed:
+            while True:
+                while not self._queues:
+                    if self._closed:
+                        return None
+                    self._changed.wait()
+                key = min(self._queues, key=lambda k: self._queues[k][0].queued_at)
+                if (remaining_s := self._time_to_fill(self._queues[key])) <= 0:
+                    return key, self._pop_batch(key)
+                self._changed.wait(remaining_s)
+
+    def _time_to_fill(self, queue: deque[_Entry[T, R]]) -> float:
+        """Seconds that a batch from `queue` may still wait for more items."""
+        if self._closed or not self._batch_wait_timeout_s:
+            return 0.0
+        if sum(entry.cost for entry in queue) >= self._max_batch_cost:
+            return 0.0
+        return queue[0].queued_at + self._batch_wait_timeout_s - time.monotonic()
+
+    def _pop_batch(self, key: Hashable) -> list[_Entry[T, R]]:
+        queue = self._queues[key]
+        batch = [queue.popleft()]
+        cost = batch[0].cost
+        while queue and cost + queue[0].cost <= self._max_batch_cost:
+            batch.append(queue.popleft())
+            cost += batch[-1].cost
+        self._size -= len(batch)
+        if not queue:
+            del self._queues[key]
+        return batch
+
+    def _execute(self, key: Hashable, batch: list[_Entry[T, R]]) -> None:
+        now = time.monotonic()
+        live = [entry for entry in batch if _start(entry, now)]
+        if not live:
+            return
+        try:
+            output = self._run(key, [entry.item for entry in live])
+            self._pool.submit(self._deliver, key, live, output, now)
+        except BaseException as error:  # the device thread outlives whatever a batch raises
+            _fail(live, error)
+
+    def _deliver(self, key: Hashable, live: list[_Entry[T, R]], output: B, started_at: float) -> None:
+        try:
+            results = self._finish(key, [entry.item for entry in live], output)
+            if len(results) != len(live):
+                raise RuntimeError(f"{len(live)} items went in and {len(results)} results came out")
+        except BaseException as error:
+            _fail(live, error)
+            return
+        for entry, result in zip(live, results, strict=True):
+            entry.future.set_result(Queued(result, started_at - entry.queued_at))
+
+
+def _start(entry: _Entry[Any, Any], now: float) -> bool:
+    """Whether somebody still waits for this entry; from here on it cannot be cancelled."""
+    if not entry.future.set_running_or_notify_cancel():
+        return False
+    if now > entry.deadline_s:
+        entry.future.set_exception(OutOfTime("the time limit passed while the image waited for the device"))
+        return False
+    return True
+
+
+def _fail(entries: Sequence[_Entry[Any, Any]], error: BaseException) -> None:
+    for entry in entries:
+        entry.future.set_exception(error)

@@ -1,0 +1,216 @@
+"""What a model replica does, whatever its task: load the models, then answer lists of images.
+
+    predict([Item…]) ──► pool: decode, preprocess ──► Batcher: forward ──► pool: postprocess, encode ──► [Outcome…]
+
+An image that cannot be decoded, or whose time is over, is an `Outcome` with a failure in its own place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import structlog
+import torch
+
+from models.adapter import Adapter, ModelInput
+from models.errors import ImageError
+from models.loading import load
+from models.runtime import Runtime
+from services.deployments.batcher import Batcher, Queued
+from services.errors import InvalidImage, OutOfTime, ServiceError
+from services.loopback import fence_replica_grpc
+from services.settings import read_settings
+from services.telemetry import (
+    BATCH_SIZE,
+    EXECUTIONS,
+    IMAGES,
+    MODEL_LOAD_SECONDS,
+    MODEL_READY,
+    QUEUE_IMAGES,
+    STAGE_SECONDS,
+    configure_logging,
+)
+from services.topology import ModelDeployment, ModelSpec
+from services.wire import Failure, Item, Outcome, encode_prediction
+
+log = structlog.get_logger()
+
+
+class HostedModel:
+    """A loaded adapter and its metrics, looked up once."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        entry = adapter.entry
+        labels = (entry.task, entry.name, entry.version)
+        self.adapter = adapter
+        self.images = IMAGES.labels(*labels)
+        self.executions = EXECUTIONS.labels(*labels)
+        self.batch_size = BATCH_SIZE.labels(*labels)
+        self.ready = MODEL_READY.labels(*labels)
+        self.load_seconds = MODEL_LOAD_SECONDS.labels(*labels)
+        self.stages = {
+            stage: STAGE_SECONDS.labels(*labels, stage)
+            for stage in ("decode", "preprocess", "queue", "forward", "postprocess")
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An image that is ready for the network."""
+
+    input: ModelInput
+    parameters: Any
+    stages_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """What the device gave for one batch, and how long it took."""
+
+    raw: Any
+    forward_s: float
+
+
+class ModelHost:
+    """The body of every model deployment; a task's deployment is a subclass that names its parameters.
+
+    Args:
+        config: The deployment's part of the configuration file, as a dict, for it crosses processes.
+    """
+
+    parameters_type: ClassVar[type]
+    """Dataclass in `models.adapter` that holds the task's parameters."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        fence_replica_grpc()
+        settings = read_settings()
+        configure_logging(settings)
+        self._config = ModelDeployment.model_validate(config)
+        if self._config.num_threads is not None:
+            torch.set_num_threads(self._config.num_threads)
+        self._models = {spec.name: self._load(spec) for spec in self._config.models}
+        self._queue_images = QUEUE_IMAGES.labels(self._config.task)
+        self._pool = ThreadPoolExecutor(self._config.num_pool_threads, thread_name_prefix="pool")
+        self._batcher: Batcher[Prepared, Forwarded, Outcome] = Batcher(
+            self._forward,
+            self._finish,
+            self._pool,
+            max_batch_cost=self._config.max_batch_size,
+            max_queue_items=self._config.max_queued_images,
+            batch_wait_timeout_s=self._config.batch_wait_timeout_s,
+        )
+
+    async def predict(self, items: list[Item]) -> list[Outcome]:
+        """Answer a list of images: same length, same order; a failure stands in its image's place."""
+        return list(await asyncio.gather(*(self._answer(item) for item in items)))
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The catalog entry of every model here, with what this replica runs it on. Answering means: all are warm."""
+        return [
+            {
+                **model.adapter.entry.to_dict(),
+                "class_names": list(model.adapter.class_names),
+                "weights_digest": model.adapter.weights_digest,
+                "runtime": asdict(model.adapter.runtime),
+                "deployment": self._config.name,
+                "max_batch_size": self._config.max_batch_size,
+            }
+            for model in self._models.values()
+        ]
+
+    def check_health(self) -> None:
+        """Ray Serve replaces a replica whose check raises."""
+        if not self._batcher.is_alive():
+            raise RuntimeError("the device thread has ended")
+
+    def _load(self, spec: ModelSpec) -> HostedModel:
+        started_at = time.monotonic()
+        config = self._config
+        runtime = Runtime(
+            device=config.device,
+            precision=spec.precision or config.precision,
+            channels_last=config.channels_last,
+            fuse=config.fuse,
+            compile=config.compile,
+        )
+        model = HostedModel(load(spec.name, runtime))
+        model.adapter.warm_up(config.max_batch_size)
+        took_s = time.monotonic() - started_at
+        model.load_seconds.set(took_s)
+        model.ready.set(1)
+        log.info("model ready", model=spec.name, seconds=round(took_s, 2), precision=model.adapter.runtime.precision)
+        return model
+
+    async def _answer(self, item: Item) -> Outcome:
+        loop = asyncio.get_running_loop()
+        try:
+            prepared = await loop.run_in_executor(self._pool, self._prepare, item)
+            deadline_s = time.monotonic() + item.deadline_s - time.time()
+            queued: Queued[Outcome] = await asyncio.wrap_future(
+                self._batcher.submit(prepared, (item.model, prepared.input.batch_key), deadline_s)
+            )
+        except ServiceError as error:
+            return failed(error)
+        except Exception:
+            log.exception("prediction failed", model=item.model)
+            return failed(ServiceError("the model failed on this image"))
+        finally:
+            self._queue_images.set(len(self._batcher))
+        self._models[item.model].stages["queue"].observe(queued.queue_s)
+        queued.result.stages_ms["queue"] = queued.queue_s * 1e3
+        return queued.result
+
+    def _prepare(self, item: Item) -> Prepared:
+        if time.time() > item.deadline_s:
+            raise OutOfTime("the time limit passed before the image was decoded")
+        model = self._models[item.model]
+        started_at = time.perf_counter()
+        try:
+            image = model.adapter.decode(item.image)
+        except ImageError as error:
+            raise InvalidImage.of(error) from None
+        decoded_at = time.perf_counter()
+        model_input = model.adapter.preprocess(image)
+        ended_at = time.perf_counter()
+        model.stages["decode"].observe(decoded_at - started_at)
+        model.stages["preprocess"].observe(ended_at - decoded_at)
+        stages_ms = {"decode": (decoded_at - started_at) * 1e3, "preprocess": (ended_at - decoded_at) * 1e3}
+        return Prepared(model_input, self.parameters_type(**item.parameters), stages_ms)
+
+    def _forward(self, key: Hashable, batch: Sequence[Prepared]) -> Forwarded:
+        assert isinstance(key, tuple)
+        model = self._models[key[0]]
+        started_at = time.perf_counter()
+        raw = model.adapter.forward([prepared.input for prepared in batch])
+        forward_s = time.perf_counter() - started_at
+        model.images.inc(len(batch))
+        model.executions.inc()
+        model.batch_size.observe(len(batch))
+        model.stages["forward"].observe(forward_s)
+        return Forwarded(raw, forward_s)
+
+    def _finish(self, key: Hashable, batch: Sequence[Prepared], output: Forwarded) -> list[Outcome]:
+        assert isinstance(key, tuple)
+        model = self._models[key[0]]
+        started_at = time.perf_counter()
+        predictions = model.adapter.postprocess(
+            output.raw, [prepared.input for prepared in batch], [prepared.parameters for prepared in batch]
+        )
+        bodies = [encode_prediction(prediction, model.adapter.class_names) for prediction in predictions]
+        took_s = time.perf_counter() - started_at
+        model.stages["postprocess"].observe(took_s)
+        stages_ms = {"forward": output.forward_s * 1e3, "postprocess": took_s * 1e3}
+        return [
+            Outcome(body, None, {**prepared.stages_ms, **stages_ms})
+            for body, prepared in zip(bodies, batch, strict=True)
+        ]
+
+
+def failed(error: ServiceError) -> Outcome:
+    """The outcome of an image whose error is for its sender."""
+    return Outcome(None, Failure(error.status, error.code, error.message, error.details), {})
