@@ -1,0 +1,135 @@
+"""The HTTP application: routes, and what each of them needs, passed in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from services.gateway.cache import ResultCache
+from services.gateway.envelope import DOCUMENTS, PROBES, Envelope, routing_error
+from services.gateway.limits import Admission, ApiKeys, RateLimiter
+from services.gateway.openapi import describe_errors, describe_request
+from services.gateway.prediction import PredictionHandler
+from services.gateway.predictor import Predictor
+from services.gateway.registry import Registry
+from services.gateway.schemas import Liveness, ModelList, Readiness, TaskApi
+from services.settings import Settings
+from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
+
+DESCRIPTION = """Image classification over HTTP. Send an image file as it is:
+
+    curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' localhost:8000/v1/classify
+"""
+
+
+def create_app(
+    settings: Settings, registry: Registry, cache: ResultCache | None, *, echo_request_id: bool = True
+) -> FastAPI:
+    """The gateway's application.
+
+    Args:
+        settings: Limits, keys and caps.
+        registry: The models and the way to them.
+        cache: Where answers are kept; None is nowhere.
+        echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
+    """
+    admission = Admission(settings)
+    predictor = Predictor(cache, settings)
+    limiter = None
+    if settings.rate_limit:
+        limiter = RateLimiter(settings.rate_limit, settings.redis_url, settings.cache_timeout_s)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        watch = asyncio.create_task(registry.watch())
+        yield
+        watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await watch
+        for connected in (cache, limiter):
+            if connected is not None:
+                await connected.close()
+
+    app = FastAPI(title="Tapetum", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app.add_exception_handler(HTTPException, routing_error)
+    app.add_middleware(
+        Envelope,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
+        keys=ApiKeys(settings.all_api_keys()),
+        limiter=limiter,
+        open_paths=DOCUMENTS | (PROBES if settings.open_probes else frozenset[str]()),
+        echo_request_id=echo_request_id,
+    )
+    for api in TaskApi.ALL:
+        _add_task(app, api, PredictionHandler(api, settings, registry, predictor, admission))
+    _add_models(app, registry)
+    _add_probes(app, registry, admission)
+    return app
+
+
+def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
+    async def predict(request: Request) -> Response:
+        return await handler(request)
+
+    app.add_api_route(
+        api.path,
+        predict,
+        methods=["POST"],
+        summary=api.summary,
+        description=handler.api.parameters.__doc__,
+        operation_id=api.path.rpartition("/")[2],
+        tags=["predict"],
+        responses={
+            200: {
+                "model": api.answer | api.list_answer,
+                "description": "One answer; or, for a list of images, one result each.",
+                "content": {"application/json": {"example": api.example}},
+            },
+            **describe_errors(),
+        },
+        openapi_extra=describe_request(api),
+    )
+
+
+def _add_models(app: FastAPI, registry: Registry) -> None:
+    @app.get("/v1/models", tags=["models"], response_model=ModelList)
+    async def list_models() -> Any:
+        """Catalog entries of the models that are served, without their class names."""
+        return {"models": [_without_names(entry) for entry in registry.entries()]}
+
+    @app.get("/v1/models/{name:path}", tags=["models"], responses=describe_errors(401, 403, 404, 503))
+    async def show_model(name: str) -> dict[str, Any]:
+        """The whole catalog entry of one model: weights, preprocessing, licence, measured accuracy, class names."""
+        return registry.entry(name)
+
+
+def _without_names(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "class_names"}
+
+
+def _add_probes(app: FastAPI, registry: Registry, admission: Admission) -> None:
+    @app.get("/healthz", tags=["probes"])
+    async def healthz() -> Liveness:
+        """Whether the gateway is alive; it says nothing of the models."""
+        return Liveness()
+
+    @app.get("/readyz", tags=["probes"], responses={503: {"model": Readiness, "description": "Not ready."}})
+    async def readyz(response: Response) -> Readiness:
+        """Whether every configured model is warm and answers, asked of its replicas within the last second."""
+        models = await registry.readiness()
+        ready = all(models.values()) and not admission.is_draining
+        if not ready:
+            response.status_code = 503
+            response.headers["retry-after"] = "1"
+        return Readiness(ready=ready, models=models)
+
+    @app.get("/metrics", tags=["probes"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Response:
+        """Metrics of all processes of this node, in Prometheus' text format."""
+        return Response(await asyncio.to_thread(render_metrics), media_type=METRICS_CONTENT_TYPE)

@@ -1,0 +1,80 @@
+"""The way to the model replicas: a Protocol at the outside edge, and Ray Serve's handles behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import structlog
+from ray.exceptions import RayActorError, RaySystemError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
+
+from services.errors import BackendFailed, NotReady, Overloaded, ServiceError
+from services.telemetry import CALL_IMAGES, CALL_RETRIES
+from services.wire import Item, Outcome
+
+log = structlog.get_logger()
+
+LOST = (RayActorError, RaySystemError, ReplicaUnavailableError)
+"""What a handle raises when the replica went away with the call; inference can simply be run again."""
+
+RETRIES = 4
+RETRY_PAUSE_S = 0.2
+
+
+class Backend(Protocol):
+    """One model deployment, as a gateway sees it."""
+
+    async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
+        """Answers to a list of images: same length, same order, an error in the place of a failure."""
+        ...
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """Catalog entries of the models that are warm there."""
+        ...
+
+
+class RayBackend:
+    """A deployment behind a Ray Serve handle.
+
+    Args:
+        handle: `DeploymentHandle` of a `services.deployments.host.ModelHost`; Ray types its methods as anything.
+        task: For the metrics.
+    """
+
+    def __init__(self, handle: Any, task: str) -> None:
+        self._handle = handle
+        self._call_images = CALL_IMAGES.labels(task)
+        self._retries = CALL_RETRIES.labels(task)
+
+    async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
+        """Send one call; if its replica is lost, send each image again, alone, so that a deadly one harms no other."""
+        self._call_images.observe(len(items))
+        try:
+            return await self._handle.predict.remote(items)
+        except LOST as error:
+            log.warning("replica lost", images=len(items), reason=type(error).__name__)
+            return await asyncio.gather(*(self._try_again(item) for item in items))
+        except BackPressureError:
+            raise Overloaded("the model's replicas are busy") from None
+        except DeploymentUnavailableError:
+            raise NotReady("the model's deployment is not available") from None
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """Ask one replica what it serves."""
+        return await self._handle.describe.remote()
+
+    async def _try_again(self, item: Item) -> Outcome | ServiceError:
+        for attempt in range(RETRIES):
+            if time.time() > item.deadline_s:
+                break
+            self._retries.inc()
+            try:
+                return (await self._handle.predict.remote([item]))[0]
+            except LOST:
+                await asyncio.sleep(RETRY_PAUSE_S * 2**attempt)
+            except (BackPressureError, DeploymentUnavailableError):
+                break
+        return BackendFailed("the replica that worked on this image was lost, and so were the retries")

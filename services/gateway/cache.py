@@ -1,0 +1,181 @@
+"""The result cache: answers by what was asked, on Redis or anything that speaks its protocol.
+
+A cache may be slow, down, full or hold garbage, and the request is still answered: every operation has a time limit,
+a failure turns the cache off for a moment, values carry a checksum, and writes happen behind the answer's back.
+Look-ups that are waiting at the same time travel as one `MGET`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from blake3 import blake3
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from services.errors import Overloaded
+from services.gateway.coalescer import Coalescer
+from services.telemetry import CACHE_WRITES
+
+log = structlog.get_logger()
+
+PAUSE_S = 0.5
+"""After a failure the cache is left alone for this long."""
+
+_CHECKSUM_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What the cache had: a body, nothing, or a failure."""
+
+    body: bytes | None
+    failed: bool = False
+
+
+MISS = Lookup(None)
+FAILED = Lookup(None, failed=True)
+
+
+class ResultCache(Protocol):
+    """Where answers are kept between requests."""
+
+    async def get(self, key: str) -> Lookup:
+        """Look a key up. Never raises."""
+        ...
+
+    def put(self, key: str, body: bytes) -> None:
+        """Keep a body, some time soon. Never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class MemoryCache:
+    """A cache in a dict, for tests and for a gateway on its own."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+
+    async def get(self, key: str) -> Lookup:
+        """Look a key up."""
+        body = self.bodies.get(key)
+        return MISS if body is None else Lookup(body)
+
+    def put(self, key: str, body: bytes) -> None:
+        """Keep a body."""
+        self.bodies[key] = body
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self.bodies.clear()
+
+
+class RedisCache:
+    """A cache on a Redis-compatible server.
+
+    Args:
+        url: `redis://…`, `rediss://…` or `unix://…`.
+        ttl_s: Seconds that a body is kept.
+        timeout_s: Longest time that one operation may take.
+        max_entry_bytes: A larger body is not kept.
+    """
+
+    def __init__(self, url: str, *, ttl_s: int, timeout_s: float, max_entry_bytes: int) -> None:
+        self._redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._ttl_s = ttl_s
+        self._max_entry_bytes = max_entry_bytes
+        self._resume_at = 0.0
+        self._lookups: Coalescer[str, Lookup] = Coalescer(self._mget, max_items=64, max_calls=2, interval_s=0.0005)
+        self._writes: Coalescer[tuple[str, bytes], None] = Coalescer(
+            self._set_all, max_items=64, max_calls=1, interval_s=0.0, max_waiting=256
+        )
+        self._write_tasks: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: str) -> Lookup:
+        """Look a key up; a value whose checksum is wrong counts as a failure."""
+        if self._is_paused():
+            return FAILED
+        try:
+            return await self._lookups.submit(key)
+        except Overloaded:
+            return FAILED
+
+    def put(self, key: str, body: bytes) -> None:
+        """Keep a body, behind the answer's back."""
+        if len(body) > self._max_entry_bytes:
+            CACHE_WRITES.labels("too_large").inc()
+        elif self._is_paused():
+            CACHE_WRITES.labels("error").inc()
+        else:
+            task = asyncio.get_running_loop().create_task(self._put(key, body))
+            self._write_tasks.add(task)
+            task.add_done_callback(self._write_tasks.discard)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._redis.aclose()
+
+    def _is_paused(self) -> bool:
+        return asyncio.get_running_loop().time() < self._resume_at
+
+    def _pause(self, error: Exception) -> None:
+        log.warning("cache passed by", reason=type(error).__name__, seconds=PAUSE_S)
+        self._resume_at = asyncio.get_running_loop().time() + PAUSE_S
+
+    async def _mget(self, keys: list[str]) -> Sequence[Lookup]:
+        try:
+            values = await self._redis.mget(keys)
+        except RedisError as error:
+            self._pause(error)
+            return [FAILED] * len(keys)
+        return [open_value(value) for value in values]
+
+    async def _put(self, key: str, body: bytes) -> None:
+        try:
+            await self._writes.submit((key, body))
+        except (RedisError, Overloaded):
+            CACHE_WRITES.labels("error").inc()
+        else:
+            CACHE_WRITES.labels("stored").inc()
+
+    async def _set_all(self, entries: list[tuple[str, bytes]]) -> Sequence[Exception | None]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for key, body in entries:
+            pipeline.set(key, seal_value(body), ex=self._ttl_s)
+        try:
+            results = await pipeline.execute(raise_on_error=False)
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            self._pause(error)
+            raise
+        return [result if isinstance(result, Exception) else None for result in results]
+
+
+def seal_value(body: bytes) -> bytes:
+    """What is stored for a body: its checksum, then itself."""
+    return blake3(body).digest(length=_CHECKSUM_BYTES) + body
+
+
+def open_value(value: bytes | str | None) -> Lookup:
+    """The body of a stored value; a failure where the checksum does not fit."""
+    if value is None:
+        return MISS
+    if isinstance(value, str):
+        return FAILED
+    checksum, body = value[:_CHECKSUM_BYTES], value[_CHECKSUM_BYTES:]
+    return Lookup(body) if checksum == blake3(body).digest(length=_CHECKSUM_BYTES) else FAILED

@@ -1,0 +1,53 @@
+"""The gateway as a Ray Serve deployment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from starlette.types import ASGIApp
+
+from services.gateway.app import create_app
+from services.gateway.backends import RayBackend
+from services.gateway.cache import RedisCache
+from services.gateway.registry import Registry
+from services.loopback import fence_replica_grpc
+from services.settings import read_settings
+from services.telemetry import configure_logging
+from services.topology import Topology
+
+UNBOUNDED_CALLS = 100_000
+"""The gateway bounds its requests itself, with an answer that says so; Ray's own bound answers in plain text."""
+
+
+@serve.deployment(max_ongoing_requests=UNBOUNDED_CALLS)  # pyright: ignore[reportUnknownMemberType]
+@serve.ingress()  # pyright: ignore[reportUnknownMemberType, reportUntypedClassDecorator]
+class Gateway:
+    """Speaks HTTP to clients and plain tuples to the model deployments.
+
+    Args:
+        topology: The `args` of the configuration.
+        backends: A handle for each of its deployments.
+    """
+
+    def __init__(self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any]]) -> None:
+        fence_replica_grpc()
+        self._settings = read_settings()
+        configure_logging(self._settings)
+        self._topology = Topology.model_validate(topology)
+        tasks = {config.name: config.task for config in self._topology.deployments}
+        self._backends = {name: RayBackend(handle, tasks[name]) for name, handle in backends.items()}
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        """Called by Ray Serve once the replica is constructed."""
+        settings = self._settings
+        cache = None
+        if settings.redis_url and settings.cache_ttl_s:
+            cache = RedisCache(
+                settings.redis_url,
+                ttl_s=settings.cache_ttl_s,
+                timeout_s=settings.cache_timeout_s,
+                max_entry_bytes=settings.cache_max_entry_bytes,
+            )
+        return create_app(settings, Registry(self._topology, self._backends), cache, echo_request_id=False)

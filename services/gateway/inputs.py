@@ -1,0 +1,190 @@
+"""Reads a request into images and parameters: raw bytes, multipart or JSON, with every size capped as it arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+from base64 import b64decode
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from services.errors import (
+    BodyTooLarge,
+    InvalidParameters,
+    RequestError,
+    ServiceError,
+    UnsupportedContentType,
+)
+from services.gateway.schemas import Base64Image, JsonBody, TaskParameters
+from services.settings import Settings
+
+M = TypeVar("M", bound=BaseModel)
+
+LARGE_BYTES = 2**20
+"""Work on more than this goes to a thread, so that it holds up nobody else on the event loop."""
+
+ACCEPTED = "an image (image/*), application/octet-stream, multipart/form-data or application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInput:
+    """A request, read and checked.
+
+    Attributes:
+        images: The encoded images; an error where one could not even be taken out of the request.
+        several: Whether the client sent a list, and gets a list back.
+        parameters: Validated parameters of the task.
+    """
+
+    images: tuple[bytes | ServiceError, ...]
+    several: bool
+    parameters: TaskParameters
+
+
+async def read_input(request: Request, kind: type[TaskParameters], settings: Settings) -> TaskInput:
+    """Read the body and the parameters of a prediction request.
+
+    Args:
+        request: The request; its body is not yet read.
+        kind: The parameters of the task.
+        settings: Caps on bytes and images.
+
+    Raises:
+        RequestError: of the kind that fits; the message says what to change.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type == "multipart/form-data":
+        images, several, given = await _read_multipart(request, settings)
+    elif content_type == "application/json" or content_type.endswith("+json"):
+        images, several, given = await _read_json(request, settings)
+    elif content_type.startswith("image/") or content_type in ("", "application/octet-stream"):
+        images, several, given = (await _read_body(request, settings.max_image_bytes, "image"),), False, {}
+    else:
+        raise UnsupportedContentType(f"content type {content_type[:80]} is not read here; send {ACCEPTED}")
+    if len(images) > settings.max_images_per_request:
+        raise BodyTooLarge(
+            f"{len(images)} images in one request; at most {settings.max_images_per_request} are taken",
+            {"images": len(images), "max_images": settings.max_images_per_request},
+        )
+    return TaskInput(images, several, _read_parameters(kind, request, given))
+
+
+def _read_parameters(kind: type[TaskParameters], request: Request, given: Mapping[str, Any]) -> TaskParameters:
+    query: dict[str, Any] = {}
+    for name, value in request.query_params.multi_items():
+        if name in query or name in given:
+            raise InvalidParameters(f"parameter {name[:80]} is given twice", {"parameter": name[:80]})
+        query[name] = value
+    return validate(kind, {**given, **query})
+
+
+def validate(kind: type[M], value: Mapping[str, Any]) -> M:
+    """Check `value` against a schema.
+
+    Raises:
+        InvalidParameters: names each member that is wrong, and what it must be.
+    """
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        problems = [
+            {"parameter": ".".join(str(part)[:80] for part in problem["loc"]), "problem": problem["msg"]}
+            for problem in error.errors(include_url=False, include_input=False, include_context=False)[:20]
+        ]
+        listed = "; ".join(f"{problem['parameter']}: {problem['problem']}" for problem in problems)
+        raise InvalidParameters(listed, {"problems": problems, "known": sorted(kind.model_fields)}) from None
+
+
+async def _stream(request: Request, max_bytes: int, what: str) -> AsyncGenerator[bytes, None]:
+    """The body's chunks, up to a cap."""
+    too_large = BodyTooLarge(f"the {what} is larger than {max_bytes} bytes", {"max_bytes": max_bytes})
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise too_large
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise too_large
+        yield chunk
+
+
+async def _read_body(request: Request, max_bytes: int, what: str) -> bytes:
+    chunks = [chunk async for chunk in _stream(request, max_bytes, what) if chunk]
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _read_json(
+    request: Request, settings: Settings
+) -> tuple[tuple[bytes | ServiceError, ...], bool, dict[str, Any]]:
+    body = await _read_body(request, settings.max_body_bytes, "body")
+    if len(body) > LARGE_BYTES:
+        return await asyncio.to_thread(_parse_json, body)
+    return _parse_json(body)
+
+
+def _parse_json(body: bytes) -> tuple[tuple[bytes | ServiceError, ...], bool, dict[str, Any]]:
+    try:
+        document: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(f"the body is not JSON: {error.msg} at position {error.pos}") from None
+    if not isinstance(document, dict):
+        raise RequestError('the body must be a JSON object with "image" or "images"')
+    parsed = validate(JsonBody, cast(dict[str, Any], document))
+    if (parsed.image is None) == (parsed.images is None):
+        raise InvalidParameters('give either "image" or "images"', {"known": sorted(JsonBody.model_fields)})
+    if parsed.images is not None and not parsed.images:
+        raise InvalidParameters('"images" is empty', {"parameter": "images"})
+    images = (parsed.image,) if parsed.image is not None else parsed.images or ()
+    return tuple(_decode_base64(image) for image in images), parsed.images is not None, dict(parsed.model_extra or {})
+
+
+def _decode_base64(image: Base64Image) -> bytes | ServiceError:
+    text = image.base64
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return RequestError("the image is not valid base64")
+
+
+async def _read_multipart(
+    request: Request, settings: Settings
+) -> tuple[tuple[bytes | ServiceError, ...], bool, dict[str, Any]]:
+    parser = MultiPartParser(
+        request.headers,
+        _stream(request, settings.max_body_bytes, "body"),
+        max_files=settings.max_images_per_request,
+        max_fields=32,
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError, UnicodeDecodeError) as error:
+        raise RequestError(
+            f"the multipart body cannot be read: {getattr(error, 'message', 'it is malformed')}"
+        ) from None
+    images: list[bytes | ServiceError] = []
+    given: dict[str, Any] = {}
+    try:
+        for name, value in form.multi_items():
+            if isinstance(value, UploadFile):
+                if name != "image":
+                    raise InvalidParameters(f"file field {name[:80]} is not read; call it image", {"known": ["image"]})
+                images.append(await value.read())
+            elif name in given:
+                raise InvalidParameters(f"parameter {name[:80]} is given twice", {"parameter": name[:80]})
+            else:
+                given[name] = value
+    finally:
+        await form.close()
+    if not images:
+        raise InvalidParameters('the form has no file field "image"', {"known": ["image"]})
+    return tuple(images), len(images) > 1, given

@@ -1,0 +1,79 @@
+"""What `/docs` says of prediction endpoints, made from the same schemas that check them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.gateway.schemas import Base64Image, ErrorAnswer, TaskApi
+
+_ERRORS = {
+    400: "The body is malformed, or the image is empty, truncated or corrupt.",
+    401: "An API key is needed.",
+    403: "The API key is not known.",
+    404: "No such model is served.",
+    413: "The body or the image is too large, in bytes, pixels or number.",
+    415: "Not an image format that is read here, or not a content type.",
+    422: "A parameter is wrong.",
+    429: "Too many requests for this key; `Retry-After` says when to try again.",
+    503: "Overloaded or not ready; `Retry-After` says when to try again.",
+    504: "The time limit of the request passed.",
+}
+
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4//8/AAX+Av7czFnnAAAAAElFTkSuQmCC"
+"""A PNG file of one white pixel."""
+
+
+def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route for these statuses; all of them by default."""
+    return {
+        status: {"model": ErrorAnswer, "description": text}
+        for status, text in _ERRORS.items()
+        if not statuses or status in statuses
+    }
+
+
+def describe_request(api: TaskApi) -> dict[str, Any]:
+    """Parameters and body of a prediction endpoint, as OpenAPI."""
+    properties = api.parameters.model_json_schema()["properties"]
+    file = {"type": "string", "format": "binary"}
+    image = Base64Image.model_json_schema()
+    return {
+        "parameters": [
+            *(_query_parameter(name, schema) for name, schema in properties.items()),
+            _header("X-Request-ID", "Echoed; one is made where there is none.", {"type": "string"}),
+            _header("X-Request-Timeout", "Seconds that the answer may take.", {"type": "number"}),
+            _header("Cache-Control", "`no-cache`: work it out anew. `no-store`: and keep nothing.", {"type": "string"}),
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "image/*": {"schema": file},
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["image"],
+                        "properties": {"image": {"type": "array", "items": file}, **properties},
+                    }
+                },
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "properties": {"image": image, "images": {"type": "array", "items": image}, **properties},
+                    },
+                    "examples": {
+                        "one image": {"value": {"image": {"base64": _PIXEL}}},
+                        "several images": {"value": {"images": [{"base64": _PIXEL}, {"base64": _PIXEL}]}},
+                    },
+                },
+            },
+        },
+    }
+
+
+def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    description = schema.get("description", "")
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def _header(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}

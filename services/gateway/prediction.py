@@ -1,0 +1,167 @@
+"""The handler of every prediction endpoint: from an HTTP request to an HTTP answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+from blake3 import blake3
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.errors import OutOfTime, ServiceError
+from services.gateway.inputs import TaskInput, read_input
+from services.gateway.limits import Admission, read_timeout
+from services.gateway.predictor import Answer, CachePolicy, Predictor
+from services.gateway.registry import Registry, ServedModel
+from services.gateway.schemas import TaskApi
+from services.settings import Settings
+from services.telemetry import IMAGE_ERRORS, REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
+
+log = structlog.get_logger()
+
+NO_MODEL = ""
+"""Metric label of requests that failed before their model was known; a name off the street is never a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionHandler:
+    """Answers the requests of one task.
+
+    Attributes:
+        api: What is particular about the task.
+    """
+
+    api: TaskApi
+    settings: Settings
+    registry: Registry
+    predictor: Predictor
+    admission: Admission
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request, count it, and log it.
+
+        Raises:
+            ServiceError: the whole request failed.
+        """
+        started_at = time.perf_counter()
+        model, outcome, images = NO_MODEL, "ok", 0
+        try:
+            timeout_s = read_timeout(request.headers, self.settings)
+            async with asyncio.timeout(timeout_s), self.admission.enter(request):
+                task_input = await read_input(request, self.api.parameters, self.settings)
+                read_ms = (time.perf_counter() - started_at) * 1e3
+                served = self.registry.find(self.api.task, task_input.parameters.model)
+                model, images = served.name, len(task_input.images)
+                answers = await self._answer_all(request, served, task_input, time.time() + timeout_s)
+            if task_input.several:
+                outcome = "partial" if any(isinstance(answer, ServiceError) for answer in answers) else "ok"
+                response = list_response(request, served, answers)
+            else:
+                response = single_response(request, served, answers[0])
+            total_ms = (time.perf_counter() - started_at) * 1e3
+            response.headers["server-timing"] = server_timing(answers, read_ms, total_ms)
+            return response
+        except TimeoutError:
+            outcome = OutOfTime.code
+            raise OutOfTime("the request took longer than its time limit") from None
+        except ServiceError as error:
+            outcome = error.code
+            raise
+        except asyncio.CancelledError:
+            outcome = "disconnected"
+            raise
+        except Exception:
+            outcome = ServiceError.code
+            raise
+        finally:
+            self._count(request, model, outcome, images, time.perf_counter() - started_at)
+
+    async def _answer_all(
+        self, request: Request, served: ServedModel, task_input: TaskInput, deadline_s: float
+    ) -> list[Answer | ServiceError]:
+        policy = CachePolicy.of(request.headers.get("cache-control", ""))
+        parameters = task_input.parameters.model_dump(exclude={"model"})
+
+        async def answer(image: bytes | ServiceError) -> Answer:
+            if isinstance(image, ServiceError):
+                raise image
+            return await self.predictor.answer(served, image, parameters, policy, deadline_s)
+
+        if not task_input.several:
+            return [await answer(task_input.images[0])]
+        answers = await asyncio.gather(*map(answer, task_input.images), return_exceptions=True)
+        return [self._as_item_error(answer) for answer in answers]
+
+    def _as_item_error(self, answer: Answer | BaseException) -> Answer | ServiceError:
+        if isinstance(answer, Answer | ServiceError):
+            return answer
+        if isinstance(answer, Exception):
+            log.error("prediction failed", exc_info=answer)
+            return ServiceError("the model failed on this image")
+        raise answer
+
+    def _count(self, request: Request, model: str, outcome: str, images: int, took_s: float) -> None:
+        task = self.api.task
+        REQUESTS.labels(task, model, outcome).inc()
+        REQUEST_SECONDS.labels(task, model).observe(took_s)
+        if images:
+            REQUEST_IMAGES.labels(task, model).inc(images)
+        log.info(
+            "request",
+            request_id=request.state.request_id,
+            task=task,
+            model=model,
+            outcome=outcome,
+            images=images,
+            ms=round(took_s * 1e3, 2),
+        )
+
+
+def single_response(request: Request, served: ServedModel, answer: Answer | ServiceError) -> Response:
+    """The answer to one image: the replica's JSON, spliced into an object of the request's own."""
+    if isinstance(answer, ServiceError):
+        raise answer
+    tail = orjson.dumps({"cached": answer.cached, "request_id": request.state.request_id})
+    body = b"".join((served.answer_prefix, b",", answer.body[1:-1], b",", tail[1:]))
+    return _json_response(body, answer.key)
+
+
+def list_response(request: Request, served: ServedModel, answers: list[Answer | ServiceError]) -> Response:
+    """The answer to several images: a result or an error for each, in their order."""
+    task, request_id = served.task, request.state.request_id
+    results: list[Any] = []
+    for answer in answers:
+        if isinstance(answer, ServiceError):
+            IMAGE_ERRORS.labels(task, answer.code).inc()
+            results.append({"error": {**answer.to_dict(), "request_id": request_id}})
+        else:
+            results.append(
+                orjson.Fragment(answer.body[:-1] + (b',"cached":true}' if answer.cached else b',"cached":false}'))
+            )
+    body = orjson.dumps({"model": served.name, "version": served.version, "results": results, "request_id": request_id})
+    keys = "".join(answer.key for answer in answers if isinstance(answer, Answer))
+    return _json_response(body, "tapetum:" + blake3(keys.encode()).hexdigest())
+
+
+def _json_response(body: bytes, key: str) -> Response:
+    etag = f'W/"{key.removeprefix("tapetum:")[:32]}"'
+    return Response(body, media_type="application/json", headers={"etag": etag})
+
+
+def server_timing(answers: list[Answer | ServiceError], read_ms: float, total_ms: float) -> str:
+    """The `Server-Timing` header: the longest of each stage over the images, in milliseconds.
+
+    Source: W3C Server Timing, https://www.w3.org/TR/server-timing/
+    """
+    stages_ms: dict[str, float] = {"read": read_ms}
+    for answer in answers:
+        if isinstance(answer, Answer):
+            for stage, took_ms in answer.stages_ms.items():
+                stages_ms[stage] = max(stages_ms.get(stage, 0.0), took_ms)
+    stages_ms["total"] = total_ms
+    return ", ".join(f"{stage};dur={took_ms:.2f}" for stage, took_ms in stages_ms.items())

@@ -1,0 +1,171 @@
+"""What the gateway knows of the models: which are configured, where they run, and whether they answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+
+from services.errors import InvalidParameters, ModelNotFound, NotReady
+from services.gateway.backends import Backend
+from services.gateway.coalescer import Coalescer
+from services.topology import GatewayScale, Topology
+from services.wire import Item, Outcome
+
+log = structlog.get_logger()
+
+PROBE_TIMEOUT_S = 2.0
+PROBE_INTERVAL_S = 5.0
+STARTING_INTERVAL_S = 0.2
+MAX_CALL_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that is warm in at least one replica.
+
+    Attributes:
+        entry: The catalog entry, and what the replica runs it on.
+        identity: What a cached answer depends on besides the image and the parameters.
+        answer_prefix: The first members of every JSON answer.
+    """
+
+    name: str
+    task: str
+    version: str
+    entry: dict[str, Any]
+    identity: bytes
+    answer_prefix: bytes
+    calls: Coalescer[Item, Outcome]
+
+    @classmethod
+    def of(cls, entry: dict[str, Any], calls: Coalescer[Item, Outcome]) -> ServedModel:
+        """From what a replica describes."""
+        name, version = entry["name"], entry["version"]
+        return cls(
+            name=name,
+            task=entry["task"],
+            version=version,
+            entry=entry,
+            identity=orjson.dumps(
+                [name, version, entry["weights_digest"], entry["runtime"]], option=orjson.OPT_SORT_KEYS
+            ),
+            answer_prefix=orjson.dumps({"model": name, "version": version})[:-1],
+            calls=calls,
+        )
+
+
+class Registry:
+    """The models of a configuration, and their state.
+
+    Args:
+        topology: What is configured.
+        backends: The way to each deployment, by its name.
+    """
+
+    def __init__(self, topology: Topology, backends: Mapping[str, Backend]) -> None:
+        self._backends = dict(backends)
+        self._tasks = {spec.name: config.task for config in topology.deployments for spec in config.models}
+        self._models_of = {config.name: tuple(spec.name for spec in config.models) for config in topology.deployments}
+        self._calls = {
+            config.name: coalesce(self._backends[config.name], topology.gateway, config.max_batch_size)
+            for config in topology.deployments
+        }
+        self._served: dict[str, ServedModel] = {}
+        self._alive: dict[str, bool] = dict.fromkeys(self._backends, False)
+        self._probed_at = float("-inf")
+        self._probe_lock = asyncio.Lock()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every configured model."""
+        return tuple(self._tasks)
+
+    def entries(self) -> tuple[dict[str, Any], ...]:
+        """Catalog entries of all models that have been warm, in the order of the configuration."""
+        return tuple(self._served[name].entry for name in self._tasks if name in self._served)
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """One catalog entry.
+
+        Raises:
+            ModelNotFound: no such model is configured.
+            NotReady: it has not been warm yet.
+        """
+        return self._get(name).entry
+
+    def find(self, task: str, name: str | None) -> ServedModel:
+        """The model that a request for `task` means.
+
+        Args:
+            task: The task of the endpoint.
+            name: What the client asked for; None is the first configured model of the task.
+
+        Raises:
+            ModelNotFound: no such model is configured; the message lists those that are.
+            InvalidParameters: the model is for another task.
+            NotReady: it has not been warm yet.
+        """
+        if name is None:
+            name = next((known for known, of_task in self._tasks.items() if of_task == task), None)
+            if name is None:
+                raise ModelNotFound(f"no model for {task} is served", {"known": list(self._tasks)})
+        model = self._get(name)
+        if model.task != task:
+            raise InvalidParameters(f"{name} is a model for {model.task}, not for {task}", {"task": model.task})
+        return model
+
+    def _get(self, name: str) -> ServedModel:
+        if name not in self._tasks:
+            known = ", ".join(self._tasks)
+            raise ModelNotFound(f"no model {name[:80]!r} is served; there are: {known}", {"known": list(self._tasks)})
+        if name not in self._served:
+            raise NotReady(f"{name} is still being loaded")
+        return self._served[name]
+
+    async def readiness(self, max_age_s: float = 1.0) -> dict[str, bool]:
+        """Whether each configured model answers, asked of a replica at most `max_age_s` ago."""
+        async with self._probe_lock:
+            if asyncio.get_running_loop().time() - self._probed_at > max_age_s:
+                await asyncio.gather(*(self._probe(name) for name in self._backends))
+                self._probed_at = asyncio.get_running_loop().time()
+        return {
+            model: self._alive[deployment] and model in self._served
+            for deployment, models in self._models_of.items()
+            for model in models
+        }
+
+    async def watch(self) -> None:
+        """Keep the entries fresh until cancelled."""
+        while True:
+            ready = all((await self.readiness(0.0)).values())
+            await asyncio.sleep(PROBE_INTERVAL_S if ready else STARTING_INTERVAL_S)
+
+    async def _probe(self, deployment: str) -> None:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S):
+                entries = await self._backends[deployment].describe()
+        except Exception as error:  # whatever is wrong with it, it is not ready
+            if self._alive[deployment]:
+                log.warning("deployment does not answer", deployment=deployment, reason=type(error).__name__)
+            self._alive[deployment] = False
+            return
+        self._alive[deployment] = True
+        for entry in entries:
+            self._served[entry["name"]] = ServedModel.of(entry, self._calls[deployment])
+
+
+def coalesce(backend: Backend, scale: GatewayScale, max_batch_size: int) -> Coalescer[Item, Outcome]:
+    """The one way in which images reach a deployment: merged into few calls, none larger than a batch."""
+    return Coalescer(
+        backend.predict,
+        max_items=max_batch_size,
+        max_calls=scale.max_calls,
+        interval_s=scale.call_interval_s,
+        weight=lambda item: len(item.image),
+        max_weight=MAX_CALL_BYTES,
+    )

@@ -1,0 +1,137 @@
+"""The result cache on a real server that is slow, down, restarted, full or holds garbage."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from services.embedded_cache import EmbeddedCache
+from services.errors import RateLimited
+from services.gateway.cache import PAUSE_S, RedisCache, seal_value
+from services.gateway.limits import RateLimiter
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedCache]:
+    made = EmbeddedCache(tmp_path, 8 * 2**20)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+async def cache(server: EmbeddedCache) -> AsyncIterator[RedisCache]:
+    made = RedisCache(server.url, ttl_s=60, timeout_s=0.1, max_entry_bytes=2**20)
+    yield made
+    await made.close()
+
+
+def connect(server: EmbeddedCache) -> Redis:
+    return Redis.from_url(server.url)
+
+
+async def stored(cache: RedisCache, key: str) -> bool:
+    """Whether a key turns up within a second."""
+    for _ in range(100):
+        if (await cache.get(key)).body is not None:
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+async def test_what_is_put_is_found_and_expires_later(cache: RedisCache, server: EmbeddedCache):
+    assert await cache.get("a") == await cache.get("b")
+    assert (await cache.get("a")).failed is False
+    cache.put("a", b"answer")
+    assert await stored(cache, "a")
+    assert (await cache.get("a")).body == b"answer"
+    assert 0 < int(str(connect(server).ttl("a"))) <= 60
+
+
+async def test_waiting_lookups_travel_as_one_command(cache: RedisCache, server: EmbeddedCache):
+    redis = connect(server)
+    await cache.get("warm")
+    before = redis.info("commandstats")["cmdstat_mget"]["calls"]
+    await asyncio.gather(*(cache.get(str(n)) for n in range(50)))
+    assert redis.info("commandstats")["cmdstat_mget"]["calls"] - before <= 2
+
+
+async def test_garbage_is_a_failure_and_is_overwritten(cache: RedisCache, server: EmbeddedCache):
+    redis = connect(server)
+    for garbage in (b"", b"x", b"some longer garbage", seal_value(b"answer")[:-1]):
+        redis.set("a", garbage)
+        lookup = await cache.get("a")
+        assert lookup.failed and lookup.body is None
+    cache.put("a", b"answer")
+    assert await stored(cache, "a")
+
+
+async def test_server_that_goes_is_passed_by_and_comes_back(cache: RedisCache, server: EmbeddedCache):
+    cache.put("a", b"answer")
+    assert await stored(cache, "a")
+    server.stop()
+    assert (await cache.get("a")).failed
+    cache.put("a", b"answer")  # goes nowhere, and says nothing
+    started_at = time.monotonic()
+    for _ in range(100):
+        assert (await cache.get("a")).failed
+    assert time.monotonic() - started_at < 0.1, "while it is passed by it costs nothing"
+    server.start()
+    await asyncio.sleep(PAUSE_S)
+    cache.put("a", b"again")
+    assert await stored(cache, "a")
+
+
+async def test_slow_server_costs_one_time_limit_and_no_more(cache: RedisCache, server: EmbeddedCache):
+    await cache.get("warm")
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        started_at = time.monotonic()
+        lookups = [await cache.get("a") for _ in range(10)]
+        assert all(lookup.failed for lookup in lookups)
+        assert time.monotonic() - started_at < 0.4
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    await asyncio.sleep(PAUSE_S)
+    assert not (await cache.get("a")).failed
+
+
+async def test_full_server_still_answers_lookups(cache: RedisCache, server: EmbeddedCache):
+    redis = connect(server)
+    cache.put("a", b"answer")
+    assert await stored(cache, "a")
+    redis.config_set("maxmemory-policy", "noeviction")
+    redis.config_set("maxmemory", 1)
+    cache.put("b", b"refused")
+    await asyncio.sleep(0.05)
+    assert (await cache.get("a")).body == b"answer"
+    assert (await cache.get("b")).body is None
+
+
+async def test_embedded_server_is_private(server: EmbeddedCache, tmp_path: Path):
+    assert server.url == f"unix://{tmp_path}/cache.sock"
+    assert (tmp_path / "cache.sock").stat().st_mode & 0o077 == 0
+    assert connect(server).config_get("port")["port"] == "0"
+
+
+async def test_rate_limits_are_shared_through_the_server_and_survive_without_it(server: EmbeddedCache):
+    first, second = (RateLimiter("3/hour", server.url, 0.1) for _ in range(2))
+    await first.check("client")
+    await second.check("client")
+    await first.check("client")
+    with pytest.raises(RateLimited):
+        await second.check("client")
+    server.stop()
+    await second.check("client")  # counted alone now
+    await first.close()
+    await second.close()
