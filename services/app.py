@@ -1,0 +1,52 @@
+"""Puts the stack together: from a configuration to a Ray Serve application.
+
+`build` is what `import_path: services.app:build` in a Serve configuration file names, so that `tapetum serve`,
+`serve deploy` and KubeRay all start the same thing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.serve import Application, Deployment
+
+from services.deployments.classifier import Classifier
+from services.gateway.deployment import Gateway
+from services.topology import ModelDeployment, Scaled, Topology, check_topology
+
+DEPLOYMENTS: dict[str, Deployment] = {"classification": Classifier}
+"""The deployment class of each task."""
+
+
+def build(args: dict[str, Any] | Topology) -> Application:
+    """The application that a configuration describes.
+
+    Args:
+        args: The `args` of the application, see `services.topology.Topology`.
+
+    Raises:
+        services.topology.TopologyError: names the key that is wrong.
+    """
+    topology = check_topology(args)
+    backends = {config.name: _bind_models(config) for config in topology.deployments}
+    gateway = Gateway.options(
+        **_scale(topology.gateway),
+        ray_actor_options={"num_cpus": topology.gateway.num_cpus},
+    )
+    return gateway.bind(topology.model_dump(), backends)
+
+
+def _bind_models(config: ModelDeployment) -> Application:
+    deployment = DEPLOYMENTS[config.task].options(
+        name=config.name,
+        max_ongoing_requests=config.max_ongoing_requests,
+        ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
+        **_scale(config),
+    )
+    return deployment.bind(config.model_dump())
+
+
+def _scale(config: Scaled) -> dict[str, Any]:
+    if config.autoscaling is None:
+        return {"num_replicas": config.num_replicas}
+    return {"autoscaling_config": config.autoscaling.model_dump()}
