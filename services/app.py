@@ -17,6 +17,9 @@ from services.topology import ModelDeployment, Scaled, Topology, check_topology
 DEPLOYMENTS: dict[str, Deployment] = {"classification": Classifier}
 """The deployment class of each task."""
 
+LOAD_ATTEMPTS = 2
+"""A model that cannot be loaded is reported after so many tries; Ray's own 20 take minutes."""
+
 
 def build(args: dict[str, Any] | Topology) -> Application:
     """The application that a configuration describes.
@@ -40,6 +43,7 @@ def _bind_models(config: ModelDeployment) -> Application:
     deployment = DEPLOYMENTS[config.task].options(
         name=config.name,
         max_ongoing_requests=config.max_ongoing_requests,
+        max_constructor_retry_count=LOAD_ATTEMPTS,
         ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
         **_scale(config),
     )

@@ -25,6 +25,9 @@ for argument in "$@"; do
   fi
   previous=$argument
 done
+if command -v setpriv >/dev/null 2>&1; then
+  exec setpriv --pdeathsig TERM "{haproxy}" "$@"  # a Ray that is killed takes its HAProxy along
+fi
 exec "{haproxy}" "$@"
 """
 

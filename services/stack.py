@@ -30,6 +30,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
+import psutil
+
 from services.embedded_cache import CacheServerError, EmbeddedCache
 from services.gateway.limits import DRAINING_FILE
 from services.loopback import LOOPBACK, is_loopback, write_haproxy_launcher
@@ -42,6 +44,7 @@ READY_TIMEOUT_S = 600.0
 WATCH_INTERVAL_S = 0.5
 _RUN_PREFIX = "tapetum-"
 _OBJECT_STORE_BYTES = 100 * 2**20
+_STOP_TIMEOUT_S = 5.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Say = Callable[[str], None]
@@ -72,6 +75,7 @@ def serve(path: Path = DEFAULT_CONFIG, *, host: str | None = None, port: int | N
         config = _with_address(read_serve_file(path), host, port)
         settings = read_settings()
         check_exposure(config.http_options.host, settings)
+        clean_up_after_crashes()
         check_port(config.http_options.host, config.http_options.port)
         with _signal_handlers_kept(), Stack(config, settings, say) as stack:
             _set_signals(_raise_stop)
@@ -353,16 +357,31 @@ def free_ports(count: int) -> list[int]:
 
 
 def make_run_dir() -> Path:
-    """A private folder for one run; folders of runs that were killed are removed on the way."""
-    for old in Path(tempfile.gettempdir()).glob(f"{_RUN_PREFIX}*"):
-        if old.is_dir() and old.owner() == Path.home().owner() and not _owner_lives(old):
-            shutil.rmtree(old, ignore_errors=True)
+    """A private folder for one run. Its name begins with the process id, so that a later start knows whose it was."""
     return Path(tempfile.mkdtemp(prefix=f"{_RUN_PREFIX}{os.getpid()}-"))
 
 
-def _owner_lives(run_dir: Path) -> bool:
-    pid = run_dir.name.removeprefix(_RUN_PREFIX).partition("-")[0]
-    return not pid.isdigit() or Path(f"/proc/{pid}").exists()
+def clean_up_after_crashes() -> None:
+    """Remove the folders of runs that were killed, and end processes that were left running on them."""
+    me = psutil.Process().username()
+    for run_dir in Path(tempfile.gettempdir()).glob(f"{_RUN_PREFIX}*-*"):
+        pid = run_dir.name.removeprefix(_RUN_PREFIX).partition("-")[0]
+        with suppress(OSError, KeyError):
+            if pid.isdigit() and run_dir.owner() == me and not psutil.pid_exists(int(pid)):
+                _end_processes_of(run_dir)
+                shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def _end_processes_of(run_dir: Path) -> None:
+    """End those that work on the files of this run: nobody else's can."""
+    left: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            files = (*process.cmdline(), *(file.path for file in process.open_files()))
+            if any(f"{run_dir}/" in file for file in files):
+                process.kill()
+                left.append(process)
+    psutil.wait_procs(left, timeout=_STOP_TIMEOUT_S)
 
 
 def cpus_needed(config: ServeFile) -> float:

@@ -1,0 +1,287 @@
+"""The whole stack, as a user starts it: real Ray, real HAProxy, real cache, real weights."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import random
+import signal
+import struct
+import time
+import zlib
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from conftest import jpeg_of
+from running import (
+    RunningStack,
+    alive,
+    free_port,
+    listening_beyond_loopback,
+    running_stack,
+    write_config,
+)
+from skimage import data
+
+pytestmark = pytest.mark.integration
+
+
+def classify(stack: RunningStack, image: bytes, *, timeout: float = 60.0, **params: Any) -> httpx.Response:
+    headers = {"content-type": "image/jpeg", "cache-control": "no-store"}
+    return httpx.post(f"{stack.url}/v1/classify", content=image, params=params, headers=headers, timeout=timeout)
+
+
+def test_photos_get_their_real_classes(stack: RunningStack, photos: dict[str, bytes]):
+    expected = {
+        "chelsea": {"Egyptian cat", "tiger cat", "tabby"},
+        "coffee": {"espresso", "cup", "coffee mug"},
+        "rocket": {"missile", "projectile", "space shuttle"},
+    }
+    for name, classes in expected.items():
+        answer = classify(stack, photos[name], top_k=2).json()
+        assert {prediction["class_name"] for prediction in answer["predictions"]} <= classes, name
+
+
+def test_mixed_concurrent_callers_always_get_their_own_answer(stack: RunningStack):
+    """Every image has a size of its own, and so must its answer; models, counts and caching are mixed at random."""
+    chance = random.Random(7)
+    cases = []
+    for n in range(300):
+        size = (64 + n, 400 - n)
+        case = {
+            "image": jpeg_of(data.astronaut(), size),
+            "size": {"height": size[1], "width": size[0]},
+            "model": chance.choice(["efficientnet-lite0", "noop"]),
+            "top_k": chance.randint(1, 9),
+            "headers": {"content-type": "image/jpeg", "cache-control": chance.choice(["", "no-store", "no-cache"])},
+        }
+        cases += [case] * chance.choice([1, 1, 2])
+    chance.shuffle(cases)
+
+    async def ask(client: httpx.AsyncClient, case: dict[str, Any]) -> None:
+        params = {"model": case["model"], "top_k": case["top_k"]}
+        response = await client.post("/v1/classify", content=case["image"], params=params, headers=case["headers"])
+        answer = response.json()
+        assert response.status_code == 200, answer
+        assert answer["image"] == case["size"]
+        assert answer["model"] == case["model"]
+        assert len(answer["predictions"]) == case["top_k"]
+
+    async def main() -> None:
+        limits = httpx.Limits(max_connections=32)
+        async with httpx.AsyncClient(base_url=stack.url, limits=limits, timeout=60) as client:
+            await asyncio.gather(*(ask(client, case) for case in cases))
+
+    asyncio.run(main())
+
+
+def test_cached_answer_makes_no_call(stack: RunningStack, photos: dict[str, bytes]):
+    headers = {"content-type": "image/jpeg"}
+    url = f"{stack.url}/v1/classify?top_k=7"
+    first = httpx.post(url, content=photos["coffee"], headers=headers).json()
+    time.sleep(0.2)
+    calls = stack.metric("tapetum_call_images_count")
+    second = httpx.post(url, content=photos["coffee"], headers=headers)
+    assert (first["cached"], second.json()["cached"]) == (False, True)
+    assert first["predictions"] == second.json()["predictions"]
+    assert stack.metric("tapetum_call_images_count") == calls
+    assert "forward" not in second.headers["server-timing"]
+
+
+def test_request_id_is_echoed_once(stack: RunningStack, photos: dict[str, bytes]):
+    headers = {"content-type": "image/jpeg", "x-request-id": "trace-me"}
+    response = httpx.post(f"{stack.url}/v1/classify", content=photos["coffee"], headers=headers)
+    assert response.headers.get_list("x-request-id") == ["trace-me"]
+    assert response.json()["request_id"] == "trace-me"
+    assert any('"request_id":"trace-me"' in line for line in stack.lines)
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png_bomb(height: int, width: int) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 10_000)
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", pixels) + png_chunk(b"IEND", b"")
+
+
+def bad_inputs(photo: bytes) -> dict[str, tuple[bytes, set[int]]]:
+    return {
+        "empty": (b"", {400}),
+        "one byte": (b"\xff", {415}),
+        "words": (b"this is not an image", {415}),
+        "html": (b"<!DOCTYPE html><html></html>", {415}),
+        "svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", {415}),
+        "pdf": (b"%PDF-1.7\n" + photo, {415}),
+        "zip": (b"PK\x03\x04" + photo, {415}),
+        "gzip": (gzip.compress(photo), {415}),
+        "html before jpeg": (b"<html>" + photo, {415}),
+        "half a jpeg": (photo[: len(photo) // 2], {400}),
+        "jpeg header only": (photo[:200], {400, 415}),
+        "noise in a jpeg header": (photo[:4] + bytes(400) + photo[404:], {400, 415}),
+        "gif polyglot": (b"GIF89a/*\xff\xff*/=1;alert(1)", {400, 413, 415}),
+        "png bomb": (png_bomb(60_000, 60_000), {413}),
+        "png with too few pixels": (png_bomb(1000, 1000), {400}),
+        "png that claims nothing": (png_bomb(0, 0), {400, 415}),
+        "zeros": (bytes(10_000), {415}),
+        "ones": (b"\xff" * 10_000, {400, 415}),
+    }
+
+
+def test_bad_input_gets_a_clear_error_and_harms_nobody_else(stack: RunningStack, photos: dict[str, bytes]):
+    for name, (image, statuses) in bad_inputs(photos["rocket"]).items():
+        response = classify(stack, image)
+        assert response.status_code in statuses, (name, response.text)
+        error = response.json()["error"]
+        assert error["code"] and error["message"], name
+        assert "Traceback" not in response.text, name
+    images = [photos["chelsea"], *(image for image, _ in bad_inputs(photos["rocket"]).values()), photos["chelsea"]]
+    document = {"images": [{"base64": base64.b64encode(image).decode()} for image in images]}
+    response = httpx.post(f"{stack.url}/v1/classify", json=document, headers={"cache-control": "no-store"})
+    results = response.json()["results"]
+    assert ["error" in result for result in results] == [False, *[True] * (len(images) - 2), False]
+    assert results[0]["predictions"] == results[-1]["predictions"]
+
+
+def test_nothing_listens_beyond_loopback(stack: RunningStack):
+    assert listening_beyond_loopback(stack.processes()) == []
+
+
+def test_idle_stack_fits_in_memory(stack: RunningStack):
+    total = sum(process.memory_full_info().pss for process in stack.processes() if process.status() != "zombie")
+    assert total < 2.5e9, f"{total / 1e9:.2f} GB"
+
+
+def test_port_in_use_is_said_in_one_line(stack: RunningStack, tmp_path: Path):
+    second = RunningStack(write_config(tmp_path), int(stack.url.rpartition(":")[2]))
+    assert second.wait(timeout_s=30) == 1
+    assert len(second.lines) == 1
+    assert "address already in use" in second.lines[0]
+
+
+def test_replica_killed_under_load_loses_nothing(stack: RunningStack, photos: dict[str, bytes]):
+    images_before = stack.metric("tapetum_images_total", model="noop")
+
+    async def load(client: httpx.AsyncClient, until: float) -> list[int]:
+        statuses = []
+        while time.monotonic() < until:
+            headers = {"content-type": "image/jpeg", "cache-control": "no-store"}
+            response = await client.post("/v1/classify?model=noop", content=photos["coffee"], headers=headers)
+            statuses.append(response.status_code)
+        return statuses
+
+    async def main() -> list[int]:
+        async with httpx.AsyncClient(base_url=stack.url, timeout=60) as client:
+            tasks = [asyncio.create_task(load(client, time.monotonic() + 3)) for _ in range(8)]
+            await asyncio.sleep(1)
+            stack.replica("Classifier").kill()
+            return [status for statuses in await asyncio.gather(*tasks) for status in statuses]
+
+    statuses = asyncio.run(main())
+    assert set(statuses) == {200}
+    assert len(statuses) > 50
+    counted = stack.metric("tapetum_images_total", model="noop") - images_before
+    assert len(statuses) <= counted <= len(statuses) + 64, "what the lost replica counted stays counted"
+    assert stack.metric("tapetum_model_ready", model="noop") == 1
+    assert httpx.get(f"{stack.url}/readyz").json()["ready"] is True
+
+
+def test_cache_killed_under_load_is_not_noticed_and_comes_back(stack: RunningStack, photos: dict[str, bytes]):
+    def ask() -> httpx.Response:
+        return httpx.post(
+            f"{stack.url}/v1/classify?model=noop", content=photos["rocket"], headers={"content-type": "image/jpeg"}
+        )
+
+    def is_cached() -> bool:
+        return ask().json()["cached"]
+
+    assert any(is_cached() or time.sleep(0.05) for _ in range(100))
+    server = next(process for process in stack.processes() if process.name() == "valkey-server")
+    server.kill()
+    assert [ask().status_code for _ in range(20)] == [200] * 20
+    assert stack.metric("tapetum_cache_requests_total", outcome="error") > 0
+    assert any(is_cached() or time.sleep(0.05) for _ in range(200)), "the stack has started another"
+
+
+def test_gateway_killed_comes_back(stack: RunningStack, photos: dict[str, bytes]):
+    stack.replica("Gateway").kill()
+    give_up_at = time.monotonic() + 60
+    while time.monotonic() < give_up_at:
+        try:
+            response = classify(stack, photos["coffee"], timeout=5)
+        except httpx.TransportError:
+            continue
+        if response.status_code == 200:
+            return
+        assert response.status_code in (502, 503, 504), response.text
+        assert orjson.loads(response.content)["error"]["code"]
+        time.sleep(0.1)
+    pytest.fail("the gateway did not come back")
+
+
+def test_documentation_is_served(stack: RunningStack):
+    assert "swagger" in httpx.get(f"{stack.url}/docs").text.lower()
+    assert "/v1/classify" in httpx.get(f"{stack.url}/openapi.json").json()["paths"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_drains_and_leaves_nothing_behind(tmp_path: Path, photos: dict[str, bytes], number: int):
+    config = write_config(tmp_path, models=("efficientnet-lite0",), max_batch_size=1)
+    with running_stack(config) as stack:
+        family = stack.processes()
+        run_dir = next(Path("/tmp").glob(f"tapetum-{stack.process.pid}-*"))
+
+        async def main() -> list[int]:
+            limits = httpx.Limits(max_connections=100)
+            async with httpx.AsyncClient(base_url=stack.url, timeout=60, limits=limits) as client:
+                headers = {"content-type": "image/jpeg", "cache-control": "no-store"}
+                post = (client.post("/v1/classify", content=photos["coffee"], headers=headers) for _ in range(60))
+                tasks = [asyncio.create_task(request) for request in post]
+                while stack.metric("tapetum_requests_in_flight") < 40:
+                    await asyncio.sleep(0.005)
+                stack.process.send_signal(number)
+                return [response.status_code for response in await asyncio.gather(*tasks)]
+
+        statuses = asyncio.run(main())
+        assert stack.wait() == 0
+        assert statuses.count(200) >= 40, "what was in flight is answered"
+        assert set(statuses) <= {200, 503}, "what came later is told to come back"
+        assert alive(family) == []
+        assert not run_dir.exists()
+        assert stack.lines[-1] == "stopped"
+
+
+def test_start_after_a_crash_works_and_cleans_up(tmp_path: Path, photos: dict[str, bytes]):
+    config = write_config(tmp_path, models=("noop",))
+    port = free_port()
+    crashed = RunningStack(config, port)
+    crashed.wait_until_ready()
+    family = crashed.processes()
+    crashed.stop(signal.SIGKILL)
+    second = RunningStack(config, port)
+    second.wait_until_ready()
+    try:
+        assert classify(second, photos["coffee"]).status_code == 200
+        assert alive(family) == []
+        assert not list(Path("/tmp").glob(f"tapetum-{crashed.process.pid}-*"))
+    finally:
+        family = second.processes()
+        second.stop()
+    assert alive(family) == []
+
+
+def test_model_that_cannot_be_loaded_is_said_in_one_line(tmp_path: Path):
+    hub = tmp_path / "torch" / "hub" / "checkpoints"
+    hub.mkdir(parents=True)
+    (hub / "squeezenet1_1-b8a52dc0.pth").write_bytes(b"not weights")
+    config = write_config(tmp_path, models=("torchvision/squeezenet1_1",))
+    stack = RunningStack(config, free_port(), TORCH_HOME=str(tmp_path / "torch"))
+    assert stack.wait(timeout_s=120) == 1
+    errors = [line for line in stack.lines if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "torchvision/squeezenet1_1" in errors[0] and "squeezenet1_1-b8a52dc0.pth" in errors[0]
