@@ -1,0 +1,80 @@
+"""The command `tapetum`.
+
+    tapetum serve                     the whole stack on this machine
+    tapetum classify IMAGE…           the classes of images, with no server, or with `--url` from one
+    tapetum models list|show|pull     what can be served
+
+Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import
+is imported inside the command that needs it: `tapetum classify --url` never loads torch, and nothing here loads Ray
+but `serve`.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from models.errors import ModelsError, UnknownModel
+from services.cli.catalog import app as models_app
+from services.cli.classify import classify
+from services.cli.console import CommandError, no_such_model, show_error
+from services.cli.serve import serve
+
+
+class _Commands(TyperGroup):
+    """Turns the errors that a person can do something about into one line and an exit status."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UnknownModel as error:
+            failure = no_such_model(error.name, error.known)
+        except ModelsError as error:
+            failure = CommandError(str(error))
+        except CommandError as error:
+            failure = error
+        show_error(failure.message)
+        raise typer.Exit(failure.status)
+
+
+app = typer.Typer(
+    name="tapetum",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog="Example: tapetum classify photo.jpg holiday/ --top-k 3")(classify)
+app.command(epilog="Example: tapetum serve --port 9000")(serve)
+app.add_typer(models_app, name="models")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"tapetum {version('tapetum')}")
+        raise typer.Exit
+
+
+@app.callback()
+def tapetum(
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Serves computer-vision models, and asks them from the command line."""
+
+
+def main() -> None:
+    """The entry point: runs the command line of this process and exits with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a letter gets a question mark
+    app()

@@ -1,0 +1,120 @@
+"""`tapetum models`: what can be served, without loading any of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.columns import Columns
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.console import Screen
+from services.cli.loading import download_bar
+
+if TYPE_CHECKING:
+    from models.catalog import CatalogEntry
+
+app = typer.Typer(no_args_is_help=True, help="Show and fetch the models that can be served.")
+
+Task = Literal["classification"]
+_FAMILY = "torchvision/"
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `tapetum models list` shows.")]
+
+
+@app.command("list", epilog="Example: tapetum models list --json | jq -r .name")
+def list_models(
+    task: Annotated[Task | None, typer.Option(help="Only models for this task.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each model.")] = False,
+) -> None:
+    """List the models: those that come with Tapetum first, then torchvision's."""
+    from models.catalog import find, names
+
+    entries = [entry for entry in map(find, names()) if task in (None, entry.task)]
+    if as_json:
+        for entry in entries:
+            print(json.dumps(entry.to_dict()))
+        return
+    console = Screen().out
+    console.print(_bundled_table(entry for entry in entries if not entry.name.startswith(_FAMILY)))
+    _show_family(console, [entry for entry in entries if entry.name.startswith(_FAMILY)])
+
+
+@app.command("show", epilog="Example: tapetum models show torchvision/resnet50")
+def show_model(
+    name: _Name,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, on one line.")] = False,
+) -> None:
+    """Show all that is known of one model: weights, preprocessing, licence, accuracy."""
+    from models.catalog import find
+
+    entry = find(name)
+    if as_json:
+        print(json.dumps(entry.to_dict()))
+    else:
+        Screen().out.print(_entry_table(entry))
+
+
+@app.command("pull", epilog="Example: tapetum models pull torchvision/resnet50")
+def pull_model(name: _Name) -> None:
+    """Download a model's weights, so that it starts without the network, and check them."""
+    from models.catalog import find
+
+    screen = Screen()
+    entry = find(name)
+    with screen.err.status(f"looking for {entry.name}"):
+        from models.loading import pull
+    with download_bar(screen, entry.name) as report:
+        pull(entry.name, report)
+    screen.out.print(f"{entry.name} is here", highlight=False)
+
+
+def _bundled_table(entries: Iterable[CatalogEntry]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("model", style="bold", no_wrap=True)
+    table.add_column("task", no_wrap=True)
+    table.add_column("top-1", justify="right")
+    table.add_column("", ratio=1)
+    for entry in entries:
+        table.add_row(entry.name, entry.task, _top1(entry), entry.description)
+    return table
+
+
+def _show_family(console: Console, entries: list[CatalogEntry]) -> None:
+    """Many names in little room: without their family, in columns."""
+    if not entries:
+        return
+    note = f"{len(entries)} more, for classification; weights are downloaded on first use"
+    console.print(Text.assemble("\n", (_FAMILY, "bold"), "…  ", (note, "dim")))
+    names = [Text(entry.name.removeprefix(_FAMILY)) for entry in entries]
+    console.print(Columns(names, padding=(0, 2), column_first=True))
+
+
+def _top1(entry: CatalogEntry) -> str:
+    return next((f"{figure.value:.1%}" for figure in entry.accuracy if figure.metric == "top1"), "")
+
+
+def _entry_table(entry: CatalogEntry) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in _facts(entry.to_dict()):
+        table.add_row(key, Text(value, style="bold" if key == "name" else ""))
+    return table
+
+
+def _facts(document: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    """The leaves of a JSON document with their paths; figures of accuracy in one line each, what is unset left out."""
+    for key, value in document.items():
+        if key == "accuracy":
+            for figure in value:
+                yield f"{figure['metric']}", f"{figure['value']:.1%} on {figure['dataset']} ({figure['note']})"
+        elif isinstance(value, dict):
+            yield from _facts(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            yield f"{prefix}{key}", ", ".join(map(str, value))
+        elif value not in (None, ""):
+            yield f"{prefix}{key}", str(value)

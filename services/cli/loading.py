@@ -1,0 +1,83 @@
+"""Loads and downloads models with something to look at: torch alone takes seconds to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from services.cli.console import Screen
+
+if TYPE_CHECKING:
+    from models.adapter import Adapter
+    from models.downloads import Progress as Report
+    from models.entries import CatalogEntry
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """Where and how a model is to run, as the command line says it (`models.runtime.Runtime`)."""
+
+    device: str = "cpu"
+    precision: Precision = "auto"
+
+
+def find_model(name: str | None) -> CatalogEntry:
+    """The catalog's entry of a model, the first of all where no name is given.
+
+    Raises:
+        UnknownModel: there is no such model.
+    """
+    from models.catalog import find, names
+
+    return find(name or names()[0])
+
+
+def load_model(screen: Screen, entry: CatalogEntry, options: RuntimeOptions) -> Adapter:
+    """A model that answers, its weights downloaded where they are not here yet.
+
+    Raises:
+        ModelsError: the weights or the runtime are not to be had; the message says what to do.
+    """
+    with screen.err.status(f"loading {entry.name}"):
+        from models.loading import load
+        from models.runtime import Runtime
+        from models.weights_files import fetch
+
+        runtime = Runtime(options.device, options.precision)
+    if entry.weights.kind != "none":
+        with download_bar(screen, entry.name) as report:
+            fetch(entry, report)
+    with screen.err.status(f"loading {entry.name}"):
+        return load(entry.name, runtime)
+
+
+@contextmanager
+def download_bar(screen: Screen, name: str) -> Iterator[Report]:
+    """A progress bar on standard error that shows itself with the first bytes that come.
+
+    Yields:
+        What to call with the bytes that have come and all bytes, or 0 where that is not known.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(
+        *columns, TimeRemainingColumn(), console=screen.err, transient=True, disable=not screen.err.is_terminal
+    ) as progress:
+        task = progress.add_task(f"downloading {name}", total=None, visible=False)
+
+        def report(received_bytes: int, all_bytes: int) -> None:
+            progress.update(task, completed=received_bytes, total=all_bytes or None, visible=True)
+
+        yield report

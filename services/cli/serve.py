@@ -1,0 +1,31 @@
+"""`tapetum serve`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Serve configuration file; the one that ships by default."),
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on, in place of http_options.host in the file.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port, in place of http_options.port in the file.")
+    ] = None,
+) -> None:
+    """Start the whole stack on this machine, and stop it on Ctrl-C.
+
+    The gateway, the models and, unless TAPETUM_REDIS_URL is set, a cache server. Ctrl-C and SIGTERM answer what is in
+    flight, then leave no process behind. docs/settings.md lists the environment variables.
+    """
+    from services.stack import DEFAULT_CONFIG
+    from services.stack import serve as run_stack
+
+    raise typer.Exit(run_stack(config or DEFAULT_CONFIG, host=host, port=port))

@@ -1,0 +1,174 @@
+"""What both clients share: how a request is built, how its answer is read, and when it is sent again."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from services.client import answers
+from services.client.answers import Classification, Readiness, ServedModel, TapetumError
+
+T = TypeVar("T")
+Image = bytes | Path
+"""An encoded image file: its bytes, or where it lies."""
+
+FIRST_BACKOFF_S = 0.1
+GRACE_S = 0.5
+"""How much longer than the server we wait, so that its own word on the time limit still arrives."""
+
+_RETRIED = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request to be made, and how to read what comes back.
+
+    Attributes:
+        parse: From the JSON of an answer to what the caller gets.
+        accepted: Statuses of an answer that `parse` reads; any other is an error.
+    """
+
+    method: str
+    path: str
+    parse: Callable[[Mapping[str, Any]], T]
+    params: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    content: bytes | None = None
+    content_type: str | None = None
+    accepted: tuple[int, ...] = (200,)
+
+    def request(self, client: httpx.Client | httpx.AsyncClient, remaining_s: float) -> httpx.Request:
+        """The request, with what is left of the time limit."""
+        headers = {"X-Request-Timeout": f"{remaining_s:.3f}"}
+        if self.content_type:
+            headers["Content-Type"] = self.content_type
+        return client.build_request(
+            self.method,
+            self.path,
+            params=self.params,
+            content=self.content,
+            headers=headers,
+            timeout=remaining_s + GRACE_S,
+        )
+
+    def read(self, response: httpx.Response) -> T:
+        """The answer.
+
+        Raises:
+            TapetumError: it is an error, or is not an answer of Tapetum.
+        """
+        if response.status_code not in self.accepted:
+            raise answers.error_of(response)
+        try:
+            return self.parse(response.json())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            message = f"the answer of {response.url} is not one of Tapetum's"
+            raise TapetumError(message, "unexpected_answer", response.status_code) from None
+
+
+def classify(image: Image, model: str | None, top_k: int) -> Call[Classification]:
+    """The classes of one image, sent as it is."""
+    return Call(
+        "POST",
+        "v1/classify",
+        answers.parse_classification,
+        params=_parameters(model, top_k),
+        content=_bytes_of(image),
+        content_type="application/octet-stream",
+    )
+
+
+def classify_many(images: Sequence[Image], model: str | None, top_k: int) -> Call[list[Classification | TapetumError]]:
+    """The classes of several images: JSON, for a list of one is a list there, too."""
+    encoded = [{"base64": b64encode(_bytes_of(image)).decode("ascii")} for image in images]
+    return Call(
+        "POST",
+        "v1/classify",
+        answers.parse_classifications,
+        content=json.dumps({"images": encoded, **_parameters(model, top_k)}).encode(),
+        content_type="application/json",
+    )
+
+
+def models() -> Call[tuple[ServedModel, ...]]:
+    """The models that are served."""
+    return Call("GET", "v1/models", answers.parse_models)
+
+
+def model(name: str) -> Call[ServedModel]:
+    """One of them; the slashes in its name stay slashes."""
+    return Call("GET", f"v1/models/{quote(name)}", answers.parse_model)
+
+
+def ready() -> Call[Readiness]:
+    """Whether all of them answer; a 503 is an answer here."""
+    return Call("GET", "readyz", answers.parse_readiness, accepted=(200, 503))
+
+
+def _parameters(model: str | None, top_k: int) -> dict[str, str | int]:
+    return {"top_k": top_k} if model is None else {"model": model, "top_k": top_k}
+
+
+def _bytes_of(image: Image) -> bytes:
+    return image if isinstance(image, bytes) else image.read_bytes()
+
+
+class Attempts:
+    """How often and for how long one call is tried.
+
+    What the server turns away (429, 503) and connections that break are tried again, after `Retry-After` or a pause
+    that doubles, as long as that ends within the time limit. A server that cannot be reached at all is not.
+
+    Args:
+        timeout_s: Time limit of the call, pauses included.
+        max_retries: Most attempts after the first.
+    """
+
+    def __init__(self, timeout_s: float, max_retries: int) -> None:
+        self._timeout_s = timeout_s
+        self._deadline_s = time.monotonic() + timeout_s
+        self._retries_left = max_retries
+        self._backoff_s = FIRST_BACKOFF_S
+
+    @property
+    def remaining_s(self) -> float:
+        """Seconds left, never quite 0: the last attempt still gets its chance."""
+        return max(self._deadline_s - time.monotonic(), 1e-3)
+
+    def pause_after(self, error: TapetumError) -> float:
+        """Seconds to wait before the next attempt.
+
+        Raises:
+            TapetumError: `error`, where there is to be no further attempt.
+        """
+        jitter = random.uniform(0.5, 1.0)
+        pause_s = max(error.retry_after_s or 0.0, self._backoff_s * jitter)
+        if not _is_passing(error) or self._retries_left == 0 or pause_s >= self.remaining_s:
+            raise error
+        self._retries_left -= 1
+        self._backoff_s *= 2
+        return pause_s
+
+    def translate(self, error: httpx.TransportError, url: httpx.URL) -> TapetumError:
+        """What went wrong on the way to `url`, as our own error."""
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+            return TapetumError(f"no server answers at {url} ({_reason(error)})", "unreachable")
+        if isinstance(error, httpx.TimeoutException):
+            return TapetumError(f"no answer from {url} within {self._timeout_s:g} s", "timed_out")
+        return TapetumError(f"the connection to {url} broke ({_reason(error)})", "connection_lost")
+
+
+def _is_passing(error: TapetumError) -> bool:
+    return error.status in _RETRIED or error.code == "connection_lost"
+
+
+def _reason(error: httpx.TransportError) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,194 @@
+"""The two clients: the same calls, sent by a blocking or by an asynchronous httpx."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from services.client import calls
+from services.client.answers import Classification, Readiness, ServedModel, TapetumError
+from services.client.calls import Attempts, Call, Image
+
+T = TypeVar("T")
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_TIMEOUT_S = 30.0
+DEFAULT_MAX_RETRIES = 3
+
+
+class Client:
+    """Asks a server, and waits for its answer. Connections are kept; it may be used from several threads.
+
+    Args:
+        base_url: Where the server is; `http://` may be left out.
+        api_key: Sent as `Authorization: Bearer …`.
+        timeout_s: Time limit of a call that names none, retries included; the server is told of it.
+        max_retries: How often a call is tried again after a 429, a 503 or a broken connection.
+        transport: Of httpx, in place of the network.
+
+    Raises:
+        ValueError: `base_url` is not an HTTP address, or the key has characters that no key has.
+
+    All calls raise `TapetumError` where the server refuses or cannot be reached, and `OSError` where an image is given
+    by a path that cannot be read.
+    """
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._max_retries = max_retries
+        self._http = httpx.Client(**_options(base_url, api_key), transport=transport)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def classify(
+        self, image: Image, *, model: str | None = None, top_k: int = 5, timeout_s: float | None = None
+    ) -> Classification:
+        """The most probable classes of one image.
+
+        Args:
+            image: The encoded file, or where it lies.
+            model: Name of a served model; the server's default where None.
+            top_k: How many classes, 1 to 1000.
+            timeout_s: Time limit of this call, retries included.
+        """
+        return self._send(calls.classify(image, model, top_k), timeout_s)
+
+    def classify_many(
+        self, images: Sequence[Image], *, model: str | None = None, top_k: int = 5, timeout_s: float | None = None
+    ) -> list[Classification | TapetumError]:
+        """The classes of several images, in one request.
+
+        Args:
+            images: At least one, and no more than the server takes (32 by default).
+            model: As for `classify`, like the other arguments.
+            top_k: How many classes of each.
+            timeout_s: Time limit of the whole.
+
+        Returns:
+            One item for each image, in their order: its classes, or why it has none.
+        """
+        return self._send(calls.classify_many(images, model, top_k), timeout_s)
+
+    def models(self) -> tuple[ServedModel, ...]:
+        """The models that are served."""
+        return self._send(calls.models())
+
+    def model(self, name: str) -> ServedModel:
+        """One served model, with its class names."""
+        return self._send(calls.model(name))
+
+    def ready(self) -> Readiness:
+        """Whether the server and each of its models take requests; `TapetumError` where there is no server."""
+        return self._send(calls.ready())
+
+    def _send(self, call: Call[T], timeout_s: float | None = None) -> T:
+        attempts = Attempts(self._timeout_s if timeout_s is None else timeout_s, self._max_retries)
+        while True:
+            try:
+                return call.read(self._http.send(call.request(self._http, attempts.remaining_s)))
+            except TapetumError as error:
+                pause_s = attempts.pause_after(error)
+            except httpx.TransportError as error:
+                pause_s = attempts.pause_after(attempts.translate(error, self._http.base_url))
+            time.sleep(pause_s)
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same arguments, calls, answers and errors."""
+
+    def __init__(
+        self,
+        base_url: str = DEFAULT_URL,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._max_retries = max_retries
+        self._http = httpx.AsyncClient(**_options(base_url, api_key), transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def classify(
+        self, image: Image, *, model: str | None = None, top_k: int = 5, timeout_s: float | None = None
+    ) -> Classification:
+        """As `Client.classify`; a path is read in a thread."""
+        return await self._send(await asyncio.to_thread(calls.classify, image, model, top_k), timeout_s)
+
+    async def classify_many(
+        self, images: Sequence[Image], *, model: str | None = None, top_k: int = 5, timeout_s: float | None = None
+    ) -> list[Classification | TapetumError]:
+        """As `Client.classify_many`; the request is built in a thread."""
+        return await self._send(await asyncio.to_thread(calls.classify_many, images, model, top_k), timeout_s)
+
+    async def models(self) -> tuple[ServedModel, ...]:
+        """As `Client.models`."""
+        return await self._send(calls.models())
+
+    async def model(self, name: str) -> ServedModel:
+        """As `Client.model`."""
+        return await self._send(calls.model(name))
+
+    async def ready(self) -> Readiness:
+        """As `Client.ready`."""
+        return await self._send(calls.ready())
+
+    async def _send(self, call: Call[T], timeout_s: float | None = None) -> T:
+        attempts = Attempts(self._timeout_s if timeout_s is None else timeout_s, self._max_retries)
+        while True:
+            try:
+                return call.read(await self._http.send(call.request(self._http, attempts.remaining_s)))
+            except TapetumError as error:
+                pause_s = attempts.pause_after(error)
+            except httpx.TransportError as error:
+                pause_s = attempts.pause_after(attempts.translate(error, self._http.base_url))
+            await asyncio.sleep(pause_s)
+
+
+def _options(base_url: str, api_key: str | None) -> dict[str, Any]:
+    """What both of httpx's clients are made with."""
+    url = base_url if "://" in base_url else f"http://{base_url}"
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{base_url!r} is not an address: {error}") from None
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"{base_url!r} is not an HTTP address")
+    return {"base_url": parsed, "headers": _authorization(api_key)}
+
+
+def _authorization(api_key: str | None) -> dict[str, str]:
+    key = (api_key or "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("the API key holds characters that no header can carry")
+    return {"Authorization": f"Bearer {key}"} if key else {}
