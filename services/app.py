@@ -17,6 +17,9 @@ from services.topology import ModelDeployment, Scaled, Topology, check_topology
 DEPLOYMENTS: dict[str, Deployment] = {"classification": Classifier}
 """The deployment class of each task."""
 
+QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
+"""Ray's own log line for every request costs more than the answer's JSON; the gateway logs each request itself."""
+
 LOAD_ATTEMPTS = 2
 """A model that cannot be loaded is reported after so many tries; Ray's own 20 take minutes."""
 
@@ -35,6 +38,7 @@ def build(args: dict[str, Any] | Topology) -> Application:
     gateway = Gateway.options(
         **_scale(topology.gateway),
         ray_actor_options={"num_cpus": topology.gateway.num_cpus},
+        logging_config=QUIET,
     )
     return gateway.bind(topology.model_dump(), backends)
 
@@ -44,6 +48,7 @@ def _bind_models(config: ModelDeployment) -> Application:
         name=config.name,
         max_ongoing_requests=config.max_ongoing_requests,
         max_constructor_retry_count=LOAD_ATTEMPTS,
+        logging_config=QUIET,
         ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
         **_scale(config),
     )

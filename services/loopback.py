@@ -16,12 +16,14 @@ _HAPROXY_LAUNCHER = """\
 #!/bin/sh
 # Starts HAProxy for Ray Serve: fences the two ports that Ray's template opens to every interface, and lets HAProxy's
 # own 502, 503 and 504 leave as what they are, shaped like every other error (Ray's template makes a bare 500 of them).
+# The gateway learns the client's address from it, for rate limits without keys.
 set -eu
 previous=
 for argument in "$@"; do
   if [ "$previous" = -f ]; then
     sed -i -E -e 's/^( *bind )(\\*|):({stats_port}|{metrics_port}) *$/\\1{loopback}:\\3/' \\
-      -e 's#^( *errorfile (50[234])) .*#\\1 {errors}/\\2.http#' "$argument"
+      -e 's#^( *errorfile (50[234])) .*#\\1 {errors}/\\2.http#' \\
+      -e 's/^( *)option abortonclose$/&\\n\\1option forwardfor/' "$argument"
   fi
   previous=$argument
 done

@@ -49,8 +49,8 @@ class Autoscaling(_Strict):
 class Scaled(_Strict):
     """Replicas and their resources, of a gateway or a model deployment."""
 
-    num_replicas: int = Field(default=1, ge=1)
-    autoscaling: Autoscaling | None = None
+    num_replicas: int = Field(default=1, ge=1, description="Replicas, where they do not follow the load.")
+    autoscaling: Autoscaling | None = Field(default=None, description="Replicas by load; see below.")
     num_cpus: float = Field(default=1.0, ge=0, description="CPUs that Ray reserves for a replica.")
 
 
@@ -82,20 +82,24 @@ def _spec_of(value: Any) -> Any:
 class ModelDeployment(Scaled):
     """One deployment: replicas that each host the same models on one device."""
 
-    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")
-    task: Task
-    models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(min_length=1)
-    device: Device = "cpu"
+    name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="Name of the deployment; required.")
+    task: Task = Field(description="`classification`; required.")
+    models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(
+        min_length=1, description="Models that each replica hosts; required."
+    )
+    device: Device = Field(default="cpu", description="`cpu`, `cuda` or `cuda:N`.")
     num_gpus: float = Field(default=0.0, ge=0, description="GPUs that Ray reserves for a replica; may be a fraction.")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    channels_last: bool = True
-    fuse: bool = True
-    compile: bool = False
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="`fp32`, `bf16`, `fp16`, or what is fastest here without changing answers."
+    )
+    channels_last: bool = Field(default=True, description="Keep activations as (N, H, W, C) in memory.")
+    fuse: bool = Field(default=True, description="Fold batch norms into convolutions.")
+    compile: bool = Field(default=False, description="Use torch.compile; adds seconds to the start.")
     num_threads: int | None = Field(
         default=None, ge=1, description="Threads that one run of a network uses; unset: torch's choice."
     )
     num_pool_threads: int = Field(default=2, ge=1, description="Threads that decode and post-process.")
-    max_batch_size: int = Field(default=16, ge=1)
+    max_batch_size: int = Field(default=16, ge=1, description="Most images in one run of a network.")
     batch_wait_timeout_s: float = Field(default=0.0, ge=0, le=1, description="0: a batch never waits for company.")
     max_queued_images: int = Field(
         default=512, ge=1, description="Images that may wait in a replica; one more gets a 503."
