@@ -1,0 +1,102 @@
+"""The documents tell the truth: settings, configuration keys, errors, metrics and the layout are what the code has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+from pydantic import BaseModel
+
+from models import errors as model_errors
+from services import errors, telemetry
+from services.settings import Settings
+from services.stack import DEFAULT_CONFIG, RAY_DEFAULTS
+from services.topology import GatewayScale, ModelDeployment, read_serve_file
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def document(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def shown(value: Any) -> str:
+    """A default, as the tables write it."""
+    if value is None or value == ():
+        return "–"
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 2**20 and value % 2**20 == 0:
+        return f"{value // 2**20} MiB"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def rows(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    return [
+        f"| `{prefix}{name.upper() if prefix else name}` | "
+        f"{'–' if field.is_required() else shown(field.get_default())} | {field.description} |"
+        for name, field in kind.model_fields.items()
+        if field.description
+    ]
+
+
+@pytest.mark.parametrize("row", rows(Settings, "TAPETUM_"))
+def test_every_setting_is_in_its_table(row: str):
+    assert row in document("settings.md")
+
+
+def test_every_setting_has_a_description():
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("row", rows(GatewayScale) + rows(ModelDeployment))
+def test_every_configuration_key_is_in_its_table(row: str):
+    assert row in document("configuration.md")
+
+
+@pytest.mark.parametrize("name", RAY_DEFAULTS)
+def test_every_variable_set_for_ray_is_explained(name: str):
+    assert f"`{name}`" in document("configuration.md")
+
+
+def test_shipped_configuration_is_valid():
+    assert read_serve_file(DEFAULT_CONFIG).topology.deployments
+
+
+def test_every_error_code_is_documented():
+    kinds = [kind for module in (errors, model_errors) for kind in vars(module).values() if isinstance(kind, type)]
+    codes = {kind.code for kind in kinds if issubclass(kind, errors.ServiceError | model_errors.ImageError)}
+    missing = {code for code in codes if f"`{code}`" not in document("errors.md")}
+    assert missing <= {"invalid_image"}, "the root of image errors is never raised itself"
+
+
+def test_every_metric_is_documented():
+    assert telemetry.REQUESTS
+    names = {family.name for family in REGISTRY.collect() if family.name.startswith("tapetum_")}
+    text = document("metrics.md")
+    assert {name for name in names if f"`{name}" not in text} == set()
+
+
+def test_layout_in_the_readme_is_the_tree():
+    block = re.search(r"## Layout\n+```\n(.*?)```", README, re.DOTALL)
+    assert block
+    listed = re.findall(r"^(\S+)", block[1], re.MULTILINE)
+    assert listed
+    for path in listed:
+        assert (ROOT / path).exists(), path
+    for folder in (path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))):
+        if not folder.name.endswith(".egg-info"):
+            assert any(path.startswith(folder.name) for path in listed), folder.name
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_links_lead_somewhere(name: str):
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", document(name)):
+        assert (ROOT / "docs" / target).exists(), target
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", README):
+        assert (ROOT / target).exists(), target
