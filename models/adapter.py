@@ -1,0 +1,137 @@
+"""The contract between a model and whatever serves it: bytes in, predictions out, in four steps.
+
+    bytes ─ decode ─► DecodedImage ─ preprocess ─► ModelInput ─ forward ─► RawOutput ─ postprocess ─► Prediction
+                                                   (a batch of them)
+
+`decode`, `preprocess` and `postprocess` are safe to call from several threads at once. `forward` is the only step that
+touches the device; one thread calls it at a time.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.entries import CatalogEntry
+from models.images import DecodedImage
+from models.predictions import Prediction
+from models.runtime import Runtime
+
+RawOutput = Sequence[Any] | NDArray[Any]
+"""What the device gives for a batch: indexed by image, `raw[i]` belongs to `inputs[i]`, and may be sliced."""
+
+
+@dataclass(frozen=True, eq=False)
+class ModelInput:
+    """One image, ready for the network.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, C-contiguous, of the size that the network takes.
+        image_size: (height, width) of the upright original in pixels.
+    """
+
+    pixels: NDArray[np.uint8]
+    image_size: tuple[int, int]
+
+    @property
+    def batch_key(self) -> Hashable:
+        """Inputs of equal keys may share a batch."""
+        return self.pixels.shape
+
+
+@dataclass(frozen=True)
+class ClassificationParameters:
+    """What a request may set for a classification.
+
+    Attributes:
+        top_k: How many classes to give, at least 1; a model with fewer classes gives all it has.
+    """
+
+    top_k: int = 5
+
+    def __post_init__(self) -> None:
+        if self.top_k < 1:
+            raise ValueError(f"top_k must be at least 1, not {self.top_k}")
+
+
+Parameters = ClassificationParameters
+"""Any task's parameters; those of detection and segmentation join this union with their tasks."""
+
+
+class Adapter(Protocol):
+    """One loaded model.
+
+    Attributes:
+        entry: Its catalog entry.
+        class_names: The name of every class id.
+        runtime: Where and how it runs; nothing in it is `auto`.
+        weights_digest: sha256 in hex of the weights file that was loaded.
+    """
+
+    entry: CatalogEntry
+    class_names: tuple[str, ...]
+    runtime: Runtime
+    weights_digest: str
+
+    def decode(self, data: bytes) -> DecodedImage:
+        """Decodes an image, at the lowest scale that suffices for this model.
+
+        Raises:
+            ImageError: The bytes are not an image that can be read.
+        """
+        ...
+
+    def preprocess(self, image: DecodedImage) -> ModelInput:
+        """Brings decoded pixels to the size that the network takes."""
+        ...
+
+    def forward(self, inputs: Sequence[ModelInput]) -> RawOutput:
+        """Runs the network over a batch.
+
+        Args:
+            inputs: At least one, all of the same `batch_key`.
+
+        Returns:
+            One element for every input, in the same order.
+        """
+        ...
+
+    def postprocess(
+        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[Parameters]
+    ) -> list[Prediction]:
+        """Turns the network's output into answers.
+
+        Args:
+            raw: From `forward`, or any slice of it.
+            inputs: The inputs that belong to it, of the same length.
+            parameters: One for every input.
+
+        Returns:
+            One prediction for every input, in the same order.
+        """
+        ...
+
+    def predict(self, images: Sequence[bytes], parameters: Parameters | None = None) -> list[Prediction]:
+        """Does all four steps in the calling thread.
+
+        Args:
+            images: Encoded images, at least one.
+            parameters: For all of them; the model's defaults where None.
+
+        Returns:
+            One prediction for every image, in the same order.
+
+        Raises:
+            ImageError: One of them is not an image that can be read.
+        """
+        ...
+
+    def warm_up(self, max_batch_size: int) -> None:
+        """Runs the network on blank images until no later batch pays for a first time.
+
+        Args:
+            max_batch_size: The largest batch that will come.
+        """
+        ...

@@ -1,0 +1,91 @@
+"""The adapter of every network that maps a cropped image to one logit per class."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from models import images
+from models.adapter import ClassificationParameters, ModelInput, RawOutput
+from models.classification.ranking import most_probable
+from models.entries import CatalogEntry
+from models.execution import Executor
+from models.images import DecodedImage
+from models.predictions import Classification
+from models.preprocessing import resize_and_crop
+from models.runtime import Runtime
+
+_BLANK_LEVEL: Final = 127
+_DECODE_MARGIN: Final = 3
+"""A JPEG is decoded at a smaller scale only where that keeps this many times the pixels that the resize needs.
+
+Measured with EfficientNet-Lite0 on the enlarged ImageNet sample: at a margin of 3 the top-1 class stays for 99.6 % of
+the photos, at 2 for 98.2 %, and at 1 for 96.6 % to 98.2 %."""
+
+
+class Classifier:
+    """A classification network as an `models.adapter.Adapter`.
+
+    Args:
+        entry: Its catalog entry.
+        class_names: One for every class id.
+        runtime: Where and how it is to run.
+        network: A float32 network in evaluation mode from (N, 3, crop, crop) to (N, class_count) logits.
+        weights_digest: sha256 in hex of the file that its weights came from.
+
+    Raises:
+        UnsupportedRuntime: This machine cannot do what the runtime asks.
+    """
+
+    def __init__(
+        self,
+        entry: CatalogEntry,
+        class_names: tuple[str, ...],
+        runtime: Runtime,
+        network: nn.Module,
+        weights_digest: str,
+    ) -> None:
+        self.entry = entry
+        self.class_names = class_names
+        self.runtime = runtime.resolve()
+        self.weights_digest = weights_digest
+        self._executor = Executor(network, entry.preprocessing, self.runtime)
+
+    def decode(self, data: bytes) -> DecodedImage:
+        """See `models.adapter.Adapter.decode`."""
+        return images.decode(data, min_short_side=_DECODE_MARGIN * self.entry.preprocessing.resize)
+
+    def preprocess(self, image: DecodedImage) -> ModelInput:
+        """See `models.adapter.Adapter.preprocess`."""
+        return ModelInput(resize_and_crop(image.pixels, self.entry.preprocessing), image.size)
+
+    def forward(self, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
+        """See `models.adapter.Adapter.forward`.
+
+        Returns:
+            (N, class_count) float32 probabilities.
+        """
+        logits = self._executor.run(np.stack([item.pixels for item in inputs]))
+        return logits.softmax(dim=1).cpu().numpy()
+
+    def postprocess(
+        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
+    ) -> list[Classification]:
+        """See `models.adapter.Adapter.postprocess`."""
+        return most_probable(raw, inputs, parameters)
+
+    def predict(
+        self, images: Sequence[bytes], parameters: ClassificationParameters | None = None
+    ) -> list[Classification]:
+        """See `models.adapter.Adapter.predict`."""
+        inputs = [self.preprocess(self.decode(data)) for data in images]
+        return self.postprocess(self.forward(inputs), inputs, [parameters or ClassificationParameters()] * len(inputs))
+
+    def warm_up(self, max_batch_size: int) -> None:
+        """See `models.adapter.Adapter.warm_up`."""
+        side = self.entry.preprocessing.crop
+        blank = ModelInput(np.full((side, side, 3), _BLANK_LEVEL, np.uint8), (side, side))
+        for batch_size in {1, *(1 << power for power in range(max_batch_size.bit_length())), max_batch_size}:
+            self.forward([blank] * batch_size)

@@ -1,0 +1,67 @@
+"""A classifier without a network: it reads the header and always answers the same.
+
+It carries a request through every layer at no cost of its own, so that what is measured is everything else.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import images
+from models.adapter import ClassificationParameters, ModelInput, RawOutput
+from models.classification.ranking import most_probable
+from models.entries import CatalogEntry
+from models.images import DecodedImage
+from models.predictions import Classification
+from models.runtime import Runtime
+
+
+class NoopClassifier:
+    """A `models.adapter.Adapter` that does nothing.
+
+    Args:
+        entry: Its catalog entry.
+        runtime: Where it is said to run.
+    """
+
+    def __init__(self, entry: CatalogEntry, runtime: Runtime) -> None:
+        self.entry = entry
+        self.class_names = tuple(f"class {class_id}" for class_id in range(entry.class_count))
+        self.runtime = runtime.resolve()
+        self.weights_digest = "0" * 64
+        weights = np.arange(entry.class_count, 0, -1, dtype=np.float32)
+        self._probabilities: NDArray[np.float32] = weights / weights.sum()
+        self._pixels = np.zeros((1, 1, 3), np.uint8)
+
+    def decode(self, data: bytes) -> DecodedImage:
+        """Reads the header; the pixel that is given is always the same."""
+        return DecodedImage(self._pixels, images.inspect(data).size)
+
+    def preprocess(self, image: DecodedImage) -> ModelInput:
+        """See `models.adapter.Adapter.preprocess`."""
+        return ModelInput(image.pixels, image.size)
+
+    def forward(self, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
+        """See `models.adapter.Adapter.forward`.
+
+        Returns:
+            (N, class_count) float32 probabilities, every row the same, class 0 the most probable.
+        """
+        return np.broadcast_to(self._probabilities, (len(inputs), self.entry.class_count))
+
+    def postprocess(
+        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
+    ) -> list[Classification]:
+        """See `models.adapter.Adapter.postprocess`."""
+        return most_probable(raw, inputs, parameters)
+
+    def predict(
+        self, images: Sequence[bytes], parameters: ClassificationParameters | None = None
+    ) -> list[Classification]:
+        """See `models.adapter.Adapter.predict`."""
+        inputs = [self.preprocess(self.decode(data)) for data in images]
+        return self.postprocess(self.forward(inputs), inputs, [parameters or ClassificationParameters()] * len(inputs))
+
+    def warm_up(self, max_batch_size: int) -> None:
+        """Does nothing: there is nothing to warm."""

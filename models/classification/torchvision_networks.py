@@ -1,0 +1,103 @@
+"""Any classifier of torchvision, built by name and filled with a state dict that was read safely.
+
+torchvision's own way, ``builder(weights=...)``, unpickles whatever the file holds. So the networks are built empty
+here, which takes the few arguments that torchvision's builders derive from the weights.
+"""
+
+# pyright: reportMissingTypeStubs=false
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import torchvision.models
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+
+from models.classification.torchvision_facts import facts_of, members_of
+from models.classification.torchvision_manifest import entry_from, torchvision_facts
+from models.entries import CatalogEntry
+from models.errors import UnknownModel
+
+_WITH_AUXILIARY_HEADS: Final = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
+_OLD_DENSENET_KEY: Final = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..*)$")
+
+
+def weights_enum(name: str) -> WeightsEnum:
+    """Gives torchvision's own description of a set of weights.
+
+    Args:
+        name: ``torchvision/<builder>`` or ``torchvision/<builder>@<weights>``.
+
+    Returns:
+        The enum member.
+
+    Raises:
+        UnknownModel: The installed torchvision has no such builder or weights.
+    """
+    facts = torchvision_facts(name)
+    if facts is None:
+        raise UnknownModel(name)
+    try:
+        return members_of(facts["builder"])[facts["weights"]]
+    except (ValueError, KeyError) as error:
+        raise UnknownModel(name) from error
+
+
+def installed_entry(name: str, weights: WeightsEnum) -> CatalogEntry:
+    """Makes the catalog entry from the installed torchvision, which the weights and the network come from as well.
+
+    Args:
+        name: The name that the entry goes by.
+        weights: From `weights_enum`.
+
+    Returns:
+        The entry.
+    """
+    builder = name.removeprefix("torchvision/").partition("@")[0]
+    return entry_from(name, facts_of(builder, weights))
+
+
+def build(weights: WeightsEnum, builder: str) -> nn.Module:
+    """Builds a network without weights, shaped for a set of them.
+
+    Args:
+        weights: From `weights_enum`.
+        builder: Name of the function in `torchvision.models`.
+
+    Returns:
+        The network, in training mode and with its auxiliary heads, if it has any.
+    """
+    arguments: dict[str, Any] = {"num_classes": len(weights.meta["categories"])}
+    if builder in _WITH_AUXILIARY_HEADS:
+        arguments |= {"transform_input": True, "aux_logits": True, "init_weights": False}
+    if builder.startswith("vit_"):
+        arguments["image_size"] = weights.meta["min_size"][0]
+    return torchvision.models.get_model(builder, weights=None, **arguments)
+
+
+def current_keys(state: Mapping[str, Tensor], builder: str) -> dict[str, Tensor]:
+    """Brings a published state dict to the names that torchvision's network has today.
+
+    Args:
+        state: As published; DenseNet's is older than its code (`norm.1` for `norm1`).
+        builder: Name of the function in `torchvision.models`.
+
+    Returns:
+        The same tensors under today's names.
+    """
+    if not builder.startswith("densenet"):
+        return dict(state)
+    return {_OLD_DENSENET_KEY.sub(r"\1\2", key): value for key, value in state.items()}
+
+
+def drop_auxiliary_heads(network: nn.Module, builder: str) -> None:
+    """Removes the heads that only training uses.
+
+    Args:
+        network: From `build`, its weights loaded.
+        builder: Name of the function in `torchvision.models`.
+    """
+    for head in _WITH_AUXILIARY_HEADS.get(builder, ()):
+        setattr(network, head, None)
+        network.__dict__["aux_logits"] = False

@@ -1,0 +1,70 @@
+"""Downloading a file so that it is either whole and right, or not there."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.request import Request, urlopen
+from uuid import uuid4
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes that have come and the bytes to come in all; the latter is 0 where the server does not say."""
+
+_CHUNK_BYTES: Final = 1 << 20
+_TIMEOUT_S: Final = 30.0
+
+
+class WrongDigest(Exception):
+    """What came is not what was promised.
+
+    Args:
+        digest: Its sha256 in hex.
+    """
+
+
+def download(url: str, path: Path, digest_prefix: str, progress: Progress | None = None) -> None:
+    """Downloads a file beside its final place and moves it there once it is whole.
+
+    Args:
+        url: Where from.
+        path: Where to; its folder is made.
+        digest_prefix: The first digits of the sha256 that the file must have, in hex; may be empty.
+        progress: Told of every mebibyte.
+
+    Raises:
+        OSError: No network, no such file, a broken connection or a full disk.
+        WrongDigest: The file has another sha256.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:
+            digest = _receive(url, file.write, progress)
+        if not digest.startswith(digest_prefix):
+            raise WrongDigest(digest)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """Gives the sha256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _receive(url: str, write: Callable[[bytes], object], progress: Progress | None) -> str:
+    """Passes a file's bytes on as they come, and gives their sha256 in hex."""
+    sha256 = hashlib.sha256()
+    received_bytes = 0
+    with urlopen(Request(url, headers={"User-Agent": "tapetum"}), timeout=_TIMEOUT_S) as answer:
+        expected_bytes = int(answer.headers.get("Content-Length") or 0)
+        while chunk := answer.read(_CHUNK_BYTES):
+            write(chunk)
+            sha256.update(chunk)
+            received_bytes += len(chunk)
+            if progress is not None:
+                progress(received_bytes, expected_bytes)
+    if received_bytes < expected_bytes:
+        raise ConnectionError(f"the connection broke after {received_bytes} of {expected_bytes} bytes")
+    return sha256.hexdigest()

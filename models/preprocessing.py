@@ -1,0 +1,54 @@
+"""Resize and centre crop, as the networks saw them in training."""
+
+# pyright: reportMissingTypeStubs=false
+
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2.functional import resize_image
+
+from models.entries import Preprocessing
+
+_MAX_ASPECT: Final = 4
+"""A longer image is first cut to this ratio around its centre: the crop reads none of the rest, and resizing a strip of
+1 x 50,000,000 pixels to a short side of 256 would take terabytes."""
+
+
+def resize_and_crop(pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """Resizes the short side and keeps the centred square.
+
+    The resize is torch's antialiased one on bytes: it differs from Pillow's by at most 2 of 255, and is three to six
+    times as fast (640 x 480 to 256: 0.39 ms, and 1.87 ms for Pillow computing the crop alone).
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        preprocessing: The model's.
+
+    Returns:
+        (crop, crop, 3) uint8 RGB, C-contiguous.
+    """
+    pixels = _without_far_ends(pixels)
+    height, width = _resized_size(pixels.shape[0], pixels.shape[1], preprocessing.resize)
+    image = torch.as_tensor(pixels).permute(2, 0, 1)
+    if (height, width) != pixels.shape[:2]:
+        image = resize_image(image, [height, width], InterpolationMode(preprocessing.interpolation), antialias=True)
+    crop = preprocessing.crop
+    top, left = (height - crop) // 2, (width - crop) // 2
+    return image[:, top : top + crop, left : left + crop].permute(1, 2, 0).contiguous().numpy()
+
+
+def _without_far_ends(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = pixels.shape[:2]
+    longest = _MAX_ASPECT * min(height, width)
+    top, left = max(0, height - longest) // 2, max(0, width - longest) // 2
+    return pixels[top : top + longest, left : left + longest]
+
+
+def _resized_size(height: int, width: int, short_side: int) -> tuple[int, int]:
+    """The long side is rounded down, as torchvision does."""
+    if height < width:
+        return short_side, int(short_side * width / height)
+    return int(short_side * height / width), short_side

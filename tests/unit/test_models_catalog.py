@@ -1,0 +1,66 @@
+"""The catalog knows every model without torch, and knows it as torchvision does."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torchvision.models
+
+from models.catalog import find, names
+from models.classification.bundled import EFFICIENTNET_LITE0
+from models.classification.torchvision_facts import all_facts
+from models.classification.torchvision_manifest import MANIFEST
+from models.errors import UnknownModel
+
+
+def test_the_manifest_is_what_torchvision_says():
+    assert json.loads(MANIFEST.read_text()) == all_facts(), "run python -m models.classification.torchvision_facts"
+
+
+def test_every_classifier_of_torchvision_can_be_asked_for_by_name():
+    builders = torchvision.models.list_models(module=torchvision.models)
+    assert names() == ("efficientnet-lite0", "noop", *(f"torchvision/{builder}" for builder in builders))
+    assert [find(name).name for name in names()] == list(names())
+
+
+def test_without_weights_in_the_name_torchvisions_recommended_ones_are_taken():
+    assert find("torchvision/resnet50").version == "IMAGENET1K_V2"
+    assert find("torchvision/resnet50@IMAGENET1K_V1").weights.location.endswith("resnet50-0676ba61.pth")
+
+
+def test_preprocessing_is_told_on_the_scale_of_bytes():
+    assert find("torchvision/resnet18").preprocessing.mean == (123.675, 116.28, 103.53)
+    assert find("efficientnet-lite0").preprocessing.std == (128.0, 128.0, 128.0)
+
+
+def test_weights_that_forbid_commercial_use_say_so():
+    assert "LICENSE" in find("torchvision/vit_h_14").weights.licence
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "resnet50", "torchvision/", "torchvision/none", "torchvision/resnet50@", "torchvision/resnet50@V9",
+     "torchvision/vgg16@IMAGENET1K_FEATURES", "other/resnet50", "torchvision/quantized_resnet50"],
+)  # fmt: skip
+def test_an_unknown_name_is_refused_with_the_known_ones(name):
+    with pytest.raises(UnknownModel) as caught:
+        find(name)
+    assert caught.value.known == names()
+
+
+@pytest.mark.parametrize("name", names())
+def test_an_entry_is_ready_for_json(name):
+    entry = json.loads(json.dumps(find(name).to_dict()))
+    assert entry["name"] == name
+    assert entry["preprocessing"]["crop"] <= entry["preprocessing"]["resize"]
+
+
+def test_the_bundled_accuracy_has_both_figures():
+    assert [figure.metric for figure in EFFICIENTNET_LITE0.accuracy] == ["top1", "top5"]
+
+
+@pytest.mark.parametrize("module", ["errors", "images", "catalog", "predictions", "runtime", "adapter"])
+def test_a_module_that_the_gateway_imports_loads_no_torch(module):
+    program = f"import sys, models.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

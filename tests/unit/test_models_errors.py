@@ -1,0 +1,43 @@
+"""The error tree crosses processes and names each of its codes once."""
+
+import pickle
+
+import pytest
+
+from models import errors
+
+INSTANCES = [
+    errors.ImageError("bad", {"bytes": 3}),
+    errors.EmptyImage("empty"),
+    errors.UnreadableImage("what is this"),
+    errors.BrokenImage("broken"),
+    errors.ImageTooLarge("large", {"max_pixels": 1}),
+    errors.UnknownModel("nobody", ("noop",)),
+    errors.WeightsUnavailable("noop", "gone"),
+    errors.WeightsCorrupt("noop", "bent"),
+    errors.UnsupportedRuntime("no such device"),
+]
+
+
+@pytest.mark.parametrize("error", INSTANCES, ids=lambda error: type(error).__name__)
+def test_an_error_survives_pickling_whole(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert (str(copy), copy.__dict__) == (str(error), error.__dict__)
+
+
+def test_every_error_has_its_own_code_and_stands_in_the_drawing():
+    classes = [
+        value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__
+    ]
+    drawing = errors.__doc__ or ""
+    codes = [cls.code for cls in classes]
+    assert len(set(codes)) == len(codes) == 11
+    for cls in classes:
+        assert cls.__name__ in drawing
+        assert cls is errors.ModelsError or cls.code in drawing
+
+
+def test_an_unknown_model_says_its_name_and_carries_the_known_ones():
+    error = errors.UnknownModel("nobody", ("noop",))
+    assert (str(error), error.known) == ("unknown model 'nobody'", ("noop",))

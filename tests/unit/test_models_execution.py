@@ -1,0 +1,198 @@
+"""Every faster way of running a network gives what the plain way gives."""
+
+import numpy as np
+import pytest
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from models.classification.torchvision_networks import build, drop_auxiliary_heads, weights_enum
+from models.entries import Preprocessing
+from models.execution import Executor
+from models.folding import fold_batch_norms, remove_idle_layers
+from models.onednn import PackedConvolution, can_pack, pack_convolutions
+from models.rounding import diffuse_rounding
+from models.runtime import Runtime, cpu_has_bf16
+
+PREPROCESSING = Preprocessing(64, 64, "bilinear", (123.0, 117.0, 104.0), (58.0, 57.0, 56.0))
+PLAIN = Runtime(precision="fp32", fuse=False, channels_last=False)
+needs_packing = pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN operators")
+
+
+def settled(network: nn.Module) -> nn.Module:
+    """Gives batch norms statistics of their own, so that folding them is no empty exercise."""
+    generator = torch.Generator().manual_seed(7)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            state = module.state_dict()
+            for name, low, high in (
+                ("running_mean", -0.2, 0.2),
+                ("running_var", 0.5, 1.5),
+                ("weight", 0.5, 1.5),
+                ("bias", -0.2, 0.2),
+            ):
+                state[name].uniform_(low, high, generator=generator)
+    return network.eval()
+
+
+def torchvision_network(builder: str) -> nn.Module:
+    torch.manual_seed(3)
+    network = build(weights_enum(f"torchvision/{builder}"), builder)
+    drop_auxiliary_heads(network, builder)
+    return settled(network)
+
+
+def pictures(count: int, side: int = 64) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+
+
+def assert_alike(got: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
+    assert got.shape == expected.shape and got.dtype == torch.float32
+    assert (got - expected).abs().max() <= tolerance * expected.abs().max()
+
+
+class Shortcuts(nn.Module):
+    """Additions and activations in every order that may, and may not, be absorbed."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.second = nn.Conv2d(8, 8, 3, padding=1, groups=4)
+        self.third = nn.Conv2d(8, 8, 1, bias=False)
+        self.dropout = nn.Dropout(0.5)
+        self.reflected = nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
+        self.same = nn.Conv2d(8, 8, 3, padding="same", dilation=2)
+        self.pooled = nn.Conv2d(8, 8, 64)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = functional.relu(self.first(x))
+        x = functional.relu(self.dropout(self.second(x)) + x)
+        y = self.third(x)
+        y = y + y  # one value twice
+        y += self.second(x)  # a layer used twice, added in place
+        y = self.first(x[:, :3]) + self.third(x) + y  # two convolutions in one sum
+        y = self.reflected(y) + self.pooled(y)  # a broadcast sum
+        return self.head(self.same(functional.hardswish(y)).mean((2, 3)))
+
+
+@needs_packing
+def test_packing_keeps_every_order_of_sums_and_activations():
+    torch.manual_seed(1)
+    network = Shortcuts().eval()
+    expected = Executor(network, PREPROCESSING, PLAIN).run(pictures(3))
+    assert_alike(Executor(network, PREPROCESSING, Runtime(precision="fp32")).run(pictures(3)), expected, 1e-5)
+
+
+@pytest.mark.parametrize(
+    "builder",
+    ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1", "mnasnet0_5"],
+)
+def test_fused_and_packed_networks_give_what_plain_ones_give(builder):
+    network = torchvision_network(builder)
+    expected = Executor(network, PREPROCESSING, PLAIN).run(pictures(3))
+    assert_alike(Executor(network, PREPROCESSING, Runtime(precision="fp32")).run(pictures(3)), expected, 1e-4)
+    if cpu_has_bf16():
+        assert_alike(Executor(network, PREPROCESSING, Runtime(precision="bf16")).run(pictures(3)), expected, 0.1)
+
+
+@needs_packing
+def test_no_batch_norm_and_no_bare_convolution_is_left_of_a_resnet():
+    traced = fx.symbolic_trace(torchvision_network("resnet18"))
+    remove_idle_layers(traced)
+    fold_batch_norms(traced)
+    with torch.inference_mode():
+        pack_convolutions(traced, torch.zeros(1, 3, 64, 64), torch.float32)
+    kinds = [type(module) for module in traced.modules()]
+    assert kinds.count(PackedConvolution) == 20
+    assert not {nn.Conv2d, nn.BatchNorm2d, nn.ReLU} & set(kinds)
+
+
+def test_a_batch_norm_that_shares_its_convolution_is_left_alone():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            x = self.convolution(x)
+            return self.norm(x) + x
+
+    network = settled(Shared())
+    traced = fx.symbolic_trace(network)
+    fold_batch_norms(traced)
+    images = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(traced(images), network(images))
+    assert any(isinstance(module, nn.BatchNorm2d) for module in traced.modules())
+
+
+def test_a_convolution_called_twice_keeps_both_norms():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.one, self.two = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            return self.two(self.convolution(self.one(self.convolution(x))))
+
+    network = settled(Twice())
+    traced = fx.symbolic_trace(network)
+    fold_batch_norms(traced)
+    images = torch.rand(1, 4, 8, 8)
+    torch.testing.assert_close(traced(images), network(images))
+
+
+def test_a_network_that_cannot_be_traced_runs_as_it_is():
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(3, 4)
+
+        def forward(self, x):
+            return self.head(x.mean((2, 3)) if x.sum() > 0 else -x.mean((2, 3)))
+
+    network = Branching().eval()
+    expected = Executor(network, PREPROCESSING, PLAIN).run(pictures(2))
+    assert_alike(Executor(network, PREPROCESSING, Runtime(precision="fp32")).run(pictures(2)), expected, 1e-6)
+
+
+def test_the_given_network_is_not_changed():
+    network = torchvision_network("resnet18")
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    Executor(network, PREPROCESSING, Runtime().resolve())
+    after = network.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
+def test_a_batch_in_several_passes_keeps_its_length_and_order(count, monkeypatch):
+    executor = Executor(torchvision_network("squeezenet1_1"), PREPROCESSING, Runtime(precision="fp32"))
+    monkeypatch.setattr(executor, "_images_per_pass", 2)
+    images = pictures(count)
+    expected = torch.cat([executor.run(images[index : index + 1]) for index in range(count)])
+    assert_alike(executor.run(images), expected, 1e-5)
+
+
+def test_normalisation_is_that_of_the_model():
+    class Channels(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    images = np.full((1, 64, 64, 3), [181, 60, 160], np.uint8)
+    output = Executor(Channels(), PREPROCESSING, PLAIN).run(images)
+    torch.testing.assert_close(output, torch.tensor([[1.0, -1.0, 1.0]]))
+
+
+def test_diffused_rounding_keeps_the_sum_of_a_kernel():
+    kernels = torch.randn(16, 4, 5, 5, generator=torch.Generator().manual_seed(2)) * torch.logspace(-2, 2, 16).view(
+        -1, 1, 1, 1
+    )
+    rounded = diffuse_rounding(kernels)
+    assert torch.equal(rounded, rounded.bfloat16().float())
+    assert torch.all(
+        (rounded - kernels).abs() <= kernels.abs() * 2**-7 + 1e-3 * kernels.abs().amax((2, 3), keepdim=True) * 8
+    )
+    plain_error = (kernels.bfloat16().double().sum((2, 3)) - kernels.double().sum((2, 3))).abs()
+    diffused_error = (rounded.double().sum((2, 3)) - kernels.double().sum((2, 3))).abs()
+    assert diffused_error.mean() < plain_error.mean() / 10

@@ -1,0 +1,62 @@
+"""`auto` is settled by what the machine can do, and what it cannot do is refused."""
+
+import pytest
+import torch
+
+from models import runtime
+from models.errors import UnsupportedRuntime
+from models.runtime import Runtime, cpu_has_bf16
+
+
+@pytest.mark.parametrize(("has_bf16", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_auto_on_a_cpu_is_bf16_where_the_cpu_has_it(monkeypatch, has_bf16, precision):
+    monkeypatch.setattr(runtime, "cpu_has_bf16", lambda: has_bf16)
+    assert Runtime().resolve() == Runtime(precision=precision)
+
+
+def test_bf16_on_a_cpu_without_it_is_refused(monkeypatch):
+    monkeypatch.setattr(runtime, "cpu_has_bf16", lambda: False)
+    with pytest.raises(UnsupportedRuntime, match="fp32"):
+        Runtime(precision="bf16").resolve()
+
+
+def test_fp16_on_a_cpu_is_refused():
+    with pytest.raises(UnsupportedRuntime, match="GPU"):
+        Runtime(precision="fp16").resolve()
+
+
+@pytest.mark.parametrize("device", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cudaa", "cpu:0", "cpu "])
+def test_an_unknown_device_is_refused_at_once(device):
+    with pytest.raises(UnsupportedRuntime):
+        Runtime(device=device)
+
+
+def test_an_unknown_precision_is_refused_at_once():
+    with pytest.raises(UnsupportedRuntime, match="int8"):
+        Runtime(precision="int8")  # type: ignore[arg-type]
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UnsupportedRuntime, match="no GPU"):
+        Runtime(device="cuda").resolve()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16", True),
+        ("flags\t\t: fpu amx_bf16", True),
+        ("Features\t: fp asimd bf16", True),
+        ("flags\t\t: fpu avx2 avx512f", False),
+        ("model name\t: bf16", False),
+    ],
+)
+def test_bf16_is_read_off_the_cpu_flags(tmp_path, line, expected):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\n{line}\nbugs\t: none\n")
+    assert cpu_has_bf16(cpuinfo) is expected
+
+
+def test_a_system_without_cpuinfo_has_no_known_bf16(tmp_path):
+    assert cpu_has_bf16(tmp_path / "absent") is False
