@@ -1,0 +1,219 @@
+"""A closed-loop load generator: a fixed number of connections, each with one request in flight at all times.
+
+It runs as a process of its own, `python -m loadtests.load`, which reads a `LoadPlan` as JSON from stdin and prints
+
+    begin            the warm-up is over, the measured window opens
+    end              the window has closed
+    {…}              the `LoadResult` as JSON
+
+so that whoever started it can read other clocks at the same two moments. It shares the machine with what it measures,
+so it is written to cost little: bodies are made before the clock starts, a request is one write, and a response is
+taken apart by `http_response`. Time, connections and the number of requests are bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict
+from typing import cast
+
+from loadtests.http_response import MalformedResponse, Response, ResponseParser
+from loadtests.load_plan import LoadPlan, LoadResult, read_plan, requests_of
+from loadtests.statistic import percentile
+
+CONNECT_S = 10.0
+DRAIN_S = 30.0
+RECONNECT_S = 0.05
+
+
+class Load:
+    """One run of a plan.
+
+    Args:
+        plan: What to do.
+    """
+
+    def __init__(self, plan: LoadPlan) -> None:
+        self.requests = requests_of(plan)
+        self.closing = False
+        self._plan = plan
+        self._latencies_s: list[float] = []
+        self._total = 0
+        self._errors: Counter[str] = Counter()
+        self._first_error: str | None = None
+        self._full = asyncio.Event()
+        self._connections: set[Connection] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> LoadResult:
+        """Warm up, measure, and let the last requests come to their end."""
+        for _ in range(self._plan.concurrency):
+            self._connect_soon(0.0)
+        await asyncio.wait(self._connecting, timeout=CONNECT_S)
+        await asyncio.sleep(self._plan.warm_up_s)
+        latencies_s = self._latencies_s = []
+        say("begin")
+        started_at, cpu_at = time.perf_counter(), time.process_time()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._full.wait(), self._plan.seconds)
+        seconds, load_cpu_s = time.perf_counter() - started_at, time.process_time() - cpu_at
+        self._latencies_s = []
+        say("end")
+        await self._drain()
+        return self._result(sorted(latencies_s), seconds, load_cpu_s)
+
+    def count(self, response: Response, latency_s: float) -> None:
+        """Count a response."""
+        if response.status != 200:
+            self.count_error(str(response.status), response.body.decode(errors="replace"))
+            return
+        self._total += 1
+        self._latencies_s.append(latency_s)
+        if len(self._latencies_s) >= self._plan.max_requests:
+            self._full.set()
+
+    def count_error(self, kind: str, text: str) -> None:
+        """Count a request that was not answered with a 200."""
+        self._errors[kind] += 1
+        self._first_error = self._first_error or f"{kind}: {text[:300]}"
+
+    def opened(self, connection: Connection) -> None:
+        """A connection is there."""
+        self._connections.add(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """A connection is gone: open another in its place."""
+        self._connections.discard(connection)
+        self._connect_soon(RECONNECT_S)
+
+    def _connect_soon(self, delay_s: float) -> None:
+        if self.closing:
+            return
+        task = asyncio.get_running_loop().create_task(self._connect(delay_s))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        loop, plan = asyncio.get_running_loop(), self._plan
+        try:
+            await loop.create_connection(lambda: Connection(self), plan.host, plan.port)
+        except OSError as error:
+            self.count_error("connection", str(error))
+            self._connect_soon(RECONNECT_S)
+
+    async def _drain(self) -> None:
+        self.closing = True
+        give_up_at = time.monotonic() + DRAIN_S
+        while any(connection.is_waiting for connection in self._connections) and time.monotonic() < give_up_at:
+            await asyncio.sleep(0.01)
+        for connection in self._connections:
+            if connection.is_waiting:
+                self.count_error("unanswered", f"no response within {DRAIN_S:g} s of the window's end")
+            connection.close()
+        for task in self._connecting:
+            task.cancel()
+        await asyncio.sleep(0.01)  # sockets are closed on the loop's next turn
+
+    def _result(self, ordered_s: list[float], seconds: float, load_cpu_s: float) -> LoadResult:
+        return LoadResult(
+            requests=len(ordered_s),
+            seconds=seconds,
+            p50_ms=percentile(ordered_s, 0.50) * 1e3,
+            p95_ms=percentile(ordered_s, 0.95) * 1e3,
+            p99_ms=percentile(ordered_s, 0.99) * 1e3,
+            errors=dict(self._errors),
+            first_error=self._first_error,
+            total_requests=self._total,
+            load_cpu_s=load_cpu_s,
+        )
+
+
+class Connection(asyncio.Protocol):
+    """One connection: sends a request, waits for its response, sends the next.
+
+    Args:
+        load: Whose requests, and who counts.
+    """
+
+    def __init__(self, load: Load) -> None:
+        self.is_waiting = False
+        self._load = load
+        self._parser = ResponseParser()
+        self._sent_at = 0.0
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
+        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's own class has no base of asyncio's
+        self._load.opened(self)
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes have come."""
+        try:
+            response = self._parser.feed(data)
+        except MalformedResponse as error:
+            self._fail("malformed", str(error))
+            self.close()
+            return
+        if response is None:
+            return
+        self.is_waiting = False
+        self._load.count(response, time.perf_counter() - self._sent_at)
+        if response.keep_alive:
+            self._send()
+        else:
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone; a request that was on it has failed."""
+        if self.is_waiting and not self._load.closing:
+            self._fail("connection", str(exc or "closed before the response"))
+        self._load.lost(self)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _send(self) -> None:
+        if self._load.closing or self._transport is None:
+            return
+        self.is_waiting = True
+        self._sent_at = time.perf_counter()
+        self._transport.writelines(next(self._load.requests))
+
+    def _fail(self, kind: str, text: str) -> None:
+        self.is_waiting = False
+        self._load.count_error(kind, text)
+
+
+def say(line: str) -> None:
+    """Tell whoever started this process."""
+    print(line, flush=True)
+
+
+async def _run(plan: LoadPlan) -> LoadResult:
+    return await Load(plan).run()
+
+
+def main() -> None:
+    """Run the plan that stdin holds."""
+    plan = read_plan(json.load(sys.stdin))
+    gc.disable()
+    try:
+        from uvloop import run
+    except ImportError:
+        from asyncio import run
+    say(json.dumps(asdict(run(_run(plan)))))
+
+
+if __name__ == "__main__":
+    main()

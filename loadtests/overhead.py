@@ -1,0 +1,167 @@
+"""Tapetum beside its peers, in one run on one machine: `make bench`, or `python -m loadtests.overhead --help`.
+
+    models   EfficientNet-Lite0: the adapter without a server (the floor), Tapetum, FastAPI with torch, LitServe
+    noop     a model that does nothing: Tapetum with everything switched on, bare FastAPI
+    cache    answers that are in the cache: Tapetum, FastAPI with Redis
+
+Each system is started on loopback, asked, and ended before the next one starts, and all of that several times over,
+with another system first each time; the tables hold medians. Absolute figures belong to the machine, ratios carry over.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from loadtests import machine
+from loadtests.contenders import ROOT
+from loadtests.litserve_environment import NoLitServe, litserve_python
+from loadtests.processes import SystemFailed
+from loadtests.report import print_report, write_json
+from loadtests.scenarios import Bench, Conditions
+from services.stack import DEFAULT_CONFIG
+from services.topology import TopologyError
+
+BUSY = 0.1
+_WARM_UP_S = 0.75
+
+console = Console(width=None if Console().is_terminal else 150)
+
+
+class Section(StrEnum):
+    """One of the three comparisons."""
+
+    MODELS = "models"
+    NOOP = "noop"
+    CACHE = "cache"
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How long to measure.
+
+    Attributes:
+        repeats: Times that everything is measured.
+        seconds: Length of each measured window.
+    """
+
+    repeats: int
+    seconds: float
+
+
+FULL = Extent(repeats=3, seconds=4.0)
+QUICK = Extent(repeats=1, seconds=1.5)
+
+
+class TimeIsUp(Exception):
+    """The run has taken as long as it may."""
+
+
+def overhead(
+    quick: Annotated[bool, typer.Option("--quick", help="One repeat and short windows: 3 minutes.")] = False,
+    only: Annotated[list[Section] | None, typer.Option(help="Just this comparison; may be given again.")] = None,
+    concurrency: Annotated[
+        list[int] | None, typer.Option(min=1, max=256, help="May be given again: 1, 8 and 32.")
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, max=20, help="Times that everything is measured.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, max=60, help="Length of each measured window.")] = None,
+    config: Annotated[Path, typer.Option(help="Tapetum's Serve configuration file.")] = DEFAULT_CONFIG,
+    with_litserve: Annotated[
+        bool, typer.Option("--with-litserve", help="Compare with LitServe too; its environment is made when missing.")
+    ] = False,
+    json_file: Annotated[Path, typer.Option("--json", help="Takes everything that was measured.")] = ROOT
+    / "runs"
+    / "overhead.json",
+    limit_minutes: Annotated[float, typer.Option(min=0.1, help="The run ends after this long, whatever is left.")] = 30,
+) -> None:
+    """Measure Tapetum beside a server-less floor, FastAPI and LitServe, and say which goals it reaches."""
+    given = QUICK if quick else FULL
+    extent = Extent(repeats or given.repeats, seconds or given.seconds)
+    about = machine.describe()
+    if about["busy_before"] > BUSY:
+        console.print(f"[yellow]this machine is {about['busy_before']:.0%} busy: the figures will be worth little")
+    with tempfile.TemporaryDirectory(prefix="tapetum-bench-") as folder:
+        conditions = Conditions(
+            config=config.resolve(),
+            concurrencies=tuple(concurrency or (1, 8, 32)),
+            seconds=extent.seconds,
+            warm_up_s=_WARM_UP_S,
+            litserve_python=_litserve() if with_litserve and (not only or Section.MODELS in only) else None,
+            folder=Path(folder),
+            say=lambda line: console.print(line, highlight=False, markup=False),
+        )
+        bench = Bench(conditions)
+        status = _run(bench, only or list(Section), extent.repeats, limit_minutes * 60)
+    print_report(console, bench.samples, bench.checks)
+    shown = {
+        **{name: value for name, value in asdict(conditions).items() if name not in ("folder", "say")},
+        "repeats": extent.repeats,
+        "command": " ".join(sys.argv),
+    }
+    write_json(json_file, about, shown, bench.samples, bench.checks)
+    console.print(f"written: {json_file}")
+    raise typer.Exit(status)
+
+
+def _run(bench: Bench, sections: list[Section], repeats: int, limit_s: float) -> int:
+    """Run the sections in turn; the exit status. What was measured before a failure is kept."""
+    try:
+        with _bounded(limit_s):
+            for repeat in range(repeats):
+                for section in sections:
+                    console.rule(f"{section}, repeat {repeat + 1} of {repeats}")
+                    getattr(bench, section)(repeat)
+    except (SystemFailed, TopologyError) as error:
+        console.print(f"[red]error[/red]: {error}", markup=True, highlight=False)
+        return 1
+    except TimeIsUp:
+        console.print(f"[red]error[/red]: not done after {limit_s / 60:g} minutes")
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return 130
+    return 0
+
+
+@contextmanager
+def _bounded(limit_s: float) -> Iterator[None]:
+    """Raise TimeIsUp after so long, and KeyboardInterrupt on SIGTERM too, so that every system is ended either way."""
+
+    def raise_time_is_up(_number: int, _frame: FrameType | None) -> None:
+        raise TimeIsUp
+
+    before = {
+        signal.SIGALRM: signal.signal(signal.SIGALRM, raise_time_is_up),
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, signal.default_int_handler),
+    }
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _litserve() -> Path | None:
+    try:
+        return litserve_python(console.print)
+    except NoLitServe as error:
+        console.print(f"[yellow]without LitServe[/yellow]: {error}", highlight=False)
+        return None
+
+
+if __name__ == "__main__":
+    typer.run(overhead)
