@@ -12,7 +12,10 @@ import logging
 import os
 import re
 import sys
+import traceback
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 import structlog
@@ -29,6 +32,7 @@ from prometheus_client import (
 
 from services.settings import Settings
 
+_TRACEBACK_CHARS = 2500
 LOG_PIPE = "log.pipe"
 """Name of the pipe in the run folder through which all processes of a stack log."""
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -139,6 +143,16 @@ class LogPipe:
         """There is no buffer."""
 
 
+def _with_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put the end of the traceback, where the cause stands, into the event: as much as a pipe keeps in one piece."""
+    error = event.pop("exc_info", None)
+    if error is True:
+        error = sys.exc_info()[1]
+    if isinstance(error, BaseException):
+        event["exception"] = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARS:]
+    return event
+
+
 def configure_logging(settings: Settings) -> None:
     """Send structured logs, one event a line, to the running stack's console; call once per process."""
     pipe = settings.run_dir / LOG_PIPE if settings.run_dir else None
@@ -148,7 +162,7 @@ def configure_logging(settings: Settings) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
+            _with_traceback,
             structlog.processors.JSONRenderer(lambda event, **_: orjson.dumps(event, default=str).decode())
             if as_json
             else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0),

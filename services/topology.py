@@ -53,14 +53,18 @@ class Scaled(_Strict):
     autoscaling: Autoscaling | None = Field(default=None, description="Replicas by load; see below.")
     num_cpus: float = Field(default=1.0, ge=0, description="CPUs that Ray reserves for a replica.")
 
+    @property
+    def max_replicas(self) -> int:
+        """The most replicas that there can be."""
+        return self.autoscaling.max_replicas if self.autoscaling else self.num_replicas
+
 
 class GatewayScale(Scaled):
     """The deployment that speaks HTTP."""
 
-    call_interval_s: float = Field(
-        default=0.002, ge=0, le=1, description="Least time between two calls to one deployment."
+    linger_s: float = Field(
+        default=0.003, ge=0, le=1, description="How long a call to replicas that are busy waits for company."
     )
-    max_calls: int = Field(default=16, ge=1, description="Most calls in flight to one deployment.")
 
 
 class ModelSpec(_Strict):
@@ -96,7 +100,12 @@ class ModelDeployment(Scaled):
     fuse: bool = Field(default=True, description="Fold batch norms into convolutions.")
     compile: bool = Field(default=False, description="Use torch.compile; adds seconds to the start.")
     num_threads: int | None = Field(
-        default=None, ge=1, description="Threads that one run of a network uses; unset: torch's choice."
+        default=None, ge=1, description="Threads that one run of a network uses; unset: as many as `num_cpus`."
+    )
+    num_streams: int = Field(
+        default=1,
+        ge=1,
+        description="Batches that run side by side in a replica: one on a GPU, a core each on a CPU.",
     )
     num_pool_threads: int = Field(default=2, ge=1, description="Threads that decode and post-process.")
     max_batch_size: int = Field(default=16, ge=1, description="Most images in one run of a network.")

@@ -51,17 +51,18 @@ class Queued(Generic[R]):
 
 
 class Batcher(Generic[T, B, R]):
-    """Gathers items from many threads into batches for one device thread.
+    """Gathers items from many threads into batches for the device.
 
     Args:
-        run: Runs one batch, on the device thread. An exception reaches the callers of that batch and nobody else.
+        run: Runs one batch, on a device thread. An exception reaches the callers of that batch and nobody else.
         finish: Makes the results of a batch, on `pool`, while the device already runs the next. Exceptions likewise.
         pool: Where `finish` runs.
         max_batch_cost: Largest sum of costs in a batch; a single dearer item goes alone.
         max_queue_items: Items that may wait; one more is refused.
         cost: What an item counts towards `max_batch_cost`: one by default, or its pixels.
         batch_wait_timeout_s: Longest time that the oldest item waits for its batch to fill; 0 waits for nobody.
-        name: Name of the device thread.
+        streams: Device threads, each of which runs a batch of its own: one for a GPU, a core each on a CPU.
+        initializer: Called once on each device thread, before anything runs there.
     """
 
     def __init__(
@@ -74,7 +75,8 @@ class Batcher(Generic[T, B, R]):
         max_queue_items: int = 1024,
         cost: Callable[[T], int] = lambda item: 1,
         batch_wait_timeout_s: float = 0.0,
-        name: str = "device",
+        streams: int = 1,
+        initializer: Callable[[], object] = lambda: None,
     ) -> None:
         self._run = run
         self._finish = finish
@@ -83,20 +85,22 @@ class Batcher(Generic[T, B, R]):
         self._max_queue_items = max_queue_items
         self._cost = cost
         self._batch_wait_timeout_s = batch_wait_timeout_s
+        self._initializer = initializer
         self._queues: dict[Hashable, deque[_Entry[T, R]]] = {}
         self._size = 0
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._serve, name=f"device-{n}", daemon=True) for n in range(streams)]
+        for thread in self._threads:
+            thread.start()
 
     def __len__(self) -> int:
         """Items that wait for the device."""
         return self._size
 
     def is_alive(self) -> bool:
-        """Whether the device thread still runs; a replica without it must report itself ill."""
-        return self._thread.is_alive()
+        """Whether every device thread still runs; a replica without one must report itself ill."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def submit(self, item: T, key: Hashable, deadline_s: float = float("inf")) -> Future[Queued[R]]:
         """Queue an item; thread-safe. Cancelling the future takes the item out of the queue.
@@ -126,11 +130,12 @@ class Batcher(Generic[T, B, R]):
         return entry.future
 
     def close(self) -> None:
-        """Run what is queued, then end the device thread. Returns once it has ended."""
+        """Run what is queued, then end the device threads. Returns once they have ended."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _remove(self, key: Hashable, entry: _Entry[T, R]) -> None:
         with self._changed:
@@ -142,6 +147,7 @@ class Batcher(Generic[T, B, R]):
                     del self._queues[key]
 
     def _serve(self) -> None:
+        self._initializer()
         while (batch := self._take()) is not None:
             self._execute(*batch)
 

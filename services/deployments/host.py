@@ -12,6 +12,7 @@ import time
 from collections.abc import Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import structlog
@@ -91,11 +92,11 @@ class ModelHost:
         settings = read_settings()
         configure_logging(settings)
         self._config = ModelDeployment.model_validate(config)
-        if self._config.num_threads is not None:
-            torch.set_num_threads(self._config.num_threads)
         self._models = {spec.name: self._load(spec) for spec in self._config.models}
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
-        self._pool = ThreadPoolExecutor(self._config.num_pool_threads, thread_name_prefix="pool")
+        self._pool = ThreadPoolExecutor(
+            self._config.num_pool_threads, thread_name_prefix="pool", initializer=use_threads, initargs=(1,)
+        )
         self._batcher: Batcher[Prepared, Forwarded, Outcome] = Batcher(
             self._forward,
             self._finish,
@@ -103,6 +104,8 @@ class ModelHost:
             max_batch_cost=self._config.max_batch_size,
             max_queue_items=self._config.max_queued_images,
             batch_wait_timeout_s=self._config.batch_wait_timeout_s,
+            streams=self._config.num_streams,
+            initializer=partial(use_threads, self._config.num_threads or torch.get_num_threads()),
         )
 
     async def predict(self, items: list[Item]) -> list[Outcome]:
@@ -126,7 +129,7 @@ class ModelHost:
     def check_health(self) -> None:
         """Ray Serve replaces a replica whose check raises."""
         if not self._batcher.is_alive():
-            raise RuntimeError("the device thread has ended")
+            raise RuntimeError("a device thread has ended")
 
     def _load(self, spec: ModelSpec) -> HostedModel:
         started_at = time.monotonic()
@@ -209,6 +212,16 @@ class ModelHost:
             Outcome(body, None, {**prepared.stages_ms, **stages_ms})
             for body, prepared in zip(bodies, batch, strict=True)
         ]
+
+
+def use_threads(count: int) -> None:
+    """Let torch use so many threads for what the calling thread computes.
+
+    The first time that a thread computes, torch gives it the count that was set last in the whole process: hence the
+    look at it before it is set.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(count)
 
 
 def failed(error: ServiceError) -> Outcome:

@@ -101,9 +101,9 @@ class RedisCache:
         self._ttl_s = ttl_s
         self._max_entry_bytes = max_entry_bytes
         self._resume_at = 0.0
-        self._lookups: Coalescer[str, Lookup] = Coalescer(self._mget, max_items=64, max_calls=2, interval_s=0.0005)
+        self._lookups: Coalescer[str, Lookup] = Coalescer(self._mget, max_items=64, receivers=1, linger_s=0.0)
         self._writes: Coalescer[tuple[str, bytes], None] = Coalescer(
-            self._set_all, max_items=64, max_calls=1, interval_s=0.0, max_waiting=256
+            self._set_all, max_items=64, receivers=1, linger_s=0.0, max_waiting=256
         )
         self._write_tasks: set[asyncio.Task[None]] = set()
 

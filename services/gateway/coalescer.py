@@ -5,10 +5,10 @@
     await submit(item) ──► │ calls in flight: 1        │
                            └───────────────────────────┘
 
-A hop between processes costs about a millisecond of CPU however much it carries, so it is paid once for all that waits.
-The first item goes out at once. While a call is in flight, the next follows `interval_s` after it at the earliest: fast
-receivers answer before that, so one call is out at a time and each carries what came meanwhile; slow receivers get a
-further call every `interval_s`, so that their own queue fills and they never idle.
+A hop between processes costs a millisecond or two of CPU however much it carries, so it is paid once for all that wait.
+While a receiver is idle, an item goes out at once. When each has a call, what comes is gathered for `linger_s`, which
+costs nobody anything, for the receivers are busy; then it goes out as a second call, which waits in the receiver's own
+queue, decoded and ready, when the first is done. There is no third.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from itertools import islice
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from services.errors import Overloaded
 
@@ -26,6 +27,15 @@ R = TypeVar("R")
 Send = Callable[[list[T]], Awaitable[Sequence[R | BaseException]]]
 """Carries items to the receiver: results, or an exception in the place of a single failure, in the same order."""
 
+CALLS_PER_RECEIVER = 2
+"""One that it works on, and one that waits there."""
+
+
+class _Waiting(NamedTuple, Generic[T, R]):
+    item: T
+    future: asyncio.Future[R]
+    since: float
+
 
 class Coalescer(Generic[T, R]):
     """Merges concurrent `submit` calls of one event loop into few `send` calls.
@@ -33,8 +43,8 @@ class Coalescer(Generic[T, R]):
     Args:
         send: Carries a list. If it raises, every item of that call gets the exception, and no other.
         max_items: Most items in one call.
-        max_calls: Most calls in flight.
-        interval_s: Least time between the starts of two calls while one is in flight.
+        receivers: How many work side by side; each gets up to two calls at a time.
+        linger_s: How long the second call of a receiver waits for company, counted from its oldest item.
         max_waiting: Items that may wait; one more is refused.
         weight: What an item counts towards `max_weight`: its bytes, say.
         max_weight: Largest sum of weights in one call; a single heavier item goes alone.
@@ -45,22 +55,21 @@ class Coalescer(Generic[T, R]):
         send: Send[T, R],
         *,
         max_items: int,
-        max_calls: int,
-        interval_s: float,
+        receivers: int,
+        linger_s: float,
         max_waiting: int = 4096,
         weight: Callable[[T], int] = lambda item: 1,
         max_weight: int = 2**62,
     ) -> None:
         self._send = send
         self._max_items = max_items
-        self._max_calls = max_calls
-        self._interval_s = interval_s
+        self._receivers = receivers
+        self._linger_s = linger_s
         self._max_waiting = max_waiting
         self._weight = weight
         self._max_weight = max_weight
-        self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._waiting: deque[_Waiting[T, R]] = deque()
         self._calls: set[asyncio.Task[None]] = set()
-        self._last_start = float("-inf")
         self._wake_up: asyncio.Handle | None = None
 
     def __len__(self) -> int:
@@ -80,7 +89,7 @@ class Coalescer(Generic[T, R]):
             raise Overloaded(f"{len(self._waiting)} images already wait to be sent", {"waiting": len(self._waiting)})
         loop = asyncio.get_running_loop()
         future: asyncio.Future[R] = loop.create_future()
-        self._waiting.append((item, future))
+        self._waiting.append(_Waiting(item, future, loop.time()))
         if self._wake_up is None:
             # Not at once: what becomes ready in this turn of the event loop travels together.
             self._wake_up = loop.call_soon(self._start_calls)
@@ -89,48 +98,52 @@ class Coalescer(Generic[T, R]):
     def _start_calls(self) -> None:
         self._wake_up = None
         loop = asyncio.get_running_loop()
-        while len(self._calls) < self._max_calls and (batch := self._peek_live()):
-            now = loop.time()
-            if self._calls and now < self._last_start + self._interval_s:
-                self._wake_up = loop.call_at(self._last_start + self._interval_s, self._start_calls)
+        while len(self._calls) < CALLS_PER_RECEIVER * self._receivers and (batch := self._peek()):
+            departure = batch[0].since + self._linger_s
+            if len(self._calls) >= self._receivers and len(batch) < self._max_items and loop.time() < departure:
+                self._wake_up = loop.call_at(departure, self._start_calls)
                 return
             for _ in batch:
                 self._waiting.popleft()
-            self._last_start = now
-            call = loop.create_task(self._call(batch))
-            self._calls.add(call)
-            call.add_done_callback(self._end_call)
-            for _, future in batch:
-                future.add_done_callback(lambda _, call=call, batch=batch: self._cancel_if_deserted(call, batch))
+            self._start_call(batch)
 
-    def _peek_live(self) -> list[tuple[T, asyncio.Future[R]]]:
+    def _start_call(self, batch: list[_Waiting[T, R]]) -> None:
+        call = asyncio.get_running_loop().create_task(self._call(batch))
+        self._calls.add(call)
+        call.add_done_callback(self._end_call)
+        for entry in batch:
+            entry.future.add_done_callback(lambda _: _cancel_if_deserted(call, batch))
+
+    def _peek(self) -> list[_Waiting[T, R]]:
         """What the next call would carry, after dropping items whose callers are gone."""
-        if any(future.done() for _, future in self._waiting):
-            self._waiting = deque(entry for entry in self._waiting if not entry[1].done())
-        batch: list[tuple[T, asyncio.Future[R]]] = []
+        if any(entry.future.done() for entry in self._waiting):
+            self._waiting = deque(entry for entry in self._waiting if not entry.future.done())
+        idle = max(1, self._receivers - len(self._calls))
+        most = min(self._max_items, -(-len(self._waiting) // idle))
+        batch: list[_Waiting[T, R]] = []
         weight = 0
-        for entry in self._waiting:
-            weight += self._weight(entry[0])
-            if batch and (len(batch) >= self._max_items or weight > self._max_weight):
+        for entry in islice(self._waiting, most):
+            weight += self._weight(entry.item)
+            if batch and weight > self._max_weight:
                 break
             batch.append(entry)
         return batch
 
-    async def _call(self, batch: list[tuple[T, asyncio.Future[R]]]) -> None:
+    async def _call(self, batch: list[_Waiting[T, R]]) -> None:
         try:
-            results = await self._send([item for item, _ in batch])
+            results = await self._send([entry.item for entry in batch])
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(batch)} items went out and {len(results)} results came back")
         except asyncio.CancelledError:
-            for _, future in batch:
-                future.cancel()
+            for entry in batch:
+                entry.future.cancel()
             raise
         except Exception as error:
-            for _, future in batch:
-                _settle(future, error)
+            for entry in batch:
+                _settle(entry.future, error)
             return
-        for (_, future), result in zip(batch, results, strict=True):
-            _settle(future, result)
+        for entry, result in zip(batch, results, strict=True):
+            _settle(entry.future, result)
 
     def _end_call(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
@@ -139,10 +152,10 @@ class Coalescer(Generic[T, R]):
                 self._wake_up.cancel()
             self._start_calls()
 
-    @staticmethod
-    def _cancel_if_deserted(call: asyncio.Task[None], batch: list[tuple[T, asyncio.Future[R]]]) -> None:
-        if not call.done() and all(future.cancelled() for _, future in batch):
-            call.cancel()
+
+def _cancel_if_deserted(call: asyncio.Task[None], batch: Sequence[_Waiting[Any, Any]]) -> None:
+    if not call.done() and all(entry.future.cancelled() for entry in batch):
+        call.cancel()
 
 
 def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:

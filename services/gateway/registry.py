@@ -13,7 +13,7 @@ import structlog
 from services.errors import InvalidParameters, ModelNotFound, NotReady
 from services.gateway.backends import Backend
 from services.gateway.coalescer import Coalescer
-from services.topology import GatewayScale, Topology
+from services.topology import GatewayScale, ModelDeployment, Topology
 from services.wire import Item, Outcome
 
 log = structlog.get_logger()
@@ -21,7 +21,8 @@ log = structlog.get_logger()
 PROBE_TIMEOUT_S = 2.0
 PROBE_INTERVAL_S = 5.0
 STARTING_INTERVAL_S = 0.2
-MAX_CALL_BYTES = 64 * 2**20
+MAX_CALL_BYTES = 8 * 2**20
+"""A call of more is split; a larger image travels alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Registry:
         self._tasks = {spec.name: config.task for config in topology.deployments for spec in config.models}
         self._models_of = {config.name: tuple(spec.name for spec in config.models) for config in topology.deployments}
         self._calls = {
-            config.name: coalesce(self._backends[config.name], topology.gateway, config.max_batch_size)
+            config.name: coalesce(self._backends[config.name], topology.gateway, config)
             for config in topology.deployments
         }
         self._served: dict[str, ServedModel] = {}
@@ -159,13 +160,13 @@ class Registry:
             self._served[entry["name"]] = ServedModel.of(entry, self._calls[deployment])
 
 
-def coalesce(backend: Backend, scale: GatewayScale, max_batch_size: int) -> Coalescer[Item, Outcome]:
+def coalesce(backend: Backend, scale: GatewayScale, config: ModelDeployment) -> Coalescer[Item, Outcome]:
     """The one way in which images reach a deployment: merged into few calls, none larger than a batch."""
     return Coalescer(
         backend.predict,
-        max_items=max_batch_size,
-        max_calls=scale.max_calls,
-        interval_s=scale.call_interval_s,
+        max_items=config.max_batch_size,
+        receivers=config.max_replicas * config.num_streams,
+        linger_s=scale.linger_s,
         weight=lambda item: len(item.image),
         max_weight=MAX_CALL_BYTES,
     )

@@ -164,6 +164,21 @@ def test_waits_for_company_no_longer_than_asked():
         assert all(future.result(5).queue_s < 0.04 for future in futures), "a full batch does not wait"
 
 
+def test_streams_run_batches_side_by_side():
+    both = threading.Barrier(2, timeout=5)
+
+    def run(_key: Hashable, items: Sequence[int]) -> list[int]:
+        both.wait()
+        return list(items)
+
+    with ThreadPoolExecutor(1) as pool:
+        made = Batcher(run, finish, pool, max_batch_cost=1, streams=2)
+        futures = [made.submit(n, "a") for n in (1, 2)]
+        assert [future.result(5).result for future in futures] == [1, 2]
+        made.close()
+        assert not made.is_alive()
+
+
 def test_wrong_number_of_results_is_an_error_for_all():
     with ThreadPoolExecutor(1) as pool:
         made = Batcher(lambda _key, items: items, lambda *_: [1, 2], pool, max_batch_cost=1)

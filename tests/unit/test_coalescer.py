@@ -35,7 +35,7 @@ class Receiver:
 
 
 def coalescer(receiver: Receiver, **options: float) -> Coalescer[int, int]:
-    return Coalescer(receiver.send, **{"max_items": 8, "max_calls": 4, "interval_s": 10.0, **options})  # type: ignore[arg-type]
+    return Coalescer(receiver.send, **{"max_items": 8, "receivers": 1, "linger_s": 10.0, **options})  # type: ignore[arg-type]
 
 
 async def test_what_is_ready_in_one_turn_of_the_loop_travels_together():
@@ -55,30 +55,42 @@ async def test_what_comes_while_a_call_is_out_goes_with_the_next():
     assert receiver.calls == [[1], [2, 3]]
 
 
-async def test_slow_receiver_gets_a_further_call_every_interval():
+async def test_busy_receiver_gets_a_second_call_after_the_linger_and_no_third():
     receiver = Receiver(takes_s=0.2)
-    calls = coalescer(receiver, interval_s=0.01)
-    tasks = []
-    for n in range(3):
-        tasks.append(asyncio.create_task(calls.submit(n)))
-        await asyncio.sleep(0.03)
-    assert receiver.calls == [[0], [1], [2]], "none waited for the first to return"
+    calls = coalescer(receiver, linger_s=0.02)
+    tasks = [asyncio.create_task(calls.submit(0))]
+    await asyncio.sleep(0.005)
+    tasks += [asyncio.create_task(calls.submit(n)) for n in (1, 2)]
+    await asyncio.sleep(0.005)
+    assert receiver.calls == [[0]], "they wait for company"
+    await asyncio.sleep(0.03)
+    tasks.append(asyncio.create_task(calls.submit(3)))
+    await asyncio.sleep(0.05)
+    assert receiver.calls == [[0], [1, 2]]
     await asyncio.gather(*tasks)
+    assert receiver.calls == [[0], [1, 2], [3]]
 
 
-async def test_calls_in_flight_and_items_per_call_are_bounded():
-    receiver = Receiver(takes_s=0.01)
-    calls = coalescer(receiver, interval_s=0.0, max_calls=2, max_items=3)
-    tasks = [asyncio.create_task(calls.submit(n)) for n in range(10)]
+async def test_idle_receivers_get_their_share_at_once():
+    receiver = Receiver(takes_s=0.05)
+    calls = coalescer(receiver, receivers=3)
+    await asyncio.gather(*(calls.submit(n) for n in range(5)))
+    assert receiver.calls == [[0, 1], [2, 3], [4]]
+
+
+async def test_full_call_does_not_linger():
+    receiver = Receiver(takes_s=0.05)
+    calls = coalescer(receiver, max_items=3)
+    tasks = [asyncio.create_task(calls.submit(n)) for n in range(8)]
     await asyncio.sleep(0.005)
     assert receiver.calls == [[0, 1, 2], [3, 4, 5]]
     await asyncio.gather(*tasks)
-    assert receiver.calls == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    assert receiver.calls == [[0, 1, 2], [3, 4, 5], [6, 7]]
 
 
 async def test_call_is_bounded_by_weight_and_a_heavier_item_goes_alone():
     receiver = Receiver()
-    calls = Coalescer(receiver.send, max_items=8, max_calls=1, interval_s=0.0, weight=lambda item: item, max_weight=5)
+    calls = Coalescer(receiver.send, max_items=8, receivers=1, linger_s=0.0, weight=lambda item: item, max_weight=5)
     await asyncio.gather(*(calls.submit(n) for n in (2, 3, 9, 1)))
     assert receiver.calls == [[2, 3], [9], [1]]
 
@@ -136,7 +148,7 @@ async def test_wrong_number_of_results_is_an_error():
     async def send(_items: list[int]) -> list[int]:
         return []
 
-    calls: Coalescer[int, int] = Coalescer(send, max_items=2, max_calls=1, interval_s=0)
+    calls: Coalescer[int, int] = Coalescer(send, max_items=2, receivers=1, linger_s=0)
     with pytest.raises(RuntimeError, match="1 items went out and 0 results came back"):
         await calls.submit(1)
 
@@ -162,7 +174,7 @@ def test_every_caller_gets_its_own_result(items: list[int], seed: int):
             assert task.cancelled()
 
     async def main() -> None:
-        calls = coalescer(receiver, interval_s=0.001, max_items=5)
+        calls = coalescer(receiver, linger_s=0.001, max_items=5)
         await asyncio.gather(*(caller(calls, item) for item in items))
         assert len(calls) == 0
 

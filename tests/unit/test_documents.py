@@ -87,7 +87,7 @@ def test_layout_in_the_readme_is_the_tree():
     for path in listed:
         assert (ROOT / path).exists(), path
     for folder in (path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))):
-        if not folder.name.endswith(".egg-info"):
+        if folder.name != "runs" and not folder.name.endswith(".egg-info"):
             assert any(path.startswith(folder.name) for path in listed), folder.name
 
 
