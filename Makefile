@@ -6,13 +6,13 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 SERVE_ARGS ?=
 
-.PHONY: serve test check unit integration lint bench bench-device clean
+.PHONY: serve test check unit accuracy integration lint constraints bench bench-device clean
 .DEFAULT_GOAL := serve
 
 serve: $(READY)  ## start the whole stack; SERVE_ARGS="--port 8080" for options
 	@exec $(BIN)/tapetum serve $(SERVE_ARGS)
 
-test: check integration  ## every check and every test
+test: check accuracy integration  ## every check and every test
 
 check: lint unit  ## what to run before every commit
 
@@ -24,6 +24,9 @@ lint: $(READY)
 
 unit: $(READY)
 	$(BIN)/python -m pytest tests/unit
+
+accuracy: $(READY)  ## needs the sample images; skipped by name without them
+	$(BIN)/python -m pytest tests/accuracy
 
 integration: $(READY)
 	$(BIN)/python -m pytest tests/integration

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import io
 import random
 import signal
 import struct
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import orjson
 import pytest
 from conftest import jpeg_of
+from PIL import Image
 from running import (
     RunningStack,
     alive,
@@ -90,6 +93,16 @@ def test_cached_answer_makes_no_call(stack: RunningStack, photos: dict[str, byte
     assert first["predictions"] == second.json()["predictions"]
     assert stack.metric("tapetum_call_images_count") == calls
     assert "forward" not in second.headers["server-timing"]
+
+
+def test_image_of_many_megabytes_is_answered(stack: RunningStack):
+    noise = np.random.default_rng(3).integers(0, 256, (1400, 1900, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    assert file.tell() > 6 * 2**20
+    response = classify(stack, file.getvalue())
+    assert response.status_code == 200, response.text
+    assert response.json()["image"] == {"height": 1400, "width": 1900}
 
 
 def test_request_id_is_echoed_once(stack: RunningStack, photos: dict[str, bytes]):

@@ -199,7 +199,12 @@ async def test_unknown_model_is_told_the_known_ones():
 
 async def test_sizes_are_capped_before_anything_is_decoded():
     backend = FakeBackend()
-    caps = {"max_image_bytes": 500, "max_image_pixels": 100, "max_images_per_request": 2, "max_body_bytes": 4000}
+    caps: dict[str, Any] = {
+        "max_image_bytes": 500,
+        "max_image_pixels": 100,
+        "max_images_per_request": 2,
+        "max_body_bytes": 4000,
+    }
     async with gateway(backend, **caps) as client:
         heavy = await classify(client, b"\xff\xd8" + b"x" * 600)
         many_pixels = await classify(client, png(size=(11, 10)))
@@ -229,7 +234,8 @@ async def test_second_time_is_answered_from_the_cache_without_a_call():
 
 async def test_cache_control_is_respected():
     backend = FakeBackend()
-    async with gateway(backend, cache := MemoryCache()) as client:
+    cache = MemoryCache()
+    async with gateway(backend, cache) as client:
         await classify(client, png(6), headers={"cache-control": "no-store"})
         assert cache.bodies == {}
         await classify(client, png(6))
