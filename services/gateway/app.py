@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
@@ -73,11 +74,20 @@ def create_app(
     return app
 
 
+class DirectRoute(APIRoute):
+    """A route that FastAPI documents, and whose endpoint takes the request as it is: there is nothing to solve."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What is called for a request: the endpoint itself."""
+        return self.endpoint
+
+
 def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
     async def predict(request: Request) -> Response:
         return await handler(request)
 
-    app.add_api_route(
+    router = APIRouter(route_class=DirectRoute)
+    router.add_api_route(
         api.path,
         predict,
         methods=["POST"],
@@ -95,6 +105,7 @@ def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
         },
         openapi_extra=describe_request(api),
     )
+    app.include_router(router)
 
 
 def _add_models(app: FastAPI, registry: Registry) -> None:

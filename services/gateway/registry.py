@@ -161,11 +161,11 @@ class Registry:
 
 
 def coalesce(backend: Backend, scale: GatewayScale, config: ModelDeployment) -> Coalescer[Item, Outcome]:
-    """The one way in which images reach a deployment: merged into few calls, none larger than a batch."""
+    """The one way in which images reach a deployment: merged into few calls, none more than fills a replica."""
     return Coalescer(
         backend.predict,
-        max_items=config.max_batch_size,
-        receivers=config.max_replicas * config.num_streams,
+        max_items=config.max_batch_size * config.num_streams,
+        receivers=config.max_replicas,
         linger_s=scale.linger_s,
         weight=lambda item: len(item.image),
         max_weight=MAX_CALL_BYTES,

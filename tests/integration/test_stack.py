@@ -7,6 +7,7 @@ import base64
 import gzip
 import io
 import random
+import re
 import signal
 import struct
 import time
@@ -47,6 +48,19 @@ def test_photos_get_their_real_classes(stack: RunningStack, photos: dict[str, by
     for name, classes in expected.items():
         answer = classify(stack, photos[name], top_k=2).json()
         assert {prediction["class_name"] for prediction in answer["predictions"]} <= classes, name
+
+
+def test_readme_shows_the_answer_that_its_command_gets(stack: RunningStack):
+    root = Path(__file__).parents[2]
+    shown = re.search(r"```json\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown
+    expected = orjson.loads(shown[1])
+    answer = classify(stack, (root / "docs" / "images" / "coffee.jpg").read_bytes(), top_k=3).json()
+    assert answer.keys() == expected.keys()
+    assert {**answer, "predictions": 0, "request_id": 0} == {**expected, "predictions": 0, "request_id": 0}
+    for got, wanted in zip(answer["predictions"], expected["predictions"], strict=True):
+        assert got["class_name"] == wanted["class_name"]
+        assert got["probability"] == pytest.approx(wanted["probability"], abs=0.05)
 
 
 def test_mixed_concurrent_callers_always_get_their_own_answer(stack: RunningStack):
