@@ -10,11 +10,12 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from services.gateway.cache import ResultCache
-from services.gateway.envelope import DOCUMENTS, PROBES, Envelope, routing_error
+from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelope, routing_error
 from services.gateway.limits import Admission, ApiKeys, RateLimiter
 from services.gateway.openapi import describe_errors, describe_request
 from services.gateway.prediction import PredictionHandler
@@ -58,7 +59,14 @@ def create_app(
             if connected is not None:
                 await connected.close()
 
-    app = FastAPI(title="Tapetum", version="1", description=DESCRIPTION, lifespan=lifespan, redoc_url=None)
+    app = FastAPIOffline(
+        title="Tapetum",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        static_url=DOCUMENT_ASSETS,
+    )
     app.add_exception_handler(HTTPException, routing_error)
     app.add_middleware(
         Envelope,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too

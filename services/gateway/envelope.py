@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 DOCUMENTS = frozenset({"/docs", "/openapi.json", "/docs/oauth2-redirect"})
+DOCUMENT_ASSETS = "/docs-assets"
+"""Folder of the scripts and styles of `/docs`."""
 _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -75,7 +77,7 @@ class Envelope:
 
     async def _let_in(self, scope: Scope, headers: Headers) -> None:
         path = scope["path"]
-        if path in self.open_paths:
+        if path in self.open_paths or path.startswith(f"{DOCUMENT_ASSETS}/"):
             return
         client = self.keys.check(headers)
         if self.limiter is not None and path not in PROBES:

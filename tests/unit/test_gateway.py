@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import io
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -373,6 +374,15 @@ async def test_failure_inside_is_a_500_that_tells_nothing():
         response = await classify(client, png())
     assert (response.status_code, response.json()["error"]["code"]) == (500, "internal_error")
     assert "secret" not in response.text
+
+
+async def test_documentation_needs_no_network_and_no_key():
+    async with gateway(FakeBackend(), api_keys="a") as client:
+        page = (await client.get("/docs")).text
+        sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+        statuses = [(await client.get(source)).status_code for source in sources]
+    assert "https://" not in page
+    assert len(sources) >= 2 and set(statuses) == {200}
 
 
 async def test_documentation_describes_every_way_to_ask():
