@@ -18,7 +18,7 @@ from services.client import answers
 from services.client.answers import Classification, Readiness, ServedModel, TapetumError
 
 T = TypeVar("T")
-Image = bytes | Path
+Image = bytes | str | Path
 """An encoded image file: its bytes, or where it lies."""
 
 FIRST_BACKOFF_S = 0.1
@@ -118,7 +118,7 @@ def _parameters(model: str | None, top_k: int) -> dict[str, str | int]:
 
 
 def _bytes_of(image: Image) -> bytes:
-    return image if isinstance(image, bytes) else image.read_bytes()
+    return image if isinstance(image, bytes) else Path(image).read_bytes()
 
 
 class Attempts:

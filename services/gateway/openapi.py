@@ -47,7 +47,7 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
         "requestBody": {
             "required": True,
             "content": {
-                "image/*": {"schema": file},
+                **{f"image/{kind}": {"schema": file} for kind in ("jpeg", "png", "webp", "gif", "bmp", "tiff")},
                 "multipart/form-data": {
                     "schema": {
                         "type": "object",

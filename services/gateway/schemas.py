@@ -18,7 +18,7 @@ class TaskParameters(_Schema):
 
 
 class ClassifyParameters(TaskParameters):
-    """Parameters of `POST /v1/classify`."""
+    """What is in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON."""
 
     top_k: int = Field(default=5, ge=1, le=1000, description="How many classes to answer with, best first.")
 
