@@ -42,7 +42,7 @@ constraints: $(READY)  ## resolve constraints.txt anew
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
 
 $(READY): pyproject.toml constraints.txt
-	@command -v uv >/dev/null || { test -x $(VENV)/uv/bin/uv || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet uv; }; }
+	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet uv; }
 	@test -x $(BIN)/python || $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e . --group dev
 	@touch $@

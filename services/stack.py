@@ -21,7 +21,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -30,11 +29,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-import psutil
-
 from services.embedded_cache import CacheServerError, EmbeddedCache
 from services.gateway.limits import DRAINING_FILE
 from services.loopback import LOOPBACK, is_loopback, write_haproxy_launcher
+from services.run_dir import clean_up_after_crashes, make_run_dir
 from services.settings import Settings, SettingsError, read_settings
 from services.telemetry import LOG_PIPE, read_gauge
 from services.topology import ServeFile, TopologyError, read_serve_file
@@ -42,9 +40,7 @@ from services.topology import ServeFile, TopologyError, read_serve_file
 DEFAULT_CONFIG = Path(__file__).parent.parent / "deploy" / "serve" / "config.yaml"
 READY_TIMEOUT_S = 600.0
 WATCH_INTERVAL_S = 0.5
-_RUN_PREFIX = "tapetum-"
 _OBJECT_STORE_BYTES = 100 * 2**20
-_STOP_TIMEOUT_S = 5.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Say = Callable[[str], None]
@@ -356,34 +352,6 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
-
-
-def make_run_dir() -> Path:
-    """A private folder for one run. Its name begins with the process id, so that a later start knows whose it was."""
-    return Path(tempfile.mkdtemp(prefix=f"{_RUN_PREFIX}{os.getpid()}-"))
-
-
-def clean_up_after_crashes() -> None:
-    """Remove the folders of runs that were killed, and end processes that were left running on them."""
-    me = psutil.Process().username()
-    for run_dir in Path(tempfile.gettempdir()).glob(f"{_RUN_PREFIX}*-*"):
-        pid = run_dir.name.removeprefix(_RUN_PREFIX).partition("-")[0]
-        with suppress(OSError, KeyError):
-            if pid.isdigit() and run_dir.owner() == me and not psutil.pid_exists(int(pid)):
-                _end_processes_of(run_dir)
-                shutil.rmtree(run_dir, ignore_errors=True)
-
-
-def _end_processes_of(run_dir: Path) -> None:
-    """End those that work on the files of this run: nobody else's can."""
-    left: list[psutil.Process] = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            files = (*process.cmdline(), *(file.path for file in process.open_files()))
-            if any(f"{run_dir}/" in file for file in files):
-                process.kill()
-                left.append(process)
-    psutil.wait_procs(left, timeout=_STOP_TIMEOUT_S)
 
 
 def cpus_needed(config: ServeFile) -> float:
