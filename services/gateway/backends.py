@@ -64,8 +64,11 @@ class RayBackend:
             raise NotReady("the model's deployment is not available") from None
 
     async def describe(self) -> list[dict[str, Any]]:
-        """Ask one replica what it serves."""
-        return await self._handle.describe.remote()
+        """Ask one replica what it serves; another, where that one is lost."""
+        try:
+            return await self._handle.describe.remote()
+        except LOST:
+            return await self._handle.describe.remote()
 
     async def _try_again(self, item: Item) -> Outcome | ServiceError:
         for attempt in range(RETRIES):

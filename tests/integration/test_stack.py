@@ -12,6 +12,7 @@ import signal
 import struct
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ pytestmark = pytest.mark.integration
 def classify(stack: RunningStack, image: bytes, *, timeout: float = 60.0, **params: Any) -> httpx.Response:
     headers = {"content-type": "image/jpeg", "cache-control": "no-store"}
     return httpx.post(f"{stack.url}/v1/classify", content=image, params=params, headers=headers, timeout=timeout)
+
+
+def eventually(condition: Callable[[], bool], within_s: float = 15.0) -> bool:
+    """Whether a condition comes true before the time is over."""
+    give_up_at = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > give_up_at:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def test_photos_get_their_real_classes(stack: RunningStack, photos: dict[str, bytes]):
@@ -214,8 +225,8 @@ def test_replica_killed_under_load_loses_nothing(stack: RunningStack, photos: di
     assert len(statuses) > 50
     counted = stack.metric("tapetum_images_total", model="noop") - images_before
     assert len(statuses) <= counted <= len(statuses) + 64, "what the lost replica counted stays counted"
-    assert stack.metric("tapetum_model_ready", model="noop") == 1
-    assert httpx.get(f"{stack.url}/readyz").json()["ready"] is True
+    assert eventually(lambda: stack.metric("tapetum_model_ready", model="noop") == 1)
+    assert eventually(lambda: httpx.get(f"{stack.url}/readyz").json()["ready"])
 
 
 def test_cache_killed_under_load_is_not_noticed_and_comes_back(stack: RunningStack, photos: dict[str, bytes]):
