@@ -9,7 +9,7 @@ touches the device; one thread calls it at a time.
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,12 +56,42 @@ class ClassificationParameters:
             raise ValueError(f"top_k must be at least 1, not {self.top_k}")
 
 
-Parameters = ClassificationParameters
-"""Any task's parameters; those of detection and segmentation join this union with their tasks."""
+@dataclass(frozen=True)
+class DetectionParameters:
+    """What a request may set for a detection.
+
+    Attributes:
+        score_threshold: Objects below this score are left out, 0 to 1.
+        iou_threshold: Of two objects that overlap by more than this, the better one stays, 0 to 1.
+        max_detections: The most objects to give, at least 1.
+        class_ids: Give objects of these classes only; of all classes where None.
+        class_agnostic: Whether an object suppresses those of other classes too.
+    """
+
+    score_threshold: float = 0.25
+    iou_threshold: float = 0.5
+    max_detections: int = 100
+    class_ids: tuple[int, ...] | None = None
+    class_agnostic: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in (("score_threshold", self.score_threshold), ("iou_threshold", self.iou_threshold)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, not {value}")
+        if self.max_detections < 1:
+            raise ValueError(f"max_detections must be at least 1, not {self.max_detections}")
 
 
-class Adapter(Protocol):
-    """One loaded model.
+Parameters = ClassificationParameters | DetectionParameters
+"""Any task's parameters; those of segmentation join this union with their task."""
+
+
+P = TypeVar("P", bound=Parameters, contravariant=True)
+R = TypeVar("R", bound=Prediction, covariant=True)
+
+
+class Adapter(Protocol[P, R]):
+    """One loaded model, which takes the parameters P of its task and gives its predictions R.
 
     Attributes:
         entry: Its catalog entry.
@@ -98,9 +128,7 @@ class Adapter(Protocol):
         """
         ...
 
-    def postprocess(
-        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[Parameters]
-    ) -> list[Prediction]:
+    def postprocess(self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[P]) -> Sequence[R]:
         """Turns the network's output into answers.
 
         Args:
@@ -113,7 +141,7 @@ class Adapter(Protocol):
         """
         ...
 
-    def predict(self, images: Sequence[bytes], parameters: Parameters | None = None) -> list[Prediction]:
+    def predict(self, images: Sequence[bytes], parameters: P | None = None) -> Sequence[R]:
         """Does all four steps in the calling thread.
 
         Args:

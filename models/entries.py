@@ -2,9 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+Task = Literal["classification", "detection"]
 Interpolation = Literal["bilinear", "bicubic"]
+WeightsKind = Literal["package", "torch_hub", "url", "card", "none"]
+
+_LARGEST_SIDE = 8192
+"""Of a network's input in pixels: what is given to a network takes memory by the square of it."""
 
 
 @dataclass(frozen=True)
@@ -12,15 +18,18 @@ class WeightsSource:
     """Where a model's weights come from.
 
     Attributes:
-        kind: `package` (a file in an installed Python package), `torch_hub` (downloaded once into torch hub's cache)
-            or `none` (nothing is learned).
-        location: For a package, the path from its import root; for torch hub, the address of the file.
-        sha256: Digest of the file in hex. None for torch hub, whose file names carry its first digits.
+        kind: `package` (a file in an installed Python package), `torch_hub` (downloaded once into torch hub's cache),
+            `url` (likewise, from a publisher whose file names carry no digest), `card` (a safetensors file beside the
+            card that describes it) or `none` (nothing is learned).
+        location: For a package, the path from its import root; for torch hub and a URL, the address of the file; for a
+            card, the name of the file beside it.
+        sha256: Digest of the file in hex. None for torch hub, whose file names carry its first digits, and where nobody
+            published one: then that of the first download is written down beside it and held.
         licence: Licence of the weights.
         source: Who made them, and where that is told.
     """
 
-    kind: Literal["package", "torch_hub", "none"]
+    kind: WeightsKind
     location: str
     sha256: str | None
     licence: str
@@ -29,7 +38,7 @@ class WeightsSource:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From upright RGB pixels to what the network was trained on.
+    """From upright RGB pixels to what a classifier was trained on.
 
     Attributes:
         resize: The short side after the resize, in pixels.
@@ -37,6 +46,9 @@ class Preprocessing:
         interpolation: Kernel of the resize; always antialiased.
         mean: Subtracted from R, G and B, on the scale 0 to 255.
         std: R, G and B are then divided by it, on the scale 0 to 255.
+
+    Raises:
+        ValueError: On construction, where a size is below 1, the crop is larger than the resize, or std is not above 0.
     """
 
     resize: int
@@ -45,6 +57,65 @@ class Preprocessing:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.crop <= self.resize:
+            raise ValueError(f"crop must be from 1 to resize ({self.resize}), not {self.crop}")
+        _check_above_zero(self.std)
+
+    @property
+    def largest_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input in pixels."""
+        return self.crop, self.crop
+
+
+@dataclass(frozen=True)
+class DetectionPreprocessing:
+    """From upright RGB pixels to what a detector was trained on: the whole image, resized and padded.
+
+    The scale is min(short_side / short side of the image, long_side / long side of the image), which enlarges small
+    images too. With `short_side == long_side` that fits the image into a square, as YOLOX does; with 800 and 1333 it
+    is what torchvision's detectors do.
+
+    Attributes:
+        short_side: The most pixels that the short side has after the resize.
+        long_side: The most pixels that the long side has after the resize; at least `short_side`.
+        mean: Subtracted from R, G and B, on the scale 0 to 255.
+        std: R, G and B are then divided by it, on the scale 0 to 255.
+        stride: The resized image is padded at the right and the bottom to the next multiple of this; 1 pads nothing.
+        pad: Grey level of the padding, 0 to 255.
+        keep_aspect: Where false, the image is stretched to a square of `long_side` instead.
+        antialias: Whether an image that shrinks is filtered first; the published detectors were trained without.
+
+    Raises:
+        ValueError: On construction, where a size is below 1 or too large, or std is not above 0.
+    """
+
+    short_side: int
+    long_side: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    stride: int = 32
+    pad: int = 114
+    keep_aspect: bool = True
+    antialias: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.short_side <= self.long_side <= _LARGEST_SIDE:
+            raise ValueError(
+                f"short_side and long_side must be from 1 to {_LARGEST_SIDE} and the latter not the smaller one, "
+                f"not {self.short_side} and {self.long_side}"
+            )
+        if not 1 <= self.stride <= self.long_side:
+            raise ValueError(f"stride must be from 1 to long_side ({self.long_side}), not {self.stride}")
+        if not 0 <= self.pad <= 255:
+            raise ValueError(f"pad must be from 0 to 255, not {self.pad}")
+        _check_above_zero(self.std)
+
+    @property
+    def largest_size(self) -> tuple[int, int]:
+        """(height, width) of the largest input of the network in pixels, that of a wide image."""
+        return _next_multiple(self.short_side, self.stride), _next_multiple(self.long_side, self.stride)
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -52,7 +123,7 @@ class Accuracy:
 
     Attributes:
         dataset: What it was measured on.
-        metric: Such as `top1`; a share, 0 to 1.
+        metric: Such as `top1`, `ap` (mean over IoU 0.5 to 0.95) or `ap50`; a share, 0 to 1.
         value: The figure.
         note: Who measured it, and what to beware of.
     """
@@ -64,6 +135,25 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """How fast a model was somewhere.
+
+    Attributes:
+        machine: The processor, and how much of it.
+        precision: Of the runtime, such as `bf16`.
+        batch_size: Images in a batch.
+        images_per_s: Through the network and all that turns its output into answers; decoding is not in it.
+        note: How it was measured.
+    """
+
+    machine: str
+    precision: str
+    batch_size: int
+    images_per_s: float
+    note: str
+
+
+@dataclass(frozen=True)
 class CatalogEntry:
     """Everything that is known of a model before it is loaded.
 
@@ -71,28 +161,68 @@ class CatalogEntry:
         name: What `models.loading.load` and the API call it.
         version: Changes whenever answers may.
         task: The kind of answer.
-        architecture: The network, as its paper calls it.
+        architecture: The network, as its paper calls it, or for a card as `models.detection.architectures` and
+            `models.classification.architectures` do.
         weights: Where the weights come from.
-        preprocessing: What is done to the pixels.
+        preprocessing: What is done to the pixels; the task says which of the two it is.
         class_count: Number of classes.
         licence: Licence of the architecture's code.
         accuracy: Measured figures.
         description: One sentence for a person choosing a model.
+        speed: Measured speeds.
         defaults: Parameters of the task where a request sets none.
+        class_names: One for every class id; None where they are known only once the model is loaded.
+        category_ids: The data set's own number of every class id, as COCO's files count; None where that is one more.
+        arguments: What the architecture was built with, beyond the number of classes.
+        training: How the weights were made (data, split, epochs, time, machine …), JSON-able; empty where that is told
+            elsewhere.
+        folder: Of the card that the entry was read from; None for other entries. It is for this machine only.
+
+    Raises:
+        ValueError: On construction, where class names and count, or task and preprocessing, do not agree.
     """
 
     name: str
     version: str
-    task: Literal["classification"]
+    task: Task
     architecture: str
     weights: WeightsSource
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | DetectionPreprocessing
     class_count: int
     licence: str
     accuracy: tuple[Accuracy, ...]
     description: str
     defaults: Mapping[str, int | float] = field(default_factory=lambda: {"top_k": 5})
+    class_names: tuple[str, ...] | None = None
+    category_ids: tuple[int, ...] | None = None
+    arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict[str, int | float | str | bool])
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    speed: tuple[Speed, ...] = ()
+    folder: Path | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.class_names is not None and len(self.class_names) != self.class_count:
+            raise ValueError(f"{self.name}: {len(self.class_names)} class names for {self.class_count} classes")
+        if self.category_ids is not None and len(self.category_ids) != self.class_count:
+            raise ValueError(f"{self.name}: {len(self.category_ids)} category ids for {self.class_count} classes")
+        if (self.task == "detection") != isinstance(self.preprocessing, DetectionPreprocessing):
+            raise ValueError(f"{self.name}: {type(self.preprocessing).__name__} does not belong to {self.task}")
 
     def to_dict(self) -> dict[str, object]:
-        """Gives the entry as plain dictionaries, lists, strings and numbers, ready for JSON."""
-        return {**asdict(self), "accuracy": [asdict(figure) for figure in self.accuracy]}
+        """Gives the entry as plain dictionaries, lists, strings and numbers, ready for JSON and for strangers' eyes."""
+        document = asdict(self)
+        del document["folder"]
+        return {**document, "accuracy": list(document["accuracy"]), "speed": list(document["speed"])}
+
+
+DETECTION_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.25, "iou_threshold": 0.5, "max_detections": 100}
+"""What a detector takes for the parameters that a request leaves out, where its entry says nothing else."""
+
+
+def _check_above_zero(std: tuple[float, ...]) -> None:
+    if min(std) <= 0:
+        raise ValueError(f"std must be above 0, not {std}")
+
+
+def _next_multiple(number: int, step: int) -> int:
+    return -(-number // step) * step

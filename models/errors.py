@@ -7,6 +7,7 @@
     │   ├── BrokenImage         broken_image        the right format, but truncated or corrupt
     │   └── ImageTooLarge       image_too_large     more bytes or pixels than the caps allow
     ├── UnknownModel            unknown_model       no catalog entry has that name
+    ├── BrokenCard              broken_card         a model card, or the folder of it, cannot be used
     ├── WeightsError            weights_error       a model's weights cannot be used
     │   ├── WeightsUnavailable  weights_unavailable not on this machine and not to be downloaded
     │   └── WeightsCorrupt      weights_corrupt     truncated, altered, or another network's
@@ -90,6 +91,25 @@ class UnknownModel(ModelsError):
 
     def __str__(self) -> str:
         return f"unknown model {self.name!r}"
+
+
+class BrokenCard(ModelsError):
+    """A model card, or the folder that it should be in, cannot be used.
+
+    Args:
+        source: Path of the card or the folder.
+        message: What is wrong with it, and where within it. For operators: it may hold a path.
+    """
+
+    code: ClassVar[str] = "broken_card"
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(source, message)
+        self.source = source
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}"
 
 
 class WeightsError(ModelsError):

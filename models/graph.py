@@ -1,10 +1,16 @@
 """Reading and rewriting traced networks."""
 
-from typing import Any, TypeVar
+from collections import Counter
+from typing import Any, Final, TypeVar
 
 from torch import fx, nn
 
 M = TypeVar("M", bound=nn.Module)
+
+_JOINING: Final = frozenset(
+    {"cat", "concat", "flatten", "getattr", "getitem", "permute", "reshape", "transpose", "view"}
+)
+"""Names of functions and methods that move numbers and compute none."""
 
 
 def module_at(traced: fx.GraphModule, node: Any, kind: type[M]) -> M | None:
@@ -27,3 +33,34 @@ def module_at(traced: fx.GraphModule, node: Any, kind: type[M]) -> M | None:
 def only_user(node: fx.Node) -> fx.Node | None:
     """Gives the one node that reads another's value, or None where there are none or several."""
     return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def last_layers(traced: fx.GraphModule) -> dict[str, nn.Module]:
+    """Gives the convolutions and linear layers, by name, whose results are the network's answer but for their places.
+
+    Args:
+        traced: The network.
+
+    Returns:
+        Empty where something else comes last, such as a pooling. A layer that is also used elsewhere, or whose result
+        is, is left out.
+    """
+    found: Counter[str] = Counter()
+    answers: set[fx.Node] = set()
+    for node in reversed(list(traced.graph.nodes)):
+        if node.op == "output":
+            answers.add(node)
+        elif not node.users or not answers.issuperset(node.users):
+            continue
+        elif module_at(traced, node, nn.Conv2d) is not None or module_at(traced, node, nn.Linear) is not None:
+            found[str(node.target)] += 1
+        elif _function_name(node) in _JOINING:
+            answers.add(node)
+    calls = Counter(str(node.target) for node in traced.graph.nodes if node.op == "call_module")
+    return {name: traced.get_submodule(name) for name, count in found.items() if calls[name] == count}
+
+
+def _function_name(node: fx.Node) -> str:
+    if node.op == "call_method":
+        return str(node.target)
+    return getattr(node.target, "__name__", "") if node.op == "call_function" else ""

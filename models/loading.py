@@ -1,7 +1,14 @@
 """From a name to a model that answers."""
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
 from models.adapter import Adapter
 from models.catalog import find
+from models.classification.architectures import build_classifier, known_classifiers
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite, from_published
 from models.classification.imagenet_classes import imagenet_class_names
@@ -13,13 +20,26 @@ from models.classification.torchvision_networks import (
     installed_entry,
     weights_enum,
 )
+from models.detection.architectures import build_detector, candidate_network, known_detectors
+from models.detection.detector import Detector
+from models.detection.torchvision_detector_networks import (
+    build_torchvision_detector,
+    detector_weights,
+    installed_detector_entry,
+    without_version,
+)
+from models.detection.torchvision_detectors import TorchvisionCandidates
+from models.detection.yolox_family import from_official
 from models.downloads import Progress
-from models.entries import CatalogEntry
+from models.entries import CatalogEntry, DetectionPreprocessing
+from models.errors import BrokenCard
 from models.runtime import Runtime
 from models.weights_files import fetch, load_into, read_state_dict
 
+_Build = Callable[[str, int, Mapping[str, int | float | str | bool]], nn.Module]
 
-def load(name: str, runtime: Runtime = Runtime()) -> Adapter:  # noqa: B008 - frozen
+
+def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa: B008 - frozen
     """Loads a model, downloading its weights first where they are not on this machine.
 
     Args:
@@ -31,17 +51,21 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter:  # noqa: B008 - fr
 
     Raises:
         UnknownModel: There is no such model.
+        BrokenCard: It has a card that is none, or that names an architecture that there is not.
         WeightsUnavailable: Its weights are not here and cannot be downloaded.
         WeightsCorrupt: Its weights file is not what it should be.
         UnsupportedRuntime: This machine cannot do what the runtime asks.
     """
     entry = find(name)
     runtime = runtime.resolve()
-    if name.startswith("torchvision/"):
-        return _load_torchvision(name, runtime)
     if entry.weights.kind == "none":
         return NoopClassifier(entry, runtime)
-    return _load_efficientnet_lite(entry, runtime)
+    if entry.task == "detection":
+        torchvision = name.startswith("torchvision/")
+        return _load_torchvision_detector(name, runtime) if torchvision else _load_detector(entry, runtime)
+    if entry.weights.kind == "card":
+        return _load_own_classifier(entry, runtime)
+    return _load_torchvision(name, runtime) if name.startswith("torchvision/") else _load_bundled(entry, runtime)
 
 
 def pull(name: str, progress: Progress | None = None) -> None:
@@ -53,6 +77,7 @@ def pull(name: str, progress: Progress | None = None) -> None:
 
     Raises:
         UnknownModel: There is no such model.
+        BrokenCard: It has a card that is none.
         WeightsUnavailable: The weights are not here and cannot be downloaded.
         WeightsCorrupt: The file is not what it should be.
     """
@@ -61,7 +86,7 @@ def pull(name: str, progress: Progress | None = None) -> None:
         read_state_dict(entry, fetch(entry, progress))
 
 
-def _load_efficientnet_lite(entry: CatalogEntry, runtime: Runtime) -> Classifier:
+def _load_bundled(entry: CatalogEntry, runtime: Runtime) -> Classifier:
     path = fetch(entry)
     state, digest = read_state_dict(entry, path)
     network = EfficientNetLite(entry.class_count)
@@ -78,3 +103,58 @@ def _load_torchvision(name: str, runtime: Runtime) -> Classifier:
     load_into(network, current_keys(state, entry.architecture), entry, path)
     drop_auxiliary_heads(network, entry.architecture)
     return Classifier(entry, tuple(weights.meta["categories"]), runtime, network.eval(), digest)
+
+
+def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier:
+    network, digest = _filled(entry, build_classifier, known_classifiers())
+    return Classifier(entry, _class_names(entry), runtime, network, digest)
+
+
+def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:
+    assert isinstance(entry.preprocessing, DetectionPreprocessing)
+    network, digest = _filled(entry, build_detector, known_detectors())
+    try:
+        ready = candidate_network(network, entry.preprocessing, runtime)
+    except ValueError as error:
+        raise BrokenCard(_card_of(entry), f"preprocessing does not suit {entry.architecture}: {error}") from error
+    return Detector(entry, _class_names(entry), runtime, ready, digest)
+
+
+def _load_torchvision_detector(name: str, runtime: Runtime) -> Detector:
+    weights = detector_weights(name)
+    entry = installed_detector_entry(name, weights)
+    assert isinstance(entry.preprocessing, DetectionPreprocessing)
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    network = build_torchvision_detector(weights, entry.architecture)
+    load_into(network, without_version(state), entry, path)
+    ready = TorchvisionCandidates(network.eval(), entry.preprocessing, runtime)
+    return Detector(entry, _class_names(entry), runtime, ready, digest)
+
+
+def _filled(entry: CatalogEntry, build_network: _Build, known: tuple[str, ...]) -> tuple[nn.Module, str]:
+    """The network that an entry tells of, with its weights, in evaluation mode; and the digest of their file."""
+    network = _built(entry, build_network, known)
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    load_into(network, from_official(state) if entry.name.startswith("yolox/") else state, entry, path)
+    return network.eval(), digest
+
+
+def _built(entry: CatalogEntry, build_network: _Build, known: tuple[str, ...]) -> nn.Module:
+    if entry.architecture not in known:
+        raise BrokenCard(_card_of(entry), f"architecture must be one of {', '.join(known)}, not {entry.architecture!r}")
+    try:
+        return build_network(entry.architecture, entry.class_count, entry.arguments)
+    except (TypeError, ValueError) as error:
+        message = f"{entry.architecture} cannot be built with arguments {dict(entry.arguments)}: {error}"
+        raise BrokenCard(_card_of(entry), message) from error
+
+
+def _card_of(entry: CatalogEntry) -> str:
+    return str((entry.folder or Path()) / f"{entry.name}.json")
+
+
+def _class_names(entry: CatalogEntry) -> tuple[str, ...]:
+    assert entry.class_names is not None
+    return entry.class_names

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.passes.shape_prop import ShapeProp, TensorMetadata
 from torch.nn import functional
 
@@ -86,23 +87,29 @@ class PackedConvolution(nn.Module):
         )
 
 
-def pack_convolutions(traced: fx.GraphModule, example: Tensor, dtype: torch.dtype) -> int:
-    """Packs every convolution of a network, in place.
+def pack_convolutions(
+    traced: fx.GraphModule, example: Tensor, dtype: torch.dtype, kept: frozenset[str] = frozenset()
+) -> int:
+    """Packs the convolutions of a network, in place.
 
     Args:
         traced: A float32 network in evaluation mode, its batch norms folded. Its other layers are left alone, also in
             their dtype.
         example: (1, C, H, W) float32 input of the usual size.
         dtype: float32 or bfloat16, of the packed layers and of the inputs to come.
+        kept: Names of convolutions to leave as they are.
 
     Returns:
         Bytes of the largest activation for one image.
     """
-    ShapeProp(traced).propagate(example)
+    # Fake tensors have shapes and no numbers: a network of 800 × 1333 pixels is gone through in 0.3 s instead of 8.
+    ShapeProp(traced, fake_mode=FakeTensorMode()).propagate(example)
     largest = max(shape.numel() for node in traced.graph.nodes if (shape := _shape(node)) is not None)
     for index, node in enumerate(list(traced.graph.nodes)):
         convolution = module_at(traced, node, nn.Conv2d)
-        if convolution is not None and not isinstance(convolution.padding, str) and convolution.padding_mode == "zeros":
+        if convolution is None or node.target in kept:
+            continue
+        if not isinstance(convolution.padding, str) and convolution.padding_mode == "zeros":
             _pack(traced, node, convolution, f"packed_{index}", dtype)
     traced.delete_all_unused_submodules()
     traced.recompile()

@@ -34,5 +34,42 @@ class Classification:
             raise ValueError("probabilities must descend")
 
 
-Prediction = Classification
-"""Any task's answer for one image; detections and masks join this union with their tasks."""
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """The objects found in one image, best first; none is an answer too.
+
+    Attributes:
+        boxes: (N, 4) float32, x_min, y_min, x_max, y_max in pixels of the upright original: within it, never inverted.
+        scores: (N,) float32 in [0, 1], descending.
+        class_ids: (N,) int64, indices into the model's `class_names`.
+        image_size: (height, width) of the upright original in pixels.
+
+    Raises:
+        ValueError: On construction, where shapes, types, the order or the bounds do not hold.
+    """
+
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        count = len(self.scores)
+        if self.boxes.shape != (count, 4) or self.scores.shape != (count,) or self.class_ids.shape != (count,):
+            raise ValueError(
+                f"boxes {self.boxes.shape}, scores {self.scores.shape} and class_ids {self.class_ids.shape} must be "
+                "(N, 4), (N,) and (N,)"
+            )
+        types = self.boxes.dtype, self.scores.dtype, self.class_ids.dtype
+        if types != (np.float32, np.float32, np.int64):
+            raise ValueError(f"expected float32, float32 and int64, got {', '.join(map(str, types))}")
+        if np.any(self.scores[1:] > self.scores[:-1]):
+            raise ValueError("scores must descend")
+        height, width = self.image_size
+        starts, ends = self.boxes[:, :2], self.boxes[:, 2:]
+        if not np.all((starts >= 0) & (starts <= ends) & (ends <= np.array([width, height], np.float32))):
+            raise ValueError("boxes must lie within the image, their minima at or before their maxima")
+
+
+Prediction = Classification | Detections
+"""Any task's answer for one image; masks join this union with their task."""

@@ -10,7 +10,7 @@ from torch import nn
 from models import images
 from models.adapter import ClassificationParameters, ModelInput, RawOutput
 from models.classification.ranking import most_probable
-from models.entries import CatalogEntry
+from models.entries import CatalogEntry, Preprocessing
 from models.execution import Executor
 from models.images import DecodedImage
 from models.predictions import Classification
@@ -51,15 +51,17 @@ class Classifier:
         self.class_names = class_names
         self.runtime = runtime.resolve()
         self.weights_digest = weights_digest
+        assert isinstance(entry.preprocessing, Preprocessing)
+        self._preprocessing = entry.preprocessing
         self._executor = Executor(network, entry.preprocessing, self.runtime)
 
     def decode(self, data: bytes) -> DecodedImage:
         """See `models.adapter.Adapter.decode`."""
-        return images.decode(data, min_short_side=_DECODE_MARGIN * self.entry.preprocessing.resize)
+        return images.decode(data, min_short_side=_DECODE_MARGIN * self._preprocessing.resize)
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""
-        return ModelInput(resize_and_crop(image.pixels, self.entry.preprocessing), image.size)
+        return ModelInput(resize_and_crop(image.pixels, self._preprocessing), image.size)
 
     def forward(self, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
         """See `models.adapter.Adapter.forward`.
@@ -85,7 +87,7 @@ class Classifier:
 
     def warm_up(self, max_batch_size: int) -> None:
         """See `models.adapter.Adapter.warm_up`."""
-        side = self.entry.preprocessing.crop
+        side = self._preprocessing.crop
         blank = ModelInput(np.full((side, side, 3), _BLANK_LEVEL, np.uint8), (side, side))
         for batch_size in {1, *(1 << power for power in range(max_batch_size.bit_length())), max_batch_size}:
             self.forward([blank] * batch_size)

@@ -58,14 +58,17 @@ class EfficientNetLite(nn.Module):
     Args:
         class_count: Number of classes.
         stages: The blocks; Lite0's by default.
+        batch_norm: Without it every convolution has a bias instead, as `folded` gives.
     """
 
-    def __init__(self, class_count: int = 1000, stages: tuple[Stage, ...] = LITE0) -> None:
+    def __init__(self, class_count: int = 1000, stages: tuple[Stage, ...] = LITE0, batch_norm: bool = True) -> None:
         super().__init__()
         widths = (STEM_CHANNELS, *(stage.channels for stage in stages))
-        self.stem = _activated(3, STEM_CHANNELS, kernel=3, stride=2)
-        self.stages = nn.ModuleList(_stage(width, stage) for width, stage in zip(widths, stages, strict=False))
-        self.head = _activated(widths[-1], HEAD_CHANNELS, kernel=1)
+        self.stem = _activated(3, STEM_CHANNELS, batch_norm, kernel=3, stride=2)
+        self.stages = nn.ModuleList(
+            _stage(width, stage, batch_norm) for width, stage in zip(widths, stages, strict=False)
+        )
+        self.head = _activated(widths[-1], HEAD_CHANNELS, batch_norm, kernel=1)
         self.classifier = nn.Linear(HEAD_CHANNELS, class_count)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -92,14 +95,17 @@ class InvertedResidual(nn.Module):
         kernel: Side of the depthwise kernel.
         stride: Of the depthwise convolution.
         expansion: Hidden channels per input channel; 1 leaves the first convolution out.
+        batch_norm: Without it every convolution has a bias instead.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int, expansion: int, batch_norm: bool = True
+    ) -> None:
         super().__init__()
         hidden = channels_in * expansion
-        self.expand = _activated(channels_in, hidden, kernel=1) if expansion != 1 else nn.Identity()
-        self.depthwise = _activated(hidden, hidden, kernel, stride, groups=hidden)
-        self.project = nn.Sequential(*_normalised(hidden, channels_out, kernel=1))
+        self.expand = _activated(channels_in, hidden, batch_norm, kernel=1) if expansion != 1 else nn.Identity()
+        self.depthwise = _activated(hidden, hidden, batch_norm, kernel, stride, groups=hidden)
+        self.project = nn.Sequential(*_normalised(hidden, channels_out, batch_norm, kernel=1))
         self.has_shortcut = stride == 1 and channels_in == channels_out
 
     def forward(self, features: Tensor) -> Tensor:
@@ -122,6 +128,24 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     blocks = [(stage, block) for stage, row in enumerate(LITE0) for block in range(row.repeats)]
     prefixes = {f"_blocks.{index}": f"stages.{stage}.{block}" for index, (stage, block) in enumerate(blocks)}
     return {_renamed(key, prefixes): value.flip(2, 3) if value.ndim == 4 else value for key, value in state.items()}
+
+
+def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Merges every batch norm of a state dict into the convolution before it.
+
+    Args:
+        state: Of an `EfficientNetLite`.
+
+    Returns:
+        A state dict for the same network with `batch_norm=False`, whose answers in evaluation mode are the same.
+    """
+    norms = {key.removesuffix(".1.running_var") for key in state if key.endswith(".1.running_var")}
+    rest = {key: value for key, value in state.items() if key.rpartition(".")[0].rpartition(".")[0] not in norms}
+    for name in norms:
+        scale = state[f"{name}.1.weight"] / (state[f"{name}.1.running_var"] + _BATCH_NORM_EPSILON).sqrt()
+        rest[f"{name}.0.weight"] = state[f"{name}.0.weight"] * scale.view(-1, 1, 1, 1)
+        rest[f"{name}.0.bias"] = state[f"{name}.1.bias"] - state[f"{name}.1.running_mean"] * scale
+    return rest
 
 
 _BLOCK_PARTS: Final = {
@@ -149,23 +173,26 @@ def _renamed(key: str, prefixes: Mapping[str, str]) -> str:
     return f"{_OUTER_PARTS[module]}.{tensor}" if module in _OUTER_PARTS else key
 
 
-def _stage(channels_in: int, stage: Stage) -> nn.Sequential:
-    first = InvertedResidual(channels_in, stage.channels, stage.kernel, stage.stride, stage.expansion)
-    return nn.Sequential(
-        first,
-        *(
-            InvertedResidual(stage.channels, stage.channels, stage.kernel, 1, stage.expansion)
-            for _ in range(stage.repeats - 1)
-        ),
-    )
+def _stage(channels_in: int, stage: Stage, batch_norm: bool) -> nn.Sequential:
+    repeats, kernel, stride, expansion, channels = stage
+    first = InvertedResidual(channels_in, channels, kernel, stride, expansion, batch_norm)
+    rest = (InvertedResidual(channels, channels, kernel, 1, expansion, batch_norm) for _ in range(repeats - 1))
+    return nn.Sequential(first, *rest)
 
 
 def _normalised(
-    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
+    channels_in: int, channels_out: int, batch_norm: bool, kernel: int, stride: int = 1, groups: int = 1
 ) -> tuple[nn.Module, nn.Module]:
-    convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+    bias = not batch_norm
+    convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=bias)
+    if not batch_norm:
+        return convolution, nn.Identity()
     return convolution, nn.BatchNorm2d(channels_out, eps=_BATCH_NORM_EPSILON, momentum=0.01)
 
 
-def _activated(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    return nn.Sequential(*_normalised(channels_in, channels_out, kernel, stride, groups), nn.ReLU6(inplace=True))
+def _activated(
+    channels_in: int, channels_out: int, batch_norm: bool, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    return nn.Sequential(
+        *_normalised(channels_in, channels_out, batch_norm, kernel, stride, groups), nn.ReLU6(inplace=True)
+    )

@@ -14,10 +14,10 @@ import torchvision.models
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-from models.classification.torchvision_facts import facts_of, members_of
-from models.classification.torchvision_manifest import entry_from, torchvision_facts
+from models.classification.torchvision_facts import facts_of
+from models.classification.torchvision_manifest import CLASSIFIERS, entry_from
 from models.entries import CatalogEntry
-from models.errors import UnknownModel
+from models.torchvision_weights import find_weights
 
 _WITH_AUXILIARY_HEADS: Final = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 _OLD_DENSENET_KEY: Final = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..*)$")
@@ -35,13 +35,7 @@ def weights_enum(name: str) -> WeightsEnum:
     Raises:
         UnknownModel: The installed torchvision has no such builder or weights.
     """
-    facts = torchvision_facts(name)
-    if facts is None:
-        raise UnknownModel(name)
-    try:
-        return members_of(facts["builder"])[facts["weights"]]
-    except (ValueError, KeyError) as error:
-        raise UnknownModel(name) from error
+    return find_weights(name, CLASSIFIERS)
 
 
 def installed_entry(name: str, weights: WeightsEnum) -> CatalogEntry:

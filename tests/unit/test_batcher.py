@@ -42,7 +42,7 @@ def finish(_key: Hashable, _items: Sequence[int], output: list[int]) -> list[int
 @contextmanager
 def batcher(device: Device, **options: float) -> Iterator[Batcher[int, list[int], int]]:
     with ThreadPoolExecutor(2) as pool:
-        made = Batcher(device.run, finish, pool, **{"max_batch_cost": 4, **options})  # type: ignore[arg-type]
+        made = Batcher(device.run, finish, pool, **{"max_batch_size": 4, **options})  # type: ignore[arg-type]
         try:
             yield made
         finally:
@@ -90,12 +90,29 @@ def test_items_of_different_keys_never_share_a_batch_and_the_oldest_key_goes_fir
 
 def test_batch_is_bounded_by_cost_and_a_dearer_item_goes_alone():
     device = Device()
-    with batcher(device, cost=lambda item: item) as made:  # type: ignore[arg-type]
+    with batcher(device, max_batch_cost=4, cost=lambda item: item) as made:  # type: ignore[arg-type]
         with held(device, made):
             futures = [made.submit(n, "a") for n in (1, 2, 9, 3, 1)]
         for future in futures:
             future.result(5)
     assert [items for _, items in device.batches[1:]] == [[1, 2], [9], [3, 1]]
+
+
+def test_batch_of_cheap_items_is_bounded_by_their_number():
+    device = Device()
+    with batcher(device, max_batch_size=2, max_batch_cost=100, cost=lambda item: item) as made:  # type: ignore[arg-type]
+        with held(device, made):
+            futures = [made.submit(n, "a") for n in (1, 2, 9)]
+        for future in futures:
+            future.result(5)
+    assert [items for _, items in device.batches[1:]] == [[1, 2], [9]]
+
+
+def test_batch_with_no_room_for_another_does_not_wait():
+    device = Device()
+    with batcher(device, max_batch_cost=5, cost=lambda item: item, batch_wait_timeout_s=5) as made:  # type: ignore[arg-type]
+        futures = [made.submit(n, "a") for n in (2, 2)]
+        assert all(future.result(2).queue_s < 1 for future in futures)
 
 
 def test_failure_reaches_its_batch_and_the_device_thread_lives_on():
@@ -172,7 +189,7 @@ def test_streams_run_batches_side_by_side():
         return list(items)
 
     with ThreadPoolExecutor(1) as pool:
-        made = Batcher(run, finish, pool, max_batch_cost=1, streams=2)
+        made = Batcher(run, finish, pool, max_batch_size=1, streams=2)
         futures = [made.submit(n, "a") for n in (1, 2)]
         assert [future.result(5).result for future in futures] == [1, 2]
         made.close()
@@ -181,7 +198,7 @@ def test_streams_run_batches_side_by_side():
 
 def test_wrong_number_of_results_is_an_error_for_all():
     with ThreadPoolExecutor(1) as pool:
-        made = Batcher(lambda _key, items: items, lambda *_: [1, 2], pool, max_batch_cost=1)
+        made = Batcher(lambda _key, items: items, lambda *_: [1, 2], pool, max_batch_size=1)
         with pytest.raises(RuntimeError, match="1 items went in and 2 results came out"):
             made.submit(1, "a").result(5)
         made.close()
@@ -194,7 +211,7 @@ def test_wrong_number_of_results_is_an_error_for_all():
 )
 def test_every_caller_gets_its_own_answer_or_its_own_failure(calls: list[tuple[int, str, str]], seed: int):
     device, chance = Device(), random.Random(seed)
-    with batcher(device, max_batch_cost=3) as made:
+    with batcher(device, max_batch_size=3) as made:
         futures = []
         for number, key, fate in calls:
             deadline = time.monotonic() - 1 if fate == "expire" else float("inf")

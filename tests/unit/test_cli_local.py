@@ -192,14 +192,14 @@ def test_the_version_is_that_of_the_package() -> None:
     assert tapetum("--version").stdout.startswith("tapetum 0.")
 
 
-@pytest.mark.parametrize("command", ["classify", "serve", "models list", "models show", "models pull"])
+@pytest.mark.parametrize("command", ["classify", "detect", "serve", "models list", "models show", "models pull"])
 def test_help_ends_with_an_example(command: str) -> None:
     result = tapetum(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"Example: tapetum {command}" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["classify", "serve", "models list", "models show", "models pull"])
+@pytest.mark.parametrize("command", ["classify", "detect", "serve", "models list", "models show", "models pull"])
 def test_every_option_is_in_the_documentation(command: str) -> None:
     documentation = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     options = set(re.findall(r"--[a-z-]+", tapetum(*command.split(), "--help").stdout))

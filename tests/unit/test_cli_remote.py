@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from services.cli import app
-from services.client import Classification, Client, TapetumError
+from services.client import Box, Classification, Client, Detections, TapetumError
 from services.gateway.app import create_app
 from services.gateway.registry import Registry
 from services.settings import Settings
@@ -29,6 +29,7 @@ from tests.unit.serving import serving
 
 KEY = "s3cret"
 MODEL = "efficientnet-lite0"
+DETECTOR = "yolox/nano"
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -40,19 +41,39 @@ class WidthBackend:
 
     async def describe(self) -> list[dict[str, Any]]:
         entry = {"name": MODEL, "version": "1", "task": "classification"}
-        return [{**entry, "weights_digest": "d", "runtime": {}, "class_names": ["a", "b"]}]
+        return [{**entry, "weights_digest": "d", "runtime": {}, "class_names": ["a", "b"], "defaults": {"top_k": 1}}]
 
     def _answer(self, item: Item) -> Outcome:
         width, height = Image.open(io.BytesIO(item.image)).size
-        classes = [{"class_id": width, "class_name": f"w{width}", "probability": 0.5}] * item.parameters["top_k"]
-        return Outcome(orjson.dumps({"image": {"height": height, "width": width}, "predictions": classes}), None, {})
+        found = self.predictions_of(height, width, item.parameters)
+        return Outcome(orjson.dumps({"image": {"height": height, "width": width}, "predictions": found}), None, {})
+
+    def predictions_of(self, height: int, width: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        return [{"class_id": width, "class_name": f"w{width}", "probability": 0.5}] * parameters["top_k"]
+
+
+class FrameBackend(WidthBackend):
+    """Finds one object, as large as the image; none above a score of 0.8."""
+
+    async def describe(self) -> list[dict[str, Any]]:
+        entry = {"name": DETECTOR, "version": "2", "task": "detection", "class_count": 2, "defaults": {}}
+        return [{**entry, "weights_digest": "d", "runtime": {}, "class_names": ["door", "frame"]}]
+
+    def predictions_of(self, height: int, width: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        box = {"x_min": 0.0, "y_min": 0.0, "x_max": float(width), "y_max": float(height)}
+        found = {"box": box, "class_id": 1, "class_name": "frame", "score": 0.8}
+        return [found] if parameters["score_threshold"] <= 0.8 and parameters["class_ids"] in (None, (1,)) else []
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The address of a gateway that asks for `KEY` and is ready."""
-    deployment = {"name": "Classifier", "task": "classification", "models": [MODEL]}
-    registry = Registry(check_topology({"deployments": [deployment]}), {"Classifier": WidthBackend()})
+    deployments = [
+        {"name": "Classifier", "task": "classification", "models": [MODEL]},
+        {"name": "Detector", "task": "detection", "models": [DETECTOR]},
+    ]
+    backends = {"Classifier": WidthBackend(), "Detector": FrameBackend()}
+    registry = Registry(check_topology({"deployments": deployments}), backends)
     app = create_app(Settings(api_keys=(SecretStr(KEY),)), registry, None)
     with capture_logs(), serving(app) as url, Client(url) as client:
         while not client.ready().ready:
@@ -81,7 +102,7 @@ def test_the_client_understands_the_gateway(url: str, photos: list[str]) -> None
     with Client(url, api_key=KEY) as client:
         answer = client.classify(Path(photos[8]), top_k=2)
         first, second, third = client.classify_many([Path(photos[3]), b"no image", Path(photos[4])], model=MODEL)
-        assert [model.name for model in client.models()] == [MODEL]
+        assert [model.name for model in client.models()] == [MODEL, DETECTOR]
         assert client.model(MODEL).entry["class_names"] == ["a", "b"]
         with pytest.raises(TapetumError) as unknown:
             client.model("nope")
@@ -95,7 +116,7 @@ def test_the_client_understands_the_gateway(url: str, photos: list[str]) -> None
     assert (unknown.value.status, unknown.value.code, unknown.value.details) == (
         404,
         "unknown_model",
-        {"known": [MODEL]},
+        {"known": [MODEL, DETECTOR]},
     )
 
 
@@ -104,7 +125,37 @@ def test_the_examples_of_its_page_run(url: str, photos: list[str], capsys: pytes
     for example in examples:
         code = example.replace('"http://localhost:8000"', f'"{url}", api_key="{KEY}"')
         exec(code.replace("photo.jpg", photos[2]), {})
-    assert capsys.readouterr().out == "50.0% w3\n" * 3 + "w3\nfailed: unsupported_image\n"
+    assert capsys.readouterr().out == "50.0% w3\n" * 3 + "frame 3.0 7.0\nw3\nfailed: unsupported_image\n"
+
+
+def test_the_client_gets_objects_of_the_classes_that_it_names(url: str, photos: list[str]) -> None:
+    with Client(url, api_key=KEY) as client:
+        (frame,) = client.detect(Path(photos[8]), classes=["frame"], score_threshold=0.5).predictions
+        empty, broken = client.detect_many([Path(photos[8]), b"no image"], score_threshold=0.9)
+        with pytest.raises(TapetumError) as unknown:
+            client.detect(Path(photos[8]), classes=["window"])
+    assert (frame.box, frame.class_name, frame.score) == (Box(0, 0, 9, 7), "frame", 0.8)
+    assert isinstance(empty, Detections)
+    assert isinstance(broken, TapetumError)
+    assert (empty.predictions, empty.image_size, empty.version) == ((), (7, 9), "2")
+    assert (unknown.value.status, unknown.value.details["known"]) == (422, ["door", "frame"])
+
+
+def test_objects_of_many_images_are_drawn_and_saved(url: str, photos: list[str], tmp_path: Path) -> None:
+    options = ["--url", url, "--api-key", KEY, "--class", "frame", "--save", str(tmp_path / "drawn"), "--json"]
+    result = CliRunner().invoke(app, ["detect", *photos, *options])
+    assert result.exit_code == 0
+    assert [(line["path"], line["saved"]) for line in lines_of(result)] == [
+        (path, str(tmp_path / "drawn" / Path(path).name)) for path in photos
+    ]
+    assert len(list((tmp_path / "drawn").iterdir())) == len(photos)
+
+
+def test_class_that_the_model_has_not_ends_the_command_with_one_line(url: str, photos: list[str]) -> None:
+    arguments = ["detect", photos[0], "--url", url, "--api-key", KEY, "--class", "window"]
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: the model has no class 'window'; it has door, frame\n"
 
 
 def test_many_images_are_answered_in_their_order(url: str, photos: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import pickle
 import socket
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -19,7 +21,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from services.client import AsyncClient, Classification, ClassPrediction, Client, TapetumError
+from services.client import (
+    AsyncClient,
+    Box,
+    Classification,
+    ClassPrediction,
+    Client,
+    Detection,
+    Detections,
+    TapetumError,
+)
 from tests.unit.serving import serving
 
 KEY = "s3cret"
@@ -57,7 +68,24 @@ async def classify(request: Request) -> Response:
         return JSONResponse({**HEAD, "results": [result_of(image) for image in images]})
     if await request.body() != b"cat":
         return error_answer(415, "unsupported_image")
-    return JSONResponse({**HEAD, **RESULT, "request_id": f"top_k={request.query_params['top_k']}"})
+    return JSONResponse({**HEAD, **RESULT, "request_id": f"asked: {request.query_params}"})
+
+
+async def detect(request: Request) -> Response:
+    if request.headers["content-type"] == "application/json":
+        body = await request.json()
+        images = [base64.b64decode(image["base64"]) for image in body.pop("images")]
+        return JSONResponse({**HEAD, "request_id": str(body), "results": [objects_of(image) for image in images]})
+    return JSONResponse({**HEAD, **objects_of(await request.body()), "request_id": str(request.query_params)})
+
+
+def objects_of(image: bytes) -> dict[str, Any]:
+    if image not in (b"street", b"sky"):
+        return result_of(b"dog")
+    box = {"x_min": 1.5, "y_min": 2.0, "x_max": 30.25, "y_max": 40.0}
+    person = {"box": box, "class_id": 0, "class_name": "person", "score": 0.9}
+    found = [person] if image == b"street" else []
+    return {"image": {"height": 480, "width": 640}, "predictions": found, "cached": False}
 
 
 def result_of(image: bytes) -> dict[str, Any]:
@@ -81,6 +109,7 @@ async def elsewhere(_: Request) -> Response:
 APP = Starlette(
     routes=[
         Route("/v1/classify", classify, methods=["POST"]),
+        Route("/v1/detect", detect, methods=["POST"]),
         Route("/v1/models", lambda _: JSONResponse({"models": [ENTRY]})),
         Route("/v1/models/{name:path}", model_entry),
         Route("/readyz", readiness),
@@ -107,7 +136,28 @@ def test_one_image_gives_a_typed_answer(client: Client) -> None:
     answer = client.classify(b"cat", top_k=2)
     assert answer.predictions == CAT.predictions
     assert (answer.model, answer.version, answer.image_size, answer.cached) == ("org/cat-net", "3", (300, 451), False)
-    assert answer.request_id == "top_k=2"
+    assert answer.request_id == "asked: top_k=2"
+
+
+def test_objects_come_with_their_boxes(client: Client) -> None:
+    found = client.detect(b"street", classes=["person", 2], score_threshold=0.5, class_agnostic=True, model=None)
+    assert found == Detections(
+        "org/cat-net",
+        "3",
+        (480, 640),
+        (Detection(Box(1.5, 2.0, 30.25, 40.0), 0, "person", 0.9),),
+        False,
+        "classes=person%2C2&score_threshold=0.5&class_agnostic=true",
+    )
+
+
+def test_several_images_of_objects_are_asked_for_in_json(client: Client) -> None:
+    street, empty, bad = client.detect_many([b"street", b"sky", b"dog"], classes=("person",), max_detections=3)
+    assert isinstance(street, Detections)
+    assert isinstance(empty, Detections)
+    assert isinstance(bad, TapetumError)
+    assert [len(street.predictions), len(empty.predictions), bad.code] == [1, 0, "broken_image"]
+    assert street.request_id == "{'classes': ['person'], 'max_detections': 3}"
 
 
 def test_an_image_may_be_given_by_its_path(client: Client, tmp_path: Path) -> None:
@@ -189,6 +239,10 @@ async def test_the_asynchronous_client_answers_alike(url: str, tmp_path: Path) -
         good, bad = await client.classify_many([b"cat", b"dog"])
         assert good == CAT
         assert isinstance(bad, TapetumError)
+        assert (await client.detect(b"street", max_detections=1)).predictions[0].box.x_max == 30.25
+        (found,) = await client.detect_many([b"sky"])
+        assert isinstance(found, Detections)
+        assert found.predictions == ()
         assert (await client.models())[0].name == "org/cat-net"
         assert (await client.model("org/cat-net")).version == "3"
         assert not (await client.ready()).ready
@@ -307,7 +361,7 @@ def test_the_server_is_told_what_is_left_of_the_time_limit(pauses: list[float]) 
         client.classify(b"cat", model="org/cat-net", timeout_s=7)
     request = script.requests[0]
     assert 6 < float(request.headers["x-request-timeout"]) <= 7
-    assert dict(request.url.params) == {"model": "org/cat-net", "top_k": "5"}
+    assert dict(request.url.params) == {"model": "org/cat-net"}
     assert pauses == []
 
 
@@ -317,7 +371,8 @@ async def test_the_asynchronous_client_retries_alike(monkeypatch: pytest.MonkeyP
     async def note(pause_s: float) -> None:
         noted.append(pause_s)
 
-    monkeypatch.setattr("services.client.clients.asyncio.sleep", note)
+    without_sleep = SimpleNamespace(sleep=note, to_thread=asyncio.to_thread)
+    monkeypatch.setattr("services.client.clients.asyncio", without_sleep)
     transport = httpx.MockTransport(Script(busy("2"), httpx.ReadError("reset"), cat()))
     async with AsyncClient("http://server", transport=transport) as client:
         assert await client.classify(b"cat") == CAT

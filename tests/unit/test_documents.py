@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from models import errors as model_errors
 from services import errors, telemetry
+from services.gateway.parameters import DetectParameters
 from services.settings import Settings
 from services.stack import DEFAULT_CONFIG, RAY_DEFAULTS
 from services.topology import GatewayScale, ModelDeployment, read_serve_file
@@ -54,6 +55,11 @@ def test_every_setting_has_a_description():
 @pytest.mark.parametrize("row", rows(GatewayScale) + rows(ModelDeployment))
 def test_every_configuration_key_is_in_its_table(row: str):
     assert row in document("configuration.md")
+
+
+@pytest.mark.parametrize("row", rows(DetectParameters))
+def test_every_parameter_of_a_detection_is_in_its_table(row: str):
+    assert row in document("detection.md")
 
 
 @pytest.mark.parametrize("name", RAY_DEFAULTS)

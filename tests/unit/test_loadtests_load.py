@@ -9,6 +9,7 @@ from PIL import Image
 from loadtests.load import Load
 from loadtests.load_plan import LoadPlan, requests_of
 from loadtests.photos import LARGE, SMALL, body_of_100_kb, photos, split_for_stamp
+from loadtests.workloads import WORKLOADS, Workload
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
@@ -110,8 +111,9 @@ def test_body_of_100_kb_has_100_000_bytes():
     assert len(body_of_100_kb()) == 100_000
 
 
+@pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
 @pytest.mark.parametrize("size", [SMALL, LARGE])
-def test_photos_are_eight_different_ones_of_the_size_asked_for(size: tuple[int, int]):
-    made = photos(size)
+def test_photos_are_eight_different_ones_of_the_size_asked_for(size: tuple[int, int], workload: Workload):
+    made = photos(size, workload.pictures)
     assert len(set(made)) == 8
     assert {Image.open(io.BytesIO(data)).size for data in made} == {(size[1], size[0])}

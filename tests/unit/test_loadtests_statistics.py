@@ -54,20 +54,24 @@ def _run(*rows: tuple[str, str, int, float]) -> Medians:
 
 
 FLOOR = (
-    ("models", "floor, plain loop", 1, 50.0),
-    ("models", "floor, plain loop", 16, 90.0),
-    ("models", "floor, decoding overlapped", 16, 100.0),
+    ("detection", "floor, plain loop", 1, 50.0),
+    ("detection", "floor, plain loop", 16, 90.0),
+    ("detection", "floor, decoding overlapped", 16, 100.0),
 )
 
 
 @pytest.mark.parametrize(("concurrency", "expected"), [(1, 50.0), (8, 100.0), (32, 100.0)])
 def test_floor_is_the_faster_loop_over_full_batches_or_the_loop_over_one_photo(concurrency: int, expected: float):
-    assert floor_of(_run(*FLOOR), "P", concurrency) == expected
+    assert floor_of(_run(*FLOOR), "detection", "P", concurrency) == expected
+
+
+def test_floor_of_one_task_is_none_of_another():
+    assert floor_of(_run(*FLOOR), "classification", "P", 8) is None
 
 
 def test_goals_compare_with_the_floor_and_the_peers_at_8_and_32():
     medians = _run(
-        *FLOOR, ("models", "Tapetum", 1, 45.0), ("models", "Tapetum", 8, 91.0), ("models", "FastAPI", 8, 50.0)
+        *FLOOR, ("detection", "Tapetum", 1, 45.0), ("detection", "Tapetum", 8, 91.0), ("detection", "FastAPI", 8, 50.0)
     )
     assert [(goal.reached, goal.met) for goal in goals(medians)] == [(0.91, True), (1.82, False), (None, None)]
 

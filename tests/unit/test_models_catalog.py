@@ -10,18 +10,33 @@ import torchvision.models
 from models.catalog import find, names
 from models.classification.bundled import EFFICIENTNET_LITE0
 from models.classification.torchvision_facts import all_facts
-from models.classification.torchvision_manifest import MANIFEST
+from models.classification.torchvision_manifest import CLASSIFIERS
 from models.errors import UnknownModel
 
 
 def test_the_manifest_is_what_torchvision_says():
-    assert json.loads(MANIFEST.read_text()) == all_facts(), "run python -m models.classification.torchvision_facts"
+    assert json.loads(CLASSIFIERS.path.read_text()) == all_facts(), (
+        "run python -m models.classification.torchvision_facts"
+    )
 
 
-def test_every_classifier_of_torchvision_can_be_asked_for_by_name():
-    builders = torchvision.models.list_models(module=torchvision.models)
-    assert names() == ("efficientnet-lite0", "noop", *(f"torchvision/{builder}" for builder in builders))
+def test_every_classifier_and_box_detector_of_torchvision_can_be_asked_for_by_name():
+    classifiers = torchvision.models.list_models(module=torchvision.models)
+    detectors = torchvision.models.list_models(
+        module=torchvision.models.detection, exclude=["*maskrcnn*", "*keypoint*"]
+    )
+    expected = tuple(f"torchvision/{builder}" for builder in (*classifiers, *detectors))
+    assert names()[-len(expected) :] == expected
     assert [find(name).name for name in names()] == list(names())
+
+
+def test_the_bundled_models_come_first_and_then_those_to_download():
+    listed = names()
+    assert listed[:2] == ("efficientnet-lite0", "noop")
+    assert [name for name in listed if name.startswith("yolox/")] == [
+        f"yolox/{size}" for size in ("nano", "tiny", "s", "m", "l", "x")
+    ]
+    assert len(set(listed)) == len(listed)
 
 
 def test_without_weights_in_the_name_torchvisions_recommended_ones_are_taken():
@@ -53,7 +68,10 @@ def test_an_unknown_name_is_refused_with_the_known_ones(name):
 def test_an_entry_is_ready_for_json(name):
     entry = json.loads(json.dumps(find(name).to_dict()))
     assert entry["name"] == name
-    assert entry["preprocessing"]["crop"] <= entry["preprocessing"]["resize"]
+    sides = ("crop", "resize") if entry["task"] == "classification" else ("short_side", "long_side")
+    assert entry["preprocessing"][sides[0]] <= entry["preprocessing"][sides[1]]
+    assert entry["class_names"] is None or len(entry["class_names"]) == entry["class_count"]
+    assert "folder" not in entry
 
 
 def test_the_bundled_accuracy_has_both_figures():

@@ -13,6 +13,7 @@ INSTANCES = [
     errors.BrokenImage("broken"),
     errors.ImageTooLarge("large", {"max_pixels": 1}),
     errors.UnknownModel("nobody", ("noop",)),
+    errors.BrokenCard("/cards/x.json", "is no model card"),
     errors.WeightsUnavailable("noop", "gone"),
     errors.WeightsCorrupt("noop", "bent"),
     errors.UnsupportedRuntime("no such device"),
@@ -32,7 +33,7 @@ def test_every_error_has_its_own_code_and_stands_in_the_drawing():
     ]
     drawing = errors.__doc__ or ""
     codes = [cls.code for cls in classes]
-    assert len(set(codes)) == len(codes) == 11
+    assert len(set(codes)) == len(codes) == 12
     for cls in classes:
         assert cls.__name__ in drawing
         assert cls is errors.ModelsError or cls.code in drawing

@@ -10,6 +10,7 @@ from models.classification.torchvision_networks import build, drop_auxiliary_hea
 from models.entries import Preprocessing
 from models.execution import Executor
 from models.folding import fold_batch_norms, remove_idle_layers
+from models.graph import last_layers
 from models.onednn import PackedConvolution, can_pack, pack_convolutions
 from models.rounding import diffuse_rounding
 from models.runtime import Runtime, cpu_has_bf16
@@ -168,10 +169,47 @@ def test_the_given_network_is_not_changed():
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
 def test_a_batch_in_several_passes_keeps_its_length_and_order(count, monkeypatch):
     executor = Executor(torchvision_network("squeezenet1_1"), PREPROCESSING, Runtime(precision="fp32"))
-    monkeypatch.setattr(executor, "_images_per_pass", 2)
+    monkeypatch.setattr(executor, "_bytes_per_pixel", 2**25 / (2 * 64 * 64))  # room for two
     images = pictures(count)
     expected = torch.cat([executor.run(images[index : index + 1]) for index in range(count)])
     assert_alike(executor.run(images), expected, 1e-5)
+
+
+class TwoMaps(nn.Module):
+    """Two answers of different sizes, one of them joined of two last layers, and a layer that is last and not last."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.deep = nn.Conv2d(3, 8, 3, 2, 1), nn.Conv2d(8, 8, 3, 2, 1)
+        self.one, self.other, self.shared = nn.Conv2d(8, 2, 1), nn.Conv2d(8, 3, 1), nn.Conv2d(8, 8, 1)
+
+    def forward(self, x):
+        x = functional.silu(self.stem(x))
+        y = functional.relu(self.shared(self.deep(x)))
+        return torch.cat([self.one(x), self.other(x)], 1), self.shared(y).flatten(2)
+
+
+@pytest.mark.parametrize("precision", ["fp32", *(["bf16"] if cpu_has_bf16() else [])])
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 96)])
+def test_a_network_of_several_outputs_gives_them_all_for_inputs_of_any_size(precision, height, width, monkeypatch):
+    torch.manual_seed(6)
+    network = TwoMaps().eval()
+    pixels = np.random.default_rng(5).integers(0, 256, (5, height, width, 3), dtype=np.uint8)
+    expected = Executor(network, PREPROCESSING, PLAIN).run_all(pixels)
+    executor = Executor(network, PREPROCESSING, Runtime(precision=precision))
+    monkeypatch.setattr(executor, "_bytes_per_pixel", 2**25 / (2 * 64 * 64))
+    found = executor.run_all(pixels)
+    assert [output.shape for output in found] == [
+        (5, 5, height // 2, width // 2), (5, 8, height // 4 * width // 4)
+    ]  # fmt: skip
+    for got, wanted in zip(found, expected, strict=True):
+        assert_alike(got, wanted, 1e-5 if precision == "fp32" else 0.02)
+
+
+def test_the_last_layers_are_those_that_nothing_but_joining_follows():
+    assert sorted(last_layers(fx.symbolic_trace(TwoMaps()))) == ["one", "other"]
+    assert list(last_layers(fx.symbolic_trace(torchvision_network("resnet18")))) == ["fc"]
+    assert last_layers(fx.symbolic_trace(torchvision_network("squeezenet1_1"))) == {}
 
 
 def test_normalisation_is_that_of_the_model():

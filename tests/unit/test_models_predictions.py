@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.predictions import Classification
+from models.predictions import Classification, Detections
 
 IDS = np.array([3, 1], np.int64)
 
@@ -26,3 +26,34 @@ def test_parallel_arrays_in_descending_order_are_accepted():
 def test_what_does_not_hold_is_refused(class_ids, probabilities):
     with pytest.raises(ValueError):
         Classification(class_ids, probabilities, (4, 6))
+
+
+BOXES = np.array([[0, 0, 6, 4], [1, 1, 1, 3]], np.float32)
+SCORES = np.array([0.9, 0.9], np.float32)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_any_number_of_boxes_within_the_image_is_accepted(count):
+    found = Detections(BOXES[:count], SCORES[:count], IDS[:count], (4, 6))
+    assert found.boxes.shape == (count, 4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"boxes": BOXES[:1]},
+        {"boxes": BOXES[:, :3]},
+        {"boxes": BOXES.astype(np.float64)},
+        {"class_ids": IDS.astype(np.int32)},
+        {"scores": np.array([0.1, 0.9], np.float32)},
+        {"boxes": np.array([[0, 0, 6, 4], [1, 1, 0, 3]], np.float32)},
+        {"boxes": np.array([[0, 0, 6, 5], [1, 1, 1, 3]], np.float32)},
+        {"boxes": np.array([[-1, 0, 6, 4], [1, 1, 1, 3]], np.float32)},
+        {"boxes": np.array([[0, 0, np.nan, 4], [1, 1, 1, 3]], np.float32)},
+        {"image_size": (6, 4)},
+    ],
+    ids=["lengths", "corners", "boxes", "ids", "order", "inverted", "beyond", "before", "nan", "turned"],
+)
+def test_detections_that_do_not_hold_are_refused(change):
+    with pytest.raises(ValueError):
+        Detections(**{"boxes": BOXES, "scores": SCORES, "class_ids": IDS, "image_size": (4, 6), **change})

@@ -1,0 +1,70 @@
+"""The weights of a model card, in a format that can hold no code (https://github.com/huggingface/safetensors)."""
+
+# pyright: reportUnknownVariableType=false
+
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from uuid import uuid4
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+
+def save_weights(path: Path, state: Mapping[str, Tensor]) -> str:
+    """Writes a state dict, replacing the file as a whole.
+
+    Kernels and matrices are rounded to half precision; biases and the parameters of batch norms stay as they are, for
+    they take little room. So does what half precision cannot hold.
+
+    Args:
+        path: Where to.
+        state: The state dict, on any device.
+
+    Returns:
+        sha256 of the file in hex.
+    """
+    content = save({name: _stored(value) for name, value in state.items()})
+    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:  # `save_file` would make one that only its owner may read
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return sha256(content).hexdigest()
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Reads a state dict.
+
+    Args:
+        path: Of the safetensors file.
+
+    Returns:
+        The state dict on the CPU; floats of any precision as float32.
+
+    Raises:
+        ValueError: It is no safetensors file, or truncated.
+        OSError: It cannot be read.
+    """
+    try:
+        state = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+
+
+def _stored(value: Tensor) -> Tensor:
+    value = value.detach().cpu()
+    if value.is_floating_point():
+        value = value.float()
+        half = value.to(torch.float16)
+        if value.ndim > 1 and torch.equal(half.isfinite(), value.isfinite()):
+            value = half
+    return value.clone(memory_format=torch.contiguous_format)

@@ -1,0 +1,128 @@
+"""The adapter of every network that gives boxes."""
+
+import time
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from models import images
+from models.adapter import DetectionParameters, ModelInput, RawOutput
+from models.boxes import are_boxes, select
+from models.detection.candidates import CandidateNetwork, Candidates
+from models.entries import CatalogEntry, DetectionPreprocessing
+from models.images import DecodedImage
+from models.letterbox import Letterbox
+from models.predictions import Detections
+from models.runtime import Runtime
+
+_BLANK_LEVEL: Final = 114
+_DECODE_MARGIN: Final = 2
+"""A JPEG is decoded at a smaller scale only where each side keeps this many times the pixels that the resize needs.
+
+Measured with YOLOX on EfficientNet-Lite0 on 100 photos with people, enlarged five times: AP 23.7 % with full decoding,
+23.6 % at a margin of 2 and 23.5 % at 1."""
+_USUAL_SHAPES: Final = ((3, 4), (4, 3), (1, 1), (2, 3), (3, 2), (9, 16), (16, 9))
+"""Heights and widths of photos in proportion, the most frequent first."""
+_WARM_UP_S: Final = 4.0
+"""When no other shape and batch size is tried any more. What a shape costs beyond its own run, the first time, is some
+30 ms; a compiled network is different and takes all the time that it needs."""
+
+
+class Detector:
+    """A detection network as an `models.adapter.Adapter`.
+
+    Args:
+        entry: Its catalog entry.
+        class_names: One for every class id.
+        runtime: Where and how it runs, resolved.
+        network: The network on its device.
+        weights_digest: sha256 in hex of the file that its weights came from.
+    """
+
+    def __init__(
+        self,
+        entry: CatalogEntry,
+        class_names: tuple[str, ...],
+        runtime: Runtime,
+        network: CandidateNetwork,
+        weights_digest: str,
+    ) -> None:
+        assert isinstance(entry.preprocessing, DetectionPreprocessing)
+        self.entry = entry
+        self.class_names = class_names
+        self.runtime = runtime
+        self.weights_digest = weights_digest
+        self._preprocessing = entry.preprocessing
+        self._network = network
+
+    def decode(self, data: bytes) -> DecodedImage:
+        """See `models.adapter.Adapter.decode`."""
+        letterbox = self._letterbox(images.inspect(data).size)
+        return images.decode(data, min_short_side=_DECODE_MARGIN * min(letterbox.resized_size))
+
+    def preprocess(self, image: DecodedImage) -> ModelInput:
+        """See `models.adapter.Adapter.preprocess`."""
+        return ModelInput(self._letterbox(image.size).place(image.pixels), image.size)
+
+    def forward(self, inputs: Sequence[ModelInput]) -> list[Candidates]:
+        """See `models.adapter.Adapter.forward`."""
+        return self._network.candidates(np.stack([item.pixels for item in inputs]))
+
+    def postprocess(
+        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[DetectionParameters]
+    ) -> list[Detections]:
+        """See `models.adapter.Adapter.postprocess`."""
+        return [
+            detections_from(candidates, self._letterbox(item.image_size), wanted)
+            for candidates, item, wanted in zip(raw, inputs, parameters, strict=True)
+        ]
+
+    def predict(self, images: Sequence[bytes], parameters: DetectionParameters | None = None) -> list[Detections]:
+        """See `models.adapter.Adapter.predict`."""
+        inputs = [self.preprocess(self.decode(data)) for data in images]
+        groups: dict[Hashable, list[int]] = {}
+        for index, item in enumerate(inputs):
+            groups.setdefault(item.batch_key, []).append(index)
+        found: dict[int, Candidates] = {}
+        for group in groups.values():
+            found.update(zip(group, self.forward([inputs[index] for index in group]), strict=True))
+        wanted = parameters or replace(DetectionParameters(), **self.entry.defaults)
+        return self.postprocess([found[index] for index in range(len(inputs))], inputs, [wanted] * len(inputs))
+
+    def warm_up(self, max_batch_size: int) -> None:
+        """See `models.adapter.Adapter.warm_up`; on a slow machine only the first of the usual shapes are tried."""
+        ends_at = time.monotonic() + _WARM_UP_S
+        shapes = dict.fromkeys(
+            self._letterbox((100 * height, 100 * width)).input_size for height, width in _USUAL_SHAPES
+        )
+        for batch_size in sorted({*(1 << power for power in range(max_batch_size.bit_length())), max_batch_size}):
+            for shape in shapes:
+                if time.monotonic() > ends_at and not self.runtime.compile:
+                    return
+                blank = ModelInput(np.full((*shape, 3), _BLANK_LEVEL, np.uint8), shape)
+                self.forward([blank] * batch_size)
+
+    def _letterbox(self, image_size: tuple[int, int]) -> Letterbox:
+        """Where an image lies; a compiled network has one shape, or it would be compiled for dozens."""
+        return Letterbox.fit(image_size, self._preprocessing, square=self.runtime.compile)
+
+
+def detections_from(candidates: Candidates, letterbox: Letterbox, parameters: DetectionParameters) -> Detections:
+    """Chooses boxes and brings them to the original image.
+
+    Boxes are cut at the image's edges before they are compared with each other, so that what is given keeps to the
+    threshold of overlap, and what lies in the padding is gone.
+
+    Args:
+        candidates: What the network saw.
+        letterbox: Where the image lay in the network's input.
+        parameters: The request's.
+
+    Returns:
+        The answer.
+    """
+    likely = candidates[(candidates.scores >= parameters.score_threshold) & are_boxes(candidates.boxes)]
+    kept = select(Candidates(letterbox.restore(likely.boxes), likely.scores, likely.class_ids), parameters)
+    return Detections(kept.boxes.numpy(), kept.scores.numpy(), kept.class_ids.numpy(), letterbox.image_size)

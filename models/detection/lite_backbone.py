@@ -1,0 +1,82 @@
+"""EfficientNet-Lite0 as a backbone for feature pyramids, and YOLOX upon it."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from torch import Tensor, nn
+
+from models.classification.efficientnet_lite import LITE0, EfficientNetLite
+from models.detection.yolox import PathAggregation, Yolox, YoloxHead
+
+_TAPPED: Final = (2, 4, 6)
+"""The stages whose outputs have strides 8, 16 and 32."""
+_BATCH_NORM_EPSILON: Final = 1e-3
+
+_relu = partial(nn.ReLU, inplace=True)
+"""YOLOX uses SiLU; ReLU trains and runs faster on a CPU, where the network was made to run."""
+
+
+class LiteBackbone(nn.Module):
+    """The convolutions of EfficientNet-Lite0, and a projection of three of its outputs to one width.
+
+    It has no batch norms of its own: those of the classifier are folded into the convolutions
+    (`models.classification.efficientnet_lite.folded`). So small batches do not disturb their statistics in training,
+    and a step is a third faster.
+
+    Args:
+        width: Channels of each output.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        network = EfficientNetLite(class_count=1, batch_norm=False)
+        self.stem, self.stages = network.stem, network.stages
+        self.projections = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(LITE0[stage].channels, width, 1, bias=False), nn.BatchNorm2d(width, _BATCH_NORM_EPSILON)
+            )
+            for stage in _TAPPED
+        )
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Computes the features.
+
+        Args:
+            images: (N, 3, H, W), normalised; H and W multiples of 32.
+
+        Returns:
+            (N, width, H / s, W / s) for s in 8, 16, 32.
+        """
+        # The stages see the image turned by 180 degrees: see EfficientNetLite.
+        features = self.stem(images.flip(2, 3))
+        kept: list[Tensor] = []
+        for index, stage in enumerate(self.stages):
+            features = stage(features)
+            if index in _TAPPED:
+                kept.append(features)
+        return self._projected(kept)
+
+    def _projected(self, kept: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(project(features.flip(2, 3)) for project, features in zip(self.projections, kept, strict=True))
+
+
+def build_pyramid(width: int) -> PathAggregation:
+    """The backbone with a path-aggregation pyramid of one bottleneck a layer.
+
+    Args:
+        width: Channels of each of its three outputs.
+    """
+    return PathAggregation(LiteBackbone(width), (width, width, width), depth=1, activation=_relu)
+
+
+def build_yolox_lite(class_count: int, width: int = 96, head_width: int = 64) -> Yolox:
+    """YOLOX on EfficientNet-Lite0, with random weights.
+
+    Args:
+        class_count: Number of classes.
+        width: Channels of the pyramid.
+        head_width: Channels within the head.
+    """
+    head = YoloxHead(class_count, (width, width, width), head_width, activation=_relu)
+    return Yolox(build_pyramid(width), head)

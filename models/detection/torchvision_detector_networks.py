@@ -1,0 +1,86 @@
+"""torchvision's detectors, built by name and filled with a state dict that was read safely.
+
+torchvision's own way, ``builder(weights=...)``, unpickles whatever the file holds. So the networks are built empty
+here. Built so, they have ordinary batch norms where torchvision's own would have frozen ones, which is the same in
+evaluation.
+"""
+
+# pyright: reportMissingTypeStubs=false
+
+from collections.abc import Mapping
+from typing import Final
+
+import torchvision.models
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+
+from models.detection.torchvision_detection_facts import facts_of
+from models.detection.torchvision_detection_manifest import DETECTORS, entry_from
+from models.entries import CatalogEntry
+from models.torchvision_weights import find_weights
+
+_EXACT_NORMS: Final = frozenset({("fasterrcnn_resnet50_fpn", "COCO_V1"), ("retinanet_resnet50_fpn", "COCO_V1")})
+"""Trained with batch norms that add no epsilon to the variance (`overwrite_eps` in torchvision's builders)."""
+
+
+def detector_weights(name: str) -> WeightsEnum:
+    """Gives torchvision's own description of a detector's weights.
+
+    Args:
+        name: ``torchvision/<builder>`` or ``torchvision/<builder>@<weights>``.
+
+    Returns:
+        The enum member.
+
+    Raises:
+        UnknownModel: The installed torchvision has no such builder or weights.
+    """
+    return find_weights(name, DETECTORS)
+
+
+def installed_detector_entry(name: str, weights: WeightsEnum) -> CatalogEntry:
+    """Makes the catalog entry from the installed torchvision, which the weights and the network come from as well.
+
+    Args:
+        name: The name that the entry goes by.
+        weights: From `detector_weights`.
+
+    Returns:
+        The entry.
+    """
+    builder = name.removeprefix("torchvision/").partition("@")[0]
+    return entry_from(name, facts_of(builder, weights))
+
+
+def build_torchvision_detector(weights: WeightsEnum, builder: str) -> nn.Module:
+    """Builds a network without weights, shaped for a set of them.
+
+    Args:
+        weights: From `detector_weights`.
+        builder: Name of the function in `torchvision.models.detection`.
+
+    Returns:
+        The network, in training mode.
+    """
+    class_count = len(weights.meta["categories"])
+    network = torchvision.models.get_model(builder, weights=None, weights_backbone=None, num_classes=class_count)
+    if (builder, weights.name) in _EXACT_NORMS:
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = 0.0
+    return network
+
+
+def without_version(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Lets an old state dict load.
+
+    The published files have names that torchvision has since changed, and frozen batch norms count no batches. A state
+    dict that does not say which version of the modules wrote it is brought up to date by the modules themselves.
+
+    Args:
+        state: As published.
+
+    Returns:
+        The same tensors.
+    """
+    return dict(state)

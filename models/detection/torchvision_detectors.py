@@ -1,0 +1,77 @@
+"""Runs torchvision's detectors up to their candidates: Faster R-CNN, RetinaNet, FCOS, SSD and what is built like them.
+
+torchvision resizes, normalises, suppresses and cuts off inside the network. Here only the convolutions and the decoding
+are its own: `models.letterbox` resizes, and `models.boxes` decides what is given, with each request's own thresholds.
+With torchvision's thresholds the answers are torchvision's, which the tests hold.
+"""
+
+# pyright: reportMissingTypeStubs=false
+
+import copy
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torchvision.models.detection import FasterRCNN
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import clip_boxes_to_image, remove_small_boxes
+
+from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
+from models.detection.torchvision_stages import OneStage, Regions, TorchvisionDetector, TwoStages, multiple_of
+from models.entries import DetectionPreprocessing
+from models.execution import Executor
+from models.runtime import Runtime
+
+_SMALLEST_SIDE: Final = 1e-2
+"""Of a box in pixels; torchvision's second stage drops smaller ones."""
+
+
+class TorchvisionCandidates:
+    """A detector of torchvision as a `models.detection.candidates.CandidateNetwork`.
+
+    Convolutions and the second stage run in the runtime's precision, the last layer of every head in float32; whatever
+    is said of boxes is computed in float32.
+
+    Args:
+        network: A float32 network in evaluation mode; it is not changed. What it would do about sizes, normalisation
+            and thresholds of its own is left out.
+        preprocessing: Of the model.
+        runtime: A resolved runtime.
+        first_label: The network's label of class id 0: 0 where the class names count the background, 1 where they do
+            not.
+
+    Raises:
+        TypeError: The network is none of torchvision's detectors.
+    """
+
+    def __init__(
+        self, network: nn.Module, preprocessing: DetectionPreprocessing, runtime: Runtime, first_label: int = 0
+    ) -> None:
+        if not isinstance(network, TorchvisionDetector):
+            raise TypeError(f"{type(network).__name__} is none of torchvision's detectors")
+        network = copy.deepcopy(network).cpu()
+        self._stages = TwoStages(network, runtime) if isinstance(network, FasterRCNN) else OneStage(network)
+        self._executor = Executor(self._stages.trunk, preprocessing, runtime)
+        self._multiple = multiple_of(network)
+        self._first_label = first_label
+
+    @torch.inference_mode()
+    def candidates(self, pixels: NDArray[np.uint8]) -> list[Candidates]:
+        """See `models.detection.candidates.CandidateNetwork.candidates`."""
+        outputs = self._executor.run_all(pixels)
+        count, height, width = pixels.shape[:3]
+        padded = (-(-side // self._multiple) * self._multiple for side in (height, width))
+        images = ImageList(torch.empty(0, 3, *padded), [(height, width)] * count)
+        return [self._candidates(regions, (height, width)) for regions in self._stages.regions(outputs, images)]
+
+    def _candidates(self, regions: Regions, size: tuple[int, int]) -> Candidates:
+        scores = regions.scores.flatten()
+        best = scores.topk(min(MAX_CANDIDATES, int((scores >= SCORE_FLOOR).sum()))).indices
+        columns = regions.scores.shape[1]
+        labels = best % columns + regions.first_label
+        boxes = clip_boxes_to_image(regions.decode(best // columns, labels), size)
+        kept = remove_small_boxes(boxes, _SMALLEST_SIDE)
+        class_ids = labels[kept] - self._first_label
+        return Candidates(boxes[kept].cpu(), scores[best[kept]].cpu(), class_ids.cpu())

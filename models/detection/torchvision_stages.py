@@ -1,0 +1,208 @@
+"""torchvision's detectors taken apart: the convolutions, and what is made of their outputs, up to scored regions.
+
+The convolutions of a detector become one network from images to tensors (its trunk), so that whatever runs image
+networks fast runs it too.
+"""
+
+# pyright: reportMissingTypeStubs=false
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+from torchvision.models.detection import FCOS, FasterRCNN, RetinaNet
+from torchvision.models.detection.image_list import ImageList
+from torchvision.models.detection.rpn import concat_box_prediction_layers
+from torchvision.models.detection.ssd import SSD
+
+from models.detection.candidates import MAX_CANDIDATES
+from models.execution import DTYPES, folded
+from models.runtime import Runtime
+
+TorchvisionDetector = FasterRCNN | RetinaNet | FCOS | SSD
+
+_PROBE_SIDE: Final = 64
+
+
+class Regions(NamedTuple):
+    """What a network says of R places in one image.
+
+    Attributes:
+        scores: (R, C) float32 in [0, 1].
+        first_label: The network's label that the first column of the scores belongs to.
+        boxes: (R, 4) float32, the places, in pixels of the input.
+        deltas: (R, 1 or L, 4) float32, how the object's box lies to the place's: for all labels, or for each of L.
+        coder: torchvision's, which knows what the deltas mean.
+    """
+
+    scores: Tensor
+    first_label: int
+    boxes: Tensor
+    deltas: Tensor
+    coder: Any
+
+    def decode(self, places: Tensor, labels: Tensor) -> Tensor:
+        """Gives the box of one label at one place, K times.
+
+        Args:
+            places: (K,) int64 rows.
+            labels: (K,) int64 labels.
+
+        Returns:
+            (K, 4) float32, x_min, y_min, x_max, y_max in pixels of the input; may reach beyond it.
+        """
+        column = labels if self.deltas.shape[1] > 1 else torch.zeros_like(labels)
+        decode = getattr(self.coder, "decode_single", self.coder.decode)
+        return decode(self.deltas[places, column], self.boxes[places])
+
+
+class OneStage:
+    """RetinaNet (arXiv:1708.02002), FCOS (arXiv:1904.01355) or SSD (arXiv:1512.02325).
+
+    Args:
+        network: In evaluation mode.
+
+    Attributes:
+        trunk: From normalised images to what `regions` takes.
+    """
+
+    def __init__(self, network: RetinaNet | FCOS | SSD) -> None:
+        self.trunk: nn.Module = _OneStageTrunk(network)
+        self._anchors: Any = network.anchor_generator
+        self._coder: Any = network.box_coder
+        self._scores = _softmax if isinstance(network, SSD) else _centred if isinstance(network, FCOS) else _sigmoid
+
+    def regions(self, outputs: Sequence[Tensor], images: ImageList) -> Iterator[Regions]:
+        """Reads the outputs for N images of one size.
+
+        Args:
+            outputs: Of the trunk, float32.
+            images: `tensors` of the padded size, and the N sizes before.
+
+        Returns:
+            N, in the same order.
+        """
+        logits, deltas, centredness, *levels = outputs
+        anchors = self._anchors(images, levels)[0]
+        for index in range(len(logits)):
+            places, scores, first_label = self._scores(logits[index], centredness[index])
+            yield Regions(scores, first_label, anchors[places], deltas[index][places][:, None], self._coder)
+
+
+class TwoStages:
+    """Faster R-CNN (arXiv:1506.01497).
+
+    Args:
+        network: In evaluation mode.
+        runtime: A resolved runtime.
+
+    Attributes:
+        trunk: From normalised images to what `regions` takes.
+    """
+
+    def __init__(self, network: FasterRCNN, runtime: Runtime) -> None:
+        heads: Any = network.roi_heads
+        self.trunk: nn.Module = _TwoStageTrunk(network)
+        with torch.no_grad():
+            self._names = list(cast(Any, network.backbone)(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE)))
+        self._proposer: Any = network.rpn
+        self._pool: Any = heads.box_roi_pool
+        self._coder: Any = heads.box_coder
+        self._dtype = DTYPES[runtime.precision]
+        head: nn.Module = folded(heads.box_head) if runtime.fuse else heads.box_head
+        self._head = head.to(runtime.device, self._dtype)
+        self._predictor: Any = heads.box_predictor.to(runtime.device)
+
+    def regions(self, outputs: Sequence[Tensor], images: ImageList) -> Iterator[Regions]:
+        """See `OneStage.regions`; the regions of an image are looked at when it is its turn."""
+        count = len(self._names)
+        features = outputs[:count]
+        proposals = self._proposals(features, outputs[count : 2 * count], outputs[2 * count :], images)
+        for index, (boxes, size) in enumerate(zip(proposals, images.image_sizes, strict=True)):
+            levels = {name: level[index : index + 1] for name, level in zip(self._names, features, strict=True)}
+            looked_at = self._head(self._pool(levels, [boxes], [size]).to(self._dtype)).float()
+            logits, deltas = self._predictor(looked_at)
+            yield Regions(logits.softmax(1)[:, 1:], 1, boxes, deltas.view(*logits.shape, 4), self._coder)
+
+    def _proposals(
+        self, features: Sequence[Tensor], objectness: Sequence[Tensor], deltas: Sequence[Tensor], images: ImageList
+    ) -> list[Tensor]:
+        """What the first stage takes for objects: boxes (P, 4) for each image, as torchvision chooses them."""
+        proposer = self._proposer
+        anchors = proposer.anchor_generator(images, list(features))
+        anchors_per_level = [level[0].numel() for level in objectness]
+        all_objectness, all_deltas = concat_box_prediction_layers(list(objectness), list(deltas))
+        proposals = proposer.box_coder.decode(all_deltas, anchors).view(len(anchors), -1, 4)
+        return proposer.filter_proposals(proposals, all_objectness, images.image_sizes, anchors_per_level)[0]
+
+
+class _OneStageTrunk(nn.Module):
+    """Gives class logits (N, R, C), box deltas (N, R, 4), centredness (N, R, 1 or 0), and each level (N, 1, h, w)."""
+
+    def __init__(self, network: RetinaNet | FCOS | SSD) -> None:
+        super().__init__()
+        parts: Any = network
+        self.backbone = parts.backbone
+        self.head = parts.head
+        self._multiple = multiple_of(network)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        levels = list(self.backbone(_padded(images, self._multiple)).values())
+        found = self.head(levels)
+        logits, deltas = found["cls_logits"], found["bbox_regression"]
+        return [logits, deltas, found.get("bbox_ctrness", deltas[..., :0]), *(level[:, :1] for level in levels)]
+
+
+class _TwoStageTrunk(nn.Module):
+    """Gives each level's features (N, F, h, w), then each one's objectness (N, A, h, w), then deltas (N, 4 A, h, w)."""
+
+    def __init__(self, network: FasterRCNN) -> None:
+        super().__init__()
+        self.backbone: Any = network.backbone
+        self.head: Any = cast(Any, network.rpn).head
+        self._multiple = multiple_of(network)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        levels = list(self.backbone(_padded(images, self._multiple)).values())
+        objectness, deltas = self.head(levels)
+        return [*levels, *objectness, *deltas]
+
+
+def multiple_of(network: TorchvisionDetector) -> int:
+    """The sides of a network's input must be multiples of this many pixels."""
+    transform: Any = network.transform
+    return transform.size_divisible
+
+
+def _padded(images: Tensor, multiple: int) -> Tensor:
+    """Appends zeros at the right and the bottom, of normalised images, as torchvision does."""
+    if multiple == 1:
+        return images
+    height, width = images.shape[-2:]
+    return pad(images, (0, -width % multiple, 0, -height % multiple))
+
+
+_Scored = tuple[Tensor | slice, Tensor, int]
+"""Places that can matter, their scores (places, C), and the label of the first column."""
+
+
+def _sigmoid(logits: Tensor, _: Tensor) -> _Scored:
+    places = _most(logits.amax(1))
+    return places, logits[places].sigmoid(), 0
+
+
+def _centred(logits: Tensor, centredness: Tensor) -> _Scored:
+    share = centredness.sigmoid()
+    places = _most(logits.amax(1).sigmoid() * share[:, 0])
+    return places, (logits[places].sigmoid() * share[places]).sqrt(), 0
+
+
+def _softmax(logits: Tensor, _: Tensor) -> _Scored:
+    return slice(None), logits.softmax(1)[:, 1:], 1
+
+
+def _most(best: Tensor) -> Tensor:
+    """The places of the greatest values, from the best score of each; no other place holds one of the best scores."""
+    return best.topk(min(MAX_CANDIDATES, len(best))).indices

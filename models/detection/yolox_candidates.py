@@ -1,0 +1,68 @@
+"""From YOLOX's raw maps to candidates, without decoding what cannot matter."""
+
+from collections.abc import Sequence
+from math import log
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
+from models.detection.grid import boxes_of, cells, flatten
+from models.detection.yolox import STRIDES, Yolox
+from models.entries import DetectionPreprocessing
+from models.execution import Executor
+from models.runtime import Runtime
+
+_FLOOR_LOGIT: Final = log(SCORE_FLOOR / (1 - SCORE_FLOOR))
+
+
+class YoloxCandidates:
+    """A YOLOX network as a `models.detection.candidates.CandidateNetwork`.
+
+    Args:
+        network: A float32 network in evaluation mode; it is not changed.
+        preprocessing: Of the model.
+        runtime: A resolved runtime.
+
+    Raises:
+        ValueError: The preprocessing makes images whose sides are not multiples of the largest stride.
+    """
+
+    def __init__(self, network: Yolox, preprocessing: DetectionPreprocessing, runtime: Runtime) -> None:
+        if preprocessing.stride % STRIDES[-1]:
+            raise ValueError(f"stride must be a multiple of {STRIDES[-1]}, not {preprocessing.stride}")
+        self._executor = Executor(network, preprocessing, runtime)
+
+    def candidates(self, pixels: NDArray[np.uint8]) -> list[Candidates]:
+        """See `models.detection.candidates.CandidateNetwork.candidates`."""
+        return candidates_from(self._executor.run_all(pixels))
+
+
+@torch.inference_mode()
+def candidates_from(levels: Sequence[Tensor]) -> list[Candidates]:
+    """Reads the raw maps of a batch.
+
+    A score is the product of two probabilities, of there being an object and of its class, and so never above the
+    first: cells in which that is too low are dropped before anything else of them is looked at.
+
+    Args:
+        levels: What `models.detection.yolox.Yolox` gives for N images.
+
+    Returns:
+        N; each cell gives its likeliest class only, as in the official evaluation.
+    """
+    raw = flatten(levels)
+    objectness = raw[..., 4]
+    count = min(int((objectness >= _FLOOR_LOGIT).sum(1).max()), MAX_CANDIDATES)
+    best = objectness.topk(count, sorted=False).indices
+    likely = raw.gather(1, best[..., None].expand(-1, -1, raw.shape[2]))
+    class_scores, class_ids = likely[..., 5:].max(2)
+    scores = likely[..., 4].sigmoid() * class_scores.sigmoid()
+    boxes = boxes_of(likely, cells(levels)[best])
+    return [
+        Candidates(*parts)[parts[1] >= SCORE_FLOOR]
+        for parts in zip(boxes.cpu(), scores.cpu(), class_ids.cpu(), strict=True)
+    ]
