@@ -1,0 +1,93 @@
+"""What a classifier will be, before it is trained: its size, its preprocessing and how its network is built."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from models import images
+from models.catalog import find
+from models.classification.small_inputs import can_be_finer, fineness_for, least_size
+from models.entries import CatalogEntry, Preprocessing, WeightsSource
+from models.errors import ImageError
+from models.training.coco import DatasetError
+from models.training.folders import ClassFolders
+
+_SMALL: Final = 64
+"""Images below this are trained at their own size, unless another is asked for."""
+_LOOKED_AT: Final = 100
+_SHOWN_CLASSES: Final = 5
+
+
+def new_card(name: str, architecture: str, size: int | None, folders: ClassFolders, licence: str) -> CatalogEntry:
+    """Makes the entry of a classifier that is to be trained; its accuracy and the facts of its training come later.
+
+    Args:
+        name: Of the model.
+        architecture: A name of `models.classification.architectures`.
+        size: Side of its images in pixels; where None, the architecture's own, but for images that are all below 64
+            pixels theirs.
+        folders: What it will learn from.
+        licence: Of the weights.
+
+    Raises:
+        ValueError: The architecture cannot take images of that size.
+        DatasetError: An image cannot be read.
+    """
+    usual = find(architecture)
+    preprocessing = usual.preprocessing
+    assert isinstance(preprocessing, Preprocessing)
+    size = size or _own_size(architecture, folders) or preprocessing.crop
+    _check_size(architecture, size, preprocessing.crop)
+    resize = size if size < _SMALL else round(size * preprocessing.resize / preprocessing.crop)
+    shown = ", ".join(folders.class_names[:_SHOWN_CLASSES])
+    return CatalogEntry(
+        name=name,
+        version="1",
+        task="classification",
+        architecture=architecture,
+        weights=WeightsSource("card", "", None, licence, "trained by `tapetum train classifier`"),
+        preprocessing=replace(preprocessing, resize=resize, crop=size),
+        class_count=len(folders.class_names),
+        licence=usual.licence,
+        accuracy=(),
+        description=f"Tells apart {shown}{' …' if len(folders.class_names) > _SHOWN_CLASSES else ''}.",
+        class_names=folders.class_names,
+        arguments=_arguments(architecture, size),
+    )
+
+
+def _arguments(architecture: str, size: int) -> Mapping[str, int]:
+    if _of_one_size(architecture):
+        return {"image_size": size} if "/vit_" in architecture else {}
+    fineness = fineness_for(architecture, size)
+    return {"fineness": fineness} if fineness > 1 else {}
+
+
+def _of_one_size(architecture: str) -> bool:
+    return architecture.rpartition("/")[2].startswith(("vit_", "maxvit_"))
+
+
+def _check_size(architecture: str, size: int, usual: int) -> None:
+    if _of_one_size(architecture) and size != usual:
+        raise ValueError(f"{architecture} takes images of {usual} pixels only, not {size}")
+    if size < (least := least_size(architecture)):
+        raise ValueError(
+            f"{architecture} needs images of at least {least} pixels, not {size}: ask for a larger size, to which "
+            "smaller images are enlarged, or take another architecture, such as torchvision/resnet18"
+        )
+
+
+def _own_size(architecture: str, folders: ClassFolders) -> int | None:
+    """The short side of images that are all small, where the architecture can do with that."""
+    if not can_be_finer(architecture):
+        return None
+    step = -(-len(folders.train) // _LOOKED_AT)
+    sides: list[int] = []
+    for image in folders.train[::step]:
+        try:
+            sides.append(min(images.inspect(image.path.read_bytes()).size))
+        except (OSError, ImageError) as error:
+            raise DatasetError(f"{image.path}: {error}") from None
+    return max(least_size(architecture), int(np.median(sides))) if max(sides) < _SMALL else None

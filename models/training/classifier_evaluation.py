@@ -1,0 +1,83 @@
+"""Measures classifiers while they are trained, through the adapter that serves them."""
+
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from torch import nn
+
+from models.adapter import ClassificationParameters, ModelInput
+from models.card_weights import load_weights, save_weights
+from models.classification.architectures import build_classifier
+from models.classification.classifier import Classifier
+from models.entries import CatalogEntry
+from models.errors import ImageError
+from models.runtime import Runtime
+from models.training.classifier import loader_threads
+from models.training.coco import DatasetError
+from models.training.folders import LabelledImage
+from models.training.prefetch import made_ahead
+
+TOP: Final = 5
+_BATCH: Final = 32
+_LEAST_PROBABILITY: Final = 1e-12
+
+
+def as_served(network: nn.Module, card: CatalogEntry, runtime: Runtime) -> Classifier:
+    """Makes of a network what serves its card: built anew, with weights that were written and read.
+
+    Args:
+        network: With the weights.
+        card: Its entry.
+        runtime: Where and how it is to run.
+    """
+    assert card.class_names is not None
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.safetensors"
+        digest = save_weights(path, network.state_dict())
+        state = load_weights(path)
+    served = build_classifier(card.architecture, card.class_count, card.arguments)
+    served.load_state_dict(state)
+    return Classifier(card, card.class_names, runtime, served.eval(), digest)
+
+
+def accuracy(classifier: Classifier, labelled: Sequence[LabelledImage]) -> dict[str, float]:
+    """Measures a classifier.
+
+    Args:
+        classifier: What is served.
+        labelled: Images whose class is known, at least one.
+
+    Returns:
+        `top1` and, where there are more than five classes, `top5`: shares of the images, 0 to 1; `val_loss`: mean
+        cross-entropy in nats.
+
+    Raises:
+        DatasetError: A file is not an image that can be read.
+    """
+    parameters = ClassificationParameters(TOP)
+    ranks: list[int] = []
+    losses: list[float] = []
+    chunks = [labelled[start : start + _BATCH] for start in range(0, len(labelled), _BATCH)]
+    prepared = made_ahead(lambda chunk: [_prepared(classifier, item.path) for item in chunk], chunks, loader_threads())
+    for chunk, inputs in zip(chunks, prepared, strict=True):
+        raw = classifier.forward(inputs)
+        predictions = classifier.postprocess(raw, inputs, [parameters] * len(inputs))
+        for item, probabilities, prediction in zip(chunk, raw, predictions, strict=True):
+            found: list[int] = np.flatnonzero(prediction.class_ids == item.class_id).tolist()
+            ranks.append(found[0] if found else TOP)
+            losses.append(-math.log(max(float(probabilities[item.class_id]), _LEAST_PROBABILITY)))
+    figures = {"top1": float(np.mean(np.array(ranks) < 1))}
+    if len(classifier.class_names) > TOP:
+        figures["top5"] = float(np.mean(np.array(ranks) < TOP))
+    return {**figures, "val_loss": float(np.mean(losses))}
+
+
+def _prepared(classifier: Classifier, path: Path) -> ModelInput:
+    try:
+        return classifier.preprocess(classifier.decode(path.read_bytes()))
+    except (OSError, ImageError) as error:
+        raise DatasetError(f"{path}: {error}") from None

@@ -1,0 +1,193 @@
+"""`tapetum train classifier`: from folders of images to a model card."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from models.cards import write_card
+from models.classification.architectures import build_classifier, known_classifiers
+from models.entries import Accuracy, CatalogEntry, Preprocessing
+from models.runtime import Runtime
+from models.training.classifier import ClassificationRecipe, ClassifierSettings, quicken_strided_depthwise
+from models.training.classifier_card import new_card
+from models.training.classifier_evaluation import TOP, accuracy, as_served
+from models.training.classifier_start import NOTHING, start_classifier
+from models.training.crops import CropAugmentation
+from models.training.engine import Progress, Run, Schedule
+from models.training.folders import ClassFolders, read_class_folders
+from models.training.machine import machine_name
+from models.training.naming import check_name
+
+_RATE: Final = 3e-3
+_RATE_FROM_NOTHING: Final = 1e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierOptions:
+    """What to train, from what, and where to.
+
+    Attributes:
+        architecture: A name of `models.classification.architectures`.
+        data: A folder as `models.training.folders` reads it.
+        output: Folder for the card and its weights, and for a folder `NAME.run` with log and checkpoint.
+        name: Of the model.
+        start: `imagenet`, `none`, a name of the catalog, or the path of a model card.
+        freeze_backbone: Whether only a new last layer learns.
+        size: Side of the images in pixels; where None, the architecture's own, but for images that are smaller than 64
+            pixels theirs.
+        epochs: Passes over the data.
+        batch_size: Images a step.
+        learning_rate: The greatest; where None, 0.003, and 0.001 where training starts from nothing.
+        evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.
+        flip: Whether mirror images show the same class.
+        val_share: Share of each class that is held out where the folder has no `val`.
+        device: `cpu`, `cuda` or `cuda:N`.
+        precision: `auto`, `fp32` or `bf16`.
+        seed: Of every random choice.
+        licence: Of the weights to be made, for the card.
+
+    Raises:
+        ValueError: On construction, where a value is out of its range.
+    """
+
+    architecture: str
+    data: Path
+    output: Path
+    name: str
+    start: str = "imagenet"
+    freeze_backbone: bool = False
+    size: int | None = None
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float | None = None
+    evaluate_every: int = 1
+    flip: bool = True
+    val_share: float = 0.2
+    device: str = "cpu"
+    precision: str = "auto"
+    seed: int = 0
+    licence: str = "as the data allows"
+
+    def __post_init__(self) -> None:
+        if self.architecture not in known_classifiers():
+            raise ValueError(f"there is no classifier architecture {self.architecture!r}")
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ValueError("epochs must be at least 1 and the batch size at least 2")
+        if self.learning_rate is not None and self.learning_rate <= 0:
+            raise ValueError(f"the learning rate must be above 0, not {self.learning_rate}")
+        if not 0 < self.val_share < 1:
+            raise ValueError(f"the val share must be between 0 and 1, not {self.val_share}")
+        if self.freeze_backbone and self.start == NOTHING:
+            raise ValueError("a frozen backbone needs weights to start from; take another start than none")
+
+
+def train_classifier(options: ClassifierOptions, report: Callable[[Progress], None] = lambda progress: None) -> Path:
+    """Trains a classifier, or goes on where the same call was stopped.
+
+    Args:
+        options: What and how.
+        report: Told of every few steps.
+
+    Returns:
+        Path of the model card.
+
+    Raises:
+        DatasetError: The data cannot be used.
+        CannotResume: A run of other options lies in the folder.
+        ValueError: The options do not fit each other.
+        ModelsError: The model to start from cannot be had, or the runtime.
+        TrainingDiverged: The loss became infinite or not a number.
+        RunStopped: By a signal; the same call goes on.
+    """
+    check_name(options.name, options.output)
+    runtime = Runtime(options.device).resolve()
+    precision = _training_precision(options, runtime)
+    folders = read_class_folders(options.data, options.val_share, options.seed)
+    card = new_card(options.name, options.architecture, options.size, folders, options.licence)
+    recipe = _recipe(options, folders, card, runtime)
+    if precision == "bf16" and not runtime.on_gpu:
+        quicken_strided_depthwise(recipe.network)
+    schedule = _schedule(options)
+    settings = _settings(options, folders, recipe, schedule)
+    batch_size = min(options.batch_size, len(folders.train))
+    run_folder = options.output / f"{options.name}.run"
+    run = Run(recipe, schedule, run_folder, batch_size, precision, settings, report)
+    run.resume()
+    run.train()
+    training = {
+        **settings,
+        "machine": machine_name(runtime.device),
+        "precision": precision,
+        "training_time_s": round(run.trained_s),
+        "weights": "moving average after the last epoch",
+        "val_loss": round(run.figures["val_loss"], 4),
+    }
+    card = replace(card, accuracy=_accuracy(run.figures, folders, runtime), training=training)
+    return write_card(options.output, card, run.average.state_dict())
+
+
+def _recipe(
+    options: ClassifierOptions, folders: ClassFolders, card: CatalogEntry, runtime: Runtime
+) -> ClassificationRecipe:
+    assert isinstance(card.preprocessing, Preprocessing)
+    torch.manual_seed(options.seed)  # pyright: ignore[reportUnknownMemberType]
+    network = build_classifier(card.architecture, card.class_count, card.arguments)
+    start_classifier(network, card.architecture, options.start, folders.class_names)
+    settings = ClassifierSettings(
+        size=card.preprocessing.crop,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        mean=card.preprocessing.mean,
+        std=card.preprocessing.std,
+        frozen=options.freeze_backbone,
+        trained_before=options.start != NOTHING,
+    )
+
+    def evaluate(average: nn.Module) -> dict[str, float]:
+        return accuracy(as_served(average, card, runtime), folders.val)
+
+    augmentation = CropAugmentation.for_size(settings.size, options.flip)
+    return ClassificationRecipe(network.to(runtime.device), folders.train, evaluate, settings, augmentation)
+
+
+def _schedule(options: ClassifierOptions) -> Schedule:
+    usual_rate = _RATE_FROM_NOTHING if options.start == NOTHING else _RATE
+    rate = usual_rate if options.learning_rate is None else options.learning_rate
+    return Schedule(epochs=options.epochs, learning_rate=rate, evaluate_every=options.evaluate_every)
+
+
+def _training_precision(options: ClassifierOptions, runtime: Runtime) -> str:
+    if options.precision != "auto":
+        return replace(runtime, precision=options.precision).resolve().precision
+    return "fp32" if runtime.precision == "fp32" else "bf16"
+
+
+def _settings(
+    options: ClassifierOptions, folders: ClassFolders, recipe: ClassificationRecipe, schedule: Schedule
+) -> dict[str, Any]:
+    """What a run is started with, ready for JSON: names, no paths of this machine."""
+    return {
+        "architecture": options.architecture,
+        "data": folders.name,
+        "images": len(folders.train),
+        "val_images": len(folders.val),
+        "files": folders.fingerprint,
+        "start": Path(options.start).stem if options.start.endswith(".json") else options.start,
+        "epochs": options.epochs,
+        "learning_rate": schedule.learning_rate,
+        "precision": options.precision,
+        **asdict(recipe.settings),
+        "augmentation": asdict(recipe.augmentation),
+    }
+
+
+def _accuracy(figures: Mapping[str, float], folders: ClassFolders, runtime: Runtime) -> tuple[Accuracy, ...]:
+    dataset = f"{folders.name}/val ({len(folders.val)} images)"
+    device = "GPU" if runtime.on_gpu else "CPU"
+    note = f"measured at the end of training, as it is served on a {device} in {runtime.precision}"
+    metrics = ("top1", f"top{TOP}")
+    return tuple(Accuracy(dataset, name, round(figures[name], 4), note) for name in metrics if name in figures)

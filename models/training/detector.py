@@ -1,0 +1,175 @@
+"""Trains detectors on data sets in COCO's format."""
+
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.training.augmentation import Augmentation, Example, ExampleMaker
+from models.training.coco import CocoDataset
+from models.training.photos import PhotoReader
+from models.training.yolox_loss import Target
+
+_PREFETCHED: Final = 3
+_BACKBONE_SCALE: Final = 0.15
+_SIDE_MULTIPLE: Final = 32
+
+Objective = Callable[[nn.Module, Tensor, Sequence[Target]], dict[str, Tensor]]
+"""From a network, normalised images (N, 3, side, side) and targets to the parts of the loss."""
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """How to train a detector.
+
+    Attributes:
+        side: Of the training images of the last epochs, and of the longest side in evaluation, in pixels.
+        early_side: Of the training images before that: smaller images are quicker to learn from.
+        closing_epochs: How many epochs at the end see single photos at full size, and no mosaics.
+        epochs: All of them.
+        batch_size: Images a step.
+        seed: Of every random choice.
+        mean, std: Normalisation of R, G and B on the scale 0 to 255; those of EfficientNet-Lite0.
+    """
+
+    side: int = 416
+    early_side: int = 352
+    closing_epochs: int = 8
+    epochs: int = 30
+    batch_size: int = 16
+    seed: int = 0
+    mean: tuple[float, float, float] = (127.0, 127.0, 127.0)
+    std: tuple[float, float, float] = (128.0, 128.0, 128.0)
+
+    def __post_init__(self) -> None:
+        for name, value in (("side", self.side), ("early_side", self.early_side)):
+            if value < _SIDE_MULTIPLE or value % _SIDE_MULTIPLE:
+                raise ValueError(f"{name} must be a multiple of {_SIDE_MULTIPLE}, not {value}")
+
+
+@dataclass(frozen=True, eq=False)
+class DetectionBatch:
+    """Examples, stacked.
+
+    Attributes:
+        pixels: (N, side, side, 3) uint8 RGB.
+        colours: (N, 3, 4) float32, see `Example.colour`.
+        targets: One for every image.
+    """
+
+    pixels: Tensor
+    colours: Tensor
+    targets: tuple[Target, ...]
+
+
+class DetectionRecipe:
+    """A `models.training.engine.Recipe` for detectors.
+
+    Args:
+        network: What learns, on its device.
+        backbone: The part of it that was trained before and learns more slowly.
+        objective: Its loss.
+        dataset: What to learn from.
+        evaluate: Measures a network.
+        settings: How.
+        augmentation: How far images may be from their photos.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        backbone: nn.Module,
+        objective: Objective,
+        dataset: CocoDataset,
+        evaluate: Callable[[nn.Module], dict[str, float]],
+        settings: DetectorSettings,
+        augmentation: Augmentation,
+    ) -> None:
+        self.network = network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self._backbone = backbone
+        self._objective = objective
+        self._dataset = dataset
+        self._evaluate = evaluate
+        self._settings = settings
+        self._maker = ExampleMaker(PhotoReader(dataset.photos, settings.side), augmentation, settings.seed)
+
+    def parameter_groups(self) -> Sequence[dict[str, Any]]:
+        """See `models.training.engine.Recipe.parameter_groups`."""
+        trained_before = {id(parameter) for parameter in self._backbone.parameters()}
+        new = [parameter for parameter in self.network.parameters() if id(parameter) not in trained_before]
+        return ({"params": new}, {"params": list(self._backbone.parameters()), "scale": _BACKBONE_SCALE})
+
+    def steps_per_epoch(self) -> int:
+        """See `models.training.engine.Recipe.steps_per_epoch`; what does not fill a batch is left out."""
+        return max(1, len(self._dataset.photos) // self._settings.batch_size)
+
+    def batches(self, epoch: int, first: int) -> Iterator[DetectionBatch]:
+        """See `models.training.engine.Recipe.batches`; they are made ahead, in a thread."""
+        order = np.random.default_rng((self._settings.seed, epoch)).permutation(len(self._dataset.photos))
+        size = self._settings.batch_size
+        starts = iter([step * size for step in range(first, self.steps_per_epoch())])
+        with ThreadPoolExecutor(1, "tapetum-augment") as pool:
+            waiting: list[Future[DetectionBatch]] = []
+            try:
+                for start in starts:
+                    waiting.append(pool.submit(self._batch, epoch, order[start : start + size].tolist()))
+                    if len(waiting) > _PREFETCHED:
+                        yield waiting.pop(0).result()
+                while waiting:
+                    yield waiting.pop(0).result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def losses(self, batch: DetectionBatch) -> dict[str, Tensor]:
+        """See `models.training.engine.Recipe.losses`."""
+        device = next(self.network.parameters()).device
+        images = coloured(batch.pixels.to(device), batch.colours.to(device))
+        mean, std = (images.new_tensor(row).view(1, 3, 1, 1) for row in (self._settings.mean, self._settings.std))
+        targets = [
+            Target(target.boxes.to(device), target.class_ids.to(device), target.crowds.to(device))
+            for target in batch.targets
+        ]
+        return self._objective(self.network, images.sub_(mean).div_(std), targets)
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """See `models.training.engine.Recipe.evaluate`."""
+        return self._evaluate(network)
+
+    def _batch(self, epoch: int, indices: Sequence[int]) -> DetectionBatch:
+        closing = epoch >= self._settings.epochs - self._settings.closing_epochs
+        side = self._settings.side if closing else self._settings.early_side
+        examples = [self._maker.make(epoch, index, side, mosaic=not closing) for index in indices]
+        return DetectionBatch(
+            torch.from_numpy(np.stack([example.pixels for example in examples])),
+            torch.from_numpy(np.stack([example.colour for example in examples])),
+            tuple(_target(example) for example in examples),
+        )
+
+
+def coloured(pixels: Tensor, colours: Tensor) -> Tensor:
+    """Applies each image's change of colour.
+
+    Args:
+        pixels: (N, H, W, 3) uint8 RGB.
+        colours: (N, 3, 4), see `models.training.augmentation.Example`.
+
+    Returns:
+        (N, 3, H, W) float32 from 0 to 255, with channels last in memory.
+    """
+    count, height, width, _ = pixels.shape
+    flat = pixels.reshape(count, height * width, 3).float()
+    changed = torch.baddbmm(colours[:, None, :, 3], flat, colours[:, :, :3].transpose(1, 2)).clamp_(0, 255)
+    return changed.view(count, height, width, 3).permute(0, 3, 1, 2)
+
+
+def _target(example: Example) -> Target:
+    return Target(
+        torch.from_numpy(example.boxes), torch.from_numpy(example.class_ids), torch.from_numpy(example.crowds)
+    )

@@ -1,0 +1,297 @@
+"""The training loop of every task: optimiser, schedule, moving average, checkpoints and log.
+
+A run lives in a folder: `log.jsonl` (a line for every few steps and for every epoch) and `checkpoint.pt`, from which a
+run that was killed goes on.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from models.training.checkpoints import CannotResume, Checkpoints, check_settings
+from models.training.ema import MovingAverage
+from models.training.generators import generator_state, restore_generators
+from models.training.interruption import Interruption, RunStopped
+from models.training.run_log import RunLog
+from models.training.schedule import Schedule
+from models.training.stopwatch import Stopwatch
+
+__all__ = ["CannotResume", "Progress", "Recipe", "Run", "RunStopped", "Schedule", "TrainingDiverged"]
+
+Batch = TypeVar("Batch")
+
+_LOG_EVERY_STEPS: Final = 20
+_CHECKPOINT_EVERY_S: Final = 120.0
+_GRADIENT_NORM: Final = "gradient_norm"
+
+
+class Recipe(Protocol[Batch]):
+    """What is particular about a task.
+
+    Attributes:
+        network: What learns, on its device.
+    """
+
+    network: nn.Module
+
+    def parameter_groups(self) -> Sequence[dict[str, Any]]:
+        """Groups for the optimiser; a member `scale` multiplies the schedule's learning rate."""
+        ...
+
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
+        """The batches of an epoch from the number `first` on; the same ones every time that it is asked."""
+        ...
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The parts of the loss of a batch, to be added up."""
+        ...
+
+    def evaluate(self, network: nn.Module) -> dict[str, float]:
+        """Measures a network of the same kind; the first figure is the one that counts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        epoch, epochs: From 1, and how many there are.
+        step, steps: Steps done of the whole run, and how many there are.
+        loss: Mean of the sum of the losses over the last steps.
+        images_per_s: Speed since the run began or went on.
+        remaining_s: Time that the rest will take at this speed.
+        figures: What the last evaluation found.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    images_per_s: float
+    remaining_s: float
+    figures: Mapping[str, float]
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no longer a number."""
+
+
+class Run:
+    """One training run in a folder of its own.
+
+    Args:
+        recipe: The task.
+        schedule: How long and how fast.
+        folder: Where log and checkpoint are kept; made where it is missing.
+        batch_size: For the speed that is reported.
+        precision: `fp32` or `bf16` (by autocast).
+        settings: Everything that the run was started with, JSON-able; a checkpoint of other settings is refused.
+        report: Told of every few steps and of every evaluation.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe[Any],
+        schedule: Schedule,
+        folder: Path,
+        batch_size: int,
+        precision: str,
+        settings: Mapping[str, Any],
+        report: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        self._recipe = recipe
+        self._schedule = schedule
+        self._batch_size = batch_size
+        self._precision = precision
+        self._settings = {**settings, "schedule": asdict(schedule)}
+        self._report = report
+        self._device = next(recipe.network.parameters()).device
+        self._optimizer = torch.optim.AdamW(_decayed(recipe.parameter_groups(), schedule.weight_decay))
+        self._average = MovingAverage(recipe.network, schedule.ema_decay, schedule.ema_ramp_steps)
+        self._per_epoch = recipe.steps_per_epoch()
+        self._steps = schedule.epochs * self._per_epoch
+        self._step = 0
+        self._evaluated_step = 0
+        self._figures: dict[str, float] = {}
+        self._progress: Progress | None = None
+        self._clock = Stopwatch()
+        self._interruption = Interruption()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._checkpoints = Checkpoints(folder)
+        self._log = RunLog(folder / "log.jsonl")
+
+    @property
+    def average(self) -> nn.Module:
+        """The network with the moving average of the weights: what a run is for."""
+        return self._average.network
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What the last evaluation found."""
+        return self._figures
+
+    @property
+    def trained_s(self) -> float:
+        """Time spent in training so far, over all starts and without evaluation."""
+        return self._clock.trained_s
+
+    def resume(self) -> bool:
+        """Goes on where the folder's checkpoint is; False where there is none, and the run starts anew.
+
+        Raises:
+            CannotResume: The checkpoint is of a run with other settings, the first of which the message names, or
+                cannot be read.
+        """
+        state = self._checkpoints.load()
+        if state is not None:
+            check_settings(self._checkpoints.newest, json.loads(state["settings"]), self._settings)
+            self._recipe.network.load_state_dict(state["network"])
+            self._average.load_state_dict(state["average"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._step, self._figures = state["step"], state["figures"]
+            self._evaluated_step = state.get("evaluated_step", self._step)
+            self._clock = Stopwatch(state["trained_s"])
+            restore_generators(state.get("random", {}), self._device)
+        self._log.rewind(self._step)
+        return state is not None
+
+    def train(self) -> None:
+        """Trains to the end.
+
+        Ctrl-C and SIGTERM end it between two steps, after a checkpoint; a second one ends it where it is.
+
+        Raises:
+            TrainingDiverged: The loss became infinite or not a number; the last checkpoint is still good.
+            RunStopped: By one of those signals.
+        """
+        with self._interruption:
+            try:
+                self._evaluate_if_due()
+                while self._step < self._steps:
+                    self._train_epoch()
+                    self._save()
+                    self._evaluate_if_due()
+            except RunStopped:
+                self._save()
+                raise
+
+    def _train_epoch(self) -> None:
+        epoch, first = divmod(self._step, self._per_epoch)
+        self._recipe.network.train()
+        started_at = saved_at = time.monotonic()
+        self._clock.start()
+        batches = self._recipe.batches(epoch, first)
+        try:
+            for batch in batches:
+                self._interruption.check()
+                self._clock.tick(self._learn(batch))
+                if self._clock.steps == _LOG_EVERY_STEPS:
+                    self._tell()
+                if time.monotonic() - saved_at > _CHECKPOINT_EVERY_S:
+                    self._save()
+                    self._clock.start()
+                    saved_at = time.monotonic()
+        finally:
+            _close(batches)
+        self._tell()
+        self._log.add({"epoch": epoch + 1, "step": self._step, "epoch_s": time.monotonic() - started_at})
+
+    def _learn(self, batch: Any) -> dict[str, Tensor]:
+        rate = self._schedule.learning_rate * self._schedule.rate(self._step, self._steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        with self._autocast():
+            losses = self._recipe.losses(batch)
+        self._optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()  # pyright: ignore[reportUnknownMemberType]
+        parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+        norm = nn.utils.clip_grad_norm_(parameters, self._schedule.max_gradient_norm)
+        self._optimizer.step()  # pyright: ignore[reportUnknownMemberType]
+        self._average.update(self._recipe.network)
+        self._step += 1
+        return {**{name: value.detach() for name, value in losses.items()}, _GRADIENT_NORM: norm}
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16")
+
+    def _tell(self) -> None:
+        """Logs and reports the steps since it last did; does nothing where there are none."""
+        if not self._clock.steps:
+            return
+        rows, images_per_s = self._clock.stop(self._batch_size)
+        parts = {name: float(torch.stack([row[name] for row in rows]).mean()) for name in rows[0]}
+        norm = parts.pop(_GRADIENT_NORM)
+        loss = sum(parts.values())
+        if not math.isfinite(loss + norm):
+            raise TrainingDiverged(f"the loss is {loss} at step {self._step}: try a lower learning rate")
+        row = {"step": self._step, "loss": loss, **parts, _GRADIENT_NORM: norm}
+        rate = max(group["lr"] for group in self._optimizer.param_groups)
+        self._log.add({**row, "learning_rate": rate, "images_per_s": images_per_s})
+        epoch = (self._step - 1) // self._per_epoch + 1
+        done = (epoch, self._schedule.epochs, self._step, self._steps)
+        speed, remaining = self._clock.images_per_s, self._clock.seconds_for(self._steps - self._step)
+        self._progress = Progress(*done, loss, speed, remaining, self._figures)
+        self._report(self._progress)
+        self._clock.start()
+
+    def _evaluate_if_due(self) -> None:
+        epochs, rest = divmod(self._step, self._per_epoch)
+        wanted = self._step == self._steps or epochs % self._schedule.evaluate_every == 0
+        if rest or not wanted or self._evaluated_step == self._step:
+            return
+        started_at = time.monotonic()
+        with self._interruption.at_once():
+            self._figures = dict(self._recipe.evaluate(self._average.network))
+        self._evaluated_step = self._step
+        evaluation_s = time.monotonic() - started_at
+        self._log.add({"epoch": epochs, "step": self._step, **self._figures, "evaluation_s": evaluation_s})
+        if self._progress is not None:
+            self._report(replace(self._progress, figures=self._figures))
+        self._save()
+
+    def _save(self) -> None:
+        self._tell()  # and so finds out whether there is anything worth saving
+        self._checkpoints.save(
+            {
+                "settings": json.dumps(self._settings),
+                "network": self._recipe.network.state_dict(),
+                "average": self._average.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "step": self._step,
+                "evaluated_step": self._evaluated_step,
+                "trained_s": self._clock.trained_s,
+                "figures": self._figures,
+                "random": generator_state(self._device),
+            }
+        )
+
+
+def _decayed(groups: Sequence[Mapping[str, Any]], weight_decay: float) -> list[dict[str, Any]]:
+    """Splits each group: biases and norms, which have one dimension, are not decayed."""
+    split: list[dict[str, Any]] = []
+    for group in groups:
+        parameters = [parameter for parameter in group["params"] if parameter.requires_grad]
+        for decay, wanted in ((weight_decay, True), (0.0, False)):
+            chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == wanted]
+            if chosen:
+                split.append({"params": chosen, "scale": group.get("scale", 1.0), "weight_decay": decay})
+    return split
+
+
+def _close(batches: Iterator[Any]) -> None:
+    """Ends the threads that make batches ahead."""
+    if isinstance(batches, Generator):
+        batches.close()

@@ -1,0 +1,140 @@
+"""A detector from a folder of photos to a card that answers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.catalog import find
+from models.loading import load
+from models.runtime import Runtime
+from models.training.augmentation import Augmentation
+from models.training.coco import DatasetError, read_coco
+from models.training.detector import DetectorSettings
+from models.training.detector_run import DetectorOptions, evaluate_adapter, read_data, train_detector
+from models.training.engine import CannotResume, Progress, Schedule
+from models.training.transfer import lite_backbone, start_detector
+
+CLASSES = ("square", "disc")
+SIDE = 64
+
+
+def write_photos(folder: Path, split: str, count: int, seed: int) -> None:
+    """Red squares and green discs on grey, one a photo."""
+    rng = np.random.default_rng(seed)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    images, annotations = [], []
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    for number in range(count):
+        kind, side = number % 2, int(rng.integers(20, 34))
+        top, left = (int(value) for value in rng.integers(0, SIDE - side, 2))
+        inside = (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)
+        if kind:
+            middle = (side - 1) / 2
+            inside = (rows - top - middle) ** 2 + (columns - left - middle) ** 2 <= (side / 2) ** 2
+        pixels = np.full((SIDE, SIDE, 3), 120, np.uint8)
+        pixels[inside] = (0, 220, 0) if kind else (220, 0, 0)
+        name = f"{split}{number}.png"
+        Image.fromarray(pixels).save(folder / "images" / name)
+        images.append({"id": number + 1, "file_name": name, "width": SIDE, "height": SIDE})
+        box = {"bbox": [left, top, side, side], "area": side * side, "iscrowd": 0}
+        annotations.append({"id": number + 1, "image_id": number + 1, "category_id": kind + 1, **box})
+    categories = [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / f"instances_{split}.json").write_text(json.dumps(document))
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shapes")
+    write_photos(folder, "train", 16, seed=1)
+    write_photos(folder, "val", 6, seed=2)
+    return folder
+
+
+def options_for(
+    shapes: Path, output: Path, epochs: int, architecture: str = "yolox-efficientnet-lite0"
+) -> DetectorOptions:
+    return DetectorOptions(
+        architecture=architecture,
+        data=(shapes,),
+        output=output,
+        name="shapes",
+        arguments={"width": 16},
+        precision="fp32",
+        settings=DetectorSettings(
+            side=SIDE, early_side=SIDE, closing_epochs=epochs // 2, epochs=epochs, batch_size=4, seed=3
+        ),
+        schedule=Schedule(
+            epochs=epochs, learning_rate=5e-3, warm_up_steps=4, evaluate_every=100, ema_decay=0.9, ema_ramp_steps=10
+        ),
+        augmentation=Augmentation(mosaic=0, scale=(0.8, 1.2)),
+    )
+
+
+def test_a_trained_detector_is_served_by_its_card(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Progress] = []
+    card = train_detector(options_for(shapes, tmp_path, epochs=25), seen.append)
+    monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path))
+    entry = find("shapes")
+    assert card == tmp_path / "shapes.json"
+    assert entry.class_names == CLASSES
+    assert entry.training["photos"] == 16
+    recorded = {figure.metric: figure.value for figure in entry.accuracy}
+    assert recorded["ap50"] > 0.5
+    served = evaluate_adapter(load("shapes", Runtime()), read_coco(shapes / "instances_val.json"))
+    assert served["AP50"] == pytest.approx(recorded["ap50"], abs=0.05)  # the file is in half precision
+    assert (seen[-1].step, seen[-1].steps) == (100, 100)
+
+
+def test_the_same_options_go_on_and_others_are_refused(shapes: Path, tmp_path: Path) -> None:
+    options = options_for(shapes, tmp_path, epochs=1)
+    first = train_detector(options).read_text()
+    assert train_detector(options).read_text() == first  # there is nothing left to do
+    with pytest.raises(CannotResume, match="seed"):
+        train_detector(replace(options, settings=replace(options.settings, seed=4)))
+
+
+def test_faster_rcnn_is_trained_by_the_same_call_and_starts_from_the_pyramid_of_a_yolox(
+    shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_detector(options_for(shapes, tmp_path / "yolox", epochs=1))
+    monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path / "yolox"))
+    options = options_for(shapes, tmp_path / "faster", epochs=1, architecture="faster-rcnn-efficientnet-lite0")
+    train_detector(replace(options, name="faster", start="shapes", freeze="backbone"))
+    monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path / "faster"))
+    found = load("faster", Runtime()).predict([(shapes / "images" / "val0.png").read_bytes()])
+    assert found[0].image_size == (SIDE, SIDE)
+
+
+def test_photos_of_the_val_split_are_never_learned_from(shapes: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "more", "train", 3, seed=5)
+    document = json.loads((tmp_path / "more" / "instances_train.json").read_text())
+    document["images"][0]["file_name"] = "val0.png"
+    (tmp_path / "more" / "instances_train.json").write_text(json.dumps(document))
+    options = replace(options_for(shapes, tmp_path, 1), data=(shapes, tmp_path / "more"))
+    training, held_out = read_data(options)
+    assert held_out is not None
+    assert "val0.png" in {photo.path.name for photo in held_out.photos}
+    assert "val0.png" not in {photo.path.name for photo in training.photos}
+    assert len(training.photos) == 16  # train1.png and train2.png were there before
+
+
+def test_data_without_a_training_split_is_told_by_name(tmp_path: Path, shapes: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no instances_train\.json or instances\.json"):
+        train_detector(replace(options_for(shapes, tmp_path, 1), data=(tmp_path,)))
+
+
+def test_weights_that_fit_nowhere_are_refused() -> None:
+    from models.detection.lite_backbone import build_yolox_lite
+    from models.detection.yolox_family import build_yolox
+
+    network = build_yolox_lite(1, width=16, head_width=16)
+    assert lite_backbone(network) is not None
+    with pytest.raises(ValueError, match="EfficientNet-Lite0 backbone"):
+        start_detector(build_yolox("nano", 1), "imagenet")
