@@ -11,10 +11,11 @@ from typing import Any
 from ray.serve import Application, Deployment
 
 from services.deployments.classifier import Classifier
+from services.deployments.detector import Detector
 from services.gateway.deployment import Gateway
 from services.topology import ModelDeployment, Scaled, Topology, check_topology
 
-DEPLOYMENTS: dict[str, Deployment] = {"classification": Classifier}
+DEPLOYMENTS: dict[str, Deployment] = {"classification": Classifier, "detection": Detector}
 """The deployment class of each task."""
 
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}

@@ -5,6 +5,7 @@
     │   ├── Unauthorized            401 unauthorized           no API key, where one is needed
     │   ├── Forbidden               403 forbidden              an API key that is not ours
     │   ├── ModelNotFound           404 unknown_model
+    │   ├── NotAcceptable           406 not_acceptable         there is no such answer as `Accept` or `render` wants
     │   ├── BodyTooLarge            413 body_too_large
     │   ├── UnsupportedContentType  415 unsupported_content_type
     │   ├── InvalidParameters       422 invalid_parameters
@@ -81,6 +82,11 @@ class Forbidden(RequestError):
 class ModelNotFound(RequestError):
     status = 404
     code = "unknown_model"
+
+
+class NotAcceptable(RequestError):
+    status = 406
+    code = "not_acceptable"
 
 
 class BodyTooLarge(RequestError):

@@ -31,6 +31,7 @@ from typing import Any, TextIO
 
 from services.embedded_cache import CacheServerError, EmbeddedCache
 from services.gateway.limits import DRAINING_FILE
+from services.gateway.tasks import TASKS
 from services.loopback import LOOPBACK, is_loopback, write_haproxy_launcher
 from services.run_dir import clean_up_after_crashes, make_run_dir
 from services.settings import Settings, SettingsError, read_settings
@@ -269,7 +270,9 @@ class Stack:
         url = self._url
         self._step("ready")
         key = " -H 'Authorization: Bearer YOUR_KEY'" if self._settings.all_api_keys() else ""
-        self._say(f"  try      curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'{key} {url}/v1/classify")
+        task = self._config.topology.deployments[0].task
+        path = next(api.path for api in TASKS if api.task == task)
+        self._say(f"  try      curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'{key} {url}{path}")
         self._say(f"  docs     {url}/docs")
         self._say(f"  metrics  {url}/metrics")
         self._say("  stop     Ctrl-C")

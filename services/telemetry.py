@@ -72,7 +72,7 @@ BATCH_SIZE = Histogram(
 )
 STAGE_SECONDS = Histogram(
     "tapetum_stage_duration_seconds",
-    "Time per image in decode, preprocess and queue, and per batch in forward and postprocess.",
+    "Time per image in decode, preprocess, queue and render, and per batch in forward and postprocess.",
     (*_MODEL, "stage"),
     buckets=_STAGE_SECONDS,
 )

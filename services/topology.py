@@ -13,11 +13,15 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from models.catalog import CatalogEntry, find
+from models.entries import Task
 from models.errors import ModelsError
 
-Task = Literal["classification"]
 M = TypeVar("M", bound=BaseModel)
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
+
+
+PIXELS_PER_IMAGE = 640 * 640
+"""What an image of a full batch may have on average, where `max_batch_pixels` is not set: the largest usual input."""
 
 
 class TopologyError(Exception):
@@ -87,7 +91,7 @@ class ModelDeployment(Scaled):
     """One deployment: replicas that each host the same models on one device."""
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="Name of the deployment; required.")
-    task: Task = Field(description="`classification`; required.")
+    task: Task = Field(description="`classification` or `detection`; required.")
     models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(
         min_length=1, description="Models that each replica hosts; required."
     )
@@ -109,11 +113,21 @@ class ModelDeployment(Scaled):
     )
     num_pool_threads: int = Field(default=2, ge=1, description="Threads that decode and post-process.")
     max_batch_size: int = Field(default=16, ge=1, description="Most images in one run of a network.")
+    max_batch_pixels: int | None = Field(
+        default=None,
+        ge=1,
+        description="Most pixels in one run, so that large inputs form smaller batches; unset: 640 × 640 per image.",
+    )
     batch_wait_timeout_s: float = Field(default=0.0, ge=0, le=1, description="0: a batch never waits for company.")
     max_queued_images: int = Field(
         default=512, ge=1, description="Images that may wait in a replica; one more gets a 503."
     )
     max_ongoing_requests: int = Field(default=256, ge=1, description="Calls that a replica works on at a time.")
+
+    @property
+    def pixels_per_batch(self) -> int:
+        """Most pixels of network input in one run; a larger image still runs, alone."""
+        return self.max_batch_pixels or self.max_batch_size * PIXELS_PER_IMAGE
 
     @model_validator(mode="after")
     def _models_fit(self) -> ModelDeployment:

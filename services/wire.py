@@ -6,11 +6,16 @@ outcome, never an exception, so that it fails alone.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import orjson
 
-from models.predictions import Classification
+from models.predictions import Classification, Detections, Prediction
+
+PROBABILITY_DIGITS: Final = 6
+PIXEL_DIGITS: Final = 2
+BOX_MEMBERS: Final = ("x_min", "y_min", "x_max", "y_max")
 
 
 class Item(NamedTuple):
@@ -52,17 +57,45 @@ class Outcome(NamedTuple):
     stages_ms: dict[str, float]
 
 
-def encode_prediction(prediction: Classification, class_names: tuple[str, ...]) -> bytes:
-    """The JSON body of an `Outcome`, best class first."""
+def encode_prediction(prediction: Prediction, class_names: Sequence[str]) -> bytes:
+    """The JSON body of an `Outcome`."""
+    return orjson.dumps(describe_prediction(prediction, class_names))
+
+
+def describe_prediction(prediction: Prediction, class_names: Sequence[str]) -> dict[str, Any]:
+    """What every answer says of one image, whoever asked for it and however: best first, numbers rounded."""
     height, width = prediction.image_size
-    return orjson.dumps(
+    rows = _ROWS[type(prediction)](prediction, class_names)
+    return {"image": {"height": height, "width": width}, "predictions": rows}
+
+
+def _classes(prediction: Classification, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    rows = zip(prediction.class_ids.tolist(), prediction.probabilities.tolist(), strict=True)
+    return [
         {
-            "image": {"height": height, "width": width},
-            "predictions": [
-                {"class_id": class_id, "class_name": class_names[class_id], "probability": round(probability, 6)}
-                for class_id, probability in zip(
-                    prediction.class_ids.tolist(), prediction.probabilities.tolist(), strict=True
-                )
-            ],
+            "class_id": class_id,
+            "class_name": class_names[class_id],
+            "probability": round(probability, PROBABILITY_DIGITS),
         }
-    )
+        for class_id, probability in rows
+    ]
+
+
+def _objects(prediction: Detections, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    rows = zip(prediction.boxes.tolist(), prediction.class_ids.tolist(), prediction.scores.tolist(), strict=True)
+    return [
+        {
+            "box": dict(zip(BOX_MEMBERS, (round(edge, PIXEL_DIGITS) for edge in box), strict=True)),
+            "class_id": class_id,
+            "class_name": class_names[class_id],
+            "score": round(score, PROBABILITY_DIGITS),
+        }
+        for box, class_id, score in rows
+    ]
+
+
+_ROWS: Final[Mapping[type[Prediction], Callable[..., list[dict[str, Any]]]]] = {
+    Classification: _classes,
+    Detections: _objects,
+}
+"""How the predictions of each task are written down."""

@@ -2,7 +2,9 @@
 
     tapetum serve                     the whole stack on this machine
     tapetum classify IMAGE…           the classes of images, with no server, or with `--url` from one
+    tapetum detect IMAGE…             the objects in images, likewise
     tapetum models list|show|pull     what can be served
+    tapetum train classifier|detector a model of one's own, from folders of images
 
 Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import
 is imported inside the command that needs it: `tapetum classify --url` never loads torch, and nothing here loads Ray
@@ -22,7 +24,9 @@ from models.errors import ModelsError, UnknownModel
 from services.cli.catalog import app as models_app
 from services.cli.classify import classify
 from services.cli.console import CommandError, no_such_model, show_error
+from services.cli.detect import detect
 from services.cli.serve import serve
+from services.cli.train import app as train_app
 
 
 class _Commands(TyperGroup):
@@ -51,8 +55,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog="Example: tapetum classify photo.jpg holiday/ --top-k 3")(classify)
+app.command(epilog="Example: tapetum detect photo.jpg --save drawn/")(detect)
 app.command(epilog="Example: tapetum serve --port 9000")(serve)
 app.add_typer(models_app, name="models")
+app.add_typer(train_app, name="train")
 
 
 def _show_version(wanted: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.columns import Columns
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.entries import Task
 from services.cli.console import Screen
 from services.cli.loading import download_bar
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Show and fetch the models that can be served.")
 
-Task = Literal["classification"]
-_FAMILY = "torchvision/"
+_HEADLINES: Final = {"top1": "top-1", "ap": "AP"}
+"""The figure of accuracy that stands for a model in the list, as people write it."""
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `tapetum models list` shows.")]
 
 
@@ -30,7 +31,7 @@ def list_models(
     task: Annotated[Task | None, typer.Option(help="Only models for this task.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each model.")] = False,
 ) -> None:
-    """List the models: those that come with Tapetum first, then torchvision's."""
+    """List the models: those that come with Tapetum and your own first, then families whose weights are downloaded."""
     from models.catalog import find, names
 
     entries = [entry for entry in map(find, names()) if task in (None, entry.task)]
@@ -39,8 +40,15 @@ def list_models(
             print(json.dumps(entry.to_dict()))
         return
     console = Screen().out
-    console.print(_bundled_table(entry for entry in entries if not entry.name.startswith(_FAMILY)))
-    _show_family(console, [entry for entry in entries if entry.name.startswith(_FAMILY)])
+    families: dict[tuple[str, str], list[CatalogEntry]] = {}
+    for entry in entries:
+        families.setdefault((entry.name.rpartition("/")[0], entry.task), []).append(entry)
+    alone = [entry for entry in entries if "/" not in entry.name]
+    if alone:
+        console.print(_table(alone))
+    for (family, of_task), members in families.items():
+        if family:
+            _show_family(console, family, of_task, members)
 
 
 @app.command("show", epilog="Example: tapetum models show torchvision/resnet50")
@@ -72,29 +80,30 @@ def pull_model(name: _Name) -> None:
     screen.out.print(f"{entry.name} is here", highlight=False)
 
 
-def _bundled_table(entries: Iterable[CatalogEntry]) -> Table:
+def _table(entries: Iterable[CatalogEntry]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("model", style="bold", no_wrap=True)
     table.add_column("task", no_wrap=True)
-    table.add_column("top-1", justify="right")
+    table.add_column("accuracy", no_wrap=True)
     table.add_column("", ratio=1)
     for entry in entries:
-        table.add_row(entry.name, entry.task, _top1(entry), entry.description)
+        table.add_row(entry.name, entry.task, _headline(entry), entry.description)
     return table
 
 
-def _show_family(console: Console, entries: list[CatalogEntry]) -> None:
+def _show_family(console: Console, family: str, task: str, entries: list[CatalogEntry]) -> None:
     """Many names in little room: without their family, in columns."""
-    if not entries:
-        return
-    note = f"{len(entries)} more, for classification; weights are downloaded on first use"
-    console.print(Text.assemble("\n", (_FAMILY, "bold"), "…  ", (note, "dim")))
-    names = [Text(entry.name.removeprefix(_FAMILY)) for entry in entries]
+    note = f"{len(entries)} for {task}; weights are downloaded on first use"
+    console.print(Text.assemble("\n", (f"{family}/", "bold"), "…  ", (note, "dim")))
+    names = [Text(entry.name.removeprefix(f"{family}/")) for entry in entries]
     console.print(Columns(names, padding=(0, 2), column_first=True))
 
 
-def _top1(entry: CatalogEntry) -> str:
-    return next((f"{figure.value:.1%}" for figure in entry.accuracy if figure.metric == "top1"), "")
+def _headline(entry: CatalogEntry) -> str:
+    figures = (
+        f"{_HEADLINES[found.metric]} {found.value:.1%}" for found in entry.accuracy if found.metric in _HEADLINES
+    )
+    return next(figures, "")
 
 
 def _entry_table(entry: CatalogEntry) -> Table:
@@ -107,11 +116,15 @@ def _entry_table(entry: CatalogEntry) -> Table:
 
 
 def _facts(document: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """The leaves of a JSON document with their paths; figures of accuracy in one line each, what is unset left out."""
+    """The leaves of a JSON document with their paths; a line for each figure, none for what is unset."""
     for key, value in document.items():
         if key == "accuracy":
             for figure in value:
                 yield f"{figure['metric']}", f"{figure['value']:.1%} on {figure['dataset']} ({figure['note']})"
+        elif key == "speed":
+            for found in value:
+                how = f"{found['precision']}, batches of {found['batch_size']}, {found['machine']}; {found['note']}"
+                yield "speed", f"{found['images_per_s']:g} images a second ({how})"
         elif isinstance(value, dict):
             yield from _facts(value, f"{prefix}{key}.")
         elif isinstance(value, list | tuple):

@@ -6,46 +6,50 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from rich.bar import Bar
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from services.cli.console import Screen, printable
-from services.cli.results import Answer, ClassRow, Problem, Result
+from services.cli.layouts import Layout
+from services.cli.results import Problem, Result
+
+if TYPE_CHECKING:
+    from services.client.answers import Answer
 
 MANY = 16
 """From this many images on there is a progress bar."""
 
 _NAME_SHARE = 0.3
 _MAX_NAME_WIDTH = 48
-_MAX_CLASSES_WIDTH = 84
-_PROBABILITY_WIDTH = 6
-_CLASS_RATIO = 2
+_MAX_ANSWER_WIDTH = 84
 
 
-def show_json(screen: Screen, results: Iterable[Result], count: int) -> int:
+def show_json(screen: Screen, results: Iterable[Result], count: int, layout: Layout) -> int:
     """Print one JSON object a line: `path`, and the members of the HTTP API's answer or `error`.
 
     Args:
         screen: Where to.
         results: What came of each image.
         count: How many there will be.
+        layout: Of the task; for the progress bar.
 
     Returns:
         How many have no answer.
     """
     failures = 0
-    for result in _counted(results, count, screen.err):
+    for result in _counted(results, count, screen.err, layout.doing):
         failures += isinstance(result.outcome, Problem)
-        print(json.dumps({"path": printable(result.name), **result.outcome.to_dict()}), flush=True)
+        saved = {} if result.picture is None else {"saved": printable(result.picture)}
+        print(json.dumps({"path": printable(result.name), **result.to_dict(), **saved}), flush=True)
     return failures
 
 
-def show_text(screen: Screen, results: Iterable[Result], count: int) -> int:
-    """Print each image beside its classes; lines with tabs (path, probability, class) where no terminal shows them.
+def show_text(screen: Screen, results: Iterable[Result], count: int, layout: Layout) -> int:
+    """Print each image beside its answer; lines with tabs, the path first, where no terminal shows them.
 
     What has no answer goes to standard error, unless both are one terminal.
 
@@ -53,6 +57,7 @@ def show_text(screen: Screen, results: Iterable[Result], count: int) -> int:
         screen: Where to.
         results: What came of each image.
         count: How many there will be.
+        layout: How the answers of the task look.
 
     Returns:
         How many have no answer.
@@ -62,16 +67,16 @@ def show_text(screen: Screen, results: Iterable[Result], count: int) -> int:
     errors = screen.out if on_terminal else screen.err
     models: dict[str, None] = {}
     failures = 0
-    for result in _counted(results, count, errors):
+    for result in _counted(results, count, errors, layout.doing):
         if isinstance(result.outcome, Problem):
             failures += 1
             errors.print(_error_line(result.name, result.outcome), soft_wrap=True)
         else:
             models[f"{result.outcome.model} (version {result.outcome.version})"] = None
             if on_terminal:
-                screen.out.print(_block(screen.out.width, result.name, result.outcome))
+                screen.out.print(_block(screen.out.width, result, result.outcome, layout))
             else:
-                print(_lines(result.name, result.outcome), flush=True)
+                print(_lines(result, result.outcome, layout), flush=True)
     if screen.err.is_terminal:
         took_s = time.monotonic() - started_at
         screen.err.print(_summary(count, failures, list(models), took_s), style="dim", soft_wrap=True)
@@ -79,8 +84,8 @@ def show_text(screen: Screen, results: Iterable[Result], count: int) -> int:
 
 
 @contextmanager
-def _bar(count: int, console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+def _bar(count: int, console: Console, doing: str) -> Iterator[Progress]:
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(
         *columns,
         console=console,
@@ -92,13 +97,13 @@ def _bar(count: int, console: Console) -> Iterator[Progress]:
         yield progress
 
 
-def _counted(results: Iterable[Result], count: int, console: Console) -> Iterator[Result]:
+def _counted(results: Iterable[Result], count: int, console: Console, doing: str) -> Iterator[Result]:
     """The results, counted on a progress bar that begins with the first of them."""
     remaining = iter(results)
     first = next(remaining, None)
     if first is None:
         return
-    with _bar(count, console) as progress:
+    with _bar(count, console, doing) as progress:
         task = progress.add_task("", total=count, completed=1)
         yield first
         for result in remaining:
@@ -106,39 +111,24 @@ def _counted(results: Iterable[Result], count: int, console: Console) -> Iterato
             progress.advance(task)
 
 
-def _lines(name: str, answer: Answer) -> str:
-    return "\n".join(
-        f"{printable(name)}\t{row.probability:.4f}\t{printable(row.class_name)}" for row in answer.predictions
-    )
+def _lines(result: Result, answer: Answer[Any], layout: Layout) -> str:
+    rows = [layout.fields(row) for row in answer.predictions] or [(layout.nothing,)]
+    return "\n".join("\t".join((printable(result.name), *fields)) for fields in rows)
 
 
-def _block(width: int, name: str, answer: Answer) -> RenderableType:
-    """One image, `width` letters wide: its name and size on the left, its classes on the right."""
+def _block(width: int, result: Result, answer: Answer[Any], layout: Layout) -> RenderableType:
+    """One image, `width` letters wide: its name and size on the left, its answer on the right."""
     image_height, image_width = answer.image_size
     name_width = min(round(width * _NAME_SHARE), _MAX_NAME_WIDTH)
-    left = Group(
-        Text(printable(name), "bold", overflow="fold"), Text(f"{image_height} high, {image_width} wide", "dim")
-    )
+    left = [Text(printable(result.name), "bold", overflow="fold")]
+    left.append(Text(f"{image_height} high, {image_width} wide", "dim"))
+    if result.picture is not None:
+        left.append(Text(f"→ {printable(result.picture)}", "dim", overflow="fold"))
     block = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     block.add_column(width=name_width, overflow="fold")
-    block.add_column(width=min(width - name_width - 2, _MAX_CLASSES_WIDTH))
-    block.add_row(left, _classes(answer.predictions))
+    block.add_column(width=min(width - name_width - 2, _MAX_ANSWER_WIDTH))
+    block.add_row(Group(*left), layout.table(answer.predictions) if answer.predictions else Text(layout.nothing, "dim"))
     return block
-
-
-def _classes(rows: Iterable[ClassRow]) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False, expand=True)
-    table.add_column(width=_PROBABILITY_WIDTH, justify="right")
-    table.add_column(ratio=_CLASS_RATIO, overflow="fold")
-    table.add_column(ratio=1)
-    for rank, row in enumerate(rows):
-        text_style, bar_color = ("bold green", "green") if rank == 0 else ("", "bright_black")
-        table.add_row(
-            Text(f"{row.probability:.1%}", text_style),
-            Text(printable(row.class_name), text_style),
-            Bar(1.0, 0.0, row.probability, color=bar_color),
-        )
-    return table
 
 
 def _error_line(name: str, problem: Problem) -> Text:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from rich.progress import (
     BarColumn,
@@ -16,7 +16,8 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from services.cli.console import Screen
+from models.entries import Task
+from services.cli.console import CommandError, Screen
 
 if TYPE_CHECKING:
     from models.adapter import Adapter
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from models.entries import CatalogEntry
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+FAVOURITES: Final[Mapping[Task, str]] = {"classification": "efficientnet-lite0", "detection": "yolo-person"}
+"""Who answers where no model is named: the fastest of those that come with Tapetum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +38,22 @@ class RuntimeOptions:
     precision: Precision = "auto"
 
 
-def find_model(name: str | None) -> CatalogEntry:
-    """The catalog's entry of a model, the first of all where no name is given.
+def find_model(task: Task, name: str | None) -> CatalogEntry:
+    """The catalog's entry of a model, the favourite of its task where no name is given.
 
     Raises:
         UnknownModel: there is no such model.
+        CommandError: the model is for another task.
     """
-    from models.catalog import find, names
+    from models.catalog import find
 
-    return find(name or names()[0])
+    entry = find(name or FAVOURITES[task])
+    if entry.task != task:
+        raise CommandError(f"{entry.name} is a model for {entry.task}, not for {task}", 2)
+    return entry
 
 
-def load_model(screen: Screen, entry: CatalogEntry, options: RuntimeOptions) -> Adapter:
+def load_model(screen: Screen, entry: CatalogEntry, options: RuntimeOptions) -> Adapter[Any, Any]:
     """A model that answers, its weights downloaded where they are not here yet.
 
     Raises:

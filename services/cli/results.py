@@ -1,44 +1,13 @@
-"""What `tapetum classify` found out about each image, whoever found it out."""
+"""What a command found out about each image, whoever found it out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-
-class ClassRow(NamedTuple):
-    """One class of an answer; `probability` is 0 to 1."""
-
-    class_id: int
-    class_name: str
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The classes of one image.
-
-    Attributes:
-        model: Name of the model.
-        version: Its version.
-        image_size: (height, width) of the upright image in pixels.
-        predictions: Best first.
-    """
-
-    model: str
-    version: str
-    image_size: tuple[int, int]
-    predictions: tuple[ClassRow, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The answer as JSON shows it: the members of the HTTP API."""
-        height, width = self.image_size
-        return {
-            "model": self.model,
-            "version": self.version,
-            "image": {"height": height, "width": width},
-            "predictions": [row._asdict() for row in self.predictions],
-        }
+if TYPE_CHECKING:
+    from services.client.answers import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +22,6 @@ class Problem:
     code: str
     message: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """The problem as JSON shows it."""
-        return {"error": {"code": self.code, "message": self.message}}
-
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -64,13 +29,31 @@ class Result:
 
     Attributes:
         name: The path as given, or `-`.
-        outcome: Its classes, or why it has none.
+        outcome: Its answer, or why it has none.
+        image: The encoded image, where it is still needed and has an answer.
+        class_count: How many classes the model knows; None where nobody has asked.
+        picture: Where the image was saved with its answer drawn on it.
     """
 
     name: str
-    outcome: Answer | Problem
+    outcome: Answer[Any] | Problem
+    image: bytes | None = field(default=None, repr=False)
+    class_count: int | None = None
+    picture: Path | None = None
 
     @classmethod
     def unreadable(cls, name: str, reason: str) -> Result:
         """The result of an image that could not even be read."""
         return cls(name, Problem("unreadable_file", reason))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What came of the image as JSON shows it: the members of the HTTP API's answer, or `error`."""
+        if isinstance(self.outcome, Problem):
+            return {"error": asdict(self.outcome)}
+        height, width = self.outcome.image_size
+        return {
+            "model": self.outcome.model,
+            "version": self.outcome.version,
+            "image": {"height": height, "width": width},
+            "predictions": [asdict(row) for row in self.outcome.predictions],
+        }

@@ -7,14 +7,27 @@ with Client("http://localhost:8000") as client:
         print(prediction.class_name, prediction.probability)
 """
 
-from services.client.answers import Classification, ClassPrediction, Readiness, ServedModel, TapetumError
-from services.client.clients import AsyncClient, Client
+from services.client.answers import (
+    Box,
+    Classification,
+    ClassPrediction,
+    Detection,
+    Detections,
+    Readiness,
+    ServedModel,
+    TapetumError,
+)
+from services.client.clients import AsyncClient, Client, DetectionParameters
 
 __all__ = [
     "AsyncClient",
+    "Box",
     "ClassPrediction",
     "Classification",
     "Client",
+    "Detection",
+    "DetectionParameters",
+    "Detections",
     "Readiness",
     "ServedModel",
     "TapetumError",

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import httpx
 
@@ -58,16 +58,56 @@ class ClassPrediction:
     class_name: str
     probability: float
 
+    @classmethod
+    def parse(cls, item: Mapping[str, Any]) -> Self:
+        """From one member of `predictions`."""
+        return cls(item["class_id"], item["class_name"], item["probability"])
+
 
 @dataclass(frozen=True, slots=True)
-class Classification:
-    """The classes of one image.
+class Box:
+    """A rectangle in pixels of the upright image, whose top left corner is (0, 0)."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """One object.
+
+    Attributes:
+        box: Where it is.
+        class_id: Index among the model's classes.
+        class_name: Its name.
+        score: How sure the model is, 0 to 1.
+    """
+
+    box: Box
+    class_id: int
+    class_name: str
+    score: float
+
+    @classmethod
+    def parse(cls, item: Mapping[str, Any]) -> Self:
+        """From one member of `predictions`."""
+        return cls(Box(**item["box"]), item["class_id"], item["class_name"], item["score"])
+
+
+P = TypeVar("P", ClassPrediction, Detection)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[P]):
+    """What is known of one image.
 
     Attributes:
         model: Name of the model that answered.
         version: Its version.
         image_size: (height, width) of the upright image in pixels.
-        predictions: Best first, at most `top_k`.
+        predictions: Best first.
         cached: Whether the answer was known already.
         request_id: What to look for in the server's log.
     """
@@ -75,9 +115,46 @@ class Classification:
     model: str
     version: str
     image_size: tuple[int, int]
-    predictions: tuple[ClassPrediction, ...]
+    predictions: tuple[P, ...]
     cached: bool
     request_id: str
+
+    row: ClassVar[type[Any]]
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> Self:
+        """From the answer to one image, or from one of several results in an answer."""
+        result = body if result is None else result
+        return cls(
+            model=body["model"],
+            version=body["version"],
+            image_size=(result["image"]["height"], result["image"]["width"]),
+            predictions=tuple(cls.row.parse(item) for item in result["predictions"]),
+            cached=result["cached"],
+            request_id=body["request_id"],
+        )
+
+    @classmethod
+    def parse_list(cls, body: Mapping[str, Any]) -> list[Self | TapetumError]:
+        """From the answer to several images: an error stands in the place of its image."""
+        return [
+            _error(result["error"], None) if "error" in result else cls.parse(body, result)
+            for result in body["results"]
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Classification(Answer[ClassPrediction]):
+    """The classes of one image, at most `top_k`; the attributes are those of `Answer`."""
+
+    row = ClassPrediction
+
+
+@dataclass(frozen=True, slots=True)
+class Detections(Answer[Detection]):
+    """The objects of one image; there may be none. The attributes are those of `Answer`."""
+
+    row = Detection
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +187,6 @@ class Readiness:
     models: Mapping[str, bool]
 
 
-def parse_classification(body: Mapping[str, Any]) -> Classification:
-    """The answer to one image."""
-    return _classification(body, body)
-
-
-def parse_classifications(body: Mapping[str, Any]) -> list[Classification | TapetumError]:
-    """The answer to several images: an error stands in the place of its image."""
-    return [
-        _error(result["error"], None) if "error" in result else _classification(result, body)
-        for result in body["results"]
-    ]
-
-
 def parse_models(body: Mapping[str, Any]) -> tuple[ServedModel, ...]:
     """The answer to `GET /v1/models`."""
     return tuple(parse_model(entry) for entry in body["models"])
@@ -146,19 +210,6 @@ def error_of(response: httpx.Response) -> TapetumError:
     except (ValueError, KeyError, TypeError, AttributeError):
         message = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
         return TapetumError(message, "http_error", response.status_code, None, None, retry_after_s)
-
-
-def _classification(result: Mapping[str, Any], answer: Mapping[str, Any]) -> Classification:
-    return Classification(
-        model=answer["model"],
-        version=answer["version"],
-        image_size=(result["image"]["height"], result["image"]["width"]),
-        predictions=tuple(
-            ClassPrediction(item["class_id"], item["class_name"], item["probability"]) for item in result["predictions"]
-        ),
-        cached=result["cached"],
-        request_id=answer["request_id"],
-    )
 
 
 def _error(error: Mapping[str, Any], status: int | None, retry_after_s: float | None = None) -> TapetumError:

@@ -15,17 +15,38 @@ from urllib.parse import quote
 import httpx
 
 from services.client import answers
-from services.client.answers import Classification, Readiness, ServedModel, TapetumError
+from services.client.answers import Answer, Classification, Detections, Readiness, ServedModel, TapetumError
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Answer[Any])
 Image = bytes | str | Path
 """An encoded image file: its bytes, or where it lies."""
+
+Parameters = Mapping[str, object]
+"""Parameters of a task by name: strings, numbers and sequences of them; what is None is left to the server."""
 
 FIRST_BACKOFF_S = 0.1
 GRACE_S = 0.5
 """How much longer than the server we wait, so that its own word on the time limit still arrives."""
 
 _RETRIED = frozenset({429, 503})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint(Generic[A]):
+    """Where a task's images go, and what comes back.
+
+    Attributes:
+        path: On the server.
+        answer: What an answer to one image is read as.
+    """
+
+    path: str
+    answer: type[A]
+
+
+CLASSIFY = Endpoint("v1/classify", Classification)
+DETECT = Endpoint("v1/detect", Detections)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +61,7 @@ class Call(Generic[T]):
     method: str
     path: str
     parse: Callable[[Mapping[str, Any]], T]
-    params: Mapping[str, str | int] = field(default_factory=dict[str, str | int])
+    params: Mapping[str, str | int | float] = field(default_factory=dict[str, str | int | float])
     content: bytes | None = None
     content_type: str | None = None
     accepted: tuple[int, ...] = (200,)
@@ -74,26 +95,28 @@ class Call(Generic[T]):
             raise TapetumError(message, "unexpected_answer", response.status_code) from None
 
 
-def classify(image: Image, model: str | None, top_k: int) -> Call[Classification]:
-    """The classes of one image, sent as it is."""
+def predict(endpoint: Endpoint[A], image: Image, parameters: Parameters) -> Call[A]:
+    """The answer to one image, sent as it is."""
     return Call(
         "POST",
-        "v1/classify",
-        answers.parse_classification,
-        params=_parameters(model, top_k),
+        endpoint.path,
+        endpoint.answer.parse,
+        params={name: _query_value(value) for name, value in _given(parameters).items()},
         content=_bytes_of(image),
         content_type="application/octet-stream",
     )
 
 
-def classify_many(images: Sequence[Image], model: str | None, top_k: int) -> Call[list[Classification | TapetumError]]:
-    """The classes of several images: JSON, for a list of one is a list there, too."""
+def predict_many(
+    endpoint: Endpoint[A], images: Sequence[Image], parameters: Parameters
+) -> Call[list[A | TapetumError]]:
+    """The answers to several images: JSON, for a list of one is a list there, too."""
     encoded = [{"base64": b64encode(_bytes_of(image)).decode("ascii")} for image in images]
     return Call(
         "POST",
-        "v1/classify",
-        answers.parse_classifications,
-        content=json.dumps({"images": encoded, **_parameters(model, top_k)}).encode(),
+        endpoint.path,
+        endpoint.answer.parse_list,
+        content=json.dumps({"images": encoded, **_given(parameters)}).encode(),
         content_type="application/json",
     )
 
@@ -113,8 +136,13 @@ def ready() -> Call[Readiness]:
     return Call("GET", "readyz", answers.parse_readiness, accepted=(200, 503))
 
 
-def _parameters(model: str | None, top_k: int) -> dict[str, str | int]:
-    return {"top_k": top_k} if model is None else {"model": model, "top_k": top_k}
+def _given(parameters: Parameters) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _query_value(value: Any) -> str | int | float:
+    """A value as a query holds it; httpx writes booleans as `true` and `false`."""
+    return value if isinstance(value, str | int | float) else ",".join(map(str, value))
 
 
 def _bytes_of(image: Image) -> bytes:

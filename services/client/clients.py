@@ -5,19 +5,40 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 import httpx
 
 from services.client import calls
-from services.client.answers import Classification, Readiness, ServedModel, TapetumError
-from services.client.calls import Attempts, Call, Image
+from services.client.answers import Answer, Classification, Detections, Readiness, ServedModel, TapetumError
+from services.client.calls import Attempts, Call, Endpoint, Image, Parameters
 
 T = TypeVar("T")
+A = TypeVar("A", bound=Answer[Any])
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_MAX_RETRIES = 3
+
+
+class DetectionParameters(TypedDict, total=False):
+    """What may be set for a detection.
+
+    Attributes:
+        model: Name of a served model.
+        score_threshold: Leave out objects with a lower score, 0 to 1.
+        iou_threshold: Of two objects that overlap by more than this, only the better one stays, 0 to 1.
+        max_detections: The most objects, 1 to 1000.
+        classes: Only objects of these classes, by name or id. A name with a comma in it goes by its id.
+        class_agnostic: Whether an object suppresses overlapping ones of other classes, too.
+    """
+
+    model: str | None
+    score_threshold: float | None
+    iou_threshold: float | None
+    max_detections: int | None
+    classes: Sequence[str | int] | None
+    class_agnostic: bool | None
 
 
 class Client:
@@ -61,20 +82,25 @@ class Client:
         self._http.close()
 
     def classify(
-        self, image: Image, *, model: str | None = None, top_k: int = 5, timeout_s: float | None = None
+        self, image: Image, *, model: str | None = None, top_k: int | None = None, timeout_s: float | None = None
     ) -> Classification:
         """The most probable classes of one image.
 
         Args:
             image: The encoded file, or where it lies.
             model: Name of a served model; the server's default where None.
-            top_k: How many classes, 1 to 1000.
+            top_k: How many classes, 1 to 1000; the model's own default where None.
             timeout_s: Time limit of this call, retries included.
         """
-        return self._send(calls.classify(image, model, top_k), timeout_s)
+        return self._send(calls.predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k}), timeout_s)
 
     def classify_many(
-        self, images: Sequence[Image], *, model: str | None = None, top_k: int = 5, timeout_s: float | None = None
+        self,
+        images: Sequence[Image],
+        *,
+        model: str | None = None,
+        top_k: int | None = None,
+        timeout_s: float | None = None,
     ) -> list[Classification | TapetumError]:
         """The classes of several images, in one request.
 
@@ -87,7 +113,34 @@ class Client:
         Returns:
             One item for each image, in their order: its classes, or why it has none.
         """
-        return self._send(calls.classify_many(images, model, top_k), timeout_s)
+        return self._send(calls.predict_many(calls.CLASSIFY, images, {"model": model, "top_k": top_k}), timeout_s)
+
+    def detect(
+        self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
+    ) -> Detections:
+        """The objects in one image.
+
+        Args:
+            image: The encoded file, or where it lies.
+            timeout_s: Time limit of this call, retries included.
+            parameters: See `DetectionParameters`; what is left out is as the server and the model have it.
+        """
+        return self._send(calls.predict(calls.DETECT, image, parameters), timeout_s)
+
+    def detect_many(
+        self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
+    ) -> list[Detections | TapetumError]:
+        """The objects in several images, in one request.
+
+        Args:
+            images: At least one, and no more than the server takes (32 by default).
+            timeout_s: Time limit of the whole.
+            parameters: As for `detect`.
+
+        Returns:
+            One item for each image, in their order: its objects, or why it has no answer.
+        """
+        return self._send(calls.predict_many(calls.DETECT, images, parameters), timeout_s)
 
     def models(self) -> tuple[ServedModel, ...]:
         """The models that are served."""
@@ -140,16 +193,33 @@ class AsyncClient:
         await self._http.aclose()
 
     async def classify(
-        self, image: Image, *, model: str | None = None, top_k: int = 5, timeout_s: float | None = None
+        self, image: Image, *, model: str | None = None, top_k: int | None = None, timeout_s: float | None = None
     ) -> Classification:
         """As `Client.classify`; a path is read in a thread."""
-        return await self._send(await asyncio.to_thread(calls.classify, image, model, top_k), timeout_s)
+        return await self._predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k}, timeout_s)
 
     async def classify_many(
-        self, images: Sequence[Image], *, model: str | None = None, top_k: int = 5, timeout_s: float | None = None
+        self,
+        images: Sequence[Image],
+        *,
+        model: str | None = None,
+        top_k: int | None = None,
+        timeout_s: float | None = None,
     ) -> list[Classification | TapetumError]:
         """As `Client.classify_many`; the request is built in a thread."""
-        return await self._send(await asyncio.to_thread(calls.classify_many, images, model, top_k), timeout_s)
+        return await self._predict_many(calls.CLASSIFY, images, {"model": model, "top_k": top_k}, timeout_s)
+
+    async def detect(
+        self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
+    ) -> Detections:
+        """As `Client.detect`; a path is read in a thread."""
+        return await self._predict(calls.DETECT, image, parameters, timeout_s)
+
+    async def detect_many(
+        self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
+    ) -> list[Detections | TapetumError]:
+        """As `Client.detect_many`; the request is built in a thread."""
+        return await self._predict_many(calls.DETECT, images, parameters, timeout_s)
 
     async def models(self) -> tuple[ServedModel, ...]:
         """As `Client.models`."""
@@ -162,6 +232,14 @@ class AsyncClient:
     async def ready(self) -> Readiness:
         """As `Client.ready`."""
         return await self._send(calls.ready())
+
+    async def _predict(self, endpoint: Endpoint[A], image: Image, parameters: Parameters, timeout_s: float | None) -> A:
+        return await self._send(await asyncio.to_thread(calls.predict, endpoint, image, parameters), timeout_s)
+
+    async def _predict_many(
+        self, endpoint: Endpoint[A], images: Sequence[Image], parameters: Parameters, timeout_s: float | None
+    ) -> list[A | TapetumError]:
+        return await self._send(await asyncio.to_thread(calls.predict_many, endpoint, images, parameters), timeout_s)
 
     async def _send(self, call: Call[T], timeout_s: float | None = None) -> T:
         attempts = Attempts(self._timeout_s if timeout_s is None else timeout_s, self._max_retries)

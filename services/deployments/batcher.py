@@ -6,7 +6,7 @@
     submit(item, key) ────► │                             │   of one key
                             └─────────────────────────────┘
 
-The device thread takes the key whose oldest item has waited longest, and of it as many items as the cap allows. While
+The device thread takes the key whose oldest item has waited longest, and of it as many items as the caps allow. While
 it runs, more items come; they are the next batch. A lone item therefore never waits for company, and under load batches
 fill by themselves.
 """
@@ -57,9 +57,10 @@ class Batcher(Generic[T, B, R]):
         run: Runs one batch, on a device thread. An exception reaches the callers of that batch and nobody else.
         finish: Makes the results of a batch, on `pool`, while the device already runs the next. Exceptions likewise.
         pool: Where `finish` runs.
+        max_batch_size: Most items in a batch.
         max_batch_cost: Largest sum of costs in a batch; a single dearer item goes alone.
         max_queue_items: Items that may wait; one more is refused.
-        cost: What an item counts towards `max_batch_cost`: one by default, or its pixels.
+        cost: What an item counts towards `max_batch_cost`: its pixels, say.
         batch_wait_timeout_s: Longest time that the oldest item waits for its batch to fill; 0 waits for nobody.
         streams: Device threads, each of which runs a batch of its own: one for a GPU, a core each on a CPU.
         initializer: Called once on each device thread, before anything runs there.
@@ -71,9 +72,10 @@ class Batcher(Generic[T, B, R]):
         finish: Finish[T, B, R],
         pool: Executor,
         *,
-        max_batch_cost: int,
+        max_batch_size: int,
+        max_batch_cost: int = 2**62,
         max_queue_items: int = 1024,
-        cost: Callable[[T], int] = lambda item: 1,
+        cost: Callable[[T], int] = lambda item: 0,
         batch_wait_timeout_s: float = 0.0,
         streams: int = 1,
         initializer: Callable[[], object] = lambda: None,
@@ -81,6 +83,7 @@ class Batcher(Generic[T, B, R]):
         self._run = run
         self._finish = finish
         self._pool = pool
+        self._max_batch_size = max_batch_size
         self._max_batch_cost = max_batch_cost
         self._max_queue_items = max_queue_items
         self._cost = cost
@@ -168,7 +171,8 @@ class Batcher(Generic[T, B, R]):
         """Seconds that a batch from `queue` may still wait for more items."""
         if self._closed or not self._batch_wait_timeout_s:
             return 0.0
-        if sum(entry.cost for entry in queue) >= self._max_batch_cost:
+        cost = sum(entry.cost for entry in queue)
+        if len(queue) >= self._max_batch_size or cost + queue[0].cost > self._max_batch_cost:
             return 0.0
         return queue[0].queued_at + self._batch_wait_timeout_s - time.monotonic()
 
@@ -176,7 +180,7 @@ class Batcher(Generic[T, B, R]):
         queue = self._queues[key]
         batch = [queue.popleft()]
         cost = batch[0].cost
-        while queue and cost + queue[0].cost <= self._max_batch_cost:
+        while queue and len(batch) < self._max_batch_size and cost + queue[0].cost <= self._max_batch_cost:
             batch.append(queue.popleft())
             cost += batch[-1].cost
         self._size -= len(batch)

@@ -45,7 +45,7 @@ log = structlog.get_logger()
 class HostedModel:
     """A loaded adapter and its metrics, looked up once."""
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Adapter[Any, Any]) -> None:
         entry = adapter.entry
         labels = (entry.task, entry.name, entry.version)
         self.adapter = adapter
@@ -101,7 +101,9 @@ class ModelHost:
             self._forward,
             self._finish,
             self._pool,
-            max_batch_cost=self._config.max_batch_size,
+            max_batch_size=self._config.max_batch_size,
+            max_batch_cost=self._config.pixels_per_batch,
+            cost=pixels_of,
             max_queue_items=self._config.max_queued_images,
             batch_wait_timeout_s=self._config.batch_wait_timeout_s,
             streams=self._config.num_streams,
@@ -122,6 +124,7 @@ class ModelHost:
                 "runtime": asdict(model.adapter.runtime),
                 "deployment": self._config.name,
                 "max_batch_size": self._config.max_batch_size,
+                "max_batch_pixels": self._config.pixels_per_batch,
             }
             for model in self._models.values()
         ]
@@ -142,7 +145,8 @@ class ModelHost:
             compile=config.compile,
         )
         model = HostedModel(load(spec.name, runtime))
-        model.adapter.warm_up(config.max_batch_size)
+        height, width = model.adapter.entry.preprocessing.largest_size
+        model.adapter.warm_up(max(1, min(config.max_batch_size, config.pixels_per_batch // (height * width))))
         took_s = time.monotonic() - started_at
         model.load_seconds.set(took_s)
         model.ready.set(1)
@@ -212,6 +216,12 @@ class ModelHost:
             Outcome(body, None, {**prepared.stages_ms, **stages_ms})
             for body, prepared in zip(bodies, batch, strict=True)
         ]
+
+
+def pixels_of(prepared: Prepared) -> int:
+    """What an image counts towards the limit of a batch: the pixels that the network gets."""
+    height, width = prepared.input.pixels.shape[:2]
+    return height * width
 
 
 def use_threads(count: int) -> None:

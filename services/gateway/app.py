@@ -17,15 +17,17 @@ from starlette.requests import Request
 from services.gateway.cache import ResultCache
 from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelope, routing_error
 from services.gateway.limits import Admission, ApiKeys, RateLimiter
-from services.gateway.openapi import describe_errors, describe_request
+from services.gateway.openapi import PICTURE_CONTENT, describe_errors, describe_request
 from services.gateway.prediction import PredictionHandler
 from services.gateway.predictor import Predictor
 from services.gateway.registry import Registry
-from services.gateway.schemas import Liveness, ModelList, Readiness, TaskApi
+from services.gateway.rendering import Renderer
+from services.gateway.schemas import Liveness, ModelList, Readiness
+from services.gateway.tasks import TASKS, TaskApi
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
 
-DESCRIPTION = """Image classification over HTTP. Send an image file as it is:
+DESCRIPTION = """Image classification and object detection over HTTP. Send an image file as it is:
 
     curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' localhost:8000/v1/classify
 """
@@ -44,6 +46,7 @@ def create_app(
     """
     admission = Admission(settings)
     predictor = Predictor(cache, settings)
+    renderer = Renderer(settings)
     limiter = None
     if settings.rate_limit:
         limiter = RateLimiter(settings.rate_limit, settings.redis_url, settings.cache_timeout_s)
@@ -55,6 +58,7 @@ def create_app(
         watch.cancel()
         with suppress(asyncio.CancelledError):
             await watch
+        renderer.close()
         for connected in (cache, limiter):
             if connected is not None:
                 await connected.close()
@@ -75,8 +79,8 @@ def create_app(
         open_paths=DOCUMENTS | (PROBES if settings.open_probes else frozenset[str]()),
         echo_request_id=echo_request_id,
     )
-    for api in TaskApi.ALL:
-        _add_task(app, api, PredictionHandler(api, settings, registry, predictor, admission))
+    for api in TASKS:
+        _add_task(app, api, PredictionHandler(api, settings, registry, predictor, renderer, admission))
     _add_models(app, registry)
     _add_probes(app, registry, admission)
     return app
@@ -105,9 +109,15 @@ def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
         tags=["predict"],
         responses={
             200: {
-                "model": api.answer | api.list_answer,
-                "description": "One answer; or, for a list of images, one result each.",
-                "content": {"application/json": {"example": api.example}},
+                "model": api.answer,
+                "description": "One answer; or, for a list of images, one result each. Or the image with the "
+                "answer drawn on it: for `render=true`, or where `Accept` likes a picture better than JSON.",
+                "content": {
+                    "application/json": {
+                        "examples": {name: {"value": example} for name, example in api.examples.items()}
+                    },
+                    **PICTURE_CONTENT,
+                },
             },
             **describe_errors(),
         },
@@ -124,7 +134,7 @@ def _add_models(app: FastAPI, registry: Registry) -> None:
 
     @app.get("/v1/models/{name:path}", tags=["models"], responses=describe_errors(401, 403, 404, 503))
     async def show_model(name: str) -> dict[str, Any]:
-        """The whole catalog entry of one model: weights, preprocessing, licence, measured accuracy, class names."""
+        """The whole catalog entry of one model: weights, preprocessing, licence, accuracy, training, class names."""
         return registry.entry(name)
 
 

@@ -22,7 +22,8 @@ from services.errors import (
     ServiceError,
     UnsupportedContentType,
 )
-from services.gateway.schemas import Base64Image, JsonBody, TaskParameters
+from services.gateway.parameters import TaskParameters
+from services.gateway.schemas import Base64Image, JsonBody
 from services.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)

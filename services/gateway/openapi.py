@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.gateway.schemas import Base64Image, ErrorAnswer, TaskApi
+from services.gateway import negotiation
+from services.gateway.schemas import Base64Image, ErrorAnswer
+from services.gateway.tasks import TaskApi
 
 _ERRORS = {
     400: "The body is malformed, or the image is empty, truncated or corrupt.",
     401: "An API key is needed.",
     403: "The API key is not known.",
     404: "No such model is served.",
+    406: "A picture in a format that is not made here, or of several images at once.",
     413: "The body or the image is too large, in bytes, pixels or number.",
     415: "Not an image format that is read here, or not a content type.",
     422: "A parameter is wrong.",
@@ -21,6 +24,11 @@ _ERRORS = {
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4//8/AAX+Av7czFnnAAAAAElFTkSuQmCC"
 """A PNG file of one white pixel."""
+
+PICTURE_CONTENT = {
+    media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in negotiation.PICTURES
+}
+"""The `content` of a drawn answer."""
 
 
 def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -35,11 +43,12 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def describe_request(api: TaskApi) -> dict[str, Any]:
     """Parameters and body of a prediction endpoint, as OpenAPI."""
     properties = api.parameters.model_json_schema()["properties"]
+    as_text = {name: _without_lists(schema) for name, schema in properties.items()}
     file = {"type": "string", "format": "binary"}
     image = Base64Image.model_json_schema()
     return {
         "parameters": [
-            *(_query_parameter(name, schema) for name, schema in properties.items()),
+            *(_query_parameter(name, schema) for name, schema in as_text.items()),
             _header("X-Request-ID", "Echoed; one is made where there is none.", {"type": "string"}),
             _header("X-Request-Timeout", "Seconds that the answer may take.", {"type": "number"}),
             _header("Cache-Control", "`no-cache`: work it out anew. `no-store`: and keep nothing.", {"type": "string"}),
@@ -52,7 +61,7 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
                     "schema": {
                         "type": "object",
                         "required": ["image"],
-                        "properties": {"image": {"type": "array", "items": file}, **properties},
+                        "properties": {"image": {"type": "array", "items": file}, **as_text},
                     }
                 },
                 "application/json": {
@@ -68,6 +77,13 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
             },
         },
     }
+
+
+def _without_lists(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter outside JSON, where a list is text with commas."""
+    if all(kind.get("type") != "array" for kind in schema.get("anyOf", ())):
+        return schema
+    return {**{name: value for name, value in schema.items() if name != "anyOf"}, "type": "string"}
 
 
 def _query_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any
 
-import orjson
 import structlog
-from blake3 import blake3
 from starlette.requests import Request
 from starlette.responses import Response
 
+from models.drawing.picture import PictureFormat
 from services.errors import OutOfTime, ServiceError
 from services.gateway.inputs import TaskInput, read_input
 from services.gateway.limits import Admission, read_timeout
 from services.gateway.predictor import Answer, CachePolicy, Predictor
 from services.gateway.registry import Registry, ServedModel
-from services.gateway.schemas import TaskApi
+from services.gateway.rendering import Renderer, picture_response, wanted_picture
+from services.gateway.responses import respond
+from services.gateway.tasks import TaskApi
 from services.settings import Settings
-from services.telemetry import IMAGE_ERRORS, REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
+from services.telemetry import REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
 
 log = structlog.get_logger()
 
@@ -40,6 +40,7 @@ class PredictionHandler:
     settings: Settings
     registry: Registry
     predictor: Predictor
+    renderer: Renderer
     admission: Admission
 
     async def __call__(self, request: Request) -> Response:
@@ -55,14 +56,13 @@ class PredictionHandler:
             async with asyncio.timeout(timeout_s), self.admission.enter(request):
                 task_input = await read_input(request, self.api.parameters, self.settings)
                 read_ms = (time.perf_counter() - started_at) * 1e3
+                picture_format = wanted_picture(request, task_input)
                 served = self.registry.find(self.api.task, task_input.parameters.model)
                 model, images = served.name, len(task_input.images)
                 answers = await self._answer_all(request, served, task_input, time.time() + timeout_s)
-            if task_input.several:
-                outcome = "partial" if any(isinstance(answer, ServiceError) for answer in answers) else "ok"
-                response = list_response(request, served, answers)
-            else:
-                response = single_response(request, served, answers[0])
+                response = await self._respond(request, served, task_input, answers, picture_format)
+            if any(isinstance(answer, ServiceError) for answer in answers):
+                outcome = "partial"
             total_ms = (time.perf_counter() - started_at) * 1e3
             response.headers["server-timing"] = server_timing(answers, read_ms, total_ms)
             return response
@@ -85,7 +85,8 @@ class PredictionHandler:
         self, request: Request, served: ServedModel, task_input: TaskInput, deadline_s: float
     ) -> list[Answer | ServiceError]:
         policy = CachePolicy.of(request.headers.get("cache-control", ""))
-        parameters = task_input.parameters.model_dump(exclude={"model"})
+        task_input.parameters.check(len(task_input.images))
+        parameters = task_input.parameters.complete(served.entry)
 
         async def answer(image: bytes | ServiceError) -> Answer:
             if isinstance(image, ServiceError):
@@ -96,6 +97,24 @@ class PredictionHandler:
             return [await answer(task_input.images[0])]
         answers = await asyncio.gather(*map(answer, task_input.images), return_exceptions=True)
         return [self._as_item_error(answer) for answer in answers]
+
+    async def _respond(
+        self,
+        request: Request,
+        served: ServedModel,
+        task_input: TaskInput,
+        answers: list[Answer | ServiceError],
+        picture_format: PictureFormat | None,
+    ) -> Response:
+        photo, answer = task_input.images[0], answers[0]
+        if picture_format is None or isinstance(photo, ServiceError) or isinstance(answer, ServiceError):
+            response = respond(request, served, task_input, answers)
+        else:
+            picture = await self.renderer.render(served, photo, answer, picture_format)
+            answer.stages_ms["render"] = picture.took_ms
+            response = picture_response(answer, picture, picture_format)
+        response.headers["vary"] = "Accept"
+        return response
 
     def _as_item_error(self, answer: Answer | BaseException) -> Answer | ServiceError:
         if isinstance(answer, Answer | ServiceError):
@@ -120,37 +139,6 @@ class PredictionHandler:
             images=images,
             ms=round(took_s * 1e3, 2),
         )
-
-
-def single_response(request: Request, served: ServedModel, answer: Answer | ServiceError) -> Response:
-    """The answer to one image: the replica's JSON, spliced into an object of the request's own."""
-    if isinstance(answer, ServiceError):
-        raise answer
-    tail = orjson.dumps({"cached": answer.cached, "request_id": request.state.request_id})
-    body = b"".join((served.answer_prefix, b",", answer.body[1:-1], b",", tail[1:]))
-    return _json_response(body, answer.key)
-
-
-def list_response(request: Request, served: ServedModel, answers: list[Answer | ServiceError]) -> Response:
-    """The answer to several images: a result or an error for each, in their order."""
-    task, request_id = served.task, request.state.request_id
-    results: list[Any] = []
-    for answer in answers:
-        if isinstance(answer, ServiceError):
-            IMAGE_ERRORS.labels(task, answer.code).inc()
-            results.append({"error": {**answer.to_dict(), "request_id": request_id}})
-        else:
-            results.append(
-                orjson.Fragment(answer.body[:-1] + (b',"cached":true}' if answer.cached else b',"cached":false}'))
-            )
-    body = orjson.dumps({"model": served.name, "version": served.version, "results": results, "request_id": request_id})
-    keys = "".join(answer.key for answer in answers if isinstance(answer, Answer))
-    return _json_response(body, "tapetum:" + blake3(keys.encode()).hexdigest())
-
-
-def _json_response(body: bytes, key: str) -> Response:
-    etag = f'W/"{key.removeprefix("tapetum:")[:32]}"'
-    return Response(body, media_type="application/json", headers={"etag": etag})
 
 
 def server_timing(answers: list[Answer | ServiceError], read_ms: float, total_ms: float) -> str:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+
+P = TypeVar("P")
+R = TypeVar("R")
 
 
 class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-
-class TaskParameters(_Schema):
-    """Parameters that every prediction endpoint takes: as query parameters, form fields or JSON members."""
-
-    model: str | None = Field(default=None, description="Name of a served model; the first one of the task by default.")
-
-
-class ClassifyParameters(TaskParameters):
-    """What is in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON."""
-
-    top_k: int = Field(default=5, ge=1, le=1000, description="How many classes to answer with, best first.")
 
 
 class Base64Image(_Schema):
@@ -36,21 +27,6 @@ class JsonBody(BaseModel):
 
     image: Base64Image | None = None
     images: tuple[Base64Image, ...] | None = None
-
-
-class ImageSize(_Schema):
-    """Size of the image in pixels, after EXIF orientation."""
-
-    height: int
-    width: int
-
-
-class ClassPrediction(_Schema):
-    """One class of a classifier's answer."""
-
-    class_id: int = Field(ge=0)
-    class_name: str
-    probability: float = Field(ge=0, le=1)
 
 
 class ErrorBody(_Schema):
@@ -72,65 +48,86 @@ class ItemError(_Schema):
     error: ErrorBody
 
 
-class Classification(_Schema):
-    """The classes of one image."""
+class ImageSize(_Schema):
+    """Size of the image in pixels, after EXIF orientation."""
 
+    height: int
+    width: int
+
+
+class _Result(_Schema, Generic[P]):
     image: ImageSize
-    predictions: tuple[ClassPrediction, ...]
+    predictions: tuple[P, ...] = Field(description="Best first.")
     cached: bool
 
 
-class ClassifyAnswer(Classification):
+class _Answered(_Schema):
+    model: str
+    version: str
+    request_id: str
+
+
+class ClassPrediction(_Schema):
+    """One class of a classifier's answer."""
+
+    class_id: int = Field(ge=0)
+    class_name: str
+    probability: float = Field(ge=0, le=1)
+
+
+class Classification(_Result[ClassPrediction]):
+    """The classes of one image."""
+
+
+class ClassifyAnswer(Classification, _Answered):
     """Answer to one image."""
 
-    model: str
-    version: str
-    request_id: str
 
-
-class ClassifyListAnswer(_Schema):
+class ClassifyListAnswer(_Answered):
     """Answer to several images: one result each, in their order."""
 
-    model: str
-    version: str
     results: tuple[Classification | ItemError, ...]
-    request_id: str
 
 
-class TaskApi(BaseModel):
-    """What makes a prediction endpoint: everything else is the same for all tasks."""
+class Box(_Schema):
+    """A rectangle in pixels of the upright image, whose top left corner is (0, 0)."""
 
-    model_config = ConfigDict(frozen=True)
-
-    task: str
-    path: str
-    summary: str
-    parameters: type[TaskParameters]
-    answer: type[BaseModel]
-    list_answer: type[BaseModel]
-    example: dict[str, Any]
-
-    ALL: ClassVar[tuple[TaskApi, ...]]
+    x_min: float = Field(ge=0)
+    y_min: float = Field(ge=0)
+    x_max: float = Field(ge=0)
+    y_max: float = Field(ge=0)
 
 
-TaskApi.ALL = (
-    TaskApi(
-        task="classification",
-        path="/v1/classify",
-        summary="The most probable classes of one or more images",
-        parameters=ClassifyParameters,
-        answer=ClassifyAnswer,
-        list_answer=ClassifyListAnswer,
-        example={
-            "model": "efficientnet-lite0",
-            "version": "1",
-            "image": {"height": 300, "width": 451},
-            "predictions": [{"class_id": 285, "class_name": "Egyptian cat", "probability": 0.69}],
-            "cached": False,
-            "request_id": "5f0c8a52a8d14d4c",
-        },
-    ),
-)
+class Detection(_Schema):
+    """One object."""
+
+    box: Box
+    class_id: int = Field(ge=0)
+    class_name: str
+    score: float = Field(ge=0, le=1)
+
+
+class Detections(_Result[Detection]):
+    """The objects of one image; there may be none."""
+
+
+class DetectAnswer(Detections, _Answered):
+    """Answer to one image."""
+
+
+class DetectListAnswer(_Answered):
+    """Answer to several images: one result each, in their order."""
+
+    results: tuple[Detections | ItemError, ...]
+
+
+class CocoDetection(_Schema):
+    """One object, as a line of a COCO result file. Source: https://cocodataset.org/#format-results"""
+
+    image_id: int | str
+    category_id: int = Field(description="As the data set numbers its categories, which is not from 0.")
+    bbox: tuple[float, float, float, float] = Field(description="x, y, width, height in pixels.")
+    score: float = Field(ge=0, le=1)
 
 
 class ModelList(BaseModel):

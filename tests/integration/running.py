@@ -27,23 +27,25 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def write_config(folder: Path, *, models: tuple[str, ...] = ("efficientnet-lite0", "noop"), **deployment: Any) -> Path:
-    """A Serve configuration with one classifier deployment."""
-    classifier = {
-        "name": "Classifier",
-        "task": "classification",
-        "models": list(models),
-        "num_cpus": 0.5,
-        "max_batch_size": 8,
-        **deployment,
-    }
+def write_config(
+    folder: Path,
+    *,
+    models: tuple[str, ...] = ("efficientnet-lite0", "noop"),
+    detectors: tuple[str, ...] = (),
+    **deployment: Any,
+) -> Path:
+    """A Serve configuration with one classifier deployment, and one for detectors where there are any."""
+    each = {"num_cpus": 0.5, "max_batch_size": 8, **deployment}
+    deployments = [{"name": "Classifier", "task": "classification", "models": list(models), **each}]
+    if detectors:
+        deployments.append({"name": "Detector", "task": "detection", "models": list(detectors), **each})
     document = {
         "applications": [
             {
                 "name": "tapetum",
                 "route_prefix": "/",
                 "import_path": "services.app:build",
-                "args": {"gateway": {"num_cpus": 0.5}, "deployments": [classifier]},
+                "args": {"gateway": {"num_cpus": 0.5}, "deployments": deployments},
             }
         ]
     }

@@ -1,0 +1,58 @@
+"""`tapetum detect`: the objects in images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.layouts import OBJECTS
+from services.cli.options import ApiKey, AsJson, Device, Images, Model, Place, PrecisionOption, Question, Url
+from services.cli.prediction import predict
+
+
+def detect(
+    images: Images,
+    model: Model = None,
+    score_threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="0…1", help="Leave out objects with a lower score.")
+    ] = None,
+    iou_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="0…1", help="Of objects that overlap by more, only the better one stays."),
+    ] = None,
+    max_detections: Annotated[
+        int | None, typer.Option(min=1, max=1000, metavar="N", help="The most objects of an image.")
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="NAME", help="Only objects of this class, by name or id; may be repeated."),
+    ] = None,
+    class_agnostic: Annotated[
+        bool, typer.Option("--class-agnostic", help="Objects suppress overlapping ones of other classes, too.")
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Save each image with its objects drawn on it; no file is ever overwritten."),
+    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    device: Device = None,
+    precision: PrecisionOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find the objects in images: where each is, of which class, and how sure the model is.
+
+    Thresholds that are left out are the model's own. The model runs in this process, unless --url names a server. An
+    image that cannot be read gets an error in its place; the others get their answers, and the status is 1.
+    """
+    parameters = {
+        "score_threshold": score_threshold,
+        "iou_threshold": iou_threshold,
+        "max_detections": max_detections,
+        "classes": classes or None,
+        "class_agnostic": class_agnostic or None,
+    }
+    place = Place(url, api_key, device, precision)
+    predict(images, Question("detection", model, parameters), place, OBJECTS, as_json=as_json, save=save)

@@ -1,0 +1,80 @@
+"""How people are shown the answers of each task: a table on a terminal, lines with tabs in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.bar import Bar
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.console import printable
+
+if TYPE_CHECKING:
+    from services.client.answers import ClassPrediction, Detection
+
+_SCORE_WIDTH = 6
+_NAME_RATIO = 2
+_BEST, _OTHER = "bold green", ""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What is particular about a task when its answers are shown.
+
+    Attributes:
+        doing: What the progress bar says.
+        nothing: What stands for an answer that holds nothing.
+        table: The rows of an answer on a terminal.
+        fields: One row in a pipe.
+    """
+
+    doing: str
+    nothing: str
+    table: Callable[[Sequence[Any]], Table]
+    fields: Callable[[Any], Sequence[str]]
+
+
+def _class_table(rows: Sequence[ClassPrediction]) -> Table:
+    table = _table_of_scores()
+    table.add_column(ratio=1)
+    for rank, row in enumerate(rows):
+        style, bar_color = (_OTHER, "bright_black") if rank else (_BEST, "green")
+        table.add_row(
+            Text(f"{row.probability:.1%}", style),
+            Text(printable(row.class_name), style),
+            Bar(1.0, 0.0, row.probability, color=bar_color),
+        )
+    return table
+
+
+def _class_fields(row: ClassPrediction) -> Sequence[str]:
+    return f"{row.probability:.4f}", printable(row.class_name)
+
+
+def _object_table(rows: Sequence[Detection]) -> Table:
+    table = _table_of_scores()
+    table.add_column(ratio=_NAME_RATIO, no_wrap=True)
+    for rank, row in enumerate(rows):
+        style, box = _OTHER if rank else _BEST, row.box
+        place = f"x {box.x_min:.0f}–{box.x_max:.0f}, y {box.y_min:.0f}–{box.y_max:.0f}"
+        table.add_row(Text(f"{row.score:.1%}", style), Text(printable(row.class_name), style), Text(place, "dim"))
+    return table
+
+
+def _object_fields(row: Detection) -> Sequence[str]:
+    edges = (row.box.x_min, row.box.y_min, row.box.x_max, row.box.y_max)
+    return f"{row.score:.4f}", printable(row.class_name), *(f"{edge:.1f}" for edge in edges)
+
+
+def _table_of_scores() -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0), pad_edge=False, expand=True)
+    table.add_column(width=_SCORE_WIDTH, justify="right")
+    table.add_column(ratio=_NAME_RATIO, overflow="fold")
+    return table
+
+
+CLASSES = Layout("classifying", "no classes", _class_table, _class_fields)
+OBJECTS = Layout("detecting", "no objects", _object_table, _object_fields)

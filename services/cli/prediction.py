@@ -1,0 +1,90 @@
+"""What every command for images does: find them, have them answered here or by a server, and show what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import typer
+
+from services.cli.console import CommandError, Screen, closest, no_such_model
+from services.cli.display import show_json, show_text
+from services.cli.layouts import Layout
+from services.cli.loading import RuntimeOptions, find_model, load_model
+from services.cli.options import Place, Question
+from services.cli.results import Result
+from services.cli.sources import ImageSource, find_sources
+
+
+def predict(
+    images: Sequence[str],
+    question: Question,
+    place: Place,
+    layout: Layout,
+    *,
+    as_json: bool,
+    save: Path | None = None,
+) -> None:
+    """Run a command, and end it with its status: 0, or 1 where an image has no answer.
+
+    Args:
+        images: As the command line has them.
+        question: What is asked about each.
+        place: Who answers.
+        layout: How people are shown the answers.
+        as_json: Whether a machine reads them instead.
+        save: Folder for the images with their answers drawn on them.
+    """
+    screen = Screen()
+    sources = find_sources(images)
+    keep = save is not None
+    if place.url is None:
+        options = RuntimeOptions(place.device or "cpu", place.precision or "auto")
+        results = _results_from_here(screen, sources, question, options, keep)
+    else:
+        results = _results_from_server(sources, question, place.url, place.api_key, keep)
+    if save is not None:
+        from services.cli.saving import save_pictures
+
+        results = save_pictures(results, save)
+    show = show_json if as_json else show_text
+    failures = show(screen, results, len(sources), layout)
+    raise typer.Exit(1 if failures else 0)
+
+
+def _results_from_server(
+    sources: Sequence[ImageSource], question: Question, url: str, api_key: str | None, keep: bool
+) -> Iterator[Result]:
+    from services.cli.remote import answer_there
+    from services.client import AsyncClient, TapetumError
+
+    try:
+        client = AsyncClient(url, api_key=api_key)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    try:
+        yield from answer_there(sources, client, question, keep)
+    except TapetumError as error:
+        if question.model is not None and error.code == "unknown_model":
+            raise no_such_model(question.model, error.details.get("known", ())) from None
+        raise CommandError(error.message, 2 if error.status == 422 else 1) from None
+
+
+def _results_from_here(
+    screen: Screen, sources: Sequence[ImageSource], question: Question, options: RuntimeOptions, keep: bool
+) -> Iterator[Result]:
+    entry = find_model(question.task, question.model)
+    if all(source.problem for source in sources):  # then there is no need to wait for torch
+        yield from (Result.unreadable(source.name, str(source.problem)) for source in sources)
+        return
+    from services.cli.local import answer_here
+    from services.parameters import UnknownClasses, complete
+
+    adapter = load_model(screen, entry, options)
+    try:
+        parameters = complete(question.task, question.parameters, entry.defaults, adapter.class_names)
+    except UnknownClasses as error:
+        meant = [name for one in error.unknown for name in closest(str(one), error.known, 1)]
+        hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
+        raise CommandError(f"{error}{hint}", 2) from None
+    yield from answer_here(sources, adapter, question.task, parameters, keep)

@@ -1,0 +1,89 @@
+"""Shows how a training run comes along: a bar on a terminal, lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from services.cli.console import Screen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from models.training.engine import Progress as TrainingProgress
+
+LINE_EVERY_S = 30.0
+"""A line goes into a pipe this often, and after every evaluation."""
+
+SHOWN_FIGURES = 2
+"""The first ones of an evaluation count most; the log and the card have all."""
+
+_BAR_WIDTH = 24
+
+
+@contextmanager
+def training_display(screen: Screen, name: str) -> Generator[Callable[[TrainingProgress], None]]:
+    """Show on standard error how far a run is.
+
+    Args:
+        screen: Where to.
+        name: Of the model that is trained.
+
+    Yields:
+        What to call with every step that the run makes.
+    """
+    if screen.err.is_terminal:
+        with _bar(screen, name) as report:
+            yield report
+    else:
+        yield _Lines(screen).report
+
+
+@contextmanager
+def _bar(screen: Screen, name: str) -> Generator[Callable[[TrainingProgress], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(_BAR_WIDTH), TextColumn("{task.fields[facts]}"))
+    with Progress(*columns, console=screen.err, transient=True) as progress:
+        task = progress.add_task(name, total=None, facts="getting ready")
+
+        def report(run: TrainingProgress) -> None:
+            progress.update(task, completed=run.step, total=run.steps, facts=" · ".join(_facts(run)))
+
+        yield report
+
+
+class _Lines:
+    """Prints a line now and then.
+
+    Args:
+        screen: Where to.
+    """
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._printed_at = -LINE_EVERY_S
+        self._figures: Mapping[str, float] = {}
+
+    def report(self, run: TrainingProgress) -> None:
+        now = time.monotonic()
+        if now - self._printed_at < LINE_EVERY_S and run.figures == self._figures:
+            return
+        self._printed_at, self._figures = now, run.figures
+        self._screen.err.print(", ".join([*_facts(run), f"step {run.step}/{run.steps}"]), soft_wrap=True)
+
+
+def _facts(run: TrainingProgress) -> list[str]:
+    facts = [f"epoch {run.epoch}/{run.epochs}", f"loss {run.loss:.3f}", f"{run.images_per_s:.0f} images/s"]
+    if run.step < run.steps:
+        facts.append(f"{duration(run.remaining_s)} left")
+    return [*facts, *(f"{name} {value:.3f}" for name, value in islice(run.figures.items(), SHOWN_FIGURES))]
+
+
+def duration(seconds: float) -> str:
+    """A time as people write it: 0:12:34."""
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,74 @@
+"""What the commands of `tapetum train` have in common: something to look at, errors of one line, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from services.cli.console import CommandError, Screen, printable
+from services.cli.training_display import SHOWN_FIGURES, duration, training_display
+
+if TYPE_CHECKING:
+    from models.training.engine import Progress
+
+
+def run_training(train: Callable[[Callable[[Progress], None]], Path], name: str, output: Path, command: str) -> None:
+    """Train with something to look at, and say what came of it.
+
+    Args:
+        train: Trains, tells how far it is, and gives the path of the model card.
+        name: Of the model.
+        output: Folder of its card.
+        command: Of `tapetum`, which to try the model with.
+
+    Raises:
+        CommandError: Whatever went wrong that a person can do something about.
+        ModelsError: Likewise.
+    """
+    screen = Screen()
+    run_folder = output / f"{name}.run"
+    if (run_folder / "checkpoint.pt").exists():
+        screen.err.print(f"going on from {printable(run_folder)}", soft_wrap=True)
+    with training_display(screen, name) as report, _one_line_errors(run_folder):
+        card = train(report)
+    _show_result(screen, card, command)
+
+
+@contextmanager
+def _one_line_errors(run_folder: Path) -> Generator[None]:
+    from models.training.coco import DatasetError
+    from models.training.engine import RunStopped, TrainingDiverged
+
+    try:
+        yield
+    except RunStopped as error:
+        message = f"stopped; the same command goes on from {run_folder}"
+        raise CommandError(message, 128 + error.number) from None
+    except (DatasetError, TrainingDiverged) as error:
+        raise CommandError(str(error)) from None
+    except OSError as error:
+        raise CommandError(f"{error.filename or run_folder}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise CommandError(str(error), 2) from None
+
+
+def _show_result(screen: Screen, card: Path, command: str) -> None:
+    from models.cards import read_card
+
+    entry = read_card(card)
+    seconds = float(entry.training.get("training_time_s", 0))
+    figures = ", ".join(f"{figure.metric} {figure.value:.3f}" for figure in entry.accuracy[:SHOWN_FIGURES])
+    dataset = f" on {entry.accuracy[0].dataset}" if entry.accuracy else ""
+    screen.err.print(
+        Text.assemble((entry.name, "bold green"), f": {figures or 'not evaluated'}{dataset}"),
+        f"({duration(seconds)} of training)",
+        soft_wrap=True,
+    )
+    screen.err.print(
+        f"try it: TAPETUM_CATALOG={card.parent} tapetum {command} IMAGE --model {entry.name}", soft_wrap=True
+    )
+    print(card)

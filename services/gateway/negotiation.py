@@ -1,0 +1,103 @@
+"""Content negotiation: which media type of an answer a client likes best, by its `Accept` header.
+
+Source: RFC 9110, sections 12.4.2 and 12.5.1, https://www.rfc-editor.org/rfc/rfc9110
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from models.drawing.picture import PictureFormat
+from services.errors import NotAcceptable
+
+PICTURES: Final[Mapping[str, PictureFormat]] = {"image/jpeg": "jpeg", "image/png": "png"}
+"""Media types of pictures; of equally welcome ones, the first."""
+ANSWERS: Final = ("application/json", *PICTURES)
+"""All media types of an answer; likewise."""
+
+_WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRange:
+    """One element of an `Accept` header.
+
+    Attributes:
+        type: Like `image`; `*` is any.
+        subtype: Like `png`; `*` is any.
+        weight: How welcome it is, 0 (not at all) to 1.
+    """
+
+    type: str
+    subtype: str
+    weight: float
+
+    def specificity(self, media_type: str) -> int:
+        """How exactly this means `media_type`: 2 by its name, 1 by its kind, 0 as anything else; -1 not at all."""
+        kind, _, name = media_type.partition("/")
+        if (self.type, self.subtype) == (kind, name):
+            return 2
+        if (self.type, self.subtype) == (kind, "*"):
+            return 1
+        return 0 if (self.type, self.subtype) == ("*", "*") else -1
+
+
+def parse_accept(header: str) -> list[MediaRange]:
+    """Read an `Accept` header; what is malformed in it is left out."""
+    ranges: list[MediaRange] = []
+    for element in header.lower().split(","):
+        media_type, *parameters = (part.strip() for part in element.split(";"))
+        kind, slash, name = media_type.partition("/")
+        weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        if kind and slash and name and _WEIGHT.fullmatch(weight):
+            ranges.append(MediaRange(kind, name, float(weight)))
+    return ranges
+
+
+def best_of(ranges: Sequence[MediaRange], offers: Sequence[str]) -> str | None:
+    """The offer that is most welcome: by weight, then by how exactly it was named, then the first.
+
+    Args:
+        ranges: What the client accepts.
+        offers: Media types, preferred ones first.
+
+    Returns:
+        One of the offers, or None where none is welcome.
+    """
+    best, best_rank = None, (0.0, -1)
+    for offer in offers:
+        matching = max(ranges, key=lambda one: one.specificity(offer), default=None)
+        if matching is None or matching.specificity(offer) < 0 or not matching.weight:
+            continue
+        rank = (matching.weight, matching.specificity(offer))
+        if rank > best_rank:
+            best, best_rank = offer, rank
+    return best
+
+
+def choose_format(accept: str, render: bool | None) -> PictureFormat | None:
+    """Whether a request gets a picture, and which.
+
+    Args:
+        accept: The `Accept` header, empty where there is none.
+        render: The parameter: True and False decide, whatever the header says; with None the header decides.
+
+    Returns:
+        The format; None is JSON.
+
+    Raises:
+        NotAcceptable: only pictures in other formats are welcome.
+    """
+    if render is False:
+        return None
+    ranges = parse_accept(accept)
+    chosen = best_of(ranges, tuple(PICTURES) if render else ANSWERS)
+    if chosen is not None:
+        return PICTURES.get(chosen)
+    if any(one.type == "image" and one.weight for one in ranges):
+        message = f"none of the accepted media types is made here; there are {', '.join(ANSWERS)}"
+        raise NotAcceptable(message, {"available": list(ANSWERS)})
+    return "jpeg" if render else None

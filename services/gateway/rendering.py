@@ -1,0 +1,116 @@
+"""Drawn answers: which requests get a picture instead of JSON, and how it is made without holding anybody up.
+
+The prediction comes the same way as for JSON, through the same cache; only the picture is made anew each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from models.drawing.marks import marks_of_answer
+from models.drawing.picture import PictureFormat, draw, encode
+from models.errors import ImageError
+from services.errors import InvalidImage, InvalidParameters, NotAcceptable
+from services.gateway.inputs import TaskInput
+from services.gateway.negotiation import choose_format
+from services.gateway.parameters import DetectParameters
+from services.gateway.predictor import Answer
+from services.gateway.registry import ServedModel
+from services.settings import Settings
+from services.telemetry import STAGE_SECONDS
+
+RENDER_THREADS: Final = 2
+"""Pictures that one gateway draws at a time. Each may hold the pixels of the largest photo that is accepted."""
+
+
+def wanted_picture(request: Request, task_input: TaskInput) -> PictureFormat | None:
+    """Whether a request gets a picture, and which; None is JSON.
+
+    Raises:
+        NotAcceptable: no such picture can be made, or there are several images, each of which would need its own.
+        InvalidParameters: the parameters ask for a shape of JSON, too.
+    """
+    parameters = task_input.parameters
+    wanted = choose_format(", ".join(request.headers.getlist("accept")), parameters.render)
+    if wanted is None:
+        return None
+    if task_input.several:
+        raise NotAcceptable("a drawn answer shows one image: send one in a request, or accept application/json")
+    if isinstance(parameters, DetectParameters) and parameters.format != "json":
+        raise InvalidParameters("format: coco is a list, which cannot be drawn", {"parameter": "format"})
+    return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A drawn answer.
+
+    Attributes:
+        body: The file.
+        took_ms: Milliseconds that it took, from the encoded photo to the encoded picture.
+    """
+
+    body: bytes
+    took_ms: float
+
+
+class Renderer:
+    """Draws answers in a few threads of its own; the others wait, and leave when their time is over.
+
+    Args:
+        settings: Caps on the photo.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._slots = asyncio.Semaphore(RENDER_THREADS)
+        self._threads = ThreadPoolExecutor(RENDER_THREADS, thread_name_prefix="render")
+
+    async def render(self, served: ServedModel, photo: bytes, answer: Answer, picture_format: PictureFormat) -> Picture:
+        """Draw an answer on its photo.
+
+        Args:
+            served: The model that answered.
+            photo: The encoded photo that was sent.
+            answer: Its answer.
+            picture_format: Of the picture.
+
+        Raises:
+            InvalidImage: the photo cannot be read.
+        """
+        class_count = len(served.entry["class_names"])
+        async with self._slots:
+            loop = asyncio.get_running_loop()
+            picture = await loop.run_in_executor(
+                self._threads, self._draw, photo, answer.body, class_count, picture_format
+            )
+        STAGE_SECONDS.labels(served.task, served.name, served.version, "render").observe(picture.took_ms / 1e3)
+        return picture
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _draw(self, photo: bytes, body: bytes, class_count: int, picture_format: PictureFormat) -> Picture:
+        started_at = time.perf_counter()
+        marks = marks_of_answer(orjson.loads(body), class_count)
+        limits = self._settings
+        try:
+            image = draw(photo, marks, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
+        except ImageError as error:
+            raise InvalidImage.of(error) from None
+        return Picture(encode(image, picture_format), (time.perf_counter() - started_at) * 1e3)
+
+
+def picture_response(answer: Answer, picture: Picture, picture_format: PictureFormat) -> Response:
+    """A picture as HTTP; its entity tag names the format, too, so that it is never taken for the JSON."""
+    etag = f'W/"{answer.key.removeprefix("tapetum:")[:32]}-{picture_format}"'
+    return Response(picture.body, media_type=f"image/{picture_format}", headers={"etag": etag})

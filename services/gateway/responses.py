@@ -1,0 +1,119 @@
+"""From answers to HTTP: one image or a list, in JSON of our own or of COCO's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from typing import Any
+
+import orjson
+from blake3 import blake3
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.errors import ServiceError
+from services.gateway.inputs import TaskInput
+from services.gateway.parameters import DetectParameters
+from services.gateway.predictor import Answer
+from services.gateway.registry import ServedModel
+from services.telemetry import IMAGE_ERRORS
+from services.wire import BOX_MEMBERS, PIXEL_DIGITS
+
+Answers = Sequence[Answer | ServiceError]
+
+
+def respond(request: Request, served: ServedModel, task_input: TaskInput, answers: Answers) -> Response:
+    """The response to a request, in the shape that it asks for.
+
+    Args:
+        request: The request; its id goes into the answer.
+        served: The model that answered.
+        task_input: What was asked.
+        answers: One for each image, in their order.
+
+    Raises:
+        ServiceError: the only image has no answer, or one of them has none and the shape has no place for an error.
+    """
+    for answer in answers if task_input.several else ():
+        if isinstance(answer, ServiceError):
+            IMAGE_ERRORS.labels(served.task, answer.code).inc()
+    parameters = task_input.parameters
+    if isinstance(parameters, DetectParameters) and parameters.format == "coco":
+        return coco_response(served, parameters.image_id or range(len(answers)), answers)
+    if task_input.several:
+        return list_response(request, served, answers)
+    return single_response(request, served, answers[0])
+
+
+def single_response(request: Request, served: ServedModel, answer: Answer | ServiceError) -> Response:
+    """The answer to one image: the replica's JSON, spliced into an object of the request's own."""
+    if isinstance(answer, ServiceError):
+        raise answer
+    tail = orjson.dumps({"cached": answer.cached, "request_id": request.state.request_id})
+    body = b"".join((served.answer_prefix, b",", answer.body[1:-1], b",", tail[1:]))
+    return _json_response(body, answer.key)
+
+
+def list_response(request: Request, served: ServedModel, answers: Answers) -> Response:
+    """The answer to several images: a result or an error for each, in their order."""
+    request_id = request.state.request_id
+    results: list[Any] = []
+    for answer in answers:
+        if isinstance(answer, ServiceError):
+            results.append({"error": {**answer.to_dict(), "request_id": request_id}})
+        else:
+            results.append(
+                orjson.Fragment(answer.body[:-1] + (b',"cached":true}' if answer.cached else b',"cached":false}'))
+            )
+    body = orjson.dumps({"model": served.name, "version": served.version, "results": results, "request_id": request_id})
+    return _json_response(body, _joint_key(answers))
+
+
+def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: Answers) -> Response:
+    """All objects of all images in one plain list, as COCO's evaluation reads results.
+
+    Categories are numbered as the model's data set numbers them (`category_ids` of its catalog entry), or else from 1.
+    Source: https://cocodataset.org/#format-results
+
+    Args:
+        served: The model that answered.
+        image_ids: One for each image.
+        answers: One for each image.
+
+    Raises:
+        ServiceError: the first one among the answers: the list has no place for it.
+    """
+    category_ids: Sequence[int] | None = served.entry.get("category_ids")
+    results: list[dict[str, Any]] = []
+    for image_id, answer in zip(image_ids, answers, strict=True):
+        if isinstance(answer, ServiceError):
+            error = copy(answer)  # others may be waiting for the same
+            error.details = {**answer.details, "image_id": image_id}
+            raise error
+        for found in orjson.loads(answer.body)["predictions"]:
+            class_id = found["class_id"]
+            results.append(
+                {
+                    "image_id": image_id,
+                    "category_id": category_ids[class_id] if category_ids else class_id + 1,
+                    "bbox": _coco_box(found["box"]),
+                    "score": found["score"],
+                }
+            )
+    return _json_response(orjson.dumps(results), _joint_key(answers, "coco", orjson.dumps(list(image_ids)).decode()))
+
+
+def _coco_box(box: dict[str, float]) -> list[float]:
+    x_min, y_min, x_max, y_max = (box[member] for member in BOX_MEMBERS)
+    return [x_min, y_min, round(x_max - x_min, PIXEL_DIGITS), round(y_max - y_min, PIXEL_DIGITS)]
+
+
+def _joint_key(answers: Answers, *shape: str) -> str:
+    """One key for several answers, and for the shape in which they are shown."""
+    keys = (answer.key for answer in answers if isinstance(answer, Answer))
+    return "tapetum:" + blake3("".join((*keys, *shape)).encode()).hexdigest()
+
+
+def _json_response(body: bytes, key: str) -> Response:
+    etag = f'W/"{key.removeprefix("tapetum:")[:32]}"'
+    return Response(body, media_type="application/json", headers={"etag": etag})

@@ -1,0 +1,46 @@
+"""The bundled detectors still find what their cards say, on photos that were held out of their training."""
+
+from pathlib import Path
+
+import pytest
+
+from models.catalog import find
+from models.loading import load
+from models.runtime import Runtime
+from models.training.coco import read_coco
+from models.training.detector_run import evaluate_adapter
+
+VAL = Path(__file__).parents[3] / "shared" / "data" / "person" / "instances_val.json"
+SLICE = 40
+MODELS = ("yolo-person", "faster-rcnn-person")
+
+pytestmark = pytest.mark.skipif(not VAL.is_file(), reason=f"needs the held-out photos of {VAL.parent.name}/")
+
+
+def recorded(model: str, photos: int, metric: str) -> float:
+    """The figure of a model's card."""
+    figures = [
+        figure.value
+        for figure in find(model).accuracy
+        if figure.metric == metric and f"({photos} photos)" in figure.dataset
+    ]
+    assert len(figures) == 1, f"{model} records {metric} on {photos} photos {len(figures)} times"
+    return figures[0]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_first_photos_of_the_val_split_give_the_recorded_precision(model: str) -> None:
+    found = evaluate_adapter(load(model), read_coco(VAL, limit=SLICE))
+    assert found["AP50"] == pytest.approx(recorded(model, SLICE, "ap50"), abs=0.015)
+    assert found["AP"] == pytest.approx(recorded(model, SLICE, "ap"), abs=0.01)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bfloat16_costs_at_most_a_fifth_of_a_point_on_the_whole_val_split(model: str) -> None:
+    dataset = read_coco(VAL)
+    default = evaluate_adapter(load(model), dataset)
+    exact = evaluate_adapter(load(model, Runtime(precision="fp32")), dataset)
+    assert default["AP"] >= exact["AP"] - 0.002
+    assert default["AP"] == pytest.approx(recorded(model, len(dataset.photos), "ap"), abs=0.005)
+    assert default["AP50"] >= 0.5
+    assert default["AP"] >= 0.24

@@ -1,0 +1,104 @@
+"""A gateway over ASGI with backends that need no Ray, for tests of what it does with a request."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import orjson
+from PIL import Image
+
+from services.errors import ServiceError
+from services.gateway.app import create_app
+from services.gateway.cache import ResultCache
+from services.gateway.registry import Registry
+from services.settings import Settings
+from services.topology import ModelDeployment, ModelSpec, Topology
+from services.wire import Failure, Item, Outcome
+
+
+class FakeBackend:
+    """Answers with a class id made from the image's bytes, so that a mixed-up answer shows."""
+
+    names: Sequence[str] = ("efficientnet-lite0", "noop")
+    entry: dict[str, Any] = {  # noqa: RUF012  # read only
+        "version": "1",
+        "task": "classification",
+        "weights_digest": "d",
+        "runtime": {},
+        "class_names": ["a"],
+        "defaults": {"top_k": 5},
+    }
+
+    def __init__(self) -> None:
+        self.calls: list[list[Item]] = []
+        self.takes_s = 0.0
+        self.warm = True
+
+    async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
+        self.calls.append(items)
+        await asyncio.sleep(self.takes_s)
+        return [self._answer(item) for item in items]
+
+    async def describe(self) -> list[dict[str, Any]]:
+        if not self.warm:
+            raise ConnectionError
+        return [{**self.entry, "name": name} for name in self.names]
+
+    def _answer(self, item: Item) -> Outcome:
+        if item.image == broken_inside():
+            return Outcome(None, Failure(400, "broken_image", "the image is cut off", {}), {})
+        body = {"image": {"height": 2, "width": 3}, "predictions": self.predictions_of(item)}
+        return Outcome(orjson.dumps(body), None, {"forward": 1.5})
+
+    def predictions_of(self, item: Item) -> list[dict[str, Any]]:
+        """What the answer to one image says."""
+        prediction = {"class_id": class_id_of(item.image), "class_name": "x", "probability": 0.5}
+        return [prediction] * item.parameters["top_k"]
+
+
+def class_id_of(image: bytes) -> int:
+    return int(hashlib.sha256(image).hexdigest()[:6], 16)
+
+
+def png(shade: int = 0, size: tuple[int, int] = (3, 2)) -> bytes:
+    """A PNG file of one colour, at (width, height)."""
+    file = io.BytesIO()
+    Image.new("RGB", size, (shade, 0, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
+def broken_inside() -> bytes:
+    """A PNG file whose header is fine, and whose end is missing."""
+    return png(99)[:-20]
+
+
+@asynccontextmanager
+async def gateway(
+    backend: FakeBackend, cache: ResultCache | None = None, **options: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a gateway with these settings, in front of one deployment; its models need not be in the catalog."""
+    models = tuple(ModelSpec(name=name) for name in backend.names)
+    deployment = ModelDeployment.model_construct(name="Fake", task=backend.entry["task"], models=models)
+    registry = Registry(Topology.model_construct(deployments=(deployment,)), {"Fake": backend})
+    await registry.readiness()
+    app = create_app(Settings(**options), registry, cache)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        yield client
+
+
+async def classify(client: httpx.AsyncClient, image: bytes, **options: Any) -> httpx.Response:
+    """Post an image as it is."""
+    return await post(client, "/v1/classify", image, **options)
+
+
+async def post(client: httpx.AsyncClient, path: str, image: bytes, **options: Any) -> httpx.Response:
+    """Post an image as it is to any endpoint."""
+    headers = {"content-type": "image/png", **options.pop("headers", {})}
+    return await client.post(path, content=image, headers=headers, **options)

@@ -1,0 +1,74 @@
+"""Time limits, overload, keys, rates and draining."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from services.errors import OutOfTime, ServiceError
+from services.wire import Item, Outcome
+from tests.unit.gateway_fakes import FakeBackend, classify, gateway, png
+
+
+async def test_time_limit_is_kept_and_a_follower_with_more_time_is_still_answered():
+    backend = FakeBackend()
+    backend.takes_s = 0.1
+    async with gateway(backend) as client:
+        short = classify(client, png(8), headers={"x-request-timeout": "0.02"})
+        late, patient = await asyncio.gather(short, classify(client, png(8)))
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "out_of_time")
+    assert patient.status_code == 200
+
+
+async def test_replica_that_ran_out_of_time_is_a_504():
+    class Late(FakeBackend):
+        async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
+            return [OutOfTime("too late") for _ in items]
+
+    async with gateway(Late()) as client:
+        assert (await classify(client, png(), headers={"x-request-timeout": "0.01"})).status_code == 504
+
+
+async def test_overload_is_refused_with_a_retry_after():
+    backend = FakeBackend()
+    backend.takes_s = 0.05
+    async with gateway(backend, max_concurrent_requests=1, max_queued_requests=1) as client:
+        responses = await asyncio.gather(*(classify(client, png(shade)) for shade in range(5)))
+    statuses = sorted(response.status_code for response in responses)
+    assert statuses == [200, 200, 503, 503, 503]
+    refused = next(response for response in responses if response.status_code == 503)
+    assert refused.headers["retry-after"] == "1"
+    assert refused.json()["error"]["code"] == "overloaded"
+
+
+async def test_keys_are_asked_for_and_checked():
+    async with gateway(FakeBackend(), api_keys="first,second") as client:
+        none, wrong = await classify(client, png()), await classify(client, png(), headers={"x-api-key": "third"})
+        header = await classify(client, png(), headers={"x-api-key": "second"})
+        bearer = await classify(client, png(), headers={"authorization": "Bearer first"})
+        probe, models = await client.get("/healthz"), await client.get("/v1/models")
+    assert [none.status_code, wrong.status_code, header.status_code, bearer.status_code] == [401, 403, 200, 200]
+    assert none.headers["www-authenticate"] == "Bearer"
+    assert (probe.status_code, models.status_code) == (200, 401)
+    async with gateway(FakeBackend(), api_keys="first", open_probes=False) as client:
+        assert (await client.get("/metrics")).status_code == 401
+
+
+async def test_rate_limit_counts_each_key_apart():
+    async with gateway(FakeBackend(), api_keys="a,b", rate_limit="2/minute") as client:
+        statuses = [(await classify(client, png(), headers={"x-api-key": "a"})).status_code for _ in range(3)]
+        other = await classify(client, png(), headers={"x-api-key": "b"})
+        refused = await classify(client, png(), headers={"x-api-key": "a"})
+    assert statuses == [200, 200, 429]
+    assert other.status_code == 200
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
+
+
+async def test_draining_refuses_new_requests(tmp_path: Path):
+    async with gateway(FakeBackend(), run_dir=tmp_path) as client:
+        assert (await classify(client, png())).status_code == 200
+        (tmp_path / "draining").touch()
+        response, ready = await classify(client, png()), await client.get("/readyz")
+    assert (response.status_code, ready.status_code) == (503, 503)
+    assert "retry-after" in response.headers

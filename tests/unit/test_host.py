@@ -1,0 +1,119 @@
+"""What a model replica does, without Ray around it: real networks, though none of them was trained."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+import pytest
+import skimage.data
+from PIL import Image
+
+from models.adapter import DetectionParameters, ModelInput
+from services.deployments.host import ModelHost
+from services.wire import Item, Outcome
+from tests.unit.detector_cards import CLASSES, write_detector
+
+MODEL = "finds-anything"
+DEFAULTS = {"score_threshold": 0.4, "iou_threshold": 0.3, "max_detections": 20, "class_ids": None}
+
+
+class Detector(ModelHost):
+    parameters_type = DetectionParameters
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
+    """A replica whose batches hold two images of 64 × 64, or four of 64 × 32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("services.deployments.host.configure_logging", lambda _: None)  # it is for the whole process
+        patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
+        patch.setenv("TAPETUM_CATALOG", str(write_detector(tmp_path_factory.mktemp("catalog"), MODEL).parent))
+        config = {"name": "Detector", "task": "detection", "models": [MODEL], "num_threads": 1}
+        yield Detector({**config, "max_batch_size": 8, "max_batch_pixels": 2 * 64 * 64})
+
+
+def item(image: bytes, **parameters: Any) -> Item:
+    return Item(MODEL, image, {**DEFAULTS, **parameters}, time.time() + 60)
+
+
+def photo(size: tuple[int, int]) -> bytes:
+    """The astronaut at (width, height)."""
+    file = io.BytesIO()
+    Image.fromarray(skimage.data.astronaut()).resize(size).save(file, "PNG")
+    return file.getvalue()
+
+
+def answer_of(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.body is not None, outcome.failure
+    return orjson.loads(outcome.body)
+
+
+async def test_images_of_many_shapes_get_their_own_answers_in_their_order(host: ModelHost):
+    sizes = [(64 + 5 * n, chosen) for n in range(6) for chosen in (64, 128, 300)]
+    outcomes = await host.predict([item(photo(size), max_detections=n + 1) for n, size in enumerate(sizes)])
+    for n, (size, outcome) in enumerate(zip(sizes, outcomes, strict=True)):
+        answer = answer_of(outcome)
+        assert answer["image"] == {"height": size[1], "width": size[0]}
+        assert 0 < len(answer["predictions"]) <= n + 1
+        assert {"decode", "preprocess", "queue", "forward", "postprocess"} == set(outcome.stages_ms)
+
+
+async def test_answer_does_not_depend_on_the_company(host: ModelHost):
+    (alone,) = await host.predict([item(photo((100, 70)))])
+    together = await host.predict([item(photo((100, 70))), item(photo((110, 77))), item(photo((100, 70)))])
+    for outcome in (together[0], together[2]):
+        pairs = zip(answer_of(alone)["predictions"], answer_of(outcome)["predictions"], strict=True)
+        assert all(one["score"] == pytest.approx(other["score"], abs=0.01) for one, other in pairs)
+
+
+async def test_bad_image_fails_alone(host: ModelHost):
+    late = item(photo((64, 64)))._replace(deadline_s=time.time() - 1)
+    outcomes = await host.predict([item(photo((64, 64))), item(b"no image"), late, item(photo((64, 64)))])
+    codes = [outcome.failure and outcome.failure.code for outcome in outcomes]
+    assert codes == [None, "unsupported_image", "out_of_time", None]
+    assert answer_of(outcomes[0]) == answer_of(outcomes[3])
+
+
+async def test_parameters_are_those_of_each_request(host: ModelHost):
+    image = photo((90, 90))
+    every, signs, none = await host.predict(
+        [
+            item(image, max_detections=1000, iou_threshold=1.0),
+            item(image, class_ids=(2,)),
+            item(image, score_threshold=1.0),
+        ]
+    )
+    assert {found["class_name"] for found in answer_of(every)["predictions"]} == set(CLASSES)
+    assert {found["class_name"] for found in answer_of(signs)["predictions"]} == {"stop sign"}
+    assert answer_of(none)["predictions"] == []
+
+
+async def test_batch_is_limited_in_pixels(host: ModelHost, monkeypatch: pytest.MonkeyPatch):
+    batches: list[tuple[int, ...]] = []
+    adapter = host._models[MODEL].adapter
+    run = adapter.forward
+
+    def forward(inputs: Sequence[ModelInput]) -> Any:
+        batches.append((len(inputs), *inputs[0].pixels.shape))
+        return run(inputs)
+
+    monkeypatch.setattr(adapter, "forward", forward)
+    await host.predict([item(photo((64, 64))) for _ in range(9)] + [item(photo((128, 64))) for _ in range(9)])
+    assert sum(count for count, *_ in batches) == 18
+    assert all(count * height * width <= 2 * 64 * 64 for count, height, width, _ in batches)
+    assert max(count for count, height, *_ in batches if height == 64) == 2
+    assert max(count for count, height, *_ in batches if height == 32) <= 4
+
+
+def test_replica_describes_all_that_the_gateway_needs(host: ModelHost):
+    (entry,) = host.describe()
+    assert (entry["name"], entry["task"], entry["class_names"]) == (MODEL, "detection", list(CLASSES))
+    assert entry["defaults"] == {"score_threshold": 0.4, "iou_threshold": 0.3, "max_detections": 20}
+    assert [figure["metric"] for figure in entry["accuracy"]] == ["ap", "ap50"]
+    assert (entry["max_batch_size"], entry["max_batch_pixels"]) == (8, 8192)
+    assert entry["training"]["epochs"] == 0
+    assert orjson.dumps(entry)
