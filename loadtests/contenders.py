@@ -6,7 +6,7 @@ import base64
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import orjson
 import yaml
 
 from loadtests.processes import RunningSystem, free_port
+from loadtests.workloads import CLASSIFICATION, Workload
+from models.catalog import find
 from services.topology import read_serve_file
 
 ROOT = Path(__file__).parent.parent
-PREDICT_PATH = "/v1/classify"
 JPEG = {"Content-Type": "image/jpeg"}
 PAST_THE_CACHE = {"Cache-Control": "no-store"}
 
@@ -39,6 +40,7 @@ class Contender:
     Attributes:
         name: For tables.
         command: Program and arguments; the port comes last.
+        path: Where it takes photos.
         headers: Of every request.
         encode: From a photo to a request's body.
         ready_path: A GET of it answers 200 once the system can be asked.
@@ -47,6 +49,7 @@ class Contender:
 
     name: str
     command: Sequence[str]
+    path: str = CLASSIFICATION.path
     headers: Mapping[str, str] = field(default_factory=lambda: dict(JPEG))
     encode: Callable[[bytes], bytes] = _as_it_is
     ready_path: str = "/readyz"
@@ -73,21 +76,29 @@ class Contender:
             yield system, port
 
 
-def tapetum(config: Path, headers: Mapping[str, str] | None = None) -> Contender:
-    """Tapetum as `tapetum serve --config` starts it.
+def tapetum(config: Path) -> Contender:
+    """Tapetum as `tapetum serve --config` starts it, asked to classify.
 
     Args:
         config: Serve configuration file.
-        headers: Besides the content type, of every request.
     """
     program = str(Path(sys.executable).parent / "tapetum")
-    command = [program, "serve", "--config", str(config), "--port"]
-    return Contender(TAPETUM, command, headers={**JPEG, **(headers or {})})
+    return Contender(TAPETUM, [program, "serve", "--config", str(config), "--port"])
 
 
-def fastapi() -> Contender:
+def tapetum_without_cache(config: Path, workload: Workload) -> Contender:
+    """Tapetum, asked for what it must find out anew each time.
+
+    Args:
+        config: Serve configuration file.
+        workload: What it is asked for.
+    """
+    return replace(tapetum(config), path=workload.path, headers={**JPEG, **PAST_THE_CACHE})
+
+
+def fastapi(workload: Workload) -> Contender:
     """FastAPI, uvicorn and torch, one request at a time."""
-    return Contender(FASTAPI, _module("fastapi_server"))
+    return Contender(FASTAPI, [*_module("fastapi_server"), workload.task], path=workload.path)
 
 
 def bare_fastapi() -> Contender:
@@ -100,15 +111,17 @@ def fastapi_with_redis() -> Contender:
     return Contender(FASTAPI_REDIS, _module("cache_server"))
 
 
-def litserve(python: Path) -> Contender:
+def litserve(python: Path, workload: Workload) -> Contender:
     """LitServe with batching.
 
     Args:
         python: The interpreter of the environment that it is installed in.
+        workload: What it is asked for.
     """
     return Contender(
         LITSERVE,
-        [str(python), *_module("litserve_server")[1:]],
+        [str(python), *_module("litserve_server")[1:], workload.task],
+        path=workload.path,
         headers={"Content-Type": "application/json"},
         encode=lambda photo: orjson.dumps({"image_data": base64.b64encode(photo).decode()}),
         ready_path="/health",
@@ -119,8 +132,9 @@ def with_one_model(config: Path, model: str, target: Path) -> Path:
     """Write a configuration that differs from another in nothing but its models.
 
     Args:
-        config: The other.
-        model: The one model of the first deployment; the other deployments go.
+        config: The other. Its first deployment of the model's task is kept, or where there is none its very first, with
+            another task; the others go.
+        model: What that one is to serve.
         target: File to write.
 
     Returns:
@@ -132,7 +146,10 @@ def with_one_model(config: Path, model: str, target: Path) -> Path:
     read_serve_file(config)
     document: dict[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8"))
     args = document["applications"][0]["args"]
-    args["deployments"] = [{**args["deployments"][0], "models": [model]}]
+    task = find(model).task
+    of_task = [deployment for deployment in args["deployments"] if deployment["task"] == task]
+    kept = of_task[0] if of_task else {**args["deployments"][0], "name": task, "task": task}
+    args["deployments"] = [{**kept, "models": [model]}]
     target.write_text(yaml.safe_dump(document), encoding="utf-8")
     read_serve_file(target)
     return target

@@ -2,32 +2,37 @@
 
     python -m loadtests.device                            # the GPU where there is one, else the CPU
     python -m loadtests.device --quick --threads 1        # a minute
+    python -m loadtests.device --model yolo-person --batch-sizes 1 8
     python -m loadtests.device --model torchvision/resnet50 --images DIR --json results/device.json
 
-It needs torch, torchvision, numpy and Pillow only. Where a model's weights are not on the machine, the same network is
-measured with random ones: it takes just as long.
+It needs torch, torchvision, numpy, Pillow and safetensors only, and for a detector scikit-image or `--images`. Where a
+classifier's weights are not on the machine, the same network is measured with random ones: it takes just as long.
 """
 
 import argparse
 import json
 import os
 import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from io import BytesIO
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 import torchvision
-from PIL import Image
 
-from models import jpeg
-from models.adapter import Adapter, ClassificationParameters, ModelInput
+from loadtests.device_pictures import SEED, picture_sets
+from loadtests.device_timing import (
+    AnyAdapter,
+    answers,
+    host_steps,
+    of_one_shape,
+    postprocess_ms,
+    share_of_same,
+    time_batch,
+)
+from models.adapter import ModelInput
 from models.catalog import find
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite
@@ -45,49 +50,6 @@ MODES: Final = {
     "fused": Runtime(),
     "compiled": Runtime(compile=True),
 }
-PICTURE_SIZES: Final = ((480, 640), (1440, 1920))
-SEED: Final = 20
-
-
-@dataclass(frozen=True)
-class HostStep:
-    """What one image costs in a step outside the network.
-
-    Attributes:
-        step: Its name.
-        picture: (height, width) of the pictures in pixels; None where they come in several sizes.
-        ms: Median milliseconds per image.
-    """
-
-    step: str
-    picture: tuple[int, int] | None
-    ms: float
-
-
-@dataclass(frozen=True)
-class ForwardRow:
-    """What `Adapter.forward` costs: batch on the host to probabilities on the host.
-
-    Attributes:
-        precision: Of the network.
-        mode: A key of `MODES`.
-        batch_size: Images a batch.
-        ms_per_batch: Median milliseconds.
-        ms_per_image: The same, by image.
-        images_per_s: Its inverse.
-        first_call_s: Seconds of the first call at this size, compiling included.
-        agreement: Share of the pictures with the same top-1 class as eager fp32; it says little of made pictures,
-            which have no class.
-    """
-
-    precision: str
-    mode: str
-    batch_size: int
-    ms_per_batch: float
-    ms_per_image: float
-    images_per_s: float
-    first_call_s: float
-    agreement: float
 
 
 def main() -> None:
@@ -96,15 +58,18 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     adapter = adapter_for(options.model, Runtime(device=options.device, precision="fp32"))
-    sets = picture_sets(options.images)
+    sets = picture_sets(options.images, adapter.entry.task)
     report: dict[str, Any] = {"machine": describe_machine(options.device), "model": options.model}
     print(json.dumps(report, indent=2))
-    host = [step for size, pictures in sets for step in host_steps(adapter, size, pictures, options)]
-    print_table(host)
-    inputs = [adapter.preprocess(adapter.decode(picture)) for picture in sets[0][1]]
-    rows = list(forward_rows(options, inputs))
-    print_table(rows)
-    report |= {"host": [asdict(step) for step in host], "forward": [asdict(row) for row in rows]}
+    report["host"] = [
+        asdict(step)
+        for size, pictures in sets
+        for step in host_steps(adapter, size, pictures, options.device, options.seconds)
+    ]
+    print_table(report["host"])
+    inputs = of_one_shape([adapter.preprocess(adapter.decode(picture)) for picture in sets[0][1]])
+    report["forward"] = list(forward_rows(options, inputs))
+    print_table(report["forward"])
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -113,9 +78,11 @@ def main() -> None:
 def parse_options() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description="Measure the models alone, step by step, on this device.")
-    parser.add_argument("--model", default="efficientnet-lite0", help="a classifier of the catalog")
+    parser.add_argument("--model", default="efficientnet-lite0", help="a model of the catalog")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--images", type=Path, help="a folder of JPEGs; without it, pictures are made from a seed")
+    parser.add_argument(
+        "--images", type=Path, help="a folder of JPEGs; without it, made pictures, or for a detector photos"
+    )
     parser.add_argument("--modes", nargs="+", choices=MODES, help="without it, all; on a CPU, all but compiled")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--batch-sizes", nargs="+", type=int)
@@ -129,13 +96,15 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def adapter_for(name: str, runtime: Runtime) -> Adapter:
-    """Loads a model, or builds it with random weights where there are none."""
+def adapter_for(name: str, runtime: Runtime) -> AnyAdapter:
+    """Loads a model, or builds a classifier with random weights where there are none."""
+    entry = find(name)
     try:
         return load(name, runtime)
     except WeightsUnavailable as error:
+        if entry.task == "detection":
+            sys.exit(f"{error}; with random ones, post-processing would have nothing to do")
         print(f"random weights: {error}", file=sys.stderr)
-    entry = find(name)
     torch.manual_seed(SEED)
     network: torch.nn.Module = EfficientNetLite()
     if name.startswith("torchvision/"):
@@ -145,65 +114,16 @@ def adapter_for(name: str, runtime: Runtime) -> Adapter:
     return Classifier(entry, class_names, runtime, network.eval(), "random")
 
 
-def picture_sets(folder: Path | None) -> list[tuple[tuple[int, int] | None, list[bytes]]]:
-    """Gives the JPEGs to measure with: those of a folder, or made ones of each size."""
-    if folder is None:
-        return [(size, [made_picture(size, SEED + index) for index in range(16)]) for size in PICTURE_SIZES]
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg"})
-    if not paths:
-        sys.exit(f"no JPEG in {folder}")
-    return [(None, [path.read_bytes() for path in paths[:256]])]
+def forward_rows(options: argparse.Namespace, inputs: Sequence[ModelInput]) -> Iterator[dict[str, object]]:
+    """Measures the network in every precision, mode and batch size that the machine can do.
 
-
-def made_picture(size: tuple[int, int], seed: int) -> bytes:
-    """Makes a JPEG with detail at every scale, about as heavy as a photo of its size."""
-    random = np.random.default_rng(seed)
-    height, width = size
-    total = np.zeros((height, width, 3))
-    for octave in range(2, 8):
-        coarse = random.integers(0, 256, (2**octave, 2**octave, 3), dtype=np.uint8)
-        total += np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)) / 2**octave
-    buffer = BytesIO()
-    Image.fromarray((total * (255 / total.max())).astype(np.uint8)).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
-
-
-def host_steps(
-    adapter: Adapter, size: tuple[int, int] | None, pictures: Sequence[bytes], options: argparse.Namespace
-) -> Iterator[HostStep]:
-    """Measures decode, preprocess and postprocess; decoding on the GPU too where torchvision can."""
-    decoded = [adapter.decode(picture) for picture in pictures]
-    inputs = [adapter.preprocess(image) for image in decoded]
-    raw = adapter.forward(inputs[:8])
-    wanted = [ClassificationParameters()] * len(inputs[:8])
-    steps: dict[str, tuple[Callable[[], object], int]] = {
-        f"decode ({'simplejpeg' if jpeg.simplejpeg else 'Pillow'})": (
-            lambda: [adapter.decode(picture) for picture in pictures],
-            len(pictures),
-        ),
-        "preprocess": (lambda: [adapter.preprocess(image) for image in decoded], len(decoded)),
-        "postprocess": (lambda: adapter.postprocess(raw, inputs[:8], wanted), len(wanted)),
-    }
-    if options.device != "cpu":
-        encoded = [torch.frombuffer(bytearray(picture), dtype=torch.uint8) for picture in pictures]
-        steps["decode (nvJPEG, in full)"] = (lambda: decode_on_gpu(encoded, options.device), len(encoded))
-    for name, (run, count) in steps.items():
-        try:
-            yield HostStep(name, size, round(1000 * median_s(run, options.seconds) / count, 3))
-        except RuntimeError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-
-
-def decode_on_gpu(encoded: list[torch.Tensor], device: str) -> None:
-    """Decodes JPEGs on the GPU in one call and waits for the pixels."""
-    torchvision.io.decode_jpeg(encoded, mode=torchvision.io.ImageReadMode.RGB, device=device)
-    torch.cuda.synchronize()
-
-
-def forward_rows(options: argparse.Namespace, inputs: Sequence[ModelInput]) -> Iterator[ForwardRow]:
-    """Measures the network in every precision, mode and batch size that the machine can do."""
+    Yields:
+        `precision`, `mode` (a key of `MODES`), and what `BatchTiming` has; `postprocess_share`, of the time of both,
+        over the same pictures whatever the batch; and `agreement`, the share of the pictures with the same top-1 class
+        as eager fp32, or with the same boxes. That says little of a classifier and made pictures, which have no class.
+    """
     plain = adapter_for(options.model, replace(MODES["eager"], device=options.device, precision="fp32"))
-    expected = top1(plain, inputs)
+    expected = answers(plain, inputs)
     for precision in options.precisions:
         for mode in options.modes:
             runtime = replace(MODES[mode], device=options.device, precision=precision)
@@ -212,47 +132,13 @@ def forward_rows(options: argparse.Namespace, inputs: Sequence[ModelInput]) -> I
             except UnsupportedRuntime as error:
                 print(f"{precision} {mode}: {error}", file=sys.stderr)
                 continue
-            agreement: float | None = None
-            for batch_size in options.batch_sizes:
-                timing = forward_timing(adapter, inputs, batch_size, options.seconds)
-                if agreement is None:
-                    agreement = float(np.mean(top1(adapter, inputs) == expected))
-                yield ForwardRow(precision, mode, batch_size, *timing, round(agreement, 4))
-
-
-def forward_timing(
-    adapter: Adapter, inputs: Sequence[ModelInput], batch_size: int, seconds: float
-) -> tuple[float, float, float, float]:
-    """Gives the milliseconds of a batch and of an image, the images per second, and the seconds of the first call."""
-    batch = [inputs[index % len(inputs)] for index in range(batch_size)]
-    start = time.perf_counter()
-    adapter.forward(batch)
-    first_call_s = time.perf_counter() - start
-    batch_s = median_s(lambda: adapter.forward(batch), seconds)
-    return (
-        round(1000 * batch_s, 3),
-        round(1000 * batch_s / batch_size, 3),
-        round(batch_size / batch_s, 1),
-        round(first_call_s, 2),
-    )
-
-
-def top1(adapter: Adapter, inputs: Sequence[ModelInput]) -> np.ndarray:
-    """Gives the most probable class of each input, computed in batches of 8."""
-    batches = (inputs[start : start + 8] for start in range(0, len(inputs), 8))
-    return np.concatenate([np.asarray(adapter.forward(batch)).argmax(axis=1) for batch in batches])
-
-
-def median_s(run: Callable[[], object], seconds: float) -> float:
-    """Gives the median seconds of a call, over at least five calls and so many seconds, after two unmeasured."""
-    for _ in range(2):
-        run()
-    durations: list[float] = []
-    while len(durations) < 5 or sum(durations) < seconds:
-        start = time.perf_counter()
-        run()
-        durations.append(time.perf_counter() - start)
-    return statistics.median(durations)
+            timings = [time_batch(adapter, inputs, batch_size, options.seconds) for batch_size in options.batch_sizes]
+            agreement = round(share_of_same(answers(adapter, inputs), expected), 4)
+            after_ms = postprocess_ms(adapter, inputs, options.seconds)
+            for timing in timings:
+                share = round(after_ms / (timing.ms_per_image + after_ms), 3)
+                variant = {"precision": precision, "mode": mode}
+                yield {**variant, **asdict(timing), "postprocess_share": share, "agreement": agreement}
 
 
 def describe_machine(device: str) -> dict[str, object]:
@@ -276,11 +162,11 @@ def cpu_name() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
-def print_table(rows: Sequence[HostStep | ForwardRow]) -> None:
-    """Prints rows of one kind as a Markdown table, ready for a document."""
+def print_table(rows: Sequence[Mapping[str, object]]) -> None:
+    """Prints rows of the same members as a Markdown table, ready for a document."""
     if not rows:
         return
-    cells = [list(asdict(rows[0])), *([cell(value) for value in asdict(row).values()] for row in rows)]
+    cells = [list(rows[0]), *([cell(value) for value in row.values()] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |" for line in cells

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from loadtests.contenders import FASTAPI, FASTAPI_REDIS, FLOOR, LITSERVE, TAPETUM
 from loadtests.samples import Medians, Sample
 from loadtests.statistic import ratio
+from loadtests.workloads import WORKLOADS
 
 LEAST_OF_FLOOR = 0.9
 LEAST_OF_FASTAPI = 2.0
@@ -39,14 +40,15 @@ class Goal:
 
 def goals(medians: Medians) -> list[Goal]:
     """Every goal that a run speaks of."""
-    return [*_model_goals(medians), *_noop_goals(medians), *_cache_goals(medians)]
+    models = [goal for section in WORKLOADS for goal in _model_goals(medians, section)]
+    return [*models, *_noop_goals(medians), *_cache_goals(medians)]
 
 
-def floor_of(medians: Medians, photo: str, concurrency: int) -> float | None:
+def floor_of(medians: Medians, section: str, photo: str, concurrency: int) -> float | None:
     """Images per second of the faster loop: over full batches, or with one photo at a time at concurrency 1."""
     speeds = [
         sample.requests_per_s
-        for sample in medians.section("models")
+        for sample in medians.section(section)
         if sample.case.system.startswith(FLOOR)
         and sample.case.photo == photo
         and (sample.case.concurrency == 1) == (concurrency == 1)
@@ -54,13 +56,13 @@ def floor_of(medians: Medians, photo: str, concurrency: int) -> float | None:
     return max(speeds, default=None)
 
 
-def _model_goals(medians: Medians) -> Iterator[Goal]:
-    for sample in _of_tapetum(medians, "models"):
+def _model_goals(medians: Medians, section: str) -> Iterator[Goal]:
+    for sample in _of_tapetum(medians, section):
         _, _, photo, concurrency = sample.case
         if concurrency not in BATCHED_CONCURRENCIES:
             continue
-        where = f"{photo}, concurrency {concurrency}"
-        of_floor = ratio(sample.requests_per_s, floor_of(medians, photo, concurrency))
+        where = f"{section}, {photo}, concurrency {concurrency}"
+        of_floor = ratio(sample.requests_per_s, floor_of(medians, section, photo, concurrency))
         yield _at_least(f"throughput of the floor, {where}", LEAST_OF_FLOOR, of_floor)
         yield _at_least(f"throughput of {FASTAPI}, {where}", LEAST_OF_FASTAPI, medians.speed_ratio(sample, FASTAPI))
         yield _at_least(f"throughput of {LITSERVE}, {where}", LEAST_OF_LITSERVE, medians.speed_ratio(sample, LITSERVE))

@@ -1,8 +1,9 @@
 """Tapetum beside its peers, in one run on one machine: `make bench`, or `python -m loadtests.overhead --help`.
 
-    models   EfficientNet-Lite0: the adapter without a server (the floor), Tapetum, FastAPI with torch, LitServe
-    noop     a model that does nothing: Tapetum with everything switched on, bare FastAPI
-    cache    answers that are in the cache: Tapetum, FastAPI with Redis
+    classification  EfficientNet-Lite0: the adapter without a server (the floor), Tapetum, FastAPI with torch, LitServe
+    detection       the same for yolo-person
+    noop            a model that does nothing: Tapetum with everything switched on, bare FastAPI
+    cache           answers that are in the cache: Tapetum, FastAPI with Redis
 
 Each system is started on loopback, asked, and ended before the next one starts, and all of that several times over,
 with another system first each time; the tables hold medians. Absolute figures belong to the machine, ratios carry over.
@@ -25,11 +26,13 @@ import typer
 from rich.console import Console
 
 from loadtests import machine
+from loadtests.bench import Bench, Conditions
 from loadtests.contenders import ROOT
 from loadtests.litserve_environment import NoLitServe, litserve_python
 from loadtests.processes import SystemFailed
 from loadtests.report import print_report, write_json
-from loadtests.scenarios import Bench, Conditions
+from loadtests.scenarios import SECTIONS
+from loadtests.workloads import WORKLOADS
 from services.stack import DEFAULT_CONFIG
 from services.topology import TopologyError
 
@@ -40,9 +43,10 @@ console = Console(width=None if Console().is_terminal else 150)
 
 
 class Section(StrEnum):
-    """One of the three comparisons."""
+    """One of the comparisons, `loadtests.scenarios.SECTIONS`."""
 
-    MODELS = "models"
+    CLASSIFICATION = "classification"
+    DETECTION = "detection"
     NOOP = "noop"
     CACHE = "cache"
 
@@ -69,7 +73,7 @@ class TimeIsUp(Exception):
 
 
 def overhead(
-    quick: Annotated[bool, typer.Option("--quick", help="One repeat and short windows: 3 minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One repeat and short windows: 5 minutes.")] = False,
     only: Annotated[list[Section] | None, typer.Option(help="Just this comparison; may be given again.")] = None,
     concurrency: Annotated[
         list[int] | None, typer.Option(min=1, max=256, help="May be given again: 1, 8 and 32.")
@@ -83,9 +87,10 @@ def overhead(
     json_file: Annotated[Path, typer.Option("--json", help="Takes everything that was measured.")] = ROOT
     / "runs"
     / "overhead.json",
-    limit_minutes: Annotated[float, typer.Option(min=0.1, help="The run ends after this long, whatever is left.")] = 30,
+    limit_minutes: Annotated[float, typer.Option(min=0.1, help="The run ends after this long, whatever is left.")] = 40,
 ) -> None:
     """Measure Tapetum beside a server-less floor, FastAPI and LitServe, and say which goals it reaches."""
+    sections = only or list(Section)
     given = QUICK if quick else FULL
     extent = Extent(repeats or given.repeats, seconds or given.seconds)
     about = machine.describe()
@@ -97,12 +102,12 @@ def overhead(
             concurrencies=tuple(concurrency or (1, 8, 32)),
             seconds=extent.seconds,
             warm_up_s=_WARM_UP_S,
-            litserve_python=_litserve() if with_litserve and (not only or Section.MODELS in only) else None,
+            litserve_python=_litserve() if with_litserve and WORKLOADS.keys() & sections else None,
             folder=Path(folder),
             say=lambda line: console.print(line, highlight=False, markup=False),
         )
         bench = Bench(conditions)
-        status = _run(bench, only or list(Section), extent.repeats, limit_minutes * 60)
+        status = _run(bench, sections, extent.repeats, limit_minutes * 60)
     print_report(console, bench.samples, bench.checks)
     shown = {
         **{name: value for name, value in asdict(conditions).items() if name not in ("folder", "say")},
@@ -121,7 +126,7 @@ def _run(bench: Bench, sections: list[Section], repeats: int, limit_s: float) ->
             for repeat in range(repeats):
                 for section in sections:
                     console.rule(f"{section}, repeat {repeat + 1} of {repeats}")
-                    getattr(bench, section)(repeat)
+                    SECTIONS[section](bench, repeat)
     except (SystemFailed, TopologyError) as error:
         console.print(f"[red]error[/red]: {error}", markup=True, highlight=False)
         return 1

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 SMALL = (480, 640)
 LARGE = (1440, 1920)
 """(height, width) in pixels."""
 
-_NAMES = (
-    "chelsea",
-    "coffee",
-    "rocket",
-    "astronaut",
-    "retina",
-    "hubble_deep_field",
-    "immunohistochemistry",
-    "stereo_motorcycle",
-)
+CROWD = "crowd"
+"""A picture of twelve people: `astronaut`, four times side by side in each of three rows."""
+
 _QUALITY = 90
 _BODY_BYTES = 100_000
 _START_OF_IMAGE = b"\xff\xd8"
@@ -30,16 +24,17 @@ _COMMENT = b"\xff\xfe"
 STAMP_BYTES = 8
 
 
-def photos(size: tuple[int, int]) -> list[bytes]:
-    """Eight different photos.
+def photos(size: tuple[int, int], names: Sequence[str]) -> list[bytes]:
+    """Photos of one size.
 
     Args:
         size: (height, width) in pixels.
+        names: What they show: each a name of `skimage.data`, or `CROWD`.
 
     Returns:
-        JPEG files of quality 90.
+        JPEG files of quality 90, one for every name.
     """
-    return [_encode(_picture(name, size), _QUALITY) for name in _NAMES]
+    return [_encode(_picture(name, size), _QUALITY) for name in names]
 
 
 def body_of_100_kb() -> bytes:
@@ -76,13 +71,18 @@ def _with_comment(data: bytes, comment: bytes) -> bytes:
 
 
 def _picture(name: str, size: tuple[int, int]) -> Image.Image:
+    height, width = size
+    return ImageOps.fit(Image.fromarray(_pixels(name)).convert("RGB"), (width, height), Image.Resampling.BICUBIC)
+
+
+def _pixels(name: str) -> NDArray[np.uint8]:
     import skimage.data
 
+    if name == CROWD:
+        return np.tile(_pixels("astronaut"), (3, 4, 1))
     load: Callable[[], Any] = getattr(skimage.data, name)
     loaded = load()
-    pixels = np.asarray(loaded[0] if isinstance(loaded, tuple) else loaded)
-    height, width = size
-    return ImageOps.fit(Image.fromarray(pixels), (width, height), Image.Resampling.BICUBIC)
+    return np.asarray(loaded[0] if isinstance(loaded, tuple) else loaded)
 
 
 def _encode(image: Image.Image, quality: int) -> bytes:

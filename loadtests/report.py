@@ -11,24 +11,25 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from loadtests.bench import Check
 from loadtests.contenders import FASTAPI, FASTAPI_REDIS, FLOOR, LITSERVE, TAPETUM
 from loadtests.goals import Goal, floor_of, goals
 from loadtests.samples import Medians, Sample
-from loadtests.scenarios import Check
 from loadtests.statistic import ratio
+from loadtests.workloads import WORKLOADS
 
-_TITLES = {
-    "models": "Classification, efficientnet-lite0 or what the configuration names",
+TITLES = {
+    **{task: workload.title for task, workload in WORKLOADS.items()},
     "noop": "Overhead alone: a model that does nothing, every body new to the cache",
     "cache": "Answers from the cache",
 }
-_PEERS = {"models": (FASTAPI, LITSERVE), "noop": (FASTAPI,), "cache": (FASTAPI_REDIS,)}
+_PEERS = {**dict.fromkeys(WORKLOADS, (FASTAPI, LITSERVE)), "noop": (FASTAPI,), "cache": (FASTAPI_REDIS,)}
 
 
 def print_report(console: Console, samples: Sequence[Sample], checks: Sequence[Check]) -> None:
     """Print the medians, the checks and the goals."""
     medians = Medians(samples)
-    for section, title in _TITLES.items():
+    for section, title in TITLES.items():
         if rows := medians.section(section):
             console.print(_table(title, rows, medians))
     for check in checks:
@@ -44,7 +45,7 @@ def write_json(
 ) -> None:
     """Write everything that a run showed: the medians with their ratios, every sample, the checks and the goals."""
     medians = Medians(samples)
-    rows = [sample for section in _TITLES for sample in medians.section(section)]
+    rows = [sample for section in TITLES for sample in medians.section(section)]
     document = {
         "machine": machine,
         "conditions": conditions,
@@ -68,8 +69,8 @@ def _ratios(sample: Sample, medians: Medians) -> dict[str, float]:
         return {}
     section, _, photo, concurrency = sample.case
     found = {peer: medians.speed_ratio(sample, peer) for peer in _PEERS[section]}
-    if section == "models":
-        found[FLOOR] = ratio(sample.requests_per_s, floor_of(medians, photo, concurrency))
+    if section in WORKLOADS:
+        found[FLOOR] = ratio(sample.requests_per_s, floor_of(medians, section, photo, concurrency))
     return {peer: value for peer, value in found.items() if value is not None}
 
 

@@ -17,7 +17,7 @@ class Case(NamedTuple):
     """What is measured.
 
     Attributes:
-        section: `models`, `noop` or `cache`.
+        section: Name of the comparison, one of `loadtests.scenarios.SECTIONS`.
         system: Name of the contender, or of a loop of the floor.
         photo: Name of the photos' size.
         concurrency: Connections; for the floor, photos in a batch.

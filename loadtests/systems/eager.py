@@ -1,78 +1,89 @@
-"""EfficientNet-Lite0 as a tutorial would serve it: PIL, torchvision transforms, eager fp32.
+"""Models as a tutorial would serve them: PIL, plain torch, eager fp32.
 
-The network and its weights are those of `models`; nothing of Tapetum's faster decoding, folding or precision is used.
+The networks and their weights are those of `models`; nothing of Tapetum's faster decoding, folding, precision or
+post-processing is used.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
-from torchvision import transforms
+from torch import Tensor, nn
 
-from models.catalog import find
-from models.classification.efficientnet_lite import EfficientNetLite, from_published
-from models.classification.imagenet_classes import imagenet_class_names
+from models.entries import CatalogEntry, Task
 from models.weights_files import fetch, load_into, read_state_dict
 
-MODEL = "efficientnet-lite0"
-_TOP_K = 5
-_LEVELS = 255.0
+StateDict = dict[str, Tensor]
 
 
-class EagerClassifier:
-    """Photos in, JSON-able answers out."""
+class EagerModel(ABC):
+    """Photos in, JSON-able answers out, in three steps that a server may spread over threads.
 
-    def __init__(self) -> None:
-        entry = find(MODEL)
+    Args:
+        entry: The model's catalog entry.
+        network: Its network, which gets its weights here.
+        renamed: From the state dict of the weights file to that of the network.
+    """
+
+    def __init__(
+        self, entry: CatalogEntry, network: nn.Module, renamed: Callable[[StateDict], StateDict] = dict
+    ) -> None:
         path = fetch(entry)
         state, _ = read_state_dict(entry, path)
-        network = EfficientNetLite(entry.class_count)
-        load_into(network, from_published(state), entry, path)
-        self._network = network.eval()
-        self._class_names = imagenet_class_names()
-        made_for = entry.preprocessing
-        self._transform = transforms.Compose(
-            [
-                transforms.Resize(made_for.resize, transforms.InterpolationMode(made_for.interpolation)),
-                transforms.CenterCrop(made_for.crop),
-                transforms.ToTensor(),
-                transforms.Normalize(
-                    [level / _LEVELS for level in made_for.mean], [level / _LEVELS for level in made_for.std]
-                ),
-            ]
-        )
+        load_into(network, renamed(state), entry, path)
+        self.entry = entry
+        self.network = network.eval()
 
     def preprocess(self, data: bytes) -> tuple[Tensor, tuple[int, int]]:
-        """A photo's (3, 224, 224) float32 network input, and its own (height, width)."""
+        """A photo's (3, H, W) float32 network input, of one size for all photos, and its own (height, width)."""
         image = Image.open(io.BytesIO(data)).convert("RGB")
-        tensor: Tensor = self._transform(image)  # pyright: ignore[reportAssignmentType]
-        return tensor, (image.height, image.width)
+        return self.tensor(image), (image.height, image.width)
 
     def forward(self, batch: Tensor) -> Tensor:
-        """(N, 3, 224, 224) float32 to (N, 1000) probabilities."""
+        """(N, 3, H, W) to the output for each of the N photos, (N, …) float32."""
         with torch.inference_mode():
-            return self._network(batch).softmax(dim=1)
+            return self.output(batch)
 
-    def answer(self, probabilities: Tensor, size: Sequence[int]) -> dict[str, Any]:
+    def answer(self, output: Tensor, size: Sequence[int]) -> dict[str, Any]:
         """The answer to one photo, in the shape of Tapetum's.
 
         Args:
-            probabilities: (1000,) float32.
+            output: The photo's share of what `forward` gave.
             size: (height, width) of the photo.
         """
-        best = probabilities.topk(_TOP_K)
+        height, width = size
         return {
-            "model": MODEL,
-            "version": "1",
-            "image": {"height": size[0], "width": size[1]},
-            "predictions": [
-                {"class_id": class_id, "class_name": self._class_names[class_id], "probability": probability}
-                for class_id, probability in zip(best.indices.tolist(), best.values.tolist(), strict=True)
-            ],
+            "model": self.entry.name,
+            "version": self.entry.version,
+            "image": {"height": height, "width": width},
+            "predictions": self.predictions(output, (height, width)),
             "cached": False,
         }
+
+    @abstractmethod
+    def tensor(self, image: Image.Image) -> Tensor:
+        """The network's input, (3, H, W) float32."""
+
+    @abstractmethod
+    def output(self, batch: Tensor) -> Tensor:
+        """What `forward` gives."""
+
+    @abstractmethod
+    def predictions(self, output: Tensor, size: tuple[int, int]) -> list[dict[str, Any]]:
+        """The rows of one photo's answer, best first."""
+
+
+def load_eager(task: Task) -> EagerModel:
+    """The eager model of a task; the code of the other tasks is not loaded."""
+    if task == "classification":
+        from loadtests.systems.eager_classifier import EagerClassifier
+
+        return EagerClassifier()
+    from loadtests.systems.eager_detector import EagerDetector
+
+    return EagerDetector()

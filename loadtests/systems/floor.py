@@ -19,10 +19,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from models.adapter import Adapter, ClassificationParameters, ModelInput
+from models.adapter import Adapter, ModelInput
 from models.loading import load
 from models.runtime import Runtime
+from services.parameters import complete
 from services.topology import ModelDeployment, read_serve_file
+from services.wire import describe_prediction
 
 PLAIN = "plain loop"
 OVERLAPPED = "decoding overlapped"
@@ -54,7 +56,7 @@ class FloorResult:
         batch_size: Photos in one run of the network.
         images_per_s: Photos per second, from bytes to predictions.
         cpu_ms: CPU milliseconds per photo.
-        class_ids: The best class of each photo, in their order.
+        answers: To each photo, in their order, in the shape of the HTTP API's: `image` and `predictions`.
     """
 
     photo: str
@@ -62,18 +64,19 @@ class FloorResult:
     batch_size: int
     images_per_s: float
     cpu_ms: float
-    class_ids: list[int]
+    answers: list[dict[str, Any]]
 
 
-def plain(adapter: Adapter, photos: Iterator[bytes], batch_size: int) -> Iterator[int]:
+def plain(adapter: Adapter[Any, Any], photos: Iterator[bytes], batch_size: int) -> Iterator[int]:
     """Photos done, batch by batch, everything in this thread; endless."""
     while True:
         yield len(adapter.predict(list(itertools.islice(photos, batch_size))))
 
 
-def overlapped(adapter: Adapter, photos: Iterator[bytes], batch_size: int) -> Iterator[int]:
-    """Photos done, batch by batch, with a pool that decodes ahead; endless."""
-    parameters = [ClassificationParameters()] * batch_size
+def overlapped(adapter: Adapter[Any, Any], photos: Iterator[bytes], batch_size: int) -> Iterator[int]:
+    """Photos done, batch by batch, with a pool that decodes ahead; endless. The photos must be of one size."""
+    entry = adapter.entry
+    parameters = [complete(entry.task, {}, entry.defaults, adapter.class_names)] * batch_size
 
     def prepare(data: bytes) -> ModelInput:
         return adapter.preprocess(adapter.decode(data))
@@ -96,7 +99,7 @@ def time_loop(batches: Iterator[int], seconds: float) -> tuple[float, float]:
     return images / took_s, (time.process_time() - cpu_at) / images * 1e3
 
 
-def adapter_of(deployment: ModelDeployment) -> Adapter:
+def adapter_of(deployment: ModelDeployment) -> Adapter[Any, Any]:
     """The first model of a deployment, on the runtime that a replica would give it, with all cores."""
     spec = deployment.models[0]
     runtime = Runtime(
@@ -124,10 +127,10 @@ def run(plan: FloorPlan) -> list[FloorResult]:
     results: list[FloorResult] = []
     for photo, files in plan.photos.items():
         bodies = [Path(file).read_bytes() for file in files]
-        class_ids = [int(prediction.class_ids[0]) for prediction in adapter.predict(bodies)]
+        answers = [describe_prediction(prediction, adapter.class_names) for prediction in adapter.predict(bodies)]
         for name, loop, batch_size in loops:
             speed, cpu_ms = time_loop(loop(adapter, itertools.cycle(bodies), batch_size), plan.seconds)
-            results.append(FloorResult(photo, name, batch_size, speed, cpu_ms, class_ids))
+            results.append(FloorResult(photo, name, batch_size, speed, cpu_ms, answers))
     return results
 
 
