@@ -57,7 +57,23 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         state = load_file(path)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
-    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    return {name: _read(value) for name, value in state.items()}
+
+
+def as_stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Gives a state dict as it will be once it has been written and read.
+
+    Args:
+        state: The state dict, on any device.
+
+    Returns:
+        What `load_weights` gives of what `save_weights` writes.
+    """
+    return {name: _read(_stored(value)) for name, value in state.items()}
+
+
+def _read(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
 
 
 def _stored(value: Tensor) -> Tensor:

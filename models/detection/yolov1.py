@@ -114,7 +114,7 @@ def build_yolov1(
         class_count: Number of classes.
         backbone: `darknet`, the paper's 24 convolutions and two fully connected layers (272 million parameters for 20
             classes), with the batch norms that its author added later; or `efficientnet-lite0`, which can start from
-            ImageNet, with a convolutional head that takes any size (5 million parameters).
+            ImageNet, with a convolutional head that takes any size (4 million parameters).
         boxes_per_cell: The paper's B.
         width: Multiplies the channels of all layers but EfficientNet-Lite0's own.
 

@@ -1,7 +1,6 @@
 """Measures classifiers while they are trained, through the adapter that serves them."""
 
 import math
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from models.adapter import ClassificationParameters, ModelInput
-from models.card_weights import load_weights, save_weights
+from models.card_weights import as_stored
 from models.classification.architectures import build_classifier
 from models.classification.classifier import Classifier
 from models.entries import CatalogEntry
@@ -27,7 +26,7 @@ _LEAST_PROBABILITY: Final = 1e-12
 
 
 def as_served(network: nn.Module, card: CatalogEntry, runtime: Runtime) -> Classifier:
-    """Makes of a network what serves its card: built anew, with weights that were written and read.
+    """Makes of a network what serves its card: built anew, with weights as they are stored.
 
     Args:
         network: With the weights.
@@ -35,13 +34,9 @@ def as_served(network: nn.Module, card: CatalogEntry, runtime: Runtime) -> Class
         runtime: Where and how it is to run.
     """
     assert card.class_names is not None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.safetensors"
-        digest = save_weights(path, network.state_dict())
-        state = load_weights(path)
     served = build_classifier(card.architecture, card.class_count, card.arguments)
-    served.load_state_dict(state)
-    return Classifier(card, card.class_names, runtime, served.eval(), digest)
+    served.load_state_dict(as_stored(network.state_dict()))
+    return Classifier(card, card.class_names, runtime, served.eval(), weights_digest="")
 
 
 def accuracy(classifier: Classifier, labelled: Sequence[LabelledImage]) -> dict[str, float]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 
 from models.adapter import Adapter, DetectionParameters
+from models.card_weights import as_stored
 from models.cards import write_card
 from models.detection.architectures import build_detector, candidate_network
 from models.detection.detector import Detector
@@ -25,6 +26,7 @@ from models.training.detector import DetectionRecipe, DetectorSettings
 from models.training.engine import Progress, Run, Schedule
 from models.training.faster_rcnn_loss import faster_rcnn_loss
 from models.training.machine import machine_name
+from models.training.naming import check_name
 from models.training.transfer import Frozen, freeze, lite_backbone, start_detector
 from models.training.yolov1_loss import yolov1_loss
 from models.training.yolox_loss import Target, yolox_loss
@@ -90,6 +92,7 @@ def train_detector(options: DetectorOptions, report: Callable[[Progress], None] 
         ModelsError: The model to start from cannot be had.
         TrainingDiverged: The loss became infinite or not a number.
     """
+    check_name(options.name, options.output)
     training, held_out = read_data(options)
     torch.manual_seed(options.settings.seed)
     network = build_detector(options.architecture, len(training.class_names), options.arguments)
@@ -177,7 +180,7 @@ def evaluate(network: nn.Module, card: CatalogEntry, dataset: CocoDataset, runti
     """
     assert isinstance(card.preprocessing, DetectionPreprocessing)
     served = build_detector(card.architecture, card.class_count, card.arguments).eval()
-    served.load_state_dict(network.state_dict())
+    served.load_state_dict(as_stored(network.state_dict()))
     candidates = candidate_network(served, card.preprocessing, runtime)
     return evaluate_adapter(Detector(card, dataset.class_names, runtime, candidates, weights_digest=""), dataset)
 

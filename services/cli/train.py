@@ -168,11 +168,9 @@ def detector(
         from models.training.detector import DetectorSettings
         from models.training.detector_run import DetectorOptions, train_detector
         from models.training.engine import Schedule
-        from models.training.naming import check_name
 
         if model not in known_detectors():
             raise no_such_model(model, known_detectors())
-        check_name(name, output)
         settings = DetectorSettings(
             side=size,
             early_side=early_size or max(_SIDE_MULTIPLE, round(_EARLY_SHARE * size / _SIDE_MULTIPLE) * _SIDE_MULTIPLE),

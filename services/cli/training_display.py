@@ -24,7 +24,7 @@ LINE_EVERY_S = 30.0
 SHOWN_FIGURES = 2
 """The first ones of an evaluation count most; the log and the card have all."""
 
-_BAR_WIDTH = 24
+_BAR_WIDTH = 20
 
 
 @contextmanager
@@ -47,12 +47,13 @@ def training_display(screen: Screen, name: str) -> Generator[Callable[[TrainingP
 
 @contextmanager
 def _bar(screen: Screen, name: str) -> Generator[Callable[[TrainingProgress], None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(_BAR_WIDTH), TextColumn("{task.fields[facts]}"))
+    columns = (BarColumn(_BAR_WIDTH), TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=screen.err, transient=True) as progress:
-        task = progress.add_task(name, total=None, facts="getting ready")
+        task = progress.add_task(f"{name}: getting ready", total=None)
 
         def report(run: TrainingProgress) -> None:
-            progress.update(task, completed=run.step, total=run.steps, facts=" · ".join(_facts(run)))
+            lines = " · ".join(_place(run)), " · ".join(_measures(run))  # of 80 letters, with the bar
+            progress.update(task, completed=run.step, total=run.steps, description="\n".join(lines))
 
         yield report
 
@@ -74,14 +75,17 @@ class _Lines:
         if now - self._printed_at < LINE_EVERY_S and run.figures == self._figures:
             return
         self._printed_at, self._figures = now, run.figures
-        self._screen.err.print(", ".join([*_facts(run), f"step {run.step}/{run.steps}"]), soft_wrap=True)
+        self._screen.err.print(", ".join([*_place(run), *_measures(run)]), soft_wrap=True)
 
 
-def _facts(run: TrainingProgress) -> list[str]:
-    facts = [f"epoch {run.epoch}/{run.epochs}", f"loss {run.loss:.3f}", f"{run.images_per_s:.0f} images/s"]
-    if run.step < run.steps:
-        facts.append(f"{duration(run.remaining_s)} left")
-    return [*facts, *(f"{name} {value:.3f}" for name, value in islice(run.figures.items(), SHOWN_FIGURES))]
+def _place(run: TrainingProgress) -> list[str]:
+    place = [f"epoch {run.epoch}/{run.epochs}", f"step {run.step}/{run.steps}"]
+    return [*place, f"{duration(run.remaining_s)} left"] if run.step < run.steps else place
+
+
+def _measures(run: TrainingProgress) -> list[str]:
+    figures = (f"{name} {value:.3f}" for name, value in islice(run.figures.items(), SHOWN_FIGURES))
+    return [f"loss {run.loss:.3f}", f"{run.images_per_s:.0f} images/s", *figures]
 
 
 def duration(seconds: float) -> str:

@@ -57,10 +57,10 @@ _CLASSIFY: Final = TaskApi(
 )
 
 _PERSON: Final = {
-    "box": {"x_min": 19.46, "y_min": 116.39, "x_max": 327.78, "y_max": 512.0},
+    "box": {"x_min": 14.0, "y_min": 109.85, "x_max": 333.76, "y_max": 512.0},
     "class_id": 0,
     "class_name": "person",
-    "score": 0.62072,
+    "score": 0.618214,
 }
 
 _DETECT: Final = TaskApi(
@@ -78,7 +78,7 @@ _DETECT: Final = TaskApi(
             "cached": False,
             "request_id": "5f0c8a52a8d14d4c",
         },
-        "format=coco": [{"image_id": 0, "category_id": 1, "bbox": [19.46, 116.39, 308.32, 395.61], "score": 0.62072}],
+        "format=coco": [{"image_id": 0, "category_id": 1, "bbox": [14.0, 109.85, 319.76, 402.15], "score": 0.618214}],
     },
 )
 

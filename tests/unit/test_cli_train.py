@@ -77,7 +77,9 @@ def test_training_ends_with_the_card_and_says_how_to_try_it(trained: tuple[Path,
 def test_a_pipe_gets_a_line_after_each_evaluation(trained: tuple[Path, Result]) -> None:
     evaluated = [line for line in trained[1].stderr.splitlines() if "top1" in line][:-1]
     assert [line.partition(",")[0] for line in evaluated] == ["epoch 7/14", "epoch 14/14"]
-    assert re.search(r"loss \d\.\d+, \d+ images/s, 0:00:\d\d left, top1 \d\.\d+, val_loss .*, step 28/56", evaluated[0])
+    assert re.match(
+        r"epoch 7/14, step 28/56, 0:00:\d\d left, loss \d\.\d+, \d+ images/s, top1 \d\.\d+, val_loss \d", evaluated[0]
+    )
 
 
 def test_what_was_trained_answers_the_command_line_and_the_service(
@@ -237,12 +239,13 @@ def test_a_detector_that_cannot_be_is_refused(asked: list[Any], arguments: tuple
 
 
 def test_a_terminal_shows_how_far_it_is() -> None:
-    console = Console(stderr=True, force_terminal=True, width=120, record=True)
+    console = Console(stderr=True, force_terminal=True, width=80, record=True)
     with training_display(Screen(err=console), "plates") as report:
-        report(Progress(3, 20, 55, 400, 0.4125, 123.4, 754.0, {"AP": 0.251}))
+        report(Progress(3, 20, 55, 400, 0.4125, 123.4, 754.0, {"AP": 0.251, "AP50": 0.512, "AP75": 0.2}))
     shown = console.export_text()
-    assert "plates" in shown
-    assert "epoch 3/20 · loss 0.412 · 123 images/s · 0:12:34 left · AP 0.251" in shown
+    assert "plates: getting ready" in shown
+    assert "epoch 3/20 · step 55/400 · 0:12:34 left" in shown
+    assert "loss 0.412 · 123 images/s · AP 0.251 · AP50 0.512" in shown
 
 
 @pytest.mark.parametrize("command", ["classifier", "detector"])

@@ -1,8 +1,10 @@
 """torchvision's detectors answer as torchvision itself does, but for the resize, which is ours."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from torchvision.models import WeightsEnum, detection
 
 from models.adapter import DetectionParameters
 from models.boxes import are_boxes, iou, select
+from models.catalog import find
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR
 from models.detection.coco_classes import COCO_CATEGORIES
 from models.detection.lite_faster_rcnn import build_faster_rcnn_lite
@@ -59,7 +62,7 @@ def one_thread():
 
 
 @cache
-def untrained(builder, **options):
+def untrained(builder, **options) -> Any:
     """A network of random weights that finds a few hundred things all over noise, some of them twice."""
     torch.manual_seed(7)
     if builder.startswith("fasterrcnn"):
@@ -84,23 +87,24 @@ def settle_norms(network, pixels):
     network.eval()
 
 
-def layers_to_spread(network):
+def layers_to_spread(network: Any) -> Iterator[tuple[Any, tuple[float, float]]]:
     """Yields those layers, and the ones that feed them, with what they are to give."""
     for block in getattr(getattr(network.backbone, "fpn", None), "layer_blocks", ()):
         if block[0].bias is not None:
             yield block[0], (0.0, 1.0)
-    if isinstance(network, detection.FasterRCNN):
+    kind = type(network)
+    if kind is detection.FasterRCNN:
         yield network.rpn.head.cls_logits, LOGITS
         yield network.rpn.head.bbox_pred, DELTAS
         yield network.roi_heads.box_predictor.cls_score, SOFTMAX_LOGITS
         yield network.roi_heads.box_predictor.bbox_pred, DELTAS
-    elif isinstance(network, detection.ssd.SSD):
+    elif kind is detection.ssd.SSD:
         for head, wanted in (("classification_head", SOFTMAX_LOGITS), ("regression_head", (0.0, 2.0))):
             for level in getattr(network.head, head).module_list:
                 yield (level[-1] if isinstance(level, nn.Sequential) else level), wanted
     else:
         yield network.head.classification_head.cls_logits, LOGITS
-        yield network.head.regression_head.bbox_reg, DISTANCES if isinstance(network, detection.FCOS) else DELTAS
+        yield network.head.regression_head.bbox_reg, DISTANCES if kind is detection.FCOS else DELTAS
 
 
 def spread(network, pixels):
@@ -128,8 +132,8 @@ def pixels_for(builder, count=2):
     return np.random.default_rng(4).integers(0, 256, (count, *size, 3), dtype=np.uint8)
 
 
-def preprocessing_of(builder):
-    published = find_torchvision_detector(f"torchvision/{builder}").preprocessing
+def preprocessing_of(builder) -> Any:
+    published: Any = find(f"torchvision/{builder}").preprocessing
     return published if "ssd" in builder else replace(published, short_side=SIDES[0], long_side=SIDES[1])
 
 
@@ -215,7 +219,7 @@ def test_an_image_is_seen_alike_alone_and_in_a_batch():
 def test_a_letterboxed_detector_is_normalised_as_its_entry_says():
     """The two stages upon another backbone, for which torchvision itself is told the same normalisation."""
     torch.manual_seed(5)
-    network = build_faster_rcnn_lite(2, width=16, region_width=16).eval()
+    network: Any = build_faster_rcnn_lite(2, width=16, region_width=16).eval()
     network.transform.image_mean, network.transform.image_std = [127 / 255] * 3, [128 / 255] * 3
     network.transform.min_size, network.transform.max_size = (96,), 160
     for layer, wanted in layers_to_spread(network):
@@ -250,7 +254,7 @@ def test_a_classifier_is_refused():
         TorchvisionCandidates(torchvision.models.resnet18(weights=None), preprocessing_of(FASTER), PLAIN)
 
 
-def as_published(builder, monkeypatch):
+def as_published(builder, monkeypatch) -> Any:
     """The network that torchvision itself builds for its published weights, with random ones."""
     weights = detector_weights(f"torchvision/{builder}")
     with monkeypatch.context() as patched:
@@ -277,8 +281,8 @@ def test_ordinary_norms_do_what_frozen_ones_did(builder, monkeypatch):
         if name == "backbone.body.bn1.running_var":
             value.uniform_(1e-5, 2e-5)
     name = f"torchvision/{builder}"
-    network = build_torchvision_detector(detector_weights(name), builder)
-    load_into(network, without_version(published.state_dict()), find_torchvision_detector(name), DETECTORS.path)
+    network: Any = build_torchvision_detector(detector_weights(name), builder)
+    load_into(network, without_version(published.state_dict()), find(name), DETECTORS.path)
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         levels, expected = network.eval().backbone(images).values(), published.backbone(images).values()
@@ -291,8 +295,8 @@ def test_the_names_that_old_files_have_are_brought_up_to_date(monkeypatch):
     state = as_published(FASTER, monkeypatch).state_dict()
     old = {key.replace("conv.0.0.", "conv.").replace("_blocks.0.0.", "_blocks.0."): state[key] for key in state}
     assert old.keys() != state.keys()
-    network = build_torchvision_detector(detector_weights(name), FASTER)
-    load_into(network, without_version(old), find_torchvision_detector(name), DETECTORS.path)
+    network: Any = build_torchvision_detector(detector_weights(name), FASTER)
+    load_into(network, without_version(old), find(name), DETECTORS.path)
     assert torch.equal(network.rpn.head.conv[0][0].weight, old["rpn.head.conv.weight"])
 
 
@@ -307,12 +311,12 @@ def test_class_names_are_torchvisions(builder):
 
 
 def test_an_entry_has_the_networks_own_preprocessing_and_thresholds():
-    ssd = find_torchvision_detector("torchvision/ssd300_vgg16")
+    ssd: Any = find("torchvision/ssd300_vgg16")
     assert not ssd.preprocessing.keep_aspect
     assert (ssd.preprocessing.short_side, ssd.preprocessing.long_side) == (300, 300)
     assert ssd.preprocessing.std == (1.0, 1.0, 1.0)
     assert ssd.defaults["iou_threshold"] == 0.45
-    faster = find_torchvision_detector("torchvision/fasterrcnn_resnet50_fpn_v2@COCO_V1")
+    faster: Any = find("torchvision/fasterrcnn_resnet50_fpn_v2@COCO_V1")
     assert (faster.preprocessing.short_side, faster.preprocessing.long_side) == (800, 1333)
     assert [(figure.dataset, figure.metric, figure.value) for figure in faster.accuracy] == [
         ("COCO val2017", "ap", 0.467)
@@ -331,7 +335,7 @@ def test_a_model_is_loaded_by_name_and_finds_what_torchvision_finds(tmp_path, mo
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     name = "torchvision/ssdlite320_mobilenet_v3_large"
     network = untrained("ssdlite320_mobilenet_v3_large", num_classes=91)
-    path = locate(find_torchvision_detector(name))
+    path = locate(find(name))
     path.parent.mkdir(parents=True)
     torch.save(network.state_dict(), path)
     adapter = load(name, PLAIN)

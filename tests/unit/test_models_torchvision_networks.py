@@ -8,6 +8,7 @@ from torchvision.models import get_model
 from models import weights_files
 from models.catalog import find
 from models.classification.torchvision_networks import build, current_keys, drop_auxiliary_heads, weights_enum
+from models.entries import Preprocessing
 from models.errors import UnknownModel, WeightsCorrupt, WeightsUnavailable
 from models.loading import load, pull
 from models.runtime import Runtime
@@ -69,8 +70,10 @@ def test_a_network_answers_as_torchvisions_own_does(name, options):
 def test_other_weights_bring_their_own_preprocessing():
     write_state_dict("mobilenet_v2@IMAGENET1K_V1")
     adapter = load("torchvision/mobilenet_v2@IMAGENET1K_V1", RUNTIME)
-    assert (adapter.entry.version, adapter.entry.preprocessing.resize) == ("IMAGENET1K_V1", 256)
-    assert find("torchvision/mobilenet_v2").preprocessing.resize == 232
+    assert adapter.entry.version == "IMAGENET1K_V1"
+    for entry, side in ((adapter.entry, 256), (find("torchvision/mobilenet_v2"), 232)):
+        assert isinstance(entry.preprocessing, Preprocessing)
+        assert entry.preprocessing.resize == side
 
 
 @pytest.mark.parametrize("builder", ["googlenet", "inception_v3"])

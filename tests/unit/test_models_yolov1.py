@@ -1,6 +1,7 @@
 """The first YOLO: its layers, its grid, its scores and its loss, worked by hand; and it learns."""
 
 from math import sqrt
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def losses(raw, *targets):
 
 def test_the_papers_network_has_24_convolutions_and_two_connected_layers():
     with torch.device("meta"):
-        network = build_yolov1(20, "darknet")
+        network: Any = build_yolov1(20, "darknet")
         raw = network.eval()(torch.zeros(1, 3, 448, 448))
     kinds = [type(module) for module in network.modules()]
     assert (kinds.count(nn.Conv2d), kinds.count(nn.Linear), kinds.count(nn.MaxPool2d)) == (24, 2, 4)
@@ -82,7 +83,7 @@ def test_the_small_network_takes_any_size_and_has_a_cell_for_every_64_pixels_beg
 
 def test_an_unknown_backbone_is_refused():
     with pytest.raises(ValueError, match="'vgg' is none of"):
-        build_yolov1(1, "vgg")
+        build_yolov1(1, cast(Any, "vgg"))
 
 
 def test_an_untrained_network_is_sure_of_nothing():
@@ -221,7 +222,7 @@ def test_a_tiny_network_learns_two_images_by_heart():
 @pytest.mark.parametrize("backbone", ["darknet", "efficientnet-lite0"])
 def test_the_network_is_served_as_it_is(backbone):
     torch.manual_seed(0)
-    network = build_yolov1(2, backbone, width=1 / 16).eval()
+    network: Any = build_yolov1(2, backbone, width=1 / 16).eval()
     for parameter in (list(network.head.modules())[-2] if backbone == "darknet" else network.head[-2]).parameters():
         nn.init.uniform_(parameter, 0.0, 0.1)
     pixels = np.random.default_rng(3).integers(0, 256, (2, 320, 448, 3), dtype=np.uint8)

@@ -1,6 +1,7 @@
 """The YOLOX family is that of the official checkpoints: names, shapes, counts, colours, and the way of a file."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn.functional import max_pool2d
 
 from models.adapter import ModelInput
+from models.catalog import find
 from models.detection.coco_classes import COCO_CLASSES
 from models.detection.csp_darknet import Focus, PooledPyramid
 from models.detection.yolox_candidates import candidates_from
@@ -151,7 +153,7 @@ def test_the_maps_have_strides_8_16_and_32():
 
 def test_the_stem_takes_pixels_in_the_official_order():
     """Three channels each for the top left, the bottom left, the top right and the bottom right pixel."""
-    stem = Focus(12, nn.Identity).eval()
+    stem: Any = Focus(12, nn.Identity).eval()
     stem.conv.bn = nn.Identity()
     kernel = torch.zeros(12, 12, 3, 3)
     kernel[range(12), range(12), 1, 1] = 1.0
@@ -173,7 +175,8 @@ def test_stacked_pooling_is_pooling_over_5_9_and_13_cells():
 
 def test_official_weights_see_red_green_blue_as_they_saw_blue_green_red():
     torch.manual_seed(3)
-    official, ours = build_yolox("nano").double().eval(), build_yolox("nano").double().eval()
+    official: Any = build_yolox("nano").double().eval()
+    ours: Any = build_yolox("nano").double().eval()
     ours.load_state_dict(from_official(official.state_dict()))
     rgb = torch.rand(1, 3, 8, 8, dtype=torch.float64) * 255
     expected, seen = official.backbone.backbone.stem(rgb.flip(1)), ours.backbone.backbone.stem(rgb)
@@ -183,19 +186,19 @@ def test_official_weights_see_red_green_blue_as_they_saw_blue_green_red():
 
 def test_the_catalog_lists_all_sizes():
     assert yolox_names() == tuple(f"yolox/{size}" for size in SIZES)
-    assert [find_yolox(name).name for name in yolox_names()] == list(yolox_names())
+    assert [find(name).name for name in yolox_names()] == list(yolox_names())
     assert find_yolox("yolox/xl") is find_yolox("yolov5/s") is find_yolox("yolox") is None
 
 
 def test_an_entry_tells_where_its_figures_come_from():
-    entry = find_yolox("yolox/m")
+    entry = find("yolox/m")
     assert entry.weights.location.endswith("/YOLOX/releases/download/0.1.1rc0/yolox_m.pth")
     assert [(figure.dataset, figure.value) for figure in entry.accuracy] == [
         ("COCO val2017", 0.469),
         ("COCO test-dev2017", 0.472),
     ]
     assert all("not measured here" in figure.note for figure in entry.accuracy)
-    assert (entry.preprocessing.long_side, find_yolox("yolox/nano").preprocessing.long_side) == (640, 416)
+    assert [find(f"yolox/{size}").preprocessing.largest_size for size in ("m", "nano")] == [(640, 640), (416, 416)]
 
 
 def test_coco_has_its_80_classes_in_order():
@@ -214,7 +217,7 @@ def hub_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def entry():
     """That of YOLOX-nano, as if no digest were known."""
-    published = find_yolox("yolox/nano")
+    published = find("yolox/nano")
     return replace(published, weights=replace(published.weights, sha256=None))
 
 
@@ -245,7 +248,7 @@ def test_an_official_checkpoint_comes_through_whole(entry):
 @pytest.mark.usefixtures("hub_cache")
 def test_a_model_is_loaded_by_name_and_sees_what_the_official_network_sees(entry, monkeypatch):
     torch.manual_seed(4)
-    official = build_yolox("nano").eval()
+    official: Any = build_yolox("nano").eval()
     for last in (*official.head.obj_preds, *official.head.cls_preds):
         nn.init.normal_(last.weight, std=3.0)
         nn.init.zeros_(last.bias)
@@ -329,7 +332,7 @@ def test_a_later_download_with_another_digest_is_not_kept(hub_cache, entry, monk
 
 
 def test_a_file_that_is_not_the_published_one_is_refused(hub_cache):
-    entry = find_yolox("yolox/nano")
+    entry = find("yolox/nano")
     write_checkpoint(entry)
     with pytest.raises(WeightsCorrupt, match="expected cd28f55fbbc1") as caught:
         read_state_dict(entry, fetch(entry))
