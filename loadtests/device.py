@@ -36,10 +36,12 @@ from models.adapter import ModelInput
 from models.catalog import find
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite
-from models.classification.torchvision_networks import build, drop_auxiliary_heads, weights_enum
+from models.classification.torchvision_manifest import CLASSIFIERS
+from models.classification.torchvision_networks import build, drop_auxiliary_heads
 from models.errors import UnsupportedRuntime, WeightsUnavailable
 from models.loading import load
 from models.runtime import Precision, Runtime
+from models.torchvision_weights import find_weights
 
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
 QUICK_BATCH_SIZES: Final = (1, 8, 32)
@@ -108,7 +110,7 @@ def adapter_for(name: str, runtime: Runtime) -> AnyAdapter:
     torch.manual_seed(SEED)
     network: torch.nn.Module = EfficientNetLite()
     if name.startswith("torchvision/"):
-        network = build(weights_enum(name), entry.architecture)
+        network = build(find_weights(name, CLASSIFIERS), entry.architecture)
         drop_auxiliary_heads(network, entry.architecture)
     class_names = tuple(f"class {index}" for index in range(entry.class_count))
     return Classifier(entry, class_names, runtime, network.eval(), "random")

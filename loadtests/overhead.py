@@ -73,7 +73,7 @@ class TimeIsUp(Exception):
 
 
 def overhead(
-    quick: Annotated[bool, typer.Option("--quick", help="One repeat and short windows: 5 minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="One repeat and short windows.")] = False,
     only: Annotated[list[Section] | None, typer.Option(help="Just this comparison; may be given again.")] = None,
     concurrency: Annotated[
         list[int] | None, typer.Option(min=1, max=256, help="May be given again: 1, 8 and 32.")

@@ -8,6 +8,7 @@ from torch import nn
 
 from models.adapter import Adapter
 from models.catalog import find
+from models.classification import torchvision_facts, torchvision_manifest
 from models.classification.architectures import build_classifier, known_classifiers
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite, from_published
@@ -17,15 +18,12 @@ from models.classification.torchvision_networks import (
     build,
     current_keys,
     drop_auxiliary_heads,
-    installed_entry,
-    weights_enum,
 )
+from models.detection import torchvision_detection_facts, torchvision_detection_manifest
 from models.detection.architectures import build_detector, candidate_network, known_detectors
 from models.detection.detector import Detector
 from models.detection.torchvision_detector_networks import (
     build_torchvision_detector,
-    detector_weights,
-    installed_detector_entry,
     without_version,
 )
 from models.detection.torchvision_detectors import TorchvisionCandidates
@@ -34,6 +32,7 @@ from models.downloads import Progress
 from models.entries import CatalogEntry, DetectionPreprocessing
 from models.errors import BrokenCard
 from models.runtime import Runtime
+from models.torchvision_weights import installed
 from models.weights_files import fetch, load_into, read_state_dict
 
 _Build = Callable[[str, int, Mapping[str, int | float | str | bool]], nn.Module]
@@ -95,8 +94,9 @@ def _load_bundled(entry: CatalogEntry, runtime: Runtime) -> Classifier:
 
 
 def _load_torchvision(name: str, runtime: Runtime) -> Classifier:
-    weights = weights_enum(name)
-    entry = installed_entry(name, weights)
+    weights, entry = installed(
+        name, torchvision_manifest.CLASSIFIERS, torchvision_facts.facts_of, torchvision_manifest.entry_from
+    )
     path = fetch(entry)
     state, digest = read_state_dict(entry, path)
     network = build(weights, entry.architecture)
@@ -121,8 +121,12 @@ def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:
 
 
 def _load_torchvision_detector(name: str, runtime: Runtime) -> Detector:
-    weights = detector_weights(name)
-    entry = installed_detector_entry(name, weights)
+    weights, entry = installed(
+        name,
+        torchvision_detection_manifest.DETECTORS,
+        torchvision_detection_facts.facts_of,
+        torchvision_detection_manifest.entry_from,
+    )
     assert isinstance(entry.preprocessing, DetectionPreprocessing)
     path = fetch(entry)
     state, digest = read_state_dict(entry, path)

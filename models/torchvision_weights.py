@@ -2,9 +2,12 @@
 
 # pyright: reportMissingTypeStubs=false
 
+from collections.abc import Callable
+
 import torchvision.models
 from torchvision.models import WeightsEnum
 
+from models.entries import CatalogEntry
 from models.errors import UnknownModel
 from models.torchvision_manifest import Facts, PublishedFacts, TorchvisionManifest
 
@@ -68,3 +71,28 @@ def find_weights(name: str, manifest: TorchvisionManifest[Facts]) -> WeightsEnum
         return members_of(facts["builder"])[facts["weights"]]
     except (ValueError, KeyError) as error:
         raise UnknownModel(name) from error
+
+
+def installed(
+    name: str,
+    manifest: TorchvisionManifest[Facts],
+    facts_of: Callable[[str, WeightsEnum], Facts],
+    entry_from: Callable[[str, Facts], CatalogEntry],
+) -> tuple[WeightsEnum, CatalogEntry]:
+    """Makes a catalog entry from the installed torchvision, which the weights and the network come from as well.
+
+    Args:
+        name: The name that the entry goes by, as for `find_weights`.
+        manifest: Of the task.
+        facts_of: Reads what torchvision says of a builder's weights.
+        entry_from: Makes an entry of a name and those facts.
+
+    Returns:
+        torchvision's own description of the weights, and the entry.
+
+    Raises:
+        UnknownModel: The manifest, or the installed torchvision, has no such builder or weights.
+    """
+    weights = find_weights(name, manifest)
+    builder = name.removeprefix("torchvision/").partition("@")[0]
+    return weights, entry_from(name, facts_of(builder, weights))

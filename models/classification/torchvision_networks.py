@@ -14,49 +14,15 @@ import torchvision.models
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-from models.classification.torchvision_facts import facts_of
-from models.classification.torchvision_manifest import CLASSIFIERS, entry_from
-from models.entries import CatalogEntry
-from models.torchvision_weights import find_weights
-
 _WITH_AUXILIARY_HEADS: Final = {"googlenet": ("aux1", "aux2"), "inception_v3": ("AuxLogits",)}
 _OLD_DENSENET_KEY: Final = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.((?:[12])\..*)$")
-
-
-def weights_enum(name: str) -> WeightsEnum:
-    """Gives torchvision's own description of a set of weights.
-
-    Args:
-        name: ``torchvision/<builder>`` or ``torchvision/<builder>@<weights>``.
-
-    Returns:
-        The enum member.
-
-    Raises:
-        UnknownModel: The installed torchvision has no such builder or weights.
-    """
-    return find_weights(name, CLASSIFIERS)
-
-
-def installed_entry(name: str, weights: WeightsEnum) -> CatalogEntry:
-    """Makes the catalog entry from the installed torchvision, which the weights and the network come from as well.
-
-    Args:
-        name: The name that the entry goes by.
-        weights: From `weights_enum`.
-
-    Returns:
-        The entry.
-    """
-    builder = name.removeprefix("torchvision/").partition("@")[0]
-    return entry_from(name, facts_of(builder, weights))
 
 
 def build(weights: WeightsEnum, builder: str) -> nn.Module:
     """Builds a network without weights, shaped for a set of them.
 
     Args:
-        weights: From `weights_enum`.
+        weights: torchvision's own description of them.
         builder: Name of the function in `torchvision.models`.
 
     Returns:

@@ -14,49 +14,15 @@ import torchvision.models
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-from models.detection.torchvision_detection_facts import facts_of
-from models.detection.torchvision_detection_manifest import DETECTORS, entry_from
-from models.entries import CatalogEntry
-from models.torchvision_weights import find_weights
-
 _EXACT_NORMS: Final = frozenset({("fasterrcnn_resnet50_fpn", "COCO_V1"), ("retinanet_resnet50_fpn", "COCO_V1")})
 """Trained with batch norms that add no epsilon to the variance (`overwrite_eps` in torchvision's builders)."""
-
-
-def detector_weights(name: str) -> WeightsEnum:
-    """Gives torchvision's own description of a detector's weights.
-
-    Args:
-        name: ``torchvision/<builder>`` or ``torchvision/<builder>@<weights>``.
-
-    Returns:
-        The enum member.
-
-    Raises:
-        UnknownModel: The installed torchvision has no such builder or weights.
-    """
-    return find_weights(name, DETECTORS)
-
-
-def installed_detector_entry(name: str, weights: WeightsEnum) -> CatalogEntry:
-    """Makes the catalog entry from the installed torchvision, which the weights and the network come from as well.
-
-    Args:
-        name: The name that the entry goes by.
-        weights: From `detector_weights`.
-
-    Returns:
-        The entry.
-    """
-    builder = name.removeprefix("torchvision/").partition("@")[0]
-    return entry_from(name, facts_of(builder, weights))
 
 
 def build_torchvision_detector(weights: WeightsEnum, builder: str) -> nn.Module:
     """Builds a network without weights, shaped for a set of them.
 
     Args:
-        weights: From `detector_weights`.
+        weights: torchvision's own description of them.
         builder: Name of the function in `torchvision.models.detection`.
 
     Returns:

@@ -6,7 +6,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from models.classification.torchvision_networks import build, drop_auxiliary_heads, weights_enum
+from models.classification.torchvision_manifest import CLASSIFIERS
+from models.classification.torchvision_networks import build, drop_auxiliary_heads
 from models.entries import Preprocessing
 from models.execution import Executor
 from models.folding import fold_batch_norms, remove_idle_layers
@@ -14,6 +15,7 @@ from models.graph import last_layers
 from models.onednn import PackedConvolution, can_pack, pack_convolutions
 from models.rounding import diffuse_rounding
 from models.runtime import Runtime, cpu_has_bf16
+from models.torchvision_weights import find_weights
 
 PREPROCESSING = Preprocessing(64, 64, "bilinear", (123.0, 117.0, 104.0), (58.0, 57.0, 56.0))
 PLAIN = Runtime(precision="fp32", fuse=False, channels_last=False)
@@ -38,7 +40,7 @@ def settled(network: nn.Module) -> nn.Module:
 
 def torchvision_network(builder: str) -> nn.Module:
     torch.manual_seed(3)
-    network = build(weights_enum(f"torchvision/{builder}"), builder)
+    network = build(find_weights(f"torchvision/{builder}", CLASSIFIERS), builder)
     drop_auxiliary_heads(network, builder)
     return settled(network)
 

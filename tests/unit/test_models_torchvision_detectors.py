@@ -24,7 +24,6 @@ from models.detection.torchvision_detection_facts import all_facts
 from models.detection.torchvision_detection_manifest import DETECTORS, find_torchvision_detector
 from models.detection.torchvision_detector_networks import (
     build_torchvision_detector,
-    detector_weights,
     without_version,
 )
 from models.detection.torchvision_detectors import TorchvisionCandidates
@@ -32,6 +31,7 @@ from models.entries import DetectionPreprocessing
 from models.errors import UnknownModel
 from models.loading import load
 from models.runtime import Runtime, cpu_has_bf16
+from models.torchvision_weights import find_weights
 from models.weights_files import load_into, locate
 from tests.photos import encoded
 
@@ -256,7 +256,7 @@ def test_a_classifier_is_refused():
 
 def as_published(builder, monkeypatch) -> Any:
     """The network that torchvision itself builds for its published weights, with random ones."""
-    weights = detector_weights(f"torchvision/{builder}")
+    weights = find_weights(f"torchvision/{builder}", DETECTORS)
     with monkeypatch.context() as patched:
         patched.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: {})
         patched.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
@@ -267,7 +267,7 @@ def as_published(builder, monkeypatch) -> Any:
 def test_every_published_state_dict_has_its_place(builder, monkeypatch):
     with torch.device("meta"):
         published = as_published(builder, monkeypatch).state_dict()
-        ours = build_torchvision_detector(detector_weights(f"torchvision/{builder}"), builder).state_dict()
+        ours = build_torchvision_detector(find_weights(f"torchvision/{builder}", DETECTORS), builder).state_dict()
     filled_in = {key for key in ours if key.endswith("num_batches_tracked")}
     assert published.keys() - filled_in == ours.keys() - filled_in
     assert all(ours[key].shape == value.shape for key, value in published.items())
@@ -281,7 +281,7 @@ def test_ordinary_norms_do_what_frozen_ones_did(builder, monkeypatch):
         if name == "backbone.body.bn1.running_var":
             value.uniform_(1e-5, 2e-5)
     name = f"torchvision/{builder}"
-    network: Any = build_torchvision_detector(detector_weights(name), builder)
+    network: Any = build_torchvision_detector(find_weights(name, DETECTORS), builder)
     load_into(network, without_version(published.state_dict()), find(name), DETECTORS.path)
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
@@ -295,7 +295,7 @@ def test_the_names_that_old_files_have_are_brought_up_to_date(monkeypatch):
     state = as_published(FASTER, monkeypatch).state_dict()
     old = {key.replace("conv.0.0.", "conv.").replace("_blocks.0.0.", "_blocks.0."): state[key] for key in state}
     assert old.keys() != state.keys()
-    network: Any = build_torchvision_detector(detector_weights(name), FASTER)
+    network: Any = build_torchvision_detector(find_weights(name, DETECTORS), FASTER)
     load_into(network, without_version(old), find(name), DETECTORS.path)
     assert torch.equal(network.rpn.head.conv[0][0].weight, old["rpn.head.conv.weight"])
 
@@ -307,7 +307,7 @@ def test_the_manifest_is_what_torchvision_says():
 
 @pytest.mark.parametrize("builder", DETECTORS.builder_names())
 def test_class_names_are_torchvisions(builder):
-    assert tuple(detector_weights(f"torchvision/{builder}").meta["categories"]) == COCO_CATEGORIES
+    assert tuple(find_weights(f"torchvision/{builder}", DETECTORS).meta["categories"]) == COCO_CATEGORIES
 
 
 def test_an_entry_has_the_networks_own_preprocessing_and_thresholds():
@@ -327,7 +327,7 @@ def test_an_entry_has_the_networks_own_preprocessing_and_thresholds():
 def test_networks_that_give_more_than_boxes_are_not_listed(name):
     assert find_torchvision_detector(name) is None
     with pytest.raises(UnknownModel):
-        detector_weights(name)
+        find_weights(name, DETECTORS)
 
 
 def test_a_model_is_loaded_by_name_and_finds_what_torchvision_finds(tmp_path, monkeypatch):

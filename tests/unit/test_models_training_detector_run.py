@@ -125,6 +125,11 @@ def test_photos_of_the_val_split_are_never_learned_from(shapes: Path, tmp_path: 
     assert len(training.photos) == 16  # train1.png and train2.png were there before
 
 
+def test_a_name_that_no_card_can_have_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a model cannot be called '-'"):
+        train_detector(replace(options_for(tmp_path / "nowhere", tmp_path, 1), name="-"))
+
+
 def test_data_without_a_training_split_is_told_by_name(tmp_path: Path, shapes: Path) -> None:
     with pytest.raises(DatasetError, match=r"no instances_train\.json or instances\.json"):
         train_detector(replace(options_for(shapes, tmp_path, 1), data=(tmp_path,)))
