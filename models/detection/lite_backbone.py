@@ -14,7 +14,7 @@ _TAPPED: Final = (2, 4, 6)
 _BATCH_NORM_EPSILON: Final = 1e-3
 
 _relu = partial(nn.ReLU, inplace=True)
-"""YOLOX uses SiLU; ReLU trains and runs faster on a CPU, where the network was made to run."""
+"""YOLOX uses SiLU; ReLU can work in place, so that training keeps one array less for each layer."""
 
 
 class LiteBackbone(nn.Module):
@@ -22,7 +22,7 @@ class LiteBackbone(nn.Module):
 
     It has no batch norms of its own: those of the classifier are folded into the convolutions
     (`models.classification.efficientnet_lite.folded`). So small batches do not disturb their statistics in training,
-    and a step is a third faster.
+    and nothing is spent on them.
 
     Args:
         width: Channels of each output.

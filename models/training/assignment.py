@@ -15,7 +15,7 @@ from torchvision.ops import box_iou
 _CELLS_PER_OBJECT: Final = 10
 _SCORE_POWER: Final = 0.5
 _IOU_POWER: Final = 6.0
-"""TOOD takes 13 cells and powers of 1 and 6; these are PP-YOLOE's and later detectors' usual choice."""
+"""TOOD itself takes 13 cells and powers of 1 and 6; the two were not compared here."""
 _LEAST_HALF_SIDE: Final = 6.0
 """An object counts as at least so large (half a side, in pixels) when its cells are sought: each has a few."""
 

@@ -6,9 +6,12 @@ import contextlib
 import io
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from models.predictions import Detections
 from models.training.coco import CocoDataset
+
+_FIGURES: Final = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
 
 
 def average_precision(dataset: CocoDataset, predictions: Iterable[Detections]) -> dict[str, float]:
@@ -33,15 +36,14 @@ def average_precision(dataset: CocoDataset, predictions: Iterable[Detections]) -
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(str(Path(dataset.annotation_file)))
         if not rows:
-            return dict.fromkeys(("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large"), 0.0)
+            return dict.fromkeys(_FIGURES, 0.0)
         evaluation = COCOeval(truth, truth.loadRes(rows), "bbox")
         evaluation.params.imgIds = [photo.image_id for photo in dataset.photos]
         evaluation.params.catIds = list(dataset.category_ids)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    names = ("AP", "AP50", "AP75", "AP_small", "AP_medium", "AP_large")
-    return {name: float(value) for name, value in zip(names, evaluation.stats[:6], strict=True)}
+    return {name: float(value) for name, value in zip(_FIGURES, evaluation.stats[:6], strict=True)}
 
 
 def _rows(image_id: int, found: Detections, category_ids: tuple[int, ...]) -> list[dict[str, object]]:

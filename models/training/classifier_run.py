@@ -19,7 +19,7 @@ from models.training.classifier_start import NOTHING, start_classifier
 from models.training.crops import CropAugmentation
 from models.training.engine import Progress, Run, Schedule
 from models.training.folders import ClassFolders, read_class_folders
-from models.training.machine import machine_name
+from models.training.machine import machine_name, training_precision
 from models.training.naming import check_name
 
 _RATE: Final = 3e-3
@@ -105,7 +105,7 @@ def train_classifier(options: ClassifierOptions, report: Callable[[Progress], No
     """
     check_name(options.name, options.output)
     runtime = Runtime(options.device).resolve()
-    precision = _training_precision(options, runtime)
+    precision = training_precision(options.precision, runtime)
     folders = read_class_folders(options.data, options.val_share, options.seed)
     card = new_card(options.name, options.architecture, options.size, folders, options.licence)
     recipe = _recipe(options, folders, card, runtime)
@@ -158,12 +158,6 @@ def _schedule(options: ClassifierOptions) -> Schedule:
     usual_rate = _RATE_FROM_NOTHING if options.start == NOTHING else _RATE
     rate = usual_rate if options.learning_rate is None else options.learning_rate
     return Schedule(epochs=options.epochs, learning_rate=rate, evaluate_every=options.evaluate_every)
-
-
-def _training_precision(options: ClassifierOptions, runtime: Runtime) -> str:
-    if options.precision != "auto":
-        return replace(runtime, precision=options.precision).resolve().precision
-    return "fp32" if runtime.precision == "fp32" else "bf16"
 
 
 def _settings(

@@ -12,10 +12,9 @@ from models.classification.torchvision_networks import current_keys
 from models.entries import CatalogEntry
 from models.errors import WeightsUnavailable
 from models.training.classifier import last_layer
+from models.training.transfer import IMAGENET, NOTHING
 from models.weights_files import fetch, read_state_dict
 
-IMAGENET: Final = "imagenet"
-NOTHING: Final = "none"
 _CARD_SUFFIX: Final = ".json"
 
 

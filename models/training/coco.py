@@ -7,6 +7,7 @@ photos, in `images/` or beside the files.
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +59,16 @@ class CocoDataset:
     photos: tuple[Photo, ...]
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with any photo's name, objects or classes; sixteen hexadecimal digits."""
+        digest = sha256(repr(self.class_names).encode())
+        for photo in self.photos:
+            digest.update(photo.path.name.encode())
+            for array in (photo.boxes, photo.class_ids, photo.crowds):
+                digest.update(array.tobytes())
+        return digest.hexdigest()[:16]
 
 
 def annotation_file(folder: Path, split: str) -> Path:

@@ -2,8 +2,7 @@
 
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,9 +13,9 @@ from torch import Tensor, nn
 from models.training.augmentation import Augmentation, Example, ExampleMaker
 from models.training.coco import CocoDataset
 from models.training.photos import PhotoReader
+from models.training.prefetch import made_ahead
 from models.training.yolox_loss import Target
 
-_PREFETCHED: Final = 3
 _BACKBONE_SCALE: Final = 0.15
 _SIDE_MULTIPLE: Final = 32
 
@@ -109,23 +108,12 @@ class DetectionRecipe:
         """See `models.training.engine.Recipe.steps_per_epoch`; what does not fill a batch is left out."""
         return max(1, len(self._dataset.photos) // self._settings.batch_size)
 
-    def batches(self, epoch: int, first: int) -> Iterator[DetectionBatch]:
+    def batches(self, epoch: int, first: int) -> Generator[DetectionBatch, None, None]:
         """See `models.training.engine.Recipe.batches`; they are made ahead, in a thread."""
         order = np.random.default_rng((self._settings.seed, epoch)).permutation(len(self._dataset.photos))
         size = self._settings.batch_size
-        starts = iter([step * size for step in range(first, self.steps_per_epoch())])
-        with ThreadPoolExecutor(1, "tapetum-augment") as pool:
-            waiting: list[Future[DetectionBatch]] = []
-            try:
-                for start in starts:
-                    waiting.append(pool.submit(self._batch, epoch, order[start : start + size].tolist()))
-                    if len(waiting) > _PREFETCHED:
-                        yield waiting.pop(0).result()
-                while waiting:
-                    yield waiting.pop(0).result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        chosen = (order[step * size :][:size].tolist() for step in range(first, self.steps_per_epoch()))
+        return made_ahead(lambda indices: self._batch(epoch, indices), chosen)
 
     def losses(self, batch: DetectionBatch) -> dict[str, Tensor]:
         """See `models.training.engine.Recipe.losses`."""

@@ -14,6 +14,7 @@ from torchvision.models.detection.faster_rcnn import FasterRCNN
 from models.adapter import Adapter, DetectionParameters
 from models.card_weights import as_stored
 from models.cards import write_card
+from models.catalog import find
 from models.detection.architectures import build_detector, candidate_network
 from models.detection.detector import Detector
 from models.detection.yolov1 import YoloV1
@@ -25,9 +26,9 @@ from models.training.coco import CocoDataset, annotation_file, read_coco
 from models.training.detector import DetectionRecipe, DetectorSettings
 from models.training.engine import Progress, Run, Schedule
 from models.training.faster_rcnn_loss import faster_rcnn_loss
-from models.training.machine import machine_name
+from models.training.machine import machine_name, training_precision
 from models.training.naming import check_name
-from models.training.transfer import Frozen, freeze, lite_backbone, start_detector
+from models.training.transfer import IMAGENET, NOTHING, Frozen, freeze, lite_backbone, start_detector
 from models.training.yolov1_loss import yolov1_loss
 from models.training.yolox_loss import Target, yolox_loss
 
@@ -56,7 +57,6 @@ class DetectorOptions:
         schedule: Learning rates; its epochs are the settings'.
         augmentation: How far images may be from their photos.
         licence: Of the weights to be made, for the card.
-        limit: Photos to read of each file, for trying things out.
     """
 
     architecture: str
@@ -73,7 +73,6 @@ class DetectorOptions:
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=30, learning_rate=1.5e-3))
     augmentation: Augmentation = field(default_factory=Augmentation)
     licence: str = "as the data allows"
-    limit: int | None = None
 
 
 def train_detector(options: DetectorOptions, report: Callable[[Progress], None] = lambda progress: None) -> Path:
@@ -93,6 +92,7 @@ def train_detector(options: DetectorOptions, report: Callable[[Progress], None] 
         TrainingDiverged: The loss became infinite or not a number.
     """
     check_name(options.name, options.output)
+    options = replace(options, settings=normalised_as(options.settings, options.start))
     training, held_out = read_data(options)
     torch.manual_seed(options.settings.seed)
     network = build_detector(options.architecture, len(training.class_names), options.arguments)
@@ -101,7 +101,7 @@ def train_detector(options: DetectorOptions, report: Callable[[Progress], None] 
         freeze(backbone, options.freeze)
     network.to(options.device)
     runtime = Runtime(device=options.device, precision="auto").resolve()
-    precision = options.precision if options.precision != "auto" else _training_precision(runtime)
+    precision = training_precision(options.precision, runtime)
     card = _card(options, training)
     recipe = DetectionRecipe(
         network,
@@ -138,6 +138,22 @@ def train_detector(options: DetectorOptions, report: Callable[[Progress], None] 
     return write_card(options.output, card, run.average.state_dict())
 
 
+def normalised_as(settings: DetectorSettings, start: str) -> DetectorSettings:
+    """Gives settings the normalisation of pixels that a start was trained with: the official YOLOX takes raw ones.
+
+    Args:
+        settings: To be changed where the start is a model.
+        start: See `DetectorOptions`.
+
+    Raises:
+        ModelsError: There is no such model.
+    """
+    if start in (IMAGENET, NOTHING):
+        return settings
+    preprocessing = find(start).preprocessing
+    return replace(settings, mean=preprocessing.mean, std=preprocessing.std)
+
+
 def read_data(options: DetectorOptions) -> tuple[CocoDataset, CocoDataset | None]:
     """Reads the photos to learn from, of all folders, and those that are held out.
 
@@ -147,12 +163,12 @@ def read_data(options: DetectorOptions) -> tuple[CocoDataset, CocoDataset | None
     first, *others = options.data
     held_out = None
     if (first / "instances_val.json").is_file():
-        held_out = read_coco(annotation_file(first, "val"), options.classes, limit=options.limit)
+        held_out = read_coco(annotation_file(first, "val"), options.classes)
     seen = {photo.path.name for photo in held_out.photos} if held_out else set[str]()
-    training = read_coco(annotation_file(first, "train"), options.classes, seen, options.limit)
+    training = read_coco(annotation_file(first, "train"), options.classes, seen)
     for folder in others:
         seen |= {photo.path.name for photo in training.photos}
-        more = read_coco(annotation_file(folder, "train"), training.class_names, seen, options.limit)
+        more = read_coco(annotation_file(folder, "train"), training.class_names, seen)
         training = replace(training, name=f"{training.name} + {more.name}", photos=training.photos + more.photos)
     return training, held_out
 
@@ -226,6 +242,7 @@ def _settings(options: DetectorOptions, training: CocoDataset) -> dict[str, Any]
     return {
         "architecture": options.architecture,
         "data": training.name,
+        "files": training.fingerprint,
         "photos": len(training.photos),
         "objects": sum(len(photo.boxes) for photo in training.photos),
         "start": options.start,
@@ -244,7 +261,3 @@ def _accuracy(figures: Mapping[str, float], held_out: CocoDataset | None) -> tup
     return tuple(
         Accuracy(dataset, metric.lower(), round(value, 4), note) for metric, value in figures.items() if value >= 0
     )
-
-
-def _training_precision(runtime: Runtime) -> str:
-    return "fp32" if runtime.precision == "fp32" else "bf16"

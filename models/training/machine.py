@@ -1,10 +1,13 @@
-"""What a model was trained on, for its card."""
+"""The machine that a model is trained on: its name for the card, and the arithmetic that suits it."""
 
 import os
 import platform
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+
+from models.runtime import Runtime
 
 
 def machine_name(device: str) -> str:
@@ -16,6 +19,21 @@ def machine_name(device: str) -> str:
     if device != "cpu":
         return torch.cuda.get_device_name(device)
     return f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def training_precision(precision: str, runtime: Runtime) -> str:
+    """Chooses the arithmetic of training.
+
+    Args:
+        precision: `auto`, `fp32` or `bf16`; `auto` is bf16 where the hardware has it.
+        runtime: What serving would take here, resolved.
+
+    Raises:
+        UnsupportedRuntime: This machine cannot do what is asked.
+    """
+    if precision != "auto":
+        return replace(runtime, precision=precision).resolve().precision
+    return "fp32" if runtime.precision == "fp32" else "bf16"
 
 
 def _cpu_model() -> str:

@@ -10,12 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -37,12 +35,7 @@ SMALL = ("--model", "torchvision/shufflenet_v2_x0_5", "--start", "none", "--prec
 QUICK = (*SMALL, "--epochs", "14", "--batch-size", "9", "--learning-rate", "0.01", "--evaluate-every", "7")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

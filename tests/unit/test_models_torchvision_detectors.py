@@ -52,13 +52,7 @@ LOGITS, SOFTMAX_LOGITS, DELTAS, DISTANCES = (-3.0, 1.5), (0.0, 2.0), (0.0, 0.4),
 """Mean and standard deviation that each channel of a last layer's output is given."""
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small layers gain nothing from more, and lose much where other programs keep the cores busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @cache

@@ -17,6 +17,8 @@ from models.training.detector import coloured
 from models.training.photos import PhotoReader
 from models.training.yolox_loss import Target, yolox_loss
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLAIN = Augmentation(mosaic=0, scale=(1, 1), flip=0, brightness=0, contrast=0, saturation=0, tint=0)
 
 

@@ -14,9 +14,11 @@ from models.runtime import Runtime
 from models.training.augmentation import Augmentation
 from models.training.coco import DatasetError, read_coco
 from models.training.detector import DetectorSettings
-from models.training.detector_run import DetectorOptions, evaluate_adapter, read_data, train_detector
+from models.training.detector_run import DetectorOptions, evaluate_adapter, normalised_as, read_data, train_detector
 from models.training.engine import CannotResume, Progress, Schedule
 from models.training.transfer import lite_backbone, start_detector
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 CLASSES = ("square", "disc")
 SIDE = 64
@@ -128,6 +130,22 @@ def test_photos_of_the_val_split_are_never_learned_from(shapes: Path, tmp_path: 
 def test_a_name_that_no_card_can_have_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="a model cannot be called '-'"):
         train_detector(replace(options_for(tmp_path / "nowhere", tmp_path, 1), name="-"))
+
+
+@pytest.mark.parametrize(("start", "mean", "std"), [("yolox/tiny", 0.0, 1.0), ("yolo-person", 127.0, 128.0)])
+def test_pixels_are_normalised_as_the_weights_to_start_from_know_them(start: str, mean: float, std: float) -> None:
+    settings = normalised_as(replace(DetectorSettings(), mean=(1.0, 2.0, 3.0)), start)
+    assert (settings.mean, settings.std) == ((mean,) * 3, (std,) * 3)
+
+
+def test_other_boxes_in_the_same_files_are_other_data(shapes: Path, tmp_path: Path) -> None:
+    document = json.loads((shapes / "instances_train.json").read_text())
+    before = read_coco(shapes / "instances_train.json")
+    document["annotations"][0]["bbox"][2] -= 1
+    (tmp_path / "instances_train.json").write_text(json.dumps(document))
+    (tmp_path / "images").symlink_to(shapes / "images")
+    assert read_coco(tmp_path / "instances_train.json").fingerprint != before.fingerprint
+    assert read_coco(shapes / "instances_train.json").fingerprint == before.fingerprint
 
 
 def test_data_without_a_training_split_is_told_by_name(tmp_path: Path, shapes: Path) -> None:

@@ -105,12 +105,7 @@ def weights(run: Run, recipe: Regression) -> list[Tensor]:
     return [*run.average.state_dict().values(), *recipe.network.state_dict().values()]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

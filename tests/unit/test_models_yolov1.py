@@ -20,13 +20,7 @@ from models.training.yolox_loss import Target
 SQUARE = DetectionPreprocessing(448, 448, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), keep_aspect=False)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small layers gain nothing from more, and lose much where other programs keep the cores busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def target(boxes=(), class_ids=(), crowds=()):

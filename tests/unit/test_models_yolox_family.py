@@ -25,13 +25,7 @@ from models.weights_files import fetch, load_into, locate, read_state_dict
 STEM = "backbone.backbone.stem.conv.conv.weight"
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small layers gain nothing from more, and lose much where other programs keep the cores busy."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def empty(size):
