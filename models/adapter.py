@@ -9,7 +9,7 @@ touches the device; one thread calls it at a time.
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +82,39 @@ class DetectionParameters:
             raise ValueError(f"max_detections must be at least 1, not {self.max_detections}")
 
 
-Parameters = ClassificationParameters | DetectionParameters
-"""Any task's parameters; those of segmentation join this union with their task."""
+MaskFormat = Literal["rle", "polygon", "png"]
+"""How an answer writes masks down: COCO's compressed run lengths, COCO's polygons, or PNG files in base64."""
+
+
+@dataclass(frozen=True)
+class SegmentationParameters:
+    """What a request may set for a segmentation.
+
+    Attributes:
+        score_threshold: Objects below this score are left out, 0 to 1. It says nothing to a model that finds classes.
+        max_detections: The most objects to give, at least 1. It says nothing to a model that finds classes.
+        class_ids: Give masks of these classes only; of all classes where None.
+        mask_format: How the answer writes masks down; predictions within a process always hold the same.
+        probabilities: Of a model that finds classes, whether to give the mean probability of each, too.
+    """
+
+    score_threshold: float = 0.5
+    max_detections: int = 100
+    class_ids: tuple[int, ...] | None = None
+    mask_format: MaskFormat = "rle"
+    probabilities: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.score_threshold <= 1:
+            raise ValueError(f"score_threshold must be from 0 to 1, not {self.score_threshold}")
+        if self.max_detections < 1:
+            raise ValueError(f"max_detections must be at least 1, not {self.max_detections}")
+        if self.mask_format not in get_args(MaskFormat):
+            raise ValueError(f"mask_format must be one of {', '.join(get_args(MaskFormat))}, not {self.mask_format!r}")
+
+
+Parameters = ClassificationParameters | DetectionParameters | SegmentationParameters
+"""Any task's parameters."""
 
 
 P = TypeVar("P", bound=Parameters, contravariant=True)

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from models.adapter import ClassificationParameters, DetectionParameters, Parameters
+from models.adapter import ClassificationParameters, DetectionParameters, Parameters, SegmentationParameters
 from models.entries import (
     DETECTION_DEFAULTS,
+    INSTANCE_DEFAULTS,
     Accuracy,
     CatalogEntry,
-    DetectionPreprocessing,
+    LetterboxPreprocessing,
     Preprocessing,
+    Segmentation,
     Speed,
     Task,
     WeightsSource,
@@ -31,17 +33,20 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_PREPROCESSING: Final[Mapping[Task, type[Preprocessing] | type[DetectionPreprocessing]]] = {
+_PREPROCESSING: Final[Mapping[Task, type[Preprocessing] | type[LetterboxPreprocessing]]] = {
     "classification": Preprocessing,
-    "detection": DetectionPreprocessing,
+    "detection": LetterboxPreprocessing,
+    "segmentation": LetterboxPreprocessing,
 }
 _DEFAULTS: Final[Mapping[Task, Mapping[str, int | float]]] = {
     "classification": {"top_k": 5},
     "detection": DETECTION_DEFAULTS,
+    "segmentation": {},
 }
 _PARAMETERS: Final[Mapping[Task, type[Parameters]]] = {
     "classification": ClassificationParameters,
     "detection": DetectionParameters,
+    "segmentation": SegmentationParameters,
 }
 
 
@@ -74,6 +79,7 @@ class _Document:
     defaults: Mapping[str, int | float] = field(default_factory=dict[str, int | float])
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     speed: tuple[Speed, ...] = ()
+    segmentation: Segmentation | None = None
 
 
 def card_names(folder: Path) -> tuple[str, ...]:
@@ -174,14 +180,19 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         licence=document.licence,
         accuracy=document.accuracy,
         description=document.description,
-        defaults={**_DEFAULTS[document.task], **document.defaults},
+        defaults={**_defaults_of(document), **document.defaults},
         class_names=document.class_names,
         category_ids=document.category_ids,
         arguments=document.arguments,
         training=document.training,
         speed=document.speed,
+        segmentation=document.segmentation,
         folder=path.parent,
     )
+
+
+def _defaults_of(document: _Document) -> Mapping[str, int | float]:
+    return INSTANCE_DEFAULTS if document.segmentation == "instance" else _DEFAULTS[document.task]
 
 
 def _is_name(text: str) -> bool:

@@ -20,13 +20,13 @@ from models.classification.bundled import EFFICIENTNET_LITE0, NOOP
 from models.classification.torchvision_manifest import builder_names, find_torchvision
 from models.detection.torchvision_detection_manifest import DETECTORS, find_torchvision_detector
 from models.detection.yolox_entries import find_yolox, yolox_names
-from models.entries import Accuracy, CatalogEntry, DetectionPreprocessing, Preprocessing, WeightsSource
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import BrokenCard, UnknownModel
 
 __all__ = [
     "Accuracy",
     "CatalogEntry",
-    "DetectionPreprocessing",
+    "LetterboxPreprocessing",
     "Preprocessing",
     "WeightsSource",
     "find",

@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Task = Literal["classification", "detection"]
+Task = Literal["classification", "detection", "segmentation"]
+Segmentation = Literal["semantic", "instance"]
 Interpolation = Literal["bilinear", "bicubic"]
 WeightsKind = Literal["package", "torch_hub", "url", "card", "none"]
 
@@ -69,8 +70,8 @@ class Preprocessing:
 
 
 @dataclass(frozen=True)
-class DetectionPreprocessing:
-    """From upright RGB pixels to what a detector was trained on: the whole image, resized and padded.
+class LetterboxPreprocessing:
+    """From upright RGB pixels to what a detector or a segmenter was trained on: the whole image, resized and padded.
 
     The scale is min(short_side / short side of the image, long_side / long side of the image), which enlarges small
     images too. With `short_side == long_side` that fits the image into a square, as YOLOX does; with 800 and 1333 it
@@ -85,6 +86,10 @@ class DetectionPreprocessing:
         pad: Grey level of the padding, 0 to 255.
         keep_aspect: Where false, the image is stretched to a square of `long_side` instead.
         antialias: Whether an image that shrinks is filtered first; the published detectors were trained without.
+        enlarge: Where false, an image that is smaller keeps its size.
+        tile: An input with a side above this many pixels is cut into tiles of it, a multiple of `stride`; None where
+            every input goes through the network as a whole.
+        overlap: Pixels that neighbouring tiles share, a multiple of `stride` below half the tile.
 
     Raises:
         ValueError: On construction, where a size is below 1 or too large, or std is not above 0.
@@ -98,6 +103,9 @@ class DetectionPreprocessing:
     pad: int = 114
     keep_aspect: bool = True
     antialias: bool = True
+    enlarge: bool = True
+    tile: int | None = None
+    overlap: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.short_side <= self.long_side <= _LARGEST_SIDE:
@@ -109,11 +117,19 @@ class DetectionPreprocessing:
             raise ValueError(f"stride must be from 1 to long_side ({self.long_side}), not {self.stride}")
         if not 0 <= self.pad <= 255:
             raise ValueError(f"pad must be from 0 to 255, not {self.pad}")
+        if self.tile is not None and not self.stride <= self.tile <= _LARGEST_SIDE:
+            raise ValueError(f"tile must be from stride ({self.stride}) to {_LARGEST_SIDE}, not {self.tile}")
+        if self.tile is not None and self.tile % self.stride:
+            raise ValueError(f"tile must be a multiple of stride ({self.stride}), not {self.tile}")
+        if self.overlap < 0 or self.overlap % self.stride or 2 * self.overlap >= (self.tile or 1 + 2 * self.overlap):
+            raise ValueError(f"overlap must be a multiple of stride below half the tile, not {self.overlap}")
         _check_above_zero(self.std)
 
     @property
     def largest_size(self) -> tuple[int, int]:
         """(height, width) of the largest input of the network in pixels, that of a wide image."""
+        if self.tile is not None and self.tile < self.long_side:
+            return min(self.tile, _next_multiple(self.short_side, self.stride)), self.tile
         return _next_multiple(self.short_side, self.stride), _next_multiple(self.long_side, self.stride)
 
 
@@ -165,6 +181,8 @@ class CatalogEntry:
             `models.classification.architectures` do.
         weights: Where the weights come from.
         preprocessing: What is done to the pixels; the task says which of the two it is.
+        segmentation: Of a segmenter, what its masks are of: `semantic` (classes, the first of which is the background)
+            or `instance` (objects); None for other tasks.
         class_count: Number of classes.
         licence: Licence of the architecture's code.
         accuracy: Measured figures.
@@ -187,7 +205,7 @@ class CatalogEntry:
     task: Task
     architecture: str
     weights: WeightsSource
-    preprocessing: Preprocessing | DetectionPreprocessing
+    preprocessing: Preprocessing | LetterboxPreprocessing
     class_count: int
     licence: str
     accuracy: tuple[Accuracy, ...]
@@ -198,6 +216,7 @@ class CatalogEntry:
     arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict[str, int | float | str | bool])
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     speed: tuple[Speed, ...] = ()
+    segmentation: Segmentation | None = None
     folder: Path | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -205,7 +224,9 @@ class CatalogEntry:
             raise ValueError(f"{self.name}: {len(self.class_names)} class names for {self.class_count} classes")
         if self.category_ids is not None and len(self.category_ids) != self.class_count:
             raise ValueError(f"{self.name}: {len(self.category_ids)} category ids for {self.class_count} classes")
-        if (self.task == "detection") != isinstance(self.preprocessing, DetectionPreprocessing):
+        if (self.task == "segmentation") != (self.segmentation is not None):
+            raise ValueError(f"{self.name}: segmentation is {self.segmentation} for the task {self.task}")
+        if (self.task != "classification") != isinstance(self.preprocessing, LetterboxPreprocessing):
             raise ValueError(f"{self.name}: {type(self.preprocessing).__name__} does not belong to {self.task}")
 
     def to_dict(self) -> dict[str, object]:
@@ -217,6 +238,9 @@ class CatalogEntry:
 
 DETECTION_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.25, "iou_threshold": 0.5, "max_detections": 100}
 """What a detector takes for the parameters that a request leaves out, where its entry says nothing else."""
+
+INSTANCE_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.5, "max_detections": 100}
+"""The same for a segmenter that finds objects; one that finds classes has nothing to choose."""
 
 
 def _check_above_zero(std: tuple[float, ...]) -> None:

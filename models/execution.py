@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 
-from models.entries import DetectionPreprocessing, Preprocessing
+from models.entries import LetterboxPreprocessing, Preprocessing
 from models.folding import fold_batch_norms, remove_idle_layers
 from models.graph import last_layers
 from models.onednn import can_pack, pack_convolutions
@@ -37,7 +37,7 @@ class Executor:
     """
 
     def __init__(
-        self, network: nn.Module, preprocessing: Preprocessing | DetectionPreprocessing, runtime: Runtime
+        self, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing, runtime: Runtime
     ) -> None:
         self._device = torch.device(runtime.device)
         self._dtype = DTYPES[runtime.precision]

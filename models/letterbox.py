@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import resize_image
 
-from models.entries import DetectionPreprocessing
+from models.entries import LetterboxPreprocessing
 
 _MOST_TAPS: Final = 32
 """A side that shrinks more than this many times is thinned out to so many times its final length first: the weights of
@@ -41,7 +41,7 @@ class Letterbox:
 
     @classmethod
     def fit(
-        cls, image_size: tuple[int, int], preprocessing: DetectionPreprocessing, square: bool = False
+        cls, image_size: tuple[int, int], preprocessing: LetterboxPreprocessing, square: bool = False
     ) -> "Letterbox":
         """Finds the place of an image.
 
@@ -116,12 +116,14 @@ class Letterbox:
         return torch.tensor([horizontal, vertical, horizontal, vertical], dtype=torch.float64)
 
 
-def _resized_size(image_size: tuple[int, int], preprocessing: DetectionPreprocessing) -> tuple[int, int]:
+def _resized_size(image_size: tuple[int, int], preprocessing: LetterboxPreprocessing) -> tuple[int, int]:
     """Sides are rounded down, as YOLOX and torchvision do; none becomes 0."""
     if not preprocessing.keep_aspect:
         return preprocessing.long_side, preprocessing.long_side
     height, width = image_size
     short, long = min(image_size), max(image_size)
+    if not preprocessing.enlarge and short <= preprocessing.short_side and long <= preprocessing.long_side:
+        return image_size
     # Which of the two limits binds is decided, and the division is done, in whole numbers: rounding a product of
     # floats down would take a pixel from a side that fits exactly.
     if preprocessing.short_side * long <= preprocessing.long_side * short:

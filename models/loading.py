@@ -29,7 +29,7 @@ from models.detection.torchvision_detector_networks import (
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.detection.yolox_family import from_official
 from models.downloads import Progress
-from models.entries import CatalogEntry, DetectionPreprocessing
+from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.errors import BrokenCard
 from models.runtime import Runtime
 from models.torchvision_weights import installed
@@ -111,7 +111,7 @@ def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier:
 
 
 def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:
-    assert isinstance(entry.preprocessing, DetectionPreprocessing)
+    assert isinstance(entry.preprocessing, LetterboxPreprocessing)
     network, digest = _filled(entry, build_detector, known_detectors())
     try:
         ready = candidate_network(network, entry.preprocessing, runtime)
@@ -127,7 +127,7 @@ def _load_torchvision_detector(name: str, runtime: Runtime) -> Detector:
         torchvision_detection_facts.facts_of,
         torchvision_detection_manifest.entry_from,
     )
-    assert isinstance(entry.preprocessing, DetectionPreprocessing)
+    assert isinstance(entry.preprocessing, LetterboxPreprocessing)
     path = fetch(entry)
     state, digest = read_state_dict(entry, path)
     network = build_torchvision_detector(weights, entry.architecture)

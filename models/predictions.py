@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.masks import Mask
+
 
 @dataclass(frozen=True, eq=False)
 class Classification:
@@ -71,5 +73,53 @@ class Detections:
             raise ValueError("boxes must lie within the image, their minima at or before their maxima")
 
 
-Prediction = Classification | Detections
-"""Any task's answer for one image; masks join this union with their task."""
+@dataclass(frozen=True, eq=False)
+class InstanceMasks(Detections):
+    """The objects found in one image with the pixels that each covers, best first; none is an answer too.
+
+    Attributes:
+        masks: N, each of the size of the upright original.
+
+    Raises:
+        ValueError: On construction, as for `Detections`, and where masks do not belong to the rest.
+    """
+
+    masks: tuple[Mask, ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.masks) != len(self.scores) or any(mask.size != self.image_size for mask in self.masks):
+            raise ValueError(f"expected {len(self.scores)} masks of the size {self.image_size}")
+
+
+@dataclass(frozen=True, eq=False)
+class SemanticMask:
+    """The class of every pixel of one image.
+
+    Attributes:
+        class_map: (H, W) uint8, indices into the model's `class_names`; 0 is the background.
+        class_ids: (K,) int64, ascending: the classes that are asked for and have a pixel at least; never 0.
+        probabilities: (K,) float32 in [0, 1]: of each of them, the mean probability over the pixels that it has. None
+            where nobody asked.
+        image_size: (height, width) of the upright original in pixels.
+
+    Raises:
+        ValueError: On construction, where shapes, types or the order do not hold.
+    """
+
+    class_map: NDArray[np.uint8]
+    class_ids: NDArray[np.int64]
+    probabilities: NDArray[np.float32] | None
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.class_map.shape != self.image_size or self.class_map.dtype != np.uint8:
+            raise ValueError(f"class_map must be {self.image_size} of uint8, not {self.class_map.shape}")
+        if self.class_ids.ndim != 1 or np.any(self.class_ids <= 0) or np.any(np.diff(self.class_ids) <= 0):
+            raise ValueError("class_ids must be (K,), ascending, without the background")
+        if self.probabilities is not None and self.probabilities.shape != self.class_ids.shape:
+            raise ValueError(f"probabilities {self.probabilities.shape} must be one for each class")
+
+
+Prediction = Classification | Detections | InstanceMasks | SemanticMask
+"""Any task's answer for one image."""

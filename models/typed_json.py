@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from math import isfinite
 from types import UnionType
-from typing import Any, Final, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def _read(kind: Any, value: object, where: str) -> object:
         return value
     if origin is Literal:
         return _checked(value, value in arguments, where, f"one of {', '.join(map(str, arguments))}")
-    if origin is UnionType:
+    if origin in (UnionType, Union):  # the latter where a Literal is one of them
         return _read_union(arguments, value, where)
     if origin is tuple:
         return _read_tuple(arguments, value, where)

@@ -20,7 +20,7 @@ from models.adapter import DetectionParameters
 from models.catalog import find
 from models.detection.architectures import build_detector
 from models.detection.grid import boxes_of, cells, flatten
-from models.entries import DetectionPreprocessing
+from models.entries import LetterboxPreprocessing
 
 
 class EagerDetector(EagerModel):
@@ -29,7 +29,7 @@ class EagerDetector(EagerModel):
     def __init__(self) -> None:
         entry = find(DETECTION.model)
         super().__init__(entry, build_detector(entry.architecture, entry.class_count, entry.arguments))
-        assert isinstance(entry.preprocessing, DetectionPreprocessing) and entry.class_names is not None
+        assert isinstance(entry.preprocessing, LetterboxPreprocessing) and entry.class_names is not None
         self._made_for = entry.preprocessing
         self._class_names = entry.class_names
         self._parameters = DetectionParameters(**entry.defaults)  # pyright: ignore[reportArgumentType]

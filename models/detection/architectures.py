@@ -15,7 +15,7 @@ from models.detection.yolov1_candidates import YoloV1Candidates
 from models.detection.yolox import Yolox
 from models.detection.yolox_candidates import YoloxCandidates
 from models.detection.yolox_family import SIZES, build_yolox
-from models.entries import DetectionPreprocessing
+from models.entries import LetterboxPreprocessing
 from models.runtime import Runtime
 
 _BUILDERS: Final[Mapping[str, Callable[..., nn.Module]]] = {
@@ -51,7 +51,7 @@ def build_detector(architecture: str, class_count: int, arguments: Mapping[str, 
     return _BUILDERS[architecture](class_count=class_count, **options)
 
 
-def candidate_network(network: nn.Module, preprocessing: DetectionPreprocessing, runtime: Runtime) -> CandidateNetwork:
+def candidate_network(network: nn.Module, preprocessing: LetterboxPreprocessing, runtime: Runtime) -> CandidateNetwork:
     """Makes a detector ready to run.
 
     Args:

@@ -11,7 +11,7 @@ from models import images
 from models.adapter import DetectionParameters, ModelInput, RawOutput
 from models.boxes import are_boxes, select
 from models.detection.candidates import CandidateNetwork, Candidates
-from models.entries import CatalogEntry, DetectionPreprocessing
+from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.images import DecodedImage
 from models.letterbox import Letterbox
 from models.predictions import Detections
@@ -49,7 +49,7 @@ class Detector:
         network: CandidateNetwork,
         weights_digest: str,
     ) -> None:
-        assert isinstance(entry.preprocessing, DetectionPreprocessing)
+        assert isinstance(entry.preprocessing, LetterboxPreprocessing)
         self.entry = entry
         self.class_names = class_names
         self.runtime = runtime

@@ -7,7 +7,7 @@ The facts lie in ``models/weights/torchvision_detection.json``, which
 from typing import Final
 
 from models.detection.coco_classes import COCO_CATEGORIES
-from models.entries import Accuracy, CatalogEntry, DetectionPreprocessing
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing
 from models.torchvision_manifest import (
     FOLDER,
     NOT_MEASURED,
@@ -77,7 +77,7 @@ def entry_from(name: str, facts: TorchvisionDetectorFacts) -> CatalogEntry:
         task="detection",
         architecture=facts["builder"],
         weights=weights_source(facts),
-        preprocessing=DetectionPreprocessing(
+        preprocessing=LetterboxPreprocessing(
             short_side=facts["short_side"],
             long_side=facts["long_side"],
             mean=on_byte_scale(facts["mean"]),

@@ -20,7 +20,7 @@ from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.torchvision_stages import OneStage, Regions, TorchvisionDetector, TwoStages, multiple_of
-from models.entries import DetectionPreprocessing
+from models.entries import LetterboxPreprocessing
 from models.execution import Executor
 from models.runtime import Runtime
 
@@ -47,7 +47,7 @@ class TorchvisionCandidates:
     """
 
     def __init__(
-        self, network: nn.Module, preprocessing: DetectionPreprocessing, runtime: Runtime, first_label: int = 0
+        self, network: nn.Module, preprocessing: LetterboxPreprocessing, runtime: Runtime, first_label: int = 0
     ) -> None:
         if not isinstance(network, TorchvisionDetector):
             raise TypeError(f"{type(network).__name__} is none of torchvision's detectors")

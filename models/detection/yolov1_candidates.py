@@ -7,7 +7,7 @@ from torch import Tensor
 
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.yolov1 import YoloV1, read
-from models.entries import DetectionPreprocessing
+from models.entries import LetterboxPreprocessing
 from models.execution import Executor
 from models.runtime import Runtime
 
@@ -24,7 +24,7 @@ class YoloV1Candidates:
         ValueError: The preprocessing makes images that are too large for the network.
     """
 
-    def __init__(self, network: YoloV1, preprocessing: DetectionPreprocessing, runtime: Runtime) -> None:
+    def __init__(self, network: YoloV1, preprocessing: LetterboxPreprocessing, runtime: Runtime) -> None:
         side = network.fixed_side
         if side is not None and max(preprocessing.largest_size) > side:
             raise ValueError(f"this network takes images of at most {side} pixels, not {preprocessing.long_side}")

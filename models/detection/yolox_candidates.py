@@ -12,7 +12,7 @@ from torch import Tensor
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.grid import boxes_of, cells, flatten
 from models.detection.yolox import STRIDES, Yolox
-from models.entries import DetectionPreprocessing
+from models.entries import LetterboxPreprocessing
 from models.execution import Executor
 from models.runtime import Runtime
 
@@ -31,7 +31,7 @@ class YoloxCandidates:
         ValueError: The preprocessing makes images whose sides are not multiples of the largest stride.
     """
 
-    def __init__(self, network: Yolox, preprocessing: DetectionPreprocessing, runtime: Runtime) -> None:
+    def __init__(self, network: Yolox, preprocessing: LetterboxPreprocessing, runtime: Runtime) -> None:
         if preprocessing.stride % STRIDES[-1]:
             raise ValueError(f"stride must be a multiple of {STRIDES[-1]}, not {preprocessing.stride}")
         self._executor = Executor(network, preprocessing, runtime)

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from models.detection.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
-from models.entries import Accuracy, CatalogEntry, DetectionPreprocessing, WeightsSource
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, WeightsSource
 
 _RELEASE: Final = "https://github.com/Megvii-BaseDetection/YOLOX/releases/download/0.1.1rc0"
 _README: Final = "https://github.com/Megvii-BaseDetection/YOLOX#benchmark"
@@ -74,7 +74,7 @@ def _entry(size: str, published: _Published) -> CatalogEntry:
             licence="Apache-2.0; trained on COCO train2017, whose photos are under their own Creative Commons licences",
             source=f"Megvii, release 0.1.1rc0; {_README}",
         ),
-        preprocessing=DetectionPreprocessing(
+        preprocessing=LetterboxPreprocessing(
             short_side=published.side,
             long_side=published.side,
             mean=(0.0, 0.0, 0.0),

@@ -18,7 +18,7 @@ from models.catalog import find
 from models.detection.architectures import build_detector, candidate_network
 from models.detection.detector import Detector
 from models.detection.yolov1 import YoloV1
-from models.entries import Accuracy, CatalogEntry, DetectionPreprocessing, WeightsSource
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, WeightsSource
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
 from models.training.average_precision import average_precision
@@ -194,7 +194,7 @@ def evaluate(network: nn.Module, card: CatalogEntry, dataset: CocoDataset, runti
     Returns:
         See `models.training.average_precision.average_precision`.
     """
-    assert isinstance(card.preprocessing, DetectionPreprocessing)
+    assert isinstance(card.preprocessing, LetterboxPreprocessing)
     served = build_detector(card.architecture, card.class_count, card.arguments).eval()
     served.load_state_dict(as_stored(network.state_dict()))
     candidates = candidate_network(served, card.preprocessing, runtime)
@@ -223,7 +223,7 @@ def _card(options: DetectorOptions, training: CocoDataset) -> CatalogEntry:
         task="detection",
         architecture=options.architecture,
         weights=WeightsSource("card", "", None, options.licence, "trained by `tapetum train detector`"),
-        preprocessing=DetectionPreprocessing(
+        preprocessing=LetterboxPreprocessing(
             options.settings.side, options.settings.side, options.settings.mean, options.settings.std
         ),
         class_count=len(class_names),

@@ -9,7 +9,7 @@ import torch
 from models.cards import write_card
 from models.detection.architectures import build_detector
 from models.detection.yolox import Yolox
-from models.entries import Accuracy, CatalogEntry, DetectionPreprocessing, WeightsSource
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, WeightsSource
 
 CLASSES = ("cat", "dog", "stop sign")
 
@@ -34,7 +34,7 @@ def write_detector(folder: Path, name: str = "finds-anything") -> Path:
         task="detection",
         architecture="yolox-nano",
         weights=WeightsSource("card", "", None, "CC0-1.0", "chance"),
-        preprocessing=DetectionPreprocessing(64, 64, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        preprocessing=LetterboxPreprocessing(64, 64, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         class_count=len(CLASSES),
         licence="Apache-2.0",
         accuracy=(Accuracy("nothing", "ap", 0.125, "made up"), Accuracy("nothing", "ap50", 0.25, "made up")),

@@ -21,7 +21,7 @@ from models.classification.architectures import build_classifier
 from models.detection.architectures import build_detector
 from models.detection.detector import Detector
 from models.downloads import file_digest
-from models.entries import Accuracy, CatalogEntry, DetectionPreprocessing, Preprocessing, WeightsSource
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import BrokenCard, UnknownModel, WeightsCorrupt, WeightsUnavailable
 from models.loading import load, pull
 from models.runtime import Runtime
@@ -36,7 +36,7 @@ DETECTOR = CatalogEntry(
     task="detection",
     architecture="yolox-efficientnet-lite0",
     weights=TRAINED,
-    preprocessing=DetectionPreprocessing(96, 96, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
+    preprocessing=LetterboxPreprocessing(96, 96, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
     class_count=2,
     licence="Apache-2.0",
     accuracy=(Accuracy("plates, val", "ap", 0.5, "measured in training"),),
@@ -212,7 +212,7 @@ def test_no_name_leads_out_of_a_folder(catalog, name):
     ("change", "message"),
     [
         ({"name": "other"}, "name must be 'plates-1', as the file is called"),
-        ({"task": "segmentation"}, "task must be one of classification, detection"),
+        ({"task": "pose"}, "task must be one of classification, detection, segmentation"),
         ({"class_names": []}, "class_names must be a list of at least one name"),
         ({"class_names": ["a", 7]}, "class_names[1] must be text"),
         ({"preprocessing": {"short_side": 96}}, "preprocessing.long_side must be given"),

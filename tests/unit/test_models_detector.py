@@ -18,13 +18,13 @@ from models.detection.lite_backbone import build_yolox_lite
 from models.detection.yolox import Yolox
 from models.detection.yolox_candidates import YoloxCandidates, candidates_from
 from models.detection.yolox_family import build_yolox
-from models.entries import CatalogEntry, DetectionPreprocessing, WeightsSource
+from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
 from models.execution import Executor
 from models.runtime import Runtime, cpu_has_bf16
 from tests.photos import encoded, exif_with_orientation, photo
 
-PREPROCESSING = DetectionPreprocessing(416, 416, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
-SMALL = DetectionPreprocessing(128, 128, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+PREPROCESSING = LetterboxPreprocessing(416, 416, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+SMALL = LetterboxPreprocessing(128, 128, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 ENTRY = CatalogEntry(
     name="fake",
     version="1",

@@ -6,13 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.entries import DetectionPreprocessing
+from models.entries import LetterboxPreprocessing
 from models.letterbox import Letterbox
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
-YOLO = DetectionPreprocessing(416, 416, ZERO, ONE)
-TWO_STAGE = DetectionPreprocessing(800, 1333, ZERO, ONE, stride=1)
-STRETCHED = DetectionPreprocessing(320, 320, ZERO, ONE, stride=1, keep_aspect=False)
+YOLO = LetterboxPreprocessing(416, 416, ZERO, ONE)
+TWO_STAGE = LetterboxPreprocessing(800, 1333, ZERO, ONE, stride=1)
+STRETCHED = LetterboxPreprocessing(320, 320, ZERO, ONE, stride=1, keep_aspect=False)
 
 sizes = st.tuples(st.integers(1, 9000), st.integers(1, 9000))
 schemes = st.sampled_from([YOLO, TWO_STAGE, STRETCHED])

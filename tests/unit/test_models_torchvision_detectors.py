@@ -27,7 +27,7 @@ from models.detection.torchvision_detector_networks import (
     without_version,
 )
 from models.detection.torchvision_detectors import TorchvisionCandidates
-from models.entries import DetectionPreprocessing
+from models.entries import LetterboxPreprocessing
 from models.errors import UnknownModel
 from models.loading import load
 from models.runtime import Runtime, cpu_has_bf16
@@ -220,7 +220,7 @@ def test_a_letterboxed_detector_is_normalised_as_its_entry_says():
         layer.register_forward_hook(lambda layer, _, output, wanted=wanted: rescale(layer, output, *wanted))
     pixels = np.random.default_rng(6).integers(0, 256, (1, 96, 160, 3), dtype=np.uint8)
     torchvisions_own(network, pixels, 0.05, 0.5)
-    preprocessing = DetectionPreprocessing(160, 160, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
+    preprocessing = LetterboxPreprocessing(160, 160, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
     (found,) = TorchvisionCandidates(network, preprocessing, PLAIN, first_label=1).candidates(pixels)
     (wanted,) = torchvisions_own(network, pixels, 0.3, 0.5)
     wanted["labels"] = wanted["labels"] - 1

@@ -12,12 +12,12 @@ from models.boxes import iou
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR
 from models.detection.yolov1 import build_yolov1, read
 from models.detection.yolov1_candidates import YoloV1Candidates, candidates_from
-from models.entries import DetectionPreprocessing
+from models.entries import LetterboxPreprocessing
 from models.runtime import Runtime, cpu_has_bf16
 from models.training.yolov1_loss import yolov1_loss
 from models.training.yolox_loss import Target
 
-SQUARE = DetectionPreprocessing(448, 448, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), keep_aspect=False)
+SQUARE = LetterboxPreprocessing(448, 448, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), keep_aspect=False)
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,7 +65,7 @@ def test_a_smaller_image_is_padded_for_the_papers_head_and_a_larger_one_refused(
     with pytest.raises(ValueError, match="512 × 448"):
         network(torch.zeros(1, 3, 512, 448))
     with pytest.raises(ValueError, match="at most 448"):
-        YoloV1Candidates(network, DetectionPreprocessing(640, 640, SQUARE.mean, SQUARE.std), Runtime(precision="fp32"))
+        YoloV1Candidates(network, LetterboxPreprocessing(640, 640, SQUARE.mean, SQUARE.std), Runtime(precision="fp32"))
 
 
 def test_the_small_network_takes_any_size_and_has_a_cell_for_every_64_pixels_begun():
