@@ -9,12 +9,12 @@ touches the device; one thread calls it at a time.
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.entries import CatalogEntry
+from models.entries import CatalogEntry, MaskFormat
 from models.images import DecodedImage
 from models.predictions import Prediction
 from models.runtime import Runtime
@@ -80,10 +80,6 @@ class DetectionParameters:
                 raise ValueError(f"{name} must be from 0 to 1, not {value}")
         if self.max_detections < 1:
             raise ValueError(f"max_detections must be at least 1, not {self.max_detections}")
-
-
-MaskFormat = Literal["rle", "polygon", "png"]
-"""How an answer writes masks down: COCO's compressed run lengths, COCO's polygons, or PNG files in base64."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ A name is one of
 - a model of the user's own: the name of a card (`models.cards`) in one of the folders of ``TAPETUM_CATALOG``, which
   are separated as those of ``PATH`` are;
 - ``yolox/<size>``, the official YOLOX models;
-- ``torchvision/<builder>``, a classifier or detector of torchvision with its recommended weights, or
+- ``torchvision/<builder>``, a classifier, detector or segmenter of torchvision with its recommended weights, or
   ``torchvision/<builder>@<weights>`` for others (``torchvision/resnet50@IMAGENET1K_V1``).
 """
 
@@ -22,6 +22,7 @@ from models.detection.torchvision_detection_manifest import DETECTORS, find_torc
 from models.detection.yolox_entries import find_yolox, yolox_names
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import BrokenCard, UnknownModel
+from models.segmentation.torchvision_segmentation_manifest import SEGMENTERS, find_torchvision_segmenter
 
 __all__ = [
     "Accuracy",
@@ -55,21 +56,26 @@ def find(name: str) -> CatalogEntry:
     own = _own_card(name)
     if own is not None:
         return read_card(own)
-    entry = _bundled().get(name) or find_yolox(name) or find_torchvision(name) or find_torchvision_detector(name)
+    entry = _bundled().get(name) or find_yolox(name) or _find_in_torchvision(name)
     if entry is None:
         raise UnknownModel(name, names())
     return entry
 
 
 def names() -> tuple[str, ...]:
-    """Lists every model: the bundled ones, the user's own, YOLOX by size, torchvision's classifiers and its detectors.
+    """Lists every model: the bundled ones, the user's own, YOLOX by size, and torchvision's, task by task.
 
     Raises:
         BrokenCard: A folder of ``TAPETUM_CATALOG`` is not there.
     """
     own = (name for folder in _own_folders() for name in card_names(folder))
-    torchvision = (f"torchvision/{builder}" for builder in (*builder_names(), *DETECTORS.builder_names()))
+    builders = (*builder_names(), *DETECTORS.builder_names(), *SEGMENTERS.builder_names())
+    torchvision = (f"torchvision/{builder}" for builder in builders)
     return tuple(dict.fromkeys((*_bundled(), *own, *yolox_names(), *torchvision)))
+
+
+def _find_in_torchvision(name: str) -> CatalogEntry | None:
+    return find_torchvision(name) or find_torchvision_detector(name) or find_torchvision_segmenter(name)
 
 
 def _own_card(name: str) -> Path | None:

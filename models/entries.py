@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 Task = Literal["classification", "detection", "segmentation"]
 Segmentation = Literal["semantic", "instance"]
+MaskFormat = Literal["rle", "polygon", "png"]
+"""How an answer writes masks down: COCO's compressed run lengths, COCO's polygons, or PNG files in base64."""
 Interpolation = Literal["bilinear", "bicubic"]
 WeightsKind = Literal["package", "torch_hub", "url", "card", "none"]
 

@@ -32,6 +32,11 @@ from models.downloads import Progress
 from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.errors import BrokenCard
 from models.runtime import Runtime
+from models.segmentation import torchvision_segmentation_facts, torchvision_segmentation_manifest
+from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of, segmenter
+from models.segmentation.instances import InstanceSegmenter
+from models.segmentation.semantic import SemanticSegmenter
+from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
 from models.torchvision_weights import installed
 from models.weights_files import fetch, load_into, read_state_dict
 
@@ -50,7 +55,8 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
 
     Raises:
         UnknownModel: There is no such model.
-        BrokenCard: It has a card that is none, or that names an architecture that there is not.
+        BrokenCard: It has a card that is none, or that names an architecture that there is not or that does not suit
+            the rest of the card.
         WeightsUnavailable: Its weights are not here and cannot be downloaded.
         WeightsCorrupt: Its weights file is not what it should be.
         UnsupportedRuntime: This machine cannot do what the runtime asks.
@@ -59,12 +65,14 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
     runtime = runtime.resolve()
     if entry.weights.kind == "none":
         return NoopClassifier(entry, runtime)
+    torchvision = name.startswith("torchvision/")
     if entry.task == "detection":
-        torchvision = name.startswith("torchvision/")
         return _load_torchvision_detector(name, runtime) if torchvision else _load_detector(entry, runtime)
+    if entry.task == "segmentation":
+        return _load_torchvision_segmenter(name, runtime) if torchvision else _load_segmenter(entry, runtime)
     if entry.weights.kind == "card":
         return _load_own_classifier(entry, runtime)
-    return _load_torchvision(name, runtime) if name.startswith("torchvision/") else _load_bundled(entry, runtime)
+    return _load_torchvision(name, runtime) if torchvision else _load_bundled(entry, runtime)
 
 
 def pull(name: str, progress: Progress | None = None) -> None:
@@ -134,6 +142,37 @@ def _load_torchvision_detector(name: str, runtime: Runtime) -> Detector:
     load_into(network, without_version(state), entry, path)
     ready = TorchvisionCandidates(network.eval(), entry.preprocessing, runtime)
     return Detector(entry, _class_names(entry), runtime, ready, digest)
+
+
+def _load_segmenter(entry: CatalogEntry, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
+    architecture = entry.architecture
+    if architecture in known_segmenters() and entry.segmentation != (kind := segmentation_of(architecture)):
+        message = f"segmentation must be {kind!r} for {architecture}, not {entry.segmentation!r}"
+        raise BrokenCard(_card_of(entry), message)
+    network, digest = _filled(entry, build_segmenter, known_segmenters())
+    try:
+        return segmenter(entry, runtime, network, digest)
+    except ValueError as error:
+        raise BrokenCard(_card_of(entry), str(error)) from error
+
+
+def _load_torchvision_segmenter(name: str, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
+    weights, entry = installed(
+        name,
+        torchvision_segmentation_manifest.SEGMENTERS,
+        torchvision_segmentation_facts.facts_of,
+        torchvision_segmentation_manifest.entry_from,
+    )
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    if entry.segmentation == "instance":
+        network = build_torchvision_detector(weights, entry.architecture)
+        load_into(network, without_version(state), entry, path)
+    else:
+        network = build_torchvision_segmenter(weights, entry.architecture)
+        load_into(network, state, entry, path)
+        network = ClassScores(network)
+    return segmenter(entry, runtime, network.eval(), digest, first_label=0)
 
 
 def _filled(entry: CatalogEntry, build_network: _Build, known: tuple[str, ...]) -> tuple[nn.Module, str]:

@@ -97,7 +97,7 @@ class SemanticMask:
     """The class of every pixel of one image.
 
     Attributes:
-        class_map: (H, W) uint8, indices into the model's `class_names`; 0 is the background.
+        class_map: (H, W) uint8, indices into the model's `class_names`; 0 is the background, and what nobody asked for.
         class_ids: (K,) int64, ascending: the classes that are asked for and have a pixel at least; never 0.
         probabilities: (K,) float32 in [0, 1]: of each of them, the mean probability over the pixels that it has. None
             where nobody asked.
@@ -114,7 +114,12 @@ class SemanticMask:
 
     def __post_init__(self) -> None:
         if self.class_map.shape != self.image_size or self.class_map.dtype != np.uint8:
-            raise ValueError(f"class_map must be {self.image_size} of uint8, not {self.class_map.shape}")
+            shape, dtype = self.class_map.shape, self.class_map.dtype
+            raise ValueError(f"class_map must be {self.image_size} of uint8, not {shape} of {dtype}")
+        if self.class_ids.dtype != np.int64 or (
+            self.probabilities is not None and self.probabilities.dtype != np.float32
+        ):
+            raise ValueError("class_ids must be int64, and probabilities float32")
         if self.class_ids.ndim != 1 or np.any(self.class_ids <= 0) or np.any(np.diff(self.class_ids) <= 0):
             raise ValueError("class_ids must be (K,), ascending, without the background")
         if self.probabilities is not None and self.probabilities.shape != self.class_ids.shape:

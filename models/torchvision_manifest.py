@@ -21,7 +21,7 @@ class PublishedFacts(TypedDict):
     """What every set of torchvision's weights tells of itself.
 
     Attributes:
-        builder: Name of the function in `torchvision.models` or `torchvision.models.detection`.
+        builder: Name of the function in `torchvision.models` or its modules `detection` and `segmentation`.
         weights: Name of the member of its weights enum.
         recommended: Whether it is the enum's `DEFAULT`.
         url: Where the file is downloaded from.

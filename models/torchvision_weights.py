@@ -16,7 +16,7 @@ def members_of(builder: str) -> type[WeightsEnum]:
     """Gives the weights enum of a builder.
 
     Args:
-        builder: Name of a function in `torchvision.models` or `torchvision.models.detection`.
+        builder: Name of a function in `torchvision.models` or its modules `detection` and `segmentation`.
 
     Returns:
         The enum.

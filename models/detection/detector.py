@@ -1,36 +1,20 @@
 """The adapter of every network that gives boxes."""
 
-import time
-from collections.abc import Hashable, Sequence
-from dataclasses import replace
-from typing import Final
+from collections.abc import Sequence
 
 import numpy as np
 
-from models import images
 from models.adapter import DetectionParameters, ModelInput, RawOutput
 from models.boxes import are_boxes, select
 from models.detection.candidates import CandidateNetwork, Candidates
-from models.entries import CatalogEntry, LetterboxPreprocessing
-from models.images import DecodedImage
+from models.entries import CatalogEntry
 from models.letterbox import Letterbox
+from models.letterboxed import LetterboxedAdapter
 from models.predictions import Detections
 from models.runtime import Runtime
 
-_BLANK_LEVEL: Final = 114
-_DECODE_MARGIN: Final = 2
-"""A JPEG is decoded at a smaller scale only where each side keeps this many times the pixels that the resize needs.
 
-Measured with YOLOX on EfficientNet-Lite0 on 100 photos with people, enlarged five times: AP 23.7 % with full decoding,
-23.6 % at a margin of 2 and 23.5 % at 1."""
-_USUAL_SHAPES: Final = ((3, 4), (4, 3), (1, 1), (2, 3), (3, 2), (9, 16), (16, 9))
-"""Heights and widths of photos in proportion, the most frequent first."""
-_WARM_UP_S: Final = 4.0
-"""When no other shape and batch size is tried any more. What a shape costs beyond its own run, the first time, is some
-30 ms; a compiled network is different and takes all the time that it needs."""
-
-
-class Detector:
+class Detector(LetterboxedAdapter[DetectionParameters, Detections]):
     """A detection network as an `models.adapter.Adapter`.
 
     Args:
@@ -49,22 +33,8 @@ class Detector:
         network: CandidateNetwork,
         weights_digest: str,
     ) -> None:
-        assert isinstance(entry.preprocessing, LetterboxPreprocessing)
-        self.entry = entry
-        self.class_names = class_names
-        self.runtime = runtime
-        self.weights_digest = weights_digest
-        self._preprocessing = entry.preprocessing
+        super().__init__(entry, class_names, runtime, weights_digest, DetectionParameters())
         self._network = network
-
-    def decode(self, data: bytes) -> DecodedImage:
-        """See `models.adapter.Adapter.decode`."""
-        letterbox = self._letterbox(images.inspect(data).size)
-        return images.decode(data, min_short_side=_DECODE_MARGIN * min(letterbox.resized_size))
-
-    def preprocess(self, image: DecodedImage) -> ModelInput:
-        """See `models.adapter.Adapter.preprocess`."""
-        return ModelInput(self._letterbox(image.size).place(image.pixels), image.size)
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[Candidates]:
         """See `models.adapter.Adapter.forward`."""
@@ -78,35 +48,6 @@ class Detector:
             detections_from(candidates, self._letterbox(item.image_size), wanted)
             for candidates, item, wanted in zip(raw, inputs, parameters, strict=True)
         ]
-
-    def predict(self, images: Sequence[bytes], parameters: DetectionParameters | None = None) -> list[Detections]:
-        """See `models.adapter.Adapter.predict`."""
-        inputs = [self.preprocess(self.decode(data)) for data in images]
-        groups: dict[Hashable, list[int]] = {}
-        for index, item in enumerate(inputs):
-            groups.setdefault(item.batch_key, []).append(index)
-        found: dict[int, Candidates] = {}
-        for group in groups.values():
-            found.update(zip(group, self.forward([inputs[index] for index in group]), strict=True))
-        wanted = parameters or replace(DetectionParameters(), **self.entry.defaults)
-        return self.postprocess([found[index] for index in range(len(inputs))], inputs, [wanted] * len(inputs))
-
-    def warm_up(self, max_batch_size: int) -> None:
-        """See `models.adapter.Adapter.warm_up`; on a slow machine only the first of the usual shapes are tried."""
-        ends_at = time.monotonic() + _WARM_UP_S
-        shapes = dict.fromkeys(
-            self._letterbox((100 * height, 100 * width)).input_size for height, width in _USUAL_SHAPES
-        )
-        for batch_size in sorted({*(1 << power for power in range(max_batch_size.bit_length())), max_batch_size}):
-            for shape in shapes:
-                if time.monotonic() > ends_at and not self.runtime.compile:
-                    return
-                blank = ModelInput(np.full((*shape, 3), _BLANK_LEVEL, np.uint8), shape)
-                self.forward([blank] * batch_size)
-
-    def _letterbox(self, image_size: tuple[int, int]) -> Letterbox:
-        """Where an image lies; a compiled network has one shape, or it would be compiled for dozens."""
-        return Letterbox.fit(image_size, self._preprocessing, square=self.runtime.compile)
 
 
 def detections_from(candidates: Candidates, letterbox: Letterbox, parameters: DetectionParameters) -> Detections:

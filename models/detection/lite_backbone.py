@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as a backbone for feature pyramids, and YOLOX upon it."""
+"""EfficientNet-Lite0 as an encoder and as a backbone for feature pyramids, and YOLOX upon it."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,12 +17,40 @@ _relu = partial(nn.ReLU, inplace=True)
 """YOLOX uses SiLU; ReLU can work in place, so that training keeps one array less for each layer."""
 
 
-class LiteBackbone(nn.Module):
-    """The convolutions of EfficientNet-Lite0, and a projection of three of its outputs to one width.
+class LiteEncoder(nn.Module):
+    """The convolutions of EfficientNet-Lite0.
 
-    It has no batch norms of its own: those of the classifier are folded into the convolutions
+    They have no batch norms: those of the classifier are folded into the convolutions
     (`models.classification.efficientnet_lite.folded`). So small batches do not disturb their statistics in training,
     and nothing is spent on them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        network = EfficientNetLite(class_count=1, batch_norm=False)
+        self.stem, self.stages = network.stem, network.stages
+
+    def tapped(self, turned: Tensor, stages: Sequence[int]) -> list[Tensor]:
+        """Computes the outputs of some stages.
+
+        Args:
+            turned: (N, 3, H, W), normalised and turned by 180 degrees: see `EfficientNetLite`.
+            stages: Whose outputs to give, ascending.
+
+        Returns:
+            One for each, turned likewise.
+        """
+        features = self.stem(turned)
+        kept: list[Tensor] = []
+        for index, stage in enumerate(self.stages):
+            features = stage(features)
+            if index in stages:
+                kept.append(features)
+        return kept
+
+
+class LiteBackbone(LiteEncoder):
+    """The encoder, and a projection of three of its outputs to one width.
 
     Args:
         width: Channels of each output.
@@ -30,8 +58,6 @@ class LiteBackbone(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        network = EfficientNetLite(class_count=1, batch_norm=False)
-        self.stem, self.stages = network.stem, network.stages
         self.projections = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(LITE0[stage].channels, width, 1, bias=False), nn.BatchNorm2d(width, _BATCH_NORM_EPSILON)
@@ -48,16 +74,7 @@ class LiteBackbone(nn.Module):
         Returns:
             (N, width, H / s, W / s) for s in 8, 16, 32.
         """
-        # The stages see the image turned by 180 degrees: see EfficientNetLite.
-        features = self.stem(images.flip(2, 3))
-        kept: list[Tensor] = []
-        for index, stage in enumerate(self.stages):
-            features = stage(features)
-            if index in _TAPPED:
-                kept.append(features)
-        return self._projected(kept)
-
-    def _projected(self, kept: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        kept = self.tapped(images.flip(2, 3), _TAPPED)
         return tuple(project(features.flip(2, 3)) for project, features in zip(self.projections, kept, strict=True))
 
 

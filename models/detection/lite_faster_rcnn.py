@@ -13,7 +13,8 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from models.detection.lite_backbone import build_pyramid
 
-_LEVELS: Final = ("stride8", "stride16", "stride32")
+LEVELS: Final = ("stride8", "stride16", "stride32")
+"""Names of the pyramid's levels."""
 _ANCHOR_SIDES: Final = ((12, 28), (56, 104), (176, 288))
 """In pixels, for each level: of the people in the training photos, at 416 pixels, a tenth are below 10 (the square root
 of the area), half below 42, and a tenth above 174."""
@@ -35,7 +36,7 @@ class NamedPyramid(nn.Module):
 
     def forward(self, images: Tensor) -> OrderedDict[str, Tensor]:
         """(N, 3, H, W) to a map for each of the strides 8, 16 and 32."""
-        return OrderedDict(zip(_LEVELS, self.pyramid(images), strict=True))
+        return OrderedDict(zip(LEVELS, self.pyramid(images), strict=True))
 
 
 class Float32RpnHead(RPNHead):
@@ -64,18 +65,34 @@ def build_faster_rcnn_lite(class_count: int, width: int = 96, region_width: int 
         width: Channels of the pyramid.
         region_width: Width of the two layers that look at a region.
     """
-    anchors = AnchorGenerator(cast(Any, _ANCHOR_SIDES), (_ANCHOR_RATIOS,) * len(_LEVELS))
-    return FasterRCNN(
-        NamedPyramid(width),
-        rpn_anchor_generator=anchors,
-        rpn_head=Float32RpnHead(width, anchors.num_anchors_per_location()[0]),
-        rpn_pre_nms_top_n_train=600,
-        rpn_pre_nms_top_n_test=300,
-        rpn_post_nms_top_n_train=300,
-        rpn_post_nms_top_n_test=200,
-        rpn_batch_size_per_image=128,
-        box_roi_pool=MultiScaleRoIAlign(list(_LEVELS), _REGION_SIDE, 2),
-        box_head=TwoMLPHead(width * _REGION_SIDE**2, region_width),
-        box_predictor=Float32Predictor(region_width, class_count + 1),
-        box_batch_size_per_image=96,
-    )
+    return FasterRCNN(**two_stages(class_count, width, region_width))
+
+
+def two_stages(
+    class_count: int, width: int, region_width: int, anchor_scale: float = 1.0, max_regions: int = 200
+) -> dict[str, Any]:
+    """The parts of Faster R-CNN, which Mask R-CNN has, too: arguments of torchvision's classes.
+
+    Args:
+        class_count: Number of classes, without the background.
+        width: Channels of the pyramid.
+        region_width: Width of the two layers that look at a region.
+        anchor_scale: Side of the anchors, as a share of those for people at 416 pixels.
+        max_regions: The most regions of an image that the second stage looks at.
+    """
+    sides = tuple(tuple(round(anchor_scale * side) for side in level) for level in _ANCHOR_SIDES)
+    anchors = AnchorGenerator(cast(Any, sides), (_ANCHOR_RATIOS,) * len(LEVELS))
+    return {
+        "backbone": NamedPyramid(width),
+        "rpn_anchor_generator": anchors,
+        "rpn_head": Float32RpnHead(width, anchors.num_anchors_per_location()[0]),
+        "rpn_pre_nms_top_n_train": 3 * max_regions,
+        "rpn_pre_nms_top_n_test": 3 * max_regions // 2,
+        "rpn_post_nms_top_n_train": 3 * max_regions // 2,
+        "rpn_post_nms_top_n_test": max_regions,
+        "rpn_batch_size_per_image": 128,
+        "box_roi_pool": MultiScaleRoIAlign(list(LEVELS), _REGION_SIDE, 2),
+        "box_head": TwoMLPHead(width * _REGION_SIDE**2, region_width),
+        "box_predictor": Float32Predictor(region_width, class_count + 1),
+        "box_batch_size_per_image": 96,
+    }

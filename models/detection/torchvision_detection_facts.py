@@ -14,9 +14,10 @@ from torchvision.models import WeightsEnum, detection
 from models.detection.torchvision_detection_manifest import DETECTORS, TorchvisionDetectorFacts
 from models.torchvision_weights import members_of, published_facts
 
-_LICENCE: Final = (
+COCO_LICENCE: Final = (
     "BSD-3-Clause for the file; trained on COCO train2017, whose photos are under their own Creative Commons licences"
 )
+"""Of the weights that torchvision trained on COCO."""
 
 
 def facts_of(builder: str, weights: WeightsEnum) -> TorchvisionDetectorFacts:
@@ -35,7 +36,7 @@ def facts_of(builder: str, weights: WeightsEnum) -> TorchvisionDetectorFacts:
     suppressor: Any = network.roi_heads if two_stage else network
     transform: Any = network.transform
     return {
-        **published_facts(builder, weights, _LICENCE),
+        **published_facts(builder, weights, COCO_LICENCE),
         "short_side": transform.min_size[-1],
         "long_side": transform.max_size,
         "keep_aspect": transform.fixed_size is None,

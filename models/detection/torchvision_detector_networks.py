@@ -14,7 +14,9 @@ import torchvision.models
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-_EXACT_NORMS: Final = frozenset({("fasterrcnn_resnet50_fpn", "COCO_V1"), ("retinanet_resnet50_fpn", "COCO_V1")})
+_EXACT_NORMS: Final = frozenset(
+    {(f"{family}_resnet50_fpn", "COCO_V1") for family in ("fasterrcnn", "maskrcnn", "retinanet")}
+)
 """Trained with batch norms that add no epsilon to the variance (`overwrite_eps` in torchvision's builders)."""
 
 

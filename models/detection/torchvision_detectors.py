@@ -8,6 +8,7 @@ With torchvision's thresholds the answers are torchvision's, which the tests hol
 # pyright: reportMissingTypeStubs=false
 
 import copy
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -60,11 +61,24 @@ class TorchvisionCandidates:
     @torch.inference_mode()
     def candidates(self, pixels: NDArray[np.uint8]) -> list[Candidates]:
         """See `models.detection.candidates.CandidateNetwork.candidates`."""
+        return [found for found, _ in self.with_regions(pixels)]
+
+    @torch.inference_mode()
+    def with_regions(self, pixels: NDArray[np.uint8]) -> Iterator[tuple[Candidates, Regions]]:
+        """Runs the network, and shows what the candidates were made of as well.
+
+        Args:
+            pixels: As for `candidates`.
+
+        Returns:
+            N, in the same order; the regions of an image are looked at when it is its turn.
+        """
         outputs = self._executor.run_all(pixels)
         count, height, width = pixels.shape[:3]
         padded = (-(-side // self._multiple) * self._multiple for side in (height, width))
         images = ImageList(torch.empty(0, 3, *padded), [(height, width)] * count)
-        return [self._candidates(regions, (height, width)) for regions in self._stages.regions(outputs, images)]
+        for regions in self._stages.regions(outputs, images):
+            yield self._candidates(regions, (height, width)), regions
 
     def _candidates(self, regions: Regions, size: tuple[int, int]) -> Candidates:
         scores = regions.scores.flatten()

@@ -6,7 +6,7 @@ networks fast runs it too.
 
 # pyright: reportMissingTypeStubs=false
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 import torch
@@ -35,6 +35,8 @@ class Regions(NamedTuple):
         boxes: (R, 4) float32, the places, in pixels of the input.
         deltas: (R, 1 or L, 4) float32, how the object's box lies to the place's: for all labels, or for each of L.
         coder: torchvision's, which knows what the deltas mean.
+        features: The image's, (1, F, h, w) float32 of each level by name, where a further stage can look at regions of
+            them.
     """
 
     scores: Tensor
@@ -42,6 +44,7 @@ class Regions(NamedTuple):
     boxes: Tensor
     deltas: Tensor
     coder: Any
+    features: Mapping[str, Tensor]
 
     def decode(self, places: Tensor, labels: Tensor) -> Tensor:
         """Gives the box of one label at one place, K times.
@@ -88,7 +91,7 @@ class OneStage:
         anchors = self._anchors(images, levels)[0]
         for index in range(len(logits)):
             places, scores, first_label = self._scores(logits[index], centredness[index])
-            yield Regions(scores, first_label, anchors[places], deltas[index][places][:, None], self._coder)
+            yield Regions(scores, first_label, anchors[places], deltas[index][places][:, None], self._coder, {})
 
 
 class TwoStages:
@@ -121,10 +124,11 @@ class TwoStages:
         features = outputs[:count]
         proposals = self._proposals(features, outputs[count : 2 * count], outputs[2 * count :], images)
         for index, (boxes, size) in enumerate(zip(proposals, images.image_sizes, strict=True)):
-            levels = {name: level[index : index + 1] for name, level in zip(self._names, features, strict=True)}
+            # RoIAlign copies a level into this order whenever it finds it in another: 94 ms at 800 x 1088 pixels.
+            levels = {name: level[index, None].contiguous() for name, level in zip(self._names, features, strict=True)}
             looked_at = self._head(self._pool(levels, [boxes], [size]).to(self._dtype)).float()
             logits, deltas = self._predictor(looked_at)
-            yield Regions(logits.softmax(1)[:, 1:], 1, boxes, deltas.view(*logits.shape, 4), self._coder)
+            yield Regions(logits.softmax(1)[:, 1:], 1, boxes, deltas.view(*logits.shape, 4), self._coder, levels)
 
     def _proposals(
         self, features: Sequence[Tensor], objectness: Sequence[Tensor], deltas: Sequence[Tensor], images: ImageList

@@ -20,12 +20,13 @@ def test_the_manifest_is_what_torchvision_says():
     )
 
 
-def test_every_classifier_and_box_detector_of_torchvision_can_be_asked_for_by_name():
+def test_every_classifier_box_detector_and_segmenter_of_torchvision_can_be_asked_for_by_name():
     classifiers = torchvision.models.list_models(module=torchvision.models)
     detectors = torchvision.models.list_models(
         module=torchvision.models.detection, exclude=["*maskrcnn*", "*keypoint*"]
     )
-    expected = tuple(f"torchvision/{builder}" for builder in (*classifiers, *detectors))
+    segmenters = torchvision.models.list_models(include=["*maskrcnn*", "deeplabv3*", "fcn_*", "lraspp*"])
+    expected = tuple(f"torchvision/{builder}" for builder in (*classifiers, *detectors, *segmenters))
     assert names()[-len(expected) :] == expected
     assert [find(name).name for name in names()] == list(names())
 

@@ -1,7 +1,6 @@
 """torchvision's detectors answer as torchvision itself does, but for the resize, which is ours."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -11,8 +10,6 @@ import pytest
 import torch
 import torchvision.models
 from PIL import Image
-from torch import nn
-from torchvision.models import WeightsEnum, detection
 
 from models.adapter import DetectionParameters
 from models.boxes import are_boxes, iou, select
@@ -34,6 +31,14 @@ from models.runtime import Runtime, cpu_has_bf16
 from models.torchvision_weights import find_weights
 from models.weights_files import load_into, locate
 from tests.photos import encoded
+from tests.unit.untrained_networks import (
+    as_published,
+    layers_to_spread,
+    rescale,
+    settle_norms,
+    spread,
+    torchvisions_own,
+)
 
 PLAIN = Runtime(precision="fp32", fuse=False, channels_last=False)
 FEW_PROPOSALS = {"rpn_post_nms_top_n_test": 50, "rpn_pre_nms_top_n_test": 100}
@@ -46,10 +51,6 @@ ONE_OF_EACH_KIND = (
     "fcos_resnet50_fpn",
     "ssdlite320_mobilenet_v3_large",
 )
-
-
-LOGITS, SOFTMAX_LOGITS, DELTAS, DISTANCES = (-3.0, 1.5), (0.0, 2.0), (0.0, 0.4), (2.0, 0.5)
-"""Mean and standard deviation that each channel of a last layer's output is given."""
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -70,57 +71,6 @@ def untrained(builder, **options) -> Any:
     return spread(network, pixels_for(builder, 1))
 
 
-def settle_norms(network, pixels):
-    """Gives the backbone's batch norms the statistics of some images, or nothing would come out of it."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    network.backbone.train()
-    with torch.inference_mode():
-        network.backbone(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 128 - 1)
-    network.eval()
-
-
-def layers_to_spread(network: Any) -> Iterator[tuple[Any, tuple[float, float]]]:
-    """Yields those layers, and the ones that feed them, with what they are to give."""
-    for block in getattr(getattr(network.backbone, "fpn", None), "layer_blocks", ()):
-        if block[0].bias is not None:
-            yield block[0], (0.0, 1.0)
-    kind = type(network)
-    if kind is detection.FasterRCNN:
-        yield network.rpn.head.cls_logits, LOGITS
-        yield network.rpn.head.bbox_pred, DELTAS
-        yield network.roi_heads.box_predictor.cls_score, SOFTMAX_LOGITS
-        yield network.roi_heads.box_predictor.bbox_pred, DELTAS
-    elif kind is detection.ssd.SSD:
-        for head, wanted in (("classification_head", SOFTMAX_LOGITS), ("regression_head", (0.0, 2.0))):
-            for level in getattr(network.head, head).module_list:
-                yield (level[-1] if isinstance(level, nn.Sequential) else level), wanted
-    else:
-        yield network.head.classification_head.cls_logits, LOGITS
-        yield network.head.regression_head.bbox_reg, DISTANCES if kind is detection.FCOS else DELTAS
-
-
-def spread(network, pixels):
-    """Scales the last layers by what they give for an image."""
-    for layer, wanted in layers_to_spread(network):
-        layer.register_forward_hook(lambda layer, _, output, wanted=wanted: rescale(layer, output, *wanted))
-    torchvisions_own(network, pixels, 0.05, 0.5)
-    return network
-
-
-def rescale(layer, output, mean, deviation):
-    """Gives each channel of a layer's output the mean and the deviation, from now on and in this output."""
-    layer._forward_hooks.clear()
-    channels = output.transpose(0, 1).flatten(1)
-    factor = deviation / channels.std(1, correction=0).clamp(min=1e-6)
-    shift = mean - factor * channels.mean(1)
-    layer.weight.data *= factor.view(-1, *[1] * (layer.weight.ndim - 1))
-    layer.bias.data = layer.bias * factor + shift
-    shape = (1, -1, *[1] * (output.ndim - 2))
-    return output * factor.view(shape) + shift.view(shape)
-
-
 def pixels_for(builder, count=2):
     size = (300, 300) if builder == "ssd300_vgg16" else (320, 320) if builder.startswith("ssdlite") else (SIDES[0], 139)
     return np.random.default_rng(4).integers(0, 256, (count, *size, 3), dtype=np.uint8)
@@ -129,15 +79,6 @@ def pixels_for(builder, count=2):
 def preprocessing_of(builder) -> Any:
     published: Any = find(f"torchvision/{builder}").preprocessing
     return published if "ssd" in builder else replace(published, short_side=SIDES[0], long_side=SIDES[1])
-
-
-def torchvisions_own(network, pixels, score_threshold, iou_threshold):
-    for part in (network, getattr(network, "roi_heads", network)):
-        part.score_thresh, part.nms_thresh = score_threshold, iou_threshold
-        part.detections_per_img, part.topk_candidates = 1000, 100_000
-    images = [torch.from_numpy(image).permute(2, 0, 1) / 255 for image in pixels]
-    with torch.inference_mode():
-        return network(images)
 
 
 def share_found(kept, wanted):
@@ -248,19 +189,10 @@ def test_a_classifier_is_refused():
         TorchvisionCandidates(torchvision.models.resnet18(weights=None), preprocessing_of(FASTER), PLAIN)
 
 
-def as_published(builder, monkeypatch) -> Any:
-    """The network that torchvision itself builds for its published weights, with random ones."""
-    weights = find_weights(f"torchvision/{builder}", DETECTORS)
-    with monkeypatch.context() as patched:
-        patched.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: {})
-        patched.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
-        return torchvision.models.get_model(builder, weights=weights).eval()
-
-
 @pytest.mark.parametrize("builder", DETECTORS.builder_names())
 def test_every_published_state_dict_has_its_place(builder, monkeypatch):
     with torch.device("meta"):
-        published = as_published(builder, monkeypatch).state_dict()
+        published = as_published(f"torchvision/{builder}", DETECTORS, monkeypatch).state_dict()
         ours = build_torchvision_detector(find_weights(f"torchvision/{builder}", DETECTORS), builder).state_dict()
     filled_in = {key for key in ours if key.endswith("num_batches_tracked")}
     assert published.keys() - filled_in == ours.keys() - filled_in
@@ -270,7 +202,7 @@ def test_every_published_state_dict_has_its_place(builder, monkeypatch):
 @pytest.mark.parametrize("builder", [FASTER, "fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn"])
 def test_ordinary_norms_do_what_frozen_ones_did(builder, monkeypatch):
     """Two of the three were trained without an epsilon, which shows where a variance is small."""
-    published = as_published(builder, monkeypatch)
+    published = as_published(f"torchvision/{builder}", DETECTORS, monkeypatch)
     for name, value in published.named_buffers():
         if name == "backbone.body.bn1.running_var":
             value.uniform_(1e-5, 2e-5)
@@ -286,7 +218,7 @@ def test_ordinary_norms_do_what_frozen_ones_did(builder, monkeypatch):
 
 def test_the_names_that_old_files_have_are_brought_up_to_date(monkeypatch):
     name = f"torchvision/{FASTER}"
-    state = as_published(FASTER, monkeypatch).state_dict()
+    state = as_published(name, DETECTORS, monkeypatch).state_dict()
     old = {key.replace("conv.0.0.", "conv.").replace("_blocks.0.0.", "_blocks.0."): state[key] for key in state}
     assert old.keys() != state.keys()
     network: Any = build_torchvision_detector(find_weights(name, DETECTORS), FASTER)

@@ -1,0 +1,101 @@
+"""The adapter of every network that gives objects with masks."""
+
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.adapter import ModelInput, RawOutput, SegmentationParameters
+from models.boxes import are_boxes
+from models.entries import CatalogEntry
+from models.images import DecodedImage
+from models.letterbox import Letterbox
+from models.letterboxed import LetterboxedAdapter
+from models.masks import Mask
+from models.predictions import InstanceMasks
+from models.runtime import Runtime
+from models.segmentation.mask_rcnn_regions import RegionMaskNetwork, RegionMasks
+from models.segmentation.pasting import paste
+
+
+class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks]):
+    """An instance segmentation network as an `models.adapter.Adapter`.
+
+    Args:
+        entry: Its catalog entry.
+        class_names: One for every class id.
+        runtime: Where and how it runs, resolved.
+        network: The network on its device.
+        weights_digest: sha256 in hex of the file that its weights came from.
+    """
+
+    def __init__(
+        self,
+        entry: CatalogEntry,
+        class_names: tuple[str, ...],
+        runtime: Runtime,
+        network: RegionMaskNetwork,
+        weights_digest: str,
+    ) -> None:
+        super().__init__(entry, class_names, runtime, weights_digest, SegmentationParameters())
+        self._network = network
+
+    def forward(self, inputs: Sequence[ModelInput]) -> list[RegionMasks]:
+        """See `models.adapter.Adapter.forward`."""
+        return self._network.region_masks(np.stack([item.pixels for item in inputs]))
+
+    def postprocess(
+        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[SegmentationParameters]
+    ) -> list[InstanceMasks]:
+        """See `models.adapter.Adapter.postprocess`."""
+        return [
+            instances_from(found, self._letterbox(item.image_size), wanted)
+            for found, item, wanted in zip(raw, inputs, parameters, strict=True)
+        ]
+
+    def masks_in(
+        self, image: DecodedImage, boxes: NDArray[np.float32], class_ids: NDArray[np.int64]
+    ) -> tuple[Mask, ...]:
+        """Gives the masks of objects whose boxes are known.
+
+        Args:
+            image: Upright pixels.
+            boxes: (N, 4) x_min, y_min, x_max, y_max in pixels of the original, within it.
+            class_ids: (N,) indices into the model's `class_names`.
+
+        Returns:
+            N masks of the original's size.
+        """
+        if not len(boxes):
+            return ()
+        wanted = self._letterbox(image.size).project(torch.from_numpy(boxes))
+        cells = self._network.masks_in(self.preprocess(image).pixels, wanted, torch.from_numpy(class_ids))
+        return tuple(paste(mask, box, image.size) for mask, box in zip(cells.numpy(), boxes, strict=True))
+
+
+def instances_from(found: RegionMasks, letterbox: Letterbox, parameters: SegmentationParameters) -> InstanceMasks:
+    """Chooses objects and brings them to the original image.
+
+    Masks are made one at a time, and nothing as large as the image on the way.
+
+    Args:
+        found: What the network saw.
+        letterbox: Where the image lay in the network's input.
+        parameters: The request's; scores below the network's own floor, and more objects than it gives, are never met.
+
+    Returns:
+        The answer. An object that lies in the padding is not in it; a mask may be empty where the network is sure of a
+        box and of no pixel in it.
+    """
+    objects, size = found.objects, letterbox.image_size
+    boxes = letterbox.restore(objects.boxes)
+    wanted = (objects.scores >= parameters.score_threshold) & are_boxes(boxes)
+    if parameters.class_ids is not None:
+        wanted &= torch.isin(objects.class_ids, torch.tensor(parameters.class_ids, dtype=torch.int64))
+    kept = wanted.nonzero().flatten()[: parameters.max_detections]
+    given, cells = boxes[kept].numpy(), found.masks[kept].numpy()
+    masks = tuple(paste(its_cells, box, size) for its_cells, box in zip(cells, given, strict=True))
+    return InstanceMasks(given, objects.scores[kept].numpy(), objects.class_ids[kept].numpy(), size, masks)

@@ -1,0 +1,74 @@
+"""A U-Net (arXiv:1505.04597) whose encoder is EfficientNet-Lite0, trained on ImageNet before."""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from models.classification.efficientnet_lite import LITE0
+from models.detection.lite_backbone import LiteEncoder
+from models.segmentation.unet import convolution, padded
+
+_TAPPED: Final = (0, 1, 2, 4, 6)
+"""The stages whose outputs have strides 2, 4, 8, 16 and 32."""
+_STRIDE: Final = 32
+
+
+class LiteUNet(nn.Module):
+    """Image to a class score for every pixel.
+
+    The encoder sees the image turned by 180 degrees (see `EfficientNetLite`), and so does the decoder: the scores are
+    turned back once.
+
+    Args:
+        class_count: Number of classes, with the background.
+        width: Channels of the decoder at stride 2; at the strides 4, 8, 16 and 32 it has 1.5, 2, 3 and 4 times as many.
+    """
+
+    def __init__(self, class_count: int, width: int) -> None:
+        super().__init__()
+        if width < 1:
+            raise ValueError(f"width must be at least 1, not {width}")
+        self.encoder = LiteEncoder()
+        widths = [width, width + width // 2, 2 * width, 3 * width, 4 * width]
+        skips = [LITE0[stage].channels for stage in _TAPPED]
+        self.bottom = nn.Sequential(*convolution(skips[-1], widths[-1], 1))
+        self.decoder = nn.ModuleList(
+            nn.Sequential(*convolution(below + skip, above), *convolution(above, above))
+            for above, below, skip in zip(widths, widths[1:], skips, strict=False)
+        )
+        self.classifier = nn.Conv2d(width, class_count, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Computes the scores.
+
+        Args:
+            images: (N, 3, H, W), normalised, of any size.
+
+        Returns:
+            (N, class_count, H, W) logits.
+        """
+        height, width = images.shape[2:]
+        skipped = self.encoder.tapped(padded(images, _STRIDE).flip(2, 3), _TAPPED)
+        features = self.bottom(skipped[-1])
+        for level in reversed(range(len(self.decoder))):
+            features = self.decoder[level](torch.cat([_doubled(features, "nearest"), skipped[level]], 1))
+        return _doubled(self.classifier(features), "bilinear").flip(2, 3)[:, :, :height, :width]
+
+
+def build_unet_lite(class_count: int, width: int = 32) -> LiteUNet:
+    """Builds the network, with random weights.
+
+    Args:
+        class_count: Number of classes, with the background.
+        width: Channels of the decoder at stride 2.
+
+    Raises:
+        ValueError: The width is below 1.
+    """
+    return LiteUNet(class_count, width)
+
+
+def _doubled(features: Tensor, mode: str) -> Tensor:
+    return interpolate(features, scale_factor=2.0, mode=mode)

@@ -1,0 +1,137 @@
+"""The adapter of every network that gives the class of every pixel."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.adapter import ModelInput, RawOutput, SegmentationParameters
+from models.entries import CatalogEntry, LetterboxPreprocessing
+from models.execution import Executor
+from models.letterbox import Letterbox
+from models.letterboxed import LetterboxedAdapter
+from models.predictions import SemanticMask
+from models.runtime import Runtime
+from models.segmentation.class_maps import ClassMap, class_map_from
+from models.segmentation.tiles import Tiling, logits_by_rows
+
+_MOST_CLASSES: Final = 256
+"""A class map has one byte for every pixel."""
+_PIXELS_AT_ONCE: Final = {"cpu": 2**18, "cuda": 2**22}
+"""Of tiles that go through the network together: one of 512 x 512 on a CPU, which gains nothing from more."""
+
+
+class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]):
+    """A semantic segmentation network as an `models.adapter.Adapter`.
+
+    Classes that a request does not ask for become background.
+
+    Args:
+        entry: Its catalog entry. Where its preprocessing has a `tile`, larger inputs go through the network in tiles.
+        class_names: One for every class id, that of the background first; at most 256.
+        runtime: Where and how it runs, resolved.
+        network: A float32 network in evaluation mode from (N, 3, H, W) to (N, class_count, h, w) logits, which cover
+            the whole input and may be coarser.
+        weights_digest: sha256 in hex of the file that its weights came from.
+
+    Raises:
+        ValueError: There are more than 256 classes.
+    """
+
+    def __init__(
+        self,
+        entry: CatalogEntry,
+        class_names: tuple[str, ...],
+        runtime: Runtime,
+        network: nn.Module,
+        weights_digest: str,
+    ) -> None:
+        if len(class_names) > _MOST_CLASSES:
+            raise ValueError(f"{entry.name} has {len(class_names)} classes, of which a class map can tell 256 apart")
+        super().__init__(entry, class_names, runtime, weights_digest, SegmentationParameters())
+        self._executor = Executor(network, self._preprocessing, runtime)
+        self._tiling = _tiling_of(self._preprocessing, runtime)
+
+    @torch.inference_mode()
+    def forward(self, inputs: Sequence[ModelInput]) -> list[Tensor] | list[ClassMap]:
+        """See `models.adapter.Adapter.forward`.
+
+        Returns:
+            (C, h, w) float32 logits on the CPU for every image. Where these would be too large, or a GPU is faster at
+            what comes next, class maps.
+        """
+        height, width = inputs[0].pixels.shape[:2]
+        if self._tiling and self._tiling.applies_to((height, width)):
+            return [self._in_tiles(item, self._tiling) for item in inputs]
+        logits = self._executor.run(np.stack([item.pixels for item in inputs]))
+        if self.runtime.on_gpu:
+            return [self._class_map(part, item, True) for part, item in zip(logits, inputs, strict=True)]
+        return list(logits)
+
+    @torch.inference_mode()
+    def postprocess(
+        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[SegmentationParameters]
+    ) -> list[SemanticMask]:
+        """See `models.adapter.Adapter.postprocess`."""
+        return [
+            semantic_mask_from(
+                found if isinstance(found, ClassMap) else self._class_map(found, item, wanted.probabilities), wanted
+            )
+            for found, item, wanted in zip(raw, inputs, parameters, strict=True)
+        ]
+
+    def _class_map(self, logits: Tensor, item: ModelInput, probabilities: bool) -> ClassMap:
+        return class_map_from([logits], logits.shape[1], self._letterbox(item.image_size), probabilities)
+
+    def _in_tiles(self, item: ModelInput, tiling: Tiling) -> ClassMap:
+        rows = logits_by_rows(self._executor.run, item.pixels, tiling)
+        return class_map_from(rows, len(item.pixels), self._letterbox(item.image_size), True)
+
+    def _usual_input_sizes(self) -> list[tuple[int, int]]:
+        """What is larger than a tile reaches the network in tiles."""
+        sizes = super()._usual_input_sizes()
+        most = self._preprocessing.tile or max(map(max, sizes))
+        return list(dict.fromkeys((min(height, most), min(width, most)) for height, width in sizes))
+
+    def _letterbox(self, image_size: tuple[int, int]) -> Letterbox:
+        """Where an image lies; for a compiled network in at least one whole tile, if there are tiles."""
+        if not (self.runtime.compile and self._tiling):
+            return super()._letterbox(image_size)
+        letterbox = Letterbox.fit(image_size, self._preprocessing)
+        height, width = letterbox.input_size
+        return replace(letterbox, input_size=(max(height, self._tiling.tile), max(width, self._tiling.tile)))
+
+
+def _tiling_of(preprocessing: LetterboxPreprocessing, runtime: Runtime) -> Tiling | None:
+    if preprocessing.tile is None:
+        return None
+    at_once = _PIXELS_AT_ONCE["cuda" if runtime.on_gpu else "cpu"]
+    return Tiling(preprocessing.tile, preprocessing.overlap, preprocessing.stride, at_once)
+
+
+def semantic_mask_from(found: ClassMap, parameters: SegmentationParameters) -> SemanticMask:
+    """Leaves out what a request does not ask for.
+
+    Args:
+        found: Of one image.
+        parameters: The request's.
+
+    Returns:
+        The answer. Pixels of other classes than those that are asked for are background in it.
+    """
+    present = np.flatnonzero(found.pixel_counts)
+    class_ids = present[present > 0]
+    class_map = found.class_map
+    if parameters.class_ids is not None:
+        class_ids = class_ids[np.isin(class_ids, parameters.class_ids)]
+        kept = np.zeros(len(found.pixel_counts), np.uint8)
+        kept[class_ids] = class_ids
+        class_map = kept[class_map]
+    probabilities = None
+    if parameters.probabilities:
+        assert found.probability_sums is not None
+        probabilities = (found.probability_sums[class_ids] / found.pixel_counts[class_ids]).astype(np.float32)
+    return SemanticMask(class_map, class_ids, probabilities, (class_map.shape[0], class_map.shape[1]))

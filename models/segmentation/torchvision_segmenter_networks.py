@@ -1,0 +1,53 @@
+"""torchvision's semantic segmenters (FCN, arXiv:1411.4038; DeepLabV3, arXiv:1706.05587; LR-ASPP, arXiv:1905.02244),
+built by name and made into networks from images to one tensor."""
+
+# pyright: reportMissingTypeStubs=false
+
+from typing import Any, Final
+
+import torchvision.models
+from torch import Tensor, nn
+from torchvision.models import WeightsEnum
+from torchvision.models.segmentation import LRASPP
+
+_WITHOUT_AUXILIARY_HEAD: Final = frozenset({"lraspp_mobilenet_v3_large"})
+
+
+def build_torchvision_segmenter(weights: WeightsEnum, builder: str) -> nn.Module:
+    """Builds a network without weights, shaped for a set of them.
+
+    Args:
+        weights: torchvision's own description of them.
+        builder: Name of the function in `torchvision.models.segmentation`.
+
+    Returns:
+        The network, in training mode and with its auxiliary head, if it has any.
+    """
+    arguments: dict[str, Any] = {} if builder in _WITHOUT_AUXILIARY_HEAD else {"aux_loss": True}
+    class_count = len(weights.meta["categories"])
+    return torchvision.models.get_model(
+        builder, weights=None, weights_backbone=None, num_classes=class_count, **arguments
+    )
+
+
+class ClassScores(nn.Module):
+    """What a semantic segmenter of torchvision says of the classes, before it is enlarged to the size of the image.
+
+    torchvision enlarges it at once, eight- or sixteenfold and bilinearly, into 30 MB for one photo. Whoever needs the
+    scores in yet another size does better to enlarge them once.
+
+    Args:
+        network: Of torchvision, its weights loaded; its auxiliary head is left out.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        parts: Any = network
+        self.backbone: nn.Module = parts.backbone
+        self.classifier: nn.Module = parts.classifier
+        self._takes_two_levels = isinstance(network, LRASPP)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W), normalised, to (N, C, h, w) logits, coarser, which cover the whole image."""
+        features = self.backbone(images)
+        return self.classifier(features if self._takes_two_levels else features["out"])
