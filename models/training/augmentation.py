@@ -1,8 +1,9 @@
-"""Makes training images: mosaics, scales, crops and mirror images, with the boxes that go with them."""
+"""Makes training images: mosaics, scales, crops and mirror images, with the boxes and masks that go with them."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -11,12 +12,14 @@ from numpy.typing import NDArray
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import resize_image
 
+from models.training.canvas import Canvas, Piece
+from models.training.object_masks import IdMap
 from models.training.photos import PhotoReader
 
-_PADDING: Final = 114
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
 """ITU-R BT.601."""
 _MIDDLE: Final = 127.0
+_WHITE: Final = np.float32(255)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,11 @@ class Example:
         boxes: (N, 4) float32, x_min, y_min, x_max, y_max in its pixels.
         class_ids: (N,) int64.
         crowds: (M, 4) float32, regions to learn nothing from.
+        ids: (side, side) uint16: n where the object n − 1 of `boxes` is, 0 where none of them is, or `UNKNOWN`; (0, 0)
+            where nobody asked for masks.
+        class_map: (side, side) uint8, likewise: n where something of the class n − 1 is, 0 where nothing is, or 255
+            where nobody knows. What is left of an object that is not worth a box is here, too.
+        masked: (N,) bool, of which objects the mask is known.
         colour: (3, 4) float32: RGB becomes `colour[:, :3] @ rgb + colour[:, 3]`, to be clipped to 0 to 255.
     """
 
@@ -35,6 +43,9 @@ class Example:
     boxes: NDArray[np.float32]
     class_ids: NDArray[np.int64]
     crowds: NDArray[np.float32]
+    ids: IdMap
+    class_map: NDArray[np.uint8]
+    masked: NDArray[np.bool_]
     colour: NDArray[np.float32]
 
 
@@ -47,6 +58,8 @@ class Augmentation:
         scale: Least and greatest size, as a share of the size that fits.
         mosaic_scale: The same for each photo of a mosaic.
         flip: Share of mirror images.
+        turn: Share of images that are turned by 90, 180 or 270 degrees, for what has no upside.
+        invert: Share of images whose colours are inverted, for microscopes of both kinds.
         brightness, contrast, saturation: Factors from 1 − x to 1 + x.
         tint: Each channel's factor, from 1 − x to 1 + x.
         least_visible: A box stays while at least this share of its area is in the picture.
@@ -57,12 +70,18 @@ class Augmentation:
     scale: tuple[float, float] = (0.6, 1.4)
     mosaic_scale: tuple[float, float] = (0.4, 1.2)
     flip: float = 0.5
+    turn: float = 0.0
+    invert: float = 0.0
     brightness: float = 0.3
     contrast: float = 0.3
     saturation: float = 0.5
     tint: float = 0.07
     least_visible: float = 0.25
     least_side: float = 2.0
+
+    def turned(self) -> "Augmentation":
+        """The same for what has no upside and no colours of its own, such as cells under a microscope."""
+        return replace(self, turn=0.75, invert=0.15, tint=0.2)
 
 
 class ExampleMaker:
@@ -72,12 +91,18 @@ class ExampleMaker:
         reader: The photos.
         augmentation: What to do to them.
         seed: Of the whole run.
+        masks: Whether the examples have masks.
+        native: Whether scales are shares of the photo's own size, and not of the size that fits the picture.
     """
 
-    def __init__(self, reader: PhotoReader, augmentation: Augmentation, seed: int) -> None:
+    def __init__(
+        self, reader: PhotoReader, augmentation: Augmentation, seed: int, masks: bool = False, native: bool = False
+    ) -> None:
         self._reader = reader
         self._augmentation = augmentation
         self._seed = seed
+        self._masks = masks
+        self._native = native
 
     def make(self, epoch: int, index: int, side: int, mosaic: bool) -> Example:
         """Makes one.
@@ -89,88 +114,64 @@ class ExampleMaker:
             mosaic: Whether mosaics are made at all.
         """
         rng = np.random.default_rng((self._seed, epoch, index))
-        canvas = _Canvas(side, self._augmentation)
+        canvas = Canvas(side, self._augmentation.least_visible, self._augmentation.least_side, self._masks)
         if mosaic and rng.random() < self._augmentation.mosaic:
             self._add_mosaic(canvas, rng, index)
         else:
-            pixels, boxes, class_ids, crowds = self._scaled(index, side, self._augmentation.scale, rng)
-            height, width = pixels.shape[:2]
-            top, left = (_shift(rng, size, side) for size in (height, width))
-            canvas.paste(pixels, (top, left), (0, 0, side, side), boxes, class_ids, crowds)
-        return canvas.example(rng)
+            piece = self._scaled(index, side, self._augmentation.scale, rng)
+            top, left = (_shift(rng, size, side) for size in piece.pixels.shape[:2])
+            canvas.paste(piece, (top, left), (0, 0, side, side))
+        canvas.finish(mirrored=rng.random() < self._augmentation.flip, turns=self._turns(rng))
+        return Example(
+            pixels=canvas.pixels,
+            boxes=canvas.boxes,
+            class_ids=canvas.class_ids,
+            crowds=canvas.crowds,
+            ids=canvas.ids,
+            class_map=canvas.class_map,
+            masked=canvas.masked,
+            colour=colour_change(rng, self._augmentation),
+        )
 
-    def _add_mosaic(self, canvas: "_Canvas", rng: np.random.Generator, index: int) -> None:
+    def _turns(self, rng: np.random.Generator) -> int:
+        turned = self._augmentation.turn > 0 and rng.random() < self._augmentation.turn
+        return int(rng.integers(1, 4)) if turned else 0
+
+    def _add_mosaic(self, canvas: Canvas, rng: np.random.Generator, index: int) -> None:
         side = canvas.side
         row, column = (int(side * value) for value in rng.uniform(0.3, 0.7, 2))
         others = rng.integers(0, len(self._reader), 3)
         quarters = ((0, 0, row, column), (0, column, row, side), (row, 0, side, column), (row, column, side, side))
         for photo, (top, left, bottom, right) in zip((index, *others), quarters, strict=True):
-            pixels, boxes, class_ids, crowds = self._scaled(int(photo), side, self._augmentation.mosaic_scale, rng)
-            height, width = pixels.shape[:2]
+            piece = self._scaled(int(photo), side, self._augmentation.mosaic_scale, rng)
+            height, width = piece.pixels.shape[:2]
             place = (top + _shift(rng, height, bottom - top), left + _shift(rng, width, right - left))
-            canvas.paste(pixels, place, (top, left, bottom, right), boxes, class_ids, crowds)
+            canvas.paste(piece, place, (top, left, bottom, right))
 
-    def _scaled(
-        self, index: int, side: int, scale: tuple[float, float], rng: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+    def _scaled(self, index: int, side: int, scale: tuple[float, float], rng: np.random.Generator) -> Piece:
         photo, pixels = self._reader.read(index)
         low, high = np.log(scale)
-        height, width = pixels.shape[:2]
-        factor = float(np.exp(rng.uniform(low, high))) * side / max(height, width)
+        height, width = photo.size if self._native else pixels.shape[:2]
+        factor = float(np.exp(rng.uniform(low, high))) * (1.0 if self._native else side / max(height, width))
         size = [max(1, round(height * factor)), max(1, round(width * factor))]
         image = resize_image(torch.from_numpy(pixels).permute(2, 0, 1), size, InterpolationMode.BILINEAR)
         ratio = np.array([size[1] / photo.size[1], size[0] / photo.size[0]] * 2, np.float32)
-        return image.permute(1, 2, 0).numpy(), photo.boxes * ratio, photo.class_ids, photo.crowds * ratio
+        return Piece(
+            pixels=image.permute(1, 2, 0).numpy(),
+            boxes=photo.boxes * ratio,
+            class_ids=photo.class_ids,
+            crowds=photo.crowds * ratio,
+            ids=_nearest(self._reader.read_ids(index), size) if self._masks else None,
+            masked=photo.masks is not None,
+        )
 
 
-class _Canvas:
-    """A picture that photos are pasted into."""
-
-    def __init__(self, side: int, augmentation: Augmentation) -> None:
-        self.side = side
-        self._augmentation = augmentation
-        self._pixels = np.full((side, side, 3), _PADDING, np.uint8)
-        self._boxes = [np.zeros((0, 4), np.float32)]
-        self._class_ids = [np.zeros(0, np.int64)]
-        self._crowds = [np.zeros((0, 4), np.float32)]
-
-    def paste(
-        self,
-        pixels: NDArray[np.uint8],
-        place: tuple[int, int],
-        window: tuple[int, int, int, int],
-        boxes: NDArray[np.float32],
-        class_ids: NDArray[np.int64],
-        crowds: NDArray[np.float32],
-    ) -> None:
-        """Pastes what of `pixels`, whose corner lies at `place` (top, left), falls into the window."""
-        top, left, bottom, right = window
-        (y, x), (height, width) = place, pixels.shape[:2]
-        top, left, bottom, right = max(top, y), max(left, x), min(bottom, y + height), min(right, x + width)
-        self._pixels[top:bottom, left:right] = pixels[top - y : bottom - y, left - x : right - x]
-        edges = np.array([[left, top], [right, bottom]], np.float32)
-        shown, seen = self._cut(boxes + np.array([x, y, x, y], np.float32), edges)
-        self._boxes.append(shown[seen])
-        self._class_ids.append(class_ids[seen])
-        self._crowds.append(self._cut(crowds + np.array([x, y, x, y], np.float32), edges)[0])
-
-    def _cut(
-        self, boxes: NDArray[np.float32], edges: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The boxes cut at the edges, and which of them are still worth learning."""
-        cut = np.concatenate([boxes[:, :2].clip(edges[0], edges[1]), boxes[:, 2:].clip(edges[0], edges[1])], 1)
-        sides = cut[:, 2:] - cut[:, :2]
-        whole = (boxes[:, 2:] - boxes[:, :2]).prod(1).clip(min=1e-6)
-        wide = sides.min(1, initial=np.inf) >= self._augmentation.least_side
-        return cut, wide & (sides.prod(1) >= self._augmentation.least_visible * whole)
-
-    def example(self, rng: np.random.Generator) -> Example:
-        """What has become of it, mirrored or not, with a change of colour."""
-        pixels, boxes, crowds = self._pixels, np.concatenate(self._boxes), np.concatenate(self._crowds)
-        if rng.random() < self._augmentation.flip:
-            pixels = np.ascontiguousarray(pixels[:, ::-1])
-            boxes, crowds = (_mirrored(some, self.side) for some in (boxes, crowds))
-        return Example(pixels, boxes, np.concatenate(self._class_ids), crowds, colour_change(rng, self._augmentation))
+def _nearest(ids: IdMap, size: Sequence[int]) -> IdMap:
+    """Resizes an id map: every pixel takes the number at its centre."""
+    rows, columns = (
+        ((np.arange(side) + 0.5) * whole / side).astype(np.int64) for side, whole in zip(size, ids.shape, strict=True)
+    )
+    return ids[rows[:, None], columns]
 
 
 def _shift(rng: np.random.Generator, size: int, room: int) -> int:
@@ -179,14 +180,9 @@ def _shift(rng: np.random.Generator, size: int, room: int) -> int:
     return int(rng.integers(low, high + 1))
 
 
-def _mirrored(boxes: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    mirrored = boxes.copy()
-    mirrored[:, [0, 2]] = side - boxes[:, [2, 0]]
-    return mirrored
-
-
 def colour_change(rng: np.random.Generator, augmentation: Augmentation) -> NDArray[np.float32]:
-    """Draws a change of colour: saturation, each channel's tint, brightness, then contrast around the middle.
+    """Draws a change of colour: saturation, each channel's tint, brightness, then contrast around the middle;
+    perhaps inverted.
 
     Returns:
         (3, 4) float32, see `Example.colour`.
@@ -201,4 +197,7 @@ def colour_change(rng: np.random.Generator, augmentation: Augmentation) -> NDArr
     tints = np.array([around(augmentation.tint) for _ in range(3)], np.float32)
     matrix = saturation * np.eye(3, dtype=np.float32) + (1 - saturation) * _LUMA
     matrix = contrast * brightness * tints[:, None] * matrix
-    return np.concatenate([matrix, np.full((3, 1), _MIDDLE * (1 - contrast), np.float32)], 1).astype(np.float32)
+    change = np.concatenate([matrix, np.full((3, 1), _MIDDLE * (1 - contrast), np.float32)], 1).astype(np.float32)
+    if augmentation.invert > 0 and rng.random() < augmentation.invert:
+        change = np.concatenate([-change[:, :3], _WHITE - change[:, 3:]], 1)
+    return change

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from models.training.crops import CropAugmentation, CropMaker
-from models.training.detector import coloured
 from models.training.folders import ImageReader, LabelledImage
+from models.training.photo_recipe import coloured
 from models.training.prefetch import made_ahead
 from models.training.transfer import StridedDepthwise
 

@@ -11,8 +11,8 @@ from models.catalog import find
 from models.classification.small_inputs import can_be_finer, fineness_for, least_size
 from models.entries import CatalogEntry, Preprocessing, WeightsSource
 from models.errors import ImageError
-from models.training.coco import DatasetError
 from models.training.folders import ClassFolders
+from models.training.photo_dataset import DatasetError
 
 _SMALL: Final = 64
 """Images below this are trained at their own size, unless another is asked for."""

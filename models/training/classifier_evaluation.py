@@ -16,8 +16,8 @@ from models.entries import CatalogEntry
 from models.errors import ImageError
 from models.runtime import Runtime
 from models.training.classifier import loader_threads
-from models.training.coco import DatasetError
 from models.training.folders import LabelledImage
+from models.training.photo_dataset import DatasetError
 from models.training.prefetch import made_ahead
 
 TOP: Final = 5

@@ -6,69 +6,16 @@ photos, in `images/` or beside the files.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.training.object_masks import CocoMasks, rectangle
+from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
+
 _IMAGE_FOLDER: Final = "images"
-
-
-class DatasetError(ValueError):
-    """A data set that cannot be used; the message names the file and what is wrong with it."""
-
-
-@dataclass(frozen=True, eq=False)
-class Photo:
-    """One annotated image.
-
-    Attributes:
-        path: The image file.
-        image_id: Its id in the annotation file.
-        size: (height, width) in pixels, as the annotation file has it.
-        boxes: (N, 4) float32, x_min, y_min, x_max, y_max in pixels.
-        class_ids: (N,) int64, indices into the data set's `class_names`.
-        crowds: (M, 4) float32, regions that hold objects which are not annotated one by one.
-    """
-
-    path: Path
-    image_id: int
-    size: tuple[int, int]
-    boxes: NDArray[np.float32]
-    class_ids: NDArray[np.int64]
-    crowds: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class CocoDataset:
-    """Photos with boxes.
-
-    Attributes:
-        name: Folder and split, for people.
-        annotation_file: Where it was read from.
-        photos: In the order of the file.
-        class_names: One for every class id.
-        category_ids: The file's own id of every class id.
-    """
-
-    name: str
-    annotation_file: Path
-    photos: tuple[Photo, ...]
-    class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes with any photo's name, objects or classes; sixteen hexadecimal digits."""
-        digest = sha256(repr(self.class_names).encode())
-        for photo in self.photos:
-            digest.update(photo.path.name.encode())
-            for array in (photo.boxes, photo.class_ids, photo.crowds):
-                digest.update(array.tobytes())
-        return digest.hexdigest()[:16]
 
 
 def annotation_file(folder: Path, split: str) -> Path:
@@ -90,7 +37,7 @@ def annotation_file(folder: Path, split: str) -> Path:
 
 def read_coco(
     path: Path, class_names: Sequence[str] | None = None, without: Collection[str] = (), limit: int | None = None
-) -> CocoDataset:
+) -> PhotoDataset:
     """Reads an annotation file.
 
     Args:
@@ -125,7 +72,7 @@ def read_coco(
     absent = next((photo.path for photo in photos if not photo.path.is_file()), None)
     if absent is not None:
         raise DatasetError(f"{path}: the photo {absent} is missing")
-    return CocoDataset(f"{path.parent.name}/{path.stem}", path, photos, names, tuple(ids[name] for name in names))
+    return PhotoDataset(f"{path.parent.name}/{path.stem}", path, photos, names, tuple(ids[name] for name in names))
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
@@ -147,17 +94,35 @@ def _by_image(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, 
 def _photo(
     row: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], classes: Mapping[int, int], folder: Path
 ) -> Photo:
-    height, width = int(row["height"]), int(row["width"])
+    height, width = _size(row)
     wanted = [item for item in annotations if item["category_id"] in classes and min(item["bbox"][2:]) > 0]
     objects = [item for item in wanted if not item.get("iscrowd", 0)]
+    crowds = [item for item in wanted if item.get("iscrowd", 0)]
     return Photo(
         path=folder / row["file_name"],
         image_id=int(row["id"]),
         size=(height, width),
         boxes=_corners([item["bbox"] for item in objects], height, width),
         class_ids=np.array([classes[item["category_id"]] for item in objects], np.int64),
-        crowds=_corners([item["bbox"] for item in wanted if item.get("iscrowd", 0)], height, width),
+        crowds=_corners([item["bbox"] for item in crowds], height, width),
+        masks=_masks(row, objects, crowds),
     )
+
+
+def _masks(
+    row: Mapping[str, Any], objects: Sequence[Mapping[str, Any]], crowds: Sequence[Mapping[str, Any]]
+) -> CocoMasks | None:
+    """The masks of a photo, where every object has one; a photo without objects may say so by `has_masks`."""
+    segments = [item.get("segmentation") for item in objects]
+    if not all(segments) or not row.get("has_masks", True):
+        return None
+    boxes = _corners([item["bbox"] for item in crowds], *_size(row)).tolist()
+    around = [item.get("segmentation") or rectangle(box) for item, box in zip(crowds, boxes, strict=True)]
+    return CocoMasks(_size(row), segments, around)
+
+
+def _size(row: Mapping[str, Any]) -> tuple[int, int]:
+    return int(row["height"]), int(row["width"])
 
 
 def _corners(boxes: Sequence[Sequence[float]], height: int, width: int) -> NDArray[np.float32]:

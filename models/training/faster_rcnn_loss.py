@@ -9,7 +9,7 @@ from torch import Tensor
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 
-from models.training.yolox_loss import Target
+from models.training.targets import Target
 
 
 def faster_rcnn_loss(network: FasterRCNN, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
@@ -25,13 +25,30 @@ def faster_rcnn_loss(network: FasterRCNN, images: Tensor, targets: Sequence[Targ
     Returns:
         `loss_objectness` and `loss_rpn_box_reg` of the first stage, `loss_classifier` and `loss_box_reg` of the second.
     """
-    truths = [{"boxes": target.boxes, "labels": target.class_ids + 1} for target in targets]
+    features, proposals, sizes, truths, first = first_stage(network, images, targets)
+    _, second = network.roi_heads(features, proposals, sizes, truths)
+    return {**first, **second}
+
+
+def first_stage(
+    network: FasterRCNN, images: Tensor, targets: Sequence[Target]
+) -> tuple[dict[str, Tensor], list[Tensor], list[tuple[int, int]], list[dict[str, Tensor]], dict[str, Tensor]]:
+    """Computes what both kinds of network begin with.
+
+    Args:
+        network: As for `faster_rcnn_loss`.
+        images: Likewise.
+        targets: Likewise.
+
+    Returns:
+        The features by level, the proposed boxes of each image, the images' sizes, the targets as torchvision takes
+        them, and the losses of the first stage.
+    """
+    truths = [{"boxes": target.boxes, "labels": target.class_ids + 1, "masks": target.ids} for target in targets]
     height, width = images.shape[2:]
     batch = ImageList(images, [(int(height), int(width))] * len(images))
-    features = network.backbone(images)
-    features = {name: level.float() for name, level in features.items()}
-    proposals, first = network.rpn(batch, features, truths)
+    features = {name: level.float() for name, level in network.backbone(images).items()}
+    proposals, losses = network.rpn(batch, features, truths)
     with torch.no_grad():
         proposals = [boxes.float() for boxes in proposals]
-    _, second = network.roi_heads(features, proposals, batch.image_sizes, truths)
-    return {**first, **second}
+    return features, proposals, batch.image_sizes, truths, losses

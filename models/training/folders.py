@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models import images
 from models.errors import ImageError
-from models.training.coco import DatasetError
+from models.training.photo_dataset import DatasetError
 
 _SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _SPLITS: Final = ("train", "val")

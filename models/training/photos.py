@@ -1,5 +1,6 @@
 """Keeps the decoded photos of a data set at hand."""
 
+import math
 import threading
 from collections.abc import Sequence
 from typing import Final
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from models import images
 from models.errors import ImageError
-from models.training.coco import DatasetError, Photo
+from models.training.object_masks import UNKNOWN, IdMap
+from models.training.photo_dataset import DatasetError, Photo
 
 _CACHE_BYTES: Final = 4 * 2**30
 
@@ -28,6 +30,7 @@ class PhotoReader:
         self._longest_side = longest_side
         self._room = cache_bytes
         self._kept: dict[int, NDArray[np.uint8]] = {}
+        self._kept_ids: dict[int, IdMap] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -55,11 +58,45 @@ class PhotoReader:
                     self._kept[index] = pixels
         return photo, pixels
 
+    def read_ids(self, index: int) -> IdMap:
+        """Gives the id map of a photo, of the size that its annotation has.
+
+        Where there are boxes only, what lies within them is unknown.
+
+        Args:
+            index: Of the photo.
+
+        Raises:
+            DatasetError: It cannot be read, or is of another size.
+        """
+        photo, ids = self._photos[index], self._kept_ids.get(index)
+        if ids is None:
+            ids = _id_map(photo)
+            with self._lock:
+                if ids.nbytes <= self._room:
+                    self._room -= ids.nbytes
+                    self._kept_ids[index] = ids
+        return ids
+
     def _decode(self, photo: Photo) -> NDArray[np.uint8]:
         try:
             image = images.decode(photo.path.read_bytes(), min_short_side=self._longest_side)
         except (OSError, ImageError) as error:
             raise DatasetError(f"{photo.path}: {error}") from None
-        if image.size != photo.size:
-            raise DatasetError(f"{photo.path}: is {image.size}, but its annotation says {photo.size} (height, width)")
+        photo.check_size(image.size)
         return image.pixels
+
+
+def _id_map(photo: Photo) -> IdMap:
+    if photo.masks is None:
+        ids = np.zeros(photo.size, np.uint16)
+        for x_min, y_min, x_max, y_max in np.concatenate([photo.boxes, photo.crowds]).tolist():
+            ids[int(y_min) : math.ceil(y_max), int(x_min) : math.ceil(x_max)] = UNKNOWN
+        return ids
+    try:
+        ids = photo.masks.id_map()
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{photo.path}: no masks: {error}") from None
+    if ids.shape != photo.size:
+        raise DatasetError(f"{photo.path}: its masks are {ids.shape}, and it is {photo.size} (height, width)")
+    return ids

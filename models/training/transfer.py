@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.catalog import find
 from models.classification.efficientnet_lite import folded, from_published
-from models.detection.lite_backbone import LiteBackbone
+from models.detection.lite_backbone import LiteEncoder
 from models.detection.yolox_family import from_official
 from models.weights_files import fetch, read_state_dict
 
@@ -18,7 +18,8 @@ Frozen = Literal["none", "filters", "backbone"]
 IMAGENET: Final = "imagenet"
 NOTHING: Final = "none"
 _STILL_STAGES: Final = 2
-_PYRAMID_KEY: Final = "lateral_conv0.conv.weight"
+_SHARED: Final = ("lateral_conv0.conv.weight", "stem.0.weight")
+"""Each is in a part that several architectures have under names of their own: the pyramid, and its encoder."""
 
 
 class StridedDepthwise(nn.Conv2d):
@@ -33,19 +34,19 @@ class StridedDepthwise(nn.Conv2d):
             return super().forward(input.float()).to(input.dtype)
 
 
-def lite_backbone(network: nn.Module) -> LiteBackbone | None:
-    """Finds the EfficientNet-Lite0 within a detector, where there is one."""
-    return next((module for module in network.modules() if isinstance(module, LiteBackbone)), None)
+def lite_encoder(network: nn.Module) -> LiteEncoder | None:
+    """Finds the EfficientNet-Lite0 within a network, where there is one."""
+    return next((module for module in network.modules() if isinstance(module, LiteEncoder)), None)
 
 
-def start_detector(network: nn.Module, start: str) -> None:
-    """Gives a new detector weights to start from.
+def start_network(network: nn.Module, start: str) -> None:
+    """Gives a new detector or segmenter weights to start from.
 
     Args:
-        network: A detector; changed in place.
+        network: A detector or a segmenter; changed in place.
         start: `none`; `imagenet` for the classifier's convolutions; or the name of a model of the catalog, whose
-            weights are taken over as far as names and shapes agree. Between architectures that share a pyramid, that
-            is the backbone and the pyramid.
+            weights are taken over as far as names and shapes agree. Between architectures that share a pyramid or its
+            encoder, that is at least this part.
 
     Raises:
         ValueError: Nothing of that fits this network.
@@ -53,7 +54,7 @@ def start_detector(network: nn.Module, start: str) -> None:
     """
     if start == NOTHING:
         return
-    backbone = lite_backbone(network)
+    backbone = lite_encoder(network)
     if start != IMAGENET:
         _take_over(network, start)
     elif backbone is not None:
@@ -64,7 +65,7 @@ def start_detector(network: nn.Module, start: str) -> None:
         )
 
 
-def start_from_imagenet(backbone: LiteBackbone) -> None:
+def start_from_imagenet(backbone: LiteEncoder) -> None:
     """Gives a backbone the convolutions of the ImageNet classifier.
 
     Raises:
@@ -80,16 +81,17 @@ def _take_over(network: nn.Module, name: str) -> None:
     state, _ = read_state_dict(entry, fetch(entry))
     if entry.weights.kind == "url":
         state = from_official(state)
-    theirs, ours = _pyramid_prefix(state), _pyramid_prefix(network.state_dict())
-    if theirs is not None and ours is not None:
-        state = {key.replace(theirs, ours, 1) if key.startswith(theirs) else key: state[key] for key in state}
+    for shared in _SHARED:
+        theirs, ours = _prefix(state, shared), _prefix(network.state_dict(), shared)
+        if theirs is not None and ours is not None:
+            state = {key.replace(theirs, ours, 1) if key.startswith(theirs) else key: state[key] for key in state}
     if not _load_fitting(network, state):
         raise ValueError(f"nothing of {name} fits this architecture")
 
 
-def _pyramid_prefix(state: Mapping[str, Tensor]) -> str | None:
-    """What stands before the names of a pyramid's weights."""
-    return next((key.removesuffix(_PYRAMID_KEY) for key in state if key.endswith(_PYRAMID_KEY)), None)
+def _prefix(state: Mapping[str, Tensor], shared: str) -> str | None:
+    """What stands before the names of the weights of a shared part."""
+    return next((key.removesuffix(shared) for key in state if key.endswith(shared)), None)
 
 
 def _load_fitting(network: nn.Module, state: Mapping[str, Tensor]) -> int:
@@ -100,7 +102,7 @@ def _load_fitting(network: nn.Module, state: Mapping[str, Tensor]) -> int:
     return len(fitting)
 
 
-def freeze(backbone: LiteBackbone, frozen: Frozen) -> None:
+def freeze(backbone: LiteEncoder, frozen: Frozen) -> None:
     """Holds part of a backbone still.
 
     Depthwise filters are 6 % of its weights and most of the time of its backward pass on a CPU in bfloat16.

@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 from torchvision.ops import box_area, box_iou
 
 from models.detection.yolov1 import CELL, SIDE, corners_of, read
-from models.training.yolox_loss import Target
+from models.training.targets import Target
 
 _COORDINATES: Final = 5.0
 """λ_coord: boxes count for more than the rest."""

@@ -3,7 +3,6 @@
 # pyright: reportMissingTypeStubs=false
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -13,24 +12,10 @@ from torchvision.ops import complete_box_iou_loss
 
 from models.detection.grid import boxes_of, cells, flatten
 from models.training.assignment import assign
+from models.training.targets import Target
 
 _BOX_WEIGHT: Final = 5.0
 """Of the box against the rest, as in YOLOX."""
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """The objects of one image.
-
-    Attributes:
-        boxes: (M, 4) float32, x_min, y_min, x_max, y_max in pixels of the network's input.
-        class_ids: (M,) int64.
-        crowds: (K, 4) float32: cells whose centre lies here and that have no object are not told that there is none.
-    """
-
-    boxes: Tensor
-    class_ids: Tensor
-    crowds: Tensor
 
 
 def yolox_loss(levels: Sequence[Tensor], targets: Sequence[Target]) -> dict[str, Tensor]:

@@ -12,8 +12,9 @@ from models.detection.grid import boxes_of, cells, flatten
 from models.detection.lite_backbone import build_yolox_lite
 from models.training.assignment import assign
 from models.training.augmentation import Augmentation, ExampleMaker
-from models.training.coco import DatasetError, annotation_file, read_coco
-from models.training.detector import coloured
+from models.training.coco import annotation_file, read_coco
+from models.training.photo_dataset import DatasetError
+from models.training.photo_recipe import coloured
 from models.training.photos import PhotoReader
 from models.training.yolox_loss import Target, yolox_loss
 

@@ -12,11 +12,13 @@ from models.catalog import find
 from models.loading import load
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
-from models.training.coco import DatasetError, read_coco
-from models.training.detector import DetectorSettings
-from models.training.detector_run import DetectorOptions, evaluate_adapter, normalised_as, read_data, train_detector
+from models.training.coco import read_coco
+from models.training.detector_run import evaluate_adapter, train_detector
 from models.training.engine import CannotResume, Progress, Schedule
-from models.training.transfer import lite_backbone, start_detector
+from models.training.photo_dataset import DatasetError
+from models.training.photo_recipe import PhotoSettings
+from models.training.photo_run import PhotoOptions, normalised_as, read_data
+from models.training.transfer import lite_encoder, start_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -59,15 +61,15 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options_for(
     shapes: Path, output: Path, epochs: int, architecture: str = "yolox-efficientnet-lite0"
-) -> DetectorOptions:
-    return DetectorOptions(
+) -> PhotoOptions:
+    return PhotoOptions(
         architecture=architecture,
         data=(shapes,),
         output=output,
         name="shapes",
         arguments={"width": 16},
         precision="fp32",
-        settings=DetectorSettings(
+        settings=PhotoSettings(
             side=SIDE, early_side=SIDE, closing_epochs=epochs // 2, epochs=epochs, batch_size=4, seed=3
         ),
         schedule=Schedule(
@@ -134,7 +136,7 @@ def test_a_name_that_no_card_can_have_is_refused_before_anything_is_read(tmp_pat
 
 @pytest.mark.parametrize(("start", "mean", "std"), [("yolox/tiny", 0.0, 1.0), ("yolo-person", 127.0, 128.0)])
 def test_pixels_are_normalised_as_the_weights_to_start_from_know_them(start: str, mean: float, std: float) -> None:
-    settings = normalised_as(replace(DetectorSettings(), mean=(1.0, 2.0, 3.0)), start)
+    settings = normalised_as(replace(PhotoSettings(), mean=(1.0, 2.0, 3.0)), start)
     assert (settings.mean, settings.std) == ((mean,) * 3, (std,) * 3)
 
 
@@ -158,6 +160,6 @@ def test_weights_that_fit_nowhere_are_refused() -> None:
     from models.detection.yolox_family import build_yolox
 
     network = build_yolox_lite(1, width=16, head_width=16)
-    assert lite_backbone(network) is not None
+    assert lite_encoder(network) is not None
     with pytest.raises(ValueError, match="EfficientNet-Lite0 backbone"):
-        start_detector(build_yolox("nano", 1), "imagenet")
+        start_network(build_yolox("nano", 1), "imagenet")

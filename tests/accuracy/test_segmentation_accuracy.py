@@ -1,0 +1,66 @@
+"""The bundled segmenters still find what their cards say, on images that were held out of their training."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.catalog import find
+from models.loading import load
+from models.runtime import Runtime
+from models.training.coco import read_coco
+from models.training.id_maps import read_id_maps
+from models.training.photo_dataset import PhotoDataset
+from models.training.segmenter_run import evaluate_adapter
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+SLICE = 40
+MODELS = {
+    "unet-person": ("iou", 0.70),
+    "mask-rcnn-person": ("ap50", 0.42),
+    "unet-nuclei": ("iou", 0.82),
+    "mask-rcnn-nuclei": ("ap50", 0.70),
+}
+"""The figure that counts, and the least that it may be on the whole split."""
+
+pytestmark = pytest.mark.skipif(not (DATA / "nuclei").is_dir(), reason=f"needs the held-out images of {DATA.name}/")
+
+
+def held_out(model: str, limit: int | None = None) -> PhotoDataset:
+    """The images that the model did not learn from, those with masks."""
+    if model.endswith("nuclei"):
+        return read_id_maps(DATA / "nuclei", "val", "nucleus", limit)
+    dataset = read_coco(DATA / "person" / "instances_val.json")
+    return replace(dataset, photos=tuple(photo for photo in dataset.photos if photo.masks is not None)[:limit])
+
+
+def recorded(model: str, photos: int) -> float:
+    """The figure of a model's card."""
+    metric = MODELS[model][0]
+    figures = [
+        figure.value
+        for figure in find(model).accuracy
+        if figure.metric == metric and f"({photos} photos with masks)" in figure.dataset
+    ]
+    assert len(figures) == 1, f"{model} records {metric} on {photos} photos {len(figures)} times"
+    return figures[0]
+
+
+def measured(model: str, dataset: PhotoDataset, runtime: Runtime) -> float:
+    figures = {name.lower(): value for name, value in evaluate_adapter(load(model, runtime), dataset).items()}
+    return figures[MODELS[model][0]]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_first_images_of_the_val_split_give_the_recorded_figure(model: str) -> None:
+    found = measured(model, held_out(model, SLICE), Runtime())
+    assert found == pytest.approx(recorded(model, SLICE), abs=0.015)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bfloat16_costs_little_on_the_whole_val_split(model: str) -> None:
+    dataset = held_out(model)
+    default = measured(model, dataset, Runtime())
+    assert default >= measured(model, dataset, Runtime(precision="fp32")) - 0.005
+    assert default == pytest.approx(recorded(model, len(dataset.photos)), abs=0.005)
+    assert default >= MODELS[model][1]

@@ -1,0 +1,210 @@
+"""What a segmenter learns from and is measured by: masks of every kind, examples, losses, accuracy."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.masks import Mask
+from models.predictions import InstanceMasks, SemanticMask
+from models.segmentation.lite_mask_rcnn import build_mask_rcnn_lite
+from models.training.augmentation import Augmentation, ExampleMaker
+from models.training.average_precision import average_precision
+from models.training.coco import read_coco
+from models.training.id_maps import is_id_maps, read_id_maps
+from models.training.mask_rcnn_loss import cut_masks, mask_rcnn_loss
+from models.training.object_masks import UNKNOWN, CocoMasks
+from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
+from models.training.photos import PhotoReader
+from models.training.segmentation_loss import segmentation_loss
+from models.training.semantic_accuracy import semantic_accuracy
+from models.training.targets import Target
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PLAIN = Augmentation(mosaic=0, scale=(1, 1), flip=0, brightness=0, contrast=0, saturation=0, tint=0)
+
+
+def rectangle(top: int, left: int, bottom: int, right: int, size: tuple[int, int] = (40, 60)) -> np.ndarray:
+    pixels = np.zeros(size, np.bool_)
+    pixels[top:bottom, left:right] = True
+    return pixels
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """Two pictures of numbers: cells 7 and 300 of 16 bits in the first, nothing in the second."""
+    folder = tmp_path / "cells"
+    for part in ("images", "labels"):
+        (folder / "train" / part).mkdir(parents=True)
+    numbers = np.zeros((40, 60), np.uint16)
+    numbers[rectangle(5, 10, 15, 30)] = 7
+    numbers[rectangle(20, 40, 40, 60)] = 300
+    for name, label in (("one", numbers), ("two", np.zeros((40, 60), np.uint16))):
+        Image.fromarray((label > 0).astype(np.uint8) * 200).save(folder / "train" / "images" / f"{name}.png")
+        Image.fromarray(label).save(folder / "train" / "labels" / f"{name}.png")
+    return folder
+
+
+def test_numbered_pictures_become_objects_with_boxes_and_masks(cells: Path) -> None:
+    dataset = read_id_maps(cells, "train", "cell")
+    one, two = dataset.photos
+    assert is_id_maps(cells)
+    assert (dataset.class_names, len(two.boxes)) == (("cell",), 0)
+    assert one.boxes.tolist() == [[10, 5, 30, 15], [40, 20, 60, 40]]
+    assert one.masks is not None
+    assert [mask.area for mask in one.masks.objects()] == [200, 400]
+    assert np.unique(one.masks.id_map()).tolist() == [0, 1, 2]
+
+
+def test_with_a_list_of_classes_numbers_are_classes_and_255_is_unknown(cells: Path) -> None:
+    (cells / "classes.txt").write_text("background\nroad\nsky\n")
+    label = np.zeros((40, 60), np.uint8)
+    label[:10], label[30:], label[20:22] = 2, 1, 255
+    for name in ("one", "two"):
+        Image.fromarray(label).save(cells / "train" / "labels" / f"{name}.png")
+    dataset = read_id_maps(cells, "train")
+    assert (dataset.class_names, dataset.photos[0].class_ids.tolist()) == (("road", "sky"), [0, 1])
+    ids = PhotoReader(dataset.photos, 60).read_ids(0)
+    assert (ids[0, 0], ids[35, 0], ids[21, 0], ids[15, 0]) == (2, 1, UNKNOWN, 0)
+    Image.fromarray(np.full((40, 60), 9, np.uint8)).save(cells / "train" / "labels" / "two.png")
+    with pytest.raises(DatasetError, match=r"two\.png: has the number 9, and classes\.txt has 3 classes"):
+        read_id_maps(cells, "train")
+
+
+def test_labels_that_do_not_fit_are_told_by_name(cells: Path) -> None:
+    labels = cells / "train" / "labels"
+    Image.new("RGB", (60, 40)).save(labels / "one.png")
+    with pytest.raises(DatasetError, match=r"one\.png: pixels must be numbers"):
+        read_id_maps(cells, "train")
+    Image.new("L", (10, 10)).save(labels / "one.png")
+    with pytest.raises(DatasetError, match=r"one.png: is \(10, 10\), and its image is \(40, 60\)"):
+        read_id_maps(cells, "train")
+    (labels / "one.png").unlink()
+    with pytest.raises(DatasetError, match=r"there is no label one\.png"):
+        read_id_maps(cells, "train")
+    with pytest.raises(DatasetError, match="no photos"):
+        read_id_maps(cells, "val")
+
+
+def test_polygons_and_both_kinds_of_run_lengths_are_the_same_mask() -> None:
+    wanted = rectangle(5, 10, 15, 30)
+    compressed = Mask.from_array(wanted).to_coco()
+    changes = np.flatnonzero(np.diff(wanted.T.ravel().astype(int))) + 1
+    counts = np.diff([0, *changes.tolist(), wanted.size]).tolist()
+    segments = [[[10, 5, 30, 5, 30, 15, 10, 15]], compressed, {"size": [40, 60], "counts": counts}]
+    masks = CocoMasks((40, 60), segments, ()).objects()
+    assert all(np.array_equal(mask.to_array(), wanted) for mask in masks)
+
+
+def test_the_smaller_object_is_on_top_and_crowds_are_unknown() -> None:
+    large, small = (Mask.from_array(rectangle(*place)).to_coco() for place in ((0, 0, 20, 20), (5, 5, 10, 10)))
+    crowd = Mask.from_array(rectangle(30, 30, 40, 40)).to_coco()
+    ids = CocoMasks((40, 60), [small, large], [crowd]).id_map()
+    assert (ids[7, 7], ids[15, 15], ids[35, 35], ids[25, 25]) == (1, 2, UNKNOWN, 0)
+
+
+def test_photos_with_boxes_only_are_unknown_within_them(tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
+    rows = [{"id": 1, "file_name": "a.png", "width": 60, "height": 40, "has_masks": False}]
+    boxes = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 5, 20, 10], "iscrowd": 0}]
+    document = {"images": rows, "annotations": boxes, "categories": [{"id": 1, "name": "person"}]}
+    (tmp_path / "instances_train.json").write_text(json.dumps(document))
+    dataset = read_coco(tmp_path / "instances_train.json")
+    assert dataset.photos[0].masks is None
+    example = ExampleMaker(PhotoReader(dataset.photos, 60), PLAIN, seed=0, masks=True).make(0, 0, 60, mosaic=False)
+    assert example.masked.tolist() == [False]
+    assert np.count_nonzero(example.class_map == 255) == 200
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_masks_stay_with_their_boxes_through_scales_mosaics_mirrors_and_turns(cells: Path, seed: int) -> None:
+    photos = read_id_maps(cells, "train").photos[:1]
+    augmentation = replace(Augmentation(mosaic=0.5, scale=(0.7, 1.5)).turned(), flip=0.5)
+    example = ExampleMaker(PhotoReader(photos, 64), augmentation, seed, masks=True).make(0, 0, 64, mosaic=True)
+    assert example.ids.shape == example.class_map.shape == (64, 64)
+    assert np.count_nonzero(example.class_map) >= np.count_nonzero(example.ids)
+    for number, box in enumerate(example.boxes, 1):
+        rows, columns = np.nonzero(example.ids == number)
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert np.abs(box - found).max() <= 1.5
+
+
+def test_at_native_size_photos_are_not_scaled_to_fit(cells: Path) -> None:
+    photos = read_id_maps(cells, "train").photos
+    example = ExampleMaker(PhotoReader(photos, 1 << 20), PLAIN, 0, masks=True, native=True).make(0, 0, 96, False)
+    assert np.count_nonzero(example.class_map) == 600
+
+
+def test_cells_of_a_mask_hold_the_share_that_the_object_covers() -> None:
+    ids = torch.zeros(8, 8, dtype=torch.int32)
+    ids[:, :4] = 1
+    ids[:, 4:] = 2
+    masks = cut_masks(ids, torch.tensor([[0.0, 0.0, 8.0, 8.0], [3.0, 0.0, 5.0, 8.0]]), torch.tensor([1, 2]), 4)
+    assert masks[0].tolist() == [[1, 1, 0, 0]] * 4
+    assert masks[1].tolist() == [[0, 0, 1, 1]] * 4
+    assert cut_masks(ids, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), 4).shape == (0, 4, 4)
+
+
+def test_objects_without_masks_teach_boxes_and_no_mask() -> None:
+    torch.manual_seed(0)
+    network = build_mask_rcnn_lite(2, width=16, region_width=16, mask_width=8).train()
+    ids = torch.zeros(64, 64, dtype=torch.int32)
+    ids[8:40, 8:40] = 1
+    boxes, classes = torch.tensor([[8.0, 8.0, 40.0, 40.0]]), torch.tensor([1])
+    masked = Target(boxes, classes, torch.zeros(0, 4), ids, torch.zeros(0, 0), torch.tensor([True]))
+    empty = Target(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4), ids * 0)
+    images = torch.randn(2, 3, 64, 64)
+    losses = mask_rcnn_loss(network, images, [masked, empty])
+    assert float(losses["loss_mask"].detach()) > 0.1
+    torch.stack(list(losses.values())).sum().backward()
+    assert network.roi_heads.mask_head[0][0].weight.grad.abs().sum() > 0
+    boxes_only = replace(masked, masked=torch.tensor([False]))
+    assert float(mask_rcnn_loss(network, images, [boxes_only, empty])["loss_mask"].detach()) == 0
+
+
+def test_the_loss_of_classes_is_nought_where_all_is_right_or_unknown() -> None:
+    wanted = torch.zeros(2, 8, 8, dtype=torch.int64)
+    wanted[:, :4] = 1
+    right = torch.stack([(wanted == index) * 40.0 - 20 for index in range(2)], 1)
+    assert sum(segmentation_loss(right, wanted).values()).item() == pytest.approx(0, abs=1e-4)
+    assert sum(segmentation_loss(-right, wanted).values()).item() > 20
+    half_known = wanted.clone()
+    half_known[:, 4:] = 255
+    everywhere = torch.stack([torch.full((2, 8, 8), -20.0), torch.full((2, 8, 8), 20.0)], 1)
+    assert sum(segmentation_loss(everywhere, half_known).values()).item() == pytest.approx(0, abs=1e-4)
+    assert sum(segmentation_loss(right, torch.full_like(wanted, 255)).values()).item() == pytest.approx(0, abs=1e-4)
+
+
+def dataset_of(*masks: np.ndarray, path: Path) -> PhotoDataset:
+    encoded = [Mask.from_array(mask).to_coco() for mask in masks]
+    boxes = np.array([[0, 0, 60, 40]] * len(masks), np.float32)
+    truth = CocoMasks((40, 60), encoded)
+    photo = Photo(path, 1, (40, 60), boxes, np.zeros(len(masks), np.int64), np.zeros((0, 4), np.float32), truth)
+    return PhotoDataset("cells", path, (photo,), ("cell",), (1,))
+
+
+def test_intersection_over_union_comes_from_one_confusion_matrix(tmp_path: Path) -> None:
+    dataset = dataset_of(rectangle(0, 0, 20, 20), path=tmp_path)
+    found = rectangle(0, 10, 20, 30).astype(np.uint8)
+    figures = semantic_accuracy(dataset, [SemanticMask(found, np.array([1]), None, (40, 60))])
+    assert figures["iou"] == pytest.approx(200 / 600)
+    assert figures["dice"] == pytest.approx(400 / 800)
+    assert figures["pixel_accuracy"] == pytest.approx(2000 / 2400)
+    assert figures["miou"] == pytest.approx((200 / 600 + 1800 / 2200) / 2)
+
+
+def test_average_precision_of_masks_goes_by_masks_and_counts_more_than_a_hundred(tmp_path: Path) -> None:
+    truth = [rectangle(row * 4, column * 4, row * 4 + 2, column * 4 + 2) for row in range(10) for column in range(15)]
+    dataset = dataset_of(*truth, path=tmp_path)
+    masks = tuple(Mask.from_array(mask) for mask in truth)
+    scores = np.linspace(0.9, 0.5, len(masks), dtype=np.float32)
+    boxes = np.zeros((len(masks), 4), np.float32)  # of no use, on purpose
+    found = InstanceMasks(boxes, scores, np.zeros(len(masks), np.int64), (40, 60), masks)
+    assert average_precision(dataset, [found], masks=True, max_detections=150)["AP"] == pytest.approx(1)
+    assert average_precision(dataset, [found], masks=True)["AP"] == pytest.approx(67 / 101)  # recall of 100 in 150
+    assert average_precision(dataset, [found])["AP50"] == 0
