@@ -1,5 +1,6 @@
 """The chips that name the objects of a picture: each at its box, within the picture, and none over another."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -71,12 +72,13 @@ class ChipLayout:
             if (x1 - x0) * (y1 - y0) < _SMALL * letter_size**2:
                 self._small[y0:y1, x0:x1] = True
 
-    def place(self, outline: Rectangle, wordings: Sequence[Wording]) -> Chip | None:
+    def place(self, outline: Rectangle, wordings: Sequence[Wording], *, clear: bool = False) -> Chip | None:
         """Finds a place where a chip covers no earlier one.
 
         Args:
             outline: The box, line included.
             wordings: What it may say, the best first.
+            clear: Whether it must not cover small objects either.
 
         Returns:
             The chip with the first wording that finds a place; None where none does.
@@ -84,7 +86,7 @@ class ChipLayout:
         if self._left <= 0:
             return None
         for wording in wordings:
-            chip = self._place(*wording, outline)
+            chip = self._place(*wording, outline, 1 if clear else math.inf)
             if chip is not None:
                 x0, y0, x1, y1 = chip.area
                 self._taken[y0:y1, x0:x1] = True
@@ -104,7 +106,8 @@ class ChipLayout:
         ink = _FAINT_INK if chip.name else (*INK, 255)
         pen.text((x_end - self._padding, baseline), chip.score, fill=ink, font=self._lettering.font, anchor="rs")
 
-    def _place(self, name: str, score: str, outline: Rectangle) -> Chip | None:
+    def _place(self, name: str, score: str, outline: Rectangle, limit: float) -> Chip | None:
+        """The place that covers the fewest pixels of small objects, and fewer than `limit`."""
         score_width = self._lettering.width(score) if score else 0
         around = 2 * self._padding + score_width + (self._gap if name and score else 0)
         room = min(self._width - around, _LONGEST_NAME * self._lettering.size)
@@ -112,7 +115,7 @@ class ChipLayout:
             return None
         width = around + (self._lettering.width(name) if name else 0)
         best: Chip | None = None
-        least = np.inf
+        least = limit
         for area, corners in self._places(outline, width):
             x0, y0, x1, y1 = area
             inside = x0 >= 0 and y0 >= 0 and x1 <= self._width and y1 <= self._height

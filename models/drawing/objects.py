@@ -1,7 +1,7 @@
 """Objects on a picture: a line around each, and chips with names and scores that keep out of each other's way.
 
-Painted in layers, lines and then chips, and in each layer the worst object first. So no line runs through a name, and
-where objects overlap, the best one lies on top. Masks will be a layer below these.
+Painted in layers: masks, lines, and then chips, the worst object first. So no line runs through a name, and where
+objects overlap, the best one lies on top. An object with a mask has no line but that of its mask.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from models.drawing.chips import ChipLayout, Rectangle, Wording
+from models.drawing.areas import draw_areas
+from models.drawing.chips import Chip, ChipLayout, Rectangle, Wording
 from models.drawing.lettering import drawable
 from models.drawing.marks import Mark
 from models.drawing.palette import INK, Color
@@ -38,16 +39,19 @@ def draw_objects(image: Image.Image, marks: Sequence[Mark], scale: tuple[float, 
     line = max(1 if crowded else 2, round(letter_size / 7))
     outlines = [_outline(mark, scale, image, 2 * line) for mark in marks]
     colors = [mark.color for mark in marks]
+    heads, _ = draw_areas(image, marks, scale, line)
     pen = ImageDraw.Draw(image, "RGBA")
-    for outline, color in zip(reversed(outlines), reversed(colors), strict=True):
-        _frame(pen, outline, line, color)
+    for outline, color, head in zip(reversed(outlines), reversed(colors), reversed(heads), strict=True):
+        if head is None:
+            _frame(pen, outline, line, color)
     chips = ChipLayout(image.size, letter_size, outlines)
     narrow = _NARROW * letter_size
     one_name = len({mark.class_name for mark in marks}) == 1
-    placed = [
-        chips.place(outline, _wordings(mark, one_name, can_go=rank > 0 and (crowded or _width(outline) < narrow)))
-        for rank, (mark, outline) in enumerate(zip(marks, outlines, strict=True))
-    ]
+    placed: list[Chip | None] = []
+    for rank, (mark, outline, head) in enumerate(zip(marks, outlines, heads, strict=True)):
+        wordings = _wordings(mark, one_name, can_go=rank > 0 and (crowded or _width(outline) < narrow))
+        clear = crowded and rank > 0 and head is not None
+        placed.append(chips.place(head or outline, wordings, clear=clear))
     for chip, color in zip(reversed(placed), reversed(colors), strict=True):
         if chip is not None:
             chips.paint(image, pen, chip, color)

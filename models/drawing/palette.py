@@ -2,6 +2,9 @@
 
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 Color = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
@@ -20,7 +23,32 @@ of 0.68 to 0.92 and a chroma of 0.13 to 0.26: so the first colours lie farthest 
 Oklab: Björn Ottosson, https://bottosson.github.io/posts/oklab/
 """
 
+_TO_CONES: Final = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_TO_LAB: Final = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
 
 def color_of(key: int) -> Color:
     """Gives the colour of a key, such as a class id; keys that are twenty apart share one."""
     return COLORS[key % len(COLORS)]
+
+
+def oklab(color: Color) -> NDArray[np.float64]:
+    """Gives (3,) coordinates in which distance is difference to the eye; 0.02 is about what can just be told apart.
+
+    Source: https://bottosson.github.io/posts/oklab/; the linear light of sRGB is that of IEC 61966-2-1.
+    """
+    values = np.array(color) / 255
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return _TO_LAB @ np.cbrt(_TO_CONES @ linear)

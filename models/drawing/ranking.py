@@ -7,10 +7,9 @@ from PIL import Image, ImageDraw
 
 from models.drawing.lettering import Lettering, drawable
 from models.drawing.marks import Mark
-from models.drawing.palette import INK, PAPER
-from models.drawing.shapes import fill, rounded
+from models.drawing.palette import PAPER
+from models.drawing.shapes import fill, frost, rounded
 
-_GLASS_OPACITY: Final = 0.72
 _TRACK_OPACITY: Final = 46
 _FAINT_PAPER: Final = (*PAPER, 205)
 _WIDEST: Final = 22
@@ -37,7 +36,7 @@ def draw_ranking(image: Image.Image, marks: Sequence[Mark], letter_size: int) ->
     inner = min(max(inner, _NARROWEST * letter_size), _WIDEST * letter_size, image.width - 2 * (margin + padding))
     height = 2 * padding + rows * row - round(0.6 * letter_size) + (round(1.4 * letter_size) if left_out else 0)
     x, y = margin, image.height - margin - height
-    _frost(image, (x, y, x + inner + 2 * padding, y + height), letter_size)
+    frost(image, (x, y, x + inner + 2 * padding, y + height), letter_size)
     pen = ImageDraw.Draw(image, "RGBA")
     x, y = x + padding, y + padding
     for (name, mark), percent in zip(shown, percents, strict=True):
@@ -56,12 +55,3 @@ def _bar(image: Image.Image, place: tuple[int, int], size: tuple[int, int], mark
     fill(image, place, rounded(size, height, opacity=_TRACK_OPACITY), PAPER)
     length = round(width * min(max(mark.score, 0.0), 1.0))
     fill(image, place, rounded((height, max(height, length)), height), mark.color)
-
-
-def _frost(image: Image.Image, area: tuple[int, int, int, int], letter_size: int) -> None:
-    """Makes a part of the picture soft and dark, so that text on it is legible whatever lies behind."""
-    part = image.crop(area)
-    coarse = (max(1, part.width // letter_size), max(1, part.height // letter_size))
-    soft = part.resize(coarse, Image.Resampling.BOX).resize(part.size, Image.Resampling.BICUBIC)
-    glass = Image.blend(soft, Image.new("RGB", part.size, INK), _GLASS_OPACITY)
-    image.paste(glass, area, rounded((part.height, part.width), letter_size // 2))

@@ -1,16 +1,17 @@
-"""Rounded shapes with smooth edges, which Pillow's own drawing does not have."""
+"""Rounded shapes with smooth edges, which Pillow's own drawing does not have, and frosted glass."""
 
 from functools import lru_cache
 from typing import Final
 
 from PIL import Image, ImageDraw
 
-from models.drawing.palette import Color
+from models.drawing.palette import INK, Color
 
 Corners = tuple[bool, bool, bool, bool]
 """Which corners are round: top left, top right, bottom right, bottom left."""
 ALL_ROUND: Final[Corners] = (True, True, True, True)
 _SAMPLES: Final = 4
+_GLASS_OPACITY: Final = 0.72
 
 
 @lru_cache(maxsize=512)
@@ -43,6 +44,21 @@ def fill(image: Image.Image, place: tuple[int, int], mask: Image.Image, color: C
     """Paints a colour through a mask whose top left corner lies at `place` (x, y)."""
     x, y = place
     image.paste(color, (x, y, x + mask.width, y + mask.height), mask)
+
+
+def frost(image: Image.Image, area: tuple[int, int, int, int], letter_size: int) -> None:
+    """Makes a part of a picture soft and dark, so that text on it is legible whatever lies behind.
+
+    Args:
+        image: RGB; is drawn on.
+        area: x_min, y_min, x_max, y_max in pixels, the last two exclusive.
+        letter_size: In pixels; what is smaller is blurred, and corners are round by half of it.
+    """
+    part = image.crop(area)
+    coarse = (max(1, part.width // letter_size), max(1, part.height // letter_size))
+    soft = part.resize(coarse, Image.Resampling.BOX).resize(part.size, Image.Resampling.BICUBIC)
+    glass = Image.blend(soft, Image.new("RGB", part.size, INK), _GLASS_OPACITY)
+    image.paste(glass, area, rounded((part.height, part.width), letter_size // 2))
 
 
 @lru_cache(maxsize=64)

@@ -7,26 +7,31 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from models.drawing.cutouts import cut_out
 from models.drawing.marks import marks_of_answer
 from models.drawing.picture import PictureFormat, draw, encode
 from models.images import inspect
+from models.masks import Mask
 from services.cli.console import CommandError
 from services.cli.results import Problem, Result
 from services.cli.sources import STDIN
+from services.client.masks import RunLengths
 
 _SUFFIXES: dict[PictureFormat, str] = {"jpeg": ".jpg", "png": ".png"}
 
 
-def save_pictures(results: Iterable[Result], folder: Path) -> Iterator[Result]:
-    """Draw the answer of every result that has one, and pass all of them on.
+def save_pictures(results: Iterable[Result], folder: Path, *, cutout: bool = False) -> Iterator[Result]:
+    """Draw the answer of every result that has one, or cut it out, and pass all of them on.
 
-    A JPEG stays one, everything else becomes a PNG. A file that is there is never overwritten: the picture gets the
-    next free number behind its name.
+    A JPEG stays one where it is drawn on; everything else becomes a PNG. A file that is there is never overwritten:
+    the picture gets the next free number behind its name.
 
     Args:
         results: With their images.
         folder: Where to; made at once if it is not there.
+        cutout: Whether to save the masks' pixels on transparent ground instead of the image with masks drawn on it.
 
     Raises:
         CommandError: the folder or a picture cannot be written.
@@ -34,13 +39,13 @@ def save_pictures(results: Iterable[Result], folder: Path) -> Iterator[Result]:
     with _one_line_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     numbers: Counter[str] = Counter()
-    return (_saved(result, folder, numbers) for result in results)
+    return (_saved(result, folder, numbers, cutout) for result in results)
 
 
-def _saved(result: Result, folder: Path, numbers: Counter[str]) -> Result:
+def _saved(result: Result, folder: Path, numbers: Counter[str], cutout: bool) -> Result:
     if isinstance(result.outcome, Problem) or result.image is None:
         return result
-    picture, suffix = _drawn(result, result.image)
+    picture, suffix = _drawn(result, result.image, cutout)
     stem = "stdin" if result.name == STDIN else Path(result.name).stem
     with _one_line_errors(folder):
         return replace(result, image=None, picture=_written(picture, folder, stem, suffix, numbers))
@@ -54,15 +59,27 @@ def _one_line_errors(folder: Path) -> Iterator[None]:
         raise CommandError(f"{error.filename or folder}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _drawn(result: Result, image: bytes) -> tuple[bytes, str]:
+def _drawn(result: Result, image: bytes, cutout: bool) -> tuple[bytes, str]:
     """The encoded picture and the suffix of its name; caps on images are for whoever has answered."""
-    document = result.to_dict()
+    document = _with_run_lengths(result)
     max_pixels = document["image"]["height"] * document["image"]["width"]
     marks = marks_of_answer(document, result.class_count)
-    picture = draw(image, marks, max_bytes=len(image), max_pixels=max_pixels)
+    make = cut_out if cutout else draw
+    picture = make(image, marks, max_bytes=len(image), max_pixels=max_pixels)
     header = inspect(image, max_bytes=len(image), max_pixels=max_pixels)
-    picture_format: PictureFormat = "jpeg" if header.format == "jpeg" else "png"
+    picture_format: PictureFormat = "jpeg" if header.format == "jpeg" and not cutout else "png"
     return encode(picture, picture_format), _SUFFIXES[picture_format]
+
+
+def _with_run_lengths(result: Result) -> dict[str, Any]:
+    """The answer in the shape that is drawn: its masks, if any, as run lengths, whatever they travelled as."""
+    assert not isinstance(result.outcome, Problem)
+    document = result.to_dict()
+    for row, found in zip(document["predictions"], result.outcome.predictions, strict=True):
+        mask = getattr(found, "mask", None)
+        if mask is not None and not isinstance(mask, RunLengths):
+            row["mask"] = Mask.from_array(mask.to_array()).to_coco()
+    return document
 
 
 def _written(picture: bytes, folder: Path, stem: str, suffix: str, numbers: Counter[str]) -> Path:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from models.drawing.picture import PictureFormat
 from services.errors import NotAcceptable
+
+Rendering = PictureFormat | Literal["cutout"]
+"""What kind of picture an answer may be; a cut-out is always PNG, as JPEG has no transparency."""
 
 PICTURES: Final[Mapping[str, PictureFormat]] = {"image/jpeg": "jpeg", "image/png": "png"}
 """Media types of pictures; of equally welcome ones, the first."""
@@ -78,22 +81,27 @@ def best_of(ranges: Sequence[MediaRange], offers: Sequence[str]) -> str | None:
     return best
 
 
-def choose_format(accept: str, render: bool | None) -> PictureFormat | None:
+def choose_format(accept: str, render: bool | Literal["cutout"] | None) -> Rendering | None:
     """Whether a request gets a picture, and which.
 
     Args:
         accept: The `Accept` header, empty where there is none.
-        render: The parameter: True and False decide, whatever the header says; with None the header decides.
+        render: The parameter: what it says is done, whatever the header says; with None the header decides.
 
     Returns:
-        The format; None is JSON.
+        The kind; None is JSON.
 
     Raises:
-        NotAcceptable: only pictures in other formats are welcome.
+        NotAcceptable: only pictures in other formats are welcome; or a cut-out is asked for and PNG is not welcome.
     """
     if render is False:
         return None
     ranges = parse_accept(accept)
+    if render == "cutout":
+        if ranges and best_of(ranges, ("image/png",)) is None:
+            message = "a cut-out is a PNG file, since JPEG has no transparency: accept image/png"
+            raise NotAcceptable(message, {"available": ["image/png"]})
+        return "cutout"
     chosen = best_of(ranges, tuple(PICTURES) if render else ANSWERS)
     if chosen is not None:
         return PICTURES.get(chosen)

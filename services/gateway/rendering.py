@@ -15,13 +15,14 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from models.drawing.cutouts import cut_out
 from models.drawing.marks import marks_of_answer
 from models.drawing.picture import PictureFormat, draw, encode
 from models.errors import ImageError
 from services.errors import InvalidImage, InvalidParameters, NotAcceptable
 from services.gateway.inputs import TaskInput
-from services.gateway.negotiation import choose_format
-from services.gateway.parameters import DetectParameters
+from services.gateway.negotiation import Rendering, choose_format
+from services.gateway.parameters import CocoParameters, SegmentParameters
 from services.gateway.predictor import Answer
 from services.gateway.registry import ServedModel
 from services.settings import Settings
@@ -31,20 +32,23 @@ RENDER_THREADS: Final = 2
 """Pictures that one gateway draws at a time. Each may hold the pixels of the largest photo that is accepted."""
 
 
-def wanted_picture(request: Request, task_input: TaskInput) -> PictureFormat | None:
+def wanted_picture(request: Request, task_input: TaskInput) -> Rendering | None:
     """Whether a request gets a picture, and which; None is JSON.
 
     Raises:
         NotAcceptable: no such picture can be made, or there are several images, each of which would need its own.
-        InvalidParameters: the parameters ask for a shape of JSON, too.
+        InvalidParameters: the parameters ask for a shape of JSON, too, or for a cut-out where there are no masks.
     """
     parameters = task_input.parameters
+    if parameters.render == "cutout" and not isinstance(parameters, SegmentParameters):
+        message = "render: only a segmentation has masks to cut out; there are true and false here"
+        raise InvalidParameters(message, {"parameter": "render"})
     wanted = choose_format(", ".join(request.headers.getlist("accept")), parameters.render)
     if wanted is None:
         return None
     if task_input.several:
         raise NotAcceptable("a drawn answer shows one image: send one in a request, or accept application/json")
-    if isinstance(parameters, DetectParameters) and parameters.format != "json":
+    if isinstance(parameters, CocoParameters) and parameters.format != "json":
         raise InvalidParameters("format: coco is a list, which cannot be drawn", {"parameter": "format"})
     return wanted
 
@@ -74,14 +78,14 @@ class Renderer:
         self._slots = asyncio.Semaphore(RENDER_THREADS)
         self._threads = ThreadPoolExecutor(RENDER_THREADS, thread_name_prefix="render")
 
-    async def render(self, served: ServedModel, photo: bytes, answer: Answer, picture_format: PictureFormat) -> Picture:
-        """Draw an answer on its photo.
+    async def render(self, served: ServedModel, photo: bytes, answer: Answer, rendering: Rendering) -> Picture:
+        """Draw an answer on its photo, or cut it out.
 
         Args:
             served: The model that answered.
             photo: The encoded photo that was sent.
             answer: Its answer.
-            picture_format: Of the picture.
+            rendering: Which kind of picture.
 
         Raises:
             InvalidImage: the photo cannot be read.
@@ -89,9 +93,7 @@ class Renderer:
         class_count = len(served.entry["class_names"])
         async with self._slots:
             loop = asyncio.get_running_loop()
-            picture = await loop.run_in_executor(
-                self._threads, self._draw, photo, answer.body, class_count, picture_format
-            )
+            picture = await loop.run_in_executor(self._threads, self._draw, photo, answer.body, class_count, rendering)
         STAGE_SECONDS.labels(served.task, served.name, served.version, "render").observe(picture.took_ms / 1e3)
         return picture
 
@@ -99,18 +101,23 @@ class Renderer:
         """Let go of the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _draw(self, photo: bytes, body: bytes, class_count: int, picture_format: PictureFormat) -> Picture:
+    def _draw(self, photo: bytes, body: bytes, class_count: int, rendering: Rendering) -> Picture:
         started_at = time.perf_counter()
         marks = marks_of_answer(orjson.loads(body), class_count)
+        make = cut_out if rendering == "cutout" else draw
         limits = self._settings
         try:
-            image = draw(photo, marks, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
+            image = make(photo, marks, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
         except ImageError as error:
             raise InvalidImage.of(error) from None
-        return Picture(encode(image, picture_format), (time.perf_counter() - started_at) * 1e3)
+        return Picture(encode(image, _format_of(rendering)), (time.perf_counter() - started_at) * 1e3)
 
 
-def picture_response(answer: Answer, picture: Picture, picture_format: PictureFormat) -> Response:
-    """A picture as HTTP; its entity tag names the format, too, so that it is never taken for the JSON."""
-    etag = f'W/"{answer.key.removeprefix("tapetum:")[:32]}-{picture_format}"'
-    return Response(picture.body, media_type=f"image/{picture_format}", headers={"etag": etag})
+def picture_response(answer: Answer, picture: Picture, rendering: Rendering) -> Response:
+    """A picture as HTTP; its entity tag names its kind, too, so that it is never taken for the JSON or another one."""
+    etag = f'W/"{answer.key.removeprefix("tapetum:")[:32]}-{rendering}"'
+    return Response(picture.body, media_type=f"image/{_format_of(rendering)}", headers={"etag": etag})
+
+
+def _format_of(rendering: Rendering) -> PictureFormat:
+    return "png" if rendering == "cutout" else rendering

@@ -1,0 +1,46 @@
+"""Colours for many objects of one kind: as there are more objects than colours, equal ones lie far from each other."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.drawing.palette import COLORS, oklab
+
+_ALIKE: Final = 0.1
+"""Distance of two colours in Oklab at which they are well told apart side by side."""
+
+
+def keys_apart(boxes: Sequence[tuple[float, float, float, float]]) -> list[int]:
+    """Chooses a colour for each of many objects.
+
+    Args:
+        boxes: x_min, y_min, x_max, y_max of each.
+
+    Returns:
+        A key for `models.drawing.palette.color_of` for each: the first objects have the colours by turns, and each
+        later one that which is least like those of its neighbours.
+    """
+    count, colors = len(boxes), len(COLORS)
+    keys = list(range(min(count, colors)))
+    if count <= colors:
+        return keys
+    corners = np.array(boxes, np.float64)
+    centres = (corners[:, :2] + corners[:, 2:]) / 2
+    reach = np.sqrt(np.prod(np.maximum(corners[:, 2:] - corners[:, :2], 1), axis=1))
+    for place in range(colors, count):
+        distances = np.linalg.norm(centres[:place] - centres[place], axis=1)
+        closeness = ((reach[:place] + reach[place]) / 2 / np.maximum(distances, 1)) ** 2
+        keys.append(int(np.argmin(closeness @ _LIKENESS[keys])))
+    return keys
+
+
+def _likeness() -> NDArray[np.float64]:
+    """(colours, colours): 1 for equal ones, 0 for those that nobody takes for each other."""
+    points = np.array([oklab(color) for color in COLORS])
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
+    return np.exp(-((distances / _ALIKE) ** 2))
+
+
+_LIKENESS: Final = _likeness()
