@@ -7,22 +7,28 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from models.boxes import iou
 from models.entries import Task
-from models.predictions import Classification, Detections, Prediction
+from models.masks import Mask
+from models.predictions import Classification, Detections, Prediction, SemanticMask
 
 SURE_SCORE: Final = 0.5
 """A box of this score or more must be in the other answer, too, whatever its score is there."""
 SAME_IOU: Final = 0.7
 """Two boxes that overlap by this much are the same."""
+SURE_SHARE: Final = 0.01
+"""A class that has this share of the photo's pixels must have them in the other answer, too."""
+SAME_MASK_IOU: Final = 0.8
+"""Two masks of a class that overlap by this much are the same."""
 
 
 def prediction_from(task: Task, document: Mapping[str, Any]) -> Prediction:
     """Reads an answer of the HTTP API, or of a system that gives the same.
 
     Args:
-        task: The kind of answer.
+        task: The kind of answer; that of a segmentation must be a semantic model's, with masks as run lengths.
         document: With `image` and `predictions`, best first.
 
     Raises:
@@ -30,6 +36,8 @@ def prediction_from(task: Task, document: Mapping[str, Any]) -> Prediction:
     """
     size = document["image"]["height"], document["image"]["width"]
     rows: list[Any] = document["predictions"]
+    if task == "segmentation":
+        return _semantic_mask(rows, size)
     class_ids = np.array([row["class_id"] for row in rows], np.int64)
     if task == "classification":
         return Classification(class_ids, np.array([row["probability"] for row in rows], np.float32), size)
@@ -39,9 +47,14 @@ def prediction_from(task: Task, document: Mapping[str, Any]) -> Prediction:
 
 
 def sure_findings(prediction: Prediction) -> int:
-    """How much of an answer every other must have: its best class, or its boxes of `SURE_SCORE` and more."""
+    """How much of an answer every other must have.
+
+    That is its best class, its boxes of `SURE_SCORE` and more, or its classes of `SURE_SHARE` and more of the pixels.
+    """
     if isinstance(prediction, Classification):
         return 1
+    if isinstance(prediction, SemanticMask):
+        return len(_sure_classes(prediction))
     return int((prediction.scores >= SURE_SCORE).sum())
 
 
@@ -54,10 +67,16 @@ def agree(one: Prediction, other: Prediction) -> bool:
 
     Returns:
         Of classifications, whether the best class of each is among the classes of the other. Of detections, whether
-        each box of `SURE_SCORE` and more has one of the same class in the other, with an IoU of `SAME_IOU` or more.
+        each box of `SURE_SCORE` and more has one of the same class in the other, with an IoU of `SAME_IOU` or more. Of
+        semantic masks, whether each class of `SURE_SHARE` and more has pixels with an IoU of `SAME_MASK_IOU` or more.
     """
     if isinstance(one, Classification) and isinstance(other, Classification):
         return bool(one.class_ids[0] in other.class_ids and other.class_ids[0] in one.class_ids)
+    if isinstance(one, SemanticMask) and isinstance(other, SemanticMask):
+        return all(
+            _mask_iou(one.class_map == class_id, other.class_map == class_id) >= SAME_MASK_IOU
+            for class_id in _sure_classes(one) | _sure_classes(other)
+        )
     assert isinstance(one, Detections) and isinstance(other, Detections)
     return _has_sure_boxes(other, one) and _has_sure_boxes(one, other)
 
@@ -77,6 +96,25 @@ def judge(who: str, expected: Sequence[Prediction], answers: Sequence[Prediction
     sure = sum(map(sure_findings, expected))
     what = f"{who}: agrees with the floor on {same} of {len(expected)} photos, of whose findings {sure} are sure"
     return what, same == len(expected) and sure > 0
+
+
+def _semantic_mask(rows: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> SemanticMask:
+    class_map = np.zeros(size, np.uint8)
+    for row in rows:
+        class_map[Mask.from_coco(row["mask"]).to_array()] = row["class_id"]
+    return SemanticMask(class_map, np.array(sorted(row["class_id"] for row in rows), np.int64), None, size)
+
+
+def _sure_classes(prediction: SemanticMask) -> set[int]:
+    return {
+        class_id
+        for class_id in prediction.class_ids.tolist()
+        if (prediction.class_map == class_id).mean() >= SURE_SHARE
+    }
+
+
+def _mask_iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return float((one & other).sum() / (one | other).sum())
 
 
 def _has_sure_boxes(prediction: Detections, of: Detections) -> bool:

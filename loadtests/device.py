@@ -5,8 +5,9 @@
     python -m loadtests.device --model yolo-person --batch-sizes 1 8
     python -m loadtests.device --model torchvision/resnet50 --images DIR --json results/device.json
 
-It needs torch, torchvision, numpy, Pillow and safetensors only, and for a detector scikit-image or `--images`. Where a
-classifier's weights are not on the machine, the same network is measured with random ones: it takes just as long.
+It needs torch, torchvision, numpy, Pillow, safetensors and pycocotools only, and for a detector or a segmenter
+scikit-image or `--images`. Where a classifier's weights are not on the machine, the same network is measured with
+random ones: it takes just as long.
 """
 
 import argparse
@@ -83,7 +84,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--model", default="efficientnet-lite0", help="a model of the catalog")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
-        "--images", type=Path, help="a folder of JPEGs; without it, made pictures, or for a detector photos"
+        "--images", type=Path, help="a folder of JPEGs; without it, made pictures, for a detector or segmenter photos"
     )
     parser.add_argument("--modes", nargs="+", choices=MODES, help="without it, all; on a CPU, all but compiled")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
@@ -104,7 +105,7 @@ def adapter_for(name: str, runtime: Runtime) -> AnyAdapter:
     try:
         return load(name, runtime)
     except WeightsUnavailable as error:
-        if entry.task == "detection":
+        if entry.task != "classification":
             sys.exit(f"{error}; with random ones, post-processing would have nothing to do")
         print(f"random weights: {error}", file=sys.stderr)
     torch.manual_seed(SEED)
@@ -122,7 +123,8 @@ def forward_rows(options: argparse.Namespace, inputs: Sequence[ModelInput]) -> I
     Yields:
         `precision`, `mode` (a key of `MODES`), and what `BatchTiming` has; `postprocess_share`, of the time of both,
         over the same pictures whatever the batch; and `agreement`, the share of the pictures with the same top-1 class
-        as eager fp32, or with the same boxes. That says little of a classifier and made pictures, which have no class.
+        as eager fp32, or with the same boxes or masks of classes. That says little of a classifier and made pictures,
+        which have no class.
     """
     plain = adapter_for(options.model, replace(MODES["eager"], device=options.device, precision="fp32"))
     expected = answers(plain, inputs)

@@ -22,13 +22,14 @@ def picture_sets(folder: Path | None, task: Task) -> list[tuple[tuple[int, int] 
 
     Args:
         folder: Those of a folder; without one, pictures of each of `SIZES`.
-        task: What they are for. A detector's post-processing takes as long as it finds things, so it gets photos.
+        task: What they are for. The post-processing of detectors and segmenters takes as long as they find things, so
+            they get photos.
 
     Returns:
         Sets of pictures: their (height, width) in pixels, None where they come in several sizes; and the files.
     """
     if folder is None:
-        return [(size, _photos(size) if task == "detection" else _made_pictures(size)) for size in SIZES]
+        return [(size, _made_pictures(size) if task == "classification" else _photos(size)) for size in SIZES]
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg"})
     if not paths:
         sys.exit(f"no JPEG in {folder}")

@@ -105,7 +105,7 @@ def time_batch(adapter: AnyAdapter, inputs: Sequence[ModelInput], batch_size: in
 
 
 def postprocess_ms(adapter: AnyAdapter, inputs: Sequence[ModelInput], seconds: float) -> float:
-    """Gives the median milliseconds of `postprocess` per image; for a detector they depend on what it finds.
+    """Gives the median milliseconds of `postprocess` per image; for most tasks they depend on what is found.
 
     Args:
         adapter: The model.
@@ -127,7 +127,7 @@ def answers(adapter: AnyAdapter, inputs: Sequence[ModelInput]) -> list[Predictio
 
 
 def share_of_same(given: Sequence[Prediction], expected: Sequence[Prediction]) -> float:
-    """Gives the share of the pictures with the same best class, or with the same boxes where it is sure of them."""
+    """Gives the share of the pictures with the same best class, or boxes or masks where it is sure."""
     return float(np.mean([_are_same(one, other) for one, other in zip(given, expected, strict=True)]))
 
 

@@ -2,6 +2,7 @@
 
     classification  EfficientNet-Lite0: the adapter without a server (the floor), Tapetum, FastAPI with torch, LitServe
     detection       the same for yolo-person
+    segmentation    the same for unet-person
     noop            a model that does nothing: Tapetum with everything switched on, bare FastAPI
     cache           answers that are in the cache: Tapetum, FastAPI with Redis
 
@@ -47,6 +48,7 @@ class Section(StrEnum):
 
     CLASSIFICATION = "classification"
     DETECTION = "detection"
+    SEGMENTATION = "segmentation"
     NOOP = "noop"
     CACHE = "cache"
 

@@ -10,12 +10,18 @@ from typing import Any
 
 from ray.serve import Application, Deployment
 
+from models.entries import Task
 from services.deployments.classifier import Classifier
 from services.deployments.detector import Detector
+from services.deployments.segmenter import Segmenter
 from services.gateway.deployment import Gateway
 from services.topology import ModelDeployment, Scaled, Topology, check_topology
 
-DEPLOYMENTS: dict[str, Deployment] = {"classification": Classifier, "detection": Detector}
+DEPLOYMENTS: dict[Task, Deployment] = {
+    "classification": Classifier,
+    "detection": Detector,
+    "segmentation": Segmenter,
+}
 """The deployment class of each task."""
 
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}

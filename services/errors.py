@@ -9,6 +9,7 @@
     │   ├── BodyTooLarge            413 body_too_large
     │   ├── UnsupportedContentType  415 unsupported_content_type
     │   ├── InvalidParameters       422 invalid_parameters
+    │   ├── AnswerTooLarge          422 answer_too_large       the masks of one image, written as was asked, are
     │   ├── RateLimited             429 rate_limited           + Retry-After
     │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
     ├── Overloaded                  503 overloaded             + Retry-After
@@ -104,6 +105,11 @@ class InvalidParameters(RequestError):
     code = "invalid_parameters"
 
 
+class AnswerTooLarge(RequestError):
+    status = 422
+    code = "answer_too_large"
+
+
 class RateLimited(RequestError):
     status = 429
     code = "rate_limited"
@@ -156,7 +162,9 @@ class OutOfTime(ServiceError):
     code = "out_of_time"
 
 
-_BY_CODE: dict[str, type[ServiceError]] = {kind.code: kind for kind in (Overloaded, NotReady, BackendFailed, OutOfTime)}
+_BY_CODE: dict[str, type[ServiceError]] = {
+    kind.code: kind for kind in (AnswerTooLarge, Overloaded, NotReady, BackendFailed, OutOfTime)
+}
 
 
 def rebuild(status: int, code: str, message: str, details: dict[str, Any]) -> ServiceError:

@@ -8,14 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from models.adapter import ClassificationParameters, DetectionParameters, Parameters
-from models.entries import Task
+from models.adapter import ClassificationParameters, DetectionParameters, Parameters, SegmentationParameters
+from models.entries import Segmentation, Task
 
 PARAMETERS: Final[Mapping[Task, type[Parameters]]] = {
     "classification": ClassificationParameters,
     "detection": DetectionParameters,
+    "segmentation": SegmentationParameters,
 }
 """What a model of each task is told; its defaults are those of models that have none of their own."""
+
+IDLE: Final[Mapping[Segmentation, frozenset[str]]] = {
+    "semantic": frozenset({"score_threshold", "max_detections"}),
+    "instance": frozenset({"probabilities"}),
+}
+"""Parameters that say nothing to segmenters of a kind: they are taken, and make no difference."""
 
 SHOWN_NAMES: Final = 10
 """A message lists all classes of a model only where there are no more of them."""
@@ -36,12 +43,23 @@ class UnknownClasses(ValueError):
 
     def __str__(self) -> str:
         asked = ", ".join(repr(one) for one in self.unknown[:SHOWN_NAMES])
-        has = ", ".join(self.known) if len(self.known) <= SHOWN_NAMES else f"{len(self.known)} others"
-        return f"the model has no class {asked}; it has {has}"
+        return f"the model has no class {asked}; it has {_listed(self.known)}"
+
+
+class BackgroundAsked(UnknownClasses):
+    """A request for the background, which is no class but what none of the classes covers."""
+
+    def __str__(self) -> str:
+        asked = ", ".join(repr(one) for one in self.unknown)
+        return f"{asked} is the background, which has no mask of its own; the classes are {_listed(self.known)}"
 
 
 def complete(
-    task: Task, given: Mapping[str, Any], defaults: Mapping[str, Any], class_names: Sequence[str]
+    task: Task,
+    given: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    class_names: Sequence[str],
+    segmentation: Segmentation | None = None,
 ) -> Parameters:
     """The parameters that a model is told, with nothing left open.
 
@@ -53,26 +71,33 @@ def complete(
             names or ids. None is as good as nothing.
         defaults: The model's own (`models.entries.CatalogEntry.defaults`).
         class_names: The model's classes.
+        segmentation: Of a segmenter, what its masks are of; class 0 of a semantic one is the background.
 
     Raises:
         UnknownClasses: the model has no such class.
+        BackgroundAsked: it is the background.
         ValueError: a value is out of range.
     """
-    chosen = {name: value for name, value in given.items() if value is not None}
+    idle = IDLE[segmentation] if segmentation is not None else frozenset[str]()
+    chosen = {name: value for name, value in given.items() if value is not None and name not in idle}
     if "classes" in chosen:
-        chosen["class_ids"] = find_classes(chosen.pop("classes"), class_names)
+        chosen["class_ids"] = find_classes(chosen.pop("classes"), class_names, segmentation == "semantic")
     return PARAMETERS[task](**{**defaults, **chosen})
 
 
-def find_classes(wanted: Sequence[str | int], class_names: Sequence[str]) -> tuple[int, ...] | None:
+def find_classes(
+    wanted: Sequence[str | int], class_names: Sequence[str], has_background: bool = False
+) -> tuple[int, ...] | None:
     """The ids of some classes, ascending; None where they are all that there are.
 
     Args:
         wanted: Names or ids. What is a name and could be a number, too, is the name.
         class_names: The model's classes; a name that stands there twice means both.
+        has_background: Whether the first of them is the background, which nobody can ask for.
 
     Raises:
         UnknownClasses: one of them is neither.
+        BackgroundAsked: one of them is the background.
     """
     ids_of: dict[str, list[int]] = {}
     for class_id, name in enumerate(class_names):
@@ -85,9 +110,16 @@ def find_classes(wanted: Sequence[str | int], class_names: Sequence[str]) -> tup
         found.update(class_ids)
         if not class_ids:
             unknown.append(one)
+    first = int(has_background)
     if unknown:
-        raise UnknownClasses(unknown, class_names)
-    return None if len(found) == len(class_names) else tuple(sorted(found))
+        raise UnknownClasses(unknown, class_names[first:])
+    if has_background and 0 in found:
+        raise BackgroundAsked(class_names[:1], class_names[first:])
+    return None if len(found) == len(class_names) - first else tuple(sorted(found))
+
+
+def _listed(class_names: Sequence[str]) -> str:
+    return ", ".join(class_names) if len(class_names) <= SHOWN_NAMES else f"{len(class_names)} others"
 
 
 def _as_id(one: str | int) -> tuple[int, ...]:

@@ -91,7 +91,7 @@ class ModelDeployment(Scaled):
     """One deployment: replicas that each host the same models on one device."""
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="Name of the deployment; required.")
-    task: Task = Field(description="`classification` or `detection`; required.")
+    task: Task = Field(description="`classification`, `detection` or `segmentation`; required.")
     models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(
         min_length=1, description="Models that each replica hosts; required."
     )
@@ -122,12 +122,23 @@ class ModelDeployment(Scaled):
     max_queued_images: int = Field(
         default=512, ge=1, description="Images that may wait in a replica; one more gets a 503."
     )
+    max_queued_pixels: int | None = Field(
+        default=None,
+        ge=1,
+        description="Pixels of network input that may wait, so that large inputs keep within memory; "
+        "unset: 640 × 640 per image.",
+    )
     max_ongoing_requests: int = Field(default=256, ge=1, description="Calls that a replica works on at a time.")
 
     @property
     def pixels_per_batch(self) -> int:
         """Most pixels of network input in one run; a larger image still runs, alone."""
         return self.max_batch_pixels or self.max_batch_size * PIXELS_PER_IMAGE
+
+    @property
+    def pixels_queued(self) -> int:
+        """Most pixels of network input that may wait in a replica; a larger image still waits, alone."""
+        return self.max_queued_pixels or self.max_queued_images * PIXELS_PER_IMAGE
 
     @model_validator(mode="after")
     def _models_fit(self) -> ModelDeployment:

@@ -6,12 +6,18 @@ outcome, never an exception, so that it fails alone.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import orjson
 
-from models.predictions import Classification, Detections, Prediction
+from models.adapter import Parameters, SegmentationParameters
+from models.entries import MaskFormat
+from models.mask_shapes import indexed_png, png, polygons
+from models.masks import Mask
+from models.predictions import Classification, Detections, InstanceMasks, Prediction, SemanticMask
 
 PROBABILITY_DIGITS: Final = 6
 PIXEL_DIGITS: Final = 2
@@ -47,7 +53,8 @@ class Outcome(NamedTuple):
     """The answer for one image.
 
     Attributes:
-        body: JSON object `{"image": {"height", "width"}, "predictions": […]}`, or None where `failure` says why not.
+        body: JSON object `{"image": {"height", "width"}, "predictions": […]}`, of semantic masks perhaps with
+            `class_map`; None where `failure` says why not.
         failure: Set exactly when `body` is None.
         stages_ms: Milliseconds spent in each stage of the replica.
     """
@@ -57,45 +64,104 @@ class Outcome(NamedTuple):
     stages_ms: dict[str, float]
 
 
-def encode_prediction(prediction: Prediction, class_names: Sequence[str]) -> bytes:
-    """The JSON body of an `Outcome`."""
-    return orjson.dumps(describe_prediction(prediction, class_names))
+def encode_prediction(
+    prediction: Prediction, class_names: Sequence[str], parameters: Parameters | None = None
+) -> bytes:
+    """The JSON body of an `Outcome`; the arguments are those of `describe_prediction`."""
+    return orjson.dumps(describe_prediction(prediction, class_names, parameters))
 
 
-def describe_prediction(prediction: Prediction, class_names: Sequence[str]) -> dict[str, Any]:
-    """What every answer says of one image, whoever asked for it and however: best first, numbers rounded."""
+def describe_prediction(
+    prediction: Prediction, class_names: Sequence[str], parameters: Parameters | None = None
+) -> dict[str, Any]:
+    """What every answer says of one image, whoever asked for it and however: best first, numbers rounded.
+
+    Masks are written one at a time. On a photo of 12 megapixels that took 1 ms for a hundred objects as run lengths,
+    250 ms as PNG and 310 ms as polygons, and 20 ms for each class of a semantic mask: never do it on an event loop.
+
+    Args:
+        prediction: The model's.
+        class_names: The model's name of every class id.
+        parameters: What the model was told; without them, masks are written as run lengths.
+
+    Returns:
+        A JSON object with `image` and `predictions`, and with `class_map` for a semantic mask as PNG.
+    """
     height, width = prediction.image_size
-    rows = _ROWS[type(prediction)](prediction, class_names)
-    return {"image": {"height": height, "width": width}, "predictions": rows}
+    told = parameters if isinstance(parameters, SegmentationParameters) else SegmentationParameters()
+    return {"image": {"height": height, "width": width}, **_MEMBERS[type(prediction)](prediction, class_names, told)}
 
 
-def _classes(prediction: Classification, class_names: Sequence[str]) -> list[dict[str, Any]]:
+def _classes(prediction: Classification, class_names: Sequence[str], _: SegmentationParameters) -> dict[str, Any]:
     rows = zip(prediction.class_ids.tolist(), prediction.probabilities.tolist(), strict=True)
-    return [
-        {
-            "class_id": class_id,
-            "class_name": class_names[class_id],
-            "probability": round(probability, PROBABILITY_DIGITS),
-        }
-        for class_id, probability in rows
-    ]
+    return {
+        "predictions": [
+            {
+                "class_id": class_id,
+                "class_name": class_names[class_id],
+                "probability": round(probability, PROBABILITY_DIGITS),
+            }
+            for class_id, probability in rows
+        ]
+    }
 
 
-def _objects(prediction: Detections, class_names: Sequence[str]) -> list[dict[str, Any]]:
+def _objects(prediction: Detections, class_names: Sequence[str], _: SegmentationParameters) -> dict[str, Any]:
     rows = zip(prediction.boxes.tolist(), prediction.class_ids.tolist(), prediction.scores.tolist(), strict=True)
-    return [
-        {
-            "box": dict(zip(BOX_MEMBERS, (round(edge, PIXEL_DIGITS) for edge in box), strict=True)),
-            "class_id": class_id,
-            "class_name": class_names[class_id],
-            "score": round(score, PROBABILITY_DIGITS),
-        }
-        for box, class_id, score in rows
-    ]
+    return {
+        "predictions": [
+            {
+                "box": dict(zip(BOX_MEMBERS, (round(edge, PIXEL_DIGITS) for edge in box), strict=True)),
+                "class_id": class_id,
+                "class_name": class_names[class_id],
+                "score": round(score, PROBABILITY_DIGITS),
+            }
+            for box, class_id, score in rows
+        ]
+    }
 
 
-_ROWS: Final[Mapping[type[Prediction], Callable[..., list[dict[str, Any]]]]] = {
+def _instances(prediction: InstanceMasks, class_names: Sequence[str], told: SegmentationParameters) -> dict[str, Any]:
+    """Objects, each with its pixels."""
+    write = _MASKS[told.mask_format]
+    rows = zip(_objects(prediction, class_names, told)["predictions"], prediction.masks, strict=True)
+    return {"predictions": [{**row, "area_pixels": mask.area, "mask": write(mask)} for row, mask in rows]}
+
+
+def _regions(prediction: SemanticMask, class_names: Sequence[str], told: SegmentationParameters) -> dict[str, Any]:
+    """Classes, most pixels first, each with its pixels; as PNG, those of all of them in one map."""
+    as_map = told.mask_format == "png"
+    image_pixels = prediction.class_map.size
+    rows: list[dict[str, Any]] = []
+    for index, class_id in enumerate(prediction.class_ids.tolist()):
+        pixels = prediction.class_map == class_id
+        area_pixels = int(np.count_nonzero(pixels))
+        row = {"class_id": class_id, "class_name": class_names[class_id], "area_pixels": area_pixels}
+        row["fraction"] = round(area_pixels / image_pixels, PROBABILITY_DIGITS)
+        if prediction.probabilities is not None:
+            row["probability"] = round(float(prediction.probabilities[index]), PROBABILITY_DIGITS)
+        if not as_map:
+            row["mask"] = _MASKS[told.mask_format](Mask.from_array(pixels))
+        rows.append(row)
+    rows.sort(key=lambda row: -row["area_pixels"])
+    return {"predictions": rows, **({"class_map": _base64(indexed_png(prediction.class_map))} if as_map else {})}
+
+
+def _base64(file: bytes) -> str:
+    return b64encode(file).decode("ascii")
+
+
+_MASKS: Final[Mapping[MaskFormat, Callable[[Mask], Any]]] = {
+    "rle": Mask.to_coco,
+    "polygon": polygons,
+    "png": lambda mask: _base64(png(mask)),
+}
+"""How the mask of one object or class is written down, by `mask_format`."""
+
+_MEMBERS: Final[Mapping[type[Prediction], Callable[..., dict[str, Any]]]] = {
     Classification: _classes,
     Detections: _objects,
+    InstanceMasks: _instances,
+    SemanticMask: _regions,
 }
-"""How the predictions of each task are written down."""
+"""What is said of the predictions of each task."""

@@ -84,6 +84,10 @@ def load_eager(task: Task) -> EagerModel:
         from loadtests.systems.eager_classifier import EagerClassifier
 
         return EagerClassifier()
-    from loadtests.systems.eager_detector import EagerDetector
+    if task == "detection":
+        from loadtests.systems.eager_detector import EagerDetector
 
-    return EagerDetector()
+        return EagerDetector()
+    from loadtests.systems.eager_segmenter import EagerSegmenter
+
+    return EagerSegmenter()

@@ -3,8 +3,9 @@
     tapetum serve                     the whole stack on this machine
     tapetum classify IMAGE…           the classes of images, with no server, or with `--url` from one
     tapetum detect IMAGE…             the objects in images, likewise
+    tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
     tapetum models list|show|pull     what can be served
-    tapetum train classifier|detector a model of one's own, from folders of images
+    tapetum train KIND                a model of one's own, from folders of images: classifier, detector or segmenter
 
 Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import
 is imported inside the command that needs it: `tapetum classify --url` never loads torch, and nothing here loads Ray
@@ -25,6 +26,7 @@ from services.cli.catalog import app as models_app
 from services.cli.classify import classify
 from services.cli.console import CommandError, no_such_model, show_error
 from services.cli.detect import detect
+from services.cli.segment import segment
 from services.cli.serve import serve
 from services.cli.train import app as train_app
 
@@ -56,6 +58,7 @@ app = typer.Typer(
 )
 app.command(epilog="Example: tapetum classify photo.jpg holiday/ --top-k 3")(classify)
 app.command(epilog="Example: tapetum detect photo.jpg --save drawn/")(detect)
+app.command(epilog="Example: tapetum segment photo.jpg --save drawn/")(segment)
 app.command(epilog="Example: tapetum serve --port 9000")(serve)
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")

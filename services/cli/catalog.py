@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Show and fetch the models that can be served.")
 
-_HEADLINES: Final = {"top1": "top-1", "ap": "AP"}
-"""The figure of accuracy that stands for a model in the list, as people write it."""
+_HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "mask_ap": "mask AP", "ap": "AP"}
+"""The figure of accuracy that stands for a model in the list, as people write it; the first of these that it has."""
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `tapetum models list` shows.")]
 
 
@@ -100,10 +100,8 @@ def _show_family(console: Console, family: str, task: str, entries: list[Catalog
 
 
 def _headline(entry: CatalogEntry) -> str:
-    figures = (
-        f"{_HEADLINES[found.metric]} {found.value:.1%}" for found in entry.accuracy if found.metric in _HEADLINES
-    )
-    return next(figures, "")
+    figures = {found.metric: found.value for found in entry.accuracy}
+    return next((f"{name} {figures[metric]:.1%}" for metric, name in _HEADLINES.items() if metric in figures), "")
 
 
 def _entry_table(entry: CatalogEntry) -> Table:

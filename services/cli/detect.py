@@ -8,23 +8,31 @@ from typing import Annotated
 import typer
 
 from services.cli.layouts import OBJECTS
-from services.cli.options import ApiKey, AsJson, Device, Images, Model, Place, PrecisionOption, Question, Url
+from services.cli.options import (
+    ApiKey,
+    AsJson,
+    Device,
+    Images,
+    MaxDetections,
+    Model,
+    Place,
+    PrecisionOption,
+    Question,
+    ScoreThreshold,
+    Url,
+)
 from services.cli.prediction import predict
 
 
 def detect(
     images: Images,
     model: Model = None,
-    score_threshold: Annotated[
-        float | None, typer.Option(min=0, max=1, metavar="0…1", help="Leave out objects with a lower score.")
-    ] = None,
+    score_threshold: ScoreThreshold = None,
     iou_threshold: Annotated[
         float | None,
         typer.Option(min=0, max=1, metavar="0…1", help="Of objects that overlap by more, only the better one stays."),
     ] = None,
-    max_detections: Annotated[
-        int | None, typer.Option(min=1, max=1000, metavar="N", help="The most objects of an image.")
-    ] = None,
+    max_detections: MaxDetections = None,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", metavar="NAME", help="Only objects of this class, by name or id; may be repeated."),

@@ -13,7 +13,7 @@ from rich.text import Text
 from services.cli.console import printable
 
 if TYPE_CHECKING:
-    from services.client.answers import ClassPrediction, Detection
+    from services.client.findings import Box, ClassPrediction, Detection, Instance, Region
 
 _SCORE_WIDTH = 6
 _NAME_RATIO = 2
@@ -65,8 +65,43 @@ def _object_table(rows: Sequence[Detection]) -> Table:
 
 
 def _object_fields(row: Detection) -> Sequence[str]:
-    edges = (row.box.x_min, row.box.y_min, row.box.x_max, row.box.y_max)
-    return f"{row.score:.4f}", printable(row.class_name), *(f"{edge:.1f}" for edge in edges)
+    return f"{row.score:.4f}", printable(row.class_name), *_edges(row.box)
+
+
+def _mask_table(rows: Sequence[Instance | Region]) -> Table:
+    """Score, where there is one, class, area and share of the image."""
+    table = _table_of_scores()
+    table.add_column(ratio=1, justify="right", no_wrap=True)
+    table.add_column(ratio=_NAME_RATIO, no_wrap=True)
+    for rank, row in enumerate(rows):
+        style, score = _OTHER if rank else _BEST, _score_of(row)
+        table.add_row(
+            Text("" if score is None else f"{score:.1%}", style),
+            Text(printable(row.class_name), style),
+            Text(f"{row.area_pixels:,} px", "dim"),
+            Text(f"{row.fraction:.1%} of the image", style),
+        )
+    return table
+
+
+def _mask_fields(row: Instance | Region) -> Sequence[str]:
+    score, box = _score_of(row), getattr(row, "box", None)
+    return (
+        printable(row.class_name),
+        str(row.area_pixels),
+        f"{row.fraction:.4f}",
+        *(() if score is None else (f"{score:.4f}",)),
+        *(() if box is None else _edges(box)),
+    )
+
+
+def _score_of(row: Instance | Region) -> float | None:
+    """How sure the model is; of a class, its probability, where somebody asked."""
+    return getattr(row, "score", getattr(row, "probability", None))
+
+
+def _edges(box: Box) -> Sequence[str]:
+    return [f"{edge:.1f}" for edge in (box.x_min, box.y_min, box.x_max, box.y_max)]
 
 
 def _table_of_scores() -> Table:
@@ -78,3 +113,4 @@ def _table_of_scores() -> Table:
 
 CLASSES = Layout("classifying", "no classes", _class_table, _class_fields)
 OBJECTS = Layout("detecting", "no objects", _object_table, _object_fields)
+MASKS = Layout("segmenting", "no masks", _mask_table, _mask_fields)

@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
-FAVOURITES: Final[Mapping[Task, str]] = {"classification": "efficientnet-lite0", "detection": "yolo-person"}
+FAVOURITES: Final[Mapping[Task, str]] = {
+    "classification": "efficientnet-lite0",
+    "detection": "yolo-person",
+    "segmentation": "unet-person",
+}
 """Who answers where no model is named: the fastest of those that come with Tapetum."""
 
 

@@ -10,13 +10,13 @@ from itertools import islice
 from typing import Any
 
 from models.adapter import Adapter, ModelInput, Parameters
-from models.entries import Task
+from models.entries import LetterboxPreprocessing, Preprocessing, Task
 from models.errors import ImageError
 from models.images import MAX_BYTES
 from models.predictions import Prediction
 from services.cli.results import Problem, Result
 from services.cli.sources import ImageSource, UnreadableSource
-from services.client.answers import Answer, Classification, Detections
+from services.client.answers import Answer, Classification, Detections, Segmentation
 from services.wire import describe_prediction
 
 BATCH_SIZE = 16
@@ -24,7 +24,11 @@ MAX_THREADS = 8
 MAX_PIXELS = BATCH_SIZE * 640 * 640
 """Of network input in one run, so that large inputs need no more memory than small ones."""
 
-_ANSWERS: dict[Task, type[Answer[Any]]] = {"classification": Classification, "detection": Detections}
+_ANSWERS: dict[Task, type[Answer[Any]]] = {
+    "classification": Classification,
+    "detection": Detections,
+    "segmentation": Segmentation,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def answer_here(
                 if isinstance(prepared, Problem):
                     yield Result(source.name, prepared)
                 else:
-                    answer = _answer(adapter, _ANSWERS[task], predictions[position])
+                    answer = _answer(adapter, _ANSWERS[task], predictions[position], parameters)
                     yield Result(source.name, answer, prepared.image, len(adapter.class_names))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
@@ -64,14 +68,22 @@ def _prepared_ahead(
 ) -> Iterator[list[tuple[ImageSource, _Prepared | Problem]]]:
     """Batches that are ready for the network, while threads prepare the next one."""
     remaining = iter(sources)
+    batch_size = _batch_size(adapter.entry.preprocessing)
     started: list[tuple[ImageSource, Future[_Prepared | Problem]]] = []
-    while batch := list(islice(remaining, BATCH_SIZE)):
+    while batch := list(islice(remaining, batch_size)):
         following = [(source, pool.submit(_prepare, adapter, source, keep)) for source in batch]
         if started:
             yield [(source, future.result()) for source, future in started]
         started = following
     if started:
         yield [(source, future.result()) for source, future in started]
+
+
+def _batch_size(preprocessing: Preprocessing | LetterboxPreprocessing) -> int:
+    """Images that are ready at a time: fewer where they go to the network nearly as large as they are, in tiles."""
+    if isinstance(preprocessing, Preprocessing):
+        return BATCH_SIZE
+    return max(1, min(BATCH_SIZE, MAX_PIXELS // (preprocessing.short_side * preprocessing.long_side)))
 
 
 def _prepare(adapter: Adapter[Any, Any], source: ImageSource, keep: bool) -> _Prepared | Problem:
@@ -108,7 +120,9 @@ def _runs(group: list[int], item: ModelInput) -> Iterator[list[int]]:
     return (group[start : start + step] for start in range(0, len(group), step))
 
 
-def _answer(adapter: Adapter[Any, Any], kind: type[Answer[Any]], prediction: Prediction) -> Answer[Any]:
+def _answer(
+    adapter: Adapter[Any, Any], kind: type[Answer[Any]], prediction: Prediction, parameters: Parameters
+) -> Answer[Any]:
     """The answer that a server would give, read as one of its."""
     head = {"model": adapter.entry.name, "version": adapter.entry.version, "cached": False, "request_id": ""}
-    return kind.parse({**head, **describe_prediction(prediction, adapter.class_names)})
+    return kind.parse({**head, **describe_prediction(prediction, adapter.class_names, parameters)})

@@ -40,6 +40,10 @@ PrecisionOption = Annotated[
     Precision | None,
     typer.Option("--precision", help="Arithmetic of the network, without --url; auto by default."),
 ]
+ScoreThreshold = Annotated[
+    float | None, typer.Option(min=0, max=1, metavar="0…1", help="Leave out objects with a lower score.")
+]
+MaxDetections = Annotated[int | None, typer.Option(min=1, max=1000, metavar="N", help="The most objects of an image.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line for each image.")]
 
 

@@ -24,6 +24,7 @@ def predict(
     *,
     as_json: bool,
     save: Path | None = None,
+    cutout: bool = False,
 ) -> None:
     """Run a command, and end it with its status: 0, or 1 where an image has no answer.
 
@@ -34,6 +35,7 @@ def predict(
         layout: How people are shown the answers.
         as_json: Whether a machine reads them instead.
         save: Folder for the images with their answers drawn on them.
+        cutout: Whether they are saved as what the masks cover, on transparent ground.
     """
     screen = Screen()
     sources = find_sources(images)
@@ -46,7 +48,7 @@ def predict(
     if save is not None:
         from services.cli.saving import save_pictures
 
-        results = save_pictures(results, save)
+        results = save_pictures(results, save, cutout=cutout)
     show = show_json if as_json else show_text
     failures = show(screen, results, len(sources), layout)
     raise typer.Exit(1 if failures else 0)
@@ -82,7 +84,9 @@ def _results_from_here(
 
     adapter = load_model(screen, entry, options)
     try:
-        parameters = complete(question.task, question.parameters, entry.defaults, adapter.class_names)
+        parameters = complete(
+            question.task, question.parameters, entry.defaults, adapter.class_names, entry.segmentation
+        )
     except UnknownClasses as error:
         meant = [name for one in error.unknown for name in closest(str(one), error.known, 1)]
         hint = f"; did you mean {' or '.join(meant)}?" if meant else ""

@@ -20,9 +20,12 @@ MAX_BYTES = 256 * 2**20
 
 _FATAL_STATUSES = frozenset({401, 403, 404, 405, 422})
 _FATAL_CODES = frozenset({"unreachable", "unexpected_answer"})
+_CODES_OF_ONE_IMAGE = frozenset({"answer_too_large"})
+"""Their status is one of those, and they say nothing of other images."""
 _METHODS: dict[Task, Callable[..., Awaitable[Answer[Any]]]] = {
     "classification": AsyncClient.classify,
     "detection": AsyncClient.detect,
+    "segmentation": AsyncClient.segment,
 }
 
 
@@ -88,7 +91,9 @@ class _Asker:
         except UnreadableSource as error:
             return Result(source.name, Problem("unreadable_file", str(error)))
         except TapetumError as error:
-            if error.status in _FATAL_STATUSES or error.code in _FATAL_CODES:
+            if error.code in _FATAL_CODES or (
+                error.status in _FATAL_STATUSES and error.code not in _CODES_OF_ONE_IMAGE
+            ):
                 raise
             return Result(source.name, Problem(error.code, error.message))
         if not self._keep:

@@ -50,10 +50,4 @@ class Result:
         """What came of the image as JSON shows it: the members of the HTTP API's answer, or `error`."""
         if isinstance(self.outcome, Problem):
             return {"error": asdict(self.outcome)}
-        height, width = self.outcome.image_size
-        return {
-            "model": self.outcome.model,
-            "version": self.outcome.version,
-            "image": {"height": height, "width": width},
-            "predictions": [asdict(row) for row in self.outcome.predictions],
-        }
+        return {"model": self.outcome.model, "version": self.outcome.version, **self.outcome.to_json()}

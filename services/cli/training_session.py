@@ -40,8 +40,8 @@ def run_training(train: Callable[[Callable[[Progress], None]], Path], name: str,
 
 @contextmanager
 def _one_line_errors(run_folder: Path) -> Generator[None]:
-    from models.training.coco import DatasetError
     from models.training.engine import RunStopped, TrainingDiverged
+    from models.training.photo_dataset import DatasetError
 
     try:
         yield

@@ -7,17 +7,12 @@ with Client("http://localhost:8000") as client:
         print(prediction.class_name, prediction.probability)
 """
 
-from services.client.answers import (
-    Box,
-    Classification,
-    ClassPrediction,
-    Detection,
-    Detections,
-    Readiness,
-    ServedModel,
-    TapetumError,
-)
-from services.client.clients import AsyncClient, Client, DetectionParameters
+from services.client.answers import Classification, Detections, Readiness, Segmentation, ServedModel
+from services.client.clients import AsyncClient, Client
+from services.client.errors import TapetumError
+from services.client.findings import Box, ClassPrediction, Detection, Instance, Region
+from services.client.masks import Mask, MaskImage, Polygons, RunLengths
+from services.client.parameters import DetectionParameters, SegmentationParameters
 
 __all__ = [
     "AsyncClient",
@@ -28,7 +23,15 @@ __all__ = [
     "Detection",
     "DetectionParameters",
     "Detections",
+    "Instance",
+    "Mask",
+    "MaskImage",
+    "Polygons",
     "Readiness",
+    "Region",
+    "RunLengths",
+    "Segmentation",
+    "SegmentationParameters",
     "ServedModel",
     "TapetumError",
 ]

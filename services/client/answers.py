@@ -1,102 +1,16 @@
-"""What a server says, as typed values: from the JSON of its answers to frozen dataclasses, or to one kind of error."""
+"""What a server says, as typed values: from the JSON of its answers to frozen dataclasses."""
 
 from __future__ import annotations
 
-import time
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-import httpx
+from services.client.errors import TapetumError, error_from
+from services.client.findings import ClassPrediction, Detection, Instance, Region
 
-
-class TapetumError(Exception):
-    """The server refused or failed, or could not be reached.
-
-    Args:
-        message: One sentence for a person.
-        code: For programs: the server's own (`docs/errors.md`), or one of the client's (`docs/client.md`).
-        status: HTTP status; None where no answer came, and for one image among several.
-        details: JSON-able facts, such as the names of the known models.
-        request_id: What to look for in the server's log.
-        retry_after_s: Seconds after which the server suggests to try again.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        code: str,
-        status: int | None = None,
-        details: Mapping[str, Any] | None = None,
-        request_id: str | None = None,
-        retry_after_s: float | None = None,
-    ) -> None:
-        super().__init__(message, code, status, details, request_id, retry_after_s)
-        self.message = message
-        self.code = code
-        self.status = status
-        self.details: dict[str, Any] = dict(details or {})
-        self.request_id = request_id
-        self.retry_after_s = retry_after_s
-
-    def __str__(self) -> str:
-        return self.message
-
-
-@dataclass(frozen=True, slots=True)
-class ClassPrediction:
-    """One class of an answer.
-
-    Attributes:
-        class_id: Index among the model's classes.
-        class_name: Its name.
-        probability: 0 to 1.
-    """
-
-    class_id: int
-    class_name: str
-    probability: float
-
-    @classmethod
-    def parse(cls, item: Mapping[str, Any]) -> Self:
-        """From one member of `predictions`."""
-        return cls(item["class_id"], item["class_name"], item["probability"])
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle in pixels of the upright image, whose top left corner is (0, 0)."""
-
-    x_min: float
-    y_min: float
-    x_max: float
-    y_max: float
-
-
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """One object.
-
-    Attributes:
-        box: Where it is.
-        class_id: Index among the model's classes.
-        class_name: Its name.
-        score: How sure the model is, 0 to 1.
-    """
-
-    box: Box
-    class_id: int
-    class_name: str
-    score: float
-
-    @classmethod
-    def parse(cls, item: Mapping[str, Any]) -> Self:
-        """From one member of `predictions`."""
-        return cls(Box(**item["box"]), item["class_id"], item["class_name"], item["score"])
-
-
-P = TypeVar("P", ClassPrediction, Detection)
+P = TypeVar("P", bound=ClassPrediction | Detection | Instance | Region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +43,29 @@ class Answer(Generic[P]):
             model=body["model"],
             version=body["version"],
             image_size=(result["image"]["height"], result["image"]["width"]),
-            predictions=tuple(cls.row.parse(item) for item in result["predictions"]),
             cached=result["cached"],
             request_id=body["request_id"],
+            **cls._findings(result),
         )
+
+    @classmethod
+    def _findings(cls, result: Mapping[str, Any]) -> dict[str, Any]:
+        """What is said of the image, by the names of the attributes."""
+        return {"predictions": tuple(cls.row.parse(item) for item in result["predictions"])}
+
+    def to_json(self) -> dict[str, Any]:
+        """The members `image` and `predictions`, and whatever else is said of the image, as the answer has them."""
+        height, width = self.image_size
+        return {
+            "image": {"height": height, "width": width},
+            "predictions": [row.to_json() for row in self.predictions],
+        }
 
     @classmethod
     def parse_list(cls, body: Mapping[str, Any]) -> list[Self | TapetumError]:
         """From the answer to several images: an error stands in the place of its image."""
         return [
-            _error(result["error"], None) if "error" in result else cls.parse(body, result)
+            error_from(result["error"], None) if "error" in result else cls.parse(body, result)
             for result in body["results"]
         ]
 
@@ -155,6 +82,37 @@ class Detections(Answer[Detection]):
     """The objects of one image; there may be none. The attributes are those of `Answer`."""
 
     row = Detection
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation(Answer[Instance | Region]):
+    """The pixels of the objects of one image, or of its classes with the largest first; there may be none.
+
+    Which of the two depends on the model. The attributes are those of `Answer`, and:
+
+    Attributes:
+        class_map: Of a semantic model with `mask_format="png"`: a PNG file whose pixel values are class ids.
+    """
+
+    class_map: bytes | None = field(default=None, repr=False)
+
+    @classmethod
+    def _findings(cls, result: Mapping[str, Any]) -> dict[str, Any]:
+        size = (result["image"]["height"], result["image"]["width"])
+        text = result.get("class_map")
+        class_map = None if text is None else b64decode(text)
+        rows = (
+            Instance.parse(item, size) if "box" in item else Region.parse(item, size, class_map)
+            for item in result["predictions"]
+        )
+        return {"predictions": tuple(rows), "class_map": class_map}
+
+    def to_json(self) -> dict[str, Any]:
+        """As `Answer.to_json`, with the class map where there is one."""
+        members = Answer.to_json(self)
+        if self.class_map is not None:
+            members["class_map"] = b64encode(self.class_map).decode("ascii")
+        return members
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,31 +158,3 @@ def parse_model(body: Mapping[str, Any]) -> ServedModel:
 def parse_readiness(body: Mapping[str, Any]) -> Readiness:
     """The answer to `GET /readyz`, whatever its status."""
     return Readiness(body.get("ready", False), body.get("models", {}))
-
-
-def error_of(response: httpx.Response) -> TapetumError:
-    """The error in an answer that is one, also where something between us and the server made it."""
-    retry_after_s = _retry_after_s(response.headers.get("retry-after"))
-    try:
-        return _error(response.json()["error"], response.status_code, retry_after_s)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        message = f"HTTP {response.status_code} {response.reason_phrase}".rstrip()
-        return TapetumError(message, "http_error", response.status_code, None, None, retry_after_s)
-
-
-def _error(error: Mapping[str, Any], status: int | None, retry_after_s: float | None = None) -> TapetumError:
-    return TapetumError(
-        error["message"], error["code"], status, error.get("details"), error.get("request_id"), retry_after_s
-    )
-
-
-def _retry_after_s(header: str | None) -> float | None:
-    """`Retry-After` in seconds; it may be a date, too (RFC 9110, section 10.2.3). None where it is neither."""
-    if header is None:
-        return None
-    if header.strip().isdecimal():
-        return float(header)
-    try:
-        return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None

@@ -15,7 +15,15 @@ from urllib.parse import quote
 import httpx
 
 from services.client import answers
-from services.client.answers import Answer, Classification, Detections, Readiness, ServedModel, TapetumError
+from services.client.answers import (
+    Answer,
+    Classification,
+    Detections,
+    Readiness,
+    Segmentation,
+    ServedModel,
+)
+from services.client.errors import TapetumError, error_of
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer[Any])
@@ -47,6 +55,7 @@ class Endpoint(Generic[A]):
 
 CLASSIFY = Endpoint("v1/classify", Classification)
 DETECT = Endpoint("v1/detect", Detections)
+SEGMENT = Endpoint("v1/segment", Segmentation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,7 @@ class Call(Generic[T]):
             TapetumError: it is an error, or is not an answer of Tapetum.
         """
         if response.status_code not in self.accepted:
-            raise answers.error_of(response)
+            raise error_of(response)
         try:
             return self.parse(response.json())
         except (ValueError, KeyError, TypeError, AttributeError):

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
 from services.client import calls
-from services.client.answers import Answer, Classification, Detections, Readiness, ServedModel, TapetumError
+from services.client.answers import (
+    Answer,
+    Classification,
+    Detections,
+    Readiness,
+    Segmentation,
+    ServedModel,
+)
 from services.client.calls import Attempts, Call, Endpoint, Image, Parameters
+from services.client.errors import TapetumError
+from services.client.parameters import DetectionParameters, SegmentationParameters
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer[Any])
@@ -19,26 +28,6 @@ A = TypeVar("A", bound=Answer[Any])
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_MAX_RETRIES = 3
-
-
-class DetectionParameters(TypedDict, total=False):
-    """What may be set for a detection.
-
-    Attributes:
-        model: Name of a served model.
-        score_threshold: Leave out objects with a lower score, 0 to 1.
-        iou_threshold: Of two objects that overlap by more than this, only the better one stays, 0 to 1.
-        max_detections: The most objects, 1 to 1000.
-        classes: Only objects of these classes, by name or id. A name with a comma in it goes by its id.
-        class_agnostic: Whether an object suppresses overlapping ones of other classes, too.
-    """
-
-    model: str | None
-    score_threshold: float | None
-    iou_threshold: float | None
-    max_detections: int | None
-    classes: Sequence[str | int] | None
-    class_agnostic: bool | None
 
 
 class Client:
@@ -142,6 +131,33 @@ class Client:
         """
         return self._send(calls.predict_many(calls.DETECT, images, parameters), timeout_s)
 
+    def segment(
+        self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
+    ) -> Segmentation:
+        """The pixels of each object in one image, or of each class: that depends on the model.
+
+        Args:
+            image: The encoded file, or where it lies.
+            timeout_s: Time limit of this call, retries included.
+            parameters: See `SegmentationParameters`; what is left out is as the server and the model have it.
+        """
+        return self._send(calls.predict(calls.SEGMENT, image, parameters), timeout_s)
+
+    def segment_many(
+        self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
+    ) -> list[Segmentation | TapetumError]:
+        """The pixels of objects or classes in several images, in one request.
+
+        Args:
+            images: At least one, and no more than the server takes (32 by default).
+            timeout_s: Time limit of the whole.
+            parameters: As for `segment`.
+
+        Returns:
+            One item for each image, in their order: its masks, or why it has no answer.
+        """
+        return self._send(calls.predict_many(calls.SEGMENT, images, parameters), timeout_s)
+
     def models(self) -> tuple[ServedModel, ...]:
         """The models that are served."""
         return self._send(calls.models())
@@ -220,6 +236,18 @@ class AsyncClient:
     ) -> list[Detections | TapetumError]:
         """As `Client.detect_many`; the request is built in a thread."""
         return await self._predict_many(calls.DETECT, images, parameters, timeout_s)
+
+    async def segment(
+        self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
+    ) -> Segmentation:
+        """As `Client.segment`; a path is read in a thread."""
+        return await self._predict(calls.SEGMENT, image, parameters, timeout_s)
+
+    async def segment_many(
+        self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
+    ) -> list[Segmentation | TapetumError]:
+        """As `Client.segment_many`; the request is built in a thread."""
+        return await self._predict_many(calls.SEGMENT, images, parameters, timeout_s)
 
     async def models(self) -> tuple[ServedModel, ...]:
         """As `Client.models`."""

@@ -60,7 +60,8 @@ class Batcher(Generic[T, B, R]):
         max_batch_size: Most items in a batch.
         max_batch_cost: Largest sum of costs in a batch; a single dearer item goes alone.
         max_queue_items: Items that may wait; one more is refused.
-        cost: What an item counts towards `max_batch_cost`: its pixels, say.
+        max_queue_cost: Sum of costs of those that may wait, likewise; an item that would wait alone is never refused.
+        cost: What an item counts towards `max_batch_cost` and `max_queue_cost`: its pixels, say.
         batch_wait_timeout_s: Longest time that the oldest item waits for its batch to fill; 0 waits for nobody.
         streams: Device threads, each of which runs a batch of its own: one for a GPU, a core each on a CPU.
         initializer: Called once on each device thread, before anything runs there.
@@ -75,6 +76,7 @@ class Batcher(Generic[T, B, R]):
         max_batch_size: int,
         max_batch_cost: int = 2**62,
         max_queue_items: int = 1024,
+        max_queue_cost: int = 2**62,
         cost: Callable[[T], int] = lambda item: 0,
         batch_wait_timeout_s: float = 0.0,
         streams: int = 1,
@@ -86,11 +88,13 @@ class Batcher(Generic[T, B, R]):
         self._max_batch_size = max_batch_size
         self._max_batch_cost = max_batch_cost
         self._max_queue_items = max_queue_items
+        self._max_queue_cost = max_queue_cost
         self._cost = cost
         self._batch_wait_timeout_s = batch_wait_timeout_s
         self._initializer = initializer
         self._queues: dict[Hashable, deque[_Entry[T, R]]] = {}
         self._size = 0
+        self._queued_cost = 0
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [threading.Thread(target=self._serve, name=f"device-{n}", daemon=True) for n in range(streams)]
@@ -124,10 +128,12 @@ class Batcher(Generic[T, B, R]):
         with self._changed:
             if self._closed:
                 raise NotReady("this replica is shutting down")
-            if self._size >= self._max_queue_items:
+            too_much = self._size and self._queued_cost + entry.cost > self._max_queue_cost
+            if self._size >= self._max_queue_items or too_much:
                 raise Overloaded(f"{self._size} images already wait for the device", {"queued": self._size})
             self._queues.setdefault(key, deque()).append(entry)
             self._size += 1
+            self._queued_cost += entry.cost
             self._changed.notify()
         entry.future.add_done_callback(lambda future: self._remove(key, entry) if future.cancelled() else None)
         return entry.future
@@ -146,6 +152,7 @@ class Batcher(Generic[T, B, R]):
             if queue and entry in queue:
                 queue.remove(entry)
                 self._size -= 1
+                self._queued_cost -= entry.cost
                 if not queue:
                     del self._queues[key]
 
@@ -184,6 +191,7 @@ class Batcher(Generic[T, B, R]):
             batch.append(queue.popleft())
             cost += batch[-1].cost
         self._size -= len(batch)
+        self._queued_cost -= cost
         if not queue:
             del self._queues[key]
         return batch

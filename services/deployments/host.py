@@ -23,7 +23,7 @@ from models.errors import ImageError
 from models.loading import load
 from models.runtime import Runtime
 from services.deployments.batcher import Batcher, Queued
-from services.errors import InvalidImage, OutOfTime, ServiceError
+from services.errors import AnswerTooLarge, InvalidImage, OutOfTime, ServiceError
 from services.loopback import fence_replica_grpc
 from services.settings import read_settings
 from services.telemetry import (
@@ -40,6 +40,9 @@ from services.topology import ModelDeployment, ModelSpec
 from services.wire import Failure, Item, Outcome, encode_prediction
 
 log = structlog.get_logger()
+
+MAX_ANSWER_BYTES = 64 * 2**20
+"""Of the answer to one image. What travels between processes must stay below 2 GiB, and a call has many answers."""
 
 
 class HostedModel:
@@ -105,6 +108,7 @@ class ModelHost:
             max_batch_cost=self._config.pixels_per_batch,
             cost=pixels_of,
             max_queue_items=self._config.max_queued_images,
+            max_queue_cost=self._config.pixels_queued,
             batch_wait_timeout_s=self._config.batch_wait_timeout_s,
             streams=self._config.num_streams,
             initializer=partial(use_threads, self._config.num_threads or torch.get_num_threads()),
@@ -208,13 +212,15 @@ class ModelHost:
         predictions = model.adapter.postprocess(
             output.raw, [prepared.input for prepared in batch], [prepared.parameters for prepared in batch]
         )
-        bodies = [encode_prediction(prediction, model.adapter.class_names) for prediction in predictions]
+        bodies = [
+            encode_prediction(prediction, model.adapter.class_names, prepared.parameters)
+            for prediction, prepared in zip(predictions, batch, strict=True)
+        ]
         took_s = time.perf_counter() - started_at
         model.stages["postprocess"].observe(took_s)
         stages_ms = {"forward": output.forward_s * 1e3, "postprocess": took_s * 1e3}
         return [
-            Outcome(body, None, {**prepared.stages_ms, **stages_ms})
-            for body, prepared in zip(bodies, batch, strict=True)
+            outcome_of(body, {**prepared.stages_ms, **stages_ms}) for body, prepared in zip(bodies, batch, strict=True)
         ]
 
 
@@ -222,6 +228,17 @@ def pixels_of(prepared: Prepared) -> int:
     """What an image counts towards the limit of a batch: the pixels that the network gets."""
     height, width = prepared.input.pixels.shape[:2]
     return height * width
+
+
+def outcome_of(body: bytes, stages_ms: dict[str, float]) -> Outcome:
+    """The outcome of an image that has an answer; a failure where that is too large to be sent."""
+    if len(body) <= MAX_ANSWER_BYTES:
+        return Outcome(body, None, stages_ms)
+    message = (
+        f"the answer has {len(body)} bytes; at most {MAX_ANSWER_BYTES} are sent: "
+        "ask for mask_format=rle, or for fewer classes or objects"
+    )
+    return failed(AnswerTooLarge(message, {"bytes": len(body), "max_bytes": MAX_ANSWER_BYTES}))
 
 
 def use_threads(count: int) -> None:

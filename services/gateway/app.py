@@ -27,7 +27,7 @@ from services.gateway.tasks import TASKS, TaskApi
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
 
-DESCRIPTION = """Image classification and object detection over HTTP. Send an image file as it is:
+DESCRIPTION = """Image classification, object detection and segmentation over HTTP. Send an image file as it is:
 
     curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' localhost:8000/v1/classify
 """
@@ -111,7 +111,8 @@ def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
             200: {
                 "model": api.answer,
                 "description": "One answer; or, for a list of images, one result each. Or the image with the "
-                "answer drawn on it: for `render=true`, or where `Accept` likes a picture better than JSON.",
+                "answer drawn on it: for `render=true`, or where `Accept` likes a picture better than JSON; or, for "
+                "`render=cutout` of a segmentation, what was found on transparent ground, as PNG.",
                 "content": {
                     "application/json": {
                         "examples": {name: {"value": example} for name, example in api.examples.items()}

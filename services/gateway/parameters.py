@@ -4,15 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
+from models.entries import MaskFormat
 from services.errors import InvalidParameters
 from services.parameters import UnknownClasses, complete
 
 LISTED_CLASSES = 100
 """An error lists no more classes of a model than this; `GET /v1/models/{name}` has all."""
+
+
+def _check_render(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """One sentence for all that is wrong, instead of one for each type that it is not."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise PydanticCustomError("render", "Input should be true, false or 'cutout'") from None
+
+
+Render = Annotated[bool | Literal["cutout"], WrapValidator(_check_render)]
 
 
 class TaskParameters(BaseModel):
@@ -24,9 +47,10 @@ class TaskParameters(BaseModel):
     """What chooses the model, or how its answer is shown; answers are cached whatever stands there."""
 
     model: str | None = Field(default=None, description="Name of a served model; the first one of the task by default.")
-    render: bool | None = Field(
+    render: Render | None = Field(
         default=None,
-        description="Whether to get the image back with the answer drawn on it; `Accept` decides by default.",
+        description="Whether to get the image back with the answer drawn on it; `Accept` decides by default. "
+        "`cutout`, for a segmentation: what was found, on transparent ground, as PNG.",
     )
 
     def check(self, image_count: int) -> None:
@@ -36,6 +60,10 @@ class TaskParameters(BaseModel):
             InvalidParameters: the parameters do not fit so many images.
         """
 
+    def for_drawing(self) -> Self:
+        """The parameters for an answer that is only to be drawn: with what drawing needs, in the shape it reads."""
+        return self
+
     def complete(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         """What the model is told: the request's wishes, and the model's own defaults for the rest.
 
@@ -43,11 +71,13 @@ class TaskParameters(BaseModel):
             entry: The model's catalog entry, with its class names.
 
         Raises:
-            InvalidParameters: the model has no such class.
+            InvalidParameters: the model has no such class, or it is the background.
         """
         given = self.model_dump(exclude=set(self.NOT_FOR_THE_MODEL), exclude_none=True)
         try:
-            return asdict(complete(entry["task"], given, entry["defaults"], entry["class_names"]))
+            return asdict(
+                complete(entry["task"], given, entry["defaults"], entry["class_names"], entry.get("segmentation"))
+            )
         except UnknownClasses as error:
             details = {"unknown": error.unknown, "known": error.known[:LISTED_CLASSES], "classes": len(error.known)}
             raise InvalidParameters(str(error), details) from None
@@ -88,26 +118,11 @@ ImageIds = Annotated[tuple[StrictInt | Name, ...], BeforeValidator(_split_ids), 
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class DetectParameters(TaskParameters):
-    """Where which objects are in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
-
-    What is left out is as the model's own defaults say.
-    """
+class CocoParameters(TaskParameters):
+    """Parameters of the tasks that find objects, which COCO has a format for."""
 
     NOT_FOR_THE_MODEL = TaskParameters.NOT_FOR_THE_MODEL | {"format", "image_id"}
 
-    score_threshold: Share | None = Field(default=None, description="Leave out objects with a lower score, 0 to 1.")
-    iou_threshold: Share | None = Field(
-        default=None, description="Of two objects that overlap by more than this, only the better one stays, 0 to 1."
-    )
-    max_detections: int | None = Field(default=None, ge=1, le=1000, description="The most objects of an image.")
-    classes: Classes | None = Field(
-        default=None,
-        description="Only objects of these classes: names or ids; a list in JSON, with commas between them elsewhere.",
-    )
-    class_agnostic: bool | None = Field(
-        default=None, description="Whether an object suppresses those of other classes, too; false by default."
-    )
     format: Literal["json", "coco"] = Field(
         default="json", description="`coco`: a plain list, as COCO's evaluation reads results."
     )
@@ -129,3 +144,80 @@ class DetectParameters(TaskParameters):
         if len(self.image_id) != image_count:
             message = f"image_id: {len(self.image_id)} ids for {image_count} images"
             raise InvalidParameters(message, {"parameter": "image_id", "images": image_count})
+
+
+class DetectParameters(CocoParameters):
+    """Where which objects are in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
+
+    What is left out is as the model's own defaults say.
+    """
+
+    score_threshold: Share | None = Field(default=None, description="Leave out objects with a lower score, 0 to 1.")
+    iou_threshold: Share | None = Field(
+        default=None, description="Of two objects that overlap by more than this, only the better one stays, 0 to 1."
+    )
+    max_detections: int | None = Field(default=None, ge=1, le=1000, description="The most objects of an image.")
+    classes: Classes | None = Field(
+        default=None,
+        description="Only objects of these classes: names or ids; a list in JSON, with commas between them elsewhere.",
+    )
+    class_agnostic: bool | None = Field(
+        default=None, description="Whether an object suppresses those of other classes, too; false by default."
+    )
+
+
+class SegmentParameters(CocoParameters):
+    """Which pixels of an image belong to what: send it as the raw body, as multipart field `image`, or in base64 JSON.
+
+    A semantic model answers with a mask for each class that is there, the background aside, and an instance model with
+    one for each object. Parameters that say nothing to a model of the one kind or the other are taken all the same.
+    """
+
+    mask_format: MaskFormat | None = Field(
+        default=None,
+        description="How masks are written: `rle`, COCO's compressed run lengths, by default; `polygon`, COCO's "
+        "polygons; `png`, one PNG file in base64 per object, or a `class_map` of all classes.",
+    )
+    score_threshold: Share | None = Field(
+        default=None,
+        description="Leave out objects with a lower score, 0 to 1; it says nothing to a semantic model.",
+    )
+    max_detections: int | None = Field(
+        default=None, ge=1, le=1000, description="The most objects of an image; it says nothing to a semantic model."
+    )
+    classes: Classes | None = Field(
+        default=None,
+        description="Only masks of these classes: names or ids; a list in JSON, with commas between them elsewhere. "
+        "The background of a semantic model is none of them.",
+    )
+    probabilities: bool | None = Field(
+        default=None,
+        description="Whether to give the mean probability of each class over its pixels, too; false by default. "
+        "It says nothing to an instance model.",
+    )
+
+    def check(self, image_count: int) -> None:
+        """Check what cannot be told without the images.
+
+        Raises:
+            InvalidParameters: as for `CocoParameters.check`; or COCO's format is to have masks that it has not.
+        """
+        super().check(image_count)
+        if self.format == "coco" and self.mask_format not in (None, "rle"):
+            message = f"mask_format: results in COCO's format have run lengths, not {self.mask_format}"
+            raise InvalidParameters(message, {"parameter": "mask_format"})
+
+    def complete(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """See `TaskParameters.complete`.
+
+        Raises:
+            InvalidParameters: as there; or COCO's list of objects is asked of a model that finds none.
+        """
+        if self.format == "coco" and entry.get("segmentation") == "semantic":
+            message = "format: coco is a list of objects, and this model finds classes: name an instance model"
+            raise InvalidParameters(message, {"parameter": "format"})
+        return super().complete(entry)
+
+    def for_drawing(self) -> Self:
+        """The same with masks as run lengths, which is how they are drawn."""
+        return self.model_copy(update={"mask_format": "rle"})

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.drawing.picture import PictureFormat
 from services.errors import OutOfTime, ServiceError
 from services.gateway.inputs import TaskInput, read_input
 from services.gateway.limits import Admission, read_timeout
+from services.gateway.negotiation import Rendering
 from services.gateway.predictor import Answer, CachePolicy, Predictor
 from services.gateway.registry import Registry, ServedModel
 from services.gateway.rendering import Renderer, picture_response, wanted_picture
@@ -56,11 +56,13 @@ class PredictionHandler:
             async with asyncio.timeout(timeout_s), self.admission.enter(request):
                 task_input = await read_input(request, self.api.parameters, self.settings)
                 read_ms = (time.perf_counter() - started_at) * 1e3
-                picture_format = wanted_picture(request, task_input)
+                rendering = wanted_picture(request, task_input)
                 served = self.registry.find(self.api.task, task_input.parameters.model)
                 model, images = served.name, len(task_input.images)
+                if rendering is not None:
+                    task_input = replace(task_input, parameters=task_input.parameters.for_drawing())
                 answers = await self._answer_all(request, served, task_input, time.time() + timeout_s)
-                response = await self._respond(request, served, task_input, answers, picture_format)
+                response = await self._respond(request, served, task_input, answers, rendering)
             if any(isinstance(answer, ServiceError) for answer in answers):
                 outcome = "partial"
             total_ms = (time.perf_counter() - started_at) * 1e3
@@ -104,15 +106,15 @@ class PredictionHandler:
         served: ServedModel,
         task_input: TaskInput,
         answers: list[Answer | ServiceError],
-        picture_format: PictureFormat | None,
+        rendering: Rendering | None,
     ) -> Response:
         photo, answer = task_input.images[0], answers[0]
-        if picture_format is None or isinstance(photo, ServiceError) or isinstance(answer, ServiceError):
+        if rendering is None or isinstance(photo, ServiceError) or isinstance(answer, ServiceError):
             response = respond(request, served, task_input, answers)
         else:
-            picture = await self.renderer.render(served, photo, answer, picture_format)
+            picture = await self.renderer.render(served, photo, answer, rendering)
             answer.stages_ms["render"] = picture.took_ms
-            response = picture_response(answer, picture, picture_format)
+            response = picture_response(answer, picture, rendering)
         response.headers["vary"] = "Accept"
         return response
 

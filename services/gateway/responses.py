@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from services.errors import ServiceError
 from services.gateway.inputs import TaskInput
-from services.gateway.parameters import DetectParameters
+from services.gateway.parameters import CocoParameters
 from services.gateway.predictor import Answer
 from services.gateway.registry import ServedModel
 from services.telemetry import IMAGE_ERRORS
@@ -38,7 +38,7 @@ def respond(request: Request, served: ServedModel, task_input: TaskInput, answer
         if isinstance(answer, ServiceError):
             IMAGE_ERRORS.labels(served.task, answer.code).inc()
     parameters = task_input.parameters
-    if isinstance(parameters, DetectParameters) and parameters.format == "coco":
+    if isinstance(parameters, CocoParameters) and parameters.format == "coco":
         return coco_response(served, parameters.image_id or range(len(answers)), answers)
     if task_input.several:
         return list_response(request, served, answers)
@@ -73,6 +73,7 @@ def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: 
     """All objects of all images in one plain list, as COCO's evaluation reads results.
 
     Categories are numbered as the model's data set numbers them (`category_ids` of its catalog entry), or else from 1.
+    An object with a mask has no box: pycocotools would take the box's area for that of the object (`COCO.loadRes`).
     Source: https://cocodataset.org/#format-results
 
     Args:
@@ -96,7 +97,7 @@ def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: 
                 {
                     "image_id": image_id,
                     "category_id": category_ids[class_id] if category_ids else class_id + 1,
-                    "bbox": _coco_box(found["box"]),
+                    **({"segmentation": found["mask"]} if "mask" in found else {"bbox": _coco_box(found["box"])}),
                     "score": found["score"],
                 }
             )

@@ -57,7 +57,7 @@ class ImageSize(_Schema):
 
 class _Result(_Schema, Generic[P]):
     image: ImageSize
-    predictions: tuple[P, ...] = Field(description="Best first.")
+    predictions: tuple[P, ...] = Field(description="Best first; classes with masks: most pixels first.")
     cached: bool
 
 
@@ -121,13 +121,75 @@ class DetectListAnswer(_Answered):
     results: tuple[Detections | ItemError, ...]
 
 
-class CocoDetection(_Schema):
-    """One object, as a line of a COCO result file. Source: https://cocodataset.org/#format-results"""
-
+class _CocoResult(_Schema):
     image_id: int | str
     category_id: int = Field(description="As the data set numbers its categories, which is not from 0.")
-    bbox: tuple[float, float, float, float] = Field(description="x, y, width, height in pixels.")
     score: float = Field(ge=0, le=1)
+
+
+class CocoDetection(_CocoResult):
+    """One object, as a line of a COCO result file. Source: https://cocodataset.org/#format-results"""
+
+    bbox: tuple[float, float, float, float] = Field(description="x, y, width, height in pixels.")
+
+
+class RunLengths(_Schema):
+    """A mask as COCO's compressed run lengths: `pycocotools.mask.decode` reads it."""
+
+    size: tuple[int, int] = Field(description="Height and width of the image in pixels.")
+    counts: str
+
+
+class CocoSegmentation(_CocoResult):
+    """One object and its pixels, as a line of a COCO result file. Source: https://cocodataset.org/#format-results"""
+
+    segmentation: RunLengths
+
+
+Mask = RunLengths | tuple[tuple[float, ...], ...] | str
+"""By `mask_format`: run lengths; rings of x, y, x, y … in pixels; or a PNG file in base64, white where the mask is."""
+
+
+class Instance(Detection):
+    """One object, and its pixels: the answer of an instance model."""
+
+    area_pixels: int = Field(ge=0)
+    mask: Mask
+
+
+class Region(_Schema):
+    """One class that is in the image, and its pixels: the answer of a semantic model."""
+
+    class_id: int = Field(ge=1, description="0 is the background.")
+    class_name: str
+    area_pixels: int = Field(ge=1)
+    fraction: float = Field(ge=0, le=1, description="Its share of the image's pixels.")
+    probability: float | None = Field(
+        default=None, ge=0, le=1, description="With `probabilities`: the mean over its pixels."
+    )
+    mask: RunLengths | tuple[tuple[float, ...], ...] | None = Field(
+        default=None, description="Left out with `mask_format=png`, where `class_map` has the pixels of all classes."
+    )
+
+
+class Segmentation(_Result[Instance | Region]):
+    """The objects of one image, or its classes with the most pixels first; there may be none."""
+
+    class_map: str | None = Field(
+        default=None,
+        description="Of a semantic model with `mask_format=png`: a PNG file in base64 whose pixel values are class "
+        "ids, 0 for the background and for classes that were not asked for.",
+    )
+
+
+class SegmentAnswer(Segmentation, _Answered):
+    """Answer to one image."""
+
+
+class SegmentListAnswer(_Answered):
+    """Answer to several images: one result each, in their order."""
+
+    results: tuple[Segmentation | ItemError, ...]
 
 
 class ModelList(BaseModel):

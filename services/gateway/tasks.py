@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from models.entries import Task
-from services.gateway.parameters import ClassifyParameters, DetectParameters, TaskParameters
+from services.gateway.parameters import ClassifyParameters, DetectParameters, SegmentParameters, TaskParameters
 from services.gateway.schemas import (
     ClassifyAnswer,
     ClassifyListAnswer,
     CocoDetection,
+    CocoSegmentation,
     DetectAnswer,
     DetectListAnswer,
+    SegmentAnswer,
+    SegmentListAnswer,
 )
 
 
@@ -82,4 +85,63 @@ _DETECT: Final = TaskApi(
     },
 )
 
-TASKS: Final = (_CLASSIFY, _DETECT)
+_SQUARE: Final = {"class_id": 1, "class_name": "person", "area_pixels": 4, "fraction": 0.25}
+"""Two by two pixels in the middle of four by four."""
+
+_SQUARE_RUNS: Final = {"size": [4, 4], "counts": "52203"}
+"""The same as run lengths."""
+
+_SQUARE_OUTLINE: Final = [1.5, 1.0, 2.5, 1.0, 3.0, 1.5, 3.0, 2.5, 2.5, 3.0, 1.5, 3.0, 1.0, 2.5, 1.0, 1.5]
+"""The same as a polygon, which rounds every corner off by half a pixel."""
+
+_SQUARE_MAP: Final = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAEAQMAAACTPww9AAAABlBMVEUAAAD8LcXSnV+rAAAAEElEQVR4AWNgYEhgYmBgAAAB8ABjhMVciQAAAABJ"
+    "RU5ErkJggg=="
+)
+"""The same as a class map."""
+
+
+def _segmented(model: str, **members: Any) -> dict[str, Any]:
+    return {
+        "model": model,
+        "version": "1",
+        "image": {"height": 4, "width": 4},
+        **members,
+        "cached": False,
+        "request_id": "5f0c8a52a8d14d4c",
+    }
+
+
+_SEGMENT: Final = TaskApi(
+    task="segmentation",
+    path="/v1/segment",
+    summary="The pixels of each class, or of each object, in one or more images",
+    parameters=SegmentParameters,
+    answer=SegmentAnswer | SegmentListAnswer | tuple[CocoSegmentation, ...],
+    examples={
+        "a semantic model": _segmented("unet-person", predictions=[{**_SQUARE, "mask": _SQUARE_RUNS}]),
+        "an instance model": _segmented(
+            "mask-rcnn-person",
+            predictions=[
+                {
+                    "box": {"x_min": 0.9, "y_min": 1.0, "x_max": 3.0, "y_max": 3.1},
+                    "class_id": 0,
+                    "class_name": "person",
+                    "score": 0.873102,
+                    "area_pixels": 4,
+                    "mask": _SQUARE_RUNS,
+                }
+            ],
+        ),
+        "a semantic model, mask_format=polygon": _segmented(
+            "unet-person",
+            predictions=[{**_SQUARE, "mask": [_SQUARE_OUTLINE]}],
+        ),
+        "a semantic model, mask_format=png": _segmented("unet-person", predictions=[_SQUARE], class_map=_SQUARE_MAP),
+        "an instance model, format=coco": [
+            {"image_id": 0, "category_id": 1, "segmentation": _SQUARE_RUNS, "score": 0.873102}
+        ],
+    },
+)
+
+TASKS: Final = (_CLASSIFY, _DETECT, _SEGMENT)

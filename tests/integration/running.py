@@ -32,13 +32,16 @@ def write_config(
     *,
     models: tuple[str, ...] = ("efficientnet-lite0", "noop"),
     detectors: tuple[str, ...] = (),
+    segmenters: tuple[str, ...] = (),
     **deployment: Any,
 ) -> Path:
-    """A Serve configuration with one classifier deployment, and one for detectors where there are any."""
+    """A Serve configuration with a deployment of classifiers, and those of detectors and segmenters that are named."""
     each = {"num_cpus": 0.5, "max_batch_size": 8, **deployment}
     deployments = [{"name": "Classifier", "task": "classification", "models": list(models), **each}]
     if detectors:
         deployments.append({"name": "Detector", "task": "detection", "models": list(detectors), **each})
+    if segmenters:
+        deployments.append({"name": "Segmenter", "task": "segmentation", "models": list(segmenters), **each})
     document = {
         "applications": [
             {

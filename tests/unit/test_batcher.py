@@ -161,6 +161,19 @@ def test_full_queue_refuses_one_more():
             made.submit(3, "a")
 
 
+def test_queue_is_bounded_by_cost_and_a_lone_item_always_waits():
+    device = Device()
+    with batcher(device, max_queue_cost=10, cost=lambda item: item) as made, held(device, made):  # type: ignore[arg-type]
+        huge = made.submit(99, "a")
+        with pytest.raises(Overloaded):
+            made.submit(1, "a")
+        assert huge.cancel()
+        futures = [made.submit(item, "b") for item in (4, 6)]
+        with pytest.raises(Overloaded):
+            made.submit(1, "b")
+    assert [future.result(5).result for future in futures] == [16, 36]
+
+
 def test_close_answers_what_is_queued_and_takes_nothing_more():
     device = Device()
     with batcher(device) as made:

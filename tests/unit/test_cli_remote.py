@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from PIL import Image
@@ -18,18 +19,21 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
+from models.adapter import SegmentationParameters
+from models.predictions import SemanticMask
 from services.cli import app
 from services.client import Box, Classification, Client, Detections, TapetumError
 from services.gateway.app import create_app
 from services.gateway.registry import Registry
 from services.settings import Settings
 from services.topology import check_topology
-from services.wire import Item, Outcome
+from services.wire import Failure, Item, Outcome, describe_prediction
 from tests.unit.serving import serving
 
 KEY = "s3cret"
 MODEL = "efficientnet-lite0"
 DETECTOR = "yolox/nano"
+SEGMENTER = "torchvision/deeplabv3_resnet50"
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -65,14 +69,39 @@ class FrameBackend(WidthBackend):
         return [found] if parameters["score_threshold"] <= 0.8 and parameters["class_ids"] in (None, (1,)) else []
 
 
+class TopRowsBackend(WidthBackend):
+    """Finds one class, which has the upper half of the image.
+
+    Where that is 2 wide, the answer with probabilities is too large to be sent.
+    """
+
+    async def describe(self) -> list[dict[str, Any]]:
+        entry = {"name": SEGMENTER, "version": "3", "task": "segmentation", "segmentation": "semantic", "defaults": {}}
+        names = ["background", "top"]
+        return [{**entry, "weights_digest": "d", "runtime": {}, "class_names": names, "class_count": 2}]
+
+    def _answer(self, item: Item) -> Outcome:
+        too_large = item.parameters["probabilities"] and Image.open(io.BytesIO(item.image)).width == 2
+        return (
+            Outcome(None, Failure(422, "answer_too_large", "too large", {}), {}) if too_large else super()._answer(item)
+        )
+
+    def predictions_of(self, height: int, width: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        pixels = np.zeros((height, width), np.uint8)
+        pixels[: height // 2] = 1
+        found = SemanticMask(pixels, np.array([1], np.int64), None, (height, width))
+        return describe_prediction(found, ("background", "top"), SegmentationParameters(**parameters))["predictions"]
+
+
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The address of a gateway that asks for `KEY` and is ready."""
     deployments = [
         {"name": "Classifier", "task": "classification", "models": [MODEL]},
         {"name": "Detector", "task": "detection", "models": [DETECTOR]},
+        {"name": "Segmenter", "task": "segmentation", "models": [SEGMENTER]},
     ]
-    backends = {"Classifier": WidthBackend(), "Detector": FrameBackend()}
+    backends = {"Classifier": WidthBackend(), "Detector": FrameBackend(), "Segmenter": TopRowsBackend()}
     registry = Registry(check_topology({"deployments": deployments}), backends)
     app = create_app(Settings(api_keys=(SecretStr(KEY),)), registry, None)
     with capture_logs(), serving(app) as url, Client(url) as client:
@@ -102,7 +131,7 @@ def test_the_client_understands_the_gateway(url: str, photos: list[str]) -> None
     with Client(url, api_key=KEY) as client:
         answer = client.classify(Path(photos[8]), top_k=2)
         first, second, third = client.classify_many([Path(photos[3]), b"no image", Path(photos[4])], model=MODEL)
-        assert [model.name for model in client.models()] == [MODEL, DETECTOR]
+        assert [model.name for model in client.models()] == [MODEL, DETECTOR, SEGMENTER]
         assert client.model(MODEL).entry["class_names"] == ["a", "b"]
         with pytest.raises(TapetumError) as unknown:
             client.model("nope")
@@ -116,7 +145,7 @@ def test_the_client_understands_the_gateway(url: str, photos: list[str]) -> None
     assert (unknown.value.status, unknown.value.code, unknown.value.details) == (
         404,
         "unknown_model",
-        {"known": [MODEL, DETECTOR]},
+        {"known": [MODEL, DETECTOR, SEGMENTER]},
     )
 
 
@@ -125,7 +154,9 @@ def test_the_examples_of_its_page_run(url: str, photos: list[str], capsys: pytes
     for example in examples:
         code = example.replace('"http://localhost:8000"', f'"{url}", api_key="{KEY}"')
         exec(code.replace("photo.jpg", photos[2]), {})
-    assert capsys.readouterr().out == "50.0% w3\n" * 3 + "frame 3.0 7.0\nw3\nfailed: unsupported_image\n"
+    assert (
+        capsys.readouterr().out == "50.0% w3\n" * 3 + "frame 3.0 7.0\ntop 9 0.428571\nw3\nfailed: unsupported_image\n"
+    )
 
 
 def test_the_client_gets_objects_of_the_classes_that_it_names(url: str, photos: list[str]) -> None:
@@ -156,6 +187,26 @@ def test_class_that_the_model_has_not_ends_the_command_with_one_line(url: str, p
     result = CliRunner().invoke(app, arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "error: the model has no class 'window'; it has door, frame\n"
+
+
+@pytest.mark.parametrize("mask_format", ["rle", "polygon"])
+def test_masks_of_many_images_are_drawn_and_saved(
+    url: str, photos: list[str], tmp_path: Path, mask_format: str
+) -> None:
+    options = ["--url", url, "--api-key", KEY, "--save", str(tmp_path / "drawn"), "--json"]
+    result = CliRunner().invoke(app, ["segment", *photos, *options, "--mask-format", mask_format])
+    assert result.exit_code == 0
+    assert [(line["path"], line["saved"]) for line in lines_of(result)] == [
+        (path, str(tmp_path / "drawn" / Path(path).name)) for path in photos
+    ]
+    assert lines_of(result)[4]["predictions"][0]["area_pixels"] == 3 * 5
+
+
+def test_answer_that_is_too_large_costs_the_other_images_nothing(url: str, photos: list[str]) -> None:
+    options = ["--url", url, "--api-key", KEY, "--json", "--probabilities"]
+    result = CliRunner().invoke(app, ["segment", *photos[:3], *options])
+    assert result.exit_code == 1
+    assert [line.get("error", {}).get("code") for line in lines_of(result)] == [None, "answer_too_large", None]
 
 
 def test_many_images_are_answered_in_their_order(url: str, photos: list[str]) -> None:

@@ -21,8 +21,8 @@ import models.training.classifier_run
 import models.training.detector_run
 from models.adapter import ClassificationParameters
 from models.errors import WeightsUnavailable
-from models.training.coco import DatasetError
 from models.training.engine import Progress, RunStopped, TrainingDiverged
+from models.training.photo_dataset import DatasetError
 from services.cli import app
 from services.cli.console import Screen
 from services.cli.training_display import training_display
@@ -125,6 +125,24 @@ def test_what_cannot_be_is_said_in_one_line(
 ) -> None:
     result = train(data, tmp_path, *arguments)
     assert (result.exit_code, result.stderr.count("\n")) == (status, 1)
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("unett",), "there is no model 'unett'; did you mean unet"),
+        (("mask-rcnn-efficientnet-lite0", "--native"), "--native is for a U-Net"),
+        (("unet", "--anchor-scale", "0.5"), "--anchor-scale and --max-regions are for a Mask R-CNN"),
+        (("unet-efficientnet-lite0", "--max-regions", "400"), "--anchor-scale and --max-regions are for a Mask R-CNN"),
+        (("unet", "--size", "100"), "side must be a multiple of 32, not 100"),
+    ],
+)
+def test_segmenter_that_cannot_be_is_said_in_one_line(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    options = ("--data", str(tmp_path / "absent"), "--output", str(tmp_path), "--model", *arguments)
+    result = tapetum("train", "segmenter", *options)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert result.stderr.startswith("error: ")
     assert message in result.stderr
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from models import errors as model_errors
 from services import errors, telemetry
-from services.gateway.parameters import DetectParameters
+from services.gateway.parameters import DetectParameters, SegmentParameters
 from services.settings import Settings
 from services.stack import DEFAULT_CONFIG, RAY_DEFAULTS
 from services.topology import GatewayScale, ModelDeployment, read_serve_file
@@ -60,6 +60,11 @@ def test_every_configuration_key_is_in_its_table(row: str):
 @pytest.mark.parametrize("row", rows(DetectParameters))
 def test_every_parameter_of_a_detection_is_in_its_table(row: str):
     assert row in document("detection.md")
+
+
+@pytest.mark.parametrize("row", rows(SegmentParameters))
+def test_every_parameter_of_a_segmentation_is_in_its_table(row: str):
+    assert row in document("segmentation.md")
 
 
 @pytest.mark.parametrize("name", RAY_DEFAULTS)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from loadtests.agreement import agree, judge, prediction_from, sure_findings
-from models.predictions import Classification, Detections, Prediction
+from models.entries import Task
+from models.predictions import Classification, Detections, Prediction, SemanticMask
 from services.wire import describe_prediction
 
 SIZE = (100, 200)
@@ -24,6 +25,14 @@ def _classes(*class_ids: int) -> Classification:
     return Classification(np.array(class_ids, np.int64), probabilities, SIZE)
 
 
+def _regions(*columns: tuple[int, int], rows: int = 100) -> SemanticMask:
+    """A class for each pair of first and last column, from 1 on."""
+    class_map = np.zeros(SIZE, np.uint8)
+    for class_id, (first, end) in enumerate(columns, 1):
+        class_map[:rows, first:end] = class_id
+    return SemanticMask(class_map, np.unique(class_map[class_map > 0]).astype(np.int64), None, SIZE)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [
@@ -36,6 +45,10 @@ def _classes(*class_ids: int) -> Classification:
         (_objects((BOX, 0.9)), _objects((BOX, 0.9), ((100, 0, 150, 50), 0.8)), False),
         (_classes(7, 1, 2), _classes(1, 7, 3), True),
         (_classes(7, 1, 2), _classes(1, 2, 3), False),
+        (_regions((0, 50), (100, 150)), _regions((0, 50), (105, 150)), True),
+        (_regions((0, 50), (100, 150)), _regions((0, 50), (115, 150)), False),
+        (_regions((0, 50)), _regions(), False),
+        (_regions((0, 9), rows=20), _regions(), True),
     ],
     ids=[
         "a little moved",
@@ -47,16 +60,26 @@ def _classes(*class_ids: int) -> Classification:
         "one more",
         "best classes among the best",
         "best class unknown",
+        "mask a little smaller",
+        "mask much smaller",
+        "mask missing",
+        "mask missing, but nobody was sure",
     ],
 )
 def test_answers_agree_where_each_has_what_the_other_is_sure_of(one: Prediction, other: Prediction, expected: bool):
     assert (agree(one, other), agree(other, one)) == (expected, expected)
 
 
-def test_sure_findings_are_boxes_of_half_a_score_and_more():
+def test_sure_findings_are_boxes_of_half_a_score_and_classes_of_a_hundredth_of_the_pixels():
     assert sure_findings(_objects((BOX, 0.9), (BOX, 0.5), (BOX, 0.49))) == 2
+    assert sure_findings(_regions((0, 2), (10, 12), (20, 21), (30, 31))) == 2
 
 
+TASKS: dict[type[Prediction], Task] = {
+    Classification: "classification",
+    Detections: "detection",
+    SemanticMask: "segmentation",
+}
 FOUND, NOTHING = _objects((BOX, 0.9)), _objects()
 
 
@@ -79,11 +102,13 @@ def test_judgement_says_how_many_photos_and_findings_were_compared():
     assert what == "it: agrees with the floor on 1 of 2 photos, of whose findings 1 are sure"
 
 
-@pytest.mark.parametrize("prediction", [_objects((BOX, 0.75), (SHIFTED_BY_5, 0.5)), _objects(), _classes(2, 0)])
+@pytest.mark.parametrize(
+    "prediction",
+    [_objects((BOX, 0.75), (SHIFTED_BY_5, 0.5)), _objects(), _classes(2, 0), _regions((0, 9), (30, 80)), _regions()],
+)
 def test_answer_of_the_api_is_read_back_as_the_prediction_that_it_was(prediction: Prediction):
     document = describe_prediction(prediction, ("cat", "dog", "cow"))
-    task = "detection" if isinstance(prediction, Detections) else "classification"
-    assert _as_lists(prediction_from(task, document)) == _as_lists(prediction)
+    assert _as_lists(prediction_from(TASKS[type(prediction)], document)) == _as_lists(prediction)
 
 
 def _as_lists(prediction: Prediction) -> list[Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models.adapter import ClassificationParameters, DetectionParameters
-from services.parameters import UnknownClasses, complete, find_classes
+from models.adapter import ClassificationParameters, DetectionParameters, SegmentationParameters
+from services.parameters import BackgroundAsked, UnknownClasses, complete, find_classes
 
 ANIMALS = ("cat", "dog", "crane", "crane", "2")
 
@@ -46,3 +46,24 @@ def test_class_that_is_not_there_is_named(wrong: str | int):
 def test_value_out_of_range_is_refused():
     with pytest.raises(ValueError, match="max_detections"):
         complete("detection", {"max_detections": 0}, {}, ANIMALS)
+
+
+def test_parameters_that_say_nothing_to_a_segmenter_make_no_difference():
+    given = {"score_threshold": 0.9, "max_detections": 3, "probabilities": True, "mask_format": "png"}
+    semantic = complete("segmentation", given, {}, ("background", "cat"), "semantic")
+    instance = complete("segmentation", given, {"score_threshold": 0.3}, ("cat",), "instance")
+    assert semantic == SegmentationParameters(probabilities=True, mask_format="png")
+    assert instance == SegmentationParameters(score_threshold=0.9, max_detections=3, mask_format="png")
+
+
+def test_background_is_none_of_the_classes():
+    names = ("background", "cat", "dog")
+    assert find_classes(["dog"], names, has_background=True) == (2,)
+    assert find_classes(["cat", 2], names, has_background=True) is None, "all that there are"
+    for wanted in (["background"], [0], ["cat", "0"]):
+        with pytest.raises(BackgroundAsked) as caught:
+            find_classes(wanted, names, has_background=True)
+        assert (caught.value.unknown, caught.value.known) == (("background",), ("cat", "dog"))
+    with pytest.raises(UnknownClasses) as caught:
+        find_classes(["background", "cow"], names, has_background=True)
+    assert (caught.value.unknown, caught.value.known) == (("cow",), ("cat", "dog"))
