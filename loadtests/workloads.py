@@ -67,5 +67,16 @@ DETECTION: Final = Workload(
 )
 """One person each in `astronaut` and `camera`, twelve in the crowd, and nobody in the other five."""
 
-WORKLOADS: Final[Mapping[str, Workload]] = {workload.task: workload for workload in (CLASSIFICATION, DETECTION)}
+SEGMENTATION: Final = Workload(
+    task="segmentation",
+    model="unet-person",
+    path="/v1/segment",
+    title="Segmentation: unet-person",
+    pictures=DETECTION.pictures,
+)
+"""People, like the detector's."""
+
+WORKLOADS: Final[Mapping[str, Workload]] = {
+    workload.task: workload for workload in (CLASSIFICATION, DETECTION, SEGMENTATION)
+}
 """By task."""

@@ -98,9 +98,15 @@ class Mask:
 
         Returns:
             The mask.
+
+        Raises:
+            KeyError: One of the two is missing.
+            TypeError: The counts are neither.
         """
         height, width = (int(side) for side in rle["size"])
         counts = rle["counts"]
+        if not isinstance(counts, str | bytes | list):
+            raise TypeError(f"counts must be text, bytes or a list of numbers, not {type(counts).__name__}")
         if isinstance(counts, list):
             uncompressed = cast(Any, {"size": [height, width], "counts": counts})
             return cls.from_coco(cast(Any, coco_mask.frPyObjects(uncompressed, height, width)))

@@ -42,6 +42,7 @@ class PhotoOptions:
         start: `imagenet`, `none`, or a model of the catalog whose weights to start from as far as they fit.
         freeze: What of the backbone keeps its weights.
         arguments: Of the architecture.
+        masked_only: Whether photos that have boxes and no masks are left out.
         teacher: An instance segmenter of the catalog that gives photos with boxes only their masks; None to go without.
         device: `cpu`, `cuda` or `cuda:N`.
         precision: `auto`, `fp32` or `bf16`.
@@ -61,6 +62,7 @@ class PhotoOptions:
     freeze: Frozen = "filters"
     arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict[str, int | float | str | bool])
     class_name: str = "object"
+    masked_only: bool = False
     teacher: str | None = None
     device: str = "cpu"
     precision: str = "auto"
@@ -111,6 +113,8 @@ def train_on_photos(options: PhotoOptions, task: PhotoTask, report: Callable[[Pr
     training, held_out = read_data(options)
     if task.masks and held_out is not None:
         held_out = held_out.with_masks()
+    if options.masked_only:
+        training = training.with_masks()
     if options.teacher is not None:
         training = with_taught_masks(training, options.teacher, Runtime(device=options.device))
     if task.masks:

@@ -68,8 +68,8 @@ def evaluate_adapter(adapter: Adapter[Any, Any], dataset: PhotoDataset) -> dict[
         dataset: What to measure on; photos without masks are left out.
 
     Returns:
-        Of a semantic segmenter see `models.training.semantic_accuracy`, of the others
-        `models.training.average_precision` of masks.
+        Of a semantic segmenter see `models.training.semantic_accuracy`; of the others those of masks of
+        `models.training.average_precision`, whose names begin with `mask_` here.
 
     Raises:
         DatasetError: No object has a mask; or see `models.training.answers.answers`.
@@ -80,7 +80,8 @@ def evaluate_adapter(adapter: Adapter[Any, Any], dataset: PhotoDataset) -> dict[
     found = answers(adapter, masked, wanted)
     if adapter.entry.segmentation == "semantic":
         return semantic_accuracy(masked, found)
-    return average_precision(masked, found, masks=True, max_detections=most)
+    figures = average_precision(masked, found, masks=True, max_detections=most)
+    return {f"mask_{name}": value for name, value in figures.items()}
 
 
 def _card(options: PhotoOptions, data: PhotoDataset) -> CatalogEntry:

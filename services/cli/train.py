@@ -234,6 +234,9 @@ def segmenter(
     turn: Annotated[
         bool, typer.Option("--turn", help="Turn images by quarters, and invert some: for microscopes.")
     ] = False,
+    masked_only: Annotated[
+        bool, typer.Option("--masked-only", help="Leave out photos that have boxes and no masks.")
+    ] = False,
     teacher: Annotated[
         str | None,
         typer.Option(
@@ -284,6 +287,7 @@ def segmenter(
             name=name,
             classes=_names(classes),
             class_name=class_name,
+            masked_only=masked_only,
             teacher=teacher,
             start=start,
             freeze=freeze,

@@ -38,6 +38,17 @@ def _check_render(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
 Render = Annotated[bool | Literal["cutout"], WrapValidator(_check_render)]
 
 
+def _refuse_boolean(value: Any) -> Any:
+    """JSON's `true` is no number, though Python takes it for 1."""
+    if isinstance(value, bool):
+        raise PydanticCustomError("number", "Input should be a number")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=1, le=1000)]
+Share = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]
+
+
 class TaskParameters(BaseModel):
     """Parameters that every prediction endpoint takes: as query parameters, form fields or JSON members."""
 
@@ -86,10 +97,8 @@ class TaskParameters(BaseModel):
 class ClassifyParameters(TaskParameters):
     """What is in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON."""
 
-    top_k: int | None = Field(
+    top_k: Count | None = Field(
         default=None,
-        ge=1,
-        le=1000,
         description="How many classes to answer with, best first; the model's own default, mostly 5.",
     )
 
@@ -115,7 +124,6 @@ def _number_or_text(text: str) -> int | str:
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
 Classes = Annotated[tuple[StrictInt | Name, ...], BeforeValidator(_split), Field(min_length=1, max_length=1000)]
 ImageIds = Annotated[tuple[StrictInt | Name, ...], BeforeValidator(_split_ids), Field(min_length=1)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class CocoParameters(TaskParameters):
@@ -156,7 +164,7 @@ class DetectParameters(CocoParameters):
     iou_threshold: Share | None = Field(
         default=None, description="Of two objects that overlap by more than this, only the better one stays, 0 to 1."
     )
-    max_detections: int | None = Field(default=None, ge=1, le=1000, description="The most objects of an image.")
+    max_detections: Count | None = Field(default=None, description="The most objects of an image.")
     classes: Classes | None = Field(
         default=None,
         description="Only objects of these classes: names or ids; a list in JSON, with commas between them elsewhere.",
@@ -182,8 +190,8 @@ class SegmentParameters(CocoParameters):
         default=None,
         description="Leave out objects with a lower score, 0 to 1; it says nothing to a semantic model.",
     )
-    max_detections: int | None = Field(
-        default=None, ge=1, le=1000, description="The most objects of an image; it says nothing to a semantic model."
+    max_detections: Count | None = Field(
+        default=None, description="The most objects of an image; it says nothing to a semantic model."
     )
     classes: Classes | None = Field(
         default=None,

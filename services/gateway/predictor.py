@@ -51,7 +51,7 @@ class Answer:
     """The answer to one image.
 
     Attributes:
-        body: JSON object with `image` and `predictions`.
+        body: JSON object as `services.wire.Outcome` has it.
         cached: Whether it came from the cache.
         key: What it is cached under: names image, model, weights and parameters.
         stages_ms: Milliseconds by stage.

@@ -208,7 +208,15 @@ async def test_parameter_that_is_wrong_is_named_as_in_detection(params: dict[str
 
 
 @pytest.mark.parametrize(
-    "given", [{"mask_format": 1}, {"mask_format": ["rle"]}, {"probabilities": "x"}, {"classes": 1.5}]
+    "given",
+    [
+        {"mask_format": 1},
+        {"mask_format": ["rle"]},
+        {"probabilities": "x"},
+        {"classes": 1.5},
+        {"max_detections": True},
+        {"score_threshold": False},
+    ],
 )
 async def test_values_of_another_kind_are_refused(given: dict[str, Any]):
     document = {"image": {"base64": base64.b64encode(png()).decode()}, **given}

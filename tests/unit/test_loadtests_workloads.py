@@ -16,7 +16,7 @@ from loadtests.report import TITLES
 from loadtests.scenarios import SECTIONS
 from loadtests.systems.eager import load_eager
 from loadtests.systems.fastapi_server import create_app
-from loadtests.workloads import CLASSIFICATION, DETECTION, WORKLOADS, Workload
+from loadtests.workloads import CLASSIFICATION, DETECTION, SEGMENTATION, WORKLOADS, Workload
 from models.catalog import find
 from models.loading import load
 from services.gateway.tasks import TASKS
@@ -65,7 +65,7 @@ def test_one_model_gets_the_first_deployment_where_its_task_has_none(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("workload", "picture"), [(CLASSIFICATION, "chelsea"), (DETECTION, CROWD)], ids=["classification", "detection"]
+    ("workload", "picture"), [(CLASSIFICATION, "chelsea"), (DETECTION, CROWD), (SEGMENTATION, CROWD)], ids=WORKLOADS
 )
 async def test_peer_answers_as_the_adapter_does(workload: Workload, picture: str):
     (photo,) = photos(SMALL, [picture])

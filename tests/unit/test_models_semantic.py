@@ -1,5 +1,6 @@
 """A semantic segmenter says what every pixel of the photo is, whatever the photo's shape and however it was run."""
 
+import weakref
 from dataclasses import replace
 from itertools import pairwise
 
@@ -232,6 +233,25 @@ def test_padding_says_nothing_about_the_image():
     assert not found.class_map.any()
     coarse = class_map_from([cells], 8, Letterbox((45, 65), (34, 50), (64, 64)), False)  # three quarters of a cell are
     assert not coarse.class_map.any()
+
+
+def test_rows_that_are_done_are_forgotten():
+    """However long an image is, no more than a few blocks of its logits are held."""
+    held: list[weakref.ref[torch.Tensor]] = []
+    most = 0
+
+    def rows():
+        nonlocal most
+        for _ in range(40):
+            block = torch.zeros(3, 8, 50)
+            held.append(weakref.ref(block))
+            most = max(most, sum(one() is not None for one in held))
+            yield block
+            del block
+
+    found = class_map_from(rows(), 320, Letterbox((640, 100), (320, 50), (320, 50)), True)
+    assert found.class_map.shape == (640, 100)
+    assert most <= 3
 
 
 sides = st.integers(1, 60)

@@ -19,6 +19,7 @@ from models.training.id_maps import is_id_maps, read_id_maps
 from models.training.mask_rcnn_loss import cut_masks, mask_rcnn_loss
 from models.training.object_masks import UNKNOWN, CocoMasks
 from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
+from models.training.photo_recipe import PhotoSettings
 from models.training.photos import PhotoReader
 from models.training.segmentation_loss import segmentation_loss
 from models.training.semantic_accuracy import semantic_accuracy
@@ -106,6 +107,39 @@ def test_the_smaller_object_is_on_top_and_crowds_are_unknown() -> None:
     crowd = Mask.from_array(rectangle(30, 30, 40, 40)).to_coco()
     ids = CocoMasks((40, 60), [small, large], [crowd]).id_map()
     assert (ids[7, 7], ids[15, 15], ids[35, 35], ids[25, 25]) == (1, 2, UNKNOWN, 0)
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [[[1, 2, 3]], [["a"] * 6], "polygon", {"size": [40, 60]}, {"size": [40, 60], "counts": None}],
+)
+def test_segmentations_that_are_none_are_told_with_the_photo(tmp_path: Path, segment: object) -> None:
+    dataset = dataset_of(rectangle(0, 0, 20, 20), path=tmp_path / "a.png")
+    broken = replace(dataset.photos[0], masks=CocoMasks((40, 60), [segment]))
+    with pytest.raises(DatasetError, match=r"a\.png: no masks: a segmentation is neither polygons nor run lengths"):
+        PhotoReader([broken], 60).read_ids(0)
+
+
+def test_run_lengths_of_another_photo_are_refused(tmp_path: Path) -> None:
+    dataset = dataset_of(rectangle(0, 0, 20, 20), path=tmp_path / "a.png")
+    other = Mask.from_array(rectangle(0, 0, 2, 2, size=(60, 40))).to_coco()
+    with pytest.raises(DatasetError, match=r"of a photo of \(60, 40\), not of \(40, 60\)"):
+        PhotoReader([replace(dataset.photos[0], masks=CocoMasks((40, 60), [other]))], 60).read_ids(0)
+
+
+@pytest.mark.parametrize("changes", [{"epochs": 0}, {"batch_size": 0}, {"side": 40}, {"early_side": 0}])
+def test_settings_that_train_nothing_are_refused(changes: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(changes))} must be"):
+        PhotoSettings(**changes)
+
+
+def test_a_class_map_of_other_types_is_refused() -> None:
+    pixels, present = np.ones((2, 2), np.uint8), np.array([1])
+    with pytest.raises(ValueError, match=r"must be \(2, 2\) of uint8, not \(2, 2\) of int64"):
+        SemanticMask(pixels.astype(np.int64), present, None, (2, 2))
+    for class_ids, probabilities in ((present.astype(np.uint8), None), (present, np.array([0.5]))):
+        with pytest.raises(ValueError, match="class_ids must be int64, and probabilities float32"):
+            SemanticMask(pixels, class_ids, probabilities, (2, 2))
 
 
 def test_photos_with_boxes_only_are_unknown_within_them(tmp_path: Path) -> None:
