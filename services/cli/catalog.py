@@ -100,7 +100,7 @@ def _show_family(console: Console, family: str, task: str, entries: list[Catalog
 
 
 def _headline(entry: CatalogEntry) -> str:
-    figures = {found.metric: found.value for found in entry.accuracy}
+    figures = {found.metric: found.value for found in reversed(entry.accuracy)}  # the first one of a metric counts
     return next((f"{name} {figures[metric]:.1%}" for metric, name in _HEADLINES.items() if metric in figures), "")
 
 

@@ -227,6 +227,9 @@ class OneOfEach:
         scores, class_ids = torch.tensor([0.9, 0.8, 0.7, 0.3]), torch.tensor([1, 2, 1, 3])
         return [RegionMasks(Candidates(boxes, scores, class_ids), disc().expand(4, -1, -1))] * len(pixels)
 
+    def masks_in(self, pixels: np.ndarray, boxes: torch.Tensor, class_ids: torch.Tensor) -> torch.Tensor:
+        return disc().expand(len(boxes), -1, -1)
+
 
 DISC_SHARE = np.pi / 4 * (27 / 28) ** 2
 """Of a box that a disc fills: it goes from the middle of the first cell to the middle of the last one."""
@@ -296,3 +299,12 @@ def test_a_hundred_masks_on_a_photo_of_12_megapixels_take_little_memory():
     tracemalloc.stop()
     assert masks[0].area == pytest.approx(DISC_SHARE * 12e6, rel=0.002)
     assert peak_bytes < 20e6
+
+
+def test_objects_whose_boxes_are_known_are_given_masks_there():
+    image = discs().decode(photo_of(128, 128))
+    boxes = np.array([[16, 16, 48, 48], [80, 16, 112, 32]], np.float32)
+    masks = discs().masks_in(image, boxes, np.array([1, 2]))
+    shares = [mask.area / ((box[2] - box[0]) * (box[3] - box[1])) for mask, box in zip(masks, boxes, strict=True)]
+    assert shares == pytest.approx([DISC_SHARE] * 2, abs=0.1)
+    assert discs().masks_in(image, np.zeros((0, 4), np.float32), np.zeros(0, np.int64)) == ()

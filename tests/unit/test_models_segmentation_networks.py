@@ -1,5 +1,7 @@
 """U-Nets and the Mask R-CNN: sizes, translations, weights that fit each other."""
 
+from typing import Any, cast
+
 import pytest
 import torch
 from torch import nn
@@ -57,17 +59,17 @@ def test_mask_rcnn_takes_all_of_a_faster_rcnn() -> None:
 
 
 def test_small_anchors_are_a_share_of_the_usual_ones() -> None:
-    usual, small = build_mask_rcnn_lite(1), build_mask_rcnn_lite(1, anchor_scale=0.5)
+    usual, small = (cast(Any, build_mask_rcnn_lite(1, anchor_scale=scale)) for scale in (1.0, 0.5))
     assert [tuple(2 * side for side in level) for level in small.rpn.anchor_generator.sizes] == [
         tuple(level) for level in usual.rpn.anchor_generator.sizes
     ]
 
 
 def test_a_unet_starts_from_the_encoder_of_a_detector() -> None:
-    network = build_unet_lite(2)
+    network: Any = build_unet_lite(2)
     before = network.decoder[0][0].weight.clone()
     start_network(network, "yolo-person")
-    start = build_unet_lite(2)
+    start: Any = build_unet_lite(2)
     start_network(start, "imagenet")
     assert torch.equal(network.decoder[0][0].weight, before)
     own, other = network.encoder.stages[3][0].expand[0].weight, start.encoder.stages[3][0].expand[0].weight

@@ -32,10 +32,10 @@ def layers_to_spread(network: Any) -> Iterator[tuple[Any, tuple[float, float]]]:
     for block in getattr(getattr(network.backbone, "fpn", None), "layer_blocks", ()):
         if block[0].bias is not None:
             yield block[0], (0.0, 1.0)
-    kind = type(network)
-    if isinstance(network, detection.MaskRCNN):
+    kind: Any = type(network)
+    if issubclass(kind, detection.MaskRCNN):
         yield network.roi_heads.mask_predictor.mask_fcn_logits, MASK_LOGITS
-    if isinstance(network, detection.FasterRCNN):
+    if issubclass(kind, detection.FasterRCNN):
         yield network.rpn.head.cls_logits, LOGITS
         yield network.rpn.head.bbox_pred, DELTAS
         yield network.roi_heads.box_predictor.cls_score, SOFTMAX_LOGITS
