@@ -110,15 +110,7 @@ def train_on_photos(options: PhotoOptions, task: PhotoTask, report: Callable[[Pr
     """
     check_name(options.name, options.output)
     options = replace(options, settings=normalised_as(options.settings, options.start))
-    training, held_out = read_data(options)
-    if task.masks and held_out is not None:
-        held_out = held_out.with_masks()
-    if options.masked_only:
-        training = training.with_masks()
-    if options.teacher is not None:
-        training = with_taught_masks(training, options.teacher, Runtime(device=options.device))
-    if task.masks:
-        training.with_masks()  # or there is nothing to learn; photos with boxes only are kept
+    training, held_out = _data_for(task, options)
     torch.manual_seed(options.settings.seed)
     card = task.card(options, training)
     network = task.build(card)
@@ -233,6 +225,21 @@ def read_data(options: PhotoOptions) -> tuple[PhotoDataset, PhotoDataset | None]
         training = replace(training, name=f"{training.name} + {more.name}", photos=training.photos + more.photos)
     if held_out is not None:
         _check_classes(held_out, training.class_names)
+    return training, held_out
+
+
+def _data_for(task: PhotoTask, options: PhotoOptions) -> tuple[PhotoDataset, PhotoDataset | None]:
+    """What `read_data` gives, with the masks that the task asks for."""
+    training, held_out = read_data(options)
+    if not task.masks:
+        return training, held_out
+    if held_out is not None:
+        held_out = held_out.with_masks()
+    if options.masked_only:
+        training = training.with_masks()
+    if options.teacher is not None:
+        training = with_taught_masks(training, options.teacher, Runtime(device=options.device))
+    training.with_masks()  # or there is nothing to learn; photos with boxes only are kept
     return training, held_out
 
 
