@@ -15,7 +15,8 @@ from rich.text import Text
 
 from services.cli.console import Screen, printable
 from services.cli.layouts import Layout
-from services.cli.results import Problem, Result
+from services.cli.results import Result
+from services.image_problem import Problem
 
 if TYPE_CHECKING:
     from services.client.answers import Answer

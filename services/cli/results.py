@@ -6,21 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from services.image_problem import Problem
+
 if TYPE_CHECKING:
     from services.client.answers import Answer
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why one image has no answer.
-
-    Attributes:
-        code: For programs: a code of `models.errors` or of the server, or `unreadable_file`.
-        message: For people.
-    """
-
-    code: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)

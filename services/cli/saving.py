@@ -15,9 +15,10 @@ from models.drawing.picture import PictureFormat, draw, encode
 from models.images import inspect
 from models.masks import Mask
 from services.cli.console import CommandError
-from services.cli.results import Problem, Result
+from services.cli.results import Result
 from services.cli.sources import STDIN
 from services.client.masks import RunLengths
+from services.image_problem import Problem
 
 _SUFFIXES: dict[PictureFormat, str] = {"jpeg": ".jpg", "png": ".png"}
 

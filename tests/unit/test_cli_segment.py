@@ -22,9 +22,9 @@ from services.cli import app
 from services.cli.console import Screen
 from services.cli.display import show_text
 from services.cli.layouts import MASKS
-from services.cli.local import _batch_size
 from services.cli.results import Result as ImageResult
 from services.client import Box, Instance, Region, RunLengths, Segmentation
+from services.local_answers import batch_size
 from tests.unit.segmenter_cards import INSTANCE_CLASSES, SEMANTIC_CLASSES, write_segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -165,4 +165,4 @@ def test_terminal_shows_area_and_share():
 def test_images_that_go_to_the_network_in_tiles_are_not_held_by_the_dozen():
     small = LetterboxPreprocessing(416, 416, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     tiled = LetterboxPreprocessing(3008, 4000, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), enlarge=False, tile=512, overlap=64)
-    assert (_batch_size(small), _batch_size(tiled)) == (16, 1)
+    assert (batch_size(small), batch_size(tiled)) == (16, 1)

@@ -1,0 +1,111 @@
+"""Which class of a data set is which class of a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.entries import CatalogEntry
+from services.evaluation.samples import (
+    UNNAMED,
+    ClassTarget,
+    DatasetError,
+    EvaluationSet,
+    Kind,
+    ObjectTarget,
+    RegionTarget,
+    Target,
+)
+
+_NONE = -1
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMatch:
+    """From a data set's class ids to a model's.
+
+    Attributes:
+        to_model: (K,) int64, the model's class id of every class id of the data set; -1 where the model has none.
+        measured: The model's class ids that the data set has, too, ascending: those that figures are of.
+        unknown: Names of the data set's classes that the model does not have: what is labelled so is left out.
+    """
+
+    to_model: NDArray[np.int64]
+    measured: tuple[int, ...]
+    unknown: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: EvaluationSet, entry: CatalogEntry, class_names: tuple[str, ...]) -> ClassMatch:
+        """Matches by name; objects without a name are those of a model that knows one class.
+
+        Args:
+            data: The data set.
+            entry: The model.
+            class_names: The model's.
+
+        Raises:
+            DatasetError: they have no class in common.
+        """
+        first = 1 if data.kind == "semantic" else 0  # the background is the background
+        of_data, of_model = data.class_names[first:], class_names[first:]
+        nameless = of_data == (UNNAMED,) and len(of_model) == 1
+        found = [0] if nameless else _by_name(of_data, of_model, data.kind)
+        ids = [number if number == _NONE else number + first for number in found]
+        to_model = np.array([*range(first), *ids], np.int64)
+        if all(number == _NONE for number in ids):
+            raise DatasetError(
+                f"{data.name} and {entry.name} have no class in common: {_some(of_data)} and {_some(of_model)}"
+            )
+        measured = tuple(sorted({int(number) for number in to_model if number != _NONE}))
+        unknown = tuple(name for name, number in zip(of_data, ids, strict=True) if number == _NONE)
+        return cls(to_model, measured, unknown)
+
+    def translate(self, target: Target) -> Target | None:
+        """What is known of an image, in the model's class ids.
+
+        Returns:
+            None where the image's one class is unknown to the model. Objects of unknown classes are left out, pixels
+            of unknown classes are ignored.
+        """
+        if isinstance(target, ClassTarget):
+            class_id = int(self.to_model[target.class_id])
+            return None if class_id == _NONE else ClassTarget(class_id)
+        if isinstance(target, ObjectTarget):
+            class_ids = self.to_model[target.class_ids]
+            known = class_ids != _NONE
+            return target.only(known, class_ids[known])
+        table = np.full(256, 255, np.uint8)
+        known = self.to_model != _NONE
+        table[np.flatnonzero(known)] = self.to_model[known]
+        return RegionTarget(table[target.class_map])
+
+
+def _by_name(of_data: tuple[str, ...], of_model: tuple[str, ...], kind: Kind) -> list[int]:
+    """By name as it is written, or else in lower case with spaces for `_` and `-`; the first of equal names.
+
+    Classifiers have equal names for different classes (ImageNet has two cranes): where a classifier's data set has the
+    model's names in the model's order, a class is matched by its place.
+    """
+    if kind == "classification" and of_data == of_model:
+        return list(range(len(of_data)))
+    exact = _first_places(of_model)
+    loose = _first_places(tuple(map(_simple, of_model)))
+    return [exact.get(name, loose.get(_simple(name), _NONE)) for name in of_data]
+
+
+def _first_places(names: tuple[str, ...]) -> dict[str, int]:
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, place)
+    return places
+
+
+def _simple(name: str) -> str:
+    return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+
+
+def _some(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} others"
