@@ -141,7 +141,7 @@ class Accuracy:
 
     Attributes:
         dataset: What it was measured on.
-        metric: Such as `top1`, `ap` (mean over IoU 0.5 to 0.95) or `ap50`; a share, 0 to 1.
+        metric: Such as `top1`, `map` (mean over IoU 0.5 to 0.95) or `map_50`; a share, 0 to 1.
         value: The figure.
         note: Who measured it, and what to beware of.
     """

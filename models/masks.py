@@ -6,13 +6,17 @@ A mask is kept as its run lengths, a few hundred bytes, so that a hundred of the
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
+
+_COUNTS: Final = re.compile("(?:[P-o]{0,6}[0-O])+")
+"""Numbers of up to 34 bits and a sign, as `_lengths` tells."""
 
 
 class Runs(NamedTuple):
@@ -111,6 +115,33 @@ class Mask:
             uncompressed = cast(Any, {"size": [height, width], "counts": counts})
             return cls.from_coco(cast(Any, coco_mask.frPyObjects(uncompressed, height, width)))
         return cls((height, width), counts.encode() if isinstance(counts, str) else counts)
+
+    @classmethod
+    def from_stranger(cls, rle: Mapping[str, Any], size: tuple[int, int]) -> "Mask":
+        """Takes run lengths that nobody has looked at, which pycocotools would read, and write, beyond their end.
+
+        Args:
+            rle: As for `from_coco`.
+            size: (height, width) that the mask must have.
+
+        Returns:
+            The mask.
+
+        Raises:
+            ValueError: They are malformed, or not of that size, or do not add up to it.
+        """
+        counts, pixels = rle.get("counts"), size[0] * size[1]
+        if list(rle.get("size", ())) != list(size):
+            raise ValueError(f"size must be that of the image, {list(size)}")
+        if isinstance(counts, str) and not _COUNTS.fullmatch(counts):
+            raise ValueError("counts must be compressed run lengths")
+        try:
+            lengths = _lengths(counts.encode()) if isinstance(counts, str) else np.array(counts or [], np.int64)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError("counts must be compressed run lengths, or a list of numbers") from None
+        if lengths.ndim != 1 or not np.all((lengths >= 0) & (lengths <= pixels)) or lengths.sum() != pixels:
+            raise ValueError(f"counts must be at least 0 each, and {pixels} together")
+        return cls.from_coco({"size": size, "counts": counts if isinstance(counts, str) else lengths.tolist()})
 
     @classmethod
     def union(cls, masks: Sequence["Mask"]) -> "Mask":

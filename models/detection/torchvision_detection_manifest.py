@@ -88,7 +88,7 @@ def entry_from(name: str, facts: TorchvisionDetectorFacts) -> CatalogEntry:
         ),
         class_count=facts["class_count"],
         licence="BSD-3-Clause",
-        accuracy=(Accuracy("COCO val2017", "ap", facts["box_ap"], NOT_MEASURED),),
+        accuracy=(Accuracy("COCO val2017", "map", facts["box_ap"], NOT_MEASURED),),
         description=f"torchvision's {facts['builder']} with {facts['parameters'] / 1e6:.1f} million parameters.",
         defaults={
             "score_threshold": _TWO_STAGE_SCORE if facts["two_stage"] else _ONE_STAGE_SCORE,

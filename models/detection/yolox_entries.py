@@ -59,9 +59,9 @@ def find_yolox(name: str) -> CatalogEntry | None:
 
 
 def _entry(size: str, published: _Published) -> CatalogEntry:
-    accuracy = [Accuracy("COCO val2017", "ap", published.val_ap, _NOTE)]
+    accuracy = [Accuracy("COCO val2017", "map", published.val_ap, _NOTE)]
     if published.test_ap is not None:
-        accuracy.append(Accuracy("COCO test-dev2017", "ap", published.test_ap, _NOTE))
+        accuracy.append(Accuracy("COCO test-dev2017", "map", published.test_ap, _NOTE))
     return CatalogEntry(
         name=f"yolox/{size}",
         version="0.1.1rc0",

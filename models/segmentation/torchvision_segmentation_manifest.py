@@ -97,8 +97,8 @@ def _instance_entry(name: str, facts: InstanceFacts) -> CatalogEntry:
         task="segmentation",
         segmentation="instance",
         accuracy=(
-            Accuracy("COCO val2017", "mask_ap", facts["mask_ap"], NOT_MEASURED),
-            Accuracy("COCO val2017", "box_ap", facts["box_ap"], NOT_MEASURED),
+            Accuracy("COCO val2017", "map", facts["mask_ap"], NOT_MEASURED),
+            Accuracy("COCO val2017", "box_map", facts["box_ap"], NOT_MEASURED),
         ),
         defaults=INSTANCE_DEFAULTS,
     )

@@ -1,27 +1,21 @@
-"""Average precision as COCO measures it, by pycocotools, for the evaluation within a training run."""
+"""Average precision as COCO measures it, for the evaluation within a training run."""
 
-# pyright: reportMissingTypeStubs=false, reportArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
-
-import contextlib
-import io
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 import numpy as np
 
+from models.metrics.coco import CocoFigures, coco_state
+from models.metrics.coco_scenes import Found, Scene, Targets
 from models.predictions import Detections, InstanceMasks
-from models.training.object_masks import rectangle
+from models.training.object_masks import CocoMasks, rectangle
 from models.training.photo_dataset import Photo, PhotoDataset
 
-_FIGURES: Final = (
-    ("AP", None, "all"),
-    ("AP50", 0, "all"),
-    ("AP75", 5, "all"),
-    ("AP_small", None, "small"),
-    ("AP_medium", None, "medium"),
-    ("AP_large", None, "large"),
-)
-"""Name, index of the one IoU threshold, and sizes of objects."""
+_FIGURES: Final = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")
+_PART: Final = 64
+"""Photos whose predictions are in memory at a time."""
 
 
 def average_precision(
@@ -33,102 +27,67 @@ def average_precision(
         dataset: The photos that were looked at.
         predictions: One for every photo, in the same order; `InstanceMasks` where masks are to be measured.
         masks: Whether overlap is that of masks, and not of boxes.
-        max_detections: The best of a photo that count; COCO's own figures count 100.
+        max_detections: The best of a photo and a class that count; COCO's own figures count 100.
 
     Returns:
-        `AP` (mean over IoU thresholds from 0.50 to 0.95), `AP50`, `AP75`, and `AP` of small (below 32² pixels), medium
-        and large (above 96²) objects as `AP_small`, `AP_medium`, `AP_large`; 0 to 1, −1 where there is no such object.
+        `map` (mean over IoU thresholds from 0.50 to 0.95), `map_50`, `map_75`, and that of small (up to 32² pixels),
+        medium and large (from 96² on) objects as `map_small`, `map_medium`, `map_large`; 0 to 1, NaN where there is no
+        such object. See `models.metrics.coco`.
     """
-    from pycocotools.cocoeval import COCOeval
-
-    rows = [
-        row
-        for photo, found in zip(dataset.photos, predictions, strict=True)
-        for row in _rows(photo.image_id, found, dataset.category_ids, masks)
-    ]
-    if not rows:
-        return dict.fromkeys((name for name, _, _ in _FIGURES), 0.0)
-    with contextlib.redirect_stdout(io.StringIO()):
-        truth = _truth(dataset)
-        evaluation = COCOeval(truth, truth.loadRes(rows), "segm" if masks else "bbox")
-        evaluation.params.imgIds = [photo.image_id for photo in dataset.photos]
-        evaluation.params.catIds = list(dataset.category_ids)
-        evaluation.params.maxDets = [1, 10, max_detections]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"]  # by IoU, recall, category, size and number of detections
-    sizes = {name: index for index, name in enumerate(evaluation.params.areaRngLbl)}
-    return {
-        name: _mean(precision[slice(None) if iou is None else iou, ..., sizes[size], -1])
-        for name, iou, size in _FIGURES
-    }
+    class_ids = range(len(dataset.class_names))
+    scenes = _scenes(dataset, predictions, masks)
+    parts = iter(lambda: list(islice(scenes, _PART)), [])
+    states = [coco_state(part, class_ids, masks, max_detections) for part in parts]
+    figures = CocoFigures.of(states or [coco_state([], class_ids, masks, max_detections)]).headline()
+    return {name: figures[name] for name in _FIGURES}
 
 
-def _mean(precision: Any) -> float:
-    """As COCO's summary has it: −1 stands where there is no such object."""
-    known = precision[precision > -1]
-    return float(np.mean(known)) if known.size else -1.0
+def _scenes(dataset: PhotoDataset, predictions: Iterable[Detections], masks: bool) -> Iterator[Scene]:
+    annotations = _annotations(dataset) if dataset.source.is_file() else None
+    for photo, prediction in zip(dataset.photos, predictions, strict=True):
+        if annotations is None:
+            targets = _of_photo(photo)
+        else:
+            targets = _of_file(photo, annotations.get(photo.image_id, []), dataset.category_ids, masks)
+        shapes = prediction.masks if masks and isinstance(prediction, InstanceMasks) else None
+        found = Found(
+            prediction.boxes.astype(np.float64), prediction.class_ids, prediction.scores.astype(np.float64), shapes
+        )
+        yield Scene(photo.image_id, photo.size, targets, found)
 
 
-def _truth(dataset: PhotoDataset) -> Any:
-    """The annotation file, or what one would hold."""
-    from pycocotools.coco import COCO
-
-    if dataset.source.is_file():
-        truth: Any = COCO(str(dataset.source))
-        for row in truth.dataset["annotations"]:
-            # Where objects have masks, crowds may still have boxes only.
-            x, y, width, height = row["bbox"]
-            row.setdefault("segmentation", rectangle([x, y, x + width, y + height]))
-        return truth
-    truth = COCO()
-    truth.dataset = {
-        "images": [{"id": photo.image_id, "height": photo.size[0], "width": photo.size[1]} for photo in dataset.photos],
-        "annotations": [row for photo in dataset.photos for row in _annotations(photo, dataset.category_ids)],
-        "categories": [
-            {"id": number, "name": name} for number, name in zip(dataset.category_ids, dataset.class_names, strict=True)
-        ],
-    }
-    for number, row in enumerate(truth.dataset["annotations"], 1):
-        row["id"] = number
-    truth.createIndex()
-    return truth
+def _annotations(dataset: PhotoDataset) -> dict[int, list[Mapping[str, Any]]]:
+    """By photo, those of the annotation file whose classes are measured."""
+    document: Mapping[str, Any] = json.loads(dataset.source.read_bytes())
+    wanted = set(dataset.category_ids)
+    by_photo: dict[int, list[Mapping[str, Any]]] = {}
+    for row in document["annotations"]:
+        if row["category_id"] in wanted:
+            by_photo.setdefault(row["image_id"], []).append(row)
+    return by_photo
 
 
-def _annotations(photo: Photo, category_ids: tuple[int, ...]) -> list[dict[str, Any]]:
+def _of_file(photo: Photo, rows: list[Mapping[str, Any]], category_ids: tuple[int, ...], masks: bool) -> Targets:
+    """As the file has them: areas are its own, and crowds are among them, which may have boxes only."""
+    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    shapes = [row.get("segmentation") or rectangle(box) for row, box in zip(rows, boxes.tolist(), strict=True)]
+    return Targets(
+        boxes,
+        np.array([category_ids.index(row["category_id"]) for row in rows], np.int64),
+        np.array([row["area"] for row in rows], np.float64),
+        np.array([row.get("iscrowd", 0) for row in rows], np.bool_),
+        tuple(CocoMasks(photo.size, shapes).objects()) if masks else None,
+    )
+
+
+def _of_photo(photo: Photo) -> Targets:
     assert photo.masks is not None
-    return [
-        {
-            "image_id": photo.image_id,
-            "category_id": category_ids[class_id],
-            "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
-            "segmentation": mask.to_coco(),
-            "area": mask.area,
-            "iscrowd": 0,
-        }
-        for (x_min, y_min, x_max, y_max), class_id, mask in zip(
-            photo.boxes.tolist(), photo.class_ids.tolist(), photo.masks.objects(), strict=True
-        )
-    ]
-
-
-def _rows(image_id: int, found: Detections, category_ids: tuple[int, ...], masks: bool) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = [
-        {
-            "image_id": image_id,
-            "category_id": category_ids[class_id],
-            "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
-            "score": score,
-        }
-        for (x_min, y_min, x_max, y_max), score, class_id in zip(
-            found.boxes.tolist(), found.scores.tolist(), found.class_ids.tolist(), strict=True
-        )
-    ]
-    if masks:
-        assert isinstance(found, InstanceMasks)
-        # Where there are boxes, pycocotools takes them and makes masks of them.
-        rows = [
-            {**{key: row[key] for key in row if key != "bbox"}, "segmentation": mask.to_coco()}
-            for row, mask in zip(rows, found.masks, strict=True)
-        ]
-    return rows
+    shapes = tuple(photo.masks.objects())
+    return Targets(
+        photo.boxes.astype(np.float64),
+        photo.class_ids,
+        np.array([mask.area for mask in shapes], np.float64),
+        np.zeros(len(shapes), np.bool_),
+        shapes,
+    )

@@ -14,6 +14,7 @@ from models.classification.architectures import build_classifier
 from models.classification.classifier import Classifier
 from models.entries import CatalogEntry
 from models.errors import ImageError
+from models.metrics.classification import top_k_accuracy
 from models.runtime import Runtime
 from models.training.classifier import loader_threads
 from models.training.folders import LabelledImage
@@ -65,9 +66,9 @@ def accuracy(classifier: Classifier, labelled: Sequence[LabelledImage]) -> dict[
             found: list[int] = np.flatnonzero(prediction.class_ids == item.class_id).tolist()
             ranks.append(found[0] if found else TOP)
             losses.append(-math.log(max(float(probabilities[item.class_id]), _LEAST_PROBABILITY)))
-    figures = {"top1": float(np.mean(np.array(ranks) < 1))}
+    figures = {"top1": top_k_accuracy(np.array(ranks), 1)}
     if len(classifier.class_names) > TOP:
-        figures["top5"] = float(np.mean(np.array(ranks) < TOP))
+        figures["top5"] = top_k_accuracy(np.array(ranks), TOP)
     return {**figures, "val_loss": float(np.mean(losses))}
 
 

@@ -74,16 +74,16 @@ def read_class_folders(folder: Path, val_share: float, seed: int) -> ClassFolder
         raise DatasetError(f"{folder}: no such folder")
     train, val = (folder / split for split in _SPLITS)
     if train.is_dir() and val.is_dir():
-        class_names = _class_names(train)
-        unknown = [name for name in _class_names(val) if name not in class_names]
+        class_names = class_folders(train)
+        unknown = [name for name in class_folders(val) if name not in class_names]
         if unknown:
             raise DatasetError(f"{val / unknown[0]}: no images of this class in {train}")
-        learned, held_out = (_labelled(split, class_names) for split in (train, val))
+        learned, held_out = (labelled_images(split, class_names) for split in (train, val))
     elif train.is_dir() and any(_folders(train)):
         raise DatasetError(f"{val}: no such folder, but there is {train}")
     else:
-        class_names = _class_names(folder)
-        learned, held_out = _split(_labelled(folder, class_names), val_share, seed)
+        class_names = class_folders(folder)
+        learned, held_out = _split(labelled_images(folder, class_names), val_share, seed)
     _check(folder, class_names, learned, held_out)
     return ClassFolders(folder.resolve().name, class_names, learned, held_out, _fingerprint(folder, learned, held_out))
 
@@ -128,22 +128,25 @@ def _folders(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
-    return tuple(path.name for path in _folders(folder) if any(_image_files(path)))
+def class_folders(folder: Path) -> tuple[str, ...]:
+    """Names the folders below one that hold images, in alphabetical order."""
+    return tuple(path.name for path in _folders(folder) if any(image_files(path)))
 
 
-def _image_files(folder: Path) -> Iterator[Path]:
+def image_files(folder: Path) -> Iterator[Path]:
+    """Lists the images in a folder and those below it, in alphabetical order; what is hidden is left out."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix.lower() in _SUFFIXES and not hidden and path.is_file():
             yield path
 
 
-def _labelled(folder: Path, class_names: Sequence[str]) -> tuple[LabelledImage, ...]:
+def labelled_images(folder: Path, class_names: Sequence[str]) -> tuple[LabelledImage, ...]:
+    """Lists the images in the folders of some classes, class by class."""
     return tuple(
         LabelledImage(path, class_id)
         for class_id, name in enumerate(class_names)
-        for path in _image_files(folder / name)
+        for path in image_files(folder / name)
     )
 
 

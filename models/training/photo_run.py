@@ -290,6 +290,4 @@ def _accuracy(figures: Mapping[str, float], held_out: PhotoDataset | None, task:
         return ()
     dataset = f"{held_out.name} ({len(held_out.photos)} photos{' with masks' if task.masks else ''})"
     note = "measured at the end of training, through the adapter that serves it"
-    return tuple(
-        Accuracy(dataset, metric.lower(), round(value, 4), note) for metric, value in figures.items() if value >= 0
-    )
+    return tuple(Accuracy(dataset, metric, round(value, 4), note) for metric, value in figures.items() if value >= 0)

@@ -1,6 +1,7 @@
 """The log of a training run: a file of JSON objects, one a line, made to be plotted."""
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,8 +21,8 @@ class RunLog:
         self._path = path
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Appends a row, and the time (seconds since 1970) before it."""
-        rounded = {key: round(value, _DIGITS) for key, value in row.items()}
+        """Appends a row, and the time (seconds since 1970) before it; what is NaN is left out, as JSON has none."""
+        rounded = {key: round(value, _DIGITS) for key, value in row.items() if not math.isnan(value)}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"time": round(time.time(), 1), **rounded}) + "\n")
 

@@ -68,8 +68,8 @@ def evaluate_adapter(adapter: Adapter[Any, Any], dataset: PhotoDataset) -> dict[
         dataset: What to measure on; photos without masks are left out.
 
     Returns:
-        Of a semantic segmenter see `models.training.semantic_accuracy`; of the others those of masks of
-        `models.training.average_precision`, whose names begin with `mask_` here.
+        Of a semantic segmenter see `models.training.semantic_accuracy`; of the others, for masks,
+        `models.training.average_precision`.
 
     Raises:
         DatasetError: No object has a mask; or see `models.training.answers.answers`.
@@ -80,8 +80,7 @@ def evaluate_adapter(adapter: Adapter[Any, Any], dataset: PhotoDataset) -> dict[
     found = answers(adapter, masked, wanted)
     if adapter.entry.segmentation == "semantic":
         return semantic_accuracy(masked, found)
-    figures = average_precision(masked, found, masks=True, max_detections=most)
-    return {f"mask_{name}": value for name, value in figures.items()}
+    return average_precision(masked, found, masks=True, max_detections=most)
 
 
 def _card(options: PhotoOptions, data: PhotoDataset) -> CatalogEntry:

@@ -1,13 +1,18 @@
-"""How well classes are told apart pixel by pixel, from one confusion matrix over a data set."""
+"""How well classes are told apart pixel by pixel, for the evaluation within a training run."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
 
+from models.metrics.confusion import confusion_matrix
+from models.metrics.semantic import Overlap, semantic_figures
 from models.predictions import SemanticMask
 from models.training.canvas import UNKNOWN_CLASS
 from models.training.object_masks import UNKNOWN
 from models.training.photo_dataset import Photo, PhotoDataset
+
+_FIGURES: Final = ("iou", "miou", "dice", "pixel_accuracy")
 
 
 def semantic_accuracy(dataset: PhotoDataset, predictions: Iterable[SemanticMask]) -> dict[str, float]:
@@ -20,25 +25,15 @@ def semantic_accuracy(dataset: PhotoDataset, predictions: Iterable[SemanticMask]
     Returns:
         `iou`: the mean over classes of the pixels in both, as a share of those in either, without the background;
         `miou`: the same with it; `dice`: the mean of twice the pixels in both as a share of those in each, without it;
-        `pixel_accuracy`: the share of pixels that are right. Classes that are nowhere are left out. 0 to 1.
+        `pixel_accuracy`: the share of pixels that are right: see `models.metrics.semantic`. Classes that no photo has
+        are left out. 0 to 1; 0 where there is nothing to measure, so that weights can always be compared.
     """
     count = len(dataset.class_names) + 1
     confusion = np.zeros((count, count), np.int64)
     for photo, found in zip(dataset.photos, predictions, strict=True):
-        truth = _class_map(photo)
-        known = truth != UNKNOWN_CLASS
-        pairs = truth[known].astype(np.int64) * count + found.class_map[known]
-        confusion += np.bincount(pairs, minlength=count * count).reshape(count, count)
-    both, either = confusion.diagonal(), confusion.sum(0) + confusion.sum(1)
-    present = either > 0
-    iou = np.divide(both, either - both, where=present, out=np.full(count, np.nan))
-    dice = np.divide(2 * both, either, where=present, out=np.full(count, np.nan))
-    return {
-        "iou": float(np.nanmean(iou[1:])) if present[1:].any() else 0.0,
-        "miou": float(np.nanmean(iou)),
-        "dice": float(np.nanmean(dice[1:])) if present[1:].any() else 0.0,
-        "pixel_accuracy": float(both.sum() / max(1, confusion.sum())),
-    }
+        confusion += confusion_matrix(_class_map(photo), found.class_map, count, UNKNOWN_CLASS)
+    figures = semantic_figures(Overlap.of(confusion))
+    return {name: float(np.nan_to_num(figures[name])) for name in _FIGURES}
 
 
 def _class_map(photo: Photo) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":

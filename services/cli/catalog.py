@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Show and fetch the models that can be served.")
 
-_HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "mask_ap": "mask AP", "ap": "AP"}
+_HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"}
 """The figure of accuracy that stands for a model in the list, as people write it; the first of these that it has."""
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `tapetum models list` shows.")]
 

@@ -54,6 +54,7 @@ _ClosingEpochs = Annotated[
 _Epochs = Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the photos.")]
 _LearningRate = Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")]
 _EvaluateEvery = Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")]
+_Flip = Annotated[bool, typer.Option(help="Mirror images; not for letters and digits.")]
 _Licence = Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")]
 
 
@@ -84,7 +85,7 @@ def classifier(
         float | None,
         typer.Option(min=1e-9, metavar="RATE", help="The greatest; by default 0.003, or 0.001 from --start none."),
     ] = None,
-    flip: Annotated[bool, typer.Option(help="Mirror images; not for letters and digits.")] = True,
+    flip: _Flip = True,
     val_share: Annotated[
         float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of DIR/CLASS/….")
     ] = 0.2,
@@ -155,6 +156,7 @@ def detector(
     epochs: _Epochs = 30,
     batch_size: _BatchSize = 16,
     learning_rate: _LearningRate = 1.5e-3,
+    flip: _Flip = True,
     evaluate_every: _EvaluateEvery = 5,
     name: _Name = None,
     output: _Output = Path("trained"),
@@ -171,6 +173,7 @@ def detector(
 
     def train(report: Callable[[Progress], None]) -> Path:
         from models.detection.architectures import known_detectors
+        from models.training.augmentation import Augmentation
         from models.training.detector_run import train_detector
         from models.training.engine import Schedule
         from models.training.photo_run import PhotoOptions
@@ -189,6 +192,7 @@ def detector(
             precision=precision,
             settings=_settings(size, early_size, epochs, closing_epochs, batch_size, seed),
             schedule=Schedule(epochs=epochs, learning_rate=learning_rate, evaluate_every=evaluate_every),
+            augmentation=Augmentation() if flip else Augmentation(flip=0.0),
             licence=licence,
         )
         return train_detector(options, report)
@@ -251,6 +255,7 @@ def segmenter(
         int | None,
         typer.Option(min=10, max=2000, metavar="N", help="Of a Mask R-CNN: regions that are looked at closely."),
     ] = None,
+    flip: _Flip = True,
     evaluate_every: _EvaluateEvery = 5,
     name: _Name = None,
     output: _Output = Path("trained"),
@@ -278,7 +283,7 @@ def segmenter(
             raise CommandError("--native is for a U-Net: a Mask R-CNN is served with the whole photo, not in tiles", 2)
         if segmentation_of(model) == "semantic" and not (anchor_scale is None and max_regions is None):
             raise CommandError("--anchor-scale and --max-regions are for a Mask R-CNN: a U-Net looks for no objects", 2)
-        augmentation = Augmentation(mosaic=mosaic, scale=(least_scale, greatest_scale))
+        augmentation = Augmentation(mosaic=mosaic, scale=(least_scale, greatest_scale), flip=0.5 if flip else 0.0)
         arguments = {"anchor_scale": anchor_scale, "max_regions": max_regions}
         options = PhotoOptions(
             architecture=model,

@@ -164,7 +164,7 @@ def test_unknown_class_is_refused(stack: RunningStack, photos: dict[str, bytes])
 
 def test_catalog_tells_how_good_the_model_is_and_how_it_was_made(stack: RunningStack):
     entry = httpx.get(f"{stack.url}/v1/models/{MODEL}").json()
-    assert {figure["metric"] for figure in entry["accuracy"]} >= {"ap", "ap50"}
+    assert {figure["metric"] for figure in entry["accuracy"]} >= {"map", "map_50"}
     assert entry["class_names"] == ["person"]
     assert entry["licence"] and entry["weights"]["licence"]
     assert entry["training"]

@@ -34,7 +34,7 @@ def segmenter_entry(architecture: str, name: str) -> CatalogEntry:
         preprocessing=LetterboxPreprocessing(64, 64, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)),
         class_count=len(SEMANTIC_CLASSES if semantic else INSTANCE_CLASSES),
         licence="Apache-2.0",
-        accuracy=(Accuracy("nothing", "miou" if semantic else "mask_ap", 0.125, "made up"),),
+        accuracy=(Accuracy("nothing", "miou" if semantic else "map", 0.125, "made up"),),
         description="Sees cats and dogs everywhere.",
         defaults={} if semantic else {**INSTANCE_DEFAULTS, "score_threshold": 0.3, "max_detections": 20},
         class_names=SEMANTIC_CLASSES if semantic else INSTANCE_CLASSES,

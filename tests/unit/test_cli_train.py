@@ -251,11 +251,11 @@ def test_a_detector_that_cannot_be_is_refused(asked: list[Any], arguments: tuple
 def test_a_terminal_shows_how_far_it_is() -> None:
     console = Console(stderr=True, force_terminal=True, width=80, record=True)
     with training_display(Screen(err=console), "plates") as report:
-        report(Progress(3, 20, 55, 400, 0.4125, 123.4, 754.0, {"AP": 0.251, "AP50": 0.512, "AP75": 0.2}))
+        report(Progress(3, 20, 55, 400, 0.4125, 123.4, 754.0, {"map": 0.251, "map_50": 0.512, "map_75": 0.2}))
     shown = console.export_text()
     assert "plates: getting ready" in shown
     assert "epoch 3/20 · step 55/400 · 0:12:34 left" in shown
-    assert "loss 0.412 · 123 images/s · AP 0.251 · AP50 0.512" in shown
+    assert "loss 0.412 · 123 images/s · map 0.251 · map_50 0.512" in shown
 
 
 @pytest.mark.parametrize("command", ["classifier", "detector"])

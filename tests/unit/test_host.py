@@ -92,6 +92,13 @@ async def test_parameters_are_those_of_each_request(host: ModelHost):
     assert answer_of(none)["predictions"] == []
 
 
+async def test_what_is_counted_of_an_answer_comes_along(host: ModelHost):
+    found, nothing = await host.predict([item(photo((90, 90))), item(photo((90, 90)), score_threshold=1.0)])
+    best = answer_of(found)["predictions"][0]
+    assert found.summary == (best["class_id"], best["score"])
+    assert nothing.summary == (None, 0.0)
+
+
 async def test_batch_is_limited_in_pixels(host: ModelHost, monkeypatch: pytest.MonkeyPatch):
     batches: list[tuple[int, ...]] = []
     adapter = host._models[MODEL].adapter
@@ -113,7 +120,7 @@ def test_replica_describes_all_that_the_gateway_needs(host: ModelHost):
     (entry,) = host.describe()
     assert (entry["name"], entry["task"], entry["class_names"]) == (MODEL, "detection", list(CLASSES))
     assert entry["defaults"] == {"score_threshold": 0.4, "iou_threshold": 0.3, "max_detections": 20}
-    assert [figure["metric"] for figure in entry["accuracy"]] == ["ap", "ap50"]
+    assert [figure["metric"] for figure in entry["accuracy"]] == ["map", "map_50"]
     assert (entry["max_batch_size"], entry["max_batch_pixels"]) == (8, 8192)
     assert entry["training"]["epochs"] == 0
     assert orjson.dumps(entry)

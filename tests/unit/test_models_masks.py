@@ -103,3 +103,20 @@ def test_a_region_beyond_the_image_is_refused(top_left):
 def test_what_begins_where_something_ends_goes_on_there():
     mask = Mask.from_turns(np.array([2, 4, 4, 4, 4, 6, 7, 7]), (3, 4))
     assert mask.to_array().ravel("F").tolist() == [False, False, True, True, True, True, *[False] * 6]
+
+
+def test_run_lengths_of_a_stranger_are_taken_where_they_hold():
+    for pixels in (np.zeros((5, 7), bool), np.ones((5, 7), bool), np.arange(35).reshape(5, 7) % 3 == 0):
+        mask = Mask.from_array(pixels)
+        turns = np.flatnonzero(np.diff(pixels.T.ravel(), prepend=False)).tolist()
+        lengths = np.diff([0, *turns, 35]).tolist()
+        assert Mask.from_stranger(mask.to_coco(), (5, 7)) == mask
+        assert np.array_equal(Mask.from_stranger({"size": [5, 7], "counts": lengths}, (5, 7)).to_array(), pixels)
+
+
+@pytest.mark.parametrize("counts", ["", "n", "o" * 9, "52203", "é", [34], [36, -1], [2**70], [[35]], ["x"], None, 35])
+def test_run_lengths_of_a_stranger_are_refused_where_they_do_not(counts: object):
+    with pytest.raises(ValueError, match="counts must be"):
+        Mask.from_stranger({"size": [5, 7], "counts": counts}, (5, 7))
+    with pytest.raises(ValueError, match="size must be"):
+        Mask.from_stranger({"size": [7, 5], "counts": [35]}, (5, 7))

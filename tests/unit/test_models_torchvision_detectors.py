@@ -245,7 +245,7 @@ def test_an_entry_has_the_networks_own_preprocessing_and_thresholds():
     faster: Any = find("torchvision/fasterrcnn_resnet50_fpn_v2@COCO_V1")
     assert (faster.preprocessing.short_side, faster.preprocessing.long_side) == (800, 1333)
     assert [(figure.dataset, figure.metric, figure.value) for figure in faster.accuracy] == [
-        ("COCO val2017", "ap", 0.467)
+        ("COCO val2017", "map", 0.467)
     ]
 
 

@@ -150,7 +150,7 @@ def test_an_instance_entry_has_the_networks_own_preprocessing_and_figures():
     preprocessing: Any = entry.preprocessing
     assert (entry.task, entry.segmentation) == ("segmentation", "instance")
     assert (preprocessing.short_side, preprocessing.long_side, preprocessing.antialias) == (800, 1333, False)
-    assert [(figure.metric, figure.value) for figure in entry.accuracy] == [("mask_ap", 0.418), ("box_ap", 0.474)]
+    assert [(figure.metric, figure.value) for figure in entry.accuracy] == [("map", 0.418), ("box_map", 0.474)]
     assert entry.defaults == {"score_threshold": 0.5, "max_detections": 100}
 
 

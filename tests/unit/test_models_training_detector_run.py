@@ -90,9 +90,9 @@ def test_a_trained_detector_is_served_by_its_card(
     assert entry.class_names == CLASSES
     assert entry.training["photos"] == 16
     recorded = {figure.metric: figure.value for figure in entry.accuracy}
-    assert recorded["ap50"] > 0.5
+    assert recorded["map_50"] > 0.5
     served = evaluate_adapter(load("shapes", Runtime()), read_coco(shapes / "instances_val.json"))
-    assert served["AP50"] == pytest.approx(recorded["ap50"], abs=0.05)  # the file is in half precision
+    assert served["map_50"] == pytest.approx(recorded["map_50"], abs=0.05)  # the file is in half precision
     assert (seen[-1].step, seen[-1].steps) == (100, 100)
 
 

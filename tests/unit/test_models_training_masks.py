@@ -245,6 +245,6 @@ def test_average_precision_of_masks_goes_by_masks_and_counts_more_than_a_hundred
     scores = np.linspace(0.9, 0.5, len(masks), dtype=np.float32)
     boxes = np.zeros((len(masks), 4), np.float32)  # of no use, on purpose
     found = InstanceMasks(boxes, scores, np.zeros(len(masks), np.int64), (40, 60), masks)
-    assert average_precision(dataset, [found], masks=True, max_detections=150)["AP"] == pytest.approx(1)
-    assert average_precision(dataset, [found], masks=True)["AP"] == pytest.approx(67 / 101)  # recall of 100 in 150
-    assert average_precision(dataset, [found])["AP50"] == 0
+    assert average_precision(dataset, [found], masks=True, max_detections=150)["map"] == pytest.approx(1)
+    assert average_precision(dataset, [found], masks=True)["map"] == pytest.approx(67 / 101)  # recall of 100 in 150
+    assert average_precision(dataset, [found])["map_50"] == 0

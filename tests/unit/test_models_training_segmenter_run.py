@@ -111,7 +111,7 @@ def test_a_mask_rcnn_is_trained_by_the_same_call(discs: Path, tmp_path: Path, mo
     monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path))
     entry = find("discs")
     assert (entry.segmentation, entry.class_names) == ("instance", ("disc",))
-    assert {"mask_ap", "mask_ap50", "mask_ap75"} <= {figure.metric for figure in entry.accuracy}
+    assert {"map", "map_50", "map_75"} <= {figure.metric for figure in entry.accuracy}
     (found,) = load("discs", Runtime()).predict([(discs / "val" / "images" / "val0.png").read_bytes()])
     assert isinstance(found, InstanceMasks)
     assert found.image_size == (SIDE, SIDE)
