@@ -5,7 +5,10 @@
     │   ├── Unauthorized            401 unauthorized           no API key, where one is needed
     │   ├── Forbidden               403 forbidden              an API key that is not ours
     │   ├── ModelNotFound           404 unknown_model
+    │   ├── UnknownAnswer           404 unknown_answer         feedback on an answer that is not kept (any more)
+    │   ├── FeedbackOff             404 feedback_off           feedback, where nothing is kept to compare it with
     │   ├── NotAcceptable           406 not_acceptable         there is no such answer as `Accept` or `render` wants
+    │   ├── AlreadyGiven            409 already_given          feedback on an image that has some
     │   ├── BodyTooLarge            413 body_too_large
     │   ├── UnsupportedContentType  415 unsupported_content_type
     │   ├── InvalidParameters       422 invalid_parameters
@@ -14,6 +17,7 @@
     │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
     ├── Overloaded                  503 overloaded             + Retry-After
     ├── NotReady                    503 not_ready              + Retry-After
+    ├── FeedbackUnavailable         503 feedback_unavailable   + Retry-After: what keeps answers does not answer
     ├── BackendFailed               503 backend_failed         + Retry-After: a model replica was lost, retries included
     └── OutOfTime                   504 out_of_time
 
@@ -85,6 +89,21 @@ class ModelNotFound(RequestError):
     code = "unknown_model"
 
 
+class UnknownAnswer(RequestError):
+    status = 404
+    code = "unknown_answer"
+
+
+class FeedbackOff(RequestError):
+    status = 404
+    code = "feedback_off"
+
+
+class AlreadyGiven(RequestError):
+    status = 409
+    code = "already_given"
+
+
 class NotAcceptable(RequestError):
     status = 406
     code = "not_acceptable"
@@ -149,6 +168,12 @@ class NotReady(ServiceError):
     status = 503
     code = "not_ready"
     default_retry_after_s = 2.0
+
+
+class FeedbackUnavailable(ServiceError):
+    status = 503
+    code = "feedback_unavailable"
+    default_retry_after_s = 1.0
 
 
 class BackendFailed(ServiceError):

@@ -26,7 +26,8 @@ class Settings(BaseSettings):
 
     redis_url: str | None = Field(
         default=None,
-        description="Redis (or Valkey) for the result cache and the rate limits; unset: an embedded server.",
+        description="Redis (or Valkey) for the result cache, the rate limits, feedback and recorded evaluations; "
+        "unset: an embedded server.",
     )
     cache_ttl_s: int = Field(
         default=3600, ge=0, description="Seconds that a result stays in the cache; 0 turns the cache off."
@@ -64,6 +65,26 @@ class Settings(BaseSettings):
     allow_open_network: bool = Field(default=False, description="Listen beyond loopback even though no API key is set.")
     rate_limit: str | None = Field(
         default=None, description="Requests per key (or client address), like `600/minute`; unset: no limit."
+    )
+
+    accuracy_file: Path | None = Field(
+        default=None,
+        description="File of recorded evaluations, for where no Redis is set; unset: `tapetum/accuracy.jsonl` in "
+        "`XDG_STATE_HOME` (`~/.local/state`).",
+    )
+    feedback_ttl_s: int = Field(
+        default=3600,
+        ge=0,
+        description="Seconds after an answer in which feedback on it is taken; 0 turns it off.",
+    )
+    feedback_window: int = Field(
+        default=1000, ge=1, le=100_000, description="Feedbacks, the latest of a model, that its live accuracy is of."
+    )
+    drift_window: int = Field(
+        default=1000,
+        ge=100,
+        le=100_000,
+        description="Answers, the latest of a model, that are compared with those of its evaluation.",
     )
 
     drain_timeout_s: float = Field(default=30.0, ge=0, description="Longest wait for requests in flight when stopping.")

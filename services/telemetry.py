@@ -1,9 +1,10 @@
 """Every Prometheus metric object of the service, and the log set-up.
 
 Labels come from closed sets only (configured models, tasks, stages, outcomes), so the number of series is bounded
-whatever clients send. `tapetum serve` points `PROMETHEUS_MULTIPROC_DIR` at a folder that all processes of a node share:
-each process counts in files of its own there, `/metrics` adds them up, and what a replica counted stays counted after
-it is replaced.
+whatever clients send; data sets are those of the latest evaluations, a few for each model. `tapetum serve` points
+`PROMETHEUS_MULTIPROC_DIR` at a folder that all processes of a node share: each process counts in files of its own
+there, `/metrics` adds them up, and what a replica counted stays counted after it is replaced. What all gateways know
+alike (accuracy and drift) is not added up: the one that is asked tells it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import structlog
@@ -29,6 +31,7 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from services.settings import Settings
 
@@ -83,17 +86,86 @@ MODEL_READY = Gauge(
 MODEL_LOAD_SECONDS = Gauge(
     "tapetum_model_load_seconds", "Time to load and warm the model.", _MODEL, multiprocess_mode="mostrecent"
 )
+FEEDBACK = Counter(
+    "tapetum_feedback",
+    "Images that somebody told the truth about, by what became of it (ok, or the code of the error).",
+    ("model", "outcome"),
+)
 
 
-def render_metrics() -> bytes:
-    """The metrics of all processes of this node, in Prometheus' text format."""
+@dataclass(frozen=True, slots=True)
+class ToldGauge:
+    """A gauge that is told when it is asked for, out of what a gateway knows, and leaves no trace of former labels.
+
+    Attributes:
+        name: Of the metric.
+        documentation: What it is.
+        labels: Names of its labels.
+    """
+
+    name: str
+    documentation: str
+    labels: tuple[str, ...]
+
+    def family(self, samples: Iterable[tuple[Sequence[str], float]]) -> GaugeMetricFamily:
+        """The gauge as it is now.
+
+        Args:
+            samples: Values of the labels, no two alike, and the value that goes with them.
+        """
+        family = GaugeMetricFamily(self.name, self.documentation, labels=self.labels)
+        for labels, value in samples:
+            family.add_metric(list(labels), value)
+        return family
+
+
+_WEIGHTS = ("model", "version")
+MODEL_ACCURACY = ToldGauge(
+    "tapetum_model_accuracy",
+    "What the latest evaluation of the very weights that are served measured, a share from 0 to 1.",
+    (*_WEIGHTS, "dataset", "metric"),
+)
+MODEL_ACCURACY_AGE = ToldGauge(
+    "tapetum_model_accuracy_age_seconds", "Time since that evaluation ended.", (*_WEIGHTS, "dataset")
+)
+LIVE_ACCURACY = ToldGauge(
+    "tapetum_live_accuracy",
+    "The same of the latest answers that feedback was given on, a share from 0 to 1.",
+    (*_WEIGHTS, "metric"),
+)
+LIVE_ACCURACY_SAMPLES = ToldGauge("tapetum_live_accuracy_samples", "Feedbacks that the live accuracy is of.", _WEIGHTS)
+MODEL_DRIFT = ToldGauge(
+    "tapetum_model_drift",
+    "How far the latest answers are from those of the latest evaluation, by top score or by class: the population "
+    "stability index.",
+    (*_WEIGHTS, "kind"),
+)
+TOLD_GAUGES = (MODEL_ACCURACY, MODEL_ACCURACY_AGE, LIVE_ACCURACY, LIVE_ACCURACY_SAMPLES, MODEL_DRIFT)
+
+
+def render_metrics(told: Sequence[Metric] = ()) -> bytes:
+    """The metrics of all processes of this node, in Prometheus' text format.
+
+    Args:
+        told: The `TOLD_GAUGES` as this process knows them.
+    """
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if not folder:
-        return generate_latest(REGISTRY)
-    forget_ended_processes(Path(folder))
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry, path=folder)
-    return generate_latest(registry)
+    registry = REGISTRY
+    if folder:
+        forget_ended_processes(Path(folder))
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry, path=folder)
+    return generate_latest(registry) + generate_latest(cast(CollectorRegistry, _Told(told)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """All that prometheus_client wants of a registry: families to write down."""
+
+    families: Sequence[Metric]
+
+    def collect(self) -> Sequence[Metric]:
+        return self.families
 
 
 def forget_ended_processes(folder: Path) -> None:

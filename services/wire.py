@@ -18,6 +18,7 @@ from models.entries import MaskFormat
 from models.mask_shapes import indexed_png, png, polygons
 from models.masks import Mask
 from models.predictions import Classification, Detections, InstanceMasks, Prediction, SemanticMask
+from services.drift import Summary
 
 PROBABILITY_DIGITS: Final = 6
 PIXEL_DIGITS: Final = 2
@@ -57,11 +58,13 @@ class Outcome(NamedTuple):
             `class_map`; None where `failure` says why not.
         failure: Set exactly when `body` is None.
         stages_ms: Milliseconds spent in each stage of the replica.
+        summary: What is counted of the answer, to see whether answers shift; None where there is none.
     """
 
     body: bytes | None
     failure: Failure | None
     stages_ms: dict[str, float]
+    summary: Summary | None = None
 
 
 def encode_prediction(

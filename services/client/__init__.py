@@ -7,7 +7,15 @@ with Client("http://localhost:8000") as client:
         print(prediction.class_name, prediction.probability)
 """
 
-from services.client.answers import Classification, Detections, Readiness, Segmentation, ServedModel
+from services.client.answers import (
+    Classification,
+    Detections,
+    Feedback,
+    ModelAccuracy,
+    Readiness,
+    Segmentation,
+    ServedModel,
+)
 from services.client.clients import AsyncClient, Client
 from services.client.errors import TapetumError
 from services.client.findings import Box, ClassPrediction, Detection, Instance, Region
@@ -23,9 +31,11 @@ __all__ = [
     "Detection",
     "DetectionParameters",
     "Detections",
+    "Feedback",
     "Instance",
     "Mask",
     "MaskImage",
+    "ModelAccuracy",
     "Polygons",
     "Readiness",
     "Region",

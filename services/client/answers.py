@@ -145,6 +145,64 @@ class Readiness:
     models: Mapping[str, bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What an answer got right.
+
+    Attributes:
+        model: Name of the model that had answered.
+        version: Its version.
+        request_id: Of the answer.
+        index: Of the image, in a request with several.
+        figures: Of this image, by name (`docs/accuracy.md`); None where there is nothing to measure.
+        live: The model's `samples`, `since` and `figures` over the latest feedback; None where its weights were
+            replaced meanwhile.
+    """
+
+    model: str
+    version: str
+    request_id: str
+    index: int
+    figures: Mapping[str, float | None]
+    live: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAccuracy:
+    """What is known of the accuracy of a served model.
+
+    Attributes:
+        name: The model.
+        version: Its version.
+        task: The kind of its answers.
+        offline: Evaluations of the very weights that are served, the newest first.
+        live: `samples`, `since` and `figures` over the latest feedback; None where there is none.
+        drift: How far answers have shifted since the latest evaluation; None where nothing was answered.
+    """
+
+    name: str
+    version: str
+    task: str
+    offline: tuple[Mapping[str, Any], ...]
+    live: Mapping[str, Any] | None
+    drift: Mapping[str, Any] | None
+
+
+def parse_feedback(body: Mapping[str, Any]) -> Feedback:
+    """The answer to `POST /v1/feedback`."""
+    return Feedback(
+        body["model"], body["version"], body["request_id"], body["index"], dict(body["figures"]), body["live"]
+    )
+
+
+def parse_accuracy(body: Mapping[str, Any]) -> tuple[ModelAccuracy, ...]:
+    """The answer to `GET /v1/accuracy`."""
+    return tuple(
+        ModelAccuracy(one["name"], one["version"], one["task"], tuple(one["offline"]), one["live"], one["drift"])
+        for one in body["models"]
+    )
+
+
 def parse_models(body: Mapping[str, Any]) -> tuple[ServedModel, ...]:
     """The answer to `GET /v1/models`."""
     return tuple(parse_model(entry) for entry in body["models"])

@@ -19,6 +19,8 @@ from services.client.answers import (
     Answer,
     Classification,
     Detections,
+    Feedback,
+    ModelAccuracy,
     Readiness,
     Segmentation,
     ServedModel,
@@ -138,6 +140,23 @@ def models() -> Call[tuple[ServedModel, ...]]:
 def model(name: str) -> Call[ServedModel]:
     """One of them; the slashes in its name stay slashes."""
     return Call("GET", f"v1/models/{quote(name)}", answers.parse_model)
+
+
+def feedback(request_id: str, target: Mapping[str, object], index: int) -> Call[Feedback]:
+    """The truth about an image that was answered."""
+    document = {"request_id": request_id, "index": index, "target": target}
+    return Call(
+        "POST",
+        "v1/feedback",
+        answers.parse_feedback,
+        content=json.dumps(document).encode(),
+        content_type="application/json",
+    )
+
+
+def accuracy() -> Call[tuple[ModelAccuracy, ...]]:
+    """What is known of the accuracy of all of them."""
+    return Call("GET", "v1/accuracy", answers.parse_accuracy)
 
 
 def ready() -> Call[Readiness]:

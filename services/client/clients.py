@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
@@ -14,6 +14,8 @@ from services.client.answers import (
     Answer,
     Classification,
     Detections,
+    Feedback,
+    ModelAccuracy,
     Readiness,
     Segmentation,
     ServedModel,
@@ -36,6 +38,7 @@ class Client:
     Args:
         base_url: Where the server is; `http://` may be left out.
         api_key: Sent as `Authorization: Bearer …`.
+        headers: Sent with every request, too; `{"Cache-Control": "no-store"}` has nothing kept of it.
         timeout_s: Time limit of a call that names none, retries included; the server is told of it.
         max_retries: How often a call is tried again after a 429, a 503 or a broken connection.
         transport: Of httpx, in place of the network.
@@ -52,13 +55,14 @@ class Client:
         base_url: str = DEFAULT_URL,
         *,
         api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_retries: int = DEFAULT_MAX_RETRIES,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._max_retries = max_retries
-        self._http = httpx.Client(**_options(base_url, api_key), transport=transport)
+        self._http = httpx.Client(**_options(base_url, api_key, headers), transport=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -166,6 +170,23 @@ class Client:
         """One served model, with its class names."""
         return self._send(calls.model(name))
 
+    def feedback(
+        self, request_id: str, target: Mapping[str, object], *, index: int = 0, timeout_s: float | None = None
+    ) -> Feedback:
+        """Tell the truth about an image that was answered; it counts towards the live accuracy of the model.
+
+        Args:
+            request_id: Of that answer.
+            target: What is in the image, such as `{"class": "tabby"}`; `docs/accuracy.md` tells the shapes.
+            index: Of the image, in a request with several.
+            timeout_s: Time limit of this call, retries included.
+        """
+        return self._send(calls.feedback(request_id, target, index), timeout_s)
+
+    def accuracy(self) -> tuple[ModelAccuracy, ...]:
+        """What is known of the accuracy of each served model: evaluations, feedback, drift."""
+        return self._send(calls.accuracy())
+
     def ready(self) -> Readiness:
         """Whether the server and each of its models take requests; `TapetumError` where there is no server."""
         return self._send(calls.ready())
@@ -190,13 +211,14 @@ class AsyncClient:
         base_url: str = DEFAULT_URL,
         *,
         api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_retries: int = DEFAULT_MAX_RETRIES,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._max_retries = max_retries
-        self._http = httpx.AsyncClient(**_options(base_url, api_key), transport=transport)
+        self._http = httpx.AsyncClient(**_options(base_url, api_key, headers), transport=transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -257,6 +279,16 @@ class AsyncClient:
         """As `Client.model`."""
         return await self._send(calls.model(name))
 
+    async def feedback(
+        self, request_id: str, target: Mapping[str, object], *, index: int = 0, timeout_s: float | None = None
+    ) -> Feedback:
+        """As `Client.feedback`."""
+        return await self._send(calls.feedback(request_id, target, index), timeout_s)
+
+    async def accuracy(self) -> tuple[ModelAccuracy, ...]:
+        """As `Client.accuracy`."""
+        return await self._send(calls.accuracy())
+
     async def ready(self) -> Readiness:
         """As `Client.ready`."""
         return await self._send(calls.ready())
@@ -281,7 +313,7 @@ class AsyncClient:
             await asyncio.sleep(pause_s)
 
 
-def _options(base_url: str, api_key: str | None) -> dict[str, Any]:
+def _options(base_url: str, api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, Any]:
     """What both of httpx's clients are made with."""
     url = base_url if "://" in base_url else f"http://{base_url}"
     try:
@@ -290,7 +322,7 @@ def _options(base_url: str, api_key: str | None) -> dict[str, Any]:
         raise ValueError(f"{base_url!r} is not an address: {error}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ValueError(f"{base_url!r} is not an HTTP address")
-    return {"base_url": parsed, "headers": _authorization(api_key)}
+    return {"base_url": parsed, "headers": {**(headers or {}), **_authorization(api_key)}}
 
 
 def _authorization(api_key: str | None) -> dict[str, str]:

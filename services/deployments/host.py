@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ClassVar
 
+import orjson
 import structlog
 import torch
 
@@ -23,6 +24,7 @@ from models.errors import ImageError
 from models.loading import load
 from models.runtime import Runtime
 from services.deployments.batcher import Batcher, Queued
+from services.drift import Summary, summarise
 from services.errors import AnswerTooLarge, InvalidImage, OutOfTime, ServiceError
 from services.loopback import fence_replica_grpc
 from services.settings import read_settings
@@ -37,7 +39,7 @@ from services.telemetry import (
     configure_logging,
 )
 from services.topology import ModelDeployment, ModelSpec
-from services.wire import Failure, Item, Outcome, encode_prediction
+from services.wire import Failure, Item, Outcome, describe_prediction
 
 log = structlog.get_logger()
 
@@ -212,15 +214,16 @@ class ModelHost:
         predictions = model.adapter.postprocess(
             output.raw, [prepared.input for prepared in batch], [prepared.parameters for prepared in batch]
         )
-        bodies = [
-            encode_prediction(prediction, model.adapter.class_names, prepared.parameters)
+        answers = [
+            encode(describe_prediction(prediction, model.adapter.class_names, prepared.parameters))
             for prediction, prepared in zip(predictions, batch, strict=True)
         ]
         took_s = time.perf_counter() - started_at
         model.stages["postprocess"].observe(took_s)
         stages_ms = {"forward": output.forward_s * 1e3, "postprocess": took_s * 1e3}
         return [
-            outcome_of(body, {**prepared.stages_ms, **stages_ms}) for body, prepared in zip(bodies, batch, strict=True)
+            outcome_of(body, {**prepared.stages_ms, **stages_ms}, summary)
+            for (body, summary), prepared in zip(answers, batch, strict=True)
         ]
 
 
@@ -230,10 +233,15 @@ def pixels_of(prepared: Prepared) -> int:
     return height * width
 
 
-def outcome_of(body: bytes, stages_ms: dict[str, float]) -> Outcome:
+def encode(answer: dict[str, Any]) -> tuple[bytes, Summary]:
+    """An answer as it is sent, and what is counted of it."""
+    return orjson.dumps(answer), summarise(answer)
+
+
+def outcome_of(body: bytes, stages_ms: dict[str, float], summary: Summary) -> Outcome:
     """The outcome of an image that has an answer; a failure where that is too large to be sent."""
     if len(body) <= MAX_ANSWER_BYTES:
-        return Outcome(body, None, stages_ms)
+        return Outcome(body, None, stages_ms, summary)
     message = (
         f"the answer has {len(body)} bytes; at most {MAX_ANSWER_BYTES} are sent: "
         "ask for mask_format=rle, or for fewer classes or objects"

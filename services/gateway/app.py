@@ -14,15 +14,21 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from services.gateway.accuracy import AccuracyWatch
+from services.gateway.accuracy_gauges import accuracy_gauges
 from services.gateway.cache import ResultCache
+from services.gateway.drift_watch import DriftWatch
 from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelope, routing_error
+from services.gateway.feedback import FeedbackHandler
 from services.gateway.limits import Admission, ApiKeys, RateLimiter
-from services.gateway.openapi import PICTURE_CONTENT, describe_errors, describe_request
+from services.gateway.live_store import LiveStore, MemoryStore
+from services.gateway.openapi import PICTURE_CONTENT, describe_errors, describe_feedback, describe_request
 from services.gateway.prediction import PredictionHandler
 from services.gateway.predictor import Predictor
+from services.gateway.receipts import Receipts
 from services.gateway.registry import Registry
 from services.gateway.rendering import Renderer
-from services.gateway.schemas import Liveness, ModelList, Readiness
+from services.gateway.schemas import AccuracyOverview, FeedbackAnswer, Liveness, ModelList, Readiness
 from services.gateway.tasks import TASKS, TaskApi
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
@@ -34,7 +40,12 @@ DESCRIPTION = """Image classification, object detection and segmentation over HT
 
 
 def create_app(
-    settings: Settings, registry: Registry, cache: ResultCache | None, *, echo_request_id: bool = True
+    settings: Settings,
+    registry: Registry,
+    cache: ResultCache | None,
+    store: LiveStore | None = None,
+    *,
+    echo_request_id: bool = True,
 ) -> FastAPI:
     """The gateway's application.
 
@@ -42,10 +53,15 @@ def create_app(
         settings: Limits, keys and caps.
         registry: The models and the way to them.
         cache: Where answers are kept; None is nowhere.
+        store: What is remembered beside them; None is in this process.
         echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
     """
     admission = Admission(settings)
-    predictor = Predictor(cache, settings)
+    store = store or MemoryStore()
+    drift = DriftWatch(settings.drift_window)
+    predictor = Predictor(cache, drift, settings)
+    receipts = Receipts(store, cache, settings)
+    accuracy = AccuracyWatch(registry, store, drift, settings)
     renderer = Renderer(settings)
     limiter = None
     if settings.rate_limit:
@@ -53,13 +69,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        watch = asyncio.create_task(registry.watch())
+        watches = [asyncio.create_task(watch) for watch in (registry.watch(), accuracy.watch())]
         yield
-        watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await watch
+        for watch in watches:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
         renderer.close()
-        for connected in (cache, limiter):
+        for connected in (cache, store, limiter):
             if connected is not None:
                 await connected.close()
 
@@ -80,9 +97,10 @@ def create_app(
         echo_request_id=echo_request_id,
     )
     for api in TASKS:
-        _add_task(app, api, PredictionHandler(api, settings, registry, predictor, renderer, admission))
-    _add_models(app, registry)
-    _add_probes(app, registry, admission)
+        _add_task(app, api, PredictionHandler(api, settings, registry, predictor, renderer, admission, receipts))
+    _add_accuracy(app, FeedbackHandler(settings, registry, admission, receipts, store, accuracy), accuracy)
+    _add_models(app, registry, accuracy)
+    _add_probes(app, registry, admission, accuracy)
     return app
 
 
@@ -127,7 +145,38 @@ def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
     app.include_router(router)
 
 
-def _add_models(app: FastAPI, registry: Registry) -> None:
+def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatch) -> None:
+    async def feedback(request: Request) -> Response:
+        """The truth about an image that was answered, by the id of that request.
+
+        It counts towards the live accuracy of the model. No image is kept: the truth is compared with the answer at
+        once.
+        """
+        return await handler(request)
+
+    router = APIRouter(route_class=DirectRoute)
+    router.add_api_route(
+        "/v1/feedback",
+        feedback,
+        methods=["POST"],
+        summary="The truth about an earlier answer",
+        operation_id="feedback",
+        tags=["accuracy"],
+        responses={
+            200: {"model": FeedbackAnswer, "description": "What the answer got right."},
+            **describe_errors(400, 401, 403, 404, 409, 413, 422, 429, 503, 504),
+        },
+        openapi_extra=describe_feedback(),
+    )
+    app.include_router(router)
+
+    @app.get("/v1/accuracy", tags=["accuracy"], response_model=AccuracyOverview, responses=describe_errors(401, 403))
+    async def show_accuracy() -> Any:
+        """Of every served model: what evaluations measured, what feedback says, and how answers have shifted."""
+        return {"models": accuracy.overview()}
+
+
+def _add_models(app: FastAPI, registry: Registry, accuracy: AccuracyWatch) -> None:
     @app.get("/v1/models", tags=["models"], response_model=ModelList)
     async def list_models() -> Any:
         """Catalog entries of the models that are served, without their class names."""
@@ -135,15 +184,19 @@ def _add_models(app: FastAPI, registry: Registry) -> None:
 
     @app.get("/v1/models/{name:path}", tags=["models"], responses=describe_errors(401, 403, 404, 503))
     async def show_model(name: str) -> dict[str, Any]:
-        """The whole catalog entry of one model: weights, preprocessing, licence, accuracy, training, class names."""
-        return registry.entry(name)
+        """The whole catalog entry of one model: weights, preprocessing, licence, accuracy, training, class names.
+
+        `measured_accuracy` has the evaluations that were recorded here.
+        """
+        model = registry.get(name)
+        return {**model.entry, "measured_accuracy": accuracy.measured_accuracy(model)}
 
 
 def _without_names(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key != "class_names"}
 
 
-def _add_probes(app: FastAPI, registry: Registry, admission: Admission) -> None:
+def _add_probes(app: FastAPI, registry: Registry, admission: Admission, accuracy: AccuracyWatch) -> None:
     @app.get("/healthz", tags=["probes"])
     async def healthz() -> Liveness:
         """Whether the gateway is alive; it says nothing of the models."""
@@ -162,4 +215,5 @@ def _add_probes(app: FastAPI, registry: Registry, admission: Admission) -> None:
     @app.get("/metrics", tags=["probes"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
         """Metrics of all processes of this node, in Prometheus' text format."""
-        return Response(await asyncio.to_thread(render_metrics), media_type=METRICS_CONTENT_TYPE)
+        told = accuracy_gauges(registry, accuracy)
+        return Response(await asyncio.to_thread(render_metrics, told), media_type=METRICS_CONTENT_TYPE)

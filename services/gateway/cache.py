@@ -92,12 +92,7 @@ class RedisCache:
     """
 
     def __init__(self, url: str, *, ttl_s: int, timeout_s: float, max_entry_bytes: int) -> None:
-        self._redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
+        self._redis = connect(url, timeout_s)
         self._ttl_s = ttl_s
         self._max_entry_bytes = max_entry_bytes
         self._resume_at = 0.0
@@ -164,6 +159,18 @@ class RedisCache:
             self._pause(error)
             raise
         return [result if isinstance(result, Exception) else None for result in results]
+
+
+def connect(url: str, timeout_s: float) -> Redis:
+    """A connection, made when it is first used, that tries nothing twice.
+
+    Args:
+        url: `redis://…`, `rediss://…` or `unix://…`.
+        timeout_s: Longest time that one operation may take.
+    """
+    return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
+        url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+    )
 
 
 def seal_value(body: bytes) -> bytes:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from services.gateway.app import create_app
 from services.gateway.backends import RayBackend
 from services.gateway.cache import RedisCache
+from services.gateway.live_store import RedisStore
 from services.gateway.registry import Registry
 from services.loopback import fence_replica_grpc
 from services.settings import read_settings
@@ -42,7 +43,9 @@ class Gateway:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Ray Serve once the replica is constructed."""
         settings = self._settings
-        cache = None
+        cache, store = None, None
+        if settings.redis_url:
+            store = RedisStore(settings.redis_url, timeout_s=settings.cache_timeout_s)
         if settings.redis_url and settings.cache_ttl_s:
             cache = RedisCache(
                 settings.redis_url,
@@ -50,4 +53,4 @@ class Gateway:
                 timeout_s=settings.cache_timeout_s,
                 max_entry_bytes=settings.cache_max_entry_bytes,
             )
-        return create_app(settings, Registry(self._topology, self._backends), cache, echo_request_id=False)
+        return create_app(settings, Registry(self._topology, self._backends), cache, store, echo_request_id=False)

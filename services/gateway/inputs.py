@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 from base64 import b64decode
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -27,6 +27,7 @@ from services.gateway.schemas import Base64Image, JsonBody
 from services.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
+D = TypeVar("D")
 
 LARGE_BYTES = 2**20
 """Work on more than this goes to a thread, so that it holds up nobody else on the event loop."""
@@ -64,7 +65,7 @@ async def read_input(request: Request, kind: type[TaskParameters], settings: Set
     if content_type == "multipart/form-data":
         images, several, given = await _read_multipart(request, settings)
     elif content_type == "application/json" or content_type.endswith("+json"):
-        images, several, given = await _read_json(request, settings)
+        images, several, given = await read_document(request, settings, _parse_images)
     elif content_type.startswith("image/") or content_type in ("", "application/octet-stream"):
         images, several, given = (await _read_body(request, settings.max_image_bytes, "image"),), False, {}
     else:
@@ -86,8 +87,13 @@ def _read_parameters(kind: type[TaskParameters], request: Request, given: Mappin
     return validate(kind, {**given, **query})
 
 
-def validate(kind: type[M], value: Mapping[str, Any]) -> M:
+def validate(kind: type[M], value: Mapping[str, Any], within: str = "") -> M:
     """Check `value` against a schema.
+
+    Args:
+        kind: The schema.
+        value: What was sent.
+        within: The member of the request that it is; nothing where it is all of it.
 
     Raises:
         InvalidParameters: names each member that is wrong, and what it must be.
@@ -96,11 +102,19 @@ def validate(kind: type[M], value: Mapping[str, Any]) -> M:
         return kind.model_validate(value)
     except ValidationError as error:
         problems = [
-            {"parameter": ".".join(str(part)[:80] for part in problem["loc"]), "problem": problem["msg"]}
+            {"parameter": _path(within, *problem["loc"]), "problem": problem["msg"]}
             for problem in error.errors(include_url=False, include_input=False, include_context=False)[:20]
         ]
         listed = "; ".join(f"{problem['parameter']}: {problem['problem']}" for problem in problems)
-        raise InvalidParameters(listed, {"problems": problems, "known": sorted(kind.model_fields)}) from None
+        raise InvalidParameters(listed, {"problems": problems, "known": _members(kind)}) from None
+
+
+def _path(*parts: int | str) -> str:
+    return ".".join(str(part)[:80] for part in parts if part != "")
+
+
+def _members(kind: type[BaseModel]) -> list[str]:
+    return sorted(field.alias or name for name, field in kind.model_fields.items())
 
 
 async def _stream(request: Request, max_bytes: int, what: str) -> AsyncGenerator[bytes, None]:
@@ -122,23 +136,35 @@ async def _read_body(request: Request, max_bytes: int, what: str) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def _read_json(
-    request: Request, settings: Settings
-) -> tuple[tuple[bytes | ServiceError, ...], bool, dict[str, Any]]:
+async def read_document(request: Request, settings: Settings, parse: Callable[[dict[str, Any]], D]) -> D:
+    """Read a body that is a JSON object.
+
+    Args:
+        request: The request; its body is not yet read.
+        settings: Cap on its bytes.
+        parse: From the object to what is wanted; called in a thread where the body is large.
+
+    Raises:
+        RequestError: it is too large, or no JSON object; or whatever `parse` raises.
+    """
     body = await _read_body(request, settings.max_body_bytes, "body")
     if len(body) > LARGE_BYTES:
-        return await asyncio.to_thread(_parse_json, body)
-    return _parse_json(body)
+        return await asyncio.to_thread(lambda: parse(_object_of(body)))
+    return parse(_object_of(body))
 
 
-def _parse_json(body: bytes) -> tuple[tuple[bytes | ServiceError, ...], bool, dict[str, Any]]:
+def _object_of(body: bytes) -> dict[str, Any]:
     try:
         document: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestError(f"the body is not JSON: {error.msg} at position {error.pos}") from None
     if not isinstance(document, dict):
-        raise RequestError('the body must be a JSON object with "image" or "images"')
-    parsed = validate(JsonBody, cast(dict[str, Any], document))
+        raise RequestError("the body must be a JSON object")
+    return cast(dict[str, Any], document)
+
+
+def _parse_images(document: dict[str, Any]) -> tuple[tuple[bytes | ServiceError, ...], bool, dict[str, Any]]:
+    parsed = validate(JsonBody, document)
     if (parsed.image is None) == (parsed.images is None):
         raise InvalidParameters('give either "image" or "images"', {"known": sorted(JsonBody.model_fields)})
     if parsed.images is not None and not parsed.images:

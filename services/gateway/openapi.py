@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from services.gateway import negotiation
-from services.gateway.schemas import Base64Image, ErrorAnswer
+from services.gateway.schemas import Base64Image, ErrorAnswer, FeedbackRequest
 from services.gateway.tasks import TaskApi
 
 _ERRORS = {
     400: "The body is malformed, or the image is empty, truncated or corrupt.",
     401: "An API key is needed.",
     403: "The API key is not known.",
-    404: "No such model is served.",
+    404: "No such model is served; or, for feedback, no such answer is kept.",
     406: "A picture in a format that is not made here, or of several images at once; or a cut-out that is not PNG.",
+    409: "This image has feedback already.",
     413: "The body or the image is too large, in bytes, pixels or number.",
     415: "Not an image format that is read here, or not a content type.",
     422: "A parameter is wrong, or masks are too large to be sent as was asked.",
@@ -21,6 +22,8 @@ _ERRORS = {
     503: "Overloaded or not ready; `Retry-After` says when to try again.",
     504: "The time limit of the request passed.",
 }
+
+_OF_PREDICTIONS = frozenset(_ERRORS) - {409}
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4//8/AAX+Av7czFnnAAAAAElFTkSuQmCC"
 """A PNG file of one white pixel."""
@@ -32,11 +35,11 @@ PICTURE_CONTENT = {
 
 
 def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route for these statuses; all of them by default."""
+    """The `responses` of a route for these statuses; by default, those of a prediction."""
     return {
         status: {"model": ErrorAnswer, "description": text}
         for status, text in _ERRORS.items()
-        if not statuses or status in statuses
+        if status in (statuses or _OF_PREDICTIONS)
     }
 
 
@@ -77,6 +80,27 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
             },
         },
     }
+
+
+def describe_feedback() -> dict[str, Any]:
+    """The body of `POST /v1/feedback`, as OpenAPI, with an example for each kind of model."""
+    box = {"x_min": 14.0, "y_min": 110.0, "x_max": 334.0, "y_max": 512.0}
+    mask = {"size": [4, 4], "counts": "52203"}
+    targets: dict[str, dict[str, Any]] = {
+        "a classifier": {"class": "Egyptian cat"},
+        "a detector": {"objects": [{"class": "person", "box": box}, {"class": 0, "box": box, "crowd": True}]},
+        "a detector, nothing there": {"objects": []},
+        "an instance model": {"objects": [{"class": "person", "mask": mask}]},
+        "a semantic model": {"masks": [{"class": "person", "mask": mask}]},
+        "a semantic model, class map": {"class_map": _PIXEL},
+    }
+    schema = FeedbackRequest.model_json_schema()
+    examples = {
+        name: {"value": {"request_id": "5f0c8a52a8d14d4c", "index": 0, "target": target}}
+        for name, target in targets.items()
+    }
+    content = {"application/json": {"schema": schema, "examples": examples}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _without_lists(schema: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from services.gateway.inputs import TaskInput, read_input
 from services.gateway.limits import Admission, read_timeout
 from services.gateway.negotiation import Rendering
 from services.gateway.predictor import Answer, CachePolicy, Predictor
+from services.gateway.receipts import Receipts
 from services.gateway.registry import Registry, ServedModel
 from services.gateway.rendering import Renderer, picture_response, wanted_picture
 from services.gateway.responses import respond
@@ -42,6 +43,7 @@ class PredictionHandler:
     predictor: Predictor
     renderer: Renderer
     admission: Admission
+    receipts: Receipts
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request, count it, and log it.
@@ -95,10 +97,14 @@ class PredictionHandler:
                 raise image
             return await self.predictor.answer(served, image, parameters, policy, deadline_s)
 
-        if not task_input.several:
-            return [await answer(task_input.images[0])]
-        answers = await asyncio.gather(*map(answer, task_input.images), return_exceptions=True)
-        return [self._as_item_error(answer) for answer in answers]
+        answers: list[Answer | ServiceError]
+        if task_input.several:
+            results = await asyncio.gather(*map(answer, task_input.images), return_exceptions=True)
+            answers = [self._as_item_error(result) for result in results]
+        else:
+            answers = [await answer(task_input.images[0])]
+        self.receipts.remember(request.state.request_id, served, parameters, answers, policy)
+        return answers
 
     async def _respond(
         self,

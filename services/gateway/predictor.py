@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from blake3 import blake3
@@ -18,12 +18,16 @@ from models.errors import ImageError
 from models.images import inspect
 from services.errors import InvalidImage, OutOfTime, rebuild
 from services.gateway.cache import ResultCache
+from services.gateway.drift_watch import DriftWatch
 from services.gateway.inputs import LARGE_BYTES
 from services.gateway.registry import ServedModel
 from services.gateway.single_flight import SingleFlight
 from services.settings import Settings
 from services.telemetry import CACHE_REQUESTS
 from services.wire import Item, Outcome
+
+KEY_PREFIX: Final = "tapetum:"
+"""Of what answers are cached under; a digest follows, in hex."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,13 @@ class Predictor:
 
     Args:
         cache: None where caching is off.
+        drift: Sees what models answer.
         settings: Caps on the image.
     """
 
-    def __init__(self, cache: ResultCache | None, settings: Settings) -> None:
+    def __init__(self, cache: ResultCache | None, drift: DriftWatch, settings: Settings) -> None:
         self._cache = cache
+        self._drift = drift
         self._settings = settings
         self._flights: SingleFlight[Outcome] = SingleFlight()
 
@@ -139,15 +145,17 @@ class Predictor:
         outcome = await model.calls.submit(item)
         if outcome.failure is not None and outcome.failure.code == OutOfTime.code:
             raise OutOfTime(outcome.failure.message)
-        if outcome.body is not None and policy.write and self._cache is not None:
-            self._cache.put(key, outcome.body)
+        if outcome.body is not None and policy.write:
+            self._drift.see(model, item.parameters, outcome.summary)
+            if self._cache is not None:
+                self._cache.put(key, outcome.body)
         return outcome
 
 
 async def _cache_key(model: ServedModel, image: bytes, parameters: dict[str, Any]) -> str:
     digest = await asyncio.to_thread(_digest, image) if len(image) > LARGE_BYTES else _digest(image)
     canonical = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
-    return "tapetum:" + blake3(b"\0".join((digest, model.identity, canonical))).hexdigest()
+    return KEY_PREFIX + blake3(b"\0".join((digest, model.identity, canonical))).hexdigest()
 
 
 def _digest(image: bytes) -> bytes:

@@ -10,9 +10,11 @@ from typing import Any
 import orjson
 import structlog
 
+from services.accuracy_store import ModelKey
 from services.errors import InvalidParameters, ModelNotFound, NotReady
 from services.gateway.backends import Backend
 from services.gateway.coalescer import Coalescer
+from services.parameters import complete
 from services.topology import GatewayScale, ModelDeployment, Topology
 from services.wire import Item, Outcome
 
@@ -33,6 +35,9 @@ class ServedModel:
         entry: The catalog entry, and what the replica runs it on.
         identity: What a cached answer depends on besides the image and the parameters.
         answer_prefix: The first members of every JSON answer.
+        key: Whose accuracy it is that is measured.
+        receipt: The same as JSON, for what is kept of each answer.
+        score_threshold: Below which it leaves out objects where a request names none; None where it finds none.
     """
 
     name: str
@@ -41,23 +46,35 @@ class ServedModel:
     entry: dict[str, Any]
     identity: bytes
     answer_prefix: bytes
+    key: ModelKey
+    receipt: bytes
+    score_threshold: float | None
     calls: Coalescer[Item, Outcome]
 
     @classmethod
     def of(cls, entry: dict[str, Any], calls: Coalescer[Item, Outcome]) -> ServedModel:
         """From what a replica describes."""
-        name, version = entry["name"], entry["version"]
+        key = name, version, digest = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
         return cls(
             name=name,
             task=entry["task"],
             version=version,
             entry=entry,
-            identity=orjson.dumps(
-                [name, version, entry["weights_digest"], entry["runtime"]], option=orjson.OPT_SORT_KEYS
-            ),
+            identity=orjson.dumps([name, version, digest, entry["runtime"]], option=orjson.OPT_SORT_KEYS),
             answer_prefix=orjson.dumps({"model": name, "version": version})[:-1],
+            key=key,
+            receipt=orjson.dumps(list(key)),
+            score_threshold=_score_threshold(entry),
             calls=calls,
         )
+
+
+def _score_threshold(entry: Mapping[str, Any]) -> float | None:
+    segmentation = entry.get("segmentation")
+    if segmentation == "semantic":
+        return None
+    told = complete(entry["task"], {}, entry["defaults"], entry["class_names"], segmentation)
+    return getattr(told, "score_threshold", None)
 
 
 class Registry:
@@ -86,18 +103,13 @@ class Registry:
         """Every configured model."""
         return tuple(self._tasks)
 
+    def served(self) -> tuple[ServedModel, ...]:
+        """All models that have been warm, in the order of the configuration."""
+        return tuple(self._served[name] for name in self._tasks if name in self._served)
+
     def entries(self) -> tuple[dict[str, Any], ...]:
         """Catalog entries of all models that have been warm, in the order of the configuration."""
-        return tuple(self._served[name].entry for name in self._tasks if name in self._served)
-
-    def entry(self, name: str) -> dict[str, Any]:
-        """One catalog entry.
-
-        Raises:
-            ModelNotFound: no such model is configured.
-            NotReady: it has not been warm yet.
-        """
-        return self._get(name).entry
+        return tuple(model.entry for model in self.served())
 
     def find(self, task: str, name: str | None) -> ServedModel:
         """The model that a request for `task` means.
@@ -115,12 +127,18 @@ class Registry:
             name = next((known for known, of_task in self._tasks.items() if of_task == task), None)
             if name is None:
                 raise ModelNotFound(f"no model for {task} is served", {"known": list(self._tasks)})
-        model = self._get(name)
+        model = self.get(name)
         if model.task != task:
             raise InvalidParameters(f"{name} is a model for {model.task}, not for {task}", {"task": model.task})
         return model
 
-    def _get(self, name: str) -> ServedModel:
+    def get(self, name: str) -> ServedModel:
+        """One model, whatever its task.
+
+        Raises:
+            ModelNotFound: no such model is configured; the message lists those that are.
+            NotReady: it has not been warm yet.
+        """
         if name not in self._tasks:
             known = ", ".join(self._tasks)
             raise ModelNotFound(f"no model {name[:80]!r} is served; there are: {known}", {"known": list(self._tasks)})

@@ -192,6 +192,84 @@ class SegmentListAnswer(_Answered):
     results: tuple[Segmentation | ItemError, ...]
 
 
+class FeedbackRequest(_Schema):
+    """The truth about an image that was answered."""
+
+    request_id: str = Field(
+        min_length=1, max_length=128, description="Of the request that was answered: its `X-Request-ID`."
+    )
+    index: int = Field(default=0, ge=0, strict=True, description="Of the image, in a request with several.")
+    target: dict[str, Any] = Field(description="What is in the image; `docs/accuracy.md` tells its shapes.")
+
+
+class LiveFigures(_Schema):
+    """Accuracy by the latest feedback."""
+
+    samples: int = Field(ge=1)
+    since: str = Field(description="Time of the oldest feedback that counts, ISO 8601.")
+    figures: dict[str, float | None]
+
+
+class FeedbackAnswer(_Answered):
+    """What an answer got right."""
+
+    index: int
+    figures: dict[str, float | None] = Field(description="Of this image; null where there is nothing to measure.")
+    live: LiveFigures | None = Field(description="Of the model; null where its weights were replaced meanwhile.")
+
+
+class MeasuredFigure(_Schema):
+    """A figure, and the ends of its 95 % interval; null where it is not known."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class MeasuredRun(_Schema):
+    """A finished evaluation of a model."""
+
+    dataset: str
+    dataset_digest: str
+    kind: str
+    through: str
+    images: int
+    finished_at: str
+    age_s: float
+    version: str
+    weights_match: bool = Field(description="Whether these are the version and the weights that are served.")
+    figures: dict[str, MeasuredFigure]
+    protocol: dict[str, Any]
+
+
+class DriftFigures(_Schema):
+    """How far the latest answers are from those of the latest evaluation."""
+
+    images: int = Field(description="Answers, the latest.")
+    dataset: str | None = Field(description="Of the evaluation; null where none counted its answers.")
+    reference_images: int | None
+    population_stability_index: dict[str, float] = Field(description="By `score` and `class`; none for few images.")
+    expected_by_chance: dict[str, float] = Field(description="What the index is on average where nothing has changed.")
+
+
+class ModelAccuracy(_Schema):
+    """What is known of the accuracy of a served model."""
+
+    name: str
+    version: str
+    task: str
+    weights_digest: str
+    offline: tuple[MeasuredRun, ...] = Field(description="Evaluations of these very weights, the newest first.")
+    live: LiveFigures | None = Field(description="Null where there is no feedback.")
+    drift: DriftFigures | None = Field(description="Null where nothing was answered.")
+
+
+class AccuracyOverview(_Schema):
+    """What is known of the accuracy of all served models."""
+
+    models: tuple[ModelAccuracy, ...]
+
+
 class ModelList(BaseModel):
     """Catalog entries of the models that are served."""
 

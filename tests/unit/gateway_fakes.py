@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 import orjson
+from fastapi import FastAPI
 from PIL import Image
 
 from services.errors import ServiceError
 from services.gateway.app import create_app
 from services.gateway.cache import ResultCache
+from services.gateway.live_store import LiveStore
 from services.gateway.registry import Registry
 from services.settings import Settings
 from services.topology import ModelDeployment, ModelSpec, Topology
@@ -83,14 +85,19 @@ async def gateway(
     backend: FakeBackend, cache: ResultCache | None = None, **options: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a gateway with these settings, in front of one deployment; its models need not be in the catalog."""
+    app = await make_app(backend, cache, None, **options)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        yield client
+
+
+async def make_app(backend: FakeBackend, cache: ResultCache | None, store: LiveStore | None, **options: Any) -> FastAPI:
+    """The application behind `gateway`; what it does in the background is not started."""
     models = tuple(ModelSpec(name=name) for name in backend.names)
     deployment = ModelDeployment.model_construct(name="Fake", task=backend.entry["task"], models=models)
     registry = Registry(Topology.model_construct(deployments=(deployment,)), {"Fake": backend})
     await registry.readiness()
-    app = create_app(Settings(**options), registry, cache)
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        yield client
+    return create_app(Settings(**options), registry, cache, store)
 
 
 async def classify(client: httpx.AsyncClient, image: bytes, **options: Any) -> httpx.Response:

@@ -385,3 +385,15 @@ def test_the_client_loads_nothing_heavy() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "httpx" in loaded
     assert not {"torch", "ray", "numpy", "fastapi", "pydantic", "redis", "models"} & set(loaded)
+
+
+def test_headers_of_a_client_go_with_every_request() -> None:
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("cache-control"))
+        return httpx.Response(200, json={"models": []})
+
+    with Client(headers={"Cache-Control": "no-store"}, transport=httpx.MockTransport(answer)) as client:
+        client.models()
+    assert seen == ["no-store"]

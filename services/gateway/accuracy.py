@@ -1,0 +1,268 @@
+"""What a gateway knows of the accuracy of its models: evaluations, feedback and drift, side by side.
+
+All of it is read in the background, every few seconds; requests and scrapes see what was read last, and where reading
+fails, that stays. Every gateway reads the same stores, so it does not matter which of them is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import orjson
+import structlog
+
+from services.accuracy_store import ModelKey, RecordedRun, RunReader
+from services.drift import Comparison, Distribution, compare
+from services.gateway.drift_watch import DriftWatch, distribution_of
+from services.gateway.judging import Judgement
+from services.gateway.live_accuracy import figures_of
+from services.gateway.live_store import LiveStore, StoreFailed
+from services.gateway.registry import Registry, ServedModel
+from services.gateway.truths import Kind, kind_of
+from services.settings import Settings
+
+log = structlog.get_logger()
+
+READ_INTERVAL_S: Final = 5.0
+SHOWN_RUNS: Final = 20
+"""Runs of a model that are shown, the newest; so many data sets of a model can be labels of metrics."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """Accuracy by feedback.
+
+    Attributes:
+        judgements: The latest feedbacks, the newest first.
+        figures: Over all of them.
+    """
+
+    judgements: Sequence[Judgement]
+    figures: Mapping[str, float]
+
+    @classmethod
+    def of(cls, kind: Kind, judgements: Sequence[Judgement]) -> Live:
+        """From the latest feedbacks, the newest first."""
+        return cls(judgements, figures_of(kind, judgements))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "samples": len(self.judgements),
+            "since": iso_time(self.judgements[-1]["at"]),
+            "figures": {name: or_none(value) for name, value in self.figures.items()},
+        }
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far answers have shifted.
+
+    Attributes:
+        images: Answers, the latest.
+        run: The evaluation that they are compared with; None where there is none to compare with.
+        comparisons: By what was compared; empty where there are too few images.
+    """
+
+    images: int
+    run: RecordedRun | None
+    comparisons: Mapping[str, Comparison]
+
+    @classmethod
+    def of(cls, observed: Distribution, runs: Iterable[RecordedRun]) -> Drift:
+        """Against the newest run that counted its answers."""
+        run = next((one for one in runs if one.reference is not None), None)
+        if run is None or run.reference is None:
+            return cls(observed.images, None, {})
+        return cls(observed.images, run, compare(Distribution.from_dict(run.reference), observed))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "images": self.images,
+            "dataset": self.run and self.run.dataset,
+            "reference_images": self.run and self.run.images,
+            "population_stability_index": {kind: round(one.index, 6) for kind, one in self.comparisons.items()},
+            "expected_by_chance": {kind: round(one.by_chance, 6) for kind, one in self.comparisons.items()},
+        }
+
+
+class AccuracyWatch:
+    """Keeps what is known of the accuracy of all served models.
+
+    Args:
+        registry: The models.
+        store: Windows that gateways share.
+        drift: Gathers what this gateway's models answer.
+        settings: Where runs are recorded, and how long windows are.
+    """
+
+    def __init__(self, registry: Registry, store: LiveStore, drift: DriftWatch, settings: Settings) -> None:
+        self._registry = registry
+        self._store = store
+        self._drift = drift
+        self._settings = settings
+        self._reader = RunReader(settings)
+        self._runs: list[RecordedRun] = []
+        self._live: dict[ModelKey, Live] = {}
+        self._drifts: dict[ModelKey, Drift] = {}
+        self._store_failing = False
+
+    async def watch(self) -> None:
+        """Read again and again, until cancelled."""
+        task = asyncio.current_task()
+        assert task is not None
+        while not task.cancelling():  # Python 3.11's `wait_for`, within redis-py, may swallow that it was
+            try:
+                await self.read()
+            except Exception:
+                log.exception("accuracy could not be read")
+            await asyncio.sleep(READ_INTERVAL_S)
+
+    async def read(self) -> None:
+        """Read everything once; what cannot be read stays as it was."""
+        self._runs = await asyncio.to_thread(self._reader.read)
+        try:
+            await self._exchange()
+        except StoreFailed as error:
+            if not self._store_failing:
+                log.warning("live accuracy cannot be read", reason=str(error))
+            self._store_failing = True
+        else:
+            self._store_failing = False
+
+    async def add(self, key: ModelKey, kind: Kind, judgement: Judgement) -> None:
+        """Put a judgement into the window of a model.
+
+        Raises:
+            StoreFailed
+        """
+        stamped = {"at": round(time.time(), 3), **judgement}
+        size = self._settings.feedback_window
+        await self._store.push(_feedback_window(key), [orjson.dumps(stamped)], size)
+        known = self._live[key].judgements if key in self._live else ()
+        self._live[key] = Live.of(kind, [stamped, *known][:size])
+
+    def live(self, key: ModelKey) -> Live | None:
+        """Accuracy by feedback; None where there is no feedback."""
+        return self._live.get(key)
+
+    def runs_of(self, model: ServedModel) -> list[RecordedRun]:
+        """Runs of the very weights that are served, the newest first."""
+        return [run for run in self._runs if run.model_key == model.key][:SHOWN_RUNS]
+
+    def drift(self, model: ServedModel) -> Drift | None:
+        """How far answers have shifted; None where nothing was answered."""
+        return self._drifts.get(model.key)
+
+    def measured_accuracy(self, model: ServedModel) -> list[dict[str, Any]]:
+        """Runs of a model, the newest first, those of other versions and weights too, as JSON has them."""
+        runs = [run for run in self._runs if run.model == model.name][:SHOWN_RUNS]
+        return [describe_run(run, model.key) for run in runs]
+
+    def overview(self) -> list[dict[str, Any]]:
+        """All that is known of every served model, as JSON has it."""
+        return [self._describe(model) for model in self._registry.served()]
+
+    def _describe(self, model: ServedModel) -> dict[str, Any]:
+        live, drift = self._live.get(model.key), self._drifts.get(model.key)
+        return {
+            "name": model.name,
+            "version": model.version,
+            "task": model.task,
+            "weights_digest": model.key.weights_digest,
+            "offline": [describe_run(run, model.key) for run in self.runs_of(model)],
+            "live": live and live.to_dict(),
+            "drift": drift and drift.to_dict(),
+        }
+
+    async def _exchange(self) -> None:
+        """Put what was gathered into the shared windows, and read these."""
+        await self._push_gathered()
+        models = self._registry.served()
+        settings = self._settings
+        answered = await self._store.read([_drift_window(model.key) for model in models], settings.drift_window)
+        for model, entries in zip(models, answered, strict=True):
+            self._drifts.pop(model.key, None)
+            if entries:
+                self._drifts[model.key] = Drift.of(distribution_of(entries), self.runs_of(model))
+            await asyncio.sleep(0)  # a thousand entries take a millisecond: others may go first
+        told = await self._store.read([_feedback_window(model.key) for model in models], settings.feedback_window)
+        for model, entries in zip(models, told, strict=True):
+            self._live.pop(model.key, None)
+            if judgements := _parse(entries):
+                self._live[model.key] = Live.of(kind_of(model.entry), judgements)
+            await asyncio.sleep(0)
+
+    async def _push_gathered(self) -> None:
+        gathered = dict(self._drift.take())
+        while gathered:
+            key, entries = gathered.popitem()
+            try:
+                await self._store.push(_drift_window(key), list(entries), self._settings.drift_window)
+            except StoreFailed:
+                for kept_key, kept in ((key, entries), *gathered.items()):
+                    self._drift.give_back(kept_key, kept)
+                raise
+
+
+def describe_run(run: RecordedRun, served: ModelKey) -> dict[str, Any]:
+    """A run as JSON has it.
+
+    Args:
+        run: The run.
+        served: The weights that are served under its model's name.
+    """
+    figures = {name: zip(("value", "low", "high"), figure, strict=True) for name, figure in run.figures.items()}
+    return {
+        "dataset": run.dataset,
+        "dataset_digest": run.dataset_digest,
+        "kind": run.kind,
+        "through": run.through,
+        "images": run.images,
+        "finished_at": iso_time(run.finished_at_s),
+        "age_s": round(age_s(run), 1),
+        "version": run.version,
+        "weights_match": run.model_key == served,
+        "figures": {name: {end: or_none(value) for end, value in ends} for name, ends in figures.items()},
+        "protocol": dict(run.protocol),
+    }
+
+
+def age_s(run: RecordedRun) -> float:
+    """Seconds since a run ended; 0 where a clock says that it has not."""
+    return max(0.0, time.time() - run.finished_at_s)
+
+
+def iso_time(unix_s: float) -> str:
+    """A time as ISO 8601 has it, in UTC."""
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds")
+
+
+def or_none(value: float) -> float | None:
+    """A figure as JSON has it, which knows no NaN."""
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _parse(entries: Iterable[bytes]) -> list[Judgement]:
+    judgements: list[Judgement] = []
+    for entry in entries:
+        try:
+            judgements.append(cast(Judgement, orjson.loads(entry)))
+        except orjson.JSONDecodeError:
+            continue
+    return judgements
+
+
+def _feedback_window(key: ModelKey) -> str:
+    return "feedback:" + orjson.dumps(list(key)).decode()
+
+
+def _drift_window(key: ModelKey) -> str:
+    return "drift:" + orjson.dumps(list(key)).decode()
