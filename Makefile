@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 SERVE_ARGS ?=
 
-.PHONY: serve test check unit accuracy integration lint constraints bench bench-device clean
+.PHONY: serve test check unit accuracy integration lint constraints bench bench-device bench-eval clean
 .DEFAULT_GOAL := serve
 
 serve: $(READY)  ## start the whole stack; SERVE_ARGS="--port 8080" for options
@@ -36,6 +36,9 @@ bench: $(READY)  ## overhead and throughput against the peers; BENCH_ARGS="--qui
 
 bench-device: $(READY)  ## the models alone, on whatever device is here
 	$(BIN)/python -m loadtests.device $(BENCH_ARGS)
+
+bench-eval: $(READY)  ## what measuring costs: scoring, workers, memory; BENCH_ARGS="--only scoring" for a part
+	$(BIN)/python -m loadtests.evaluation $(BENCH_ARGS)
 
 constraints: $(READY)  ## resolve constraints.txt anew
 	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --quiet \

@@ -2,7 +2,7 @@
 
     tapetum serve
       ├── embedded cache            unless TAPETUM_REDIS_URL is set
-      ├── Ray                       one local node, no dashboard
+      ├── Ray                       one local node; its dashboard for `--jobs` only
       │     ├── HAProxy             the public port
       │     ├── Gateway             HTTP, cache, limits
       │     └── Classifier …        the models
@@ -56,13 +56,21 @@ class _StopRequested(BaseException):
     """SIGINT or SIGTERM came; a BaseException, so that no library takes it for an error."""
 
 
-def serve(path: Path = DEFAULT_CONFIG, *, host: str | None = None, port: int | None = None, say: Say = print) -> int:
+def serve(
+    path: Path = DEFAULT_CONFIG,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    jobs: bool = False,
+    say: Say = print,
+) -> int:
     """Run the stack in the foreground until SIGINT or SIGTERM.
 
     Args:
         path: Serve configuration file.
         host: Listen here instead of where the file says.
         port: Likewise.
+        jobs: Whether Ray's dashboard runs, too, and takes jobs; it listens on loopback, and takes about 1 GB.
         say: Takes the lines of progress.
 
     Returns:
@@ -74,7 +82,7 @@ def serve(path: Path = DEFAULT_CONFIG, *, host: str | None = None, port: int | N
         check_exposure(config.http_options.host, settings)
         clean_up_after_crashes()
         check_port(config.http_options.host, config.http_options.port)
-        with _signal_handlers_kept(), Stack(config, settings, say) as stack:
+        with _signal_handlers_kept(), Stack(config, settings, say, jobs=jobs) as stack:
             _set_signals(_raise_stop)
             try:
                 stack.start()
@@ -98,9 +106,11 @@ class Stack:
         config: What to serve.
         settings: The operating limits.
         say: Takes the lines of progress.
+        jobs: Whether Ray's dashboard runs, too.
     """
 
-    def __init__(self, config: ServeFile, settings: Settings, say: Say) -> None:
+    def __init__(self, config: ServeFile, settings: Settings, say: Say, *, jobs: bool = False) -> None:
+        self._jobs = jobs
         self._config = config
         self._settings = settings
         self._say = say
@@ -209,9 +219,10 @@ class Stack:
         available = os.cpu_count() or 1
         if needed > available:
             raise StackError(f"the configuration reserves {needed:g} CPUs (num_cpus), and this machine has {available}")
-        ray.init(
+        context: Any = ray.init(
             address="local",
-            include_dashboard=False,
+            include_dashboard=self._jobs,
+            dashboard_host=LOOPBACK,
             log_to_driver=False,
             logging_level=logging.ERROR,
             object_store_memory=_OBJECT_STORE_BYTES,
@@ -219,7 +230,9 @@ class Stack:
             _node_ip_address=LOOPBACK if is_loopback(self._config.http_options.host) else None,
         )
         _set_signals(_raise_stop)  # again, for Ray has put its own in their place
-        self._step(f"Ray {ray.__version__}")
+        self._step(f"Ray {ray.__version__} at {context.address_info['address']}")
+        if self._jobs:
+            self._step(f"jobs: http://{context.dashboard_url}")
 
     def _start_application(self) -> None:
         from ray import serve as ray_serve

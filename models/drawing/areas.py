@@ -160,7 +160,7 @@ def _scaled(part: _Part, scale: tuple[float, float], halo: int) -> tuple[Image.I
     enlarged = max(scale)
     resample = Image.Resampling.BILINEAR if enlarged > 1 else Image.Resampling.BOX
     cover = room.resize((x1 - x0, y1 - y0), resample, source)
-    return (cover.point(_step(0.5, enlarged / _EDGE, 0, 1)) if enlarged > 1 else cover), (x0, y0)
+    return (cover.point(_step(0.5, max(1.0, enlarged / _EDGE), 0, 1)) if enlarged > 1 else cover), (x0, y0)
 
 
 def _span(first: int, last: int, side: int, factor: float, halo: int) -> tuple[int, int, int, int]:

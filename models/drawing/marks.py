@@ -20,7 +20,8 @@ class Mark:
     Attributes:
         class_id: Marks of equal ids have equal colours in every picture.
         class_name: Text in any script.
-        score: Probability or score, 0 to 1; for all pixels of a class, their share of the picture.
+        score: Probability or score, 0 to 1; for all pixels of a class, their share of the picture. NaN for an object
+            that nobody predicted, such as one that is known to be there: no number is written at it.
         box: Of an object; None where the whole picture is meant.
         color_key: Decides the colour instead of `class_id`.
         mask: Which pixels of the upright original it has; None where nobody has asked that.

@@ -4,6 +4,7 @@ Painted in layers: masks, lines, and then chips, the worst object first. So no l
 objects overlap, the best one lies on top. An object with a mask has no line but that of its mask.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -49,7 +50,8 @@ def draw_objects(image: Image.Image, marks: Sequence[Mark], scale: tuple[float, 
     one_name = len({mark.class_name for mark in marks}) == 1
     placed: list[Chip | None] = []
     for rank, (mark, outline, head) in enumerate(zip(marks, outlines, heads, strict=True)):
-        wordings = _wordings(mark, one_name, can_go=rank > 0 and (crowded or _width(outline) < narrow))
+        little = crowded or _width(outline) < narrow or math.isnan(mark.score)
+        wordings = _wordings(mark, one_name, can_go=rank > 0 and little)
         clear = crowded and rank > 0 and head is not None
         placed.append(chips.place(head or outline, wordings, clear=clear))
     for chip, color in zip(reversed(placed), reversed(colors), strict=True):
@@ -63,9 +65,13 @@ def _wordings(mark: Mark, one_name: bool, *, can_go: bool) -> list[Wording]:
     Args:
         mark: The object.
         one_name: Whether all objects have the same name, so that only the score tells them apart.
-        can_go: Whether such a name goes at once, as on small objects and on all but the best of many.
+        can_go: Whether such a name goes at once, as on small objects, on all but the best of many, and on all but the
+            first of those that nobody predicted.
     """
-    name, score = drawable(mark.class_name, f"class {mark.class_id}"), f"{mark.score:.2f}"
+    name = drawable(mark.class_name, f"class {mark.class_id}")
+    if math.isnan(mark.score):
+        return [] if one_name and can_go else [(name, "")]
+    score = f"{mark.score:.2f}"
     if not one_name:
         return [(name, score), (name, "")]
     return [("", score)] if can_go else [(name, score), ("", score)]

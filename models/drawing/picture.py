@@ -151,7 +151,7 @@ def encode(image: Image.Image, picture_format: PictureFormat) -> bytes:
 def _resized(image: Image.Image, size: tuple[int, int], max_side: int) -> Image.Image:
     """The photo at the picture's scale; `size` is the original's (height, width). Never the pixels that came in."""
     longest = max(size)
-    factor = -(-_LEGIBLE_SIDE // longest) if longest < _LEGIBLE_SIDE else min(1.0, max_side / longest)
+    factor = min(-(-_LEGIBLE_SIDE // longest) if longest < _LEGIBLE_SIDE else 1.0, max_side / longest)
     height, width = (max(1, round(side * factor)) for side in size)
     if (image.width, image.height) == (width, height):
         return image.copy()

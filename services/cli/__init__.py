@@ -5,11 +5,12 @@
     tapetum detect IMAGE…             the objects in images, likewise
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
     tapetum models list|show|pull     what can be served
+    tapetum evaluate                  how good a model is on labelled images, with a report
     tapetum train KIND                a model of one's own, from folders of images: classifier, detector or segmenter
 
 Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import
 is imported inside the command that needs it: `tapetum classify --url` never loads torch, and nothing here loads Ray
-but `serve`.
+but `serve` and `evaluate`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from services.cli.catalog import app as models_app
 from services.cli.classify import classify
 from services.cli.console import CommandError, no_such_model, show_error
 from services.cli.detect import detect
+from services.cli.evaluate import evaluate
 from services.cli.segment import segment
 from services.cli.serve import serve
 from services.cli.train import app as train_app
@@ -59,6 +61,7 @@ app = typer.Typer(
 app.command(epilog="Example: tapetum classify photo.jpg holiday/ --top-k 3")(classify)
 app.command(epilog="Example: tapetum detect photo.jpg --save drawn/")(detect)
 app.command(epilog="Example: tapetum segment photo.jpg --save drawn/")(segment)
+app.command(epilog="Example: tapetum evaluate --model yolo-person --data person/instances_val.json")(evaluate)
 app.command(epilog="Example: tapetum serve --port 9000")(serve)
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")

@@ -19,6 +19,10 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port, in place of http_options.port in the file.")
     ] = None,
+    jobs: Annotated[
+        bool,
+        typer.Option("--jobs", help="Run Ray's dashboard, too, so that `tapetum evaluate --submit` can send jobs."),
+    ] = False,
 ) -> None:
     """Start the whole stack on this machine, and stop it on Ctrl-C.
 
@@ -28,4 +32,4 @@ def serve(
     from services.stack import DEFAULT_CONFIG
     from services.stack import serve as run_stack
 
-    raise typer.Exit(run_stack(config or DEFAULT_CONFIG, host=host, port=port))
+    raise typer.Exit(run_stack(config or DEFAULT_CONFIG, host=host, port=port, jobs=jobs))

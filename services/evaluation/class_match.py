@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.entries import CatalogEntry
 from services.evaluation.samples import (
     UNNAMED,
     ClassTarget,
@@ -37,12 +36,12 @@ class ClassMatch:
     unknown: tuple[str, ...]
 
     @classmethod
-    def of(cls, data: EvaluationSet, entry: CatalogEntry, class_names: tuple[str, ...]) -> ClassMatch:
+    def of(cls, data: EvaluationSet, model: str, class_names: tuple[str, ...]) -> ClassMatch:
         """Matches by name; objects without a name are those of a model that knows one class.
 
         Args:
             data: The data set.
-            entry: The model.
+            model: Name of the model, for messages.
             class_names: The model's.
 
         Raises:
@@ -56,7 +55,7 @@ class ClassMatch:
         to_model = np.array([*range(first), *ids], np.int64)
         if all(number == _NONE for number in ids):
             raise DatasetError(
-                f"{data.name} and {entry.name} have no class in common: {_some(of_data)} and {_some(of_model)}"
+                f"{data.name} and {model} have no class in common: {_some(of_data)} and {_some(of_model)}"
             )
         measured = tuple(sorted({int(number) for number in to_model if number != _NONE}))
         unknown = tuple(name for name, number in zip(of_data, ids, strict=True) if number == _NONE)
@@ -75,7 +74,7 @@ class ClassMatch:
         if isinstance(target, ObjectTarget):
             class_ids = self.to_model[target.class_ids]
             known = class_ids != _NONE
-            return target.only(known, class_ids[known])
+            return replace(target, class_ids=class_ids).only(known)
         table = np.full(256, 255, np.uint8)
         known = self.to_model != _NONE
         table[np.flatnonzero(known)] = self.to_model[known]

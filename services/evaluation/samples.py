@@ -9,8 +9,24 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.entries import CatalogEntry
-from models.masks import Mask
+from models.metrics.coco_scenes import Targets as ObjectTarget
+from models.training.photo_dataset import DatasetError
+
+__all__ = [
+    "BACKGROUND",
+    "IGNORED",
+    "UNNAMED",
+    "ClassTarget",
+    "DatasetError",
+    "EvaluationSet",
+    "Kind",
+    "LabelProblem",
+    "ObjectTarget",
+    "ProblemKind",
+    "RegionTarget",
+    "Sample",
+    "Target",
+]
 
 Kind = Literal["classification", "detection", "instance", "semantic"]
 """What is measured: a task, and for segmentation what its masks are of."""
@@ -24,9 +40,19 @@ BACKGROUND: Final = "background"
 UNNAMED: Final = "object"
 """What the objects of a data set without class names are called."""
 
-
-class DatasetError(ValueError):
-    """A data set that cannot be measured on; the message names the file (and line), and what is wrong."""
+ProblemKind = Literal[
+    "unreadable",
+    "missing_file",
+    "unknown_class",
+    "outside_image",
+    "zero_area",
+    "bad_number",
+    "no_label",
+    "no_mask",
+    "wrong_size",
+    "duplicate",
+]
+"""What can be wrong with a label, to count by."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +66,7 @@ class LabelProblem:
         message: One sentence for a person.
     """
 
-    kind: Literal[
-        "unreadable",
-        "missing_file",
-        "unknown_class",
-        "outside_image",
-        "zero_area",
-        "bad_number",
-        "no_label",
-        "no_mask",
-        "wrong_size",
-        "duplicate",
-    ]
+    kind: ProblemKind
     file: str
     line: int | None
     message: str
@@ -70,44 +85,6 @@ class ClassTarget:
     """
 
     class_id: int
-
-
-@dataclass(frozen=True, eq=False)
-class ObjectTarget:
-    """The objects of an image.
-
-    Attributes:
-        boxes: (N, 4) float64, x_min, y_min, x_max, y_max in pixels of the upright image.
-        class_ids: (N,) int64, indices into the class names.
-        areas: (N,) float64 in pixels, as COCO counts them: of the mask where there is one, or else of the box.
-        crowds: (N,) bool, whether it is a region of many objects: nothing found within counts for or against.
-        masks: N masks of the size of the image; None where only boxes are known.
-    """
-
-    boxes: NDArray[np.float64]
-    class_ids: NDArray[np.int64]
-    areas: NDArray[np.float64]
-    crowds: NDArray[np.bool_]
-    masks: tuple[Mask, ...] | None = None
-
-    def __post_init__(self) -> None:
-        count = len(self.class_ids)
-        shapes = self.boxes.shape, self.class_ids.shape, self.areas.shape, self.crowds.shape
-        if shapes != ((count, 4), (count,), (count,), (count,)):
-            raise ValueError(f"boxes, class_ids, areas and crowds must be (N, 4), (N,), (N,) and (N,), not {shapes}")
-        if self.masks is not None and len(self.masks) != count:
-            raise ValueError(f"expected {count} masks, not {len(self.masks)}")
-
-    def only(self, chosen: NDArray[np.bool_] | NDArray[np.int64], class_ids: NDArray[np.int64]) -> ObjectTarget:
-        """Some of the objects, with other class ids.
-
-        Args:
-            chosen: Which: (N,) bool, or the indices of M of them.
-            class_ids: (M,) of those that stay.
-        """
-        indices = np.arange(len(self.class_ids))[chosen]
-        masks = None if self.masks is None else tuple(self.masks[index] for index in indices)
-        return ObjectTarget(self.boxes[chosen], class_ids, self.areas[chosen], self.crowds[chosen], masks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,10 +148,3 @@ class EvaluationSet(Protocol):
             DatasetError: it cannot be read after all.
         """
         ...
-
-
-def kind_of(entry: CatalogEntry) -> Kind:
-    """What a model is measured by."""
-    if entry.task == "segmentation":
-        return "instance" if entry.segmentation == "instance" else "semantic"
-    return entry.task

@@ -65,12 +65,20 @@ class RunningStack:
         lines: What it has printed so far.
     """
 
-    def __init__(self, config: Path, port: int, **environment: str) -> None:
+    def __init__(self, config: Path, port: int, *options: str, **environment: str) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("TAPETUM_", "RAY_"))}
         self.url = f"http://127.0.0.1:{port}"
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "tapetum"), "serve", "--config", str(config), "--port", str(port)],
+            [
+                str(Path(sys.executable).parent / "tapetum"),
+                "serve",
+                "--config",
+                str(config),
+                "--port",
+                str(port),
+                *options,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -135,9 +143,9 @@ class RunningStack:
 
 
 @contextmanager
-def running_stack(config: Path, **environment: str) -> Iterator[RunningStack]:
+def running_stack(config: Path, *options: str, **environment: str) -> Iterator[RunningStack]:
     """A stack that is ready; ended with everything that belongs to it."""
-    stack = RunningStack(config, free_port(), **environment)
+    stack = RunningStack(config, free_port(), *options, **environment)
     family = []
     try:
         stack.wait_until_ready()

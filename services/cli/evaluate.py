@@ -1,0 +1,137 @@
+"""`tapetum evaluate`: how good a model is on images that people have labelled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from services.cli.console import Screen
+from services.cli.options import ApiKey, Device, PrecisionOption
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_DASHBOARD = "http://127.0.0.1:8265"
+
+
+def evaluate(
+    model: Annotated[str, typer.Option(metavar="NAME", help="The model, by its name in the catalog.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="Labelled images: a COCO JSON file, or a folder in the format of YOLO, Pascal VOC, id PNGs or one "
+            "folder a class, or a CSV file; `digits` is built in.",
+        ),
+    ],
+    through: Annotated[
+        Literal["adapter", "gateway"], typer.Option(metavar="WAY", help="adapter: the model itself; gateway: a server.")
+    ] = "adapter",
+    url: Annotated[str | None, typer.Option(metavar="URL", help=f"The server; {DEFAULT_URL} by default.")] = None,
+    api_key: ApiKey = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="The first N images only.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes; one for each CPU, four at most, by default.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the run; a new one in evaluations/ by default."),
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew where a stopped run would be gone on with.")
+    ] = False,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Folder of an earlier run, to compare with.")
+    ] = None,
+    max_drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="POINTS",
+            help="Fail where a figure is more than so many points (hundredths) worse than the baseline's; the most "
+            "important figure, or with NAME=POINTS another. May be repeated.",
+        ),
+    ] = None,
+    fail_under: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BOUND", help="NAME=VALUE: fail where that figure is worse. May be repeated."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop on a wrong or missing label, rather than leave it out.")
+    ] = False,
+    score_threshold: Annotated[
+        float, typer.Option(min=0, max=1, metavar="0…1", help="Of objects; average precision is made of all scores.")
+    ] = 0.001,
+    iou_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="0…1", help="Of overlapping boxes; by default the model's own."),
+    ] = None,
+    max_detections: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="The best N objects of an image count; 100 is COCO's.")
+    ] = 100,
+    device: Device = None,
+    precision: PrecisionOption = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run on the Ray cluster there, such as 127.0.0.1:6379; on one of its own by default. With --submit, "
+            f"the URL of its dashboard; {DEFAULT_DASHBOARD} by default.",
+        ),
+    ] = None,
+    worker_cpus: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="N", help="CPUs that a worker reserves: 1, or 0 with --address, by default."),
+    ] = None,
+    worker_gpus: Annotated[float, typer.Option(min=0, metavar="N", help="GPUs that a worker reserves.")] = 0.0,
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Send this as a job to a running Ray cluster, and follow it.")
+    ] = False,
+    record: Annotated[
+        bool,
+        typer.Option(help="Let servers show the figures, in /metrics and /v1/accuracy; never those of --limit."),
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json in place of tables.")] = False,
+) -> None:
+    """Measure a model on labelled images, with the code that serves it, and write a report.
+
+    The folder of the run gets result.json (figures with 95 % intervals, and what they depend on), predictions.json in
+    COCO's format, and report.html. A run that was stopped goes on when the same command is given again. Labels that
+    are wrong are left out, counted and listed. The status is 1 where a condition of --fail-under or --max-drop does
+    not hold.
+    """
+    if submit:
+        from services.cli.submitting import submit_job
+
+        raise typer.Exit(submit_job(Screen(), address or DEFAULT_DASHBOARD))
+    if through == "adapter" and url is not None:
+        raise typer.BadParameter("--url goes with --through gateway")
+    if through == "gateway" and (device or precision):
+        raise typer.BadParameter("the server decides on device and precision; leave them out with --through gateway")
+    if max_drop and baseline is None:
+        raise typer.BadParameter("--max-drop needs a --baseline to drop from")
+    from services.cli.evaluation_session import Gates, run_evaluation
+    from services.evaluation.asking import Asking
+    from services.evaluation.crew import Place, default_workers
+    from services.evaluation.job import Plan, Thresholds
+
+    asking = Asking(
+        model,
+        through,
+        (url or DEFAULT_URL) if through == "gateway" else None,
+        api_key,
+        device or "cpu",
+        precision or "auto",
+    )
+    cpus = worker_cpus if worker_cpus is not None else (0.0 if address else 1.0)
+    plan = Plan(
+        asking,
+        data,
+        limit,
+        Thresholds(score_threshold, iou_threshold, max_detections),
+        Place(workers or default_workers(), address, cpus, worker_gpus),
+        output,
+        fresh,
+        strict,
+    )
+    gates = Gates.of(fail_under or [], max_drop or [], baseline)
+    raise typer.Exit(run_evaluation(Screen(), plan, gates, record=record, as_json=as_json))

@@ -1,0 +1,84 @@
+"""Sends a command as a job to a running Ray cluster, and follows it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from services.cli.console import CommandError, Screen, printable
+from services.loopback import is_loopback
+
+_PASSED_ON: Final = ("TAPETUM_API_KEY", "TAPETUM_REDIS_URL", "TAPETUM_ACCURACY_FILE", "TAPETUM_CATALOG")
+"""Variables of this environment that a job gets; the cluster's own environment decides on all others."""
+
+_POLL_S: Final = 1.0
+
+
+def submit_job(screen: Screen, url: str) -> int:
+    """Send the command of this process, and print what it prints.
+
+    Args:
+        screen: Where to.
+        url: Of the cluster's dashboard, such as `http://127.0.0.1:8265`.
+
+    Returns:
+        Exit status: 0 where the job succeeded.
+
+    Raises:
+        CommandError: there is no such cluster.
+    """
+    from ray.job_submission import JobSubmissionClient
+
+    try:
+        client = JobSubmissionClient(url)
+        job = client.submit_job(
+            entrypoint=job_command(sys.argv[1:], url),
+            runtime_env={"env_vars": {name: os.environ[name] for name in _PASSED_ON if name in os.environ}},
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CommandError(f"no Ray cluster takes jobs at {url}: {reason}") from None
+    screen.err.print(f"sent as {job}; Ctrl-C stops watching it, not the job", soft_wrap=True)
+    try:
+        asyncio.run(_follow(client, job))
+    except KeyboardInterrupt:
+        screen.err.print(f"it goes on; `ray job stop --address {printable(url)} {job}` stops it", soft_wrap=True)
+        return 130
+    status = str(client.get_job_status(job))
+    if status != "SUCCEEDED":
+        screen.err.print(f"the job has {status.lower()}", style="red")
+    return 0 if status == "SUCCEEDED" else 1
+
+
+def job_command(arguments: list[str], url: str) -> str:
+    """The same command for a shell of the cluster, on the cluster's own Ray.
+
+    Args:
+        arguments: Of this process.
+        url: Of the cluster's dashboard. On this machine the job runs in this very folder and environment; elsewhere
+            paths are those of the cluster.
+    """
+    kept: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--address":
+            next(rest, None)
+        elif argument != "--submit" and not argument.startswith("--address="):
+            kept.append(argument)
+    kept += ["--address", "auto"]
+    if not is_loopback(urlsplit(url).hostname or ""):
+        return shlex.join(["tapetum", *kept])
+    return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join([sys.executable, '-m', 'services.cli', *kept])}"
+
+
+async def _follow(client: Any, job: str) -> None:
+    async for text in client.tail_job_logs(job):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    while not client.get_job_status(job).is_terminal():
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,206 @@
+"""Workers on Ray: parts go out to them as they become free, and the part of a worker that is lost goes out again."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from services.evaluation.asking import Asker, Asking, ModelFacts, open_asker
+from services.evaluation.worker import Part, PartResult, Work, answer_part
+from services.loopback import LOOPBACK
+
+MOST_ATTEMPTS: Final = 3
+"""A part that has cost so many workers is not tried again: something in it ends processes."""
+
+_MOST_WORKERS: Final = 4
+_OBJECT_STORE_BYTES: Final = 200 * 2**20
+_SOCKET_PATH_LIMIT: Final = 50
+"""Characters of a temporary folder below which Ray's own socket paths still fit into the 107 that Linux allows."""
+
+_ENVIRONMENT: Final = {
+    # Despite its name: without it Ray takes the address of a network card, and listens there.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",
+}
+
+
+def default_workers() -> int:
+    """One for each CPU, and no more than four: each holds a model."""
+    return min(os.cpu_count() or 1, _MOST_WORKERS)
+
+
+class CrewError(Exception):
+    """The workers cannot go on; the message is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the workers run.
+
+    Attributes:
+        workers: How many, at least 1.
+        address: Of a running Ray cluster, or `auto`; None starts one on this machine for the time of the job.
+        worker_cpus: CPUs that each reserves; on a cluster that serves, all may be taken, and 0 waits for none.
+        worker_gpus: GPUs, or shares of one, that each reserves.
+    """
+
+    workers: int = 1
+    address: str | None = None
+    worker_cpus: float = 1.0
+    worker_gpus: float = 0.0
+
+
+@contextmanager
+def cluster(place: Place) -> Generator[None]:
+    """A connection to Ray, which ends with the context; a cluster that was started for it ends, too.
+
+    Raises:
+        CrewError: there is no cluster at the address, or it does not take us.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if ray.is_initialized():
+        raise CrewError("this process is connected to Ray already")
+    with tempfile.TemporaryDirectory(prefix="tapetum-eval-", dir=_short_folder()) as folder:
+        try:
+            if place.address is None:
+                ray.init(
+                    address="local",
+                    num_cpus=max(1, round(place.workers * place.worker_cpus + 0.5)),
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=folder,
+                    _node_ip_address=LOOPBACK,
+                    **quiet,
+                )
+            else:
+                ray.init(address=place.address, **quiet)
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise CrewError(f"no Ray cluster at {place.address or 'this machine'}: {_first_line(error)}") from None
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _short_folder() -> str | None:
+    """Where temporary files go, unless Ray's sockets would have too long a path there."""
+    usual = tempfile.gettempdir()
+    return usual if len(usual) <= _SOCKET_PATH_LIMIT or not Path("/tmp").is_dir() else "/tmp"
+
+
+class Crew:
+    """Some workers, each with a model of its own.
+
+    Args:
+        asking: What each of them asks.
+        place: Where they run, and how many; `cluster` must be open.
+    """
+
+    def __init__(self, asking: Asking, place: Place) -> None:
+        self._asking = asking
+        self._place = place
+        self._workers = [self._hire() for _ in range(place.workers)]
+        self.lost = 0
+
+    def describe(self) -> ModelFacts:
+        """The model that they ask.
+
+        Raises:
+            CrewError: no worker came up.
+            Exception: whatever `open_asker` raises.
+        """
+        try:
+            return ray.get(self._workers[0].describe.remote())
+        except RayTaskError as error:
+            raise _cause(error) from None
+        except RayActorError as error:
+            raise CrewError(f"the first worker ended while it loaded the model: {_first_line(error)}") from None
+
+    def run(self, parts: Iterable[Part], work: Work) -> Iterator[PartResult]:
+        """What comes of every part, as it comes: not in their order.
+
+        Raises:
+            CrewError: a part ended every worker that took it.
+            Exception: whatever `answer_part` raises.
+        """
+        waiting = deque(parts)
+        attempts: dict[Part, int] = {}
+        shared = [ray.put(work)]  # within a list, so that a worker unpacks it once and not with every part
+        idle = deque(self._workers)
+        running: dict[Any, tuple[Part, Any]] = {}
+        while waiting or running:
+            while waiting and idle:
+                part, worker = waiting.popleft(), idle.popleft()
+                attempts[part] = attempts.get(part, 0) + 1
+                running[worker.run.remote(part, shared)] = part, worker
+            (done,), _ = ray.wait(list(running), num_returns=1)
+            part, worker = running.pop(done)
+            try:
+                result: PartResult = ray.get(done)
+            except RayTaskError as error:
+                raise _cause(error) from None
+            except RayActorError as error:
+                self.lost += 1
+                if attempts[part] == MOST_ATTEMPTS:
+                    message = f"images {part.start} to {part.stop - 1} ended {MOST_ATTEMPTS} workers, one after another"
+                    raise CrewError(f"{message}: {_first_line(error)}") from None
+                waiting.appendleft(part)
+                idle.append(self._hire())
+                continue
+            idle.append(worker)
+            yield result
+
+    def _hire(self) -> Any:
+        options = {"num_cpus": self._place.worker_cpus, "num_gpus": self._place.worker_gpus}
+        return _Worker.options(**options).remote(self._asking)
+
+
+@ray.remote
+class _Worker:
+    """A model and its process."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._asker: Asker | None = None
+        self._work: dict[Any, Work] = {}
+
+    def describe(self) -> ModelFacts:
+        return self._open().facts
+
+    def run(self, part: Part, shared: list[Any]) -> PartResult:
+        (reference,) = shared
+        if reference not in self._work:
+            self._work = {reference: ray.get(reference)}
+        return answer_part(part, self._work[reference], self._open())
+
+    def _open(self) -> Asker:
+        if self._asker is None:
+            self._asker = open_asker(self._asking)
+        return self._asker
+
+
+def _cause(error: RayTaskError) -> BaseException:
+    """What went wrong in the worker, as if it had here."""
+    cause = error.cause
+    return cause if isinstance(cause, BaseException) else CrewError(_first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

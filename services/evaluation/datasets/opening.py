@@ -1,0 +1,164 @@
+"""Opens whatever `--data` names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from models.training.folders import class_folders
+from services.evaluation.datasets.class_folders import read_class_folders
+from services.evaluation.datasets.class_table import LABELS, is_class_table, read_csv, read_labels_json
+from services.evaluation.datasets.coco_json import ANNOTATION_FILES, is_coco, read_coco, read_coco_document
+from services.evaluation.datasets.digits import DIGITS, open_digits
+from services.evaluation.datasets.id_maps import read_id_maps
+from services.evaluation.datasets.photo_files import is_folder, is_there
+from services.evaluation.datasets.text_files import parse_json, read_text
+from services.evaluation.datasets.voc_xml import ANNOTATIONS, CLASS_MAPS, read_voc
+from services.evaluation.datasets.yolo_txt import PLACES, SETTINGS, read_yolo
+from services.evaluation.samples import DatasetError, EvaluationSet, Kind
+
+FORMATS: Final = ("coco", "yolo", "voc", "masks", "folders", "csv")
+"""What may stand before a path, with a colon, where it is not to be found out."""
+
+_WAYS: Final = (
+    "digits, a COCO *.json file, a *.csv file, a YOLO data.yaml, or a folder with instances_val.json (COCO),"
+    " Annotations/ (Pascal VOC), data.yaml (YOLO), images/ and labels/ (YOLO's *.txt or masks as *.png), labels.json,"
+    " labels.csv, or a folder of images for every class"
+)
+
+
+def open_dataset(
+    spec: str, kind: Kind, limit: int | None = None, class_names: tuple[str, ...] | None = None
+) -> EvaluationSet:
+    """Opens a data set.
+
+    Labels that are wrong are left out and listed in its `problems`.
+
+    Args:
+        spec: What to open: `digits`, `digits:SEED` or `digits:SEED:COUNT` (made on the spot, see
+            `services.evaluation.datasets.digits`); or a file or folder, of which `docs/datasets.md` tells the formats,
+            perhaps with one of `FORMATS` and a colon before it; `FILE.json:FOLDER` is a COCO file with its photos
+            elsewhere.
+        kind: What it is read for.
+        limit: So many images at most, one or more; the first ones, and of a data set for classifiers evenly from all.
+        class_names: The model's, for tables whose classes are bare numbers: these are then the model's class ids.
+
+    Raises:
+        DatasetError: There is no such thing, or it cannot be measured on; the message names what was looked for.
+    """
+    if limit is not None and limit < 1:
+        raise DatasetError(f"the limit must be 1 or more, not {limit}")
+    if spec == DIGITS or spec.startswith(f"{DIGITS}:"):
+        return open_digits(spec, kind, limit)
+    prefix, colon, rest = spec.partition(":")
+    forced = prefix if colon and prefix in FORMATS else None
+    path, folder = _path_and_folder(rest if forced else spec)
+    if not is_folder(path) and not is_there(path):
+        raise DatasetError(f"{path}: no such file or folder; data can be {_WAYS}")
+    if folder is not None and not is_folder(folder):
+        raise DatasetError(f"{folder}: no such folder")
+    format_name = forced or _format_of(path)
+    if format_name == "json":
+        return _open_json(path / LABELS if path.is_dir() else path, kind, limit, folder, class_names)
+    if format_name == "coco":
+        return read_coco(_annotation_file(path), kind, limit, folder)
+    if format_name == "yolo":
+        return read_yolo(path, kind, limit)
+    if format_name == "csv":
+        return read_csv(_csv_file(path), kind, limit, class_names)
+    if not path.is_dir():
+        raise DatasetError(f"{path}: {format_name} is a folder, and this is a file")
+    if format_name == "voc":
+        return read_voc(path, kind, limit)
+    return read_id_maps(path, kind, limit) if format_name == "masks" else read_class_folders(path, kind, limit)
+
+
+def _path_and_folder(text: str) -> tuple[Path, Path | None]:
+    """A path, and after `FILE.json:` the folder of its photos, which is searched for beside the file, too."""
+    file, colon, after = text.rpartition(":")
+    if not colon or not file.lower().endswith(".json") or not after:
+        return Path(text).expanduser(), None
+    path, folder = Path(file).expanduser(), Path(after).expanduser()
+    return path, folder if is_folder(folder) or not is_folder(path.parent / folder) else path.parent / folder
+
+
+def _format_of(path: Path) -> str:
+    return _format_of_folder(path) if path.is_dir() else _format_of_file(path)
+
+
+def _format_of_file(path: Path) -> str:
+    suffix = path.suffix.lower()
+    found = {".json": "json", ".csv": "csv", ".yaml": "yolo", ".yml": "yolo"}.get(suffix)
+    if found is None:
+        raise DatasetError(f"{path}: not a file of labels; data can be {_WAYS}")
+    return found
+
+
+def _open_json(
+    path: Path, kind: Kind, limit: int | None, folder: Path | None, class_names: tuple[str, ...] | None
+) -> EvaluationSet:
+    text = read_text(path)
+    document = parse_json(path, text)
+    if is_coco(document):
+        return read_coco_document(path, text, document, kind, limit, folder)
+    if is_class_table(document):
+        return read_labels_json(path, kind, limit, class_names, text)
+    raise DatasetError(f"{path}: neither in COCO's format (lists of images, annotations, categories) nor an object of"
+                       " files and their classes")  # fmt: skip
+
+
+def _format_of_folder(path: Path) -> str:
+    if any((path / name).is_file() for name in ANNOTATION_FILES):
+        return "coco"
+    if (path / ANNOTATIONS).is_dir() or (path / CLASS_MAPS).is_dir():
+        return "voc"
+    if any((path / name).is_file() for name in SETTINGS):
+        return "yolo"
+    found = next((found for place in PLACES if (found := _labels_beside(path / place)) is not None), None)
+    if found is not None:
+        return found
+    if (path / LABELS).is_file():
+        return "json"
+    if _csv_files(path):
+        return "csv"
+    own = class_folders(path)
+    if own and own != ("images",):
+        return "folders"
+    raise DatasetError(f"{path}: holds no labels that are known; data can be {_WAYS}")
+
+
+def _labels_beside(photos: Path) -> str | None:
+    """Whether the labels of a folder of photos are lines of text or pictures; None where there are none."""
+    parts = ["labels" if part == "images" else part for part in photos.parts[-2:]]
+    labels = Path(*photos.parts[:-2], *parts)
+    if not photos.is_dir() or not labels.is_dir():
+        return None
+    for suffix, format_name in ((".txt", "yolo"), (".png", "masks")):
+        if next(labels.rglob(f"*{suffix}"), None) is not None:
+            return format_name
+    return None
+
+
+def _annotation_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    for name in ANNOTATION_FILES:
+        if (path / name).is_file():
+            return path / name
+    raise DatasetError(f"{path}: no {' or '.join(ANNOTATION_FILES)}")
+
+
+def _csv_files(path: Path) -> list[Path]:
+    return sorted(file for file in path.glob("*.csv") if file.is_file())
+
+
+def _csv_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    files = _csv_files(path)
+    if len(files) == 1:
+        return files[0]
+    preferred = [file for file in files if file.name in ("val.csv", "labels.csv")]
+    if preferred:
+        return preferred[-1]
+    raise DatasetError(f"{path}: {len(files)} CSV files; name one of them" if files else f"{path}: no CSV file")

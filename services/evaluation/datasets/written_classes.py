@@ -1,0 +1,43 @@
+"""Classes as tables write them: by name, or by the number that a model has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+
+class WrittenClasses(NamedTuple):
+    """What the classes of a table are.
+
+    Attributes:
+        names: One for every class id.
+        id_of: Gives the class id of what is written, or None where there is no such class.
+        are_numbers: Whether numbers of the model's classes are written, not names.
+    """
+
+    names: tuple[str, ...]
+    id_of: Callable[[str], int | None]
+    are_numbers: bool
+
+
+def written_classes(written: Sequence[str], class_names: tuple[str, ...] | None) -> WrittenClasses:
+    """Finds out what the classes of a table are.
+
+    Where all that is written are whole numbers, and the model has classes that are not called so, they are the model's
+    class ids. Otherwise they are names.
+
+    Args:
+        written: The class of every row.
+        class_names: The model's; without them numbers are names.
+
+    Returns:
+        The classes: the model's, or the different names, in alphabetical order or by number.
+    """
+    distinct = set(written)
+    whole = all(text.isascii() and text.isdigit() and len(text) < 10 for text in distinct)
+    if whole and class_names is not None and not distinct <= set(class_names):
+        ids = {text: int(text) for text in distinct if int(text) < len(class_names)}
+        return WrittenClasses(class_names, ids.get, True)
+    names = tuple(sorted(distinct, key=int) if whole else sorted(distinct))
+    ids = {name: index for index, name in enumerate(names)}
+    return WrittenClasses(names, ids.get, False)

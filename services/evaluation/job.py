@@ -1,0 +1,371 @@
+"""An evaluation from beginning to end: ask a model about every image of a data set, and measure what it says."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from services.drift import Distribution, summarise
+from services.evaluation.asking import Asking, ModelFacts
+from services.evaluation.class_match import ClassMatch
+from services.evaluation.crew import Crew, Place, cluster
+from services.evaluation.datasets.opening import open_dataset
+from services.evaluation.gates import check_comparable
+from services.evaluation.lines import Line, category_ids, coco_results
+from services.evaluation.result import (
+    FORMAT,
+    SHOWN,
+    describe_measured,
+    describe_problems,
+    versions,
+)
+from services.evaluation.run_folder import PREDICTIONS, RESULT, TARGETS, JsonList, RunFolder, replaced
+from services.evaluation.samples import EvaluationSet, Kind, LabelProblem
+from services.evaluation.scorers import scorer_for
+from services.evaluation.scoring import Measured, Ranking
+from services.evaluation.worker import Part, Work
+from services.parameters import complete
+
+PART_IMAGES: Final = 32
+"""Images of a part: what is lost with a worker, and what a stopped job does again."""
+
+_OF_STATE: Final = ("tapetum", "hotcoco")
+"""Packages whose versions decide on what a part keeps."""
+
+_MOST_CLASSES: Final = 1000
+"""More the HTTP API does not give of an image."""
+
+
+class WrongLabels(Exception):
+    """Labels are wrong, and the run was to stop on that.
+
+    Args:
+        problems: All of them.
+    """
+
+    def __init__(self, problems: Sequence[LabelProblem]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """What detectors and instance segmenters are asked with.
+
+    Attributes:
+        score_threshold: As low as that: average precision is made of all scores.
+        iou_threshold: Of the suppression of overlapping boxes; None leaves it to the model. Masks know none.
+        max_detections: The best objects of an image that count.
+    """
+
+    score_threshold: float = 0.001
+    iou_threshold: float | None = None
+    max_detections: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be evaluated, and how.
+
+    Attributes:
+        asking: Which model, and by which way.
+        data: As `services.evaluation.datasets.opening.open_dataset` reads it.
+        limit: The first so many images only.
+        thresholds: For objects.
+        place: Where the workers run.
+        output: Folder of the run; None makes one in `evaluations/`, or goes on in one that was stopped.
+        fresh: Whether to forget what a stopped job has done.
+        strict: Whether to stop on a wrong label, rather than to leave it out.
+        baseline: The result of an earlier run on the same data, if that is to be compared with.
+    """
+
+    asking: Asking
+    data: str
+    limit: int | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    place: Place = field(default_factory=Place)
+    output: Path | None = None
+    fresh: bool = False
+    strict: bool = False
+    baseline: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        done: Images that are answered, those of an earlier run too.
+        total: All images.
+        failures: Images without an answer.
+        images_per_s: Since this run began to ask; 0 before the first answer.
+        remaining_s: At that rate; NaN before the first answer.
+        lost: Workers that ended before they should have.
+    """
+
+    done: int
+    total: int
+    failures: int
+    images_per_s: float
+    remaining_s: float
+    lost: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """A finished run.
+
+    Attributes:
+        folder: Where it lies.
+        result: As `result.json` has it.
+        facts: Of the model.
+        data: The images.
+        match: From the data set's classes to the model's.
+        ranking: Of the images.
+        parts: That it was done in.
+    """
+
+    folder: RunFolder
+    result: Mapping[str, Any]
+    facts: ModelFacts
+    data: EvaluationSet
+    match: ClassMatch
+    ranking: Ranking
+    parts: Sequence[Part]
+
+    def line(self, index: int) -> Line:
+        """What was written down of an image, by its index in the data set."""
+        part = self.parts[index // PART_IMAGES]
+        return next(line for line in self.folder.lines([part]) if line["index"] == index)
+
+
+def evaluate(
+    plan: Plan,
+    report: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Finished:
+    """Runs a job; one that was stopped goes on.
+
+    Args:
+        plan: What to do.
+        report: Told how far it is.
+        say: Told in one line what is being done.
+
+    Returns:
+        The run. Its folder keeps the parts until `RunFolder.clear`.
+
+    Raises:
+        WrongLabels: `plan.strict`, and there are some.
+        DatasetError: The data cannot be measured on, or has no class in common with the model.
+        GateError: The baseline was measured on other data, or is of another kind of model.
+        ModelsError: The model cannot be loaded.
+        TapetumError: The gateway does not answer, or not this.
+        RunFolderError: Another run was stopped in the folder.
+        CrewError: There is no cluster, or something ends the workers.
+        OSError: The folder cannot be written.
+    """
+    started_at = datetime.now(UTC)
+    with cluster(plan.place):
+        crew = Crew(plan.asking, plan.place)
+        say(f"loading {plan.asking.model}")
+        facts = crew.describe()
+        say(f"reading {plan.data}")
+        data = open_dataset(plan.data, facts.kind, plan.limit, facts.class_names)
+        if plan.strict and data.problems:
+            raise WrongLabels(data.problems)
+        if plan.baseline is not None:
+            _check_baseline(plan.baseline, facts, data)
+        match = ClassMatch.of(data, facts.name, facts.class_names)
+        parameters = asked_parameters(facts, plan.thresholds)
+        scorer = scorer_for(facts.kind, facts.class_names, match.measured, plan.thresholds.max_detections)
+        folder = _open_folder(plan, facts, data, parameters)
+        parts = _parts(len(data))
+        asked_s, asked = _answer_all(crew, Work(data, match, scorer, parameters), folder, parts, report)
+    say("measuring")
+    measured = scorer.finish([folder.columns(part) for part in parts])
+    written = _write_answers(folder, parts, facts, data, match)
+    result = {
+        "format": FORMAT,
+        "model": _describe_model(facts, parameters),
+        "data": _describe_data(plan, data, match),
+        "through": plan.asking.through,
+        "limit": plan.limit,
+        **describe_measured(replace(measured, protocol={**_asked_protocol(facts, parameters), **measured.protocol})),
+        "failed": {"count": written.failures, "shown": written.shown},
+        "reference": written.reference.to_dict(),
+        "time": {
+            "started_at": started_at.isoformat(timespec="seconds"),
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "seconds": round(asked_s, 3),
+            "images_per_s": round(asked / asked_s, 3) if asked_s else None,
+            "workers": plan.place.workers,
+        },
+        "versions": versions(),
+    }
+    with replaced(folder.path / RESULT) as file:
+        file.write(orjson.dumps(result, option=orjson.OPT_INDENT_2))
+    return Finished(folder, result, facts, data, match, measured.ranking, parts)
+
+
+def _check_baseline(baseline: Mapping[str, Any], facts: ModelFacts, data: EvaluationSet) -> None:
+    check_comparable({"data": {"digest": data.digest, "images": len(data)}, "model": {"kind": facts.kind}}, baseline)
+
+
+def asked_parameters(facts: ModelFacts, thresholds: Thresholds) -> dict[str, Any]:
+    """What a model is told for its evaluation, by the names of the HTTP API."""
+    objects = {"score_threshold": thresholds.score_threshold, "max_detections": thresholds.max_detections}
+    by_kind: dict[Kind, dict[str, Any]] = {
+        "classification": {"top_k": min(len(facts.class_names), _MOST_CLASSES)},
+        "detection": {**objects, "iou_threshold": thresholds.iou_threshold or facts.defaults.get("iou_threshold", 0.5)},
+        "instance": objects,
+        "semantic": {},
+    }
+    return by_kind[facts.kind]
+
+
+def _asked_protocol(facts: ModelFacts, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands beside the figures of what was asked; masks of objects are told apart in the network at 0.5."""
+    return {**parameters, **({"iou_threshold": 0.5} if facts.kind == "instance" else {})}
+
+
+def _parts(images: int) -> list[Part]:
+    starts = range(0, images, PART_IMAGES)
+    return [Part(number, start, min(start + PART_IMAGES, images)) for number, start in enumerate(starts)]
+
+
+def _open_folder(plan: Plan, facts: ModelFacts, data: EvaluationSet, parameters: Mapping[str, Any]) -> RunFolder:
+    """The folder of the run, ready for its parts."""
+    identity = {
+        "model": _describe_model(facts, parameters),
+        "data": data.digest,
+        "images": len(data),
+        "through": plan.asking.through,
+        "part_images": PART_IMAGES,
+        "versions": {name: found for name, found in versions().items() if name in _OF_STATE},
+    }
+    folder = RunFolder(plan.output) if plan.output else _free_folder(f"{facts.name}-{data.name}", identity)
+    if plan.fresh:
+        folder.clear()
+    folder.open(identity)
+    return folder
+
+
+def _free_folder(stem: str, identity: Mapping[str, Any]) -> RunFolder:
+    """`evaluations/STEM-N`: where exactly this run was stopped, or else the first that is not there."""
+    name = "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in stem)
+    number = 1
+    while (path := Path("evaluations") / f"{name}-{number}").exists():
+        if RunFolder(path).is_unfinished(identity):
+            break
+        number += 1
+    return RunFolder(path)
+
+
+def _answer_all(
+    crew: Crew, work: Work, folder: RunFolder, parts: Sequence[Part], report: Callable[[Progress], None]
+) -> tuple[float, int]:
+    """Have every part answered that is not yet.
+
+    Returns:
+        Seconds, and images that were answered in them.
+    """
+    total = len(work.data)
+    missing = [part for part in parts if not folder.has(part)]
+    before = done = total - sum(map(len, missing))
+    failures = 0
+    started_at = time.perf_counter()
+    report(Progress(done, total, failures, 0.0, math.nan, 0))
+    for result in crew.run(missing, work):
+        folder.add(result)
+        done += len(result.part)
+        failures += result.failures
+        rate = (done - before) / (time.perf_counter() - started_at)
+        report(Progress(done, total, failures, rate, (total - done) / rate, crew.lost))
+    return time.perf_counter() - started_at, done - before
+
+
+def _describe_model(facts: ModelFacts, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    described = {key: value for key, value in asdict(facts).items() if key not in ("class_names", "defaults")}
+    return {**described, "kind": facts.kind, "parameters": dict(parameters)}
+
+
+def _describe_data(plan: Plan, data: EvaluationSet, match: ClassMatch) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "spec": plan.data,
+        "digest": data.digest,
+        "images": len(data),
+        "problems": describe_problems(data.problems),
+        "classes": {"measured": len(match.measured), "unknown": list(match.unknown)},
+    }
+
+
+@dataclass(slots=True)
+class _Written:
+    """What the lines of a run say together."""
+
+    failures: int = 0
+    shown: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    reference: Distribution = field(default_factory=Distribution)
+
+
+def _write_answers(
+    folder: RunFolder, parts: Sequence[Part], facts: ModelFacts, data: EvaluationSet, match: ClassMatch
+) -> _Written:
+    """Write what the model said, and of objects what is known, for COCO's own tools to measure again."""
+    written = _Written()
+    categories = category_ids(data, match)
+    least_score = _served_threshold(facts)
+    images: list[dict[str, Any]] = []
+    with replaced(folder.path / PREDICTIONS) as file, JsonList(file) as predictions:
+        for line in folder.lines(parts):
+            if "problem" in line:
+                written.failures += 1
+                if len(written.shown) < SHOWN:
+                    written.shown.append({"name": line["name"], "reason": line["problem"]["message"]})
+                continue
+            for row in coco_results(line, categories):
+                predictions.add(row)
+            written.reference.add(summarise(_as_served(line["answer"], least_score)))
+            height, width = line["size"]
+            images.append({"id": line["image_id"], "file_name": line["name"], "height": height, "width": width})
+    if facts.kind in ("detection", "instance"):
+        named = {categories[class_id]: facts.class_names[class_id] for class_id in match.measured}
+        _write_targets(folder, parts, images, named)
+    return written
+
+
+def _served_threshold(facts: ModelFacts) -> float:
+    """The score below which an answer leaves objects out where a request does not say otherwise."""
+    told = complete(facts.task, {}, facts.defaults, facts.class_names, facts.segmentation)
+    return float(getattr(told, "score_threshold", 0.0))
+
+
+def _as_served(answer: Mapping[str, Any], least_score: float) -> Mapping[str, Any]:
+    """An answer without what the model leaves out where a request does not ask for it."""
+    rows = [row for row in answer["predictions"] if row.get("score", 1.0) >= least_score]
+    return {**answer, "predictions": rows}
+
+
+def _write_targets(
+    folder: RunFolder, parts: Sequence[Part], images: Sequence[Mapping[str, Any]], names: Mapping[int, str]
+) -> None:
+    categories = [{"id": number, "name": name} for number, name in sorted(names.items())]
+    with replaced(folder.path / TARGETS) as file:
+        file.write(b'{"images":' + orjson.dumps(images) + b',"categories":' + orjson.dumps(categories))
+        file.write(b',"annotations":')
+        with JsonList(file) as annotations:
+            for line in folder.lines(parts):
+                for row in line.get("target", ()):
+                    annotations.add({"id": annotations.rows + 1, **row})
+        file.write(b"}")
+
+
+__all__ = ["Finished", "Measured", "Plan", "Progress", "Thresholds", "WrongLabels", "evaluate"]

@@ -1,0 +1,96 @@
+"""What is written down of every image while a job runs, one JSON object a line, and what comes of the lines at the end.
+
+A line has `index` and `name`; then either `problem`, or `image_id`, `size` ((height, width) in pixels), `answer` (what
+the model said) and, of objects, `target` (what is known, as COCO's annotations have it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.evaluation.class_match import ClassMatch
+from services.evaluation.samples import EvaluationSet, ObjectTarget
+from services.evaluation.scoring import Record
+from services.image_problem import Problem
+
+Line = Mapping[str, Any]
+KEPT_CLASSES = 5
+"""Of a classification, so many classes are written down; the scorer has seen all."""
+
+
+def failed_line(index: int, name: str, problem: Problem) -> Line:
+    """The line of an image without an answer."""
+    return {"index": index, "name": name, "problem": {"code": problem.code, "message": problem.message}}
+
+
+def answered_line(record: Record, data: EvaluationSet, match: ClassMatch) -> Line:
+    """The line of an image that was answered and measured."""
+    answer = dict(record.answer)
+    if data.kind == "classification":
+        answer["predictions"] = answer["predictions"][:KEPT_CLASSES]
+    line: dict[str, Any] = {
+        "index": record.index,
+        "name": record.name,
+        "image_id": record.image_id,
+        "size": record.size,
+        "answer": answer,
+    }
+    if isinstance(record.target, ObjectTarget):
+        line["target"] = coco_annotations(record.target, record.image_id, category_ids(data, match))
+    return line
+
+
+def category_ids(data: EvaluationSet, match: ClassMatch) -> dict[int, int]:
+    """The data set's own number of every class of the model that it has, too."""
+    found: dict[int, int] = {}
+    for class_id, category_id in zip(match.to_model.tolist(), data.category_ids, strict=True):
+        if class_id >= 0:
+            found.setdefault(class_id, category_id)
+    return found
+
+
+def coco_annotations(target: ObjectTarget, image_id: int, categories: Mapping[int, int]) -> list[dict[str, Any]]:
+    """Objects as COCO's annotation files have them, but for their ids (https://cocodataset.org/#format-data)."""
+    return [
+        {
+            "image_id": image_id,
+            "category_id": categories[class_id],
+            "bbox": [x_min, y_min, x_max - x_min, y_max - y_min],
+            "area": area,
+            "iscrowd": int(crowd),
+            **({} if target.masks is None else {"segmentation": target.masks[number].to_coco()}),
+        }
+        for number, ((x_min, y_min, x_max, y_max), class_id, area, crowd) in enumerate(
+            zip(
+                target.boxes.tolist(),
+                target.class_ids.tolist(),
+                target.areas.tolist(),
+                target.crowds.tolist(),
+                strict=True,
+            )
+        )
+    ]
+
+
+def coco_results(line: Line, categories: Mapping[int, int]) -> list[dict[str, Any]]:
+    """What the model said of an image, as COCO's result files have it (https://cocodataset.org/#format-results).
+
+    Classes that the data set does not have are left out. A classification gives `category_id` and `score` alone; a
+    semantic mask gives a `segmentation` without a score for every class.
+    """
+    rows: list[dict[str, Any]] = []
+    for found in line["answer"]["predictions"]:
+        category_id = categories.get(found["class_id"])
+        if category_id is None:
+            continue
+        row: dict[str, Any] = {"image_id": line["image_id"], "category_id": category_id}
+        if "mask" in found:
+            row["segmentation"] = found["mask"]
+        elif "box" in found:
+            box = found["box"]
+            width, height = box["x_max"] - box["x_min"], box["y_max"] - box["y_min"]
+            row["bbox"] = [box["x_min"], box["y_min"], width, height]
+        score = found.get("score", found.get("probability"))
+        rows.append(row if score is None else {**row, "score": score})
+    return rows

@@ -1,0 +1,126 @@
+"""What becomes of a finished run: its page for people, and its record for the servers that serve the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.accuracy_store import RecordedRun, record_run
+from services.evaluation.job import Finished
+from services.evaluation.report.page import ReportInput, ReportPicture, write_report
+from services.evaluation.report.pictures import draw_pair
+from services.evaluation.run_folder import REPORT
+from services.evaluation.samples import Kind
+from services.settings import Settings
+
+PICTURES: Final = 6
+"""Of each group."""
+
+Group = Literal["best", "worst", "confidently_wrong"]
+_QUALITY: Final[Mapping[Kind, str]] = {
+    "classification": "probability of the right class",
+    "detection": "F1 of this image",
+    "instance": "F1 of this image",
+    "semantic": "IoU of this image",
+}
+_MISTAKE: Final[Mapping[Kind, str]] = {
+    "classification": "probability of the wrong class",
+    "detection": "score of the mistake",
+    "instance": "score of the mistake",
+    "semantic": "share of pixels that are wrong",
+}
+
+
+def write_page(run: Finished, baseline: Mapping[str, Any] | None = None) -> Path:
+    """Writes `report.html` into the folder of a run.
+
+    Args:
+        run: The run; its parts must still be there.
+        baseline: The result of an earlier run, to compare with.
+
+    Returns:
+        Path of the page.
+    """
+    path = run.folder.path / REPORT
+    write_report(ReportInput(run.result, baseline, list(_pictures(run)), run.facts.class_names), path)
+    return path
+
+
+def publish(run: Finished, page: Path, settings: Settings) -> str:
+    """Records a run, so that servers that answer with the same weights show its figures.
+
+    Args:
+        run: The run.
+        page: Its report.
+        settings: Say where records are kept.
+
+    Returns:
+        Where it went, for people.
+
+    Raises:
+        StoreError: it went nowhere.
+    """
+    result = run.result
+    recorded = RecordedRun(
+        model=run.facts.name,
+        version=run.facts.version,
+        weights_digest=run.facts.weights_digest,
+        kind=run.facts.kind,
+        dataset=run.data.name,
+        dataset_digest=run.data.digest,
+        through=result["through"],
+        images=result["data"]["images"],
+        finished_at_s=datetime.fromisoformat(result["time"]["finished_at"]).timestamp(),
+        figures={name: _triple(figure) for name, figure in result["headline"].items()},
+        protocol=result["protocol"],
+        reference=result["reference"],
+        report=str(page.absolute()),
+    )
+    return record_run(recorded, settings)
+
+
+def _triple(figure: Mapping[str, float | None]) -> tuple[float, float, float]:
+    return _or_nan(figure["value"]), _or_nan(figure["low"]), _or_nan(figure["high"])
+
+
+def _or_nan(number: float | None) -> float:
+    return math.nan if number is None else number
+
+
+def _pictures(run: Finished) -> Iterator[ReportPicture]:
+    """Drawn at the score at which objects are found best."""
+    best_score = run.result["details"].get("f1_curve", {}).get("best_score")
+    for group, index, number in chosen(run):
+        sample = run.data.load(index)
+        target = run.match.translate(sample.target)
+        assert target is not None
+        answer = run.line(index)["answer"]
+        pair = draw_pair(sample.image, target, answer, run.facts.class_names, best_score, run.match.measured)
+        chosen_by = (_MISTAKE if group == "confidently_wrong" else _QUALITY)[run.facts.kind]
+        yield ReportPicture(group, sample.name, f"{chosen_by} {number:.3f}", pair)
+
+
+def chosen(run: Finished) -> Iterator[tuple[Group, int, float]]:
+    """The images to show: group, index, and the number that they were chosen by."""
+    ranking = run.ranking
+    smallest_first: dict[Group, NDArray[np.float64]] = {
+        "best": -ranking.quality,
+        "worst": ranking.quality,
+        "confidently_wrong": -ranking.wrong_confidence,
+    }
+    for group, keys in smallest_first.items():
+        values = abs(keys)
+        for place in _first(keys):
+            yield group, int(ranking.indices[place]), float(values[place])
+
+
+def _first(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Places of the smallest values, without NaN; of equal ones, the first."""
+    order = np.argsort(values, kind="stable")
+    return order[~np.isnan(values[order])][:PICTURES]

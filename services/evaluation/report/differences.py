@@ -1,0 +1,60 @@
+"""What differs between a target and a prediction, in a few words each: what stands beside a pair of pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.drawing.marks import Mark
+from services.evaluation.report.matching import Matching, Verdict
+from services.evaluation.report.numbers import share
+from services.evaluation.samples import IGNORED
+
+_MOST: Final = 6
+
+
+def object_notes(marks: Sequence[Mark], verdicts: Matching) -> tuple[str, ...]:
+    """Tells what was found, what is missed, and what is wrong, with the highest score of each mistake.
+
+    Args:
+        marks: The predictions.
+        verdicts: What became of them, and of the targets.
+    """
+    targets = Counter(verdicts.targets)
+    known = len(verdicts.targets) - targets[Verdict.IGNORED]
+    notes = [f"{targets[Verdict.RIGHT]} of {known} found" if known else "nothing is there"]
+    if targets[Verdict.MISSED]:
+        notes.append(f"{targets[Verdict.MISSED]} missed")
+    for verdict, words in ((Verdict.OTHER_CLASS, "of another class"), (Verdict.FALSE, "false")):
+        scores = [mark.score for mark, one in zip(marks, verdicts.predictions, strict=True) if one is verdict]
+        if scores:
+            notes.append(f"{len(scores)} {words}, {'at' if len(scores) == 1 else 'up to'} {max(scores):.2f}")
+    return tuple(notes)
+
+
+def region_notes(there: NDArray[np.uint8], found: NDArray[np.uint8], class_names: Sequence[str]) -> tuple[str, ...]:
+    """Tells the share of pixels that are wrong, and the IoU of the largest classes on this image.
+
+    Args:
+        there: (H, W) class ids, 0 the background, `IGNORED` where nobody knows.
+        found: (H, W) class ids that were predicted.
+        class_names: The model's.
+    """
+    known = there != IGNORED
+    if not known.any():
+        return ("nothing is known of this image",)
+    sizes = Counter[int]()
+    for class_map in (there[known], found[known]):
+        numbers, counts = np.unique(class_map, return_counts=True)
+        sizes.update(dict(zip(numbers.tolist(), counts.tolist(), strict=True)))
+    notes = [f"{np.mean(there[known] != found[known]):.1%} of pixels wrong"]
+    for number, _ in sizes.most_common():
+        if number:
+            both = np.count_nonzero(known & (there == number) & (found == number))
+            either = np.count_nonzero(known & ((there == number) | (found == number)))
+            notes.append(f"IoU of {class_names[number]} {share(both / either)}")
+    return tuple(notes[:_MOST])

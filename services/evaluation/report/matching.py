@@ -1,0 +1,108 @@
+"""Which predicted object is which target: what the colours of a report's pictures tell.
+
+Figures are not made here (the scorers do that, by COCO's rules, class by class). This is one image seen by a person, at
+one score threshold and one IoU: right, right but for the class, false, or missed.
+"""
+
+# pyright: reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from models.drawing.marks import Mark
+from services.evaluation.samples import ObjectTarget
+
+IOU_THRESHOLD: Final = 0.5
+
+
+class Verdict(Enum):
+    """What became of a prediction or of a target."""
+
+    RIGHT = "right"
+    OTHER_CLASS = "other class"
+    FALSE = "false"
+    MISSED = "missed"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True)
+class Matching:
+    """What became of the objects of one image.
+
+    Attributes:
+        predictions: Of every prediction: `RIGHT`, `OTHER_CLASS`, `FALSE`, or `IGNORED` where it lies in a crowd.
+        targets: Of every target: `RIGHT`, `OTHER_CLASS`, `MISSED`, or `IGNORED` for a crowd.
+    """
+
+    predictions: tuple[Verdict, ...]
+    targets: tuple[Verdict, ...]
+
+
+def match(marks: Sequence[Mark], target: ObjectTarget, iou_threshold: float = IOU_THRESHOLD) -> Matching:
+    """Gives every prediction at most one target, and every target at most one prediction.
+
+    The best prediction chooses first, of the targets of its class that are free the one with the greatest IoU. Those
+    that are left over then choose among the targets that are left over, of whatever class.
+
+    Args:
+        marks: Predictions, best first, each with a box; with masks, where the target has masks.
+        target: What is there.
+        iou_threshold: The least IoU at which a prediction can be a target, 0 to 1.
+
+    Returns:
+        What became of each, in the same order.
+    """
+    predictions, targets = [Verdict.FALSE] * len(marks), [Verdict.MISSED] * len(target.class_ids)
+    for index in np.flatnonzero(target.crowds).tolist():
+        targets[index] = Verdict.IGNORED
+    if not marks or not targets:
+        return Matching(tuple(predictions), tuple(targets))
+    overlaps = _overlaps(marks, target)
+    same = np.array([mark.class_id for mark in marks])[:, None] == target.class_ids[None]
+    overlaps[overlaps < iou_threshold] = 0
+    free = np.where(target.crowds, 0.0, overlaps)
+    for candidates, verdict in ((free * same, Verdict.RIGHT), (free, Verdict.OTHER_CLASS)):
+        _choose(candidates, verdict, predictions, targets)
+    in_crowd = (overlaps * same)[:, target.crowds].any(1)
+    for index in np.flatnonzero(in_crowd).tolist():
+        if predictions[index] is Verdict.FALSE:
+            predictions[index] = Verdict.IGNORED
+    return Matching(tuple(predictions), tuple(targets))
+
+
+def _choose(
+    overlaps: NDArray[np.float64], verdict: Verdict, predictions: list[Verdict], targets: list[Verdict]
+) -> None:
+    """Pairs what is left over; `overlaps` is (predictions, targets), 0 where the two cannot be a pair."""
+    for row, choices in enumerate(overlaps):
+        if predictions[row] is not Verdict.FALSE:
+            continue
+        open_choices = np.where([one is Verdict.MISSED for one in targets], choices, 0)
+        column = int(open_choices.argmax())
+        if open_choices[column] > 0:
+            predictions[row] = targets[column] = verdict
+
+
+def _overlaps(marks: Sequence[Mark], target: ObjectTarget) -> NDArray[np.float64]:
+    """(predictions, targets) IoU; with a crowd, the share of the prediction that lies in it, as COCO counts."""
+    if target.masks is not None and all(mark.mask is not None for mark in marks):
+        found: Any = [mark.mask.to_coco() for mark in marks if mark.mask is not None]
+        there: Any = [mask.to_coco() for mask in target.masks]
+    else:
+        found = _with_sizes(np.array([mark.box for mark in marks], np.float64))
+        there = _with_sizes(target.boxes)
+    crowds = target.crowds.astype(np.uint8).tolist()
+    return np.array(cast(Any, coco_mask).iou(found, there, crowds), np.float64).reshape(len(marks), -1)
+
+
+def _with_sizes(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From corners to x, y, width and height."""
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)

@@ -1,0 +1,209 @@
+"""The pictures of a report: what is there beside what was predicted, on the same photo, and the difference in words.
+
+Objects are drawn in the colour of what became of them: right, right but for the class, false or missed. Classes of
+pixels have their own colours, the same on both sides; pixels that nobody knows are hatched. Of a classifier the photo
+is shown once, and its classes are text.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.drawing.marks import Box, Mark, marks_of_answer
+from models.drawing.picture import draw_on
+from models.images import DecodedImage, decode
+from models.masks import Mask
+from services.evaluation.report.differences import object_notes, region_notes
+from services.evaluation.report.matching import Verdict, match
+from services.evaluation.samples import IGNORED, ClassTarget, ObjectTarget, RegionTarget, Target
+
+MAX_SIDE: Final = 480
+"""Longest side of a picture in pixels."""
+_CLASS_SIDE: Final = 300
+"""The same for classifiers, where nothing is drawn on it."""
+_QUALITY: Final = 78
+_SHOWN_CLASSES: Final = 5
+_HATCH: Final = 8
+"""Pixels from one line of the hatching to the next."""
+
+COLOR_KEYS: Final[Mapping[Verdict, int]] = {
+    Verdict.RIGHT: 0,
+    Verdict.OTHER_CLASS: 7,
+    Verdict.FALSE: 2,
+    Verdict.MISSED: 2,
+    Verdict.IGNORED: 6,
+}
+"""Which colour of `models.drawing.palette` tells what: light blue is right, orange is wrong, pale yellow is half right.
+Those three stay apart for eyes that do not tell red from green."""
+
+
+@dataclass(frozen=True)
+class ShownClass:
+    """One row of a classifier's answer.
+
+    Attributes:
+        name: Of the class.
+        probability: 0 to 1; None where the answer does not go so far down.
+        right: Whether it is the one that is there.
+    """
+
+    name: str
+    probability: float | None
+    right: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image with what is there and what was predicted.
+
+    Attributes:
+        target: A WebP file, the photo with what is there drawn on it; of a classifier, the photo.
+        prediction: The same photo with what was predicted; None for a classifier.
+        size: (height, width) of both in pixels.
+        notes: What differs, a few words each, for people.
+        classes: The classifier's best classes, best first, and the one that is there; of others none.
+    """
+
+    target: bytes
+    prediction: bytes | None
+    size: tuple[int, int]
+    notes: tuple[str, ...] = ()
+    classes: tuple[ShownClass, ...] = ()
+
+
+def draw_pair(
+    image: bytes,
+    target: Target,
+    answer: Mapping[str, Any],
+    class_names: Sequence[str],
+    score_threshold: float | None = None,
+    measured: Sequence[int] | None = None,
+) -> Pair:
+    """Draws what is there and what was predicted.
+
+    Args:
+        image: The encoded photo.
+        target: What is there, in the model's class ids.
+        answer: What the model said, as `services.wire.describe_prediction` writes it, with run lengths for masks.
+        class_names: The model's.
+        score_threshold: Objects below are not drawn; None draws all.
+        measured: Predictions of other objects or regions are not drawn, since nobody knows where those are; None
+            draws all.
+
+    Returns:
+        The pair; a few ten kilobytes each.
+
+    Raises:
+        ImageError: The photo cannot be read.
+        ValueError: Masks are not run lengths, or of another photo.
+    """
+    if isinstance(target, ClassTarget):
+        return _class_pair(image, target, answer, class_names)
+    photo = decode(image, min_short_side=MAX_SIDE)
+    wanted = None if measured is None else set(measured)
+    marks = [
+        mark
+        for mark in marks_of_answer(answer, len(class_names))
+        if (wanted is None or mark.class_id in wanted)
+        and (mark.box is None or score_threshold is None or mark.score >= score_threshold)
+    ]
+    if isinstance(target, ObjectTarget):
+        return _object_pair(photo, target, marks, class_names)
+    return _region_pair(photo, target, marks, class_names)
+
+
+def _class_pair(image: bytes, target: ClassTarget, answer: Mapping[str, Any], class_names: Sequence[str]) -> Pair:
+    photo = decode(image, min_short_side=_CLASS_SIDE)
+    picture = Image.fromarray(photo.pixels)
+    picture.thumbnail((_CLASS_SIDE, _CLASS_SIDE), Image.Resampling.LANCZOS)
+    marks = marks_of_answer(answer)
+    rows = [ShownClass(mark.class_name, mark.score, mark.class_id == target.class_id) for mark in marks]
+    shown = rows[:_SHOWN_CLASSES]
+    if not any(row.right for row in shown):
+        missing = ShownClass(class_names[target.class_id], None, True)
+        shown.append(next((row for row in rows if row.right), missing))
+    return Pair(_webp(picture), None, (picture.height, picture.width), classes=tuple(shown))
+
+
+def _object_pair(photo: DecodedImage, target: ObjectTarget, marks: list[Mark], class_names: Sequence[str]) -> Pair:
+    there = [_target_mark(target, index, class_names) for index in range(len(target.class_ids))]
+    verdicts = match(marks, target)
+    left = _drawn(photo, _colored(there, verdicts.targets))
+    right = _drawn(photo, _colored(marks, verdicts.predictions))
+    return Pair(_webp(left), _webp(right), (left.height, left.width), object_notes(marks, verdicts))
+
+
+def _target_mark(target: ObjectTarget, index: int, class_names: Sequence[str]) -> Mark:
+    class_id = int(target.class_ids[index])
+    box = cast(Box, tuple(target.boxes[index].tolist()))
+    mask = None if target.masks is None else target.masks[index]
+    return Mark(class_id, class_names[class_id], math.nan, box, mask=mask)
+
+
+def _colored(marks: Sequence[Mark], verdicts: Sequence[Verdict]) -> list[Mark]:
+    """The marks in the colours of what became of them, those that are wrong on top."""
+    pairs = [
+        (replace(mark, color_key=COLOR_KEYS[verdict]), verdict) for mark, verdict in zip(marks, verdicts, strict=True)
+    ]
+    return [mark for mark, _ in sorted(pairs, key=lambda pair: pair[1] is Verdict.RIGHT)]
+
+
+def _region_pair(photo: DecodedImage, target: RegionTarget, marks: list[Mark], class_names: Sequence[str]) -> Pair:
+    class_map = target.class_map
+    numbers: list[int] = [number for number in np.unique(class_map).tolist() if number not in (0, IGNORED)]
+    there = [_region_mark(class_map == number, number, class_names) for number in numbers]
+    there.sort(key=lambda mark: -mark.score)
+    ignored = class_map == IGNORED
+    left = _drawn(_hatched(photo, ignored), there)
+    right = _drawn(photo, marks)
+    notes = region_notes(class_map, _map_of(marks, class_map.shape), class_names)
+    return Pair(_webp(left), _webp(right), (left.height, left.width), notes)
+
+
+def _region_mark(pixels: NDArray[np.bool_], class_id: int, class_names: Sequence[str]) -> Mark:
+    return Mark(class_id, class_names[class_id], float(pixels.mean()), mask=Mask.from_array(pixels))
+
+
+def _map_of(marks: Sequence[Mark], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The class of every pixel that marks tell; 0 where none has it."""
+    class_map = np.zeros(size, np.uint8)
+    for mark in marks:
+        if mark.mask is not None:
+            class_map[mark.mask.to_array()] = mark.class_id
+    return class_map
+
+
+def _hatched(photo: DecodedImage, ignored: NDArray[np.bool_]) -> DecodedImage:
+    """Dims what nobody knows and draws lines across it; the pixels that came in stay as they are."""
+    if not ignored.any():
+        return photo
+    height, width = photo.pixels.shape[:2]
+    rows = np.arange(height) * ignored.shape[0] // height
+    columns = np.arange(width) * ignored.shape[1] // width
+    step = max(4, round(_HATCH * max(height, width) / MAX_SIDE))
+    lines = (np.arange(height)[:, None] + np.arange(width)) % step < max(1, step // 5)
+    dimmed = photo.pixels // 2 + 64
+    dimmed[lines] = 40
+    pixels = np.where(ignored[rows[:, None], columns][..., None], dimmed, photo.pixels)
+    return DecodedImage(np.ascontiguousarray(pixels), photo.size)
+
+
+def _drawn(photo: DecodedImage, marks: Sequence[Mark]) -> Image.Image:
+    return draw_on(photo, marks, max_side=MAX_SIDE)
+
+
+def _webp(image: Image.Image) -> bytes:
+    """A third of the bytes of a JPEG that keeps coloured lines as sharp. Nothing of the photo's metadata."""
+    file = BytesIO()
+    image.save(file, "WEBP", quality=_QUALITY, method=4, use_sharp_yuv=True)
+    return file.getvalue()

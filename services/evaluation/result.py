@@ -1,0 +1,105 @@
+"""`result.json`: the figures of a run, and all that they depend on."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
+
+from __future__ import annotations
+
+import math
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from services.evaluation.samples import LabelProblem
+from services.evaluation.scoring import Measured
+
+FORMAT: Final = 1
+SHOWN: Final = 100
+"""A result lists so many wrong labels and failed images; it counts all."""
+
+_PACKAGES: Final = ("tapetum", "numpy", "torch", "ray", "hotcoco", "scikit-learn")
+
+
+class ResultError(ValueError):
+    """A file that is no result of a run; the message is one line for a person."""
+
+
+def describe_measured(measured: Measured) -> dict[str, Any]:
+    """The figures as JSON has them: what there is nothing to measure on is null."""
+    return {
+        "headline": {
+            name: {"value": _number(figure.value), "low": _number(figure.low), "high": _number(figure.high)}
+            for name, figure in measured.headline.items()
+        },
+        "per_class": without_nan(list(measured.per_class)),
+        "details": without_nan(dict(measured.details)),
+        "protocol": without_nan(dict(measured.protocol)),
+    }
+
+
+def describe_problems(problems: Sequence[LabelProblem]) -> dict[str, Any]:
+    """Wrong labels, counted and the first of them listed."""
+    return {
+        "count": len(problems),
+        "by_kind": dict(Counter(problem.kind for problem in problems).most_common()),
+        "shown": [str(problem) for problem in problems[:SHOWN]],
+    }
+
+
+def versions() -> dict[str, str]:
+    """What the figures were made with."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The result of a finished run.
+
+    Args:
+        path: Its folder, or the file.
+
+    Raises:
+        ResultError: there is none, or the file is not one.
+    """
+    file = path / "result.json" if path.is_dir() else path
+    try:
+        document = orjson.loads(file.read_bytes())
+    except OSError as error:
+        raise ResultError(f"{file}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ResultError(f"{file}: not JSON: {error}") from None
+    if not isinstance(document, dict) or document.get("format") != FORMAT or "headline" not in document:
+        raise ResultError(f"{file}: not the result of an evaluation")
+    return document  # pyright: ignore[reportUnknownVariableType]
+
+
+def value_of(result: Mapping[str, Any], name: str) -> float:
+    """One headline figure; NaN where there is nothing to measure it on.
+
+    Raises:
+        KeyError: there is no such figure.
+    """
+    value = result["headline"][name]["value"]
+    return math.nan if value is None else float(value)
+
+
+def without_nan(value: Any) -> Any:
+    """The same with null for every number that is none, as JSON knows it."""
+    if isinstance(value, Mapping):
+        return {name: without_nan(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list | tuple):
+        return [without_nan(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return _number(value) if isinstance(value, float) else value
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

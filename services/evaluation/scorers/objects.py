@@ -1,0 +1,234 @@
+"""Measures detectors and instance segmenters by COCO's rules, and tells what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.masks import Mask
+from models.metrics.bootstrap import centred_interval, resampled_sums
+from models.metrics.coco import AREAS, IOU_THRESHOLDS, RECALLS, CocoFigures, coco_state, detection_limits
+from models.metrics.coco_bootstrap import affordable_replicates, resampled_figures
+from models.metrics.coco_confusion import error_costs, object_confusion
+from models.metrics.coco_matches import Matches
+from models.metrics.coco_matching import match_scenes
+from models.metrics.coco_scenes import Found, Scene
+from models.metrics.coco_thresholds import (
+    CURVE_SCORES,
+    Operation,
+    Verdicts,
+    best_operation,
+    f1_curve,
+    figures,
+    score_histogram,
+    surest_mistakes,
+)
+from services.evaluation.samples import ObjectTarget
+from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record
+from services.wire import BOX_MEMBERS
+
+_SCORE_EDGES: Final = np.linspace(0, 1, 11).round(1).tolist()
+_INTERVAL: Final = {"level": 0.95, "interval": "percentiles of the replicates, centred on the figure"}
+_BOXES, _MASKS = "box_", "mask_"
+
+
+class ObjectScorer:
+    """Measures found objects; details are those that `services.evaluation.report` draws."""
+
+    def __init__(
+        self,
+        class_names: tuple[str, ...],
+        measured: tuple[int, ...],
+        seed: int = 0,
+        *,
+        masks: bool,
+        max_detections: int = 100,
+        replicates: int = 1000,
+    ) -> None:
+        """Knows what to measure.
+
+        Args:
+            class_names: The model's.
+            measured: Its class ids that the data set has, too; what is found of others is left out.
+            seed: Of the bootstrap.
+            masks: Whether masks are measured, and boxes besides; or boxes only.
+            max_detections: The best of an image and a class that count, at least 1.
+            replicates: Of the bootstrap; fewer where there are very many objects.
+
+        Raises:
+            ValueError: `max_detections` is below 1.
+        """
+        self._class_names = class_names
+        self._measured = measured
+        self._seed = seed
+        self._masks = masks
+        self._limits = detection_limits(max_detections)
+        self._replicates = replicates
+
+    def score(self, records: Sequence[Record]) -> Columns:
+        """Matches what was found in the images of one part; see `Scorer.score`.
+
+        Raises:
+            ValueError: Masks are to be measured, and an object has none.
+        """
+        scenes = [_scene(record, self._masks).of_classes(self._measured) for record in records]
+        columns: Columns = {"indices": np.array([record.index for record in records], np.int64)}
+        columns["image_ids"] = np.array([record.image_id for record in records], np.int64)
+        for prefix in self._prefixes():
+            masks, most = prefix == _MASKS, self._limits[-1]
+            state = coco_state(scenes, self._measured, masks, most)
+            columns[prefix + "state"] = np.frombuffer(state, np.uint8)
+            columns |= match_scenes(scenes, masks, most).to_columns(prefix)
+        return columns
+
+    def finish(self, parts: Sequence[Columns]) -> Measured:
+        """Figures over all parts; see `Scorer.finish`."""
+        parts = parts or [self.score([])]
+        prefix = self._prefixes()[0]
+        matches = _matches(parts, prefix)
+        verdicts = Verdicts.of(matches)
+        best = best_operation(verdicts)
+        coco = _figures(parts, prefix)
+        replicates = affordable_replicates(len(matches.scores), self._replicates)
+        return Measured(
+            headline=self._headline(parts, coco, matches, best, replicates),
+            per_class=self._per_class(coco, verdicts),
+            details=self._details(coco, matches, verdicts, best),
+            ranking=_ranking(parts, matches, verdicts, best),
+            protocol=self._protocol(replicates),
+        )
+
+    def _prefixes(self) -> tuple[str, ...]:
+        """Of the columns by what is measured, the headline first."""
+        return (_MASKS, _BOXES) if self._masks else (_BOXES,)
+
+    def _headline(
+        self, parts: Sequence[Columns], coco: CocoFigures, matches: Matches, best: Operation, replicates: int
+    ) -> dict[str, Figure]:
+        def bounded(values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64]]) -> dict[str, Figure]:
+            return {name: Figure(value, *centred_interval(value, drawn[name])) for name, value in values.items()}
+
+        drawn = resampled_figures(matches, self._measured, self._limits, replicates, self._seed)
+        headline = bounded(coco.headline(), drawn)
+        sums = Verdicts.of(matches).by_image(len(matches.image_ids), best.score)
+        values = {"precision": best.precision, "recall": best.recall, "f1": best.f1}
+        drawn = dict(zip(values, figures(resampled_sums(sums, replicates, self._seed)).T, strict=True))
+        headline |= bounded(values, drawn)
+        if self._masks:
+            boxes = _matches(parts, _BOXES)
+            values = _figures(parts, _BOXES).headline()
+            drawn = resampled_figures(boxes, self._measured, self._limits, replicates, self._seed, areas=1)
+            found = bounded({name: values[name] for name in ("map", "map_50", "map_75")}, drawn)
+            headline |= {f"box_{name}": figure for name, figure in found.items()}
+        return headline
+
+    def _per_class(self, coco: CocoFigures, verdicts: Verdicts) -> list[dict[str, Any]]:
+        of_classes = coco.by_class()
+        rows: list[dict[str, Any]] = []
+        for place, class_id in enumerate(coco.class_ids):
+            own = verdicts.of_class(class_id)
+            best = best_operation(own)
+            rows.append(
+                {
+                    "class_id": class_id,
+                    "class_name": self._class_names[class_id],
+                    "targets": len(own.target_classes),
+                    **{name: float(values[place]) for name, values in of_classes.items()},
+                    "best_score": best.score,
+                    "precision": best.precision,
+                    "recall": best.recall,
+                    "f1": best.f1,
+                }
+            )
+        return rows
+
+    def _details(self, coco: CocoFigures, matches: Matches, verdicts: Verdicts, best: Operation) -> dict[str, Any]:
+        true, false = score_histogram(verdicts, _SCORE_EDGES)
+        return {
+            **_curves(coco),
+            "confusion": {
+                "class_ids": [*self._measured, None],
+                "matrix": object_confusion(matches, self._measured, best.score).tolist(),
+                "iou_threshold": 0.5,
+                "score_threshold": best.score,
+            },
+            "errors": [asdict(cost) for cost in error_costs(matches, self._measured)],
+            "f1_curve": {
+                "scores": CURVE_SCORES.round(2).tolist(),
+                "f1": f1_curve(verdicts).tolist(),
+                "best_score": best.score,
+            },
+            "scores": {"edges": _SCORE_EDGES, "true": true.tolist(), "false": false.tolist()},
+        }
+
+    def _protocol(self, replicates: int) -> dict[str, Any]:
+        return {
+            "iou_type": "segm" if self._masks else "bbox",
+            "iou_thresholds": IOU_THRESHOLDS.round(2).tolist(),
+            "recall_points": len(RECALLS),
+            "areas_pixels": {name: list(limits) for name, limits in AREAS.items()},
+            "max_detections": self._limits[-1],
+            "max_detections_per": "image and class",
+            "bootstrap": {"over": "images", "replicates": replicates, "seed": self._seed, **_INTERVAL},
+        }
+
+
+def _scene(record: Record, masks: bool) -> Scene:
+    """An answer in the words of the metrics."""
+    known = record.target
+    assert isinstance(known, ObjectTarget)
+    rows: Sequence[Mapping[str, Any]] = record.answer["predictions"]
+    found = Found(
+        np.array([[row["box"][member] for member in BOX_MEMBERS] for row in rows], np.float64).reshape(-1, 4),
+        np.array([row["class_id"] for row in rows], np.int64),
+        np.array([row["score"] for row in rows], np.float64),
+        tuple(Mask.from_coco(row["mask"]) for row in rows) if masks else None,
+    )
+    return Scene(record.image_id, record.size, known, found)
+
+
+def _matches(parts: Sequence[Columns], prefix: str) -> Matches:
+    return Matches.joined([Matches.from_columns(part, prefix) for part in parts])
+
+
+def _figures(parts: Sequence[Columns], prefix: str) -> CocoFigures:
+    return CocoFigures.of([part[prefix + "state"].tobytes() for part in parts])
+
+
+def _curves(coco: CocoFigures) -> dict[str, Any]:
+    """Precision by recall: of all classes at every IoU threshold, and of every class with targets at 0.5."""
+    recalls = RECALLS.round(2).tolist()
+    present = np.flatnonzero(~np.isnan(coco.recall[0, :, 0, -1]))
+    return {
+        "curves": [
+            {"iou": round(float(iou), 2), "recall": recalls, "precision": coco.curve(place).tolist()}
+            for place, iou in enumerate(IOU_THRESHOLDS)
+        ],
+        "class_curves": [
+            {
+                "class_id": coco.class_ids[place],
+                "recall": recalls,
+                "precision": coco.precision[0, :, place, 0, -1].tolist(),
+                "scores": coco.scores[0, :, place, 0, -1].tolist(),
+            }
+            for place in present.tolist()
+        ],
+    }
+
+
+def _ranking(parts: Sequence[Columns], matches: Matches, verdicts: Verdicts, best: Operation) -> Ranking:
+    """An image's quality is its F1 from the best score of all images on; 1 where nothing is to be found or found.
+
+    Its surest mistake is what has the highest score of all that is right nowhere at IoU 0.5, and in no crowd.
+    """
+    indices, image_ids = (np.concatenate([part[name] for part in parts]) for name in ("indices", "image_ids"))
+    order = np.argsort(indices, kind="stable")
+    place = np.searchsorted(matches.image_ids, image_ids[order])
+    count = len(matches.image_ids)
+    right, found, targets = verdicts.by_image(count, best.score).T
+    quality = np.where(found + targets > 0, 2 * right / np.maximum(found + targets, 1), 1.0)
+    return Ranking(indices[order], quality[place], surest_mistakes(verdicts, count)[place])
