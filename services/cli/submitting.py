@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from services.cli.console import CommandError, Screen, printable
 from services.loopback import is_loopback
+from services.ray_environment import set_ray_environment
 
 _PASSED_ON: Final = ("TAPETUM_API_KEY", "TAPETUM_REDIS_URL", "TAPETUM_ACCURACY_FILE", "TAPETUM_CATALOG")
 """Variables of this environment that a job gets; the cluster's own environment decides on all others."""
@@ -32,6 +33,8 @@ def submit_job(screen: Screen, url: str) -> int:
     Raises:
         CommandError: there is no such cluster.
     """
+    set_ray_environment(on_loopback=is_loopback(urlsplit(url).hostname or ""), joining=True)
+    from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient
 
     try:
@@ -40,7 +43,7 @@ def submit_job(screen: Screen, url: str) -> int:
             entrypoint=job_command(sys.argv[1:], url),
             runtime_env={"env_vars": {name: os.environ[name] for name in _PASSED_ON if name in os.environ}},
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CommandError(f"no Ray cluster takes jobs at {url}: {reason}") from None
     screen.err.print(f"sent as {job}; Ctrl-C stops watching it, not the job", soft_wrap=True)

@@ -1,4 +1,7 @@
-"""Workers on Ray: parts go out to them as they become free, and the part of a worker that is lost goes out again."""
+"""Workers on Ray: parts go out to them as they become free, and the part of a worker that is lost goes out again.
+
+Ray reads its environment when it is imported, so it is imported by `cluster`, which sets that, and not before.
+"""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
 
@@ -14,12 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import ray
-from ray.exceptions import RayActorError, RayTaskError
-
 from services.evaluation.asking import Asker, Asking, ModelFacts, open_asker
 from services.evaluation.worker import Part, PartResult, Work, answer_part
-from services.loopback import LOOPBACK
+from services.loopback import LOOPBACK, is_loopback
+from services.ray_environment import set_ray_environment
 
 MOST_ATTEMPTS: Final = 3
 """A part that has cost so many workers is not tried again: something in it ends processes."""
@@ -28,14 +29,6 @@ _MOST_WORKERS: Final = 4
 _OBJECT_STORE_BYTES: Final = 200 * 2**20
 _SOCKET_PATH_LIMIT: Final = 50
 """Characters of a temporary folder below which Ray's own socket paths still fit into the 107 that Linux allows."""
-
-_ENVIRONMENT: Final = {
-    # Despite its name: without it Ray takes the address of a network card, and listens there.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_worker_niceness": "0",
-}
 
 
 def default_workers() -> int:
@@ -71,8 +64,9 @@ def cluster(place: Place) -> Generator[None]:
     Raises:
         CrewError: there is no cluster at the address, or it does not take us.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    set_ray_environment(on_loopback=_is_here(place.address), joining=place.address is not None)
+    import ray
+
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if ray.is_initialized():
         raise CrewError("this process is connected to Ray already")
@@ -98,6 +92,11 @@ def cluster(place: Place) -> Generator[None]:
             ray.shutdown()
 
 
+def _is_here(address: str | None) -> bool:
+    """Whether the cluster is this machine's alone."""
+    return address is None or is_loopback(address.rpartition(":")[0])
+
+
 def _short_folder() -> str | None:
     """Where temporary files go, unless Ray's sockets would have too long a path there."""
     usual = tempfile.gettempdir()
@@ -113,6 +112,9 @@ class Crew:
     """
 
     def __init__(self, asking: Asking, place: Place) -> None:
+        import ray
+
+        self._ray: Any = ray
         self._asking = asking
         self._place = place
         self._workers = [self._hire() for _ in range(place.workers)]
@@ -126,10 +128,10 @@ class Crew:
             Exception: whatever `open_asker` raises.
         """
         try:
-            return ray.get(self._workers[0].describe.remote())
-        except RayTaskError as error:
+            return self._ray.get(self._workers[0].describe.remote())
+        except self._ray.exceptions.RayTaskError as error:
             raise _cause(error) from None
-        except RayActorError as error:
+        except self._ray.exceptions.RayActorError as error:
             raise CrewError(f"the first worker ended while it loaded the model: {_first_line(error)}") from None
 
     def run(self, parts: Iterable[Part], work: Work) -> Iterator[PartResult]:
@@ -141,7 +143,7 @@ class Crew:
         """
         waiting = deque(parts)
         attempts: dict[Part, int] = {}
-        shared = [ray.put(work)]  # within a list, so that a worker unpacks it once and not with every part
+        shared = [self._ray.put(work)]  # within a list, so that a worker unpacks it once and not with every part
         idle = deque(self._workers)
         running: dict[Any, tuple[Part, Any]] = {}
         while waiting or running:
@@ -149,13 +151,13 @@ class Crew:
                 part, worker = waiting.popleft(), idle.popleft()
                 attempts[part] = attempts.get(part, 0) + 1
                 running[worker.run.remote(part, shared)] = part, worker
-            (done,), _ = ray.wait(list(running), num_returns=1)
+            (done,), _ = self._ray.wait(list(running), num_returns=1)
             part, worker = running.pop(done)
             try:
-                result: PartResult = ray.get(done)
-            except RayTaskError as error:
+                result: PartResult = self._ray.get(done)
+            except self._ray.exceptions.RayTaskError as error:
                 raise _cause(error) from None
-            except RayActorError as error:
+            except self._ray.exceptions.RayActorError as error:
                 self.lost += 1
                 if attempts[part] == MOST_ATTEMPTS:
                     message = f"images {part.start} to {part.stop - 1} ended {MOST_ATTEMPTS} workers, one after another"
@@ -168,10 +170,9 @@ class Crew:
 
     def _hire(self) -> Any:
         options = {"num_cpus": self._place.worker_cpus, "num_gpus": self._place.worker_gpus}
-        return _Worker.options(**options).remote(self._asking)
+        return self._ray.remote(_Worker).options(**options).remote(self._asking)
 
 
-@ray.remote
 class _Worker:
     """A model and its process."""
 
@@ -186,6 +187,8 @@ class _Worker:
     def run(self, part: Part, shared: list[Any]) -> PartResult:
         (reference,) = shared
         if reference not in self._work:
+            import ray
+
             self._work = {reference: ray.get(reference)}
         return answer_part(part, self._work[reference], self._open())
 
@@ -195,7 +198,7 @@ class _Worker:
         return self._asker
 
 
-def _cause(error: RayTaskError) -> BaseException:
+def _cause(error: Any) -> BaseException:
     """What went wrong in the worker, as if it had here."""
     cause = error.cause
     return cause if isinstance(cause, BaseException) else CrewError(_first_line(error))

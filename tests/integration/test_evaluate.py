@@ -211,6 +211,14 @@ def test_a_recorded_run_stands_beside_latency(stack: RunningStack, first: dict[s
     assert entry["measured_accuracy"][0]["dataset"] == "digits"
 
 
+def test_workers_on_the_cluster_that_serves_give_the_same_numbers(
+    stack: RunningStack, first: dict[str, Any], folder: Path
+) -> None:
+    (line,) = (line for line in stack.lines if " at 127.0.0.1:" in line)
+    joined = evaluate(folder, folder / "joined", "--address", line.rpartition(" at ")[2])
+    assert figures(joined) == figures(first)
+
+
 def test_a_job_on_the_cluster_that_serves_gives_the_same_numbers(
     stack: RunningStack, first: dict[str, Any], folder: Path
 ) -> None:
