@@ -64,6 +64,11 @@ class Gates:
         except (GateError, ResultError) as error:
             raise CommandError(str(error), 2) from None
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that are bounded."""
+        return tuple(bound.name for bound in (*self.least, *self.drops) if bound.name is not None)
+
     def check(self, result: Mapping[str, Any]) -> list[str]:
         """What does not hold, one line each.
 
@@ -89,7 +94,7 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
         CommandError: whatever went wrong that a person can do something about.
         ModelsError: likewise.
     """
-    plan = replace(plan, baseline=gates.baseline)
+    plan = replace(plan, baseline=gates.baseline, figures=gates.figures)
     with _one_line_errors(plan), evaluation_display(screen, plan.asking.model) as display:
         run = evaluate(plan, display.report, display.say)
         display.say("drawing the report")

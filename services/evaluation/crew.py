@@ -121,18 +121,18 @@ class Crew:
         self.lost = 0
 
     def describe(self) -> ModelFacts:
-        """The model that they ask.
+        """The model that they ask, once all of them have it.
 
         Raises:
             CrewError: no worker came up.
             Exception: whatever `open_asker` raises.
         """
         try:
-            return self._ray.get(self._workers[0].describe.remote())
+            return self._ray.get([worker.describe.remote() for worker in self._workers])[0]
         except self._ray.exceptions.RayTaskError as error:
             raise _cause(error) from None
         except self._ray.exceptions.RayActorError as error:
-            raise CrewError(f"the first worker ended while it loaded the model: {_first_line(error)}") from None
+            raise CrewError(f"a worker ended while it loaded the model: {_first_line(error)}") from None
 
     def run(self, parts: Iterable[Part], work: Work) -> Iterator[PartResult]:
         """What comes of every part, as it comes: not in their order.

@@ -117,12 +117,22 @@ def check_comparable(result: Mapping[str, Any], baseline: Mapping[str, Any]) -> 
         raise GateError(f"the baseline is of a model for {baseline['model']['kind']}, not {result['model']['kind']}")
 
 
+def check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    """Whether there are such figures.
+
+    Raises:
+        GateError: there is none of one of the names.
+    """
+    for name in names:
+        if name not in known:
+            raise GateError(f"there is no figure {name!r}; there are {', '.join(known)}")
+
+
 def _name(result: Mapping[str, Any], condition: Condition) -> str:
     known = list(result["headline"])
     if condition.name is None:
         return known[0]
-    if condition.name not in known:
-        raise GateError(f"there is no figure {condition.name!r}; there are {', '.join(known)}")
+    check_names([condition.name], known)
     return condition.name
 
 

@@ -12,26 +12,24 @@ from typing import Any, Final
 
 import orjson
 
-from services.drift import Distribution, summarise
+from services.evaluation.answer_files import write_answers
 from services.evaluation.asking import Asking, ModelFacts
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.crew import Crew, Place, cluster
 from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.gates import check_comparable
-from services.evaluation.lines import Line, category_ids, coco_results
+from services.evaluation.gates import check_comparable, check_names
+from services.evaluation.lines import Line
 from services.evaluation.result import (
     FORMAT,
-    SHOWN,
     describe_measured,
     describe_problems,
     versions,
 )
-from services.evaluation.run_folder import PREDICTIONS, RESULT, TARGETS, JsonList, RunFolder, replaced
+from services.evaluation.run_folder import RESULT, RunFolder, replaced
 from services.evaluation.samples import EvaluationSet, Kind, LabelProblem
 from services.evaluation.scorers import scorer_for
-from services.evaluation.scoring import Measured, Ranking
+from services.evaluation.scoring import Ranking
 from services.evaluation.worker import Part, Work
-from services.parameters import complete
 
 PART_IMAGES: Final = 32
 """Images of a part: what is lost with a worker, and what a stopped job does again."""
@@ -84,6 +82,7 @@ class Plan:
         fresh: Whether to forget what a stopped job has done.
         strict: Whether to stop on a wrong label, rather than to leave it out.
         baseline: The result of an earlier run on the same data, if that is to be compared with.
+        figures: Names of figures that are asked for afterwards, so that a wrong one is found out before.
     """
 
     asking: Asking
@@ -95,6 +94,7 @@ class Plan:
     fresh: bool = False
     strict: bool = False
     baseline: Mapping[str, Any] | None = None
+    figures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def evaluate(
     Raises:
         WrongLabels: `plan.strict`, and there are some.
         DatasetError: The data cannot be measured on, or has no class in common with the model.
-        GateError: The baseline was measured on other data, or is of another kind of model.
+        GateError: The baseline was measured on other data, or is of another kind of model; or there is no such figure.
         ModelsError: The model cannot be loaded.
         TapetumError: The gateway does not answer, or not this.
         RunFolderError: Another run was stopped in the folder.
@@ -185,12 +185,13 @@ def evaluate(
         match = ClassMatch.of(data, facts.name, facts.class_names)
         parameters = asked_parameters(facts, plan.thresholds)
         scorer = scorer_for(facts.kind, facts.class_names, match.measured, plan.thresholds.max_detections)
+        check_names(plan.figures, list(scorer.finish([]).headline))
         folder = _open_folder(plan, facts, data, parameters)
         parts = _parts(len(data))
         asked_s, asked = _answer_all(crew, Work(data, match, scorer, parameters), folder, parts, report)
     say("measuring")
-    measured = scorer.finish([folder.columns(part) for part in parts])
-    written = _write_answers(folder, parts, facts, data, match)
+    measured = scorer.finish(folder.columns(parts))
+    answered = write_answers(folder, parts, facts, data, match)
     result = {
         "format": FORMAT,
         "model": _describe_model(facts, parameters),
@@ -198,15 +199,9 @@ def evaluate(
         "through": plan.asking.through,
         "limit": plan.limit,
         **describe_measured(replace(measured, protocol={**_asked_protocol(facts, parameters), **measured.protocol})),
-        "failed": {"count": written.failures, "shown": written.shown},
-        "reference": written.reference.to_dict(),
-        "time": {
-            "started_at": started_at.isoformat(timespec="seconds"),
-            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(asked_s, 3),
-            "images_per_s": round(asked / asked_s, 3) if asked_s else None,
-            "workers": plan.place.workers,
-        },
+        "failed": {"count": answered.failures, "shown": answered.shown},
+        "reference": answered.reference.to_dict(),
+        "time": _describe_time(started_at, asked_s, asked, plan.place),
         "versions": versions(),
     }
     with replaced(folder.path / RESULT) as file:
@@ -296,6 +291,17 @@ def _describe_model(facts: ModelFacts, parameters: Mapping[str, Any]) -> dict[st
     return {**described, "kind": facts.kind, "parameters": dict(parameters)}
 
 
+def _describe_time(started_at: datetime, asked_s: float, asked: int, place: Place) -> dict[str, Any]:
+    """Of this run: where it went on with a stopped one, `seconds` and `images_per_s` are of what was left."""
+    return {
+        "started_at": started_at.isoformat(timespec="seconds"),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(asked_s, 3),
+        "images_per_s": round(asked / asked_s, 3) if asked else None,
+        "workers": place.workers,
+    }
+
+
 def _describe_data(plan: Plan, data: EvaluationSet, match: ClassMatch) -> dict[str, Any]:
     return {
         "name": data.name,
@@ -305,67 +311,3 @@ def _describe_data(plan: Plan, data: EvaluationSet, match: ClassMatch) -> dict[s
         "problems": describe_problems(data.problems),
         "classes": {"measured": len(match.measured), "unknown": list(match.unknown)},
     }
-
-
-@dataclass(slots=True)
-class _Written:
-    """What the lines of a run say together."""
-
-    failures: int = 0
-    shown: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
-    reference: Distribution = field(default_factory=Distribution)
-
-
-def _write_answers(
-    folder: RunFolder, parts: Sequence[Part], facts: ModelFacts, data: EvaluationSet, match: ClassMatch
-) -> _Written:
-    """Write what the model said, and of objects what is known, for COCO's own tools to measure again."""
-    written = _Written()
-    categories = category_ids(data, match)
-    least_score = _served_threshold(facts)
-    images: list[dict[str, Any]] = []
-    with replaced(folder.path / PREDICTIONS) as file, JsonList(file) as predictions:
-        for line in folder.lines(parts):
-            if "problem" in line:
-                written.failures += 1
-                if len(written.shown) < SHOWN:
-                    written.shown.append({"name": line["name"], "reason": line["problem"]["message"]})
-                continue
-            for row in coco_results(line, categories):
-                predictions.add(row)
-            written.reference.add(summarise(_as_served(line["answer"], least_score)))
-            height, width = line["size"]
-            images.append({"id": line["image_id"], "file_name": line["name"], "height": height, "width": width})
-    if facts.kind in ("detection", "instance"):
-        named = {categories[class_id]: facts.class_names[class_id] for class_id in match.measured}
-        _write_targets(folder, parts, images, named)
-    return written
-
-
-def _served_threshold(facts: ModelFacts) -> float:
-    """The score below which an answer leaves objects out where a request does not say otherwise."""
-    told = complete(facts.task, {}, facts.defaults, facts.class_names, facts.segmentation)
-    return float(getattr(told, "score_threshold", 0.0))
-
-
-def _as_served(answer: Mapping[str, Any], least_score: float) -> Mapping[str, Any]:
-    """An answer without what the model leaves out where a request does not ask for it."""
-    rows = [row for row in answer["predictions"] if row.get("score", 1.0) >= least_score]
-    return {**answer, "predictions": rows}
-
-
-def _write_targets(
-    folder: RunFolder, parts: Sequence[Part], images: Sequence[Mapping[str, Any]], names: Mapping[int, str]
-) -> None:
-    categories = [{"id": number, "name": name} for number, name in sorted(names.items())]
-    with replaced(folder.path / TARGETS) as file:
-        file.write(b'{"images":' + orjson.dumps(images) + b',"categories":' + orjson.dumps(categories))
-        file.write(b',"annotations":')
-        with JsonList(file) as annotations:
-            for line in folder.lines(parts):
-                for row in line.get("target", ()):
-                    annotations.add({"id": annotations.rows + 1, **row})
-        file.write(b"}")
-
-
-__all__ = ["Finished", "Measured", "Plan", "Progress", "Thresholds", "WrongLabels", "evaluate"]

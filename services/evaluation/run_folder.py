@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, overload
 from uuid import uuid4
 
 import orjson
@@ -99,15 +99,34 @@ class RunFolder:
         for part in parts:
             yield from map(orjson.loads, self._lines_path(part).read_bytes().splitlines())
 
-    def columns(self, part: Part) -> Columns:
-        """What the scorer kept of a finished part."""
-        return unpack(self._columns_path(part).read_bytes())
+    def columns(self, parts: Sequence[Part]) -> Sequence[Columns]:
+        """What the scorer kept of finished parts, read anew whenever one is asked for."""
+        return _StoredColumns([self._columns_path(part) for part in parts])
 
     def _lines_path(self, part: Part) -> Path:
         return self._parts / f"{part.number:06d}.jsonl"
 
     def _columns_path(self, part: Part) -> Path:
         return self._parts / f"{part.number:06d}.npz"
+
+
+class _StoredColumns(Sequence[Columns]):
+    """The arrays of parts, of which none is kept in memory."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._paths = paths
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @overload
+    def __getitem__(self, place: int) -> Columns: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Columns]: ...
+    def __getitem__(self, place: int | slice) -> Columns | Sequence[Columns]:
+        if isinstance(place, slice):
+            return _StoredColumns(self._paths[place])
+        return unpack(self._paths[place].read_bytes())
 
 
 @contextmanager

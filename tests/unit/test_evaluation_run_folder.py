@@ -28,7 +28,7 @@ def test_a_finished_part_is_found_again_with_its_lines_and_arrays(tmp_path: Path
     assert again.has(part)
     assert not again.has(Part(0, 0, 2))
     assert [line["index"] for line in again.lines([part])] == [2, 3]
-    assert again.columns(part)["indices"].tolist() == [2, 3]
+    assert [columns["indices"].tolist() for columns in again.columns([part])] == [[2, 3]]
 
 
 def test_another_run_in_the_folder_is_refused_by_what_differs(tmp_path: Path) -> None:

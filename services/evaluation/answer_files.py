@@ -1,0 +1,100 @@
+"""The files of a finished run that COCO's own tools read, and what the answers of a run say together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from services.drift import Distribution, summarise
+from services.evaluation.asking import ModelFacts
+from services.evaluation.class_match import ClassMatch
+from services.evaluation.lines import Line, category_ids, coco_results
+from services.evaluation.result import SHOWN
+from services.evaluation.run_folder import PREDICTIONS, TARGETS, JsonList, RunFolder, replaced
+from services.evaluation.samples import EvaluationSet
+from services.evaluation.worker import Part
+from services.parameters import complete
+
+
+@dataclass(slots=True)
+class Answered:
+    """What the answers of a run say together.
+
+    Attributes:
+        failures: Images without an answer.
+        shown: The first of them, with the reason.
+        reference: How scores and classes are distributed where a request asks for nothing in particular.
+    """
+
+    failures: int = 0
+    shown: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    reference: Distribution = field(default_factory=Distribution)
+
+
+def write_answers(
+    folder: RunFolder, parts: Sequence[Part], facts: ModelFacts, data: EvaluationSet, match: ClassMatch
+) -> Answered:
+    """Write what the model said, and of objects what is known, for COCO's own tools to measure again.
+
+    Args:
+        folder: Of the run; its parts are read, one at a time.
+        parts: All of them.
+        facts: Of the model.
+        data: The images.
+        match: From the data set's classes to the model's.
+
+    Raises:
+        OSError: the files cannot be written.
+    """
+    answered = Answered()
+    categories = category_ids(data, match)
+    least_score = _served_threshold(facts)
+    with replaced(folder.path / PREDICTIONS) as file, JsonList(file) as predictions:
+        for line in folder.lines(parts):
+            if "problem" in line:
+                answered.failures += 1
+                if len(answered.shown) < SHOWN:
+                    answered.shown.append({"name": line["name"], "reason": line["problem"]["message"]})
+                continue
+            for row in coco_results(line, categories):
+                predictions.add(row)
+            answered.reference.add(summarise(_as_served(line["answer"], least_score)))
+    if facts.kind in ("detection", "instance"):
+        named = {categories[class_id]: facts.class_names[class_id] for class_id in match.measured}
+        _write_targets(folder, parts, named)
+    return answered
+
+
+def _served_threshold(facts: ModelFacts) -> float:
+    """The score below which an answer leaves objects out where a request does not say otherwise."""
+    told = complete(facts.task, {}, facts.defaults, facts.class_names, facts.segmentation)
+    return float(getattr(told, "score_threshold", 0.0))
+
+
+def _as_served(answer: Mapping[str, Any], least_score: float) -> Mapping[str, Any]:
+    """An answer without what the model leaves out where a request does not ask for it."""
+    rows = [row for row in answer["predictions"] if row.get("score", 1.0) >= least_score]
+    return {**answer, "predictions": rows}
+
+
+def _write_targets(folder: RunFolder, parts: Sequence[Part], names: Mapping[int, str]) -> None:
+    with replaced(folder.path / TARGETS) as file:
+        file.write(b'{"images":')
+        with JsonList(file) as images:
+            for line in _answered(folder, parts):
+                height, width = line["size"]
+                images.add({"id": line["image_id"], "file_name": line["name"], "height": height, "width": width})
+        categories = [{"id": number, "name": name} for number, name in sorted(names.items())]
+        file.write(b',"categories":' + orjson.dumps(categories) + b',"annotations":')
+        with JsonList(file) as annotations:
+            for line in _answered(folder, parts):
+                for row in line["target"]:
+                    annotations.add({"id": annotations.rows + 1, **row})
+        file.write(b"}\n")
+
+
+def _answered(folder: RunFolder, parts: Sequence[Part]) -> Iterator[Line]:
+    return (line for line in folder.lines(parts) if "problem" not in line)
