@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,9 @@ from typing import Any, Final, cast
 import orjson
 import structlog
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from services.recorded_run import ModelKey, RecordedRun
 from services.settings import Settings
@@ -39,6 +42,9 @@ log = structlog.get_logger()
 
 MAX_RUNS: Final = 500
 """Runs that are kept; the oldest go first."""
+
+MAX_BYTES: Final = 64 * 2**20
+"""Of the file: a larger one is none of ours, and is not read."""
 
 REDIS_HASH: Final = "tapetum:accuracy:runs"
 REDIS_REVISION: Final = "tapetum:accuracy:revision"
@@ -163,14 +169,25 @@ def newest_runs(runs: Iterable[RecordedRun]) -> list[RecordedRun]:
 
 
 def _parse(lines: Iterable[bytes], place: str) -> list[RecordedRun]:
+    """The runs of some lines; those that are malformed are passed over, with one line in the log for all of them.
+
+    Raises:
+        StoreError: there are more of those than there may be runs.
+    """
     runs: list[RecordedRun] = []
+    broken, first = 0, (0, "")
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             runs.append(RecordedRun.from_dict(orjson.loads(line)))
         except ValueError as error:
-            log.warning("recorded run passed over", place=f"{place}:{number}", reason=str(error)[:200])
+            broken += 1
+            first = first if broken > 1 else (number, str(error)[:200])
+            if broken > MAX_RUNS:
+                raise StoreError(f"{place} is no list of recorded runs: line {first[0]}: {first[1]}") from None
+    if broken:
+        log.warning("recorded runs passed over", runs=broken, place=f"{place}:{first[0]}", reason=first[1])
     return runs
 
 
@@ -180,10 +197,14 @@ def _encode(run: RecordedRun) -> bytes:
 
 def _read_file(path: Path, seen: object) -> tuple[object, list[RecordedRun]] | None:
     try:
+        state = path.stat()
+        version = (state.st_ino, state.st_mtime_ns, state.st_size)
+        if version == seen:
+            return None
+        if not stat.S_ISREG(state.st_mode) or state.st_size > MAX_BYTES:
+            raise StoreError(f"{path} is no file of recorded runs, or has more than {MAX_BYTES} bytes")
         with path.open("rb") as file:
-            state = os.fstat(file.fileno())
-            version = (state.st_ino, state.st_mtime_ns, state.st_size)
-            return None if version == seen else (version, _parse(file, path.name))
+            return version, _parse(file, path.name)
     except FileNotFoundError:
         return "no file", []
 
@@ -215,7 +236,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _connect(url: str, timeout_s: float) -> Redis:
-    return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
+    """A connection that tries nothing twice."""
+    return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
 
 
 def _field(run: RecordedRun) -> bytes:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from services.drift import Distribution
 
 MAX_NAME: Final = 200
-"""Characters of the name of a model or a data set."""
+"""Characters of the name of a model, a data set or a figure, and of a version or a digest."""
+
+MAX_FIGURES: Final = 100
+"""Figures of a run, each of which is a series of metrics."""
+
+_LAST_TIME_S: Final = datetime.max.replace(tzinfo=UTC).timestamp() - 1
+_MOST_IMAGES: Final = 10**12
 
 
 class ModelKey(NamedTuple):
@@ -41,7 +48,8 @@ class RecordedRun:
         report: Where the report lies, for people.
 
     Raises:
-        ValueError: on construction, where a name is empty or too long, or a number is not finite.
+        ValueError: on construction, where a name is empty or too long, a number is none that it can be, or figures are
+            too many.
     """
 
     model: str
@@ -59,11 +67,17 @@ class RecordedRun:
     report: str | None = None
 
     def __post_init__(self) -> None:
-        for name in (self.model, self.dataset):
+        for name in (self.model, self.dataset, *self.figures):
             if not 0 < len(name) <= MAX_NAME:
                 raise ValueError(f"a name has from 1 to {MAX_NAME} characters, not {len(name)}: {name[:50]!r}")
-        if not math.isfinite(self.finished_at_s):
+        if max(map(len, (self.version, self.weights_digest, self.dataset_digest, self.kind, self.through))) > MAX_NAME:
+            raise ValueError(f"version, digests, kind and through have at most {MAX_NAME} characters each")
+        if not 0 <= self.finished_at_s <= _LAST_TIME_S:
             raise ValueError(f"finished_at_s must be a time, not {self.finished_at_s}")
+        if not 0 <= self.images <= _MOST_IMAGES:
+            raise ValueError(f"images must be a count, not {self.images}")
+        if len(self.figures) > MAX_FIGURES:
+            raise ValueError(f"a run has at most {MAX_FIGURES} figures, not {len(self.figures)}")
         if self.reference is not None:
             Distribution.from_dict(self.reference)
 
@@ -101,7 +115,7 @@ class RecordedRun:
                 reference=None if reference is None else dict(reference),
                 report=None if report is None else _text(report),
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not a recorded run: {error!r}") from None
 
 

@@ -78,12 +78,12 @@ class Settings(BaseSettings):
         description="Seconds after an answer in which feedback on it is taken; 0 turns it off.",
     )
     feedback_window: int = Field(
-        default=1000, ge=1, le=100_000, description="Feedbacks, the latest of a model, that its live accuracy is of."
+        default=1000, ge=1, le=10_000, description="Feedbacks, the latest of a model, that its live accuracy is of."
     )
     drift_window: int = Field(
         default=1000,
         ge=100,
-        le=100_000,
+        le=10_000,
         description="Answers, the latest of a model, that are compared with those of its evaluation.",
     )
 

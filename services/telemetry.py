@@ -88,7 +88,7 @@ MODEL_LOAD_SECONDS = Gauge(
 )
 FEEDBACK = Counter(
     "tapetum_feedback",
-    "Images that somebody told the truth about, by what became of it (ok, or the code of the error).",
+    "Images that somebody told the truth about, by what became of it (ok, disconnected, or the code of the error).",
     ("model", "outcome"),
 )
 

@@ -77,6 +77,9 @@ def expected_calibration_error(confidence_sums: Numbers, right: Numbers, images:
     """How far what a model says is from how often it is right, over all images: Σ |Bₘ| / N × |acc(Bₘ) - conf(Bₘ)|
     (C. Guo et al., 2017, equation 3).
 
+    Of few images it comes out too high, since the accuracy of every bin is off by chance, to whichever side (A. Kumar,
+    P. Liang and T. Ma, "Verified Uncertainty Calibration", 2019, arXiv:1909.10155). A bootstrap does not mend that.
+
     Args:
         confidence_sums: (M, …), the sum of the top probabilities of each bin's images.
         right: (M, …), how many of them are right.

@@ -1,8 +1,9 @@
 """How well classes of images are told: top-k accuracy, and precision, recall and F1 of every class.
 
 An absent class is one that no target has. All its figures are NaN, and the means leave it out: what is wrongly taken
-for it already counts against the classes that it was taken from. scikit-learn's `precision_recall_fscore_support` with
-the targets' classes as `labels` and NaN for `zero_division` gives the same numbers.
+for it already counts against the classes that it was taken from. A class that is there and never predicted has a
+precision of 0, as others count it: or else the mean were the better, the more classes a model never names.
+scikit-learn's `precision_recall_fscore_support` with the targets' classes as `labels` gives the same numbers.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ class ClassScores:
     """How well each class is told from the others (C. J. van Rijsbergen, "Information Retrieval", 1979, chapter 7).
 
     Attributes:
-        precision: (…, C) float64: of the images taken for the class, the share that is of it; NaN where no image was,
-            and of an absent class.
+        precision: (…, C) float64: of the images taken for the class, the share that is of it; 0 where no image was,
+            and NaN of an absent class.
         recall: (…, C) float64: of the images of the class, the share taken for it; NaN of an absent class.
-        f1: (…, C) float64: 2 × right / (targets + predictions), the harmonic mean of both: 0 for a class that is there
-            and never predicted, whose precision nobody knows; NaN of an absent class.
+        f1: (…, C) float64: 2 × right / (targets + predictions), the harmonic mean of both; NaN of an absent
+            class.
         targets: (…, C) float64, images of the class.
     """
 
@@ -63,7 +64,7 @@ class ClassScores:
             predictions: (…, C), images taken for it.
         """
         there = np.asarray(targets) > 0
-        precision = where_known(share(right, predictions), there)
+        precision = where_known(share(right, np.maximum(predictions, 1)), there)
         f1 = where_known(share(2 * np.asarray(right), np.asarray(targets) + predictions), there)
         return cls(precision, share(right, targets), f1, np.asarray(targets, np.float64))
 

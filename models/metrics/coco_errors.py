@@ -1,5 +1,5 @@
-"""What is wrong with what was found: D. Bolya, S. Foley, J. Hays and J. Hoffman, "TIDE: A General Toolbox for
-Identifying Object Detection Errors", 2020, https://arxiv.org/abs/2008.08115.
+"""What is wrong with what was found, and what average precision that costs: D. Bolya, S. Foley, J. Hays and J. Hoffman,
+"TIDE: A General Toolbox for Identifying Object Detection Errors", 2020, https://arxiv.org/abs/2008.08115.
 
 Its six kinds, for something found that is right nowhere at IoU 0.5, and for a target that nothing right was found for:
 
@@ -19,12 +19,16 @@ of each class.) `hotcoco` tells errors, too, with crowds among the targets, and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.metrics.coco_matches import AT_50, Matches
 from models.metrics.coco_pairing import NOTHING, Pairs
+from models.metrics.coco_ranking import by_rank, interpolated_precision
 
 POSITIVE_IOU: Final = 0.5
 BACKGROUND_IOU: Final = 0.1
@@ -80,6 +84,80 @@ def find_errors(
     closest = np.where(kinds == LOCALISATION, same, np.where(kinds == CLASSIFICATION, other, NOTHING))
     mended, mendable = _first_for_each(closest, used, ranks)
     return Errors(kinds, mended, ~used & ~mendable)
+
+
+@dataclass(frozen=True)
+class ErrorCost:
+    """One kind of error.
+
+    Attributes:
+        name: One of `ERRORS`.
+        count: How many there are.
+        delta_map_50: By how much `map_50` would rise without them, 0 to 1; NaN where no class has targets.
+    """
+
+    name: str
+    count: int
+    delta_map_50: float
+
+
+def error_costs(matches: Matches, class_ids: Sequence[int]) -> list[ErrorCost]:
+    """What each kind of error costs, mended alone (TIDE, section 2.3).
+
+    What is wrong in place or class becomes right, if there is a target that nothing right and nothing better was found
+    for; all else that is wrong goes, and so does what is missed. What would fall, which sorting can make it do by a
+    hair, counts as 0, as in `tidecv`. A class without a target left counts as before: nothing of it was right.
+
+    Args:
+        matches: Of all images.
+        class_ids: Those that are measured.
+
+    Returns:
+        One for each of `ERRORS`, in that order.
+    """
+    counted = matches.ignored[:, 0] & AT_50 == 0
+    right = counted & (matches.matched[:, 0] & AT_50 == 1)
+    targets = matches.target_classes[matches.target_counts[:, 0]]
+    known = [class_id for class_id in class_ids if class_id in set(targets.tolist())]
+    before = _map_50(matches.class_ids, matches.scores, right, counted, targets, known)
+    costs: list[ErrorCost] = []
+    for kind, name in enumerate(ERRORS):
+        error = matches.kinds == kind
+        mended = error & (matches.mended >= 0)
+        left = matches.target_classes[matches.target_counts[:, 0] & ~matches.missed] if kind == MISSED else targets
+        after = _map_50(
+            np.where(mended, matches.mended, matches.class_ids),
+            matches.scores,
+            right | mended,
+            counted & (~error | mended),
+            left,
+            known,
+        )
+        count = matches.missed.sum() if kind == MISSED else error.sum()
+        costs.append(ErrorCost(name, int(count), float(np.maximum(after - before, 0))))
+    return costs
+
+
+def _map_50(
+    class_ids: NDArray[np.int32],
+    scores: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    counted: NDArray[np.bool_],
+    targets: NDArray[np.int32],
+    measured: Sequence[int],
+) -> float:
+    """Mean average precision of what is counted; 0 for a class without targets."""
+    order = by_rank(class_ids, scores)
+    order = order[counted[order]]
+    ordered, rights = class_ids[order], right[order]
+    precisions: list[float] = []
+    for class_id in measured:
+        first, last = np.searchsorted(ordered, [class_id, class_id + 1])
+        places = np.flatnonzero(rights[first:last])[:, None]
+        true = np.arange(1, len(places) + 1)[:, None].astype(np.float64)
+        count = np.array([np.count_nonzero(targets == class_id)], np.float64)
+        precisions.append(float(interpolated_precision(true, places + 1 - true, count)[0]))
+    return float(np.mean(np.nan_to_num(precisions))) if precisions else np.nan
 
 
 def _closest(pairs: Pairs, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 IN_CROWD: Final = -2
 """In place of a class: counts neither for nor against."""
 
+AT_50: Final = 1
+"""The bit of IoU 0.5 in `Matches.matched` and `ignored`."""
+
 _OF_TARGETS: Final = ("target_images", "target_classes", "target_counts", "missed")
 
 
@@ -24,8 +27,7 @@ class Matches:
     """N objects that were found in I images, and G targets.
 
     Found objects stand image by image, in an image class by class, and in a class by falling score. Bit t of `matched`
-    and `ignored` is for `IOU_THRESHOLDS[t]` of `models.metrics.coco`, their
-    columns for its `AREAS`.
+    and `ignored` is for `IOU_THRESHOLDS[t]` of `models.metrics.coco`, their columns for its `AREAS`.
 
     Attributes:
         image_ids: (I,) int64, ascending.
@@ -70,6 +72,9 @@ class Matches:
 
         Returns:
             The same as of all images at once, whatever the order of the parts.
+
+        Raises:
+            ValueError: An image is there twice.
         """
         columns = {field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
         offsets = np.cumsum([0, *(len(part.image_ids) for part in parts)])[:-1]
@@ -83,6 +88,8 @@ class Matches:
         if np.all(np.diff(self.image_ids) > 0):
             return self
         order = np.argsort(self.image_ids, kind="stable")
+        if np.any(twice := np.diff(self.image_ids[order]) == 0):
+            raise ValueError(f"the image {self.image_ids[order][1:][twice][0]} is there twice")
         place = np.empty(len(order), np.int32)
         place[order] = np.arange(len(order))
         images, target_images = place[self.images], place[self.target_images]

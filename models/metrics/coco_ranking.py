@@ -150,18 +150,21 @@ def _ranking(matches: Matches, found: NDArray[np.int64], targets: NDArray[np.int
         matches.places[found[hits]],
         has & ~left_out,
         ~has & ~left_out,
-        tuple(_table(before[chosen], matches.images[found[plain[chosen]]], (len(hits), images)) for chosen in others),
+        tuple(
+            sparse_counts(before[chosen], matches.images[found[plain[chosen]]], (len(hits), images))
+            for chosen in others
+        ),
     )
 
 
 def _counts(flags: NDArray[np.bool_], images: NDArray[np.int32], count: int) -> Any:
     """(A, I) how many of (A, N) are set in each image."""
     rows, columns = np.nonzero(flags)
-    return _table(rows, images[columns], (len(flags), count))
+    return sparse_counts(rows, images[columns], (len(flags), count))
 
 
-def _table(rows: NDArray[Any], columns: NDArray[Any], shape: tuple[int, int]) -> Any:
-    """Sparse counts of pairs of row and column."""
+def sparse_counts(rows: NDArray[Any], columns: NDArray[Any], shape: tuple[int, int]) -> Any:
+    """How often each pair of row and column is there, as a sparse array of that shape."""
     return sparse.csr_array(sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=shape))
 
 

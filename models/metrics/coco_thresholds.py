@@ -8,8 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.coco_confusion import AT_50
-from models.metrics.coco_matches import Matches
+from models.metrics.coco_matches import AT_50, Matches
 from models.metrics.shares import share
 
 CURVE_SCORES: Final = np.linspace(0, 1, 101)

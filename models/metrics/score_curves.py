@@ -87,7 +87,7 @@ def sums_by_group(
 def precision_recall_curve(
     scores: NDArray[np.floating[Any]], positive: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gives the curve for drawing, from scikit-learn's `precision_recall_curve`.
+    """Gives the curve for drawing; scikit-learn's `precision_recall_curve` goes through its points.
 
     Args:
         scores: (N,), higher for what is more likely positive.
@@ -98,12 +98,10 @@ def precision_recall_curve(
         a higher one, so that it never rises, as curves of detectors are drawn. The area below is therefore a little
         larger than the average precision. Both are (0,) where nothing is positive.
     """
-    from sklearn.metrics import precision_recall_curve as every_threshold
-
     if not positive.any():
         return np.zeros(0), np.zeros(0)
-    reached = scores >= scores[positive].min()  # a lower threshold lets in nothing but mistakes
-    precision, recall, _ = every_threshold(positive[reached], scores[reached])
-    precision, recall = precision[:-1], recall[:-1]  # the last point, 1 at 0, is of no threshold
-    best = np.maximum.accumulate(precision)[::-1]  # by recall, which falls, now rising
-    return RECALLS.copy(), best[np.searchsorted(recall[::-1], RECALLS - 1e-12)]
+    levels, counts = np.unique(scores[positive], return_counts=True)  # other thresholds let in nothing but mistakes
+    named = len(scores) - np.searchsorted(np.sort(scores), levels)
+    right = counts[::-1].cumsum()[::-1]
+    best = np.maximum.accumulate(right / named)[::-1]  # by threshold, which recall falls with; now by rising recall
+    return RECALLS.copy(), best[np.searchsorted(right[::-1] / right[0], RECALLS - 1e-12)]

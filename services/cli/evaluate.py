@@ -29,7 +29,10 @@ def evaluate(
     ] = "adapter",
     url: Annotated[str | None, typer.Option(metavar="URL", help=f"The server; {DEFAULT_URL} by default.")] = None,
     api_key: ApiKey = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="The first N images only.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="So many images only: the first, or for a classifier evenly from all."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes; one for each CPU, four at most, by default.")
     ] = None,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, Protocol
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
+from rich.text import Text
 
 from services.cli.console import Screen, printable
 from services.cli.training_display import LINE_EVERY_S, duration
@@ -25,6 +27,14 @@ _OF_A_CLASS = {
     "semantic": ("iou", "dice", "boundary_iou"),
 }
 """Columns of the table of classes, by kind of model."""
+_LEAST_NAME = 12
+"""Letters that the first column of a table keeps, however narrow the terminal is."""
+_GAP = 2
+"""Blanks between columns."""
+
+_Row = list[Text]
+_Table = tuple[list[str], list[_Row]]
+"""Heads of the columns, and rows."""
 
 
 class Display(Protocol):
@@ -74,7 +84,7 @@ class _Lines:
         self._printed_at = -LINE_EVERY_S
 
     def say(self, what: str) -> None:
-        self._screen.err.print(printable(what), soft_wrap=True)
+        self._screen.err.print(Text(printable(what)), soft_wrap=True)
 
     def report(self, job: JobProgress) -> None:
         now = time.monotonic()
@@ -97,7 +107,7 @@ def _place(job: JobProgress) -> str:
 
 
 def show_figures(screen: Screen, result: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> None:
-    """Print the figures of a run, and those of its classes.
+    """Print the figures of a run, and those of its classes; on a narrow terminal, the columns that fit.
 
     Args:
         screen: Where to.
@@ -105,51 +115,69 @@ def show_figures(screen: Screen, result: Mapping[str, Any], baseline: Mapping[st
         baseline: That of an earlier run, to compare with.
     """
     model, data, spent = result["model"], result["data"], result["time"]
-    screen.out.print(
-        f"{printable(model['name'])} {printable(model['version'])} on {printable(data['name'])}: "
-        f"{data['images']:,} images through the {result['through']} in {duration(spent['seconds'])}",
-        style="bold",
-        soft_wrap=True,
-    )
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    table.add_column("", justify="right")
-    table.add_column("95 % interval", justify="right", style="dim")
-    if baseline is not None:
-        table.add_column("points against the baseline", justify="right")
+    title = f"{model['name']} {model['version']} on {data['name']}"
+    how = f"{counted(data['images'], 'image')} through the {result['through']} in {duration(spent['seconds'])}"
+    screen.out.print(Text(printable(f"{title}: {how}"), "bold"), soft_wrap=True)
+    _print_table(screen.out, *_figures(result, baseline))
+    if len(result["per_class"]) > 1:
+        _print_table(screen.out, *_classes(result))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 image`, `1,000 images`, `2 classes`."""
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{ending}"
+
+
+def _figures(result: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> _Table:
+    rows: list[_Row] = []
     for name, figure in result["headline"].items():
-        interval = "" if figure["low"] is None else f"{figure['low']:.3f} – {figure['high']:.3f}"
-        row = [name, _shown(figure["value"]), interval]
+        row = [Text(name), Text(_shown(figure["value"]))]
         if baseline is not None:
             row.append(_difference(name, figure["value"], baseline["headline"].get(name, {}).get("value")))
-        table.add_row(*row)
-    screen.out.print(table)
-    if len(result["per_class"]) > 1:
-        screen.out.print(_class_table(result))
+        row.append(Text("" if figure["low"] is None else f"{figure['low']:.3f} – {figure['high']:.3f}", "dim"))
+        rows.append(row)
+    return ["", "", *(["± points"] if baseline is not None else []), "95 % interval"], rows
 
 
-def _class_table(result: Mapping[str, Any]) -> Table:
+def _classes(result: Mapping[str, Any]) -> _Table:
     """The classes with the most targets."""
     columns = _OF_A_CLASS[result["model"]["kind"]]
     rows = sorted(result["per_class"], key=lambda row: -(row["targets"] or 0))
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    table.add_column(f"{len(rows)} classes" if len(rows) <= _SHOWN_CLASSES else f"{_SHOWN_CLASSES} of {len(rows)}")
-    for name in ("targets", *columns):
-        table.add_column(name, justify="right")
-    for row in rows[:_SHOWN_CLASSES]:
-        shown = (_shown(row[name]) for name in columns)
-        table.add_row(printable(row["class_name"]), f"{row['targets']:,}", *shown)
-    return table
+    texts = (
+        [printable(row["class_name"]), f"{row['targets']:,}", *(_shown(row[name]) for name in columns)]
+        for row in rows[:_SHOWN_CLASSES]
+    )
+    total = counted(len(rows), "class")
+    head = total if len(rows) <= _SHOWN_CLASSES else f"{_SHOWN_CLASSES} of {total}"
+    return [head, "targets", *columns], [list(map(Text, row)) for row in texts]
+
+
+def _print_table(console: Console, heads: Sequence[str], rows: Sequence[_Row]) -> None:
+    """All columns in a pipe; on a terminal those from the left that fit, with the first one cut if need be."""
+    lines = [list(map(Text, heads)), *rows]
+    widths = [max(row[at].cell_len for row in lines) for at in range(len(heads))]
+    room = console.width if console.is_terminal else sum(widths) + _GAP * len(widths)
+    ends = list(accumulate([min(widths[0], _LEAST_NAME), *(width + _GAP for width in widths[1:])]))
+    kept = max(2, sum(end <= room for end in ends))
+    widths[0] = min(widths[0], max(ends[0], room - (ends[kept - 1] - ends[0])))
+    for row in lines:
+        line = row[0].copy()
+        line.truncate(widths[0], overflow="ellipsis", pad=True)
+        for cell, width in zip(row[1:kept], widths[1:], strict=False):
+            line.append(" " * (_GAP + width - cell.cell_len)).append(cell)
+        line.rstrip()
+        console.print(line, style="bold" if row is lines[0] else "", soft_wrap=True)
 
 
 def _shown(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _difference(name: str, now: float | None, before: float | None) -> str:
+def _difference(name: str, now: float | None, before: float | None) -> Text:
+    """Points (hundredths) against the baseline, in the colour of what they mean."""
     if now is None or before is None:
-        return "–"
+        return Text("–")
     points = round((now - before) * 100, 2) + 0.0
     worse = points > 0 if name in LOWER_IS_BETTER else points < 0
-    color = "red" if worse else "green" if points else "dim"
-    return f"[{color}]{points:+.2f}[/]"
+    return Text(f"{points:+.2f}", "red" if worse else "green" if points else "dim")

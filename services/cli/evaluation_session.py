@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +14,8 @@ from rich.text import Text
 
 from services.accuracy_store import StoreError
 from services.cli.console import CommandError, Screen, printable
-from services.cli.evaluation_display import evaluation_display, show_figures
+from services.cli.evaluation_checks import check_plan
+from services.cli.evaluation_display import counted, evaluation_display, show_figures
 from services.client import TapetumError
 from services.evaluation.crew import CrewError
 from services.evaluation.gates import (
@@ -25,13 +27,14 @@ from services.evaluation.gates import (
 )
 from services.evaluation.job import Finished, Plan, WrongLabels, evaluate
 from services.evaluation.publishing import publish, write_page
-from services.evaluation.result import ResultError, read_result
+from services.evaluation.report.comparison import Comparison
+from services.evaluation.result import SHOWN, ResultError, read_result
 from services.evaluation.run_folder import REPORT, RunFolderError
-from services.evaluation.samples import DatasetError
+from services.evaluation.samples import DatasetError, LabelProblem
 from services.settings import SettingsError, read_settings
 
 _SHOWN_PROBLEMS = 5
-"""Wrong labels that the terminal lists; result.json has a hundred."""
+"""Wrong labels that the terminal lists; result.json and `--strict` list more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +98,25 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
         ModelsError: likewise.
     """
     plan = replace(plan, baseline=gates.baseline, figures=gates.figures)
-    with _one_line_errors(plan), evaluation_display(screen, plan.asking.model) as display:
-        run = evaluate(plan, display.report, display.say)
-        display.say("drawing the report")
-        page = write_page(run, gates.baseline)
-        where = publish(run, page, read_settings()) if record and plan.limit is None else None
-        run.folder.clear()
+    with _one_line_errors(screen, plan):
+        check_plan(plan)
+        with evaluation_display(screen, plan.asking.model) as display:
+            run = evaluate(plan, display.report, display.say)
+            display.say("drawing the report")
+            page = write_page(run, gates.baseline)
+            where = publish(run, page, read_settings()) if record and plan.limit is None else None
+            run.folder.clear()
     if as_json:
         screen.out.file.write(orjson.dumps(run.result).decode() + "\n")
     else:
         show_figures(screen, run.result, gates.baseline)
     _show_problems(screen, run)
-    screen.err.print(f"report: {printable(run.folder.path / REPORT)}", soft_wrap=True)
+    _tell(screen, f"report: {run.folder.path / REPORT}")
     if where is not None:
-        screen.err.print(f"recorded in {printable(where)}", soft_wrap=True)
+        _tell(screen, f"recorded in {where}")
+    if gates.baseline is not None:
+        for remark in Comparison.of(run.result, gates.baseline).remarks:
+            _tell(screen, f"the baseline was measured otherwise: {remark}")
     failures = gates.check(run.result)
     for failure in failures:
         screen.err.print(Text.assemble(("failed: ", "bold red"), printable(failure)), soft_wrap=True)
@@ -116,39 +124,55 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
 
 
 def _show_problems(screen: Screen, run: Finished) -> None:
-    problems = run.data.problems
-    if problems:
-        screen.err.print(f"{len(problems)} labels were wrong and left out:", style="yellow")
-        for problem in problems[:_SHOWN_PROBLEMS]:
-            screen.err.print(f"  {printable(str(problem))}", soft_wrap=True)
-        if len(problems) > _SHOWN_PROBLEMS:
-            screen.err.print("  … the report lists more")
+    if run.data.problems:
+        lead = "1 label was" if len(run.data.problems) == 1 else f"{len(run.data.problems):,} labels were"
+        _tell(screen, f"{lead} wrong, and left out or cut:", "yellow")
+        _list_problems(screen, run.data.problems, _SHOWN_PROBLEMS)
     unknown = run.match.unknown
     if unknown:
         named = ", ".join(unknown[:_SHOWN_PROBLEMS]) + (" …" if len(unknown) > _SHOWN_PROBLEMS else "")
-        screen.err.print(f"{len(unknown)} classes are unknown to the model and left out: {printable(named)}")
+        lead = f"{counted(len(unknown), 'class')} of the data that the model does not know, left out"
+        _tell(screen, f"{lead}: {named}")
     failed = run.result["failed"]
     if failed["count"]:
         first = failed["shown"][0]
-        example = printable(f"{first['name']}: {first['reason']}")
-        screen.err.print(f"{failed['count']} images have no answer, such as {example}", soft_wrap=True)
+        lead = f"{counted(failed['count'], 'image')} without an answer"
+        _tell(screen, f"{lead}, such as {first['name']}: {first['reason']}")
+
+
+def _list_problems(screen: Screen, problems: Sequence[LabelProblem], most: int) -> None:
+    for problem in problems[:most]:
+        _tell(screen, f"  {problem}")
+    if len(problems) > most:
+        _tell(screen, f"  … and {len(problems) - most:,} more")
+
+
+def _tell(screen: Screen, line: str, style: str = "") -> None:
+    """One line on standard error, as it is: strangers' names are no markup and no emoji."""
+    screen.err.print(Text(printable(line), style), soft_wrap=True)
 
 
 @contextmanager
-def _one_line_errors(plan: Plan) -> Generator[None]:
+def _one_line_errors(screen: Screen, plan: Plan) -> Generator[None]:
     try:
         yield
     except WrongLabels as error:
-        listed = "\n".join(f"  {printable(str(problem))}" for problem in error.problems)
-        raise CommandError(f"{len(error.problems)} labels are wrong:\n{listed}") from None
+        _list_problems(screen, error.problems, SHOWN)
+        lead = "1 label is" if len(error.problems) == 1 else f"{len(error.problems):,} labels are"
+        raise CommandError(f"{lead} wrong, and --strict stops at that") from None
     except TapetumError as error:
         status = 2 if error.status in (404, 422) else 1
-        raise CommandError(f"{plan.asking.url}: {error.message}", status) from None
+        url = str(plan.asking.url)
+        raise CommandError(error.message if url in error.message else f"{url}: {error.message}", status) from None
     except (DatasetError, GateError) as error:
         raise CommandError(str(error), 2) from None
     except (CrewError, RunFolderError, SettingsError, StoreError) as error:
         raise CommandError(str(error)) from None
     except OSError as error:
-        raise CommandError(f"{error.filename or plan.output}: {error.strerror or error}") from None
-    except KeyboardInterrupt:
-        raise CommandError("stopped; the same command goes on", 130) from None
+        place = error.filename or plan.output or "the folder of the run"
+        raise CommandError(f"{place}: {error.strerror or error}") from None
+    except ValueError as error:  # what a model answered cannot be measured
+        raise CommandError(str(error)) from None
+    except KeyboardInterrupt as error:
+        number = error.args[0] if error.args else signal.SIGINT
+        raise CommandError("stopped; the same command goes on", 128 + number) from None

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from rich.text import Text
+
 from services.cli.console import CommandError, Screen, printable
 from services.loopback import is_loopback
 from services.ray_environment import set_ray_environment
@@ -50,7 +52,8 @@ def submit_job(screen: Screen, url: str) -> int:
     try:
         asyncio.run(_follow(client, job))
     except KeyboardInterrupt:
-        screen.err.print(f"it goes on; `ray job stop --address {printable(url)} {job}` stops it", soft_wrap=True)
+        stopping = f"ray job stop --address {printable(url)} {job}"
+        screen.err.print(Text(f"it goes on; `{stopping}` stops it"), soft_wrap=True)
         return 130
     status = str(client.get_job_status(job))
     if status != "SUCCEEDED":

@@ -32,7 +32,7 @@ def run_training(train: Callable[[Callable[[Progress], None]], Path], name: str,
     screen = Screen()
     run_folder = output / f"{name}.run"
     if (run_folder / "checkpoint.pt").exists():
-        screen.err.print(f"going on from {printable(run_folder)}", soft_wrap=True)
+        screen.err.print(Text(f"going on from {printable(run_folder)}"), soft_wrap=True)
     with training_display(screen, name) as report, _one_line_errors(run_folder):
         card = train(report)
     _show_result(screen, card, command)

@@ -155,8 +155,7 @@ class Feedback:
         request_id: Of the answer.
         index: Of the image, in a request with several.
         figures: Of this image, by name (`docs/accuracy.md`); None where there is nothing to measure.
-        live: The model's `samples`, `since` and `figures` over the latest feedback; None where its weights were
-            replaced meanwhile.
+        live: The model's `samples`, `since` and `figures` over the latest feedback, this one too.
     """
 
     model: str
@@ -164,7 +163,7 @@ class Feedback:
     request_id: str
     index: int
     figures: Mapping[str, float | None]
-    live: Mapping[str, Any] | None
+    live: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

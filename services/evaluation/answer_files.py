@@ -11,7 +11,7 @@ import orjson
 from services.drift import Distribution, summarise
 from services.evaluation.asking import ModelFacts
 from services.evaluation.class_match import ClassMatch
-from services.evaluation.lines import Line, category_ids, coco_results
+from services.evaluation.lines import UNKNOWN_CLASS, Line, category_ids, coco_results
 from services.evaluation.result import SHOWN
 from services.evaluation.run_folder import PREDICTIONS, TARGETS, JsonList, RunFolder, replaced
 from services.evaluation.samples import EvaluationSet
@@ -24,11 +24,13 @@ class Answered:
     """What the answers of a run say together.
 
     Attributes:
+        left_out: Images whose one class the model does not know.
         failures: Images without an answer.
         shown: The first of them, with the reason.
         reference: How scores and classes are distributed where a request asks for nothing in particular.
     """
 
+    left_out: int = 0
     failures: int = 0
     shown: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     reference: Distribution = field(default_factory=Distribution)
@@ -55,6 +57,9 @@ def write_answers(
     with replaced(folder.path / PREDICTIONS) as file, JsonList(file) as predictions:
         for line in folder.lines(parts):
             if "problem" in line:
+                if line["problem"]["code"] == UNKNOWN_CLASS:
+                    answered.left_out += 1
+                    continue
                 answered.failures += 1
                 if len(answered.shown) < SHOWN:
                     answered.shown.append({"name": line["name"], "reason": line["problem"]["message"]})

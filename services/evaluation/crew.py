@@ -8,13 +8,17 @@ Ray reads its environment when it is imported, so it is imported by `cluster`, w
 from __future__ import annotations
 
 import logging
+import math
 import os
+import signal
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
 
 from services.evaluation.asking import Asker, Asking, ModelFacts, open_asker
@@ -70,12 +74,13 @@ def cluster(place: Place) -> Generator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if ray.is_initialized():
         raise CrewError("this process is connected to Ray already")
-    with tempfile.TemporaryDirectory(prefix="tapetum-eval-", dir=_short_folder()) as folder:
+    place_for_ray = tempfile.TemporaryDirectory(prefix="tapetum-eval-", dir=_short_folder(), ignore_cleanup_errors=True)
+    with place_for_ray as folder:
         try:
             if place.address is None:
                 ray.init(
                     address="local",
-                    num_cpus=max(1, round(place.workers * place.worker_cpus + 0.5)),
+                    num_cpus=max(1, math.ceil(place.workers * place.worker_cpus)),
                     include_dashboard=False,
                     object_store_memory=_OBJECT_STORE_BYTES,
                     _temp_dir=folder,
@@ -87,9 +92,31 @@ def cluster(place: Place) -> Generator[None]:
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise CrewError(f"no Ray cluster at {place.address or 'this machine'}: {_first_line(error)}") from None
         try:
-            yield
+            with _stoppable():
+                yield
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _stoppable() -> Generator[None]:
+    """Have SIGTERM stop a job as Ctrl-C does, in place of Ray's own way, which ends in a stack trace of C++.
+
+    Raises:
+        KeyboardInterrupt: the signal came; its argument is the number.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _is_here(address: str | None) -> bool:

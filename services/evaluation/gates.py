@@ -32,10 +32,10 @@ class Condition:
 
 
 def read_condition(text: str, *, name_is_needed: bool) -> Condition:
-    """From `NAME=VALUE`, or where the name may be left out, `VALUE`.
+    """From `NAME=VALUE`, a bound on a share, or where the name may be left out, `VALUE`, a bound on points.
 
     Raises:
-        GateError: it is neither.
+        GateError: it is neither, or no such bound.
     """
     match = _CONDITION.fullmatch(text.strip())
     number = match["value"] if match else text
@@ -46,6 +46,9 @@ def read_condition(text: str, *, name_is_needed: bool) -> Condition:
     if not math.isfinite(value) or value < 0 or (match is None and name_is_needed):
         example = "map_50=0.6" if name_is_needed else "0.5 or map_50=0.5"
         raise GateError(f"{text!r} is no condition such as {example}")
+    if value > (1 if name_is_needed else 100):
+        range_of = "figures are shares, from 0 to 1" if name_is_needed else "points are hundredths, from 0 to 100"
+        raise GateError(f"{text!r}: {range_of}")
     return Condition(match["name"] if match else None, value)
 
 
@@ -109,12 +112,13 @@ def check_comparable(result: Mapping[str, Any], baseline: Mapping[str, Any]) -> 
     Raises:
         GateError: they looked at other images or labels, or at another kind of answers.
     """
-    for member, what in (("digest", "data"), ("images", "number of images")):
+    now, before = result["model"]["kind"], baseline["model"]["kind"]
+    if now != before:
+        raise GateError(f"the baseline is of a model for {before}, not {now}: there is no comparing")
+    for member, what in (("images", "{} images, not {}"), ("digest", "other images or labels (digest {}, not {})")):
         now, before = result["data"][member], baseline["data"][member]
         if now != before:
-            raise GateError(f"the baseline was measured on another {what} ({before}, not {now}): there is no comparing")
-    if result["model"]["kind"] != baseline["model"]["kind"]:
-        raise GateError(f"the baseline is of a model for {baseline['model']['kind']}, not {result['model']['kind']}")
+            raise GateError(f"the baseline was measured on {what.format(before, now)}: there is no comparing")
 
 
 def check_names(names: Sequence[str], known: Sequence[str]) -> None:

@@ -195,7 +195,7 @@ def evaluate(
     result = {
         "format": FORMAT,
         "model": _describe_model(facts, parameters),
-        "data": _describe_data(plan, data, match),
+        "data": {**_describe_data(plan, data, match), "left_out": answered.left_out},
         "through": plan.asking.through,
         "limit": plan.limit,
         **describe_measured(replace(measured, protocol={**_asked_protocol(facts, parameters), **measured.protocol})),

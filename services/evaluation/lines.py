@@ -15,6 +15,9 @@ from services.evaluation.scoring import Record
 from services.image_problem import Problem
 
 Line = Mapping[str, Any]
+UNKNOWN_CLASS = "unknown_class"
+"""Code of the problem of an image whose one class the model does not know: left out, and no failure."""
+
 KEPT_CLASSES = 5
 """Of a classification, so many classes are written down; the scorer has seen all."""
 

@@ -6,14 +6,14 @@ import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.accuracy_store import RecordedRun, record_run
 from services.evaluation.job import Finished
-from services.evaluation.report.page import ReportInput, ReportPicture, write_report
+from services.evaluation.report.page import Group, ReportInput, ReportPicture, write_report
 from services.evaluation.report.pictures import draw_pair
 from services.evaluation.run_folder import REPORT
 from services.evaluation.samples import Kind
@@ -22,7 +22,6 @@ from services.settings import Settings
 PICTURES: Final = 6
 """Of each group."""
 
-Group = Literal["best", "worst", "confidently_wrong"]
 _QUALITY: Final[Mapping[Kind, str]] = {
     "classification": "probability of the right class",
     "detection": "F1 of this image",

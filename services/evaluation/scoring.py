@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.metrics.bootstrap import centred_interval
 from services.evaluation.samples import Target
 
 Columns = dict[str, NDArray[Any]]
@@ -56,6 +57,11 @@ class Figure:
     low: float = math.nan
     high: float = math.nan
 
+    @classmethod
+    def of(cls, value: float, replicates: NDArray[np.float64]) -> Figure:
+        """Takes (B,) the same figure of every draw of the images: see `centred_interval`."""
+        return cls(value, *centred_interval(value, replicates))
+
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
@@ -90,6 +96,19 @@ class Measured:
     details: Mapping[str, Any]
     ranking: Ranking
     protocol: Mapping[str, Any]
+
+
+def bootstrap_protocol(replicates: int, seed: int, **more: int) -> dict[str, Any]:
+    """How the intervals came about, for `Measured.protocol`.
+
+    Args:
+        replicates: How many draws of the images.
+        seed: Of the draws.
+        more: What else is to be told of them.
+    """
+    interval = "percentiles of the replicates, centred on the figure"
+    drawn = {"over": "images", "replicates": replicates, **more, "seed": seed, "level": 0.95, "interval": interval}
+    return {"bootstrap": drawn}
 
 
 class Scorer(Protocol):

@@ -16,7 +16,7 @@ import orjson
 
 from services.evaluation.asking import Asker
 from services.evaluation.class_match import ClassMatch
-from services.evaluation.lines import Line, answered_line, failed_line
+from services.evaluation.lines import UNKNOWN_CLASS, Line, answered_line, failed_line
 from services.evaluation.samples import DatasetError, EvaluationSet, Target
 from services.evaluation.scoring import Columns, Record, Scorer
 from services.image_problem import Problem
@@ -86,10 +86,12 @@ def answer_part(part: Part, work: Work, asker: Asker) -> PartResult:
     reader = _Reader(work)
     records: list[Record] = []
     lines: list[Line] = []
+    failures = 0
     for index, answer in asker.ask(range(part.start, part.stop), reader.read, work.parameters):
         loaded = reader.take(index)
         if isinstance(answer, Problem):
             lines.append(failed_line(index, loaded.name, answer))
+            failures += answer.code != UNKNOWN_CLASS
             continue
         size = (answer["image"]["height"], answer["image"]["width"])
         assert loaded.target is not None
@@ -100,7 +102,7 @@ def answer_part(part: Part, work: Work, asker: Asker) -> PartResult:
         part,
         b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines),
         pack(work.scorer.score(records)),
-        len(lines) - len(records),
+        failures,
         time.perf_counter() - started_at,
     )
 
@@ -141,7 +143,7 @@ class _Reader:
         target = self._work.match.translate(sample.target)
         self._loaded[index] = _Loaded(sample.image_id, sample.name, target)
         if target is None:
-            return Problem("unknown_class", "the model does not know the class of the image")
+            return Problem(UNKNOWN_CLASS, "the model does not know the class of the image")
         return sample.image
 
     def take(self, index: int) -> _Loaded:

@@ -7,24 +7,20 @@ fails, that stays. Every gateway reads the same stores, so it does not matter wh
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, cast
+from collections.abc import Sequence
+from typing import Any, Final
 
 import orjson
 import structlog
 
 from services.accuracy_store import ModelKey, RecordedRun, RunReader
-from services.drift import Comparison, Distribution, compare
-from services.gateway.drift_watch import DriftWatch, distribution_of
-from services.gateway.judging import Judgement
-from services.gateway.live_accuracy import figures_of
+from services.gateway.drift_watch import Drift, DriftWatch
+from services.gateway.judging import Counts
+from services.gateway.live_accuracy import Given, Live, entry_of, given_of, iso_time, or_none
 from services.gateway.live_store import LiveStore, StoreFailed
 from services.gateway.registry import Registry, ServedModel
-from services.gateway.truths import Kind, kind_of
+from services.gateway.truths import kind_of
 from services.settings import Settings
 
 log = structlog.get_logger()
@@ -32,65 +28,6 @@ log = structlog.get_logger()
 READ_INTERVAL_S: Final = 5.0
 SHOWN_RUNS: Final = 20
 """Runs of a model that are shown, the newest; so many data sets of a model can be labels of metrics."""
-
-
-@dataclass(frozen=True)
-class Live:
-    """Accuracy by feedback.
-
-    Attributes:
-        judgements: The latest feedbacks, the newest first.
-        figures: Over all of them.
-    """
-
-    judgements: Sequence[Judgement]
-    figures: Mapping[str, float]
-
-    @classmethod
-    def of(cls, kind: Kind, judgements: Sequence[Judgement]) -> Live:
-        """From the latest feedbacks, the newest first."""
-        return cls(judgements, figures_of(kind, judgements))
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "samples": len(self.judgements),
-            "since": iso_time(self.judgements[-1]["at"]),
-            "figures": {name: or_none(value) for name, value in self.figures.items()},
-        }
-
-
-@dataclass(frozen=True)
-class Drift:
-    """How far answers have shifted.
-
-    Attributes:
-        images: Answers, the latest.
-        run: The evaluation that they are compared with; None where there is none to compare with.
-        comparisons: By what was compared; empty where there are too few images.
-    """
-
-    images: int
-    run: RecordedRun | None
-    comparisons: Mapping[str, Comparison]
-
-    @classmethod
-    def of(cls, observed: Distribution, runs: Iterable[RecordedRun]) -> Drift:
-        """Against the newest run that counted its answers."""
-        run = next((one for one in runs if one.reference is not None), None)
-        if run is None or run.reference is None:
-            return cls(observed.images, None, {})
-        return cls(observed.images, run, compare(Distribution.from_dict(run.reference), observed))
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return {
-            "images": self.images,
-            "dataset": self.run and self.run.dataset,
-            "reference_images": self.run and self.run.images,
-            "population_stability_index": {kind: round(one.index, 6) for kind, one in self.comparisons.items()},
-            "expected_by_chance": {kind: round(one.by_chance, 6) for kind, one in self.comparisons.items()},
-        }
 
 
 class AccuracyWatch:
@@ -111,6 +48,7 @@ class AccuracyWatch:
         self._reader = RunReader(settings)
         self._runs: list[RecordedRun] = []
         self._live: dict[ModelKey, Live] = {}
+        self._live_lock = asyncio.Lock()
         self._drifts: dict[ModelKey, Drift] = {}
         self._store_failing = False
 
@@ -137,21 +75,26 @@ class AccuracyWatch:
         else:
             self._store_failing = False
 
-    async def add(self, key: ModelKey, kind: Kind, judgement: Judgement) -> None:
-        """Put a judgement into the window of a model.
+    async def add(self, model: ServedModel, counts: Counts) -> Live:
+        """Put what an answer got right into the window of its model.
+
+        Returns:
+            The model's accuracy with it.
 
         Raises:
             StoreFailed
         """
-        stamped = {"at": round(time.time(), 3), **judgement}
-        size = self._settings.feedback_window
-        await self._store.push(_feedback_window(key), [orjson.dumps(stamped)], size)
-        known = self._live[key].judgements if key in self._live else ()
-        self._live[key] = Live.of(kind, [stamped, *known][:size])
+        newest, size = Given(round(time.time(), 3), counts), self._settings.feedback_window
+        async with self._live_lock:
+            await self._store.push(_feedback_window(model.key), [entry_of(newest)], size)
+            known = self._live.get(model.key)
+            live = known.after(newest, size) if known else Live.of(kind_of(model.entry), [newest])
+            self._live[model.key] = live
+        return live
 
-    def live(self, key: ModelKey) -> Live | None:
+    def live(self, model: ServedModel) -> Live | None:
         """Accuracy by feedback; None where there is no feedback."""
-        return self._live.get(key)
+        return self._live.get(model.key)
 
     def runs_of(self, model: ServedModel) -> list[RecordedRun]:
         """Runs of the very weights that are served, the newest first."""
@@ -171,7 +114,7 @@ class AccuracyWatch:
         return [self._describe(model) for model in self._registry.served()]
 
     def _describe(self, model: ServedModel) -> dict[str, Any]:
-        live, drift = self._live.get(model.key), self._drifts.get(model.key)
+        live, drift = self.live(model), self.drift(model)
         return {
             "name": model.name,
             "version": model.version,
@@ -183,22 +126,18 @@ class AccuracyWatch:
         }
 
     async def _exchange(self) -> None:
-        """Put what was gathered into the shared windows, and read these."""
+        """Put what was gathered into the shared windows, and read these. Of models that were replaced nothing stays."""
         await self._push_gathered()
-        models = self._registry.served()
-        settings = self._settings
+        models, settings = self._registry.served(), self._settings
         answered = await self._store.read([_drift_window(model.key) for model in models], settings.drift_window)
-        for model, entries in zip(models, answered, strict=True):
-            self._drifts.pop(model.key, None)
-            if entries:
-                self._drifts[model.key] = Drift.of(distribution_of(entries), self.runs_of(model))
-            await asyncio.sleep(0)  # a thousand entries take a millisecond: others may go first
-        told = await self._store.read([_feedback_window(model.key) for model in models], settings.feedback_window)
-        for model, entries in zip(models, told, strict=True):
-            self._live.pop(model.key, None)
-            if judgements := _parse(entries):
-                self._live[model.key] = Live.of(kind_of(model.entry), judgements)
-            await asyncio.sleep(0)
+        self._drifts = await asyncio.to_thread(self._drifts_of, models, answered)
+        async with self._live_lock:
+            told = await self._store.read([_feedback_window(model.key) for model in models], settings.feedback_window)
+            self._live = await asyncio.to_thread(_live_of, models, told)
+
+    def _drifts_of(self, models: Sequence[ServedModel], answered: Sequence[Sequence[bytes]]) -> dict[ModelKey, Drift]:
+        pairs = zip(models, answered, strict=True)
+        return {model.key: Drift.of(entries, self.runs_of(model)) for model, entries in pairs if entries}
 
     async def _push_gathered(self) -> None:
         gathered = dict(self._drift.take())
@@ -240,24 +179,9 @@ def age_s(run: RecordedRun) -> float:
     return max(0.0, time.time() - run.finished_at_s)
 
 
-def iso_time(unix_s: float) -> str:
-    """A time as ISO 8601 has it, in UTC."""
-    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds")
-
-
-def or_none(value: float) -> float | None:
-    """A figure as JSON has it, which knows no NaN."""
-    return round(value, 6) if math.isfinite(value) else None
-
-
-def _parse(entries: Iterable[bytes]) -> list[Judgement]:
-    judgements: list[Judgement] = []
-    for entry in entries:
-        try:
-            judgements.append(cast(Judgement, orjson.loads(entry)))
-        except orjson.JSONDecodeError:
-            continue
-    return judgements
+def _live_of(models: Sequence[ServedModel], told: Sequence[Sequence[bytes]]) -> dict[ModelKey, Live]:
+    windows = ((model, given_of(entries)) for model, entries in zip(models, told, strict=True))
+    return {model.key: Live.of(kind_of(model.entry), given) for model, given in windows if given}
 
 
 def _feedback_window(key: ModelKey) -> str:

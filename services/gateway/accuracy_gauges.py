@@ -59,15 +59,15 @@ def _ages(registry: Registry, watch: AccuracyWatch) -> Iterator[Sample]:
 
 def _live(registry: Registry, watch: AccuracyWatch) -> Iterator[Sample]:
     for model in registry.served():
-        if live := watch.live(model.key):
+        if live := watch.live(model):
             for name, value in live.figures.items():
                 yield (model.name, model.version, name), value
 
 
 def _samples(registry: Registry, watch: AccuracyWatch) -> Iterator[Sample]:
     for model in registry.served():
-        if live := watch.live(model.key):
-            yield (model.name, model.version), float(len(live.judgements))
+        if live := watch.live(model):
+            yield (model.name, model.version), float(len(live.given))
 
 
 def _drift(registry: Registry, watch: AccuracyWatch) -> Iterator[Sample]:

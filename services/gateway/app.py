@@ -22,7 +22,15 @@ from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelo
 from services.gateway.feedback import FeedbackHandler
 from services.gateway.limits import Admission, ApiKeys, RateLimiter
 from services.gateway.live_store import LiveStore, MemoryStore
-from services.gateway.openapi import PICTURE_CONTENT, describe_errors, describe_feedback, describe_request
+from services.gateway.openapi import (
+    ACCURACY_EXAMPLE,
+    FEEDBACK_EXAMPLE,
+    PICTURE_CONTENT,
+    describe_answer,
+    describe_errors,
+    describe_feedback,
+    describe_request,
+)
 from services.gateway.prediction import PredictionHandler
 from services.gateway.predictor import Predictor
 from services.gateway.receipts import Receipts
@@ -62,6 +70,7 @@ def create_app(
     predictor = Predictor(cache, drift, settings)
     receipts = Receipts(store, cache, settings)
     accuracy = AccuracyWatch(registry, store, drift, settings)
+    feedback = FeedbackHandler(settings, registry, admission, receipts, store, accuracy)
     renderer = Renderer(settings)
     limiter = None
     if settings.rate_limit:
@@ -76,6 +85,7 @@ def create_app(
             with suppress(asyncio.CancelledError):
                 await watch
         renderer.close()
+        feedback.close()
         for connected in (cache, store, limiter):
             if connected is not None:
                 await connected.close()
@@ -98,7 +108,7 @@ def create_app(
     )
     for api in TASKS:
         _add_task(app, api, PredictionHandler(api, settings, registry, predictor, renderer, admission, receipts))
-    _add_accuracy(app, FeedbackHandler(settings, registry, admission, receipts, store, accuracy), accuracy)
+    _add_accuracy(app, feedback, accuracy)
     _add_models(app, registry, accuracy)
     _add_probes(app, registry, admission, accuracy)
     return app
@@ -163,14 +173,16 @@ def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatc
         operation_id="feedback",
         tags=["accuracy"],
         responses={
-            200: {"model": FeedbackAnswer, "description": "What the answer got right."},
+            200: {"model": FeedbackAnswer, **describe_answer("What the answer got right.", FEEDBACK_EXAMPLE)},
             **describe_errors(400, 401, 403, 404, 409, 413, 422, 429, 503, 504),
         },
         openapi_extra=describe_feedback(),
     )
     app.include_router(router)
 
-    @app.get("/v1/accuracy", tags=["accuracy"], response_model=AccuracyOverview, responses=describe_errors(401, 403))
+    responses = {200: describe_answer("Of every served model.", ACCURACY_EXAMPLE), **describe_errors(401, 403, 429)}
+
+    @app.get("/v1/accuracy", tags=["accuracy"], response_model=AccuracyOverview, responses=responses)
     async def show_accuracy() -> Any:
         """Of every served model: what evaluations measured, what feedback says, and how answers have shifted."""
         return {"models": accuracy.overview()}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from services.accuracy_store import ModelKey
-from services.drift import NOTHING, Distribution, Summary, score_bin
+from services.accuracy_store import ModelKey, RecordedRun
+from services.drift import NOTHING, Comparison, Distribution, Summary, compare, score_bin
 from services.gateway.registry import ServedModel
 
 
@@ -73,3 +74,37 @@ def distribution_of(entries: Iterable[bytes]) -> Distribution:
         except (ValueError, IndexError):
             continue
     return distribution
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far answers have shifted.
+
+    Attributes:
+        images: Answers, the latest.
+        run: The evaluation that they are compared with; None where there is none to compare with.
+        comparisons: By what was compared; empty where there are too few images.
+    """
+
+    images: int
+    run: RecordedRun | None
+    comparisons: Mapping[str, Comparison]
+
+    @classmethod
+    def of(cls, entries: Iterable[bytes], runs: Iterable[RecordedRun]) -> Drift:
+        """Of a window's entries, against the newest run that counted its answers."""
+        observed = distribution_of(entries)
+        run = next((one for one in runs if one.reference is not None), None)
+        if run is None or run.reference is None:
+            return cls(observed.images, None, {})
+        return cls(observed.images, run, compare(Distribution.from_dict(run.reference), observed))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "images": self.images,
+            "dataset": self.run and self.run.dataset,
+            "reference_images": self.run and self.run.images,
+            "population_stability_index": {kind: round(one.index, 6) for kind, one in self.comparisons.items()},
+            "expected_by_chance": {kind: round(one.by_chance, 6) for kind, one in self.comparisons.items()},
+        }

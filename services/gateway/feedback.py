@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 import orjson
@@ -12,12 +13,12 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.errors import AlreadyGiven, FeedbackUnavailable, OutOfTime, ServiceError
-from services.gateway.accuracy import AccuracyWatch, or_none
+from services.errors import AlreadyGiven, FeedbackUnavailable, OutOfTime, ServiceError, UnknownAnswer
+from services.gateway.accuracy import AccuracyWatch
 from services.gateway.inputs import read_document, validate
-from services.gateway.judging import Judgement, judge
+from services.gateway.judging import Counts, judge
 from services.gateway.limits import Admission, read_timeout
-from services.gateway.live_accuracy import figures_of
+from services.gateway.live_accuracy import Live, figures_of, or_none
 from services.gateway.live_store import LiveStore, StoreFailed
 from services.gateway.prediction import NO_MODEL
 from services.gateway.receipts import GivenAnswer, Receipts
@@ -33,17 +34,34 @@ JUDGES: Final = 2
 """Feedbacks that one gateway works out at a time. Each may hold class maps of the largest photo that is accepted."""
 
 
-@dataclass(frozen=True)
 class FeedbackHandler:
-    """Takes the truth about earlier answers."""
+    """Takes the truth about earlier answers.
 
-    settings: Settings
-    registry: Registry
-    admission: Admission
-    receipts: Receipts
-    store: LiveStore
-    watch: AccuracyWatch
-    _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(JUDGES))
+    Args:
+        settings: Time limits, caps on the body, and for how long a feedback is remembered.
+        registry: The models.
+        admission: How many requests are in hand.
+        receipts: Who was given which answer.
+        store: Who has given feedback.
+        watch: Counts it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry,
+        admission: Admission,
+        receipts: Receipts,
+        store: LiveStore,
+        watch: AccuracyWatch,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._admission = admission
+        self._receipts = receipts
+        self._store = store
+        self._watch = watch
+        self._threads = ThreadPoolExecutor(JUDGES, thread_name_prefix="judge")
 
     async def __call__(self, request: Request) -> Response:
         """Take one feedback, and count it.
@@ -53,64 +71,74 @@ class FeedbackHandler:
         """
         model, outcome = NO_MODEL, ServiceError.code
         try:
-            async with asyncio.timeout(read_timeout(request.headers, self.settings)), self.admission.enter(request):
-                told = await read_document(request, self.settings, lambda sent: validate(FeedbackRequest, sent))
-                given = await self.receipts.find(told.request_id, told.index)
-                served = self.registry.get(given.key.name)
+            timeout_s = read_timeout(request.headers, self._settings)
+            deadline_s = time.monotonic() + timeout_s
+            async with asyncio.timeout(timeout_s), self._admission.enter(request):
+                told = await read_document(request, self._settings, lambda sent: validate(FeedbackRequest, sent))
+                given = await self._receipts.find(told.request_id, told.index)
+                served = self._registry.get(given.key.name)
                 model = served.name
-                judgement = await self._judge(told, given, served)
-                await self._count(told, given, served, judgement)
+                if given.key != served.key:
+                    message = f"the answer to request {told.request_id} is of weights that are served no more"
+                    raise UnknownAnswer(message, {"request_id": told.request_id, "index": told.index})
+                counts = await self._judge(told, given, served, deadline_s)
+                live = await self._count(told, given, served, counts)
             outcome = "ok"
-            return self._respond(told, given, served, judgement)
+            return _respond(told, served, counts, live)
         except TimeoutError:
             outcome = OutOfTime.code
             raise OutOfTime("the feedback took longer than its time limit") from None
         except ServiceError as error:
             outcome = error.code
             raise
+        except asyncio.CancelledError:
+            outcome = "disconnected"
+            raise
         finally:
             FEEDBACK.labels(model, outcome).inc()
             log.info("feedback", request_id=request.state.request_id, model=model, outcome=outcome)
 
-    async def _judge(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel) -> Judgement:
-        def work() -> Judgement:
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _judge(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, deadline_s: float) -> Counts:
+        """What the answer got right, worked out in a thread of ours: those of the others are for short work."""
+
+        def work() -> Counts:
             answer = cast(dict[str, Any], orjson.loads(given.body))
-            truth = read_truth(told.target, served.entry, (answer["image"]["height"], answer["image"]["width"]))
-            return judge(answer, truth, given.class_ids, len(served.entry["class_names"]))
+            size = (answer["image"]["height"], answer["image"]["width"])
+            truth = read_truth(told.target, served.entry, size, deadline_s)
+            return judge(answer, truth, given.class_ids, len(served.entry["class_names"]), deadline_s)
 
         if kind_of(served.entry) == "classification":
             return work()
-        async with self._slots:
-            return await asyncio.to_thread(work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def _count(
-        self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, judgement: Judgement
-    ) -> None:
+    async def _count(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, counts: Counts) -> Live:
         claim = f"{told.request_id}:{told.index}:{given.cache_key[-16:]}"
         try:
-            if not await self.store.claim(claim, self.settings.feedback_ttl_s):
+            if not await self._store.claim(claim, self._settings.feedback_ttl_s):
                 message = f"image {told.index} of request {told.request_id} has feedback already"
                 raise AlreadyGiven(message, {"request_id": told.request_id, "index": told.index})
             try:
-                await self.watch.add(given.key, kind_of(served.entry), judgement)
-            except StoreFailed:
+                return await self._watch.add(served, counts)
+            except BaseException:  # the end of the time limit, too
                 with suppress(StoreFailed):
-                    await self.store.release(claim)
+                    await self._store.release(claim)
                 raise
         except StoreFailed:
             raise FeedbackUnavailable("the store of feedback is down or slow; try again") from None
 
-    def _respond(
-        self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, judgement: Judgement
-    ) -> Response:
-        figures = figures_of(kind_of(served.entry), [judgement])
-        live = self.watch.live(given.key) if given.key == served.key else None
-        body = {
-            "model": given.key.name,
-            "version": given.key.version,
-            "request_id": told.request_id,
-            "index": told.index,
-            "figures": {name: or_none(value) for name, value in figures.items()},
-            "live": live and live.to_dict(),
-        }
-        return Response(orjson.dumps(body), media_type="application/json", headers={"cache-control": "no-store"})
+
+def _respond(told: FeedbackRequest, served: ServedModel, counts: Counts, live: Live) -> Response:
+    figures = figures_of(kind_of(served.entry), counts)
+    body = {
+        "model": served.name,
+        "version": served.version,
+        "request_id": told.request_id,
+        "index": told.index,
+        "figures": {name: or_none(value) for name, value in figures.items()},
+        "live": live.to_dict(),
+    }
+    return Response(orjson.dumps(body), media_type="application/json", headers={"cache-control": "no-store"})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import binascii
 from base64 import b64decode
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from itertools import accumulate
+from typing import Any, Final, TypeVar, cast
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -31,6 +32,12 @@ D = TypeVar("D")
 
 LARGE_BYTES = 2**20
 """Work on more than this goes to a thread, so that it holds up nobody else on the event loop."""
+
+MAX_VALUES: Final = 2**18
+"""Values in a JSON body. Two bytes of it may make a value of a hundred, and nothing else runs while they are made."""
+
+MAX_PROBLEMS: Final = 1000
+"""With more of them in a request, they are counted and not listed."""
 
 ACCEPTED = "an image (image/*), application/octet-stream, multipart/form-data or application/json"
 
@@ -101,6 +108,8 @@ def validate(kind: type[M], value: Mapping[str, Any], within: str = "") -> M:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
+        if error.error_count() > MAX_PROBLEMS:
+            raise InvalidParameters(f"{error.error_count()} members are wrong", {"known": _members(kind)}) from None
         problems = [
             {"parameter": _path(within, *problem["loc"]), "problem": problem["msg"]}
             for problem in error.errors(include_url=False, include_input=False, include_context=False)[:20]
@@ -145,7 +154,7 @@ async def read_document(request: Request, settings: Settings, parse: Callable[[d
         parse: From the object to what is wanted; called in a thread where the body is large.
 
     Raises:
-        RequestError: it is too large, or no JSON object; or whatever `parse` raises.
+        RequestError: it is too large, or has too many values, or is no JSON object; or whatever `parse` raises.
     """
     body = await _read_body(request, settings.max_body_bytes, "body")
     if len(body) > LARGE_BYTES:
@@ -154,6 +163,8 @@ async def read_document(request: Request, settings: Settings, parse: Callable[[d
 
 
 def _object_of(body: bytes) -> dict[str, Any]:
+    if any(values > MAX_VALUES for values in accumulate(_values_of(body))):
+        raise BodyTooLarge(f"the body has more than {MAX_VALUES} values", {"max_values": MAX_VALUES})
     try:
         document: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -161,6 +172,12 @@ def _object_of(body: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RequestError("the body must be a JSON object")
     return cast(dict[str, Any], document)
+
+
+def _values_of(body: bytes) -> Iterator[int]:
+    """Of one piece of a JSON text after the other: at least as many values as begin there, but for the first of all."""
+    for first in range(0, len(body), LARGE_BYTES):
+        yield sum(body.count(mark, first, first + LARGE_BYTES) for mark in (b",", b"[", b"{"))
 
 
 def _parse_images(document: dict[str, Any]) -> tuple[tuple[bytes | ServiceError, ...], bool, dict[str, Any]]:

@@ -1,12 +1,13 @@
-"""What an answer got right, given the truth: small counts, of which any number of answers can be added up.
+"""What an answer got right, given the truth: counts by name, of which any number of answers can be added up.
 
-Each judgement is a JSON object: `right` for a class; `matched`, `found`, `targets` and `overlap` for objects; and
-`intersections` and `unions` by class id, in pixels, for regions. `services.gateway.live_accuracy` makes figures of it.
+They are `right` and `answers` for a class; `matched`, `found`, `targets` and `overlap` for objects; and for regions, in
+pixels, `both ID`, `target ID` and `found ID` of every class. `services.gateway.live_accuracy` makes figures of them.
 """
 
 from __future__ import annotations
 
 import io
+import math
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -17,18 +18,27 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from models.masks import Mask
+from models.metrics.coco_pairing import Pairs, pair_greedily
 from models.metrics.confusion import confusion_matrix
+from models.metrics.semantic import Overlap
 from services.client.masks import parse_mask
-from services.gateway.truths import IGNORED, TrueClass, TrueObjects, TrueRegions, Truth
+from services.gateway.limits import check_time
+from services.gateway.truths import IGNORED, TrueClass, TrueObjects, TrueRegions, Truth, with_sizes
 from services.wire import BOX_MEMBERS
 
 IOU_THRESHOLD: Final = 0.5
 """The least IoU at which something found can be an object that is there."""
 
-Judgement = dict[str, Any]
+Counts = Mapping[str, float]
 
 
-def judge(answer: Mapping[str, Any], truth: Truth, class_ids: Sequence[int] | None, classes: int) -> Judgement:
+def judge(
+    answer: Mapping[str, Any],
+    truth: Truth,
+    class_ids: Sequence[int] | None,
+    classes: int,
+    deadline_s: float = math.inf,
+) -> Counts:
     """Compare an answer with the truth. Masks of large photos take long: never do it on an event loop.
 
     Args:
@@ -36,54 +46,85 @@ def judge(answer: Mapping[str, Any], truth: Truth, class_ids: Sequence[int] | No
         truth: Of the kind that suits it.
         class_ids: The classes that were asked for, where not all were: of other classes nothing was missed.
         classes: How many the model has.
+        deadline_s: Until when somebody waits for it, on `time.monotonic`.
+
+    Raises:
+        OutOfTime: nobody waits any more.
     """
     if isinstance(truth, TrueClass):
         best = answer["predictions"][:1]
-        return {"right": int(bool(best) and best[0]["class_id"] in truth.class_ids)}
+        return {"right": int(bool(best) and best[0]["class_id"] in truth.class_ids), "answers": 1}
     if isinstance(truth, TrueObjects):
-        return _judge_objects(answer["predictions"], truth, class_ids)
+        return _judge_objects(answer["predictions"], truth, class_ids, classes, deadline_s)
     return _judge_regions(answer, truth, class_ids, classes)
 
 
 def _judge_objects(
-    found: Sequence[Mapping[str, Any]], truth: TrueObjects, class_ids: Sequence[int] | None
-) -> Judgement:
+    found: Sequence[Mapping[str, Any]],
+    truth: TrueObjects,
+    class_ids: Sequence[int] | None,
+    classes: int,
+    deadline_s: float,
+) -> Counts:
     """The best object found chooses first, of the targets of its class that are free the one with the greatest IoU."""
-    asked = [class_ids is None or not ids.isdisjoint(class_ids) for ids in truth.class_ids]
-    crowd = np.array(truth.crowds, bool)
-    free = np.array(asked, bool) & ~crowd
-    targets = int(free.sum())
-    matched, in_crowds, overlap = 0, 0, 0.0
-    for row in found:
-        overlaps = _overlaps(row, truth)
-        overlaps[[row["class_id"] not in ids for ids in truth.class_ids]] = 0.0
-        open_overlaps = np.where(free, overlaps, 0.0)
-        best = int(open_overlaps.argmax()) if len(open_overlaps) else 0
-        if len(open_overlaps) and open_overlaps[best] >= IOU_THRESHOLD:
-            free[best] = False
-            matched += 1
-            overlap += float(open_overlaps[best])
-        elif np.any(overlaps[crowd] >= IOU_THRESHOLD):
-            in_crowds += 1
-    return {"matched": matched, "found": len(found) - in_crowds, "targets": targets, "overlap": round(overlap, 6)}
+    of_class = np.zeros((classes, len(truth.class_ids)), bool)
+    for target, ids in enumerate(truth.class_ids):
+        of_class[list(ids), target] = True
+    wanted = of_class[list(range(classes) if class_ids is None else class_ids)].any(0) & ~truth.crowds
+    same_class = of_class[[row["class_id"] for row in found]]
+    pairs = _pairs_of_masks if truth.masks is not None else _pairs_of_boxes
+    pairs = pairs(found, truth, same_class, deadline_s)
+    pairs = pairs.only(np.lexsort((-pairs.targets, -pairs.ious, pairs.found)))
+    turns, thresholds = np.arange(len(found)), np.array([IOU_THRESHOLD])
+    choice = pair_greedily(pairs, turns, thresholds, wanted[:, None], truth.crowds)[:, 0, 0]
+    chosen = choice[pairs.found] == pairs.targets
+    in_crowd = truth.crowds[pairs.targets]
+    matched = chosen & ~in_crowd
+    return {
+        "matched": int(matched.sum()),
+        "found": len(found) - int((chosen & in_crowd).sum()),
+        "targets": int(wanted.sum()),
+        "overlap": round(float(pairs.ious[matched].sum()), 6),
+    }
 
 
-def _overlaps(row: Mapping[str, Any], truth: TrueObjects) -> NDArray[np.float64]:
-    """(N,) IoU of something found with every target; with a crowd, the share of it that lies in the crowd.
+def _pairs_of_boxes(
+    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], deadline_s: float
+) -> Pairs:
+    check_time(deadline_s)
+    boxes = with_sizes([[row["box"][member] for member in BOX_MEMBERS] for row in found])
+    ious = _overlaps(boxes, truth.boxes, truth.crowds)
+    rows, targets = np.nonzero((ious >= IOU_THRESHOLD) & same_class)
+    return Pairs(rows, targets, ious[rows, targets])
 
-    Of one object at a time, for pycocotools lets no other thread run meanwhile.
-    """
-    if not truth.outlines:
-        return np.zeros(0)
-    found: Any
-    if truth.masked:
-        found, there = [_mask_of(row["mask"], truth.outlines[0]["size"]).to_coco()], list(truth.outlines)
-    else:
-        x_min, y_min, x_max, y_max = (row["box"][member] for member in BOX_MEMBERS)
-        found = np.array([[x_min, y_min, x_max - x_min, y_max - y_min]], np.float64)
-        there = np.array(truth.outlines, np.float64)
-    crowds = np.array(truth.crowds, np.uint8)
-    return np.array(cast(Any, coco_mask).iou(found, there, crowds), np.float64).reshape(-1)
+
+def _pairs_of_masks(
+    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], deadline_s: float
+) -> Pairs:
+    """One pair at a time, for pycocotools lets no other thread run meanwhile."""
+    assert truth.masks is not None
+    rows: list[int] = []
+    targets: list[int] = []
+    ious: list[float] = []
+    for row in np.flatnonzero(same_class.any(1)).tolist():
+        mask = _mask_of(found[row]["mask"], truth.masks[0].size)
+        near = _overlaps(with_sizes([mask.bounds]), truth.boxes, truth.crowds)[0] > 0
+        for target in np.flatnonzero(near & same_class[row]).tolist():
+            check_time(deadline_s)
+            crowd = truth.crowds[target : target + 1]
+            iou = float(_overlaps([mask.to_coco()], [truth.masks[target].to_coco()], crowd)[0, 0])
+            if iou >= IOU_THRESHOLD:
+                rows.append(row)
+                targets.append(target)
+                ious.append(iou)
+    return Pairs(np.array(rows, np.int64), np.array(targets, np.int64), np.array(ious, np.float64))
+
+
+def _overlaps(found: Any, targets: Any, crowds: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(F, T) IoU of boxes or masks; with a crowd, the share of what was found that lies in it."""
+    if not len(found) or not len(targets):
+        return np.zeros((len(found), len(targets)))
+    return np.array(cast(Any, coco_mask).iou(found, targets, crowds.astype(np.uint8)), np.float64)
 
 
 def _mask_of(written: Any, size: Sequence[int]) -> Mask:
@@ -96,19 +137,15 @@ def _mask_of(written: Any, size: Sequence[int]) -> Mask:
 
 def _judge_regions(
     answer: Mapping[str, Any], truth: TrueRegions, class_ids: Sequence[int] | None, classes: int
-) -> Judgement:
+) -> Counts:
     targets = truth.class_map
     if class_ids is not None:
         others = np.setdiff1d(np.arange(1, classes), class_ids).astype(np.uint8)
         targets = np.where(np.isin(targets, others), np.uint8(0), targets)
-    pairs = confusion_matrix(targets, _class_map(answer, truth.class_map.shape), classes, IGNORED)
-    intersections = np.diagonal(pairs)
-    unions = pairs.sum(0) + pairs.sum(1) - intersections
-    there = np.flatnonzero(unions).tolist()
-    return {
-        "intersections": {str(class_id): int(intersections[class_id]) for class_id in there},
-        "unions": {str(class_id): int(unions[class_id]) for class_id in there},
-    }
+    pixels = Overlap.of(confusion_matrix(targets, _class_map(answer, truth.class_map.shape), classes, IGNORED))
+    there = np.flatnonzero(pixels.either).tolist()
+    parts = {"both": pixels.both, "target": pixels.target, "found": pixels.prediction}
+    return {f"{part} {class_id}": int(counts[class_id]) for part, counts in parts.items() for class_id in there}
 
 
 def _class_map(answer: Mapping[str, Any], size: tuple[int, ...]) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from services.errors import (
     Forbidden,
     InvalidParameters,
     NotReady,
+    OutOfTime,
     Overloaded,
     RateLimited,
     Unauthorized,
@@ -155,6 +156,19 @@ class Admission:
         declared = request.headers.get("content-length", "")
         size = int(declared) if declared.isdigit() else self._settings.max_image_bytes
         return min(size, self._settings.max_body_bytes)
+
+
+def check_time(deadline_s: float) -> None:
+    """End work that nobody waits for any more; for threads, which cannot be ended from outside.
+
+    Args:
+        deadline_s: On `time.monotonic`.
+
+    Raises:
+        OutOfTime: it has passed.
+    """
+    if time.monotonic() > deadline_s:
+        raise OutOfTime("the request took longer than its time limit")
 
 
 def read_timeout(headers: Mapping[str, str], settings: Settings) -> float:

@@ -31,6 +31,9 @@ WINDOW_TTL_S: Final = 30 * 24 * 3600
 MAX_LINES: Final = 50_000
 """Lines that a gateway on its own keeps, the latest."""
 
+LEAST_PATIENCE_S: Final = 1.0
+"""Time limit of an operation, even where that of the result cache is shorter: no prediction waits for this store."""
+
 WARNING_PAUSE_S: Final = 30.0
 """Between two lines of the log that say the same."""
 
@@ -163,11 +166,11 @@ class RedisStore:
 
     Args:
         url: `redis://…`, `rediss://…` or `unix://…`.
-        timeout_s: Longest time that one operation may take.
+        timeout_s: Longest time that one operation may take, but at least `LEAST_PATIENCE_S`.
     """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
-        self._redis = connect(url, timeout_s)
+        self._redis = connect(url, max(timeout_s, LEAST_PATIENCE_S))
         self._waiting: dict[str, _Line] = {}
         self._writing: Mapping[str, _Line] = {}
         self._writer: asyncio.Task[None] | None = None
@@ -254,8 +257,10 @@ class RedisStore:
             for key in answers:
                 pipeline.expire(key, ttl_s, gt=True)
         try:
-            await pipeline.execute(raise_on_error=False)
+            results = await pipeline.execute(raise_on_error=False)
         except RedisError as error:
-            if time.monotonic() - self._warned_at > WARNING_PAUSE_S:
-                self._warned_at = time.monotonic()
-                log.warning("answers take no feedback", answers=len(lines), reason=type(error).__name__)
+            results = [error]
+        failed = next((result for result in results if isinstance(result, Exception)), None)
+        if failed is not None and time.monotonic() - self._warned_at > WARNING_PAUSE_S:
+            self._warned_at = time.monotonic()
+            log.warning("answers take no feedback", answers=len(lines), reason=type(failed).__name__)

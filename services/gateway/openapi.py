@@ -1,7 +1,8 @@
-"""What `/docs` says of prediction endpoints, made from the same schemas that check them."""
+"""What `/docs` says of predictions, feedback and accuracy, made from the same schemas that check them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from services.gateway import negotiation
@@ -27,6 +28,9 @@ _OF_PREDICTIONS = frozenset(_ERRORS) - {409}
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4//8/AAX+Av7czFnnAAAAAElFTkSuQmCC"
 """A PNG file of one white pixel."""
+
+_CLASS_MAP = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAAAAACMmsGiAAAAEklEQVR42mNkYGBkYGJgYEAiAAB1AAmMUbGFAAAAAElFTkSuQmCC"
+"""A PNG file of 4 x 4 pixels: background on the left, and class 1 on the right."""
 
 PICTURE_CONTENT = {
     media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in negotiation.PICTURES
@@ -92,7 +96,7 @@ def describe_feedback() -> dict[str, Any]:
         "a detector, nothing there": {"objects": []},
         "an instance model": {"objects": [{"class": "person", "mask": mask}]},
         "a semantic model": {"masks": [{"class": "person", "mask": mask}]},
-        "a semantic model, class map": {"class_map": _PIXEL},
+        "a semantic model, class map": {"class_map": _CLASS_MAP},
     }
     schema = FeedbackRequest.model_json_schema()
     examples = {
@@ -101,6 +105,59 @@ def describe_feedback() -> dict[str, Any]:
     }
     content = {"application/json": {"schema": schema, "examples": examples}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+_LIVE: dict[str, Any] = {"samples": 412, "since": "2026-11-21T08:03:10+00:00", "figures": {"top1": 0.864078}}
+
+FEEDBACK_EXAMPLE: dict[str, Any] = {
+    "model": "efficientnet-lite0",
+    "version": "1",
+    "request_id": "5f0c8a52a8d14d4c",
+    "index": 0,
+    "figures": {"top1": 1.0},
+    "live": _LIVE,
+}
+"""An answer to `POST /v1/feedback`."""
+
+ACCURACY_EXAMPLE: dict[str, Any] = {
+    "models": [
+        {
+            "name": "efficientnet-lite0",
+            "version": "1",
+            "task": "classification",
+            "weights_digest": "0123456789abcdef",
+            "offline": [
+                {
+                    "dataset": "imagenet-sample",
+                    "dataset_digest": "fedcba9876543210",
+                    "kind": "classification",
+                    "through": "adapter",
+                    "images": 500,
+                    "finished_at": "2026-11-20T09:12:44+00:00",
+                    "age_s": 86400.0,
+                    "version": "1",
+                    "weights_match": True,
+                    "figures": {"top1": {"value": 0.88, "low": 0.852, "high": 0.906}},
+                    "protocol": {"top_k": 5},
+                }
+            ],
+            "live": _LIVE,
+            "drift": {
+                "images": 1000,
+                "dataset": "imagenet-sample",
+                "reference_images": 500,
+                "population_stability_index": {"score": 0.031, "class": 0.052},
+                "expected_by_chance": {"score": 0.027, "class": 0.06},
+            },
+        }
+    ]
+}
+"""An answer to `GET /v1/accuracy`."""
+
+
+def describe_answer(description: str, example: Mapping[str, Any]) -> dict[str, Any]:
+    """The `responses` entry of a route's success, with an example."""
+    return {"description": description, "content": {"application/json": {"example": example}}}
 
 
 def _without_lists(schema: dict[str, Any]) -> dict[str, Any]:

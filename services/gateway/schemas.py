@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,7 +26,7 @@ class JsonBody(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     image: Base64Image | None = None
-    images: tuple[Base64Image, ...] | None = None
+    images: Annotated[tuple[Base64Image, ...], Field(fail_fast=True)] | None = None
 
 
 class ErrorBody(_Schema):
@@ -215,7 +215,7 @@ class FeedbackAnswer(_Answered):
 
     index: int
     figures: dict[str, float | None] = Field(description="Of this image; null where there is nothing to measure.")
-    live: LiveFigures | None = Field(description="Of the model; null where its weights were replaced meanwhile.")
+    live: LiveFigures = Field(description="Of the model, with this feedback.")
 
 
 class MeasuredFigure(_Schema):

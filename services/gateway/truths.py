@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import binascii
-import io
+import math
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import BaseModel
 
+from models.errors import ImageError
 from models.masks import Mask
+from models.raster import opened
 from services.errors import InvalidParameters
 from services.gateway.inputs import validate
-from services.gateway.parameters import LISTED_CLASSES, Name
+from services.gateway.limits import check_time
+from services.gateway.parameters import LISTED_CLASSES
+from services.gateway.truth_schemas import ClassTruth, ObjectsTruth, RegionsTruth, ToldBox, ToldMask, ToldObject
 from services.parameters import UnknownClasses, find_classes
 
 M = TypeVar("M", bound=BaseModel)
@@ -26,86 +28,11 @@ Kind = Literal["classification", "detection", "instance", "semantic"]
 IGNORED: Final = 255
 """Pixels of a class map that nobody knows; they count neither for a model nor against it."""
 
-MAX_OBJECTS: Final = 1000
-MAX_RUNS: Final = 2**21
-"""Characters, or numbers, of the run lengths of one mask."""
+_BLOCK: Final = 2**20
+"""Pixels that are counted at a time."""
 
-
-class _Told(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-Edge = Annotated[float, Field(allow_inf_nan=False)]
-ClassName = Annotated[StrictInt | Name, Field(alias="class", description="Name or id of a class of the model.")]
-
-
-class ToldBox(_Told):
-    """A box in pixels of the upright image, whose top left corner is (0, 0)."""
-
-    x_min: Edge
-    y_min: Edge
-    x_max: Edge
-    y_max: Edge
-
-    @model_validator(mode="after")
-    def _has_area(self) -> Self:
-        if not (self.x_min < self.x_max and self.y_min < self.y_max):
-            raise ValueError("the box has no area")
-        return self
-
-
-class ToldMask(_Told):
-    """COCO's run lengths, compressed or not."""
-
-    size: tuple[StrictInt, StrictInt]
-    counts: Annotated[StrictStr, Field(max_length=MAX_RUNS)] | Annotated[list[StrictInt], Field(max_length=MAX_RUNS)]
-
-
-class ToldObject(_Told):
-    """One object that is there."""
-
-    class_name: ClassName
-    box: ToldBox | None = None
-    mask: ToldMask | None = None
-    crowd: StrictBool = False
-
-    @model_validator(mode="after")
-    def _is_somewhere(self) -> Self:
-        if self.box is None and self.mask is None:
-            raise ValueError("an object has a box or a mask")
-        return self
-
-
-class ToldMaskOfClass(_Told):
-    """Pixels of one class."""
-
-    class_name: ClassName
-    mask: ToldMask
-
-
-class ClassTruth(_Told):
-    """What is in the image."""
-
-    class_name: ClassName
-
-
-class ObjectsTruth(_Told):
-    """All objects that are in the image; there may be none."""
-
-    objects: Annotated[tuple[ToldObject, ...], Field(max_length=MAX_OBJECTS)]
-
-
-class RegionsTruth(_Told):
-    """Which pixels belong to what: a PNG file of class ids in base64, or a mask for each class."""
-
-    class_map: StrictStr | None = None
-    masks: Annotated[tuple[ToldMaskOfClass, ...], Field(max_length=MAX_OBJECTS)] | None = None
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Self:
-        if (self.class_map is None) == (self.masks is None):
-            raise ValueError('give either "class_map" or "masks"')
-        return self
+_PNG_BIT_DEPTH: Final = 24
+"""Place of the byte of a PNG file that says how many bits a sample has (PNG specification, section 11.2.1)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,15 +52,16 @@ class TrueObjects:
 
     Attributes:
         class_ids: Of each, as in `TrueClass`.
-        crowds: Whether each is a region of many objects: what is found within counts neither for nor against.
-        outlines: Boxes, (x_min, y_min, width, height) in pixels, or run lengths, as `pycocotools.mask.iou` takes them.
-        masked: Which of the two.
+        crowds: (N,) bool, whether each is a region of many objects: what is found within counts neither for nor
+            against.
+        boxes: (N, 4) float64, x, y, width and height in pixels, cut to the image; with masks, the least around each.
+        masks: Of each; None where they are told by their boxes.
     """
 
     class_ids: tuple[frozenset[int], ...]
-    crowds: tuple[bool, ...]
-    outlines: Sequence[Any]
-    masked: bool
+    crowds: NDArray[np.bool_]
+    boxes: NDArray[np.float64]
+    masks: tuple[Mask, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,23 +78,30 @@ class TrueRegions:
 Truth = TrueClass | TrueObjects | TrueRegions
 
 
-def read_truth(target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int]) -> Truth:
+def read_truth(
+    target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], deadline_s: float = math.inf
+) -> Truth:
     """Check what somebody tells.
 
     Args:
         target: As it was sent.
         entry: Catalog entry of the model, with its class names.
         size: (height, width) of the upright image in pixels.
+        deadline_s: Until when somebody waits for it, on `time.monotonic`.
 
     Raises:
         InvalidParameters: it does not suit the model or the image; the message names the member.
+        OutOfTime: nobody waits any more.
     """
     kind = kind_of(entry)
     if kind == "classification":
         return TrueClass(_class_ids(_checked(ClassTruth, target).class_name, entry, "class"))
     if kind == "semantic":
-        return _regions(_checked(RegionsTruth, target), entry, size)
-    return _objects(_checked(ObjectsTruth, target).objects, entry, size, kind)
+        return _regions(_checked(RegionsTruth, target), entry, size, deadline_s)
+    told = _checked(ObjectsTruth, target).objects
+    class_ids = (_class_ids(one.class_name, entry, f"objects.{index}.class") for index, one in enumerate(told))
+    crowds = np.array([one.crowd for one in told], bool)
+    return TrueObjects(tuple(class_ids), crowds, *_places(told, size, kind, deadline_s))
 
 
 def kind_of(entry: Mapping[str, Any]) -> Kind:
@@ -193,22 +128,40 @@ def _class_ids(name: int | str, entry: Mapping[str, Any], member: str) -> frozen
     return frozenset(range(int(background), len(class_names)) if found is None else found)
 
 
-def _objects(told: Sequence[ToldObject], entry: Mapping[str, Any], size: tuple[int, int], kind: Kind) -> TrueObjects:
-    masked = bool(told) and all(one.mask is not None for one in told)
-    outlines: list[Any] = []
-    for index, one in enumerate(told):
-        if one.mask is not None and kind == "detection":
+def _places(
+    told: Sequence[ToldObject], size: tuple[int, int], kind: Kind, deadline_s: float
+) -> tuple[NDArray[np.float64], tuple[Mask, ...] | None]:
+    """The members `boxes` and `masks` of `TrueObjects`."""
+    masks = [one.mask for one in told]
+    for index, mask in enumerate(masks):
+        if mask is not None and kind == "detection":
             raise _wrong(f"objects.{index}.mask", "this model finds boxes")
-        if one.mask is not None and masked:
-            outlines.append(_mask(one.mask, size, f"objects.{index}.mask").to_coco())
-        elif one.box is not None:
-            outlines.append(
-                [one.box.x_min, one.box.y_min, one.box.x_max - one.box.x_min, one.box.y_max - one.box.y_min]
-            )
-        else:
-            raise _wrong(f"objects.{index}", "give all objects a mask, or all of them a box")
-    class_ids = (_class_ids(one.class_name, entry, f"objects.{index}.class") for index, one in enumerate(told))
-    return TrueObjects(tuple(class_ids), tuple(one.crowd for one in told), outlines, masked)
+    if not told or any(mask is None for mask in masks):
+        edges = [_cut(one.box, size, f"objects.{index}") for index, one in enumerate(told)]
+        return with_sizes(edges), None
+    read: list[Mask] = []
+    for index, mask in enumerate(masks):
+        check_time(deadline_s)
+        assert mask is not None
+        read.append(_mask(mask, size, f"objects.{index}.mask"))
+    return with_sizes([mask.bounds for mask in read]), tuple(read)
+
+
+def with_sizes(edges: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """(N, 4) float64 x, y, width and height, from (x_min, y_min, x_max, y_max) of each."""
+    boxes = np.array(edges, np.float64).reshape(-1, 4)
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes
+
+
+def _cut(box: ToldBox | None, size: tuple[int, int], member: str) -> tuple[float, float, float, float]:
+    """What of a box lies within the image."""
+    if box is None:
+        raise _wrong(member, "give all objects a mask, or all of them a box")
+    height, width = size
+    if box.x_min >= width or box.y_min >= height or box.x_max <= 0 or box.y_max <= 0:
+        raise _wrong(f"{member}.box", f"lies outside the image, which has {width} x {height} pixels")
+    return max(box.x_min, 0.0), max(box.y_min, 0.0), min(box.x_max, width), min(box.y_max, height)
 
 
 def _mask(told: ToldMask, size: tuple[int, int], member: str) -> Mask:
@@ -218,29 +171,42 @@ def _mask(told: ToldMask, size: tuple[int, int], member: str) -> Mask:
         raise _wrong(member, str(error)) from None
 
 
-def _regions(told: RegionsTruth, entry: Mapping[str, Any], size: tuple[int, int]) -> TrueRegions:
+def _regions(told: RegionsTruth, entry: Mapping[str, Any], size: tuple[int, int], deadline_s: float) -> TrueRegions:
     if told.class_map is not None:
         return TrueRegions(_class_map(told.class_map, len(entry["class_names"]), size))
     class_map = np.zeros(size, np.uint8)
     for index, one in enumerate(told.masks or ()):
+        check_time(deadline_s)
         class_id = min(_class_ids(one.class_name, entry, f"masks.{index}.class"))
-        class_map[_mask(one.mask, size, f"masks.{index}.mask").to_array()] = class_id
+        region, (top, left) = _mask(one.mask, size, f"masks.{index}.mask").to_region()
+        class_map[top : top + region.shape[0], left : left + region.shape[1]][region] = class_id
     return TrueRegions(class_map)
 
 
 def _class_map(text: str, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    height, width = size
     try:
-        with Image.open(io.BytesIO(b64decode(text, validate=True)), formats=("PNG",)) as image:
-            if image.size != (width, height):
-                problem = f"must be of the image's size, {width} x {height} pixels, not {image.width} x {image.height}"
-                raise _wrong("class_map", problem)
-            if image.mode not in ("1", "L", "P"):
-                raise _wrong("class_map", "must be a PNG file with one value of up to 8 bits a pixel: class ids")
-            pixels = np.asarray(image).astype(np.uint8)
-    except (binascii.Error, ValueError, OSError, SyntaxError):
-        raise _wrong("class_map", "must be a PNG file in base64") from None
-    strange = sorted(set(np.flatnonzero(np.bincount(pixels.reshape(-1), minlength=256))) - {*range(classes), IGNORED})
-    if strange:
-        raise _wrong("class_map", f"class {strange[0]} is not one of the model's {classes}, nor {IGNORED}: ignored")
+        file = b64decode(text, validate=True)
+        with opened(file, "png") as image:
+            found, mode = (image.height, image.width), image.mode
+            usable = found == size and mode in ("1", "L", "P")
+            pixels = np.asarray(image).astype(np.uint8) if usable else np.zeros(0, np.uint8)
+    except (ValueError, ImageError):
+        raise _wrong("class_map", "must be a PNG file in base64, of the image's size") from None
+    if found != size:
+        problem = f"must be of the image's size, {size[1]} x {size[0]} pixels, not {found[1]} x {found[0]}"
+        raise _wrong("class_map", problem)
+    if not usable:
+        raise _wrong("class_map", "must be a PNG file with one value of up to 8 bits a pixel: class ids")
+    if mode == "L" and file[_PNG_BIT_DEPTH] in (2, 4):  # Pillow spreads such shades of grey over 0 to 255
+        pixels //= 255 // (2 ** file[_PNG_BIT_DEPTH] - 1)
+    if strange := _values(pixels) - {*range(classes), IGNORED}:
+        raise _wrong("class_map", f"class {min(strange)} is not one of the model's {classes}, nor {IGNORED}: ignored")
     return pixels
+
+
+def _values(pixels: NDArray[np.uint8]) -> set[int]:
+    """Which values there are."""
+    flat, seen = pixels.reshape(-1), np.zeros(256, np.int64)
+    for first in range(0, flat.size, _BLOCK):
+        seen += np.bincount(flat[first : first + _BLOCK], minlength=256)
+    return set(np.flatnonzero(seen).tolist())

@@ -37,6 +37,9 @@ class FakeBackend:
         "defaults": {"top_k": 5},
     }
 
+    image_size = (2, 3)
+    """(height, width) that it says every image has."""
+
     def __init__(self) -> None:
         self.calls: list[list[Item]] = []
         self.takes_s = 0.0
@@ -55,7 +58,8 @@ class FakeBackend:
     def _answer(self, item: Item) -> Outcome:
         if item.image == broken_inside():
             return Outcome(None, Failure(400, "broken_image", "the image is cut off", {}), {})
-        body = {"image": {"height": 2, "width": 3}, "predictions": self.predictions_of(item)}
+        height, width = self.image_size
+        body = {"image": {"height": height, "width": width}, "predictions": self.predictions_of(item)}
         return Outcome(orjson.dumps(body), None, {"forward": 1.5})
 
     def predictions_of(self, item: Item) -> list[dict[str, Any]]:

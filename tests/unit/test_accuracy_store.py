@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import multiprocessing
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +115,24 @@ def test_reader_sees_changes_and_keeps_what_it_knows_while_reading_fails(setting
     assert reader.read() == [], "a file that was removed is no failure"
 
 
+@pytest.mark.parametrize("kind", ["pipe", "huge", "strange"])
+def test_what_is_no_file_of_runs_is_neither_read_nor_written_over(settings: Settings, kind: str):
+    path = accuracy_file(settings)
+    path.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"a line of something else\n" * (MAX_RUNS + 1))
+    if kind == "huge":
+        os.truncate(path, 500 * 2**20)
+    with capture_logs() as logs:
+        assert read_runs(settings) == []
+    assert [line["event"] for line in logs] == ["recorded runs cannot be read"]
+    with pytest.raises(StoreError):
+        record_run(RUN, settings)
+    assert kind == "pipe" or path.read_bytes().startswith(b"a line of something else\n")
+
+
 def _record_many(settings: Settings, first: int) -> None:
     for number in range(first, first + 10):
         record_run(replace(RUN, dataset=f"data {number}"), settings)
@@ -153,11 +173,28 @@ def test_place_that_cannot_be_written_is_named(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"dataset": ""}, {"model": "x" * 201}, {"finished_at_s": math.nan}, {"reference": {}}]
+    "change",
+    [
+        {"dataset": ""},
+        {"model": "x" * 201},
+        {"version": "x" * 201},
+        {"finished_at_s": math.nan},
+        {"finished_at_s": 1e18},
+        {"finished_at_s": -1.0},
+        {"images": -1},
+        {"images": 10**300},
+        {"figures": {"x" * 201: (1.0, 1.0, 1.0)}},
+        {"figures": {str(number): (1.0, 1.0, 1.0) for number in range(101)}},
+        {"reference": {}},
+    ],
 )
-def test_run_that_cannot_be_shown_is_refused(change: dict[str, Any]):
-    with pytest.raises(ValueError, match=r"name|finished_at_s|distribution"):
+def test_run_that_cannot_be_shown_is_refused(change: dict[str, Any], settings: Settings):
+    with pytest.raises(ValueError, match=r"name|version|finished_at_s|images|figures|distribution"):
         replace(RUN, **change)
+    record_run(RUN, settings)
+    path = accuracy_file(settings)
+    path.write_bytes(path.read_bytes() + json.dumps({**RUN.to_dict(), **change}).encode() + b"\n")
+    assert times(read_runs(settings)) == [1000.0], "nor does it hide the others"
 
 
 def test_redis_holds_runs_and_the_file_is_read_all_the_same(settings: Settings, with_redis: Settings):

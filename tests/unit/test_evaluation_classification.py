@@ -177,7 +177,9 @@ def test_every_figure_lies_within_its_interval() -> None:
     assert found.headline["top1"].high - found.headline["top1"].low == pytest.approx(
         2 * 1.96 * math.sqrt(found.headline["top1"].value * (1 - found.headline["top1"].value) / 150), rel=0.15
     )
-    assert found.protocol["replicates"] == found.protocol["replicates_average_precision"] == 200
+    assert (
+        found.protocol["bootstrap"]["replicates"] == found.protocol["bootstrap"]["replicates_average_precision"] == 200
+    )
 
 
 def test_another_seed_moves_the_interval_and_not_the_figure() -> None:
@@ -193,6 +195,7 @@ def test_another_seed_moves_the_interval_and_not_the_figure() -> None:
         (record(0, 0), "0.jpg: the answer lists no class"),
         (record(0, 0, (3, 1.0)), "0.jpg: the answer lists a class that is not in 0 to 2"),
         (record(0, 0, (-1, 1.0)), "not in 0 to 2"),
+        (record(0, 0, (0, 1.0), (1, math.nan)), "0.jpg: the answer has a probability that is no number"),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_refused(wrong: Record, problem: str) -> None:
@@ -209,9 +212,9 @@ def test_a_target_of_another_kind_is_refused() -> None:
 def test_replicates_of_curves_are_fewer_where_images_times_classes_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.evaluation.scorers.classification._CURVE_WORK", 150 * 7 * 120)
     found = measured(random_records(150, 7), tuple("abcdefg"), replicates=300)
-    assert found.protocol["replicates"] == 300
-    assert found.protocol["replicates_average_precision"] == 120
+    assert found.protocol["bootstrap"]["replicates"] == 300
+    assert found.protocol["bootstrap"]["replicates_average_precision"] == 120
     assert found.headline["roc_auc"].low < found.headline["roc_auc"].value < found.headline["roc_auc"].high
     monkeypatch.setattr("services.evaluation.scorers.classification._CURVE_WORK", 0)
     found = measured(random_records(150, 7), tuple("abcdefg"), replicates=300)
-    assert found.protocol["replicates_average_precision"] == 100
+    assert found.protocol["bootstrap"]["replicates_average_precision"] == 100

@@ -158,6 +158,14 @@ def test_labels_json_gives_numbers_or_names(tmp_path: Path) -> None:
         open_dataset(str(path), "detection")
 
 
+def test_a_wrong_class_in_labels_json_costs_its_own_photo_only(tmp_path: Path) -> None:
+    write_photo(tmp_path / "a.png")
+    write_text(tmp_path / "labels.json", '{"a.png": "cat",\n "b.png": null,\n "c.png": true,\n "d.png": 1.5}')
+    data = open_dataset(str(tmp_path), "classification")
+    assert classes(data) == {"a.png": "cat"}
+    assert problems(data) == [("unreadable", 2), ("unreadable", 3), ("unreadable", 4)]
+
+
 def test_an_image_that_cannot_be_read_after_all_is_an_error(tmp_path: Path) -> None:
     data = open_dataset(str(write_pets(tmp_path)), "classification")
     (tmp_path / "cat" / "1.png").write_bytes(b"text")

@@ -25,6 +25,12 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
         read_condition(text, name_is_needed=True)
 
 
+@pytest.mark.parametrize(("text", "name_is_needed"), [("map_50=60", True), ("ece=1.01", True), ("map=101", False)])
+def test_a_bound_that_no_figure_can_reach_is_refused(text: str, name_is_needed: bool) -> None:
+    with pytest.raises(GateError, match="from 0 to 1"):
+        read_condition(text, name_is_needed=name_is_needed)
+
+
 def test_a_figure_under_its_bound_fails_and_one_at_its_bound_holds() -> None:
     measured = result(map=0.3, map_50=0.6)
     assert check_figures(measured, [Condition("map_50", 0.6)]) == []

@@ -201,6 +201,15 @@ def test_single_class_has_a_matrix_with_nothing_and_no_extremes() -> None:
     assert "weakest" not in page.words
 
 
+def test_an_extreme_class_is_named_where_it_is_the_only_one() -> None:
+    run = result("classification", ["cat", "dog", "owl"])
+    for row, f1 in zip(run["per_class"], (1.0, 0.2, 1.0), strict=True):
+        row["f1"] = f1
+    words = Page(render(ReportInput(run))).words
+    assert "Weakest class: dog (0.200)." in words
+    assert "trongest class" not in words
+
+
 def test_thousand_classes_are_a_table_the_weakest_first_and_no_matrix() -> None:
     run = result("classification", [f"class number {place}" for place in range(1000)])
     run["per_class"][700]["f1"] = 0.001
@@ -221,7 +230,7 @@ def test_eighty_classes_of_objects_list_their_confusions_without_what_was_missed
 
 def test_protocol_stands_beside_the_figures() -> None:
     words = Page(render(ReportInput(result()))).words
-    assert "score threshold 0.001 NMS IoU 0.65 max detections 100 IoU of bbox" in words
+    assert "score threshold 0.001 NMS IoU 0.65 max detections 100 IoU of boxes" in words
     assert "1 000 times (bootstrap)" in words
 
 
@@ -269,7 +278,7 @@ def test_only_the_first_hundred_lines_of_problems_are_shown() -> None:
     run = result()
     run["data"]["problems"] = {"count": 500, "by_kind": {"zero_area": 500}, "shown": [f"line {n}" for n in range(500)]}
     words = Page(render(ReportInput(run))).words
-    assert "500 labels were wrong and left out: zero area 500" in words
+    assert "500 labels were wrong, and left out or cut: zero area 500" in words
     assert "line 99" in words
     assert "line 100" not in words
 

@@ -81,6 +81,16 @@ def test_reliability_draws_accuracy_gap_and_count_of_every_bin_with_images() -> 
     assert float(bars[1][4]) == pytest.approx(0.2 * scale, abs=0.2)
 
 
+@pytest.mark.parametrize(("said", "right"), [(0.8, 0.6), (0.6, 0.8)])
+def test_reliability_draws_the_gap_on_top_of_the_bar_and_a_line_at_the_accuracy(said: float, right: float) -> None:
+    svg = reliability([0, 1], [said], [right], [12])
+    bars = re.findall(r'<rect class="bar (?:right|gap)" x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)"', svg)
+    (top_of_bar, _), (top_of_gap, height_of_gap) = [tuple(map(float, bar)) for bar in bars]
+    (line,) = re.findall(r'class="level" d="M[\d.]+ ([\d.]+)', svg)
+    assert top_of_gap + height_of_gap == pytest.approx(top_of_bar, abs=0.2)
+    assert float(line) == pytest.approx(top_of_bar if right < said else top_of_gap, abs=0.2)
+
+
 def test_histogram_is_logarithmic_and_leaves_empty_bars_out() -> None:
     svg = score_histogram([0, 0.5, 1], [9, 0], [99, 0])
     heights = {style: float(height) for style, height in re.findall(r'"bar (\w+)".*?height="([\d.]+)"', svg)}
@@ -89,8 +99,8 @@ def test_histogram_is_logarithmic_and_leaves_empty_bars_out() -> None:
 
 
 def test_f1_curve_marks_the_best_threshold_and_charts_without_numbers_are_empty_frames() -> None:
-    assert "0.600 at 0.50" in f1_curve([0, 0.5, 1], [0.1, 0.6, 0.2], 0.5)
-    assert "circle" not in f1_curve([0, 1], [None, None], None)
+    assert "0.650 at 0.47" in f1_curve([0, 0.5, 1], [0.1, 0.6, 0.2], (0.47, 0.65))
+    assert "circle" not in f1_curve([0, 1], [None, None], (None, None))
     assert "rect" not in score_histogram([0, 1], [0], [0])
     assert "rect" not in reliability([0, 1], [None], [None], [0])
 
@@ -178,5 +188,5 @@ def test_class_table_keeps_the_models_order_of_few_classes_and_has_no_bar_for_a_
     result = {"model": {"kind": "detection"}, "per_class": rows, "details": {}}
     table = class_table_of(result, None)
     assert [row.name for row in table.rows] == ["cat", "dog", "cow"]
-    assert table.columns == ("AP", "Best at")
+    assert table.columns == ("AP", "At score")
     assert [cell.width for cell in table.rows[0].cells] == [50.0, None]

@@ -157,6 +157,17 @@ def test_what_makes_no_sense_is_refused(wrong: Record, problem: str) -> None:
         SemanticScorer(NAMES, (0, 1, 2)).score([wrong])
 
 
+def test_all_255_classes_that_a_class_map_can_hold_are_measured() -> None:
+    class_map = np.arange(255, dtype=np.uint8).reshape(15, 17)
+    scorer = SemanticScorer(tuple(map(str, range(255))), tuple(range(255)), replicates=2)
+    assert scorer.finish([scorer.score([record(0, class_map, class_map)])]).headline["miou"].value == 1
+
+
+def test_the_protocol_tells_how_intervals_came_about() -> None:
+    told = measured(RECORDS, seed=3, replicates=20).protocol["bootstrap"]
+    assert {"over": "images", "replicates": 20, "seed": 3, "level": 0.95}.items() <= told.items()
+
+
 def test_maps_of_another_size_and_targets_of_another_kind_are_refused() -> None:
     other_size = Record(0, 0, "0.png", (2, 3), RegionTarget(picture("00", "01")), {"predictions": []})
     with pytest.raises(ValueError, match=r"the class map is \(2, 2\), and the image \(2, 3\)"):

@@ -197,7 +197,7 @@ async def told(client: httpx.AsyncClient, image: bytes, target: dict[str, Any]) 
     assert response.status_code == 200, response.text
 
 
-async def test_feedback_on_weights_that_were_replaced_is_theirs(settings: Settings):
+async def test_feedback_on_weights_that_were_replaced_is_refused(settings: Settings):
     backend = Cats()
     async with running(settings, backend) as client:
         request_id = (await classify(client, png())).json()["request_id"]
@@ -206,7 +206,8 @@ async def test_feedback_on_weights_that_were_replaced_is_theirs(settings: Settin
         await asyncio.sleep(1.1)
         await client.get("/readyz")
         response = await client.post("/v1/feedback", json={"request_id": request_id, "target": {"class": 0}})
-        assert (response.json()["figures"], response.json()["live"]) == ({"top1": 1.0}, None)
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_answer")
+        assert "served no more" in response.json()["error"]["message"]
         overview = await accuracy_of(client)
     assert (overview["weights_digest"], overview["live"]) == ("new", None)
 

@@ -10,6 +10,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 from sklearn.metrics import confusion_matrix as reference_matrix
+from sklearn.metrics import precision_recall_curve as sklearn_curve
 
 from models.metrics.classification import ClassScores, top_k_accuracy
 from models.metrics.confusion import confusion_matrix
@@ -76,10 +77,10 @@ def test_an_absent_class_is_nan_and_left_out_of_means_even_where_it_was_predicte
     assert scores.macro()["precision_macro"] == 1
 
 
-def test_a_class_that_is_never_predicted_has_no_precision_and_an_f1_of_nought() -> None:
+def test_a_class_that_is_there_and_never_predicted_has_a_precision_of_nought() -> None:
     scores = scores_of([0, 1], [0, 0], 2)
-    assert np.isnan(scores.precision[1])
-    assert (scores.recall[1], scores.f1[1]) == (0, 0)
+    assert (scores.precision[1], scores.recall[1], scores.f1[1]) == (0, 0, 0)
+    assert scores.macro()["precision_macro"] == (1 / 2 + 0) / 2
     assert scores.macro()["f1_macro"] == (2 / 3 + 0) / 2
 
 
@@ -96,7 +97,7 @@ def test_class_scores_are_scikit_learns_over_the_classes_of_the_targets(seed: in
     scores = scores_of(targets.tolist(), predictions.tolist(), 8)
     for average in ("macro", "weighted"):
         expected = precision_recall_fscore_support(
-            targets, predictions, labels=np.unique(targets), average=average, zero_division=np.nan
+            targets, predictions, labels=np.unique(targets), average=average, zero_division=0
         )
         found = scores.macro() if average == "macro" else scores.weighted()
         assert [float(value) for value in found.values()] == pytest.approx(expected[:3], abs=1e-12)
@@ -149,6 +150,17 @@ def test_a_curve_never_rises_and_tells_the_best_precision_from_its_recall_on() -
     recall, precision = precision_recall_curve(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]))
     assert precision[:51] == pytest.approx(np.ones(51))
     assert precision[51:] == pytest.approx(np.full(50, 2 / 3))
+
+
+@pytest.mark.parametrize("digits", [1, 6])
+def test_a_curve_is_scikit_learns_with_the_best_precision_from_each_recall_on(digits: int) -> None:
+    drawing = np.random.default_rng(digits)
+    positive = drawing.random(200) < 0.2
+    scores = (drawing.random(200) * 0.7 + 0.3 * positive).round(digits).astype(np.float32)
+    precisions, recalls, _ = sklearn_curve(positive, scores)
+    recall, precision = precision_recall_curve(scores, positive)
+    best = [precisions[:-1][recalls[:-1] >= at - 1e-12].max() for at in recall]
+    assert precision == pytest.approx(best, abs=1e-12)
 
 
 def test_where_nothing_is_positive_there_is_no_curve() -> None:

@@ -2,25 +2,29 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 
-from models.metrics.bootstrap import centred_interval
+from models.metrics.bootstrap import centred_interval, weight_chunks
 from models.metrics.coco import AREAS, HEADLINES, CocoFigures, coco_state, detection_limits
 from models.metrics.coco_bootstrap import (
     affordable_replicates,
     resampled_figures,
+    resampled_operations,
     weighted_figures,
 )
 from models.metrics.coco_matches import Matches
 from models.metrics.coco_matching import match_scenes
 from models.metrics.coco_ranking import rank_classes
 from models.metrics.coco_scenes import Scene
+from models.metrics.coco_thresholds import Verdicts, best_operation
 from tests.unit.object_scenes import pycocotools_evaluation, scene_of, seeded_scenes
 
 SEEDS = [*((seed, False) for seed in range(8)), *((seed, True) for seed in range(8, 12))]
 CLASSES = 4
+HERE, THERE = (10, 10, 60, 60), (100, 10, 150, 60)
 
 
 def in_parts(scenes: Sequence[Scene], masks: bool = False, classes: int = CLASSES, most: int = 100) -> CocoFigures:
@@ -129,6 +133,43 @@ def test_a_bootstrap_is_repeatable_and_its_interval_holds_the_figure() -> None:
     alone = resampled_figures(matches, range(CLASSES), (1, 10, 100), 50, seed=1, areas=1)
     assert "map_small" not in alone
     np.testing.assert_array_equal(alone["map"], first)
+
+
+@pytest.mark.parametrize("seed", [4, 5, 7])
+def test_every_replicate_chooses_the_score_with_its_best_f1(seed: int) -> None:
+    scenes = seeded_scenes(seed, images=9)
+    verdicts = Verdicts.of(matches_in_parts(scenes))
+    found = resampled_operations(verdicts, len(scenes), 20, seed=3)
+    draws = np.concatenate(list(weight_chunks(len(scenes), 20, seed=3)))
+    for counts, replicate in zip(draws, found, strict=True):
+        times = [counts[verdicts.images]] * 4 + [counts[verdicts.target_images]] * 2
+        columns: list[Any] = [np.repeat(column, often) for column, often in zip(verdicts, times, strict=True)]
+        assert replicate.tolist() == pytest.approx(best_operation(Verdicts(*columns))[1:], abs=1e-12)
+
+
+def test_replicates_without_anything_right_are_nought_and_without_targets_nan() -> None:
+    wrong = [scene_of([(HERE, 0)], [(THERE, 0, 0.9)], number) for number in (1, 2)]
+    assert resampled_operations(Verdicts.of(matches_in_parts(wrong)), 2, 3, seed=0).tolist() == [[0, 0, 0]] * 3
+    unknown = [scene_of([], [(THERE, 0, 0.9)], number) for number in (1, 2)]
+    assert np.isnan(resampled_operations(Verdicts.of(matches_in_parts(unknown)), 2, 3, seed=0)).all()
+
+
+def test_without_images_all_replicates_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def counting(rankings: Any, weights: Any, limits: Any, areas: int) -> dict[str, Any]:
+        drawn.append(weights.shape[1])
+        return weighted_figures(rankings, weights, limits, areas)
+
+    monkeypatch.setattr("models.metrics.coco_bootstrap.weighted_figures", counting)
+    assert np.isnan(resampled_figures(match_scenes([], False), range(80), (1, 10, 100), 1000, seed=0)["map"]).all()
+    assert drawn == [1000]
+
+
+def test_an_image_that_is_there_twice_is_refused() -> None:
+    twice = [scene_of([(HERE, 0)], [], image_id) for image_id in (7, 3, 7)]
+    with pytest.raises(ValueError, match="the image 7 is there twice"):
+        matches_in_parts(twice)
 
 
 def test_replicates_shrink_with_the_number_of_objects() -> None:

@@ -7,8 +7,8 @@ import hotcoco
 import numpy as np
 import pytest
 
-from models.metrics.coco_confusion import error_costs, object_confusion
-from models.metrics.coco_errors import ERRORS
+from models.metrics.coco_confusion import object_confusion
+from models.metrics.coco_errors import ERRORS, error_costs
 from models.metrics.coco_matches import Matches
 from models.metrics.coco_matching import match_scenes
 from models.metrics.coco_scenes import Scene, corner_and_size, overlaps

@@ -45,9 +45,10 @@ class _Row(NamedTuple):
 
 
 def is_class_table(document: Any) -> bool:
-    """Tells whether a JSON document gives files their classes, by name or number."""
+    """Tells whether a JSON document gives files their classes, by name or number, though not every one may be right."""
     values = list(cast(dict[str, Any], document).values()) if isinstance(document, dict) else []
-    return bool(values) and all(isinstance(value, str | int) for value in values)
+    is_flat = not any(isinstance(value, dict | list) for value in values)
+    return is_flat and any(isinstance(value, str | int) for value in values)
 
 
 def read_labels_json(
@@ -168,7 +169,8 @@ def _class_id(path: Path, row: _Row, classes: WrittenClasses, problems: ProblemL
 def _is_there(path: Path, folder: Path, row: _Row, problems: ProblemList) -> bool:
     there = bool(row.file) and is_there(folder / row.file)
     if not there:
-        problems.add("missing_file", path, row.line, f"there is no {folder / row.file}" if row.file else "no file")
+        message = f"there is no {folder / row.file}" if row.file else "the row names no file"
+        problems.add("missing_file", path, row.line, message)
     return there
 
 

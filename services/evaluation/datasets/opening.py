@@ -48,15 +48,9 @@ def open_dataset(
     """
     if limit is not None and limit < 1:
         raise DatasetError(f"the limit must be 1 or more, not {limit}")
-    if spec == DIGITS or spec.startswith(f"{DIGITS}:"):
+    if _is_digits(spec):
         return open_digits(spec, kind, limit)
-    prefix, colon, rest = spec.partition(":")
-    forced = prefix if colon and prefix in FORMATS else None
-    path, folder = _path_and_folder(rest if forced else spec)
-    if not is_folder(path) and not is_there(path):
-        raise DatasetError(f"{path}: no such file or folder; data can be {_WAYS}")
-    if folder is not None and not is_folder(folder):
-        raise DatasetError(f"{folder}: no such folder")
+    forced, path, folder = _place_of(spec)
     format_name = forced or _format_of(path)
     if format_name == "json":
         return _open_json(path / LABELS if path.is_dir() else path, kind, limit, folder, class_names)
@@ -71,6 +65,34 @@ def open_dataset(
     if format_name == "voc":
         return read_voc(path, kind, limit)
     return read_id_maps(path, kind, limit) if format_name == "masks" else read_class_folders(path, kind, limit)
+
+
+def check_spec(spec: str) -> None:
+    """Holds that what a spec names is there, and reads nothing of it.
+
+    Raises:
+        DatasetError: There is no such thing.
+    """
+    if _is_digits(spec):
+        open_digits(spec, "detection")
+    else:
+        _place_of(spec)
+
+
+def _is_digits(spec: str) -> bool:
+    return spec == DIGITS or spec.startswith(f"{DIGITS}:")
+
+
+def _place_of(spec: str) -> tuple[str | None, Path, Path | None]:
+    """The format that stands before the path, if one does, the path, and the folder of the photos, if it is named."""
+    prefix, colon, rest = spec.partition(":")
+    forced = prefix if colon and prefix in FORMATS else None
+    path, folder = _path_and_folder(rest if forced else spec)
+    if not is_folder(path) and not is_there(path):
+        raise DatasetError(f"{path}: no such file or folder; data can be {_WAYS}")
+    if folder is not None and not is_folder(folder):
+        raise DatasetError(f"{folder}: no such folder")
+    return forced, path, folder
 
 
 def _path_and_folder(text: str) -> tuple[Path, Path | None]:

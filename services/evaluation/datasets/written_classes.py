@@ -12,12 +12,10 @@ class WrittenClasses(NamedTuple):
     Attributes:
         names: One for every class id.
         id_of: Gives the class id of what is written, or None where there is no such class.
-        are_numbers: Whether numbers of the model's classes are written, not names.
     """
 
     names: tuple[str, ...]
     id_of: Callable[[str], int | None]
-    are_numbers: bool
 
 
 def written_classes(written: Sequence[str], class_names: tuple[str, ...] | None) -> WrittenClasses:
@@ -37,7 +35,7 @@ def written_classes(written: Sequence[str], class_names: tuple[str, ...] | None)
     whole = all(text.isascii() and text.isdigit() and len(text) < 10 for text in distinct)
     if whole and class_names is not None and not distinct <= set(class_names):
         ids = {text: int(text) for text in distinct if int(text) < len(class_names)}
-        return WrittenClasses(class_names, ids.get, True)
+        return WrittenClasses(class_names, ids.get)
     names = tuple(sorted(distinct, key=int) if whole else sorted(distinct))
     ids = {name: index for index, name in enumerate(names)}
-    return WrittenClasses(names, ids.get, False)
+    return WrittenClasses(names, ids.get)

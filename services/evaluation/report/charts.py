@@ -70,7 +70,7 @@ def sparkline(recall: Numbers, precision: Numbers, label: str) -> Markup:
 
 
 def reliability(edges: Numbers, confidence: Numbers, accuracy: Numbers, counts: Numbers) -> Markup:
-    """Accuracy by confidence, with the gap to what was promised, and below how many images each bar is of.
+    """Accuracy by confidence as a line on each bar, with the gap to what was promised, and below the images of each.
 
     Args:
         edges: (n + 1) of the bins of confidence, 0 to 1.
@@ -90,29 +90,38 @@ def reliability(edges: Numbers, confidence: Numbers, accuracy: Numbers, counts: 
         if low is None or high is None or said is None or right is None or not images:
             continue
         words = f"{count(images)} images at {low:.2f} to {high:.2f}: confidence {share(said)}, accuracy {share(right)}"
-        parts.append(_bar(axes, (low, high), (0, right), "right", words))
-        parts.append(_bar(axes, (low, high), (min(said, right), max(said, right)), "gap", words))
+        near, far = sorted((said, right))
+        parts.append(_bar(axes, (low, high), (0, near), "right", words))
+        parts.append(_bar(axes, (low, high), (near, far), "gap", words))
+        parts.append(f'<path class="level" d="{axes.line((low, high), (right, right))}"/>')
         parts.append(_bar(below, (low, high), (0, images), "plain", words))
     diagonal = axes.line((0.0, 1.0), (0.0, 1.0))
     parts.append(f'<path class="curve diagonal" d="{diagonal}"/>')
     return picture(axes, "Reliability: accuracy against confidence", parts)
 
 
-def f1_curve(scores: Numbers, f1: Numbers, best_score: Any) -> Markup:
-    """F1 against the score threshold, with the best one marked."""
+def f1_curve(scores: Numbers, f1: Numbers, best: tuple[Any, Any]) -> Markup:
+    """F1 against the score threshold, with the best one marked.
+
+    Args:
+        scores: Ascending, 0 to 1.
+        f1: At each of them.
+        best: The threshold with the highest F1, which may lie between two of these, and that F1.
+    """
     axes = Axes(height=_FLAT)
     parts: list[str] = [axes.grid(("Score threshold", "F1"), shares_ticks(), shares_ticks())]
-    points = [(x, y) for x, y in zip(_numbers(scores), _numbers(f1), strict=True) if x is not None and y is not None]
+    at, top = map(finite, best)
+    pairs = zip([*_numbers(scores), at], [*_numbers(f1), top], strict=True)
+    points = sorted((x, y) for x, y in pairs if x is not None and y is not None)
     parts.append(f'<path class="curve main" d="{axes.line([x for x, _ in points], [y for _, y in points])}"/>')
-    best = finite(best_score)
-    if best is not None and points:
-        top = min(points, key=lambda point: abs(point[0] - best))[1]
-        x, y = axes.x(best), axes.y(top)
+    if at is not None and top is not None:
+        x, y = axes.x(at), axes.y(top)
         foot = axes.height - axes.bottom
-        words = f"{top:.3f} at {best:.2f}"
-        side = "end" if best > 0.6 else "start"
+        words = f"{top:.3f} at {at:.2f}"
+        high = y < _FLAT / 4  # then there is no room above the curve
+        side = "end" if at > (0.35 if high else 0.6) else "start"
         parts.append(f'<path class="mark" d="M{x:g} {y:g}V{foot}"/><circle class="dot" cx="{x:g}" cy="{y:g}" r="4"/>')
-        parts.append(text(x + (-8 if side == "end" else 8), max(y - 9, 20), words, f"note {side}"))
+        parts.append(text(x + (-8 if side == "end" else 8), y + 24 if high else y - 9, words, f"note {side}"))
     return picture(axes, "F1 against the score threshold", parts)
 
 

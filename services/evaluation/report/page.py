@@ -122,7 +122,7 @@ def _context(report: ReportInput) -> dict[str, Any]:
         "classes": class_table_of(result, comparison),
         "matrix": matrix_of(details.get("confusion"), names, _unit(kind)),
         "pairs": confused_pairs(details, names),
-        "score_charts": score_charts(details),
+        "score_charts": score_charts(result),
         "errors": error_bars(details),
         "groups": _groups(report.pictures),
         "problems": _problems(result),

@@ -19,9 +19,12 @@ from services.evaluation.report.charts import (
 )
 from services.evaluation.report.comparison import Comparison
 from services.evaluation.report.numbers import count, duration, finite, moment, plain, share
-from services.evaluation.report.wording import ERRORS, PROTOCOL, THROUGH, Wording, in_words
+from services.evaluation.report.wording import ERRORS, OUTLINES, PROTOCOL, THROUGH, Wording, in_words
 
-_TRUST: Final = "On the diagonal, confidence is accuracy. Orange: how far apart they are. Below: images of each bar."
+_TRUST: Final = (
+    "The line on a bar is its accuracy; on the diagonal, that is the confidence. "
+    "Orange: how far apart they are. Below: images of each bar."
+)
 _THRESHOLD: Final = "F1 at IoU 0.50 over all classes, for every threshold that a request could ask for."
 _SCORES: Final = "Predictions by score, right (blue) and wrong (orange) at IoU 0.50; heights are logarithmic."
 
@@ -106,14 +109,16 @@ def _class_chart(rows: Sequence[Mapping[str, Any]], names: Mapping[int, str]) ->
     return CurveChart(picture, (), (("main", "all classes"),), note)
 
 
-def score_charts(details: Mapping[str, Any]) -> tuple[tuple[str, str, Markup], ...]:
+def score_charts(result: Mapping[str, Any]) -> tuple[tuple[str, str, Markup], ...]:
     """Charts of scores and confidence, each with its title and a sentence."""
+    details = result["details"]
     charts: list[tuple[str, str, Markup]] = []
     if one := details.get("reliability"):
         drawn = reliability(one["edges"], one["confidence"], one["accuracy"], one["count"])
         charts.append(("Can its confidence be trusted?", _TRUST, drawn))
     if one := details.get("f1_curve"):
-        drawn = f1_curve(one["scores"], one["f1"], one["best_score"])
+        best = one["best_score"], (result["headline"].get("f1") or {}).get("value")
+        drawn = f1_curve(one["scores"], one["f1"], best)
         charts.append(("Which score threshold is best?", _THRESHOLD, drawn))
     if one := details.get("scores"):
         drawn = score_histogram(one["edges"], one["true"], one["false"])
@@ -140,7 +145,8 @@ def error_bars(details: Mapping[str, Any]) -> tuple[ErrorBar, ...]:
 def protocol_lines(result: Mapping[str, Any]) -> Lines:
     """The settings without which a figure says nothing; they stand beside it."""
     protocol = result["protocol"]
-    return [(words, plain(protocol[name])) for name, words in PROTOCOL.items() if name in protocol]
+    values = [(words, protocol[name]) for name, words in PROTOCOL.items() if name in protocol]
+    return [(words, OUTLINES.get(str(value)) or plain(value)) for words, value in values]
 
 
 def replicates(result: Mapping[str, Any]) -> str:

@@ -61,13 +61,16 @@ def _semantic(result: Mapping[str, Any]) -> list[str]:
 
 
 def _extremes(result: Mapping[str, Any]) -> list[str]:
-    """The strongest and the weakest class, where there are three or more."""
+    """The strongest and the weakest class, where there are three or more, and no other is as strong or as weak."""
     column = MAIN_COLUMN.get(result["model"]["kind"], "")
     rows = [(value, row["class_name"]) for row in result["per_class"] if (value := finite(row.get(column))) is not None]
     if len(rows) < 3:
         return []
-    weakest, strongest = min(rows), max(rows)
-    return [f"Strongest class: {strongest[1]} ({share(strongest[0])}); weakest: {weakest[1]} ({share(weakest[0])})."]
+    rows.sort()
+    (low, weakest), (next_low, _), (next_high, _), (high, strongest) = rows[0], rows[1], rows[-2], rows[-1]
+    ends = [f"strongest class: {strongest} ({share(high)})"] if share(high) != share(next_high) else []
+    ends += [f"weakest class: {weakest} ({share(low)})"] if share(low) != share(next_low) else []
+    return [f"{words[:1].upper()}{words[1:]}." for words in ends]
 
 
 def _failures(result: Mapping[str, Any]) -> list[str]:

@@ -42,8 +42,6 @@ LEADING: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The figures that stand beside the main one; all others follow in small."""
 
-LOWER_IS_BETTER: Final = frozenset({"ece"})
-
 FIGURES: Final[Mapping[str, Wording]] = {
     "top1": Wording("Top-1 accuracy", "Share of images whose most probable class is the right one."),
     "top5": Wording("Top-5 accuracy", "Share of images with the right class among the five most probable."),
@@ -89,7 +87,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "map_50": "AP 0.50",
     "map_75": "AP 0.75",
     "mar_100": "Recall 100",
-    "best_score": "Best at",
+    "best_score": "At score",
     "precision": "Precision",
     "recall": "Recall",
     "f1": "F1",
@@ -125,6 +123,9 @@ PROTOCOL: Final[Mapping[str, str]] = {
     "iou_type": "IoU of",
 }
 """Settings that stand beside the figures; all others are listed at the end of the page."""
+
+OUTLINES: Final[Mapping[str, str]] = {"bbox": "boxes", "segm": "masks"}
+"""What COCO calls that of which overlaps are measured."""
 
 THROUGH: Final[Mapping[str, str]] = {
     "adapter": "the model's adapter",

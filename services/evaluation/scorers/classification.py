@@ -9,17 +9,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.bootstrap import centred_interval, weight_chunks
+from models.metrics.bootstrap import weight_chunks
 from models.metrics.calibration import BINS, bin_edges, reliability
 from models.metrics.confusion import confusion_matrix
 from models.metrics.score_curves import precision_recall_curve
 from services.evaluation.samples import ClassTarget
 from services.evaluation.scorers.class_figures import Answers, class_scores, figures, mean_separation, separations
-from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record
+from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record, bootstrap_protocol
 
 _DRAWN_CLASSES: Final = 60
 _LISTED_CONFUSIONS: Final = 30
-_CHUNK_BYTES: Final = 16 * 2**20
+_CHUNK_BYTES: Final = 4 * 2**20
 _CURVE_WORK: Final = 2 * 10**9
 """Images × classes × replicates that average precision and ROC AUC may take: about 10 s of one core."""
 _LEAST_CURVE_REPLICATES: Final = 100
@@ -58,7 +58,8 @@ class ClassificationScorer:
 
         Raises:
             TypeError: A target is of another kind.
-            ValueError: An answer lists no class, or one that the model does not have.
+            ValueError: An answer lists no class, or one that the model does not have, or a probability that is no
+                number (JSON has null for it).
         """
         count = len(records)
         whole = {name: np.zeros(count, np.int32) for name in ("target", "prediction", "rank")}
@@ -98,11 +99,8 @@ class ClassificationScorer:
             },
             _ranking(answers),
             {
-                "interval": "95 %, bootstrap over images",
-                "replicates": self.replicates,
-                "replicates_average_precision": curve_replicates,
-                "seed": self.seed,
                 "calibration_bins": BINS,
+                **bootstrap_protocol(self.replicates, self.seed, replicates_average_precision=curve_replicates),
             },
         )
 
@@ -113,7 +111,10 @@ class ClassificationScorer:
             raise ValueError(f"{record.name}: the answer lists no class")
         if class_ids.min() < 0 or class_ids.max() >= len(self.class_names):
             raise ValueError(f"{record.name}: the answer lists a class that is not in 0 to {len(self.class_names) - 1}")
-        return class_ids, np.array([row["probability"] for row in rows], np.float64)
+        probabilities = np.array([row["probability"] for row in rows], np.float64)
+        if np.isnan(probabilities).any():
+            raise ValueError(f"{record.name}: the answer has a probability that is no number")
+        return class_ids, probabilities
 
     def _curve_replicates(self, answers: Answers) -> int:
         work = max(1, len(answers.target) * len(np.unique(answers.target)))
@@ -135,7 +136,10 @@ class ClassificationScorer:
             for name, replicate in replicates.items():
                 drawn[name].append(replicate)
             done += len(chunk)
-        return {name: _figure(float(value[0]), drawn[name]) for name, value in values.items()}
+        return {
+            name: Figure.of(float(value[0]), np.concatenate([np.zeros(0), *drawn[name]]))
+            for name, value in values.items()
+        }
 
     def _rows(self, answers: Answers) -> list[dict[str, Any]]:
         every = np.ones((len(answers.target), 1))
@@ -174,10 +178,6 @@ class ClassificationScorer:
             for class_id, recall, precision in curves
             if len(recall)
         ]
-
-
-def _figure(value: float, drawn: Sequence[NDArray[np.float64]]) -> Figure:
-    return Figure(value, *centred_interval(value, np.concatenate([np.zeros(0), *drawn])))
 
 
 def _class_of(record: Record) -> int:

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.masks import Mask
-from models.metrics.bootstrap import centred_interval, resampled_sums
 from models.metrics.coco import AREAS, IOU_THRESHOLDS, RECALLS, CocoFigures, coco_state, detection_limits
-from models.metrics.coco_bootstrap import affordable_replicates, resampled_figures
-from models.metrics.coco_confusion import error_costs, object_confusion
+from models.metrics.coco_bootstrap import affordable_replicates, resampled_figures, resampled_operations
+from models.metrics.coco_confusion import object_confusion
+from models.metrics.coco_errors import error_costs
 from models.metrics.coco_matches import Matches
 from models.metrics.coco_matching import match_scenes
 from models.metrics.coco_scenes import Found, Scene
@@ -23,16 +23,14 @@ from models.metrics.coco_thresholds import (
     Verdicts,
     best_operation,
     f1_curve,
-    figures,
     score_histogram,
     surest_mistakes,
 )
 from services.evaluation.samples import ObjectTarget
-from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record
+from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record, bootstrap_protocol
 from services.wire import BOX_MEMBERS
 
 _SCORE_EDGES: Final = np.linspace(0, 1, 11).round(1).tolist()
-_INTERVAL: Final = {"level": 0.95, "interval": "percentiles of the replicates, centred on the figure"}
 _BOXES, _MASKS = "box_", "mask_"
 
 
@@ -95,7 +93,7 @@ class ObjectScorer:
         coco = _figures(parts, prefix)
         replicates = affordable_replicates(len(matches.scores), self._replicates)
         return Measured(
-            headline=self._headline(parts, coco, matches, best, replicates),
+            headline=self._headline(parts, coco, matches, verdicts, replicates),
             per_class=self._per_class(coco, verdicts),
             details=self._details(coco, matches, verdicts, best),
             ranking=_ranking(parts, matches, verdicts, best),
@@ -107,22 +105,19 @@ class ObjectScorer:
         return (_MASKS, _BOXES) if self._masks else (_BOXES,)
 
     def _headline(
-        self, parts: Sequence[Columns], coco: CocoFigures, matches: Matches, best: Operation, replicates: int
+        self, parts: Sequence[Columns], coco: CocoFigures, matches: Matches, verdicts: Verdicts, replicates: int
     ) -> dict[str, Figure]:
-        def bounded(values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64]]) -> dict[str, Figure]:
-            return {name: Figure(value, *centred_interval(value, drawn[name])) for name, value in values.items()}
-
         drawn = resampled_figures(matches, self._measured, self._limits, replicates, self._seed)
-        headline = bounded(coco.headline(), drawn)
-        sums = Verdicts.of(matches).by_image(len(matches.image_ids), best.score)
-        values = {"precision": best.precision, "recall": best.recall, "f1": best.f1}
-        drawn = dict(zip(values, figures(resampled_sums(sums, replicates, self._seed)).T, strict=True))
-        headline |= bounded(values, drawn)
+        headline = _bounded(coco.headline(), drawn)
+        _, *best = best_operation(verdicts)
+        chosen = resampled_operations(verdicts, len(matches.image_ids), replicates, self._seed)
+        names = ("precision", "recall", "f1")
+        headline |= _bounded(dict(zip(names, best, strict=True)), dict(zip(names, chosen.T, strict=True)))
         if self._masks:
             boxes = _matches(parts, _BOXES)
             values = _figures(parts, _BOXES).headline()
             drawn = resampled_figures(boxes, self._measured, self._limits, replicates, self._seed, areas=1)
-            found = bounded({name: values[name] for name in ("map", "map_50", "map_75")}, drawn)
+            found = _bounded({name: values[name] for name in ("map", "map_50", "map_75")}, drawn)
             headline |= {f"box_{name}": figure for name, figure in found.items()}
         return headline
 
@@ -173,8 +168,12 @@ class ObjectScorer:
             "areas_pixels": {name: list(limits) for name, limits in AREAS.items()},
             "max_detections": self._limits[-1],
             "max_detections_per": "image and class",
-            "bootstrap": {"over": "images", "replicates": replicates, "seed": self._seed, **_INTERVAL},
+            **bootstrap_protocol(replicates, self._seed),
         }
+
+
+def _bounded(values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64]]) -> dict[str, Figure]:
+    return {name: Figure.of(value, drawn[name]) for name, value in values.items()}
 
 
 def _scene(record: Record, masks: bool) -> Scene:

@@ -10,17 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.masks import Mask
-from models.metrics.bootstrap import centred_interval, resampled_sums
+from models.metrics.bootstrap import resampled_sums
 from models.metrics.boundaries import DILATION_RATIO, boundary_iou, boundary_overlap
 from models.metrics.confusion import confusion_matrix
 from models.metrics.semantic import Overlap, image_iou, semantic_figures
 from models.metrics.shares import mean_of_known, share
 from services.evaluation.samples import IGNORED, RegionTarget
-from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record
+from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record, bootstrap_protocol
 
 _COUNTS: Final = ("both", "target", "prediction", "boundary_both", "boundary_either")
 """What is counted of every class in every image."""
-_NOT_MEASURED: Final = IGNORED - 1
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,7 @@ class SemanticScorer:
             self._rows(counts.sum(0, dtype=np.int64)),
             {"confusion": {"class_ids": class_ids.tolist(), "matrix": matrix}},
             _ranking(whole["index"], Overlap(whole["both"], whole["target"], whole["prediction"])),
-            {
-                "interval": "95 %, bootstrap over images",
-                "replicates": self.replicates,
-                "seed": self.seed,
-                "boundary_dilation": DILATION_RATIO,
-            },
+            {"boundary_dilation": DILATION_RATIO, **bootstrap_protocol(self.replicates, self.seed)},
         )
 
     def _maps(self, record: Record) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -108,12 +102,12 @@ class SemanticScorer:
         class_map = record.target.class_map
         if class_map.shape != record.size:
             raise ValueError(f"{record.name}: the class map is {class_map.shape}, and the image {record.size}")
-        places = np.full(256, _NOT_MEASURED, np.uint8)
-        places[self.class_ids], places[IGNORED] = np.arange(len(self.class_ids)), IGNORED
-        target = places[class_map]
-        if (strange := class_map[target == _NOT_MEASURED]).size:
+        places, known = np.full(256, IGNORED, np.uint8), np.zeros(256, np.bool_)
+        places[self.class_ids] = np.arange(len(self.class_ids))
+        known[[*self.class_ids, IGNORED]] = True
+        if (strange := class_map[~known[class_map]]).size:
             raise ValueError(f"{record.name}: the class map has the class {strange[0]}, which is not measured")
-        return target, self._predicted(record)
+        return places[class_map], self._predicted(record)
 
     def _predicted(self, record: Record) -> NDArray[np.uint8]:
         places = {class_id: place for place, class_id in enumerate(self.class_ids.tolist())}
@@ -129,7 +123,7 @@ class SemanticScorer:
     def _headline(self, counts: NDArray[np.int32]) -> dict[str, Figure]:
         values = _figures(counts.sum(0, dtype=np.int64))
         replicates = _figures(resampled_sums(counts, self.replicates, self.seed))
-        return {name: _figure(float(value), replicates[name]) for name, value in values.items()}
+        return {name: Figure.of(float(value), replicates[name]) for name, value in values.items()}
 
     def _rows(self, counts: NDArray[np.int64]) -> list[dict[str, Any]]:
         overlap = Overlap(counts[0], counts[1], counts[2])
@@ -145,10 +139,6 @@ class SemanticScorer:
             }
             for place, class_id in enumerate(self.class_ids.tolist())
         ]
-
-
-def _figure(value: float, replicates: NDArray[np.float64]) -> Figure:
-    return Figure(value, *centred_interval(value, replicates))
 
 
 def _figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:

@@ -1,0 +1,67 @@
+"""Finds out at once what cannot be evaluated, rather than after Ray and the model have been waited for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from models.catalog import find
+from services.cli.console import CommandError
+from services.evaluation.asking import Asking, open_asker
+from services.evaluation.datasets.opening import check_spec
+from services.evaluation.job import Plan
+from services.evaluation.result import ResultError, read_result
+
+
+def check_plan(plan: Plan) -> None:
+    """Holds that model, data and folder can be what they are said to be; on a cluster, models are its own business.
+
+    Raises:
+        CommandError: The address of the server is none, the folder is none or cannot be written, or it holds the
+            finished run of another model or other data.
+        UnknownModel: The catalog has no such model.
+        TapetumError: The server is not there, refuses the key, or has no such model.
+        DatasetError: There are no such data.
+    """
+    check_spec(plan.data)
+    if plan.output is not None:
+        _check_folder(plan.output)
+        if not plan.fresh:
+            _check_free(plan.output, plan)
+    if plan.place.address is None:
+        _check_model(plan.asking)
+
+
+def _check_model(asking: Asking) -> None:
+    if asking.through == "adapter":
+        find(asking.model)
+        return
+    try:
+        open_asker(asking)
+    except ValueError as error:
+        raise CommandError(str(error), 2) from None
+
+
+def _check_free(folder: Path, plan: Plan) -> None:
+    """Holds that no other run's figures would be written over."""
+    try:
+        there = read_result(folder)
+        model, data = str(there["model"]["name"]), str(there["data"]["spec"])
+    except (ResultError, KeyError, TypeError):
+        return
+    if (model, data) != (plan.asking.model, plan.data):
+        raise CommandError(
+            f"{folder} holds the run of {model} on {data}; name another folder with --output, or --fresh to replace it",
+            2,
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    """Holds that a folder is there, or can be made."""
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise CommandError(f"{folder} can be no folder: {there} is a file", 2)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise CommandError(f"{folder}: nothing can be written in {there}")

@@ -1,0 +1,96 @@
+"""The shapes in which somebody may tell what is in an image, one for each kind of model."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
+
+from services.gateway.parameters import Name
+
+MAX_OBJECTS: Final = 1000
+MAX_RUNS: Final = 2**20
+"""Characters, or numbers, of the run lengths of one mask."""
+
+MAX_MAP: Final = 2**24
+"""Characters of a class map."""
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Edge = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+ClassName = Annotated[StrictInt | Name, Field(alias="class", description="Name or id of a class of the model.")]
+
+
+class ToldBox(_Told):
+    """A box in pixels of the upright image, whose top left corner is (0, 0)."""
+
+    x_min: Edge
+    y_min: Edge
+    x_max: Edge
+    y_max: Edge
+
+    @model_validator(mode="after")
+    def _has_area(self) -> Self:
+        if not (self.x_min < self.x_max and self.y_min < self.y_max):
+            raise ValueError("the box has no area")
+        return self
+
+
+class ToldMask(_Told):
+    """COCO's run lengths, compressed or not."""
+
+    size: tuple[StrictInt, StrictInt]
+    counts: (
+        Annotated[StrictStr, Field(max_length=MAX_RUNS)]
+        | Annotated[list[StrictInt], Field(max_length=MAX_RUNS, fail_fast=True)]
+    )
+
+
+class ToldObject(_Told):
+    """One object that is there."""
+
+    class_name: ClassName
+    box: ToldBox | None = None
+    mask: ToldMask | None = None
+    crowd: StrictBool = False
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if self.box is None and self.mask is None:
+            raise ValueError("an object has a box or a mask")
+        return self
+
+
+class ToldMaskOfClass(_Told):
+    """Pixels of one class."""
+
+    class_name: ClassName
+    mask: ToldMask
+
+
+class ClassTruth(_Told):
+    """What is in the image."""
+
+    class_name: ClassName
+
+
+class ObjectsTruth(_Told):
+    """All objects that are in the image; there may be none."""
+
+    objects: Annotated[tuple[ToldObject, ...], Field(max_length=MAX_OBJECTS, fail_fast=True)]
+
+
+class RegionsTruth(_Told):
+    """Which pixels belong to what: a PNG file of class ids in base64, or a mask for each class."""
+
+    class_map: Annotated[StrictStr, Field(max_length=MAX_MAP)] | None = None
+    masks: Annotated[tuple[ToldMaskOfClass, ...], Field(max_length=MAX_OBJECTS, fail_fast=True)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if (self.class_map is None) == (self.masks is None):
+            raise ValueError('give either "class_map" or "masks"')
+        return self
