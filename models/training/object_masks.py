@@ -101,6 +101,11 @@ def rectangle(corners: Sequence[float]) -> list[list[float]]:
     return [[x_min, y_min, x_max, y_min, x_max, y_max, x_min, y_max]]
 
 
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_BITS_AT: Final = 24
+_GREY_STEP: Final = {2: 85, 4: 17}
+
+
 def read_numbers(path: Path) -> NDArray[np.int64]:
     """Reads a picture whose pixels are numbers.
 
@@ -117,7 +122,18 @@ def read_numbers(path: Path) -> NDArray[np.int64]:
     with Image.open(path) as picture:
         if picture.mode not in ("1", "L", "P", "I", "I;16"):
             raise ValueError(f"{path}: pixels must be numbers of 8 or 16 bits, not colours ({picture.mode})")
-        return np.asarray(picture).astype(np.int64)
+        numbers = np.asarray(picture).astype(np.int64)
+    if picture.mode == "L":
+        # Pillow spreads grey of 2 or 4 bits over 0 to 255: back to the numbers of the file.
+        numbers //= _GREY_STEP.get(_sample_bits(path), 1)
+    return numbers
+
+
+def _sample_bits(path: Path) -> int:
+    """How many bits a sample of a PNG file has (PNG specification, section 11.2.1)."""
+    with path.open("rb") as file:
+        header = file.read(_BITS_AT + 1)
+    return header[_BITS_AT] if header.startswith(_PNG) and len(header) > _BITS_AT else 8
 
 
 def _encoded(segment: Any, size: tuple[int, int]) -> Mask:

@@ -1,6 +1,10 @@
-"""What a segmenter learns from and is measured by: masks of every kind, examples, losses, accuracy."""
+"""What a segmenter learns import struct
+import zlib
+from and is measured by: masks of every kind, examples, losses, accuracy."""
 
 import json
+import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ from models.training.average_precision import average_precision
 from models.training.coco import read_coco
 from models.training.id_maps import is_id_maps, read_id_maps
 from models.training.mask_rcnn_loss import cut_masks, mask_rcnn_loss
-from models.training.object_masks import UNKNOWN, CocoMasks
+from models.training.object_masks import UNKNOWN, CocoMasks, read_numbers
 from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
 from models.training.photo_recipe import PhotoSettings
 from models.training.photos import PhotoReader
@@ -248,3 +252,16 @@ def test_average_precision_of_masks_goes_by_masks_and_counts_more_than_a_hundred
     assert average_precision(dataset, [found], masks=True, max_detections=150)["map"] == pytest.approx(1)
     assert average_precision(dataset, [found], masks=True)["map"] == pytest.approx(67 / 101)  # recall of 100 in 150
     assert average_precision(dataset, [found])["map_50"] == 0
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_numbers_in_shades_of_few_bits_are_read_as_they_stand_in_the_file(tmp_path: Path, bits: int) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = sum(value << (32 - bits * (place + 1)) for place, value in enumerate((0, 1, 2, 3)))
+    header = struct.pack(">IIBBBBB", 4, 1, bits, 0, 0, 0, 0)
+    data = zlib.compress(b"\0" + row.to_bytes(4, "big")[: (4 * bits + 7) // 8])
+    file = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    (tmp_path / "label.png").write_bytes(file)
+    assert read_numbers(tmp_path / "label.png").tolist() == [[0, 1, 2, 3]]
