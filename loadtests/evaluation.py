@@ -38,6 +38,7 @@ from services.evaluation.scorers.objects import ObjectScorer
 from services.evaluation.scoring import Record
 
 MODEL: Final = "yolo-digits"
+DATA: Final = "digits:0:20000"
 PARTS: Final = ("scoring", "workers", "memory")
 REPLICATES: Final = 1000
 TOLERANCE: Final = 1e-9
@@ -50,8 +51,8 @@ def main() -> None:
     options = parse_options()
     parts = {
         "scoring": lambda: bench_scoring(options.images, options.classes, options.detections),
-        "workers": lambda: bench_workers(options.worker_images, options.repeats),
-        "memory": lambda: bench_memory(options.memory_images),
+        "workers": lambda: bench_workers(options.model, options.data, options.worker_images, options.repeats),
+        "memory": lambda: bench_memory(options.model, options.data, options.memory_images),
     }
     for name in options.only:
         parts[name]()
@@ -66,6 +67,8 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=5000, help="of the scoring; 5000 by default")
     parser.add_argument("--classes", type=int, default=80, help="of the scoring; 80 by default")
     parser.add_argument("--detections", type=int, default=100, help="an image; 100 by default")
+    parser.add_argument("--model", default=MODEL, help=f"of the last two parts; {MODEL} by default")
+    parser.add_argument("--data", default=DATA, help="of the last two parts; the built-in scenes by default")
     parser.add_argument("--worker-images", type=int, default=1500, help="of a run by one or two workers")
     parser.add_argument("--repeats", type=int, default=2, help="of the runs by one and two workers")
     parser.add_argument("--memory-images", type=int, nargs=2, default=(1000, 20000), help="few and many")
@@ -88,15 +91,15 @@ class Run(NamedTuple):
     worker_bytes: int
 
 
-def run_job(images: int, workers: int) -> Run:
-    """Evaluates the model on the first so many scenes, and watches the memory of the processes.
+def run_job(model: str, data: str, images: int, workers: int) -> Run:
+    """Evaluates a model on the first so many images, and watches the memory of the processes.
 
     Raises:
         subprocess.CalledProcessError: it failed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "services.cli", "evaluate", "--model", MODEL, "--data", f"digits:0:{images}"]
-        command += ["--workers", str(workers), "--output", folder, "--no-record", "--json"]
+        command = [sys.executable, "-m", "services.cli", "evaluate", "--model", model, "--data", data]
+        command += ["--limit", str(images), "--workers", str(workers), "--output", folder, "--no-record", "--json"]
         started_at = time.perf_counter()
         with (Path(folder) / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as job:
             most = _watch(job)
@@ -121,23 +124,23 @@ def _watch(job: subprocess.Popen[bytes]) -> dict[str, int]:
     return most
 
 
-def bench_workers(images: int, repeats: int) -> None:
+def bench_workers(model: str, data: str, images: int, repeats: int) -> None:
     """Prints images a second by one worker and by two, and their ratio."""
-    print(f"## Workers: {MODEL} on {images} scenes, while it asks\n")
+    print(f"## Workers: {model} on {images} images, while they are asked\n")
     print("| run | 1 worker, images/s | 2 workers, images/s | ratio |\n| --- | --- | --- | --- |")
     ratios: list[float] = []
     for number in range(1, repeats + 1):
-        one, two = (run_job(images, workers).result["time"]["images_per_s"] for workers in (1, 2))
+        one, two = (run_job(model, data, images, workers).result["time"]["images_per_s"] for workers in (1, 2))
         ratios.append(two / one)
         print(f"| {number} | {one:.1f} | {two:.1f} | {ratios[-1]:.2f} |", flush=True)
     print(f"\nmedian ratio {median(ratios):.2f}")
 
 
-def bench_memory(counts: Sequence[int]) -> None:
+def bench_memory(model: str, data: str, counts: Sequence[int]) -> None:
     """Prints the memory of a job over few images and over many."""
-    print(f"## Memory: {MODEL}, 2 workers\n")
+    print(f"## Memory: {model}, 2 workers\n")
     print("| images | seconds | driver at most, MiB | a worker at most, MiB |\n| --- | --- | --- | --- |")
-    runs = [run_job(count, 2) for count in counts]
+    runs = [run_job(model, data, count, 2) for count in counts]
     for count, run in zip(counts, runs, strict=True):
         print(
             f"| {count:,} | {run.seconds:.0f} | {run.driver_bytes / _MIB:.0f} | {run.worker_bytes / _MIB:.0f} |",
@@ -146,7 +149,8 @@ def bench_memory(counts: Sequence[int]) -> None:
     few, many = runs
     print(
         f"\n{counts[1] / counts[0]:.0f} x the images: the driver holds {many.driver_bytes / few.driver_bytes:.2f} x, "
-        f"a worker {many.worker_bytes / few.worker_bytes:.2f} x"
+        f"a worker {many.worker_bytes / few.worker_bytes:.2f} x, all three together "
+        f"{(many.driver_bytes + 2 * many.worker_bytes) / (few.driver_bytes + 2 * few.worker_bytes):.2f} x"
     )
 
 

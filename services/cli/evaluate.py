@@ -105,7 +105,7 @@ def evaluate(
     if submit:
         from services.cli.submitting import submit_job
 
-        raise typer.Exit(submit_job(Screen(), address or DEFAULT_DASHBOARD))
+        raise typer.Exit(submit_job(Screen(), address or DEFAULT_DASHBOARD, api_key))
     if through == "adapter" and url is not None:
         raise typer.BadParameter("--url goes with --through gateway")
     if through == "gateway" and (device or precision):

@@ -16,18 +16,23 @@ from services.cli.console import CommandError, Screen, printable
 from services.loopback import is_loopback
 from services.ray_environment import set_ray_environment
 
-_PASSED_ON: Final = ("TAPETUM_API_KEY", "TAPETUM_REDIS_URL", "TAPETUM_ACCURACY_FILE", "TAPETUM_CATALOG")
+_API_KEY: Final = "TAPETUM_API_KEY"
+_PASSED_ON: Final = ("TAPETUM_REDIS_URL", "TAPETUM_ACCURACY_FILE", "TAPETUM_CATALOG")
 """Variables of this environment that a job gets; the cluster's own environment decides on all others."""
+
+_WITH_VALUE: Final = frozenset({"--address", "--api-key"})
+"""Options that a job does not get as it is."""
 
 _POLL_S: Final = 1.0
 
 
-def submit_job(screen: Screen, url: str) -> int:
+def submit_job(screen: Screen, url: str, api_key: str | None) -> int:
     """Send the command of this process, and print what it prints.
 
     Args:
         screen: Where to.
         url: Of the cluster's dashboard, such as `http://127.0.0.1:8265`.
+        api_key: That the job is to show a gateway; it travels in the job's environment, and not in its command.
 
     Returns:
         Exit status: 0 where the job succeeded.
@@ -39,11 +44,12 @@ def submit_job(screen: Screen, url: str) -> int:
     from ray.exceptions import RayError
     from ray.job_submission import JobSubmissionClient
 
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     try:
         client = JobSubmissionClient(url)
         job = client.submit_job(
             entrypoint=job_command(sys.argv[1:], url),
-            runtime_env={"env_vars": {name: os.environ[name] for name in _PASSED_ON if name in os.environ}},
+            runtime_env={"env_vars": environment if api_key is None else {**environment, _API_KEY: api_key}},
         )
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -72,9 +78,9 @@ def job_command(arguments: list[str], url: str) -> str:
     kept: list[str] = []
     rest = iter(arguments)
     for argument in rest:
-        if argument == "--address":
+        if argument in _WITH_VALUE:
             next(rest, None)
-        elif argument != "--submit" and not argument.startswith("--address="):
+        elif argument != "--submit" and argument.partition("=")[0] not in _WITH_VALUE:
             kept.append(argument)
     kept += ["--address", "auto"]
     if not is_loopback(urlsplit(url).hostname or ""):

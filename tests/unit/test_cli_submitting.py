@@ -27,7 +27,9 @@ def test_a_job_of_this_machine_runs_in_this_folder_and_environment() -> None:
 
 
 def test_a_job_of_another_machine_runs_what_is_installed_there() -> None:
-    assert shlex.split(job_command([*ARGUMENTS[:-2], "--address=here"], "https://ray.example:8265")) == [
+    assert shlex.split(
+        job_command([*ARGUMENTS[:-2], "--address=here", "--api-key", "secret"], "https://ray.example:8265")
+    ) == [
         "tapetum",
         *ARGUMENTS[:-3],
         "--address",
