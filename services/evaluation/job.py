@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from models.entries import DETECTION_DEFAULTS
 from services.evaluation.answer_files import write_answers
 from services.evaluation.asking import Asking, ModelFacts
 from services.evaluation.class_match import ClassMatch
@@ -216,9 +217,12 @@ def _check_baseline(baseline: Mapping[str, Any], facts: ModelFacts, data: Evalua
 def asked_parameters(facts: ModelFacts, thresholds: Thresholds) -> dict[str, Any]:
     """What a model is told for its evaluation, by the names of the HTTP API."""
     objects = {"score_threshold": thresholds.score_threshold, "max_detections": thresholds.max_detections}
+    overlap = thresholds.iou_threshold
+    if overlap is None:
+        overlap = facts.defaults.get("iou_threshold", DETECTION_DEFAULTS["iou_threshold"])
     by_kind: dict[Kind, dict[str, Any]] = {
         "classification": {"top_k": min(len(facts.class_names), _MOST_CLASSES)},
-        "detection": {**objects, "iou_threshold": thresholds.iou_threshold or facts.defaults.get("iou_threshold", 0.5)},
+        "detection": {**objects, "iou_threshold": overlap},
         "instance": objects,
         "semantic": {},
     }
