@@ -25,6 +25,8 @@ pytestmark = pytest.mark.integration
 
 MODEL = "yolo-digits"
 IMAGES = 400
+LAST_BITS = 1e-4
+"""A network answers differently in its last bits where a batch is put together differently, and ranks may change."""
 TAPETUM = str(Path(sys.executable).parent / "tapetum")
 
 
@@ -161,7 +163,7 @@ def test_gates_decide_on_the_status(first: dict[str, Any], folder: Path) -> None
     passed = evaluate(folder, folder / "passed", "--fail-under", "map_50=0.5", "--baseline", str(folder / "first"))
     assert figures(passed) == figures(first)
     worse = evaluate(
-        folder, folder / "worse", "--score-threshold", "0.9", "--fail-under", "map_50=0.99",
+        folder, folder / "worse", "--score-threshold", "0.9", "--no-record", "--fail-under", "map_50=0.99",
         "--baseline", str(folder / "first"), "--max-drop", "0.5", status=1,
     )  # fmt: skip
     assert "failed: map_50 is" in worse["stderr"]
@@ -194,16 +196,20 @@ def test_both_ways_give_the_same_numbers(stack: RunningStack, first: dict[str, A
     served = evaluate(folder, folder / "served", "--through", "gateway", "--url", stack.url)
     assert served["through"] == "gateway"
     assert served["model"]["weights_digest"] == first["model"]["weights_digest"]
-    assert figures(served) == figures(first)
-    assert served["per_class"] == first["per_class"]
+    assert figures(served) == pytest.approx(figures(first), abs=LAST_BITS)
+    for here, there in zip(first["per_class"], served["per_class"], strict=True):
+        assert there["map"] == pytest.approx(here["map"], abs=LAST_BITS)
+    ours, theirs = (json.loads((folder / way / "predictions.json").read_bytes()) for way in ("first", "served"))
+    assert [row["image_id"] for row in theirs] == [row["image_id"] for row in ours]
+    assert [row["score"] for row in theirs] == pytest.approx([row["score"] for row in ours], abs=1e-4)
 
 
 def test_a_recorded_run_stands_beside_latency(stack: RunningStack, first: dict[str, Any]) -> None:
+    expected = pytest.approx(first["headline"]["map_50"]["value"], abs=LAST_BITS)
     give_up_at = time.monotonic() + 30
-    while not (value := stack.metric("tapetum_model_accuracy", model=MODEL, dataset="digits", metric="map_50")):
+    while stack.metric("tapetum_model_accuracy", model=MODEL, dataset="digits", metric="map_50") != expected:
         assert time.monotonic() < give_up_at
         time.sleep(0.5)
-    assert value == pytest.approx(first["headline"]["map_50"]["value"], abs=1e-6)
     assert stack.metric("tapetum_model_accuracy_age_seconds", model=MODEL, dataset="digits") > 0
     entry = httpx.get(f"{stack.url}/v1/models/{MODEL}").json()
     assert entry["measured_accuracy"][0]["dataset"] == "digits"
