@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from models.errors import ImageError
 from models.masks import Mask
-from models.raster import opened
+from models.imaging.pillow import opened
 from services.errors import InvalidParameters
 from services.gateway.inputs import validate
 from services.gateway.limits import check_time

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import jpeg
+from models.imaging import jpeg
 from models.errors import BrokenImage, EmptyImage, ImageTooLarge, UnreadableImage
 from models.images import FORMATS, decode, inspect
 from tests.photos import BLUE, GREEN, RED, WHITE, corners, encoded, exif_with_orientation, photo, quadrants

@@ -1,4 +1,4 @@
-"""EXIF orientation: reading the tag from a header, and turning pixels upright.
+"""EXIF orientation: reading the tag from an EXIF block, and turning pixels upright.
 
 The eight values are those of the tag 0x0112 in EXIF 2.32, section 4.6.4.
 """
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 UPRIGHT = 1
 _ORIENTATION_TAG = 0x0112
 _SWAPS_AXES = frozenset({5, 6, 7, 8})
+_MAX_ENTRIES = 4096
 
 
 def exif_orientation(exif: bytes) -> int:
@@ -30,48 +31,6 @@ def exif_orientation(exif: bytes) -> int:
         return _first_directory_orientation(tiff, order)
     except struct.error:
         return UPRIGHT
-
-
-def jpeg_orientation(data: bytes) -> int:
-    """Reads the EXIF orientation from the segments before a JPEG's first scan.
-
-    Args:
-        data: The whole JPEG, or at least everything before its first scan.
-
-    Returns:
-        1 to 8; 1 where there is none.
-    """
-    position = 2
-    while position + 4 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:  # a fill byte
-            position += 1
-            continue
-        if marker in (0xDA, 0xD9):  # start of scan, end of image
-            return UPRIGHT
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
-        if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\0\0":
-            return exif_orientation(data[position + 10 : position + 2 + length])
-        position += 2 + length
-    return UPRIGHT
-
-
-def png_orientation(data: bytes) -> int:
-    """Reads the EXIF orientation from a PNG's eXIf chunk, which may stand before or after the pixels.
-
-    Args:
-        data: The whole PNG.
-
-    Returns:
-        1 to 8; 1 where there is none.
-    """
-    position = 8
-    while position + 8 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        if data[position + 4 : position + 8] == b"eXIf":
-            return exif_orientation(data[position + 8 : position + 8 + length])
-        position += 12 + length
-    return UPRIGHT
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
@@ -109,7 +68,7 @@ def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint
 def _first_directory_orientation(tiff: bytes, order: str) -> int:
     (directory,) = struct.unpack_from(f"{order}I", tiff, 4)
     (count,) = struct.unpack_from(f"{order}H", tiff, directory)
-    for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+    for entry in range(directory + 2, directory + 2 + 12 * min(count, _MAX_ENTRIES), 12):
         tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, entry)
         if tag == _ORIENTATION_TAG:
             return value if 1 <= value <= 8 else UPRIGHT

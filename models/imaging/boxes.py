@@ -1,0 +1,41 @@
+"""Boxes, of which AVIF, HEIC and JPEG 2000 files are made (ISO/IEC 14496-12, section 4.2)."""
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from models.errors import BrokenImage
+from models.imaging.header import too_many
+
+MAX_BOXES: Final = 4096
+
+
+def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Steps over boxes that follow one another.
+
+    Args:
+        data: The file.
+        start: Where the first begins.
+        end: Where the last ends.
+
+    Yields:
+        Of each: its type, and where its body begins and ends.
+
+    Raises:
+        BrokenImage: A box leads out of `end`.
+        ImageTooLarge: There are too many.
+    """
+    for _ in range(MAX_BOXES):
+        if start + 8 > end:
+            return
+        length, kind = struct.unpack_from(">I4s", data, start)
+        body = start + 8
+        if length == 1 and start + 16 <= end:
+            (length,) = struct.unpack_from(">Q", data, body)
+            body = start + 16
+        stop = end if length == 0 else start + length
+        if not body <= stop <= end:
+            raise BrokenImage("the image is truncated or corrupt")
+        yield kind, body, stop
+        start = stop
+    raise too_many("boxes", MAX_BOXES)

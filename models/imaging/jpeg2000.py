@@ -1,0 +1,130 @@
+"""JPEG 2000, as a JP2 file or a bare codestream, by Pillow's OpenJPEG (ISO/IEC 15444-1, annexes A and I).
+
+OpenJPEG makes room for every tile, precinct and code block that a header promises before it reads any of them, so the
+header is held to numbers that real files have.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import features
+
+from models.errors import BrokenImage, UnreadableImage
+from models.imaging import pillow
+from models.imaging.boxes import boxes
+from models.imaging.header import StoredHeader, too_many
+
+SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
+CODESTREAM: Final = b"\xff\x4f\xff\x51"
+
+_MAX_TILES: Final = 4096
+_MAX_BLOCKS: Final = 2**20
+_MAX_SEGMENTS: Final = 1024
+_COD, _COC, _SOT = 0x52, 0x53, 0x90
+_COLOUR_SPACES: Final = frozenset({16, 17})
+"""Enumerated: sRGB and grey. Others (sYCC, CMYK, Lab) come out of Pillow wrong or not at all."""
+
+
+def read_header(data: bytes) -> StoredHeader:
+    """Reads the size of the image and holds the rest of the main header to its bounds.
+
+    Args:
+        data: The JP2 file or codestream.
+
+    Raises:
+        struct.error: The header is truncated.
+        BrokenImage: The header is corrupt.
+        UnreadableImage: A kind that is not read, such as subsampled components; or this Pillow has no decoder.
+        ImageTooLarge: It promises too many tiles or code blocks.
+    """
+    if not features.check("jpg_2000"):
+        raise UnreadableImage("JPEG 2000 images cannot be read here: this Pillow was built without OpenJPEG")
+    start = _codestream(data) if data.startswith(SIGNATURE) else 0
+    if data[start : start + 4] != CODESTREAM:
+        raise BrokenImage("the JPEG 2000 header is truncated or corrupt")
+    return _read_size(data, start + 4)
+
+
+def decode(data: bytes, header: StoredHeader) -> NDArray[np.uint8]:
+    """Decodes to RGB; transparency is composited on white.
+
+    Args:
+        data: The JP2 file or codestream.
+        header: Of it.
+
+    Returns:
+        (H, W, 3) uint8 RGB, C-contiguous.
+
+    Raises:
+        BrokenImage: The data is truncated or corrupt.
+    """
+    with pillow.opened(data, "jpeg2000") as image:
+        if (image.height, image.width) != header.stored_size:
+            raise BrokenImage("the JPEG 2000 is truncated or corrupt")
+        return pillow.rgb(image)
+
+
+def _codestream(data: bytes) -> int:
+    """Finds the codestream in a JP2 file, whose header box must ask for nothing but grey or RGB."""
+    for kind, start, end in boxes(data, 0, len(data)):
+        if kind == b"jp2h":
+            for inner, body, _ in boxes(data, start, end):
+                if inner == b"pclr":
+                    raise UnreadableImage("JPEG 2000 images with a palette cannot be read")
+                if inner == b"colr" and data[body] == 1:
+                    (space,) = struct.unpack_from(">I", data, body + 3)
+                    if space not in _COLOUR_SPACES:
+                        raise UnreadableImage("JPEG 2000 images that are neither grey nor sRGB cannot be read")
+        elif kind == b"jp2c":
+            return start
+    raise BrokenImage("the JPEG 2000 header is truncated or corrupt")
+
+
+def _read_size(data: bytes, start: int) -> StoredHeader:
+    """Reads SIZ (annex A.5.1)."""
+    _, right, bottom, left, top, *tile, components = struct.unpack_from(">HIIIIIIIIH", data, start + 2)
+    height, width = bottom - top, right - left
+    if height <= 0 or width <= 0 or not components >= 1 or not tile[0] or not tile[1]:
+        raise BrokenImage("the JPEG 2000 header is truncated or corrupt")
+    if components > 4:
+        raise UnreadableImage(f"JPEG 2000 images of {components} components cannot be read")
+    kinds = [struct.unpack_from(">BBB", data, start + 38 + 3 * index) for index in range(components)]
+    if any((x, y) != (1, 1) for _, x, y in kinds):
+        raise UnreadableImage("JPEG 2000 images with subsampled components cannot be read")
+    if any(depth & 0x80 for depth, _, _ in kinds) or len({depth for depth, _, _ in kinds}) > 1:
+        raise UnreadableImage("JPEG 2000 images of signed or unequal samples cannot be read")
+    if -(-(right - tile[2]) // tile[0]) * -(-(bottom - tile[3]) // tile[1]) > _MAX_TILES:
+        raise too_many("JPEG 2000 tiles", _MAX_TILES)
+    (length,) = struct.unpack_from(">H", data, start)
+    for marker, body in _segments(data, start + length):
+        if marker in (_COD, _COC):
+            _check_blocks(data, body + (0 if marker == _COD else -3), height * width * components)
+    return StoredHeader((height, width))
+
+
+def _segments(data: bytes, position: int) -> Iterator[tuple[int, int]]:
+    """Yields marker and begin of every segment up to the first tile."""
+    for _ in range(_MAX_SEGMENTS):
+        prefix, marker, length = struct.unpack_from(">BBH", data, position)
+        if prefix != 0xFF or length < 2:
+            raise BrokenImage("the JPEG 2000 header is truncated or corrupt")
+        if marker == _SOT:
+            return
+        yield marker, position + 4
+        position += 2 + length
+    raise too_many("JPEG 2000 segments", _MAX_SEGMENTS)
+
+
+def _check_blocks(data: bytes, body: int, samples: int) -> None:
+    """Holds COD to a number of code blocks and precincts (annex A.6.1)."""
+    style, levels = data[body], data[body + 5]
+    block = data[body + 6] + data[body + 7] + 4
+    smallest = block
+    if style & 1:
+        sizes = data[body + 10 : body + 11 + levels]
+        smallest = min((block, *((size & 15) + (size >> 4) for size in sizes[1:])))
+    if samples >> smallest > _MAX_BLOCKS:
+        raise too_many("JPEG 2000 code blocks", _MAX_BLOCKS)

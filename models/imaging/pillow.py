@@ -1,0 +1,72 @@
+"""What Pillow decodes, and its many ways of failing, which are translated here and nowhere else."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from models.errors import BrokenImage, ImageError, ImageTooLarge, UnreadableImage
+from models.imaging.samples import eight_bit
+
+_EIGHT_BIT_MODES: Final = frozenset({"1", "L", "P", "PA", "LA", "La", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr"})
+_DEEP_MODES: Final = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
+
+
+@contextmanager
+def opened(data: bytes, image_format: str) -> Generator[Image.Image]:
+    """Opens an image as one format and no other, and translates what Pillow raises inside the block.
+
+    Pillow walks metadata without a bound: hand it files that hold none (`models.imaging` cuts it out).
+
+    Args:
+        data: The encoded image.
+        image_format: The format that its first bytes promise, as in `models.images.FORMATS`.
+
+    Yields:
+        The image, its header read and its pixels not.
+
+    Raises:
+        ImageTooLarge: Pillow's own guard against decompression bombs tripped.
+        BrokenImage: Anything else went wrong.
+    """
+    name = image_format.upper()
+    try:
+        with Image.open(BytesIO(data), formats=(name,)) as image:
+            yield image
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError) as error:
+        raise ImageTooLarge(f"the {name} has too many pixels") from error
+    except UnidentifiedImageError as error:
+        raise BrokenImage(f"the {name} header is truncated or corrupt") from error
+    except Exception as error:  # on hostile bytes Pillow's plug-ins raise nearly every built-in exception
+        raise BrokenImage(f"the {name} is truncated or corrupt") from error
+
+
+def rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Decodes an opened image to RGB as stored; transparency is composited on white.
+
+    Args:
+        image: From `opened`.
+
+    Returns:
+        (H, W, 3) uint8 RGB, C-contiguous.
+
+    Raises:
+        UnreadableImage: The colour mode has no agreed way to RGB (such as LAB).
+    """
+    if image.mode in _DEEP_MODES:
+        grey = eight_bit(np.asarray(image))
+        return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+    if image.mode not in _EIGHT_BIT_MODES:
+        raise UnreadableImage(f"images of colour mode {image.mode} cannot be read")
+    image.load()
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+    return np.array(image.convert("RGB"))

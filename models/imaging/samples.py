@@ -1,0 +1,94 @@
+"""Samples of any type and depth, scaled to 8 bits."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_CEILINGS: Final = (1.0, 255.0, 65535.0)
+_ROWS: Final = 64
+
+
+@dataclass(frozen=True)
+class Span:
+    """The values that samples have, by which it is guessed what is black and what is white.
+
+    Attributes:
+        least: Of the values seen, or 0 before any were.
+        greatest: As `least`.
+        seen: Whether there were any.
+    """
+
+    least: float = 0.0
+    greatest: float = 0.0
+    seen: bool = False
+
+    def widened(self, samples: NDArray[Any]) -> "Span":
+        """Takes in more samples; those that are not a number count as 0."""
+        span = self
+        for values in _in_parts(samples):
+            least, greatest = float(values.min()), float(values.max())
+            if span.seen:
+                least, greatest = min(least, span.least), max(greatest, span.greatest)
+            span = Span(least, greatest, seen=True)
+        return span
+
+    def black_and_range(self, dtype: np.dtype[Any]) -> tuple[float, float]:
+        """Guesses 0 to 1 (of floats only), to 255 or to 65535; or else from the least value to the greatest.
+
+        Args:
+            dtype: Type of the samples.
+
+        Returns:
+            The value of black, and how much more white is.
+        """
+        ceilings = _CEILINGS if dtype.kind == "f" else _CEILINGS[1:]
+        ceiling = next((ceiling for ceiling in ceilings if self.greatest <= ceiling), None)
+        if self.least < 0 or ceiling is None:
+            return self.least, max(self.greatest - self.least, float(np.finfo(np.float64).tiny))
+        return 0.0, ceiling
+
+
+def eight_bit(samples: NDArray[Any], bits: int | None = None, span: Span | None = None) -> NDArray[np.uint8]:
+    """Scales samples to 8 bits.
+
+    Unsigned samples of up to 16 bits span what their bits can hold. The span of the others (32 and 64 bits, signed,
+    floats) is not declared, so it is guessed by their values.
+
+    Args:
+        samples: (H, ...), of any real type, in the byte order of this machine.
+        bits: Of a sample, where fewer than its type has.
+        span: Of all of the image, where these samples are a part of it.
+
+    Returns:
+        uint8 of the same shape; samples that are not a number become 0, as far as black is not below it.
+    """
+    bits = bits or 8 * samples.dtype.itemsize
+    if samples.dtype.kind == "u" and bits <= 16:
+        return _rescaled(samples, bits)
+    black, span_of_values = (span or Span().widened(samples)).black_and_range(samples.dtype)
+    scaled = np.empty(samples.shape, np.uint8)
+    for index, values in enumerate(_in_parts(samples)):
+        part = np.rint((values - black) * (255 / span_of_values)).clip(0, 255)
+        scaled[index * _ROWS : (index + 1) * _ROWS] = part
+    return scaled
+
+
+def _rescaled(samples: NDArray[Any], bits: int) -> NDArray[np.uint8]:
+    if bits == 8:
+        return samples.astype(np.uint8, copy=False)
+    if bits == 16:  # (v + 128) // 257 is v / 257, rounded
+        scaled = np.empty(samples.shape, np.uint8)
+        for first in range(0, len(samples), _ROWS):
+            scaled[first : first + _ROWS] = (samples[first : first + _ROWS].astype(np.uint32) + 128) // 257
+        return scaled
+    table = np.rint(np.arange(2**bits) * (255 / (2**bits - 1))).astype(np.uint8)
+    return table[samples]
+
+
+def _in_parts(samples: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+    """Yields some rows at a time: float64 takes up to eight times the memory."""
+    for first in range(0, len(samples), _ROWS):
+        yield np.nan_to_num(samples[first : first + _ROWS].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
