@@ -15,6 +15,7 @@ from models.errors import BrokenImage, UnreadableImage
 from models.imaging.alpha import on_white
 from models.imaging.bmp_run_lengths import indices_of
 from models.imaging.header import StoredHeader
+from models.imaging.samples import parts
 
 _FILE_HEADER: Final = 14
 _CORE, _INFO = 12, 40
@@ -27,7 +28,6 @@ _DEFAULT_MASKS: Final = {
     24: (0xFF0000, 0x00FF00, 0x0000FF, 0),
     32: (0xFF0000, 0x00FF00, 0x0000FF, 0),
 }
-_ROWS: Final = 256
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,7 @@ def _masked(rows: NDArray[np.uint8], header: BmpHeader) -> NDArray[np.uint8]:
     kind = np.dtype("<u2" if header.bits == 16 else "<u4")
     pixels = np.empty((height, width, 3), np.uint8)
     alpha = np.empty((height, width), np.uint8) if header.masks[3] else None
-    for first in range(0, height, _ROWS):
-        part = slice(first, first + _ROWS)
+    for part in parts(rows):
         values = rows[part].view(kind)[:, :width]
         for channel in range(3):
             pixels[part, :, channel] = _channel(values, header.masks[channel])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from models.errors import BrokenImage
 from models.imaging.header import too_many
 
-_MAX_ESCAPES: Final = 2**20
+_MAX_ESCAPES: Final = 2**18
 _RUNS: Final = re.compile(rb"(?:[^\0].)+", re.DOTALL)
 _END_OF_ROW, _END, _MOVE = 0, 1, 2
 
@@ -87,7 +87,7 @@ def _expanded(runs: bytes, bits: int, room: int) -> NDArray[np.uint8]:
         return values
     first_is_odd = np.repeat(((ends - counts) & 1).astype(np.uint8), counts)
     odd = np.resize(np.array([0, 1], np.uint8), len(values)) ^ first_is_odd
-    return np.where(odd, values & 15, values >> 4)
+    return values >> (4 - 4 * odd) & 15
 
 
 def _halves(found: bytes, bits: int) -> NDArray[np.uint8]:

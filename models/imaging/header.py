@@ -10,8 +10,8 @@ from typing import Final
 from models.errors import ImageTooLarge
 from models.imaging.orientation import UPRIGHT, upright_size
 
-MAX_PARTS: Final = 65_536
-"""The most chunks, blocks or boxes that are stepped over: at 8 KiB each, which is usual, 512 MiB of a file."""
+MAX_PARTS: Final = 16_384
+"""The most chunks or blocks that are stepped over. Writers of PNG make chunks of 8 KiB and more: 128 MiB of a file."""
 
 
 @dataclass(frozen=True)

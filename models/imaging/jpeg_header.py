@@ -48,7 +48,8 @@ class JpegHeader(StoredHeader):
 
     def without_metadata(self, data: bytes) -> bytes:
         """Cuts out the segments that say nothing of pixels, which Pillow would parse."""
-        kept, position = [], 0
+        kept: list[bytes] = []
+        position = 0
         for start, end in self.metadata:
             kept.append(data[position:start])
             position = end

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from models.errors import BrokenImage, ImageError, ImageTooLarge, UnreadableImage
 from models.imaging.samples import eight_bit
@@ -17,7 +17,7 @@ _DEEP_MODES: Final = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
 @contextmanager
-def opened(data: bytes, image_format: str) -> Generator[Image.Image]:
+def opened(data: bytes, image_format: str) -> Generator[ImageFile.ImageFile]:
     """Opens an image as one format and no other, and translates what Pillow raises inside the block.
 
     Pillow walks metadata without a bound: hand it files that hold none (`models.imaging` cuts it out).

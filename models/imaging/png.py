@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.errors import BrokenImage, UnreadableImage
 from models.imaging import pillow
 from models.imaging.header import MAX_PARTS, StoredHeader, too_many
-from models.imaging.orientation import UPRIGHT, exif_orientation
+from models.imaging.orientation import exif_orientation
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -50,21 +50,21 @@ def read_header(data: bytes) -> PngHeader:
         ImageTooLarge: There are too many chunks.
     """
     chunks: list[tuple[bytes, int, int]] = []
-    orientation, before = UPRIGHT, b""
+    exif, before = None, b""
     for kind, start, end in _chunks(data):
         if not chunks and kind != b"IHDR":
             if kind == b"CgBI":
                 raise UnreadableImage("PNGs in Apple's CgBI variety cannot be read")
             raise BrokenImage("the PNG header is truncated or corrupt")
-        if kind == b"eXIf":
-            orientation = exif_orientation(data[start:end])
+        if kind == b"eXIf" and exif is None:
+            exif = data[start:end]
         pixels_begun = bool(chunks) and chunks[-1][0] == b"IDAT"
         if (kind == b"IDAT" and before == kind) or (kind in _PIXEL_CHUNKS and not pixels_begun):
             chunks.append((kind, start, end))
         before = kind
     if not chunks:
         raise BrokenImage("the PNG header is truncated or corrupt")
-    return _header(data[chunks[0][1] : chunks[0][2]], orientation, tuple(chunks))
+    return _header(data[chunks[0][1] : chunks[0][2]], exif_orientation(exif or b""), tuple(chunks))
 
 
 def decode(data: bytes, header: PngHeader) -> NDArray[np.uint8]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CEILINGS: Final = (1.0, 255.0, 65535.0)
-_ROWS: Final = 64
+_PART: Final = 2**18
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Span:
     def widened(self, samples: NDArray[Any]) -> "Span":
         """Takes in more samples; those that are not a number count as 0."""
         span = self
-        for values in _in_parts(samples):
+        for part in parts(samples):
+            values = _finite(samples[part])
             least, greatest = float(values.min()), float(values.max())
             if span.seen:
                 least, greatest = min(least, span.least), max(greatest, span.greatest)
@@ -70,10 +71,16 @@ def eight_bit(samples: NDArray[Any], bits: int | None = None, span: Span | None 
         return _rescaled(samples, bits)
     black, span_of_values = (span or Span().widened(samples)).black_and_range(samples.dtype)
     scaled = np.empty(samples.shape, np.uint8)
-    for index, values in enumerate(_in_parts(samples)):
-        part = np.rint((values - black) * (255 / span_of_values)).clip(0, 255)
-        scaled[index * _ROWS : (index + 1) * _ROWS] = part
+    for part in parts(samples):
+        scaled[part] = np.rint((_finite(samples[part]) - black) * (255 / span_of_values)).clip(0, 255)
     return scaled
+
+
+def parts(samples: NDArray[Any]) -> Iterator[slice]:
+    """Yields slices of rows of about 262,144 samples, so that arithmetic in wide types takes little memory."""
+    step = max(_PART // max(samples[:1].size, 1), 1)
+    for first in range(0, len(samples), step):
+        yield slice(first, first + step)
 
 
 def _rescaled(samples: NDArray[Any], bits: int) -> NDArray[np.uint8]:
@@ -81,14 +88,13 @@ def _rescaled(samples: NDArray[Any], bits: int) -> NDArray[np.uint8]:
         return samples.astype(np.uint8, copy=False)
     if bits == 16:  # (v + 128) // 257 is v / 257, rounded
         scaled = np.empty(samples.shape, np.uint8)
-        for first in range(0, len(samples), _ROWS):
-            scaled[first : first + _ROWS] = (samples[first : first + _ROWS].astype(np.uint32) + 128) // 257
+        for part in parts(samples):
+            scaled[part] = (samples[part].astype(np.uint32) + np.uint32(128)) // np.uint32(257)
         return scaled
     table = np.rint(np.arange(2**bits) * (255 / (2**bits - 1))).astype(np.uint8)
     return table[samples]
 
 
-def _in_parts(samples: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
-    """Yields some rows at a time: float64 takes up to eight times the memory."""
-    for first in range(0, len(samples), _ROWS):
-        yield np.nan_to_num(samples[first : first + _ROWS].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+def _finite(samples: NDArray[Any]) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = samples.astype(np.float64)
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from models.errors import BrokenImage
 from models.imaging import pillow
 from models.imaging.header import MAX_PARTS, StoredHeader, too_many
-from models.imaging.orientation import UPRIGHT, exif_orientation
+from models.imaging.orientation import exif_orientation
 
 _ANIMATION, _ALPHA = 0x02, 0x10
 """Flags of a VP8X chunk."""
 
 _PIXEL_CHUNKS: Final = frozenset({b"VP8 ", b"VP8L", b"ANMF"})
+_KEPT_CHUNKS: Final = _PIXEL_CHUNKS | {b"ANIM", b"ALPH"}
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,14 @@ def read_header(data: bytes) -> WebpHeader:
         ImageTooLarge: There are too many chunks.
     """
     chunks: list[tuple[bytes, int, int]] = []
-    orientation, extended, pixels = UPRIGHT, False, False
+    exif, extended, pixels = None, False, False
     for kind, start, end in _chunks(data):
         if kind == b"VP8X" and not chunks:
             extended = True
             chunks.append((kind, start, end))
-        elif kind == b"EXIF" and extended:
-            orientation = exif_orientation(data[start:end])
-        elif not pixels and kind in (b"ANIM", b"ALPH", *_PIXEL_CHUNKS):
+        elif kind == b"EXIF" and extended and exif is None:
+            exif = data[start:end]
+        elif not pixels and kind in _KEPT_CHUNKS:
             chunks.append((kind, start, end))
             pixels = kind in _PIXEL_CHUNKS
         if pixels and not extended:
@@ -56,7 +57,8 @@ def read_header(data: bytes) -> WebpHeader:
     if not pixels:
         raise BrokenImage("the WEBP header is truncated or corrupt")
     kind, start, end = chunks[0]
-    return WebpHeader(_size(kind, data[start : min(end, start + 16)]), orientation, tuple(chunks))
+    size = _size(kind, data[start : min(end, start + 16)])
+    return WebpHeader(size, exif_orientation(exif or b""), tuple(chunks))
 
 
 def decode(data: bytes, header: WebpHeader) -> NDArray[np.uint8]:
