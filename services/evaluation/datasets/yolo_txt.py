@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-import yaml
-
+from models.text_documents import DocumentError
 from models.training.data_folder import DataFolder
 from models.training.folders import image_files
 from services.evaluation.datasets.label_problems import ProblemList, Report
@@ -24,6 +23,7 @@ from services.evaluation.datasets.photo_files import is_folder, is_there, photo_
 from services.evaluation.datasets.segment_checks import checked_segment, segment_area, segment_box
 from services.evaluation.datasets.text_files import names_in, read_text
 from services.evaluation.samples import DatasetError, Kind
+from services.yaml_documents import read_yaml
 
 SETTINGS: Final = ("data.yaml", "data.yml", "dataset.yaml")
 """In a folder, the first of them that is there is read."""
@@ -164,11 +164,9 @@ def _layout(path: Path) -> _Layout:
 
 def _settings(file: Path) -> Mapping[str, Any]:
     try:
-        settings: Any = yaml.safe_load(read_text(file))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+        settings: Any = read_yaml(file)
+    except DocumentError as error:
+        raise DatasetError(str(error)) from None
     if not isinstance(settings, dict):
         raise DatasetError(f"{file}: there must be names of classes, and `val:`")
     return cast(Mapping[str, Any], settings)
