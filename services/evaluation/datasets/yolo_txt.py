@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-import yaml
-
+from models.text_documents import DocumentError
+from models.training.data_folder import DataFolder
 from models.training.folders import image_files
 from services.evaluation.datasets.label_problems import ProblemList, Report
 from services.evaluation.datasets.labelled_boxes import Box, box_area, checked_box
@@ -23,6 +23,7 @@ from services.evaluation.datasets.photo_files import is_folder, is_there, photo_
 from services.evaluation.datasets.segment_checks import checked_segment, segment_area, segment_box
 from services.evaluation.datasets.text_files import names_in, read_text
 from services.evaluation.samples import DatasetError, Kind
+from services.yaml_documents import read_yaml
 
 SETTINGS: Final = ("data.yaml", "data.yml", "dataset.yaml")
 """In a folder, the first of them that is there is read."""
@@ -45,13 +46,14 @@ class _Layout:
     class_names: Mapping[int, str]
 
 
-def read_yolo(path: Path, kind: Kind, limit: int | None = None) -> LabelledPhotos:
+def read_yolo(path: Path, kind: Kind, limit: int | None = None, allow_outside: bool = False) -> LabelledPhotos:
     """Reads a folder, or the data set of a settings file.
 
     Args:
         path: The folder, or its `data.yaml`.
         kind: `detection`, `instance` or `semantic`.
         limit: So many photos, from the first by name.
+        allow_outside: Whether its labels may name files outside the data folder.
 
     Raises:
         DatasetError: It cannot be used at all.
@@ -61,6 +63,8 @@ def read_yolo(path: Path, kind: Kind, limit: int | None = None) -> LabelledPhoto
             f"{path}: YOLO's text files are labels of objects; a classifier is measured on folders by class"
         )
     layout = _layout(path)
+    data = DataFolder(path if path.is_dir() else path.parent, allow_outside=allow_outside)
+    data.checked([*layout.photos, *map(_label_of, layout.photos)])
     folders = sorted({_label_of(photo).parent for photo in layout.photos})
     if not any(map(is_folder, folders)):
         raise DatasetError(f"{path}: no labels; looked in {', '.join(map(str, folders[:5]))}")
@@ -160,11 +164,9 @@ def _layout(path: Path) -> _Layout:
 
 def _settings(file: Path) -> Mapping[str, Any]:
     try:
-        settings: Any = yaml.safe_load(read_text(file))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+        settings: Any = read_yaml(file)
+    except DocumentError as error:
+        raise DatasetError(str(error)) from None
     if not isinstance(settings, dict):
         raise DatasetError(f"{file}: there must be names of classes, and `val:`")
     return cast(Mapping[str, Any], settings)
