@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TypeGuard, cast
 
 from models.errors import ImageError
+from models.training.data_folder import DataFolder
 from services.evaluation.datasets.json_places import element_lines
 from services.evaluation.datasets.label_problems import ProblemList, Report
 from services.evaluation.datasets.labelled_boxes import Box, box_area, checked_box, is_number
@@ -30,14 +31,22 @@ def is_coco(document: Any) -> TypeGuard[dict[str, Any]]:
     return all(isinstance(_value(document, key), list) for key in _SECTIONS[:2])
 
 
-def read_coco(path: Path, kind: Kind, limit: int | None = None, folder: Path | None = None) -> LabelledPhotos:
+def read_coco(
+    path: Path, kind: Kind, limit: int | None = None, folder: Path | None = None, allow_outside: bool = False
+) -> LabelledPhotos:
     """Reads a file; see `read_coco_document`."""
     text = read_text(path)
-    return read_coco_document(path, text, parse_json(path, text), kind, limit, folder)
+    return read_coco_document(path, text, parse_json(path, text), kind, limit, folder, allow_outside)
 
 
 def read_coco_document(
-    path: Path, text: str, document: Any, kind: Kind, limit: int | None = None, folder: Path | None = None
+    path: Path,
+    text: str,
+    document: Any,
+    kind: Kind,
+    limit: int | None = None,
+    folder: Path | None = None,
+    allow_outside: bool = False,
 ) -> LabelledPhotos:
     """Reads a file that was parsed.
 
@@ -59,14 +68,15 @@ def read_coco_document(
                            " folders by class, a CSV file, or labels.json")  # fmt: skip
     if not is_coco(document) or not isinstance(document.get("categories"), list):
         raise DatasetError(f"{path}: not in COCO's format: there must be lists of {', '.join(_SECTIONS)}")
-    return _Reader(path, kind, document, text).read(limit, folder)
+    data = DataFolder(*[path.parent, *filter(None, [folder])], allow_outside=allow_outside)
+    return _Reader(path, kind, document, text, data).read(limit, folder)
 
 
 class _Reader:
     """One reading of one file."""
 
-    def __init__(self, path: Path, kind: Kind, document: Mapping[str, Any], text: str) -> None:
-        self.path, self.document, self.text = path, document, text
+    def __init__(self, path: Path, kind: Kind, document: Mapping[str, Any], text: str, data: DataFolder) -> None:
+        self.path, self.document, self.text, self.data = path, document, text, data
         self.kind: Kind = kind
         self.found: list[tuple[ProblemKind, str, int, str]] = []
         self.classes: dict[int, int] = {}

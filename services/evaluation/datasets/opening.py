@@ -28,7 +28,11 @@ _WAYS: Final = (
 
 
 def open_dataset(
-    spec: str, kind: Kind, limit: int | None = None, class_names: tuple[str, ...] | None = None
+    spec: str,
+    kind: Kind,
+    limit: int | None = None,
+    class_names: tuple[str, ...] | None = None,
+    allow_outside: bool = False,
 ) -> EvaluationSet:
     """Opens a data set.
 
@@ -42,6 +46,7 @@ def open_dataset(
         kind: What it is read for.
         limit: So many images at most, one or more; the first ones, and of a data set for classifiers evenly from all.
         class_names: The model's, for tables whose classes are bare numbers: these are then the model's class ids.
+        allow_outside: Whether labels may name files outside the data folder; see `models.training.data_folder`.
 
     Raises:
         DatasetError: There is no such thing, or it cannot be measured on; the message names what was looked for.
@@ -53,18 +58,19 @@ def open_dataset(
     forced, path, folder = _place_of(spec)
     format_name = forced or _format_of(path)
     if format_name == "json":
-        return _open_json(path / LABELS if path.is_dir() else path, kind, limit, folder, class_names)
+        return _open_json(path / LABELS if path.is_dir() else path, kind, limit, folder, class_names, allow_outside)
     if format_name == "coco":
-        return read_coco(_annotation_file(path), kind, limit, folder)
+        return read_coco(_annotation_file(path), kind, limit, folder, allow_outside)
     if format_name == "yolo":
-        return read_yolo(path, kind, limit)
+        return read_yolo(path, kind, limit, allow_outside)
     if format_name == "csv":
-        return read_csv(_csv_file(path), kind, limit, class_names)
+        return read_csv(_csv_file(path), kind, limit, class_names, allow_outside)
     if not path.is_dir():
         raise DatasetError(f"{path}: {format_name} is a folder, and this is a file")
     if format_name == "voc":
-        return read_voc(path, kind, limit)
-    return read_id_maps(path, kind, limit) if format_name == "masks" else read_class_folders(path, kind, limit)
+        return read_voc(path, kind, limit, allow_outside)
+    read = read_id_maps if format_name == "masks" else read_class_folders
+    return read(path, kind, limit, allow_outside)
 
 
 def check_spec(spec: str) -> None:
@@ -117,14 +123,19 @@ def _format_of_file(path: Path) -> str:
 
 
 def _open_json(
-    path: Path, kind: Kind, limit: int | None, folder: Path | None, class_names: tuple[str, ...] | None
+    path: Path,
+    kind: Kind,
+    limit: int | None,
+    folder: Path | None,
+    class_names: tuple[str, ...] | None,
+    allow_outside: bool,
 ) -> EvaluationSet:
     text = read_text(path)
     document = parse_json(path, text)
     if is_coco(document):
-        return read_coco_document(path, text, document, kind, limit, folder)
+        return read_coco_document(path, text, document, kind, limit, folder, allow_outside)
     if is_class_table(document):
-        return read_labels_json(path, kind, limit, class_names, text)
+        return read_labels_json(path, kind, limit, class_names, text, allow_outside)
     raise DatasetError(f"{path}: neither in COCO's format (lists of images, annotations, categories) nor an object of"
                        " files and their classes")  # fmt: skip
 

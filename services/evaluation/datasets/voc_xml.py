@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from models.training.data_folder import DataFolder
 from models.training.folders import image_files
 from services.evaluation.datasets.label_problems import ProblemList, Report
 from services.evaluation.datasets.labelled_boxes import Box, box_area, checked_box
@@ -37,7 +38,9 @@ _VOC_CLASSES: Final = (
 """Of the pixels 1 to 20, in alphabetical order (VOC2012 development kit)."""
 
 
-def read_voc(folder: Path, kind: Kind, limit: int | None = None) -> LabelledPhotos | ClassMaps:
+def read_voc(
+    folder: Path, kind: Kind, limit: int | None = None, allow_outside: bool = False
+) -> LabelledPhotos | ClassMaps:
     """Reads a folder.
 
     Args:
@@ -45,6 +48,7 @@ def read_voc(folder: Path, kind: Kind, limit: int | None = None) -> LabelledPhot
             masks, `ImageSets/Segmentation/`) `val.txt` is read, or else `test.txt`; without either, every annotation.
         kind: `detection`, `instance` or `semantic`.
         limit: So many photos, from the first of the list, or by name.
+        allow_outside: Whether its labels may name files outside the data folder.
 
     Raises:
         DatasetError: It cannot be used at all.
@@ -52,7 +56,8 @@ def read_voc(folder: Path, kind: Kind, limit: int | None = None) -> LabelledPhot
     if kind == "classification":
         raise DatasetError(f"{folder}: photos of Pascal VOC show several classes; a classifier is measured on folders"
                            " by class")  # fmt: skip
-    photos = {path.stem: path for path in _files(folder, _PHOTOS, "images")}
+    data = DataFolder(folder, allow_outside=allow_outside)
+    photos = {path.stem: path for path in data.checked(_files(folder, _PHOTOS, "images"))}
     if not photos:
         raise DatasetError(f"{folder}: no photos in {_PHOTOS}/ or images/")
     if kind == "detection":

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 import yaml
 
+from models.training.data_folder import DataFolder
 from models.training.folders import image_files
 from services.evaluation.datasets.label_problems import ProblemList, Report
 from services.evaluation.datasets.labelled_boxes import Box, box_area, checked_box
@@ -45,13 +46,14 @@ class _Layout:
     class_names: Mapping[int, str]
 
 
-def read_yolo(path: Path, kind: Kind, limit: int | None = None) -> LabelledPhotos:
+def read_yolo(path: Path, kind: Kind, limit: int | None = None, allow_outside: bool = False) -> LabelledPhotos:
     """Reads a folder, or the data set of a settings file.
 
     Args:
         path: The folder, or its `data.yaml`.
         kind: `detection`, `instance` or `semantic`.
         limit: So many photos, from the first by name.
+        allow_outside: Whether its labels may name files outside the data folder.
 
     Raises:
         DatasetError: It cannot be used at all.
@@ -61,6 +63,8 @@ def read_yolo(path: Path, kind: Kind, limit: int | None = None) -> LabelledPhoto
             f"{path}: YOLO's text files are labels of objects; a classifier is measured on folders by class"
         )
     layout = _layout(path)
+    data = DataFolder(path if path.is_dir() else path.parent, allow_outside=allow_outside)
+    data.checked([*layout.photos, *map(_label_of, layout.photos)])
     folders = sorted({_label_of(photo).parent for photo in layout.photos})
     if not any(map(is_folder, folders)):
         raise DatasetError(f"{path}: no labels; looked in {', '.join(map(str, folders[:5]))}")
