@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 from xml.parsers import expat
 
+from models.text_documents import DocumentError, read_bytes
 from services.evaluation.datasets.xml_encodings import decode_xml
 from services.evaluation.samples import DatasetError
 
@@ -66,14 +67,9 @@ def read_xml(path: Path) -> XmlElement:
             `MAX_BYTES`, `MAX_ELEMENTS` and `MAX_DEPTH`.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:  # a name may be none that a file can have
-        raise DatasetError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
-    if len(data) > MAX_BYTES:
-        raise DatasetError(f"{path}: larger than {MAX_BYTES >> 20} MiB; labels of one photo are a few kilobytes")
-    try:
-        return _Builder().build(decode_xml(data))
+        return _Builder().build(decode_xml(read_bytes(path, MAX_BYTES)))
+    except DocumentError as error:
+        raise DatasetError(str(error)) from None
     except (ValueError, expat.ExpatError) as error:
         raise DatasetError(f"{path}: not XML that can be read: {error}") from None
 

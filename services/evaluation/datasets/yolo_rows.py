@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from models.text_documents import DocumentError, read_text
 from services.evaluation.datasets.key_points import BOX_NUMBERS, KeyPoints, PoseSuspicion
 from services.evaluation.datasets.label_problems import ProblemList, Report
 from services.evaluation.datasets.labelled_boxes import Box, box_area, checked_box
 from services.evaluation.datasets.object_table import LabelledObject
 from services.evaluation.datasets.segment_checks import checked_segment, segment_area, segment_box
-from services.evaluation.datasets.text_files import read_text
-from services.evaluation.samples import DatasetError, Kind
+from services.evaluation.samples import Kind
 
+_MOST_BYTES: Final = 64 * 2**20  # of the labels of one photo
 _LEAST_POLYGON: Final = 6
 _LEAST_KEY_POINTS: Final = 7  # of a row with a key point of two numbers
 _LOWEST, _HIGHEST = -1.0, 2.0
@@ -57,9 +58,9 @@ class YoloRows:
             The objects of a photo; None where it cannot be used.
         """
         try:
-            lines = read_text(path).splitlines()
-        except DatasetError as error:
-            self.problems.add("unreadable", path, None, str(error).removeprefix(f"{path}: "))
+            lines = read_text(path, _MOST_BYTES).splitlines()
+        except DocumentError as error:
+            self.problems.add("unreadable", path, None, error.reason)
             return None
         objects: list[LabelledObject] = []
         seen: dict[tuple[float, ...], int] = {}

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
-import yaml
-
+from models.text_documents import DocumentError
 from models.training.data_folder import DataFolder
 from services.evaluation.datasets.folder_names import files_in, find_below
 from services.evaluation.datasets.key_points import KeyPoints, key_points_of
 from services.evaluation.datasets.text_files import parse_json, read_text
 from services.evaluation.samples import DatasetError
+from services.yaml_documents import read_yaml
 
 SETTINGS: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 """In a folder, the first of them that is there is read."""
@@ -107,11 +107,9 @@ def _looks_like_settings(path: Path) -> bool:
 
 def _parsed(file: Path) -> Mapping[str, Any]:
     try:
-        settings: Any = yaml.safe_load(read_text(file))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+        settings: Any = read_yaml(file)
+    except DocumentError as error:
+        raise DatasetError(str(error)) from None
     if not isinstance(settings, dict):
         raise DatasetError(f"{file}: there must be names of classes, and `val:`")
     return cast(Mapping[str, Any], settings)
