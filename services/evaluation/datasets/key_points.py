@@ -17,6 +17,7 @@ BOX_NUMBERS: Final = 4
 
 _WITH_VISIBILITY: Final = 3
 _VISIBILITIES: Final = frozenset({0.0, 1.0, 2.0})
+_TRACK_NUMBERS: Final = BOX_NUMBERS + 2
 _MARGIN: Final = 0.01  # of the image's size, by which Ultralytics lets coordinates be beyond it
 _SLACK: Final = 0.25  # of the box's size, by which people set points beyond it
 _MOST: Final = 0.9
@@ -26,7 +27,7 @@ class KeyPoints(NamedTuple):
     """The key points of a row.
 
     Attributes:
-        points: Of an object, one or more.
+        points: Of an object; 0 where settings say that there are none.
         numbers: Of a point: 2, or 3 with its visibility.
     """
 
@@ -46,17 +47,22 @@ def key_points_of(file: Path, value: Any) -> KeyPoints | None:
         file: Of the settings, for the message.
         value: A list of two whole numbers, or a text such as `(17, 3)`; an empty one says that there are none.
 
+    Returns:
+        The key points; None where the settings do not mention any.
+
     Raises:
         DatasetError: It is neither.
     """
-    found = [float(text) for text in re.findall(r"-?\d+(?:\.\d+)?", str(value if value is not None else ""))]
-    if not found and value in (None, "", [], ()):
+    if value is None:
         return None
+    found = [float(text) for text in re.findall(r"-?\d+(?:\.\d+)?", str(value))]
+    if value in ("", [], "()"):
+        return KeyPoints(0, 2)
     if len(found) != 2 or found[0] % 1 or found[0] < 0 or found[1] not in (2, 3):
         raise DatasetError(
             f"{file}: `kpt_shape: {value}` must be [number of key points, 2 or 3]; [] where there are none"
         )
-    return KeyPoints(int(found[0]), int(found[1])) if found[0] else None
+    return KeyPoints(int(found[0]), int(found[1]))
 
 
 class PoseSuspicion:
@@ -78,7 +84,7 @@ class PoseSuspicion:
         self._rows += 1
         if len(self._lengths) == 1 and _is_like_pose(shares):
             self._like_poses += 1
-            self._unlike_polygons += _has_visibilities(shares) or _jumps(shares)
+            self._unlike_polygons += _has_visibilities(shares) or _jumps(shares) or _has_track(shares)
 
     def check(self) -> None:
         """Raises if the rows can be boxes with key points.
@@ -90,10 +96,11 @@ class PoseSuspicion:
         if self._first is None or len(self._lengths) != 1 or not likely:
             return
         (file, line), (length,) = self._first, self._lengths
+        other = ", or a prediction with its score and track" if length == _TRACK_NUMBERS else ""
         raise DatasetError(
-            f"{file}:{line}: {length + 1} numbers can be a polygon of {length // 2} points, or a box with key points,"
-            " and every such row of the data set fits both; say which in data.yaml: `kpt_shape: [K, 2]` or `[K, 3]` for"
-            " K key points, `kpt_shape: []` for polygons"
+            f"{file}:{line}: {length + 1} numbers can be a polygon of {length // 2} points, or a box with key points"
+            f"{other}, and every such row of the data set fits; say which in data.yaml: `kpt_shape: [K, 2]` or `[K, 3]`"
+            " for K key points, `kpt_shape: []` for polygons"
         )
 
 
@@ -109,6 +116,8 @@ def _is_like_pose(shares: Sequence[float]) -> bool:
         or y + h / 2 > 1 + _MARGIN
     ):
         return False
+    if _has_track(shares):
+        return True
     step = _WITH_VISIBILITY if _has_visibilities(shares) else 2
     points = list(zip(shares[BOX_NUMBERS::step], shares[BOX_NUMBERS + 1 :: step], strict=False))
     set_points = [point for point in points if any(point)]  # tools write zeros for those that are not labelled
@@ -119,6 +128,11 @@ def _is_like_pose(shares: Sequence[float]) -> bool:
 def _has_visibilities(shares: Sequence[float]) -> bool:
     rest = shares[BOX_NUMBERS:]
     return len(rest) % _WITH_VISIBILITY == 0 and _VISIBILITIES.issuperset(rest[2::_WITH_VISIBILITY])
+
+
+def _has_track(shares: Sequence[float]) -> bool:
+    """Whether a score and a whole number follow the box, as in predictions of a tracker that were saved as text."""
+    return len(shares) == _TRACK_NUMBERS and shares[-1] >= 1 and shares[-1].is_integer()
 
 
 def _jumps(shares: Sequence[float]) -> bool:

@@ -7,7 +7,7 @@ Where two formats are found, nobody knows which of them is meant: they are named
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -29,8 +29,9 @@ _NO_CLASSES: Final = ("images", "labels", "jpegimages", "segmentationclass", "se
 _MASK_PLACES: Final = ("val", ".")
 _CVAT: Final = "annotations.xml"
 _ROBOFLOW_CLASSES: Final = "_classes.csv"
+_TABLES: Final = ("json", "csv", "folders")
 _OBJECTS: Final = ("detection", "instance", "semantic")
-_MASKS: Final = ("instance", "semantic")
+_MOST_PLACES: Final = 100
 
 
 class Layout(NamedTuple):
@@ -62,14 +63,14 @@ def find_layout(folder: Path, kind: Kind) -> Layout:
     found = list(_objects_in(folder)) or list(_objects_of_splits(folder))
     if not found or kind == "classification":
         found += _tables_and_classes(folder)
-    usable = [layout for layout in found if kind in layout.kinds] or found[:1]
-    if len(usable) == 1:
-        return usable[0]
-    if usable and usable[0].format_name in ("json", "csv", "folders"):
+    usable = [layout for layout in found if kind in layout.kinds]
+    if len(usable) == 1 or (usable and usable[0].format_name in _TABLES):
         return usable[0]
     if usable:
         ways = "; ".join(f"{layout.seen}: {layout.format_name}:{layout.path}" for layout in usable)
         raise DatasetError(f"{folder}: holds labels in {len(usable)} places; name one of them: {ways}")
+    if found and not _below(folder):
+        return found[0]  # whose reader says why it cannot be measured on
     raise DatasetError(f"{folder}: holds no labels that are known{_hint(folder)}")
 
 
@@ -171,14 +172,15 @@ def _hint(folder: Path) -> str:
         if is_there(place / _ROBOFLOW_CLASSES):
             return (f"; {place / _ROBOFLOW_CLASSES} has a column for every class: export Roboflow's Folder Structure"
                     " for a classifier, COCO Segmentation for masks")  # fmt: skip
-    near: list[str] = []
-    looks: tuple[Callable[[Path], object], ...] = (lambda path: list(_objects_in(path)), _classes_in)
-    for place in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))[:100]:
-        near += [str(place)] if any(look(place) for look in looks) else []
-    near += [str(path) for path in files_in(folder, ".json", ".csv", ".yaml", ".yml")]
-    train = [path for path in files_below(folder, ".json") if _COCO_TRAIN.fullmatch(path.name)][:1]
-    near += [str(path) for path in train if str(path) not in near]
-    return f"; name one of {', '.join(near[:10])}" if near else ""
+    near = [*_below(folder), *map(str, files_in(folder, ".json", ".csv", ".yaml", ".yml"))]
+    near += [str(path) for path in files_below(folder, ".json") if _COCO_TRAIN.fullmatch(path.name)][:1]
+    return f"; name one of {', '.join(dict.fromkeys(near[:10]))}" if near else ""
+
+
+def _below(folder: Path) -> list[str]:
+    """Folders within one that hold labels of objects."""
+    places = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [str(place) for place in places[:_MOST_PLACES] if next(_objects_in(place), None) is not None]
 
 
 def _root_tag(path: Path) -> str:

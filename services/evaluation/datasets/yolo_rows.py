@@ -36,7 +36,7 @@ class YoloRows:
     Attributes:
         classes: Class id by the number that rows begin with.
         kind: `detection`, `instance` or `semantic`.
-        key_points: Of a pose data set; None where its settings mention none.
+        key_points: Of a pose data set; None where its settings do not mention them.
         problems: Told what is wrong.
         suspicion: Watches rows that may have key points.
     """
@@ -82,9 +82,13 @@ class YoloRows:
                 objects.append(found if self.kind != "detection" else found._replace(segment=None))
         return objects
 
+    @property
+    def _is_pose(self) -> bool:
+        return self.key_points is not None and self.key_points.points > 0
+
     def _is_box(self, numbers: Sequence[float]) -> bool:
-        points = self.key_points
-        return len(numbers) - 1 in (BOX_NUMBERS, *([] if points is None else [points.row_numbers]))
+        with_points = BOX_NUMBERS if self.key_points is None else self.key_points.row_numbers
+        return len(numbers) - 1 in (BOX_NUMBERS, with_points)
 
     def _object(self, numbers: Sequence[float], size: tuple[int, int], report: Report) -> LabelledObject | None:
         number, *shares = numbers
@@ -94,7 +98,7 @@ class YoloRows:
         class_id = self.classes[int(number)]
         if self._is_box(numbers):
             shares = shares[:BOX_NUMBERS]
-        elif self.key_points is not None or len(shares) < _LEAST_POLYGON or len(shares) % 2:
+        elif self._is_pose or len(shares) < _LEAST_POLYGON or len(shares) % 2:
             report("unreadable", self._expected(len(numbers)))
             return None
         far = next((share for share in shares if not _LOWEST <= share <= _HIGHEST), None)
@@ -106,7 +110,7 @@ class YoloRows:
         return _polygon_object(shares, class_id, size, report)
 
     def _expected(self, count: int) -> str:
-        if self.key_points is not None:
+        if self.key_points is not None and self._is_pose:
             points, row = self.key_points, self.key_points.row_numbers + 1
             return f"{count} numbers are neither a box (5) nor a box with {points.points} key points (kpt_shape; {row})"
         if count == BOX_NUMBERS + 2:
