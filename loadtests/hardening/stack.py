@@ -13,7 +13,7 @@ import httpx
 import psutil
 
 from loadtests.processes import LOOPBACK, RunningSystem, free_port
-from services.stack import DEFAULT_CONFIG
+from services.local.stack import DEFAULT_CONFIG
 
 MIB = 2**20
 

@@ -13,8 +13,10 @@ from services.gateway.backends import RayBackend
 from services.gateway.cache import RedisCache
 from services.gateway.live_store import RedisStore
 from services.gateway.registry import Registry
+from services.gateway.stack_check import StackCheck
 from services.loopback import fence_replica_grpc
 from services.settings import read_settings
+from services.stack_token import read_token
 from services.telemetry import configure_logging
 from services.topology import Topology
 
@@ -53,4 +55,7 @@ class Gateway:
                 timeout_s=settings.cache_timeout_s,
                 max_entry_bytes=settings.cache_max_entry_bytes,
             )
-        return create_app(settings, Registry(self._topology, self._backends), cache, store, echo_request_id=False)
+        app = create_app(settings, Registry(self._topology, self._backends), cache, store, echo_request_id=False)
+        if token := read_token(settings.run_dir):
+            app.add_middleware(StackCheck, token=token)  # pyright: ignore[reportArgumentType]  # a factory, too
+        return app
