@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
@@ -16,12 +16,16 @@ from starlette.requests import Request
 
 from services.gateway.accuracy import AccuracyWatch
 from services.gateway.accuracy_gauges import accuracy_gauges
+from services.gateway.admission import Admission
+from services.gateway.bodies import Bodies
 from services.gateway.cache import ResultCache
 from services.gateway.drift_watch import DriftWatch
 from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelope, routing_error
 from services.gateway.feedback import FeedbackHandler
-from services.gateway.limits import Admission, ApiKeys, RateLimiter
+from services.gateway.inspection import Inspector
+from services.gateway.limits import ApiKeys, RateLimiter
 from services.gateway.live_store import LiveStore, MemoryStore
+from services.gateway.offload import Workers
 from services.gateway.openapi import (
     ACCURACY_EXAMPLE,
     FEEDBACK_EXAMPLE,
@@ -36,10 +40,14 @@ from services.gateway.predictor import Predictor
 from services.gateway.receipts import Receipts
 from services.gateway.registry import Registry
 from services.gateway.rendering import Renderer
+from services.gateway.responses import Responder
 from services.gateway.schemas import AccuracyOverview, FeedbackAnswer, Liveness, ModelList, Readiness
 from services.gateway.tasks import TASKS, TaskApi
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
+
+READERS: Final = 2
+"""Bodies that one gateway parses, decompresses or joins at a time."""
 
 DESCRIPTION = """Image classification, object detection and segmentation over HTTP. Send an image file as it is:
 
@@ -64,14 +72,17 @@ def create_app(
         store: What is remembered beside them; None is in this process.
         echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
     """
+    readers = Workers(READERS, "read")
+    bodies = Bodies(settings, readers)
     admission = Admission(settings)
     store = store or MemoryStore()
     drift = DriftWatch(settings.drift_window)
-    predictor = Predictor(cache, drift, settings)
+    inspector = Inspector(settings)
+    predictor = Predictor(cache, drift)
     receipts = Receipts(store, cache, settings)
     accuracy = AccuracyWatch(registry, store, drift, settings)
-    feedback = FeedbackHandler(settings, registry, admission, receipts, store, accuracy)
-    renderer = Renderer(settings)
+    feedback = FeedbackHandler(settings, registry, bodies, admission, receipts, store, accuracy)
+    renderer, responder = Renderer(settings), Responder(readers)
     limiter = None
     if settings.rate_limit:
         limiter = RateLimiter(settings.rate_limit, settings.redis_url, settings.cache_timeout_s)
@@ -84,8 +95,8 @@ def create_app(
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-        renderer.close()
-        feedback.close()
+        for threads in (readers, inspector, renderer, feedback):
+            threads.close()
         for connected in (cache, store, limiter):
             if connected is not None:
                 await connected.close()
@@ -107,7 +118,10 @@ def create_app(
         echo_request_id=echo_request_id,
     )
     for api in TASKS:
-        _add_task(app, api, PredictionHandler(api, settings, registry, predictor, renderer, admission, receipts))
+        handler = PredictionHandler(
+            api, settings, registry, inspector, predictor, renderer, responder, bodies, admission, receipts
+        )
+        _add_task(app, api, handler)
     _add_accuracy(app, feedback, accuracy)
     _add_models(app, registry, accuracy)
     _add_probes(app, registry, admission, accuracy)
