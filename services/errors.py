@@ -15,7 +15,7 @@
     │   ├── InvalidParameters       422 invalid_parameters
     │   ├── AnswerTooLarge          422 answer_too_large       the masks of one image, written as was asked, are
     │   ├── RateLimited             429 rate_limited           + Retry-After
-    │   ├── HeadersTooLarge         431 headers_too_large
+    │   ├── HeadersTooLarge         431 header_too_large
     │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
     ├── Overloaded                  503 overloaded             + Retry-After
     ├── NotReady                    503 not_ready              + Retry-After
@@ -144,7 +144,7 @@ class RateLimited(RequestError):
 
 class HeadersTooLarge(RequestError):
     status = 431
-    code = "headers_too_large"
+    code = "header_too_large"
 
 
 class InvalidImage(RequestError):

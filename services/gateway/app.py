@@ -17,8 +17,11 @@ from starlette.requests import Request
 from services.gateway.accuracy import AccuracyWatch
 from services.gateway.accuracy_gauges import accuracy_gauges
 from services.gateway.admission import Admission
+from services.gateway.answers import Answers
 from services.gateway.bodies import Bodies
+from services.gateway.byte_budget import ByteBudget
 from services.gateway.cache import ResultCache
+from services.gateway.cors import Cors
 from services.gateway.drift_watch import DriftWatch
 from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelope, routing_error
 from services.gateway.feedback import FeedbackHandler
@@ -61,7 +64,7 @@ def create_app(
     cache: ResultCache | None,
     store: LiveStore | None = None,
     *,
-    echo_request_id: bool = True,
+    under_ray: bool = False,
 ) -> FastAPI:
     """The gateway's application.
 
@@ -70,10 +73,10 @@ def create_app(
         registry: The models and the way to them.
         cache: Where answers are kept; None is nowhere.
         store: What is remembered beside them; None is in this process.
-        echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
+        under_ray: Whether Ray Serve sends `X-Request-ID`, and ends the work of clients that hang up, itself.
     """
     readers = Workers(READERS, "read")
-    bodies = Bodies(settings, readers)
+    bodies = Bodies(settings, readers, watch_disconnects=not under_ray)
     admission = Admission(settings)
     store = store or MemoryStore()
     drift = DriftWatch(settings.drift_window)
@@ -107,16 +110,24 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
         static_url=DOCUMENT_ASSETS,
     )
     app.add_exception_handler(HTTPException, routing_error)
     app.add_middleware(
+        Answers,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
+        budget=ByteBudget(settings.max_answer_bytes, "answers"),
+        timeout_s=settings.send_timeout_s,
+    )
+    app.add_middleware(
         Envelope,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
         keys=ApiKeys(settings.all_api_keys()),
         limiter=limiter,
-        open_paths=DOCUMENTS | (PROBES if settings.open_probes else frozenset[str]()),
-        echo_request_id=echo_request_id,
+        open_paths=PROBES | DOCUMENTS if settings.open_probes else frozenset(),
+        echo_request_id=not under_ray,
     )
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
     for api in TASKS:
         handler = PredictionHandler(
             api, settings, registry, inspector, predictor, renderer, responder, bodies, admission, receipts

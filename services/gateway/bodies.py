@@ -6,18 +6,18 @@ exceed their cap, the slowest one that is still arriving is refused.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import time
 import zlib
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from operator import attrgetter
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Final, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from services.errors import BodyTooLarge, Overloaded, RequestError, RequestTimeout, UnsupportedContentType
+from services.errors import BodyTooLarge, RequestError, RequestTimeout, UnsupportedContentType
+from services.gateway.byte_budget import ByteBudget, Share, TooSlow
+from services.gateway.disconnects import ended_with_client
 from services.gateway.offload import TimeLimit, Workers
 from services.settings import Settings
 
@@ -36,22 +36,17 @@ class Body:
     """The body of one request, as far as it has arrived.
 
     Args:
-        bodies: Where its bytes are booked.
         request: The request; its body is not yet read.
+        share: Where its bytes are booked.
+        workers: Do what takes long with it.
+        min_rate_bytes: The least rate; 0 is none.
     """
 
-    def __init__(self, bodies: Bodies, request: Request) -> None:
-        self._bodies = bodies
-        self._request = request
-        self._started_at = time.monotonic()
-        self._limit: asyncio.Timeout | None = None
-        self._is_refused = False
-        self.size = 0
-
-    @property
-    def request(self) -> Request:
-        """The request."""
-        return self._request
+    def __init__(self, request: Request, share: Share, workers: Workers, min_rate_bytes: int) -> None:
+        self.request = request
+        self._share = share
+        self._workers = workers
+        self._min_rate_bytes = min_rate_bytes
 
     async def read(self, max_bytes: int, what: str) -> bytes:
         """Read all of it, and undo its content coding.
@@ -68,86 +63,60 @@ class Body:
             Overloaded: all bodies together are too large.
             ClientDisconnect: the client has gone.
         """
-        coding = self._request.headers.get("content-encoding", "").strip().lower()
+        coding = self.request.headers.get("content-encoding", "").strip().lower()
         if coding not in _ENCODINGS:
-            known = "gzip, deflate, identity"
-            raise UnsupportedContentType(f"content encoding {coding[:80]} is not read here; send {known}")
+            message = f"content encoding {coding[:80]} is not read here; send gzip, deflate or identity"
+            raise UnsupportedContentType(message, {"known": ["gzip", "deflate", "identity"]})
         too_large = BodyTooLarge(f"the {what} is larger than {max_bytes} bytes", {"max_bytes": max_bytes})
-        declared = self._request.headers.get("content-length", "")
+        declared = self.request.headers.get("content-length", "")
         if declared.isdigit() and (len(declared) > 18 or int(declared) > max_bytes):
             raise too_large
         body = await self._receive_all(max_bytes, too_large)
         if not _ENCODINGS[coding]:
             return body
-        return await self._inflate(body, _ENCODINGS[coding], max_bytes, too_large)
+        inflated = await self._workers.run(lambda: _inflated(body, _ENCODINGS[coding], max_bytes))
+        if inflated is None:
+            raise too_large
+        self._share.hold(len(inflated))
+        return inflated
+
+    async def work(self, work: Callable[[], T], limit: TimeLimit) -> T:
+        """Do something with it in a thread; see `Workers.run`."""
+        return await self._workers.run(work, limit)
 
     async def _receive_all(self, max_bytes: int, too_large: BodyTooLarge) -> bytes:
+        window_end, window_bytes = time.monotonic() + RATE_WINDOW_S, 0
         chunk, more = await self._receive(RATE_WINDOW_S)
-        if not more:
-            self._book(len(chunk), max_bytes, too_large)
+        if not more and len(chunk) <= max_bytes:
+            self._share.hold(len(chunk))
             return chunk
         # BytesIO grows in place and hands its bytes out uncopied: joining 64 MiB stops the event loop for 40 ms
         file = io.BytesIO()
-        window_end, window_bytes = self._started_at + RATE_WINDOW_S, 0
         while True:
-            self._book(len(chunk), max_bytes, too_large)
+            if file.tell() + len(chunk) > max_bytes:
+                raise too_large
+            self._share.hold(len(chunk))
+            self._share.moved += len(chunk)
             file.write(chunk)
-            window_bytes += len(chunk)
             if not more:
                 return file.getvalue()
-            if window_bytes >= self._bodies.min_rate_bytes * RATE_WINDOW_S:
+            window_bytes += len(chunk)
+            if window_bytes >= self._min_rate_bytes * RATE_WINDOW_S:
                 window_end, window_bytes = time.monotonic() + RATE_WINDOW_S, 0
             chunk, more = await self._receive(window_end - time.monotonic())
 
     async def _receive(self, patience_s: float) -> tuple[bytes, bool]:
         """The next chunk, and whether more will come."""
         try:
-            async with asyncio.timeout(patience_s if self._bodies.min_rate_bytes else None) as self._limit:
-                message = await self._request.receive()
-        except TimeoutError:
-            if self._is_refused:
-                raise _too_many_bytes() from None
+            message = await self._share.wait_for(self.request.receive(), patience_s if self._min_rate_bytes else None)
+        except TooSlow:
             raise RequestTimeout(
-                f"the body came more slowly than {self._bodies.min_rate_bytes} bytes a second",
-                {"min_rate_bytes": self._bodies.min_rate_bytes},
+                f"the body came more slowly than {self._min_rate_bytes} bytes a second",
+                {"min_rate_bytes": self._min_rate_bytes},
             ) from None
-        finally:
-            self._limit = None
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         return message.get("body", b""), message.get("more_body", False)
-
-    def _book(self, size: int, max_bytes: int, too_large: BodyTooLarge) -> None:
-        if self.size + size > max_bytes:
-            raise too_large
-        self._bodies.book(self, size)
-
-    @property
-    def rate(self) -> float:
-        """Bytes a second since the request came."""
-        return self.size / max(time.monotonic() - self._started_at, 1e-3)
-
-    @property
-    def is_arriving(self) -> bool:
-        """Whether it waits for more bytes."""
-        return self._limit is not None and not self._limit.expired() and not self._is_refused
-
-    def refuse(self) -> None:
-        """End the wait for more bytes with `Overloaded`."""
-        if self.is_arriving and self._limit is not None:
-            self._is_refused = True
-            self._limit.reschedule(asyncio.get_running_loop().time())
-
-    async def work(self, work: Callable[[], T], limit: TimeLimit) -> T:
-        """Do something with it in a thread; see `Workers.run`."""
-        return await self._bodies.workers.run(work, limit)
-
-    async def _inflate(self, body: bytes, window_bits: int, max_bytes: int, too_large: BodyTooLarge) -> bytes:
-        inflated = await self._bodies.workers.run(lambda: _inflated(body, window_bits, max_bytes))
-        if inflated is None:
-            raise too_large
-        self._book(max(0, len(inflated) - len(body)), max_bytes, too_large)
-        return inflated
 
 
 class Bodies:
@@ -155,46 +124,32 @@ class Bodies:
 
     Args:
         settings: Cap on their bytes, and the least rate.
-        workers: Inflate what is compressed.
+        workers: Do what takes long with them.
+        watch_disconnects: Whether to look for clients that hang up while they wait; not where the server cancels.
     """
 
-    def __init__(self, settings: Settings, workers: Workers) -> None:
-        self.workers = workers
-        self.min_rate_bytes = settings.min_body_rate_bytes
-        self._max_bytes = settings.max_buffered_bytes
-        self._bytes = 0
-        self._open: set[Body] = set()
+    def __init__(self, settings: Settings, workers: Workers, *, watch_disconnects: bool) -> None:
+        self._watch = ended_with_client if watch_disconnects else _ended_by_the_server
+        self._workers = workers
+        self._min_rate_bytes = settings.min_body_rate_bytes
+        self._budget = ByteBudget(settings.max_buffered_bytes, "request bodies")
 
     @contextmanager
     def open(self, request: Request) -> Generator[Body]:
         """The body of a request, whose bytes count until the end of the block."""
-        body = Body(self, request)
-        self._open.add(body)
+        share = Share(self._budget)
         try:
-            yield body
+            yield Body(request, share, self._workers, self._min_rate_bytes)
         finally:
-            self._open.discard(body)
-            self._bytes -= body.size
+            share.close()
 
-    def book(self, body: Body, size: int) -> None:
-        """Count bytes of a body.
-
-        Raises:
-            Overloaded: there is no room for them, and no slower body is arriving.
-        """
-        if self._bytes + size > self._max_bytes and self._bytes > 0:
-            slowest = min(
-                (one for one in self._open if one.is_arriving and one.size), key=attrgetter("rate"), default=None
-            )
-            if slowest is None or slowest.rate >= body.rate or slowest.size < size:
-                raise _too_many_bytes()
-            slowest.refuse()
-        body.size += size
-        self._bytes += size
+    def until_disconnect(self, request: Request) -> AbstractAsyncContextManager[None]:
+        """Ends what is in the block when the client hangs up; for after the body has been read."""
+        return self._watch(request)
 
 
-def _too_many_bytes() -> Overloaded:
-    return Overloaded("too many bytes of request bodies at a time")
+def _ended_by_the_server(_: Request) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 def _inflated(body: bytes, window_bits: int, max_bytes: int) -> bytes | None:

@@ -55,4 +55,4 @@ class Gateway:
                 timeout_s=settings.cache_timeout_s,
                 max_entry_bytes=settings.cache_max_entry_bytes,
             )
-        return create_app(settings, Registry(self._topology, self._backends), cache, store, echo_request_id=False)
+        return create_app(settings, Registry(self._topology, self._backends), cache, store, under_ray=True)

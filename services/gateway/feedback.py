@@ -82,7 +82,7 @@ class FeedbackHandler:
                 self._admission.check()
                 with self._bodies.open(request) as body:
                     told = await read_document(body, self._settings.max_body_bytes, _parse, limit)
-                    async with self._admission.enter():
+                    async with self._bodies.until_disconnect(request), self._admission.enter():
                         given, served = await self._find(told)
                         model = served.name
                         counts = await self._judge(told, given, served, limit)

@@ -7,6 +7,7 @@ import hmac
 import math
 import time
 from collections.abc import Mapping
+from typing import Final
 
 import structlog
 from limits import parse
@@ -20,9 +21,17 @@ from services.errors import (
     RateLimited,
     Unauthorized,
 )
+from services.gateway.breaker import Breaker
 from services.settings import Settings
 
 log = structlog.get_logger()
+
+
+MAX_GUESSERS: Final = 10_000
+"""Addresses, the latest, of which a gateway remembers that they sent wrong keys."""
+
+GUESS_LOG_PAUSE_S: Final = 10.0
+"""Between two log lines about wrong keys."""
 
 
 class ApiKeys:
@@ -69,7 +78,10 @@ class RateLimiter:
 
     def __init__(self, rate: str, redis_url: str | None, timeout_s: float) -> None:
         self._rate = parse(rate)
-        self._alone = self._shared = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shared: SlidingWindowCounterRateLimiter | None = None
+        self._breaker = Breaker("the shared count of requests")
+        self._guessers: dict[str, None] = {}
         self._pool: ConnectionPool | None = None
         if redis_url:
             self._pool = ConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
@@ -84,22 +96,67 @@ class RateLimiter:
         Raises:
             RateLimited: it is one too many; `Retry-After` says when the next will do.
         """
-        try:
-            limiter = self._shared
-            allowed = await limiter.hit(self._rate, client)
-        except Exception as error:  # the limiter's storage is no reason to turn anybody away
-            log.warning("rate limits are counted alone", reason=type(error).__name__)
-            limiter = self._alone
+        limiter, allowed = self._alone, None
+        if self._shared is not None and self._breaker.allows():
+            try:
+                allowed = await self._shared.hit(self._rate, client)
+            except Exception as error:  # the limiter's storage is no reason to turn anybody away
+                self._breaker.fail(error)
+            else:
+                limiter = self._shared
+                self._breaker.succeed()
+        if allowed is None:
             allowed = await limiter.hit(self._rate, client)
         if not allowed:
+            raise await self._refusal(limiter, client)
+
+    async def check_guesses(self, address: str) -> None:
+        """Refuse an address that has sent too many wrong keys, which each gateway counts for itself.
+
+        Raises:
+            RateLimited: it has; no key of its is looked at until `Retry-After`.
+        """
+        if address in self._guessers and not await self._alone.test(self._rate, _guesses_of(address)):
+            raise await self._refusal(self._alone, _guesses_of(address))
+
+    async def count_guess(self, address: str) -> None:
+        """Count a wrong key."""
+        self._guessers[address] = None
+        while len(self._guessers) > MAX_GUESSERS:
+            del self._guessers[next(iter(self._guessers))]
+        await self._alone.hit(self._rate, _guesses_of(address))
+
+    async def _refusal(self, limiter: SlidingWindowCounterRateLimiter, client: str) -> RateLimited:
+        try:
             window = await limiter.get_window_stats(self._rate, client)
             wait_s = max(1, math.ceil(window.reset_time - time.time()))
-            raise RateLimited(f"more than {self._rate}", {"limit": str(self._rate)}, wait_s)
+        except Exception:  # its storage has failed since
+            wait_s = 1
+        return RateLimited(f"more than {self._rate}", {"limit": str(self._rate)}, wait_s)
 
     async def close(self) -> None:
         """Let go of connections."""
         if self._pool is not None:
             await self._pool.aclose()
+
+
+def _guesses_of(address: str) -> str:
+    return f"wrong keys of {address}"
+
+
+class GuessLog:
+    """Log lines about wrong keys: one at a time for many, so that a flood of them does not fill the log."""
+
+    def __init__(self) -> None:
+        self._untold = 0
+        self._told_at = -math.inf
+
+    def add(self, address: str) -> None:
+        """Log a wrong key, without the key."""
+        self._untold += 1
+        if time.monotonic() - self._told_at > GUESS_LOG_PAUSE_S:
+            log.warning("wrong API keys", count=self._untold, latest_address=address)
+            self._untold, self._told_at = 0, time.monotonic()
 
 
 def read_timeout(headers: Mapping[str, str], settings: Settings) -> float:

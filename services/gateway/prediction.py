@@ -76,7 +76,7 @@ class PredictionHandler:
                         task_input = replace(task_input, parameters=task_input.parameters.for_drawing())
                     checked = await self.inspector.check(task_input.images, limit)
                     task_input = replace(task_input, images=tuple(checked))
-                    async with self.admission.enter():
+                    async with self.bodies.until_disconnect(request), self.admission.enter():
                         answers = await self._answer_all(request, served, task_input, deadline_s)
                         response = await self._respond(request, served, task_input, answers, rendering, limit)
             if any(isinstance(answer, ServiceError) for answer in answers):
