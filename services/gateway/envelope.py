@@ -134,6 +134,7 @@ def check_size(scope: Scope) -> None:
 async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     request_id = make_request_id(Headers(scope=scope).get("x-request-id"))
     refusal = error_response(_coded(404, "not_found", "there are no WebSockets here; see /docs"), request_id)
+    refusal.headers["x-request-id"] = request_id
     if "websocket.http.response" in scope.get("extensions", {}):
         await refusal(scope, receive, send)
     else:

@@ -102,9 +102,11 @@ def _wait_until_alive(port: int) -> None:
 async def _serve(descriptor: int, backend: str, settings: dict[str, Any]) -> None:
     from services.gateway.cache import MemoryCache
     from services.gateway.offload import favour_the_event_loop
+    from services.gateway.server_errors import shape_server_errors
     from tests.unit import gateway_fakes
 
     favour_the_event_loop()
+    shape_server_errors()
     app = await gateway_fakes.make_app(getattr(gateway_fakes, backend)(), MemoryCache(), None, **settings)
     config = uvicorn.Config(app, log_level="critical", lifespan="off")
     await uvicorn.Server(config).serve([socket.socket(fileno=descriptor)])
