@@ -63,6 +63,20 @@ class Settings(BaseSettings):
         ge=MIB,
         description="Bytes of request bodies that one gateway holds at a time; more gets a 503.",
     )
+    min_body_rate_bytes: int = Field(
+        default=8192,
+        ge=0,
+        description="Bytes a second that a request body must arrive at, over each 5 seconds; a slower one gets a 408. "
+        "0: no limit.",
+    )
+    max_answer_bytes: int = Field(
+        default=256 * MIB,
+        ge=MIB,
+        description="Bytes of large answers that one gateway holds until clients have read them; more gets a 503.",
+    )
+    send_timeout_s: float = Field(
+        default=20.0, gt=0, description="A client that reads nothing of an answer for longer is disconnected."
+    )
     request_timeout_s: float = Field(default=30.0, gt=0, description="Time limit of a request that names none.")
     max_request_timeout_s: float = Field(
         default=120.0, gt=0, description="Longest limit that `X-Request-Timeout` may ask for."
@@ -72,7 +86,9 @@ class Settings(BaseSettings):
         default=(), description="API keys, separated by commas; none: no key is asked for."
     )
     api_keys_file: Path | None = Field(default=None, description="File with one API key a line, added to the above.")
-    open_probes: bool = Field(default=True, description="`/healthz`, `/readyz` and `/metrics` answer without a key.")
+    open_probes: bool = Field(
+        default=True, description="`/healthz`, `/readyz`, `/metrics`, `/docs` and `/openapi.json` answer without a key."
+    )
     allow_open_network: bool = Field(default=False, description="Listen beyond loopback even though no API key is set.")
     max_connections_per_address: int = Field(
         default=1024,
@@ -80,8 +96,14 @@ class Settings(BaseSettings):
         description="Connections that one client address may hold, loopback excepted; 0: no limit. Raise it behind a "
         "reverse proxy on another machine.",
     )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins whose web pages may call the API (CORS), separated by commas; `*`: all. None by default.",
+    )
     rate_limit: str | None = Field(
-        default=None, description="Requests per key (or client address), like `600/minute`; unset: no limit."
+        default=None,
+        description="Requests per key (or client address), and wrong keys per client address, like `600/minute`; "
+        "unset: no limit.",
     )
 
     accuracy_file: Path | None = Field(
@@ -113,9 +135,9 @@ class Settings(BaseSettings):
         default=None, description="Private folder of a running stack; `tapetum serve` makes one and sets this."
     )
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
 
     @field_validator("rate_limit")

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from services.embedded_cache import CacheServerError, EmbeddedCache
-from services.gateway.limits import DRAINING_FILE
+from services.gateway.admission import DRAINING_FILE
 from services.gateway.tasks import TASKS
 from services.hosts import LOOPBACK, is_loopback
 from services.local.environment import set_stack_environment
