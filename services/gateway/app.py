@@ -67,10 +67,10 @@ def create_app(
     admission = Admission(settings)
     store = store or MemoryStore()
     drift = DriftWatch(settings.drift_window)
-    predictor = Predictor(cache, drift, settings)
-    receipts = Receipts(store, cache, settings)
+    predictor = Predictor(cache, drift, settings, registry)
+    receipts = Receipts(store, cache, registry, settings)
     accuracy = AccuracyWatch(registry, store, drift, settings)
-    feedback = FeedbackHandler(settings, registry, admission, receipts, store, accuracy)
+    feedback = FeedbackHandler(settings, admission, receipts, store, accuracy)
     renderer = Renderer(settings)
     limiter = None
     if settings.rate_limit:

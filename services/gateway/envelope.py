@@ -51,7 +51,7 @@ class Envelope:
             return
         headers = Headers(scope=scope)
         request_id = make_request_id(headers.get("x-request-id"))
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, tenant="")
         started = False
 
         async def send_with_id(message: Message) -> None:
@@ -79,7 +79,7 @@ class Envelope:
         path = scope["path"]
         if path in self.open_paths or path.startswith(f"{DOCUMENT_ASSETS}/"):
             return
-        client = self.keys.check(headers)
+        client = scope["state"]["tenant"] = self.keys.check(headers)
         if self.limiter is not None and path not in PROBES:
             await self.limiter.check(client or _address(scope))
 

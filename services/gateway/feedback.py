@@ -13,7 +13,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.errors import AlreadyGiven, FeedbackUnavailable, OutOfTime, ServiceError, UnknownAnswer
+from services.errors import AlreadyGiven, FeedbackUnavailable, OutOfTime, ServiceError
 from services.gateway.accuracy import AccuracyWatch
 from services.gateway.inputs import read_document, validate
 from services.gateway.judging import Counts, judge
@@ -22,8 +22,8 @@ from services.gateway.live_accuracy import Live, figures_of, or_none
 from services.gateway.live_store import LiveStore, StoreFailed
 from services.gateway.prediction import NO_MODEL
 from services.gateway.receipts import GivenAnswer, Receipts
-from services.gateway.registry import Registry, ServedModel
 from services.gateway.schemas import FeedbackRequest
+from services.gateway.served_model import ServedModel
 from services.gateway.truths import kind_of, read_truth
 from services.settings import Settings
 from services.telemetry import FEEDBACK
@@ -39,7 +39,6 @@ class FeedbackHandler:
 
     Args:
         settings: Time limits, caps on the body, and for how long a feedback is remembered.
-        registry: The models.
         admission: How many requests are in hand.
         receipts: Who was given which answer.
         store: Who has given feedback.
@@ -49,14 +48,12 @@ class FeedbackHandler:
     def __init__(
         self,
         settings: Settings,
-        registry: Registry,
         admission: Admission,
         receipts: Receipts,
         store: LiveStore,
         watch: AccuracyWatch,
     ) -> None:
         self._settings = settings
-        self._registry = registry
         self._admission = admission
         self._receipts = receipts
         self._store = store
@@ -75,16 +72,12 @@ class FeedbackHandler:
             deadline_s = time.monotonic() + timeout_s
             async with asyncio.timeout(timeout_s), self._admission.enter(request):
                 told = await read_document(request, self._settings, lambda sent: validate(FeedbackRequest, sent))
-                given = await self._receipts.find(told.request_id, told.index)
-                served = self._registry.get(given.key.name)
-                model = served.name
-                if given.key != served.key:
-                    message = f"the answer to request {told.request_id} is of weights that are served no more"
-                    raise UnknownAnswer(message, {"request_id": told.request_id, "index": told.index})
-                counts = await self._judge(told, given, served, deadline_s)
-                live = await self._count(told, given, served, counts)
+                given = await self._receipts.find(request.state.tenant, told.request_id, told.index)
+                model = given.model.name
+                counts = await self._judge(told, given, deadline_s)
+                live = await self._count(told, given, counts)
             outcome = "ok"
-            return _respond(told, served, counts, live)
+            return _respond(told, given.model, counts, live)
         except TimeoutError:
             outcome = OutOfTime.code
             raise OutOfTime("the feedback took longer than its time limit") from None
@@ -102,8 +95,9 @@ class FeedbackHandler:
         """Let go of the threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _judge(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, deadline_s: float) -> Counts:
+    async def _judge(self, told: FeedbackRequest, given: GivenAnswer, deadline_s: float) -> Counts:
         """What the answer got right, worked out in a thread of ours: those of the others are for short work."""
+        served = given.model
 
         def work() -> Counts:
             answer = cast(dict[str, Any], orjson.loads(given.body))
@@ -115,17 +109,16 @@ class FeedbackHandler:
             return work()
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
-    async def _count(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, counts: Counts) -> Live:
-        claim = f"{told.request_id}:{told.index}:{given.cache_key[-16:]}"
+    async def _count(self, told: FeedbackRequest, given: GivenAnswer, counts: Counts) -> Live:
         try:
-            if not await self._store.claim(claim, self._settings.feedback_ttl_s):
+            if not await self._store.claim(given.claim, self._settings.feedback_ttl_s):
                 message = f"image {told.index} of request {told.request_id} has feedback already"
                 raise AlreadyGiven(message, {"request_id": told.request_id, "index": told.index})
             try:
-                return await self._watch.add(served, counts)
+                return await self._watch.add(given.model, counts)
             except BaseException:  # the end of the time limit, too
                 with suppress(StoreFailed):
-                    await self._store.release(claim)
+                    await self._store.release(given.claim)
                 raise
         except StoreFailed:
             raise FeedbackUnavailable("the store of feedback is down or slow; try again") from None

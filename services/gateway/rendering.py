@@ -24,7 +24,6 @@ from services.gateway.inputs import TaskInput
 from services.gateway.negotiation import Rendering, choose_format
 from services.gateway.parameters import CocoParameters, SegmentParameters
 from services.gateway.predictor import Answer
-from services.gateway.registry import ServedModel
 from services.settings import Settings
 from services.telemetry import STAGE_SECONDS
 
@@ -78,11 +77,10 @@ class Renderer:
         self._slots = asyncio.Semaphore(RENDER_THREADS)
         self._threads = ThreadPoolExecutor(RENDER_THREADS, thread_name_prefix="render")
 
-    async def render(self, served: ServedModel, photo: bytes, answer: Answer, rendering: Rendering) -> Picture:
+    async def render(self, photo: bytes, answer: Answer, rendering: Rendering) -> Picture:
         """Draw an answer on its photo, or cut it out.
 
         Args:
-            served: The model that answered.
             photo: The encoded photo that was sent.
             answer: Its answer.
             rendering: Which kind of picture.
@@ -90,11 +88,12 @@ class Renderer:
         Raises:
             InvalidImage: the photo cannot be read.
         """
-        class_count = len(served.entry["class_names"])
+        model = answer.model
+        class_count = len(model.entry["class_names"])
         async with self._slots:
             loop = asyncio.get_running_loop()
             picture = await loop.run_in_executor(self._threads, self._draw, photo, answer.body, class_count, rendering)
-        STAGE_SECONDS.labels(served.task, served.name, served.version, "render").observe(picture.took_ms / 1e3)
+        STAGE_SECONDS.labels(model.task, model.name, model.version, "render").observe(picture.took_ms / 1e3)
         return picture
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from services.errors import ServiceError
 from services.gateway.inputs import TaskInput
 from services.gateway.parameters import CocoParameters
 from services.gateway.predictor import Answer
-from services.gateway.registry import ServedModel
+from services.gateway.served_model import ServedModel
 from services.telemetry import IMAGE_ERRORS
 from services.wire import BOX_MEMBERS, PIXEL_DIGITS
 
@@ -27,7 +27,7 @@ def respond(request: Request, served: ServedModel, task_input: TaskInput, answer
 
     Args:
         request: The request; its id goes into the answer.
-        served: The model that answered.
+        served: The model that was asked.
         task_input: What was asked.
         answers: One for each image, in their order.
 
@@ -39,37 +39,42 @@ def respond(request: Request, served: ServedModel, task_input: TaskInput, answer
             IMAGE_ERRORS.labels(served.task, answer.code).inc()
     parameters = task_input.parameters
     if isinstance(parameters, CocoParameters) and parameters.format == "coco":
-        return coco_response(served, parameters.image_id or range(len(answers)), answers)
+        return coco_response(parameters.image_id or range(len(answers)), answers)
     if task_input.several:
         return list_response(request, served, answers)
-    return single_response(request, served, answers[0])
+    return single_response(request, answers[0])
 
 
-def single_response(request: Request, served: ServedModel, answer: Answer | ServiceError) -> Response:
+def single_response(request: Request, answer: Answer | ServiceError) -> Response:
     """The answer to one image: the replica's JSON, spliced into an object of the request's own."""
     if isinstance(answer, ServiceError):
         raise answer
     tail = orjson.dumps({"cached": answer.cached, "request_id": request.state.request_id})
-    body = b"".join((served.answer_prefix, b",", answer.body[1:-1], b",", tail[1:]))
+    body = b"".join((answer.model.answer_prefix, b",", answer.body[1:-1], b",", tail[1:]))
     return _json_response(body, answer.key)
 
 
 def list_response(request: Request, served: ServedModel, answers: Answers) -> Response:
-    """The answer to several images: a result or an error for each, in their order."""
+    """The answer to several images: a result or an error for each, in their order.
+
+    It names the version of the model that answered the first of them; results of another one name theirs.
+    """
     request_id = request.state.request_id
+    version = next((answer.model.version for answer in answers if isinstance(answer, Answer)), served.version)
     results: list[Any] = []
     for answer in answers:
         if isinstance(answer, ServiceError):
             results.append({"error": {**answer.to_dict(), "request_id": request_id}})
         else:
-            results.append(
-                orjson.Fragment(answer.body[:-1] + (b',"cached":true}' if answer.cached else b',"cached":false}'))
-            )
-    body = orjson.dumps({"model": served.name, "version": served.version, "results": results, "request_id": request_id})
+            more: dict[str, Any] = {"cached": answer.cached}
+            if answer.model.version != version:
+                more["version"] = answer.model.version
+            results.append(orjson.Fragment(answer.body[:-1] + b"," + orjson.dumps(more)[1:]))
+    body = orjson.dumps({"model": served.name, "version": version, "results": results, "request_id": request_id})
     return _json_response(body, _joint_key(answers))
 
 
-def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: Answers) -> Response:
+def coco_response(image_ids: Sequence[int | str], answers: Answers) -> Response:
     """All objects of all images in one plain list, as COCO's evaluation reads results.
 
     Categories are numbered as the model's data set numbers them (`category_ids` of its catalog entry), or else from 1.
@@ -77,20 +82,19 @@ def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: 
     Source: https://cocodataset.org/#format-results
 
     Args:
-        served: The model that answered.
         image_ids: One for each image.
         answers: One for each image.
 
     Raises:
         ServiceError: the first one among the answers: the list has no place for it.
     """
-    category_ids: Sequence[int] | None = served.entry.get("category_ids")
     results: list[dict[str, Any]] = []
     for image_id, answer in zip(image_ids, answers, strict=True):
         if isinstance(answer, ServiceError):
             error = copy(answer)  # others may be waiting for the same
             error.details = {**answer.details, "image_id": image_id}
             raise error
+        category_ids: Sequence[int] | None = answer.model.entry.get("category_ids")
         for found in orjson.loads(answer.body)["predictions"]:
             class_id = found["class_id"]
             results.append(
