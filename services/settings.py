@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         default=50_000_000, ge=1, description="Largest image, height × width, read off its header."
     )
-    max_body_bytes: int = Field(default=64 * MIB, ge=1, description="Largest request body.")
+    max_body_bytes: int = Field(
+        default=64 * MIB, ge=1, validate_default=True, description="Largest request body; an image is part of one."
+    )
     max_images_per_request: int = Field(default=32, ge=1, description="Most images in one request.")
 
     max_concurrent_requests: int = Field(default=256, ge=1, description="Requests that one gateway works on at a time.")
@@ -105,6 +107,14 @@ class Settings(BaseSettings):
     run_dir: Path | None = Field(
         default=None, description="Private folder of a running stack; `tapetum serve` makes one and sets this."
     )
+
+    @field_validator("max_body_bytes")
+    @classmethod
+    def _check_body(cls, value: int, info: ValidationInfo) -> int:
+        image = info.data.get("max_image_bytes", 0)
+        if image > value and image > cls.model_fields["max_image_bytes"].default:
+            raise ValueError(f"must be at least TAPETUM_MAX_IMAGE_BYTES, which is {image}")
+        return value
 
     @field_validator("cache_shared")
     @classmethod

@@ -21,6 +21,7 @@ import torch
 
 from models.adapter import Adapter, ModelInput
 from models.errors import ImageError
+from models.forwarding import forward_apart
 from models.loading import load
 from models.runtime import Runtime
 from services.deployments.batcher import Batcher, Queued
@@ -129,6 +130,7 @@ class ModelHost:
         fence_replica_grpc()
         settings = read_settings()
         configure_logging(settings)
+        self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
         self._config = ModelDeployment.model_validate(config)
         self._models = {spec.name: self._load(spec) for spec in self._config.models}
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
@@ -206,7 +208,7 @@ class ModelHost:
         model = self._models[item.model]
         started_at = time.perf_counter()
         try:
-            image = model.adapter.decode(item.image)
+            image = model.adapter.decode(item.image, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
         except ImageError as error:
             raise InvalidImage.of(error) from None
         decoded_at = time.perf_counter()
@@ -221,7 +223,7 @@ class ModelHost:
         assert isinstance(key, tuple)
         model = self._models[key[0]]
         started_at = time.perf_counter()
-        raw = model.adapter.forward([prepared.input for prepared in batch])
+        raw = forward_apart(model.adapter, [prepared.input for prepared in batch])
         forward_s = time.perf_counter() - started_at
         model.images.inc(len(batch))
         model.executions.inc()
