@@ -157,9 +157,6 @@ class Adapter(Protocol[P, R]):
 
         Returns:
             One element for every input, in the same order.
-
-        Raises:
-            NotANumber: The network gives NaN or infinity; it names the inputs that it does so for.
         """
         ...
 
@@ -173,9 +170,6 @@ class Adapter(Protocol[P, R]):
 
         Returns:
             One prediction for every input, in the same order.
-
-        Raises:
-            NotANumber: A part of the network that runs for each object gave NaN or infinity for one of them.
         """
         ...
 

@@ -11,8 +11,7 @@
     ├── WeightsError            weights_error       a model's weights cannot be used
     │   ├── WeightsUnavailable  weights_unavailable not on this machine and not to be downloaded
     │   └── WeightsCorrupt      weights_corrupt     truncated, altered, or another network's
-    ├── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
-    └── NotANumber              not_a_number        a network gives NaN or infinity for an image
+    └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
 
 Every class takes positional arguments only and survives pickling, so that it can cross processes.
 The messages of `ImageError` and `UnknownModel` are safe to show to a stranger: they name no path and no host.
@@ -152,20 +151,3 @@ class UnsupportedRuntime(ModelsError):
     """
 
     code: ClassVar[str] = "unsupported_runtime"
-
-
-class NotANumber(ModelsError):
-    """A network gives NaN or infinity, of which no prediction can be made: broken weights, or an overflow in fp16.
-
-    Args:
-        images: Positions, in the batch, of the images that it does so for.
-    """
-
-    code: ClassVar[str] = "not_a_number"
-
-    def __init__(self, images: tuple[int, ...] = (0,)) -> None:
-        super().__init__(images)
-        self.images = images
-
-    def __str__(self) -> str:
-        return "the network's output is not a finite number"

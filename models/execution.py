@@ -11,7 +11,6 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 
 from models.entries import LetterboxPreprocessing, Preprocessing
-from models.errors import NotANumber
 from models.folding import fold_batch_norms, remove_idle_layers
 from models.graph import last_layers
 from models.onednn import can_pack, pack_convolutions
@@ -57,10 +56,7 @@ class Executor:
             pixels: (N, H, W, 3) uint8 RGB, N at least 1.
 
         Returns:
-            (N, …) float32 on the device, finite.
-
-        Raises:
-            NotANumber: Some of that is NaN or infinite.
+            (N, …) float32 on the device.
         """
         (output,) = self.run_all(pixels)
         return output
@@ -73,16 +69,8 @@ class Executor:
             pixels: (N, H, W, 3) uint8 RGB, N at least 1.
 
         Returns:
-            Each (N, …) float32 on the device, finite.
-
-        Raises:
-            NotANumber: Some of that is NaN or infinite.
+            Each (N, …) float32 on the device.
         """
-        outputs = self._run_all(pixels)
-        _check_finite(outputs)
-        return outputs
-
-    def _run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         images = torch.as_tensor(pixels).to(self._device, non_blocking=True)
         if self._compiled:
             outputs = self._outputs(_padded_to_power_of_two(images))
@@ -129,12 +117,6 @@ class Executor:
             for name, layer in last.items():
                 network.set_submodule(name, _Float32Layer(layer.to(self._device)))
         return torch.compile(network, dynamic=False) if runtime.compile else network
-
-
-def _check_finite(outputs: tuple[Tensor, ...]) -> None:
-    finite = torch.stack([output.isfinite().flatten(1).all(1) for output in outputs]).all(0).cpu()
-    if not finite.all():
-        raise NotANumber(tuple(index for index, is_finite in enumerate(finite.numpy()) if not is_finite))
 
 
 class _Float32Layer(nn.Module):

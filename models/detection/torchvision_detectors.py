@@ -22,7 +22,6 @@ from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.torchvision_stages import OneStage, Regions, TorchvisionDetector, TwoStages, multiple_of
 from models.entries import LetterboxPreprocessing
-from models.errors import NotANumber
 from models.execution import Executor
 from models.runtime import Runtime
 
@@ -73,17 +72,12 @@ class TorchvisionCandidates:
 
         Returns:
             N, in the same order; the regions of an image are looked at when it is its turn.
-
-        Raises:
-            NotANumber: The network gives NaN or infinity for an image.
         """
         outputs = self._executor.run_all(pixels)
         count, height, width = pixels.shape[:3]
         padded = (-(-side // self._multiple) * self._multiple for side in (height, width))
         images = ImageList(torch.empty(0, 3, *padded), [(height, width)] * count)
-        for index, regions in enumerate(self._stages.regions(outputs, images)):
-            if not regions.scores.isfinite().all():
-                raise NotANumber((index,))
+        for regions in self._stages.regions(outputs, images):
             yield self._candidates(regions, (height, width)), regions
 
     def _candidates(self, regions: Regions, size: tuple[int, int]) -> Candidates:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
 from models.boxes import are_boxes
 from models.entries import CatalogEntry
-from models.errors import NotANumber
 from models.images import DecodedImage
 from models.letterbox import Letterbox
 from models.letterboxed import LetterboxedAdapter
@@ -90,9 +89,6 @@ def instances_from(found: RegionMasks, letterbox: Letterbox, parameters: Segment
     Returns:
         The answer. An object that lies in the padding is not in it; a mask may be empty where the network is sure of a
         box and of no pixel in it.
-
-    Raises:
-        NotANumber: A mask has NaN or infinity.
     """
     objects, size = found.objects, letterbox.image_size
     boxes = letterbox.restore(objects.boxes)
@@ -100,8 +96,6 @@ def instances_from(found: RegionMasks, letterbox: Letterbox, parameters: Segment
     if parameters.class_ids is not None:
         wanted &= torch.isin(objects.class_ids, torch.tensor(parameters.class_ids, dtype=torch.int64))
     kept = wanted.nonzero().flatten()[: parameters.max_detections]
-    if not found.masks[kept].isfinite().all():
-        raise NotANumber()
     given, cells = boxes[kept].numpy(), found.masks[kept].numpy()
     masks = tuple(paste(its_cells, box, size) for its_cells, box in zip(cells, given, strict=True))
     return InstanceMasks(given, objects.scores[kept].numpy(), objects.class_ids[kept].numpy(), size, masks)

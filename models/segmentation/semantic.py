@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
 from models.entries import CatalogEntry, LetterboxPreprocessing
-from models.errors import NotANumber
 from models.execution import Executor
 from models.letterbox import Letterbox
 from models.letterboxed import LetterboxedAdapter
@@ -66,7 +65,7 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         """
         height, width = inputs[0].pixels.shape[:2]
         if self._tiling and self._tiling.applies_to((height, width)):
-            return [self._in_tiles(index, item, self._tiling) for index, item in enumerate(inputs)]
+            return [self._in_tiles(item, self._tiling) for item in inputs]
         logits = self._executor.run(np.stack([item.pixels for item in inputs]))
         if self.runtime.on_gpu:
             return [self._class_map(part, item, True) for part, item in zip(logits, inputs, strict=True)]
@@ -87,12 +86,9 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
     def _class_map(self, logits: Tensor, item: ModelInput, probabilities: bool) -> ClassMap:
         return class_map_from([logits], logits.shape[1], self._letterbox(item.image_size), probabilities)
 
-    def _in_tiles(self, index: int, item: ModelInput, tiling: Tiling) -> ClassMap:
+    def _in_tiles(self, item: ModelInput, tiling: Tiling) -> ClassMap:
         rows = logits_by_rows(self._executor.run, item.pixels, tiling)
-        try:
-            return class_map_from(rows, len(item.pixels), self._letterbox(item.image_size), True)
-        except NotANumber:  # which names tiles
-            raise NotANumber((index,)) from None
+        return class_map_from(rows, len(item.pixels), self._letterbox(item.image_size), True)
 
     def _usual_input_sizes(self) -> list[tuple[int, int]]:
         """What is larger than a tile reaches the network in tiles."""

@@ -21,7 +21,6 @@ import torch
 
 from models.adapter import Adapter, ModelInput
 from models.errors import ImageError
-from models.forwarding import forward_apart
 from models.loading import load
 from models.runtime import Runtime
 from services.deployments.batcher import Batcher, Queued
@@ -223,7 +222,7 @@ class ModelHost:
         assert isinstance(key, tuple)
         model = self._models[key[0]]
         started_at = time.perf_counter()
-        raw = forward_apart(model.adapter, [prepared.input for prepared in batch])
+        raw = model.adapter.forward([prepared.input for prepared in batch])
         forward_s = time.perf_counter() - started_at
         model.images.inc(len(batch))
         model.executions.inc()
