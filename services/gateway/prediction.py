@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.errors import OutOfTime, ServiceError
+from services.gateway.admission import Admission
 from services.gateway.inputs import TaskInput, read_input
-from services.gateway.limits import Admission, read_timeout
+from services.gateway.limits import read_timeout
 from services.gateway.negotiation import Rendering
 from services.gateway.predictor import Answer, CachePolicy, Predictor
 from services.gateway.receipts import Receipts
