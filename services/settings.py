@@ -47,6 +47,11 @@ class Settings(BaseSettings):
     max_queued_requests: int = Field(
         default=256, ge=0, description="Requests that may wait for that; one more gets a 503."
     )
+    max_queue_wait_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="Longest expected wait of an image for its model; one that would wait longer gets a 503.",
+    )
     max_buffered_bytes: int = Field(
         default=512 * MIB,
         ge=MIB,

@@ -100,6 +100,7 @@ class PredictionHandler:
 
         answers: list[Answer | ServiceError]
         if task_input.several:
+            served = served.for_request()
             results = await asyncio.gather(*map(answer, task_input.images), return_exceptions=True)
             answers = [self._as_item_error(result) for result in results]
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -14,9 +14,10 @@ from services.accuracy_store import ModelKey
 from services.errors import InvalidParameters, ModelNotFound, NotReady
 from services.gateway.backends import Backend
 from services.gateway.coalescer import Coalescer
+from services.gateway.model_calls import ModelCalls, RequestCalls
+from services.gateway.queue_wait import QueueWait
 from services.parameters import complete
 from services.topology import GatewayScale, ModelDeployment, Topology
-from services.wire import Item, Outcome
 
 log = structlog.get_logger()
 
@@ -38,6 +39,7 @@ class ServedModel:
         key: Whose accuracy it is that is measured.
         receipt: The same as JSON, for what is kept of each answer.
         score_threshold: Below which it leaves out objects where a request names none; None where it finds none.
+        calls: The way of images to it.
     """
 
     name: str
@@ -49,10 +51,10 @@ class ServedModel:
     key: ModelKey
     receipt: bytes
     score_threshold: float | None
-    calls: Coalescer[Item, Outcome]
+    calls: ModelCalls | RequestCalls
 
     @classmethod
-    def of(cls, entry: dict[str, Any], calls: Coalescer[Item, Outcome]) -> ServedModel:
+    def of(cls, entry: dict[str, Any], calls: ModelCalls) -> ServedModel:
         """From what a replica describes."""
         key = name, version, digest = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
         return cls(
@@ -67,6 +69,10 @@ class ServedModel:
             score_threshold=_score_threshold(entry),
             calls=calls,
         )
+
+    def for_request(self) -> ServedModel:
+        """The same model for the images of one request, which do not count as each other's queue."""
+        return replace(self, calls=self.calls.of_request()) if isinstance(self.calls, ModelCalls) else self
 
 
 def _score_threshold(entry: Mapping[str, Any]) -> float | None:
@@ -83,15 +89,17 @@ class Registry:
     Args:
         topology: What is configured.
         backends: The way to each deployment, by its name.
+        max_wait_s: Longest expected wait of an image for its model.
     """
 
-    def __init__(self, topology: Topology, backends: Mapping[str, Backend]) -> None:
+    def __init__(self, topology: Topology, backends: Mapping[str, Backend], max_wait_s: float = float("inf")) -> None:
         self._backends = dict(backends)
         self._tasks = {spec.name: config.task for config in topology.deployments for spec in config.models}
         self._models_of = {config.name: tuple(spec.name for spec in config.models) for config in topology.deployments}
         self._calls = {
-            config.name: coalesce(self._backends[config.name], topology.gateway, config)
+            spec.name: calls_to(self._backends[config.name], topology.gateway, config, max_wait_s)
             for config in topology.deployments
+            for spec in config.models
         }
         self._served: dict[str, ServedModel] = {}
         self._alive: dict[str, bool] = dict.fromkeys(self._backends, False)
@@ -175,16 +183,18 @@ class Registry:
             return
         self._alive[deployment] = True
         for entry in entries:
-            self._served[entry["name"]] = ServedModel.of(entry, self._calls[deployment])
+            self._served[entry["name"]] = ServedModel.of(entry, self._calls[entry["name"]])
 
 
-def coalesce(backend: Backend, scale: GatewayScale, config: ModelDeployment) -> Coalescer[Item, Outcome]:
-    """The one way in which images reach a deployment: merged into few calls, none more than fills a replica."""
-    return Coalescer(
+def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max_wait_s: float) -> ModelCalls:
+    """The one way in which images reach one model: merged into few calls, none more than fills a replica."""
+    fills_replica = config.max_batch_size * config.num_streams
+    coalescer = Coalescer(
         backend.predict,
-        max_items=config.max_batch_size * config.num_streams,
+        max_items=fills_replica,
         receivers=config.max_replicas,
         linger_s=scale.linger_s,
         weight=lambda item: len(item.image),
         max_weight=MAX_CALL_BYTES,
     )
+    return ModelCalls(coalescer, QueueWait(fills_replica * config.max_replicas), max_wait_s)
