@@ -101,6 +101,15 @@ async def test_fast_model_does_not_wait_for_a_slow_one_of_its_deployment():
     assert all(len({item.model for item in call}) == 1 for call in backend.calls)
 
 
+async def test_requests_that_wait_for_a_slow_model_do_not_hold_up_others():
+    async with gateway(TwoSpeeds(), MemoryCache(), max_concurrent_requests=2) as client:
+        slow = [asyncio.create_task(classify(client, png(n), params={"model": "noop"})) for n in range(4)]
+        await asyncio.sleep(0.1)
+        assert (await classify(client, png())).status_code == 200
+        assert not any(task.done() for task in slow)
+        await asyncio.gather(*slow)
+
+
 async def test_image_that_would_wait_too_long_is_refused_and_a_cached_one_never():
     class Slow(FakeBackend):
         async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
