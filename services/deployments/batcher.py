@@ -25,7 +25,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from services.deployments.fair_turns import FairTurns
+from services.deployments.fair_turns import FairTurns, Turn
 from services.errors import NotReady, OutOfTime, Overloaded, ServiceError
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class _Entry(Generic[T, R]):
 class _Batch(Generic[T, R]):
     key: Hashable
     entries: list[_Entry[T, R]]
-    expected_s: float
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,6 @@ class Batcher(Generic[T, B, R]):
         self._initializer = initializer
         self._queues: dict[Hashable, deque[_Entry[T, R]]] = {}
         self._turns = FairTurns()
-        self._last_run_s: dict[Hashable, float] = {}
         self._caps: dict[Hashable, _Cap] = {}
         self._size = 0
         self._queued_cost = 0
@@ -194,7 +193,7 @@ class Batcher(Generic[T, B, R]):
         while (batch := self._next_batch()) is not None:
             started_at = time.monotonic()
             self._execute(batch, started_at)
-            self._settle(batch, time.monotonic() - started_at)
+            self._end_turn(batch.turn, time.monotonic() - started_at)
 
     def _next_batch(self) -> _Batch[T, R] | None:
         """Wait for work and take one batch; None once the batcher is closed and empty."""
@@ -213,10 +212,8 @@ class Batcher(Generic[T, B, R]):
     def _take(self, ready: list[Hashable]) -> _Batch[T, R]:
         ready.sort(key=lambda key: self._queues[key][0].queued_at)
         key = self._turns.next(ready, self._user_of)
-        # Charged before it is known, so that another stream does not give the next turn to the same user.
-        expected_s = self._last_run_s.get(self._user_of(key), 0.0)
-        self._turns.charge(self._user_of(key), expected_s)
-        return _Batch(key, self._pop_batch(key), expected_s)
+        entries = self._pop_batch(key)
+        return _Batch(key, entries, self._turns.begin(self._user_of(key), len(entries), time.monotonic()))
 
     def _time_to_fill(self, key: Hashable) -> float:
         """Seconds that a batch of `key` may still wait for more items."""
@@ -229,9 +226,11 @@ class Batcher(Generic[T, B, R]):
         return queue[0].queued_at + self._batch_wait_timeout_s - time.monotonic()
 
     def _max_items(self, key: Hashable) -> int:
-        if key in self._caps and time.monotonic() > self._caps[key].until_s:
+        now = time.monotonic()
+        if key in self._caps and now > self._caps[key].until_s:
             del self._caps[key]
-        return self._caps[key].items if key in self._caps else self._max_batch_size
+        most = self._caps[key].items if key in self._caps else self._max_batch_size
+        return min(most, self._turns.most_images(self._user_of(key), now) or most)
 
     def _pop_batch(self, key: Hashable) -> list[_Entry[T, R]]:
         queue, most = self._queues[key], self._max_items(key)
@@ -246,11 +245,9 @@ class Batcher(Generic[T, B, R]):
             del self._queues[key]
         return batch
 
-    def _settle(self, batch: _Batch[T, R], took_s: float) -> None:
-        user = self._user_of(batch.key)
+    def _end_turn(self, turn: Turn, took_s: float) -> None:
         with self._changed:
-            self._turns.charge(user, took_s - batch.expected_s)
-            self._last_run_s[user] = took_s
+            self._turns.end(turn, took_s)
 
     def _execute(self, batch: _Batch[T, R], now: float) -> None:
         live = [entry for entry in batch.entries if _start(entry, now)]

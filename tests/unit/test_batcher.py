@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from hypothesis import given, settings
@@ -301,3 +301,22 @@ def test_every_caller_gets_its_own_answer_or_its_own_failure(calls: list[tuple[i
                 assert number < 0
         assert len(made) == 0
     assert all(len(items) <= 3 for _, items in device.batches)
+
+
+def test_batches_are_short_while_another_user_has_had_the_device():
+    """Forty milliseconds an image: two make a turn of a tenth of a second, eight a batch."""
+
+    class Slow(Device):
+        def run(self, key: Hashable, items: Sequence[int]) -> list[int]:
+            time.sleep(0.04 * len(items) if key == "slow" else 0.001)
+            return super().run(key, items)
+
+    device = Slow()
+    with batcher(device, max_batch_size=8) as made:
+        for count, other in ((2, False), (8, False), (16, True)):
+            device.batches.clear()
+            with held(device, made) if other else nullcontext():
+                futures = [made.submit(n, "slow") for n in range(count)]
+            for future in futures:
+                future.result(5)
+    assert max(len(items) for key, items in device.batches if key == "slow") <= 3
