@@ -119,9 +119,11 @@ async def make_app(backend: FakeBackend, cache: ResultCache | None, store: LiveS
     """The application behind `gateway`; what it does in the background is not started."""
     models = tuple(ModelSpec(name=name) for name in backend.names)
     deployment = ModelDeployment.model_construct(name="Fake", task=backend.entry["task"], models=models)
-    registry = Registry(Topology.model_construct(deployments=(deployment,)), {"Fake": backend})
+    settings = Settings(**options)
+    topology = Topology.model_construct(deployments=(deployment,))
+    registry = Registry(topology, {"Fake": backend}, settings.max_queue_wait_s)
     await registry.readiness()
-    return create_app(Settings(**options), registry, cache, store)
+    return create_app(settings, registry, cache, store)
 
 
 async def classify(client: httpx.AsyncClient, image: bytes, **options: Any) -> httpx.Response:
