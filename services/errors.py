@@ -15,6 +15,7 @@
     │   ├── AnswerTooLarge          422 answer_too_large       the masks of one image, written as was asked, are
     │   ├── RateLimited             429 rate_limited           + Retry-After
     │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
+    ├── NonFiniteAnswer             500 non_finite_answer      the model gave NaN or infinity for an image
     ├── Overloaded                  503 overloaded             + Retry-After
     ├── NotReady                    503 not_ready              + Retry-After
     ├── FeedbackUnavailable         503 feedback_unavailable   + Retry-After: what keeps answers does not answer
@@ -158,6 +159,10 @@ class InvalidImage(RequestError):
         return cls(error.message, error.details, error.code, status)
 
 
+class NonFiniteAnswer(ServiceError):
+    code = "non_finite_answer"
+
+
 class Overloaded(ServiceError):
     status = 503
     code = "overloaded"
@@ -188,7 +193,7 @@ class OutOfTime(ServiceError):
 
 
 _BY_CODE: dict[str, type[ServiceError]] = {
-    kind.code: kind for kind in (AnswerTooLarge, Overloaded, NotReady, BackendFailed, OutOfTime)
+    kind.code: kind for kind in (AnswerTooLarge, NonFiniteAnswer, Overloaded, NotReady, BackendFailed, OutOfTime)
 }
 
 

@@ -30,7 +30,7 @@ from types import FrameType
 from typing import Any, TextIO
 
 from services.embedded_cache import CacheServerError, EmbeddedCache
-from services.gateway.limits import DRAINING_FILE
+from services.gateway.admission import DRAINING_FILE
 from services.gateway.tasks import TASKS
 from services.loopback import LOOPBACK, is_loopback, write_haproxy_launcher
 from services.run_dir import clean_up_after_crashes, make_run_dir

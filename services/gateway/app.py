@@ -16,11 +16,12 @@ from starlette.requests import Request
 
 from services.gateway.accuracy import AccuracyWatch
 from services.gateway.accuracy_gauges import accuracy_gauges
+from services.gateway.admission import Admission
 from services.gateway.cache import ResultCache
 from services.gateway.drift_watch import DriftWatch
 from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelope, routing_error
 from services.gateway.feedback import FeedbackHandler
-from services.gateway.limits import Admission, ApiKeys, RateLimiter
+from services.gateway.limits import ApiKeys, RateLimiter
 from services.gateway.live_store import LiveStore, MemoryStore
 from services.gateway.openapi import (
     ACCURACY_EXAMPLE,

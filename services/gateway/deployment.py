@@ -55,4 +55,5 @@ class Gateway:
                 max_entry_bytes=settings.cache_max_entry_bytes,
                 secret=secret,
             )
-        return create_app(settings, Registry(self._topology, self._backends), cache, store, echo_request_id=False)
+        registry = Registry(self._topology, self._backends, settings.max_queue_wait_s)
+        return create_app(settings, registry, cache, store, echo_request_id=False)

@@ -15,9 +15,10 @@ from starlette.responses import Response
 
 from services.errors import AlreadyGiven, FeedbackUnavailable, OutOfTime, ServiceError
 from services.gateway.accuracy import AccuracyWatch
+from services.gateway.admission import Admission
 from services.gateway.inputs import read_document, validate
 from services.gateway.judging import Counts, judge
-from services.gateway.limits import Admission, read_timeout
+from services.gateway.limits import read_timeout
 from services.gateway.live_accuracy import Live, figures_of, or_none
 from services.gateway.live_store import LiveStore, StoreFailed
 from services.gateway.prediction import NO_MODEL

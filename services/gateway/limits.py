@@ -1,38 +1,29 @@
-"""Who may ask, how much at a time, and for how long."""
+"""Who may ask, how often, and for how long."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 
 import structlog
 from limits import parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import ConnectionPool
-from starlette.requests import Request
 
 from services.errors import (
     Forbidden,
     InvalidParameters,
-    NotReady,
     OutOfTime,
-    Overloaded,
     RateLimited,
     Unauthorized,
 )
 from services.settings import Settings
-from services.telemetry import REQUESTS_IN_FLIGHT
 
 log = structlog.get_logger()
-
-DRAINING_FILE = "draining"
-"""While this file is in the stack's run folder, its gateways take no new requests."""
 
 
 class ApiKeys:
@@ -110,52 +101,6 @@ class RateLimiter:
         """Let go of connections."""
         if self._pool is not None:
             await self._pool.aclose()
-
-
-class Admission:
-    """Bounds what one gateway has in hand: requests at work, requests waiting, and the bytes of their bodies."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._slots = asyncio.Semaphore(settings.max_concurrent_requests)
-        self._admitted = 0
-        self._bytes = 0
-        self._draining = settings.run_dir / DRAINING_FILE if settings.run_dir else None
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the stack is about to stop."""
-        return self._draining is not None and self._draining.exists()
-
-    @asynccontextmanager
-    async def enter(self, request: Request) -> AsyncGenerator[None]:
-        """Hold a place while a request is worked on.
-
-        Raises:
-            NotReady: the stack is stopping.
-            Overloaded: there is no place.
-        """
-        if self.is_draining:
-            raise NotReady("the server is stopping")
-        size = self._expected_bytes(request)
-        limit = self._settings.max_concurrent_requests + self._settings.max_queued_requests
-        if self._admitted >= limit or (self._bytes and self._bytes + size > self._settings.max_buffered_bytes):
-            raise Overloaded("too many requests at a time", {"requests": self._admitted})
-        self._admitted += 1
-        self._bytes += size
-        REQUESTS_IN_FLIGHT.inc()
-        try:
-            async with self._slots:
-                yield
-        finally:
-            self._admitted -= 1
-            self._bytes -= size
-            REQUESTS_IN_FLIGHT.dec()
-
-    def _expected_bytes(self, request: Request) -> int:
-        declared = request.headers.get("content-length", "")
-        size = int(declared) if declared.isdigit() else self._settings.max_image_bytes
-        return min(size, self._settings.max_body_bytes)
 
 
 def check_time(deadline_s: float) -> None:

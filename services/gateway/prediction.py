@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.errors import OutOfTime, ServiceError
+from services.gateway.admission import Admission
 from services.gateway.inputs import TaskInput, read_input
-from services.gateway.limits import Admission, read_timeout
+from services.gateway.limits import read_timeout
 from services.gateway.negotiation import Rendering
 from services.gateway.predictor import Answer, CachePolicy, Predictor, Question
 from services.gateway.receipts import Receipts
@@ -93,6 +94,8 @@ class PredictionHandler:
         task_input.parameters.check(len(task_input.images))
         tenant: str = request.state.tenant
         scope = "" if self.settings.cache_shared else tenant
+        if task_input.several:
+            served = served.for_request()
         question = Question.of(served, task_input.parameters.complete, scope)
 
         async def answer(image: bytes | ServiceError) -> Answer:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from services.accuracy_store import ModelKey
-from services.gateway.coalescer import Coalescer
+from services.gateway.model_calls import ModelCalls, RequestCalls
 from services.parameters import complete
-from services.wire import Item, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,7 @@ class ServedModel:
         answer_prefix: The first members of every JSON answer.
         key: Whose accuracy it is that is measured.
         score_threshold: Below which it leaves out objects where a request names none; None where it finds none.
+        calls: The way of images to it.
     """
 
     name: str
@@ -35,10 +35,10 @@ class ServedModel:
     answer_prefix: bytes
     key: ModelKey
     score_threshold: float | None
-    calls: Coalescer[Item, Outcome]
+    calls: ModelCalls | RequestCalls
 
     @classmethod
-    def of(cls, entry: dict[str, Any], calls: Coalescer[Item, Outcome]) -> ServedModel:
+    def of(cls, entry: dict[str, Any], calls: ModelCalls) -> ServedModel:
         """From what a replica describes."""
         key = name, version, _ = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
         return cls(
@@ -52,6 +52,10 @@ class ServedModel:
             score_threshold=_score_threshold(entry),
             calls=calls,
         )
+
+    def for_request(self) -> ServedModel:
+        """The same model for the images of one request, which do not count as each other's queue."""
+        return replace(self, calls=self.calls.of_request()) if isinstance(self.calls, ModelCalls) else self
 
 
 def _score_threshold(entry: Mapping[str, Any]) -> float | None:

@@ -38,14 +38,13 @@ class Rolling(FakeBackend):
     def of_version(self, version: str, name: str) -> dict[str, Any]:
         return identified({**self.entry, "name": name, "version": version, "weights_digest": f"d{version}"})
 
-    def described(self, name: str) -> dict[str, Any]:
-        return self.of_version("1", name)
+    async def describe(self) -> list[dict[str, Any]]:
+        return [self.of_version("1", name) for name in self.names]
 
-    def _sign(self, item: Item, outcome: Outcome) -> Outcome:
+    def _answer(self, item: Item) -> Outcome:
         version = self.answering.pop(0) if len(self.answering) > 1 else self.answering[0]
-        body = orjson.loads(outcome.body or b"")
-        body["predictions"] = self.rows(version, item)
-        return sign(item, outcome._replace(body=orjson.dumps(body)), self.of_version(version, item.model))
+        body = {"image": {"height": 2, "width": 3}, "predictions": self.rows(version, item)}
+        return sign(item, Outcome(orjson.dumps(body), None, {}), self.of_version(version, item.model))
 
     def rows(self, version: str, item: Item) -> list[dict[str, Any]]:
         return [{"class_id": int(version) - 1, "class_name": version, "probability": 0.5}]
@@ -111,9 +110,6 @@ class Renumbered(Rolling):
     def of_version(self, version: str, name: str) -> dict[str, Any]:
         names = ["person", "dog"] if version == "1" else ["dog", "person"]
         return identified({**super().of_version(version, name), "class_names": names})
-
-    def _answer(self, item: Item) -> Outcome:
-        return Outcome(orjson.dumps({"image": {"height": 2, "width": 3}}), None, {})
 
     def rows(self, version: str, item: Item) -> list[dict[str, Any]]:
         (class_id,) = item.parameters["class_ids"]
