@@ -239,6 +239,19 @@ async def test_nobody_judges_or_replaces_the_answers_of_another_key(monkeypatch:
     assert right.status_code == 200
 
 
+@pytest.mark.parametrize("line", [b"", b"null", b"[]", b"[5]", b"[[]]", b'[["noop","1","d",["a"],"x"]]', b"\xff"])
+async def test_receipt_that_is_none_is_as_good_as_nothing(line: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("services.gateway.receipts.SECOND_LOOK_S", 0.0)
+    store = MemoryStore()
+    app = await make_app(Cats(), MemoryCache(), store)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        request_id = (await classify(client, png())).json()["request_id"]
+        (name,) = store.lines
+        store.lines[name] = (store.lines[name][0], line)
+        status, code = error_of(await tell(client, request_id, {"class": 0}))
+    assert (status, code) in {(404, "unknown_answer"), (422, "invalid_parameters")}
+
+
 async def test_feedback_on_anothers_answer_takes_as_long_as_on_none():
     async with gateway(Cats(), MemoryCache(), **TWO_KEYS) as client:
         answer = await classify(client, png(1), headers=as_key("one-key", **{"x-request-id": "a"}))
