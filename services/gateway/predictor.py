@@ -228,7 +228,7 @@ class Predictor:
         if outcome.body is None:
             return _Answered(outcome, question)
         answering = self._registry.answered_by(model, outcome)
-        answered = question if answering is model else question.to(answering)
+        answered = question if answering.identity == model.identity else question.to(answering)
         if policy.write and answered.parameters == question.parameters:
             self._drift.see(answering, question.parameters, outcome.summary)
             if self._cache is not None:

@@ -126,7 +126,7 @@ class Registry:
             return known
         if outcome.described is None:
             raise BackendFailed("the replica that answered did not say which version of the model it has")
-        model = versions.learn(ServedModel.of(orjson.loads(outcome.described), asked.calls))
+        model = versions.learn(ServedModel.of(orjson.loads(outcome.described), self._calls[asked.name]))
         log.info("another version answers", model=model.name, version=model.version, identity=model.identity.hex())
         return model
 
@@ -152,16 +152,15 @@ class Registry:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 entries = await self._backends[deployment].describe()
+            models = [ServedModel.of(entry, self._calls[entry["name"]]) for entry in entries]
         except Exception as error:  # whatever is wrong with it, it is not ready
             if self._alive[deployment]:
                 log.warning("deployment does not answer", deployment=deployment, reason=type(error).__name__)
             self._alive[deployment] = False
             return
         self._alive[deployment] = True
-        for entry in entries:
-            model = ServedModel.of(entry, self._calls[entry["name"]])
-            versions = self._served.setdefault(model.name, Versions(model))
-            versions.learn(model)
+        for model in models:
+            self._served.setdefault(model.name, Versions(model)).learn(model)
 
 
 def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max_wait_s: float) -> ModelCalls:
