@@ -58,12 +58,15 @@ class LabelFiles:
 
     def report_strays(self, problems: ProblemList) -> None:
         """Reports labels of photos that are not there; those of photos that no list names are no fault."""
-        known: dict[Path, set[str]] = {}
+        strays = {labels: set(files) for labels, files in self._files.items()}
         for folder, labels in self._folders.items():
-            known.setdefault(labels, set()).update(path.stem for path in image_files(folder) if path.parent == folder)
-        for labels, files in self._files.items():
-            for stem in sorted(files.keys() - known[labels]):
-                problems.add("missing_file", files[stem], None, "there is no photo of this name")
+            strays[labels] -= self._photos[folder]
+        for folder, labels in self._folders.items():
+            if strays[labels]:
+                strays[labels] -= {path.stem for path in image_files(folder) if path.parent == folder}
+        for labels, stems in strays.items():
+            for stem in sorted(stems):
+                problems.add("missing_file", self._files[labels][stem], None, "there is no photo of this name")
 
     @staticmethod
     def any_for(folder: Path) -> bool:
