@@ -92,10 +92,13 @@ def _read_size(data: bytes, start: int) -> StoredHeader:
     if components > 4:
         raise UnreadableImage(f"JPEG 2000 images of {components} components cannot be read")
     kinds = [struct.unpack_from(">BBB", data, start + 38 + 3 * index) for index in range(components)]
-    if any((x, y) != (1, 1) for _, x, y in kinds):
+    if any(kind[1:] != (1, 1) for kind in kinds):
         raise UnreadableImage("JPEG 2000 images with subsampled components cannot be read")
-    if any(depth & 0x80 for depth, _, _ in kinds) or len({depth for depth, _, _ in kinds}) > 1:
+    if any(kind[0] & 0x80 for kind in kinds) or len(set(kinds)) > 1:
         raise UnreadableImage("JPEG 2000 images of signed or unequal samples cannot be read")
+    depth = 1 + kinds[0][0]
+    if not 8 <= depth <= (16 if components == 1 else 8):  # Pillow lets the brightest of several deep ones overflow to 0
+        raise UnreadableImage(f"JPEG 2000 images of {components} components of {depth} bits cannot be read")
     if -(-(right - tile[2]) // tile[0]) * -(-(bottom - tile[3]) // tile[1]) > _MAX_TILES:
         raise too_many("JPEG 2000 tiles", _MAX_TILES)
     (length,) = struct.unpack_from(">H", data, start)

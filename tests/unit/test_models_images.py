@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.imaging import jpeg
 from models.errors import BrokenImage, EmptyImage, ImageTooLarge, UnreadableImage
 from models.images import FORMATS, decode, inspect
+from models.imaging import jpeg
 from tests.photos import BLUE, GREEN, RED, WHITE, corners, encoded, exif_with_orientation, photo, quadrants
 
 QUADRANTS = [RED, GREEN, BLUE, WHITE]
