@@ -118,7 +118,7 @@ def _decode_with_pillow(data: bytes, header: JpegHeader, factor: int) -> NDArray
 
 def _pillow_rgb(data: bytes, header: JpegHeader, factor: int) -> NDArray[np.uint8]:
     with pillow.opened(data, "jpeg") as image:
-        if factor > 1:
+        if factor > 1 and header.scalable:
             image.draft(None, (header.stored_size[1] // factor, header.stored_size[0] // factor))
         return pillow.rgb(image)
 

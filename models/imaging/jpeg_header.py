@@ -37,12 +37,16 @@ class JpegHeader(StoredHeader):
         components: Of a pixel: 1 (grey), 3 (YCbCr or RGB) or 4 (CMYK or YCCK).
         component_ids: One byte each, as scans name them.
         progressive: Whether scans refine one another.
+        scalable: Whether the first component, of brightness, has as many samples as there are pixels; where it has
+            fewer, a scaled decode would blur it.
         first_scan: Where the marker of the first scan stands.
+        metadata: Where segments that say nothing of pixels begin and end.
     """
 
     components: int = 3
     component_ids: bytes = b""
     progressive: bool = False
+    scalable: bool = True
     first_scan: int = 0
     metadata: tuple[tuple[int, int], ...] = field(default=(), repr=False)
 
@@ -149,8 +153,17 @@ def _header(
         raise UnreadableImage("JPEGs that tell their height after their pixels cannot be read")
     if height == 0 or width == 0:
         raise BrokenImage("the JPEG header is truncated or corrupt")
-    ids = frame[6 : 6 + 3 * components : 3]
-    return JpegHeader((height, width), orientation, components, ids, kind in (0xC2, 0xCA), first_scan, metadata)
+    ids, factors = frame[6 : 6 + 3 * components : 3], frame[7 : 6 + 3 * components : 3]
+    return JpegHeader(
+        stored_size=(height, width),
+        orientation=orientation,
+        components=components,
+        component_ids=ids,
+        progressive=kind in (0xC2, 0xCA),
+        scalable=all(one >> 4 <= factors[0] >> 4 and one & 15 <= factors[0] & 15 for one in factors),
+        first_scan=first_scan,
+        metadata=metadata,
+    )
 
 
 def _check_scans(data: bytes, first_scan: int) -> None:

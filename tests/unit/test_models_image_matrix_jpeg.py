@@ -65,9 +65,13 @@ def test_every_sampling_of_a_jpeg_is_read(factors):
     assert decoded.size == decoded.pixels.shape[:2] == (64, 96)
     assert np.abs(decoded.pixels.astype(int) - scaled_planes(picture(), factors)).mean() < 2.5
     scaled = decode(data, min_short_side=16)
-    assert (scaled.size, scaled.pixels.shape) == ((64, 96), (16, 24, 3))
-    full = decoded.pixels.reshape(16, 4, 24, 4, 3).mean(axis=(1, 3))
-    assert np.abs(full - scaled.pixels).mean() < 3
+    assert scaled.size == (64, 96)
+    if factors[0] == (max(h for h, _ in factors), max(v for _, v in factors)):
+        full = decoded.pixels.reshape(16, 4, 24, 4, 3).mean(axis=(1, 3))
+        assert scaled.pixels.shape == (16, 24, 3)
+        assert np.abs(full - scaled.pixels).mean() < 3
+    else:  # brightness of half the pixels would be blurred
+        assert np.array_equal(scaled.pixels, decoded.pixels)
 
 
 @pytest.mark.parametrize("kind", KINDS)
