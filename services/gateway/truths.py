@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from models.errors import ImageError
-from models.masks import Mask
 from models.imaging.pillow import opened
+from models.masks import Mask
 from services.errors import InvalidParameters
 from services.gateway.inputs import validate
 from services.gateway.limits import check_time
