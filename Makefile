@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 SERVE_ARGS ?=
 
-.PHONY: serve test check unit accuracy integration lint constraints bench bench-device bench-eval clean
+.PHONY: serve test check unit accuracy integration lint constraints bench bench-device bench-eval hardening clean
 .DEFAULT_GOAL := serve
 
 serve: $(READY)  ## start the whole stack; SERVE_ARGS="--port 8080" for options
@@ -40,8 +40,12 @@ bench-device: $(READY)  ## the models alone, on whatever device is here
 bench-eval: $(READY)  ## what measuring costs: scoring, workers, memory; BENCH_ARGS="--only scoring" for a part
 	$(BIN)/python -m loadtests.evaluation $(BENCH_ARGS)
 
+hardening: $(READY)  ## hostile and broken input, kills and a soak, half an hour; HARDENING_ARGS="--only sockets" for a part
+	$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --group hardening
+	$(BIN)/python -m loadtests.hardening $(HARDENING_ARGS)
+
 constraints: $(READY)  ## resolve constraints.txt anew
-	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --quiet \
+	$(UV) pip compile pyproject.toml --group dev --group hardening --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
 
 $(READY): pyproject.toml constraints.txt

@@ -34,7 +34,7 @@ from loadtests.processes import SystemFailed
 from loadtests.report import print_report, write_json
 from loadtests.scenarios import SECTIONS
 from loadtests.workloads import WORKLOADS
-from services.stack import DEFAULT_CONFIG
+from services.local.stack import DEFAULT_CONFIG
 from services.topology import TopologyError
 
 BUSY = 0.1

@@ -63,13 +63,13 @@ class RunningSystem:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._process is not None
-        left = self._processes()
+        left = self.processes()
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_TIMEOUT_S)
         finally:
-            for process in {*left, *self._processes()}:
+            for process in {*left, *self.processes()}:
                 with suppress(psutil.Error):
                     process.kill()
             self._process.wait()
@@ -92,7 +92,7 @@ class RunningSystem:
     def cpu_s(self) -> dict[int, float]:
         """CPU time (user and system, in seconds) of every process of the system since its start, by process id."""
         times: dict[int, float] = {}
-        for process in self._processes():
+        for process in self.processes():
             with suppress(psutil.Error):
                 used = process.cpu_times()
                 times[process.pid] = used.user + used.system
@@ -102,8 +102,16 @@ class RunningSystem:
         """The last lines of the log."""
         return "\n".join(self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
 
-    def _processes(self) -> set[psutil.Process]:
-        return {process for process in psutil.process_iter() if self._is_ours(process)}
+    def is_running(self) -> bool:
+        """Whether the process that was started runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def processes(self) -> set[psutil.Process]:
+        """Every process of the system: those with its mark, and its children, for some write over their environment."""
+        marked = {process for process in psutil.process_iter() if self._is_ours(process)}
+        with suppress(psutil.Error):
+            marked |= set(psutil.Process(self._process.pid).children(recursive=True)) if self._process else set()
+        return marked
 
     def _is_ours(self, process: psutil.Process) -> bool:
         try:

@@ -26,6 +26,7 @@ from models.entries import (
     WeightsSource,
 )
 from models.errors import BrokenCard
+from models.text_documents import DocumentError, read_json
 from models.typed_json import Misfit, read_as
 
 if TYPE_CHECKING:
@@ -115,11 +116,11 @@ def read_card(path: Path) -> CatalogEntry:
         BrokenCard: There is no such file, or it is no card; the message names the member that is wrong.
     """
     try:
-        document = read_as(_Document, json.loads(path.read_text(encoding="utf-8")))
+        document = read_as(_Document, read_json(path))
         return _entry_from(document, path)
-    except OSError as error:
-        raise BrokenCard(str(path), f"cannot be read ({error.strerror})") from error
-    except ValueError as error:  # no UTF-8, no JSON, a Misfit, or what an entry refuses
+    except DocumentError as error:
+        raise BrokenCard(str(path), f"is no model card: {error.reason}") from error
+    except ValueError as error:  # a Misfit, or what an entry refuses
         raise BrokenCard(str(path), f"is no model card: {error}") from error
 
 

@@ -8,12 +8,14 @@
     │   ├── UnknownAnswer           404 unknown_answer         feedback on an answer that is not kept (any more)
     │   ├── FeedbackOff             404 feedback_off           feedback, where nothing is kept to compare it with
     │   ├── NotAcceptable           406 not_acceptable         there is no such answer as `Accept` or `render` wants
+    │   ├── RequestTimeout          408 request_timeout        the body came too slowly
     │   ├── AlreadyGiven            409 already_given          feedback on an image that has some
     │   ├── BodyTooLarge            413 body_too_large
     │   ├── UnsupportedContentType  415 unsupported_content_type
     │   ├── InvalidParameters       422 invalid_parameters
     │   ├── AnswerTooLarge          422 answer_too_large       the masks of one image, written as was asked, are
     │   ├── RateLimited             429 rate_limited           + Retry-After
+    │   ├── HeadersTooLarge         431 header_too_large
     │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
     ├── Overloaded                  503 overloaded             + Retry-After
     ├── NotReady                    503 not_ready              + Retry-After
@@ -99,6 +101,11 @@ class FeedbackOff(RequestError):
     code = "feedback_off"
 
 
+class RequestTimeout(RequestError):
+    status = 408
+    code = "request_timeout"
+
+
 class AlreadyGiven(RequestError):
     status = 409
     code = "already_given"
@@ -133,6 +140,11 @@ class RateLimited(RequestError):
     status = 429
     code = "rate_limited"
     default_retry_after_s = 1.0
+
+
+class HeadersTooLarge(RequestError):
+    status = 431
+    code = "header_too_large"
 
 
 class InvalidImage(RequestError):

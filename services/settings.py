@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 2**20
+_PREFIX: Final = "TAPETUM_"
+_OTHER_VARIABLES: Final = frozenset({"TAPETUM_CATALOG", "TAPETUM_API_KEY", "TAPETUM_BENCHMARK"})
+"""Read elsewhere: by the catalog, by the command line as a client, by load tests."""
+_OF_KUBERNETES: Final = re.compile(
+    r"TAPETUM_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
+)
+"""Kubernetes gives each container the address of every service; ours may begin with `tapetum`."""
 
 
 class SettingsError(Exception):
@@ -52,6 +63,20 @@ class Settings(BaseSettings):
         ge=MIB,
         description="Bytes of request bodies that one gateway holds at a time; more gets a 503.",
     )
+    min_body_rate_bytes: int = Field(
+        default=8192,
+        ge=0,
+        description="Bytes a second that a request body must arrive at, over each 5 seconds; a slower one gets a 408. "
+        "0: no limit.",
+    )
+    max_answer_bytes: int = Field(
+        default=256 * MIB,
+        ge=MIB,
+        description="Bytes of large answers that one gateway holds until clients have read them; more gets a 503.",
+    )
+    send_timeout_s: float = Field(
+        default=20.0, gt=0, description="A client that reads nothing of an answer for longer is disconnected."
+    )
     request_timeout_s: float = Field(default=30.0, gt=0, description="Time limit of a request that names none.")
     max_request_timeout_s: float = Field(
         default=120.0, gt=0, description="Longest limit that `X-Request-Timeout` may ask for."
@@ -61,10 +86,24 @@ class Settings(BaseSettings):
         default=(), description="API keys, separated by commas; none: no key is asked for."
     )
     api_keys_file: Path | None = Field(default=None, description="File with one API key a line, added to the above.")
-    open_probes: bool = Field(default=True, description="`/healthz`, `/readyz` and `/metrics` answer without a key.")
+    open_probes: bool = Field(
+        default=True, description="`/healthz`, `/readyz`, `/metrics`, `/docs` and `/openapi.json` answer without a key."
+    )
     allow_open_network: bool = Field(default=False, description="Listen beyond loopback even though no API key is set.")
+    max_connections_per_address: int = Field(
+        default=1024,
+        ge=0,
+        description="Connections that one client address may hold, loopback excepted; 0: no limit. Raise it behind a "
+        "reverse proxy on another machine.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins whose web pages may call the API (CORS), separated by commas; `*`: all. None by default.",
+    )
     rate_limit: str | None = Field(
-        default=None, description="Requests per key (or client address), like `600/minute`; unset: no limit."
+        default=None,
+        description="Requests per key (or client address), and wrong keys per client address, like `600/minute`; "
+        "unset: no limit.",
     )
 
     accuracy_file: Path | None = Field(
@@ -96,9 +135,9 @@ class Settings(BaseSettings):
         default=None, description="Private folder of a running stack; `tapetum serve` makes one and sets this."
     )
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
-    def _split_keys(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
 
     @field_validator("rate_limit")
@@ -132,6 +171,23 @@ class Settings(BaseSettings):
         return keys + from_file
 
 
+def check_names(names: Iterable[str]) -> None:
+    """Refuse variables that begin as ours do and that nothing reads: a misspelt limit must not go unnoticed.
+
+    Args:
+        names: Of all variables of the environment.
+
+    Raises:
+        SettingsError: names the first that is unknown, and the known one that is most like it.
+    """
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _OTHER_VARIABLES
+    for name in sorted(names):
+        if not name.upper().startswith(_PREFIX) or name.upper() in known or _OF_KUBERNETES.fullmatch(name):
+            continue
+        like = difflib.get_close_matches(name.upper(), known, 1)
+        raise SettingsError(f"{name} is not a setting" + (f"; did you mean {like[0]}?" if like else ""))
+
+
 @lru_cache(maxsize=1)
 def read_settings() -> Settings:
     """The settings of this process, read from the environment once.
@@ -139,6 +195,7 @@ def read_settings() -> Settings:
     Raises:
         SettingsError: a variable has a value that cannot be used; the message names it.
     """
+    check_names(os.environ)
     try:
         return Settings()
     except ValidationError as error:

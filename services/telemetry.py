@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import orjson
+import psutil
 import structlog
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -33,7 +34,10 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from services.metric_files import keep_metrics_from_full_disks
 from services.settings import Settings
+
+keep_metrics_from_full_disks()
 
 _TRACEBACK_CHARS = 2500
 LOG_PIPE = "log.pipe"
@@ -172,7 +176,7 @@ def forget_ended_processes(folder: Path) -> None:
     """Drop the live gauges of processes that have ended, so that a killed replica is not counted as alive."""
     for file in folder.glob("gauge_live*_*.db"):
         match = re.search(r"_(\d+)\.db$", file.name)
-        if match and not Path(f"/proc/{match[1]}").exists():
+        if match and not psutil.pid_exists(int(match[1])):
             file.unlink(missing_ok=True)
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from models.catalog import CatalogEntry, find
 from models.entries import Task
 from models.errors import ModelsError
+from models.text_documents import DocumentError
+from services.yaml_documents import read_yaml
 
 M = TypeVar("M", bound=BaseModel)
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
@@ -219,11 +220,9 @@ def read_serve_file(path: Path) -> ServeFile:
         TopologyError: the file is missing, is not YAML, or holds a key that is wrong; the message names it.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TopologyError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TopologyError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        document = read_yaml(path)
+    except DocumentError as error:
+        raise TopologyError(str(error)) from None
     return _validate(ServeFile, document, str(path))
 
 

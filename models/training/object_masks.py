@@ -101,6 +101,39 @@ def rectangle(corners: Sequence[float]) -> list[list[float]]:
     return [[x_min, y_min, x_max, y_min, x_max, y_max, x_min, y_max]]
 
 
+def segment_box(segment: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Gives the smallest box around polygons or run lengths, x_min, y_min, x_max, y_max in pixels.
+
+    Args:
+        segment: As `CocoMasks` has it.
+        size: (height, width) of the photo in pixels.
+
+    Raises:
+        ValueError: It is neither, or not of that size.
+    """
+    if isinstance(segment, Mapping):
+        x_min, y_min, x_max, y_max = _encoded(segment, size).bounds
+        return float(x_min), float(y_min), float(x_max), float(y_max)
+    points = np.concatenate([np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in segment])
+    (x_min, y_min), (x_max, y_max) = points.min(0).tolist(), points.max(0).tolist()
+    return x_min, y_min, x_max, y_max
+
+
+def segment_area(segment: Any, size: tuple[int, int]) -> float:
+    """Gives the area in pixels; of polygons by Gauss's formula, as if they did not overlap. See `segment_box`."""
+    if isinstance(segment, Mapping):
+        return float(_encoded(segment, size).area)
+    return sum(map(polygon_area, segment))
+
+
+def polygon_area(polygon: Sequence[float]) -> float:
+    """Gives the area of x1, y1, x2, y2, … by Gauss's formula."""
+    x, y = np.asarray(polygon, np.float64).reshape(-1, 2).T
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+_LEAST_NUMBERS: Final = 6
+_FARTHEST: Final = 2.0**20
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _BITS_AT: Final = 24
 _GREY_STEP: Final = {2: 85, 4: 17}
@@ -139,11 +172,19 @@ def _sample_bits(path: Path) -> int:
 def _encoded(segment: Any, size: tuple[int, int]) -> Mask:
     """Polygons, or run lengths, compressed or not, as a mask; a ValueError where they are none of the photo."""
     encode: Any = coco_mask.frPyObjects
-    is_rle = isinstance(segment, Mapping)
     try:
-        mask = Mask.from_coco(cast(Mapping[str, Any], segment) if is_rle else coco_mask.merge(encode(segment, *size)))
+        if isinstance(segment, Mapping):
+            return Mask.from_stranger(cast(Mapping[str, Any], segment), size)
+        return Mask.from_coco(coco_mask.merge(encode([_drawable(polygon) for polygon in segment], *size)))
     except Exception as error:  # pycocotools raises bare ones
-        raise ValueError(f"a segmentation is neither polygons nor run lengths: {error!r}") from None
-    if mask.size != size:
-        raise ValueError(f"a segmentation is of a photo of {mask.size}, not of {size} (height, width)")
-    return mask
+        raise ValueError(f"a segmentation is neither polygons nor run lengths: {error}") from None
+
+
+def _drawable(polygon: Sequence[float]) -> NDArray[np.float64]:
+    """The numbers of a polygon; pycocotools would take four for a box, and fills the memory to reach a far corner."""
+    numbers = np.array(polygon, np.float64)
+    if numbers.ndim != 1 or len(numbers) < _LEAST_NUMBERS or len(numbers) % 2:
+        raise ValueError("a polygon is two numbers for each of three points or more")
+    if not (np.abs(numbers) < _FARTHEST).all():
+        raise ValueError("a polygon has a corner that is far away or no number")
+    return numbers

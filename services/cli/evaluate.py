@@ -61,6 +61,10 @@ def evaluate(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop on a wrong or missing label, rather than leave it out.")
     ] = False,
+    allow_outside: Annotated[
+        bool,
+        typer.Option("--allow-outside", help="Read files outside the data folder that labels or links lead to."),
+    ] = False,
     score_threshold: Annotated[
         float, typer.Option(min=0, max=1, metavar="0…1", help="Of objects; average precision is made of all scores.")
     ] = 0.001,
@@ -135,6 +139,7 @@ def evaluate(
         output,
         fresh,
         strict,
+        allow_outside=allow_outside,
     )
     gates = Gates.of(fail_under or [], max_drop or [], baseline)
     raise typer.Exit(run_evaluation(Screen(), plan, gates, record=record, as_json=as_json))

@@ -27,9 +27,10 @@ def serve(
     """Start the whole stack on this machine, and stop it on Ctrl-C.
 
     The gateway, the models and, unless TAPETUM_REDIS_URL is set, a cache server. Ctrl-C and SIGTERM answer what is in
-    flight, then leave no process behind. docs/settings.md lists the environment variables.
+    flight, then leave no process behind; sent twice, they end at once.
+    docs/settings.md lists the environment variables.
     """
-    from services.stack import DEFAULT_CONFIG
-    from services.stack import serve as run_stack
+    from services.local.stack import DEFAULT_CONFIG
+    from services.local.stack import serve as run_stack
 
     raise typer.Exit(run_stack(config or DEFAULT_CONFIG, host=host, port=port, jobs=jobs))

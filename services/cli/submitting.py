@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from rich.text import Text
 
 from services.cli.console import CommandError, Screen, printable
-from services.loopback import is_loopback
+from services.hosts import is_loopback
 from services.ray_environment import set_ray_environment
 
 _API_KEY: Final = "TAPETUM_API_KEY"

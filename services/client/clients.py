@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
@@ -23,8 +24,10 @@ from services.client.answers import (
 from services.client.calls import Attempts, Call, Endpoint, Image, Parameters
 from services.client.errors import TapetumError
 from services.client.parameters import DetectionParameters, SegmentationParameters
+from services.hosts import is_loopback
 
 T = TypeVar("T")
+X = TypeVar("X")
 A = TypeVar("A", bound=Answer[Any])
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -44,7 +47,8 @@ class Client:
         transport: Of httpx, in place of the network.
 
     Raises:
-        ValueError: `base_url` is not an HTTP address, or the key has characters that no key has.
+        ValueError: `base_url` is not an HTTP address, the key has characters that no key has, or the environment names
+            a proxy that cannot be used. A server on a loopback address is asked without a proxy.
 
     All calls raise `TapetumError` where the server refuses or cannot be reached, and `OSError` where an image is given
     by a path that cannot be read.
@@ -62,7 +66,9 @@ class Client:
     ) -> None:
         self._timeout_s = timeout_s
         self._max_retries = max_retries
-        self._http = httpx.Client(**_options(base_url, api_key, headers), transport=transport)
+        options = _options(base_url, api_key, headers)
+        with _proxy_errors(options["base_url"]):
+            self._http = httpx.Client(**options, transport=transport or _direct(options, httpx.HTTPTransport))
 
     def __enter__(self) -> Self:
         return self
@@ -218,7 +224,9 @@ class AsyncClient:
     ) -> None:
         self._timeout_s = timeout_s
         self._max_retries = max_retries
-        self._http = httpx.AsyncClient(**_options(base_url, api_key, headers), transport=transport)
+        options = _options(base_url, api_key, headers)
+        with _proxy_errors(options["base_url"]):
+            self._http = httpx.AsyncClient(**options, transport=transport or _direct(options, httpx.AsyncHTTPTransport))
 
     async def __aenter__(self) -> Self:
         return self
@@ -323,6 +331,28 @@ def _options(base_url: str, api_key: str | None, headers: Mapping[str, str] | No
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ValueError(f"{base_url!r} is not an HTTP address")
     return {"base_url": parsed, "headers": {**(headers or {}), **_authorization(api_key)}}
+
+
+def _direct(options: Mapping[str, Any], transport: Callable[[], X]) -> X | None:
+    """A transport without proxy, for a server on this machine; None leaves that to the environment."""
+    return transport() if is_loopback(options["base_url"].host) else None
+
+
+@contextmanager
+def _proxy_errors(url: httpx.URL) -> Generator[None]:
+    """Say what is wrong with the proxy that the environment names.
+
+    Raises:
+        ValueError: httpx cannot use it.
+    """
+    hint = f"or add {url.host} to NO_PROXY"
+    try:
+        yield
+    except ImportError:
+        message = f"the environment names a SOCKS proxy: install httpx[socks], {hint}"
+        raise ValueError(message) from None
+    except (httpx.InvalidURL, ValueError) as error:
+        raise ValueError(f"the proxy settings of the environment cannot be used ({error}): mend them, {hint}") from None
 
 
 def _authorization(api_key: str | None) -> dict[str, str]:

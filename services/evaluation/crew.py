@@ -17,22 +17,21 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 from services.evaluation.asking import Asker, Asking, ModelFacts, open_asker
 from services.evaluation.worker import Part, PartResult, Work, answer_part
-from services.loopback import LOOPBACK, is_loopback
+from services.hosts import LOOPBACK, is_loopback
 from services.ray_environment import set_ray_environment
+from services.run_dir import NoFolder, socket_folder
 
 MOST_ATTEMPTS: Final = 3
 """A part that has cost so many workers is not tried again: something in it ends processes."""
 
 _MOST_WORKERS: Final = 4
 _OBJECT_STORE_BYTES: Final = 200 * 2**20
-_SOCKET_PATH_LIMIT: Final = 50
-"""Characters of a temporary folder below which Ray's own socket paths still fit into the 107 that Linux allows."""
+_PREFIX: Final = "tapetum-eval-"
 
 
 def default_workers() -> int:
@@ -74,7 +73,10 @@ def cluster(place: Place) -> Generator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if ray.is_initialized():
         raise CrewError("this process is connected to Ray already")
-    place_for_ray = tempfile.TemporaryDirectory(prefix="tapetum-eval-", dir=_short_folder(), ignore_cleanup_errors=True)
+    try:
+        place_for_ray = tempfile.TemporaryDirectory(prefix=_PREFIX, dir=socket_folder(), ignore_cleanup_errors=True)
+    except NoFolder as error:
+        raise CrewError(str(error)) from None
     with place_for_ray as folder:
         try:
             if place.address is None:
@@ -122,12 +124,6 @@ def _stoppable() -> Generator[None]:
 def _is_here(address: str | None) -> bool:
     """Whether the cluster is this machine's alone."""
     return address is None or is_loopback(address.rpartition(":")[0])
-
-
-def _short_folder() -> str | None:
-    """Where temporary files go, unless Ray's sockets would have too long a path there."""
-    usual = tempfile.gettempdir()
-    return usual if len(usual) <= _SOCKET_PATH_LIMIT or not Path("/tmp").is_dir() else "/tmp"
 
 
 class Crew:

@@ -84,6 +84,7 @@ class Plan:
         strict: Whether to stop on a wrong label, rather than to leave it out.
         baseline: The result of an earlier run on the same data, if that is to be compared with.
         figures: Names of figures that are asked for afterwards, so that a wrong one is found out before.
+        allow_outside: Whether labels may name files outside the data folder.
     """
 
     asking: Asking
@@ -96,6 +97,7 @@ class Plan:
     strict: bool = False
     baseline: Mapping[str, Any] | None = None
     figures: tuple[str, ...] = ()
+    allow_outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def evaluate(
         say(f"loading {plan.asking.model}")
         facts = crew.describe()
         say(f"reading {plan.data}")
-        data = open_dataset(plan.data, facts.kind, plan.limit, facts.class_names)
+        data = open_dataset(plan.data, facts.kind, plan.limit, facts.class_names, plan.allow_outside)
         if plan.strict and data.problems:
             raise WrongLabels(data.problems)
         if plan.baseline is not None:

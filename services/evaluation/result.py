@@ -12,8 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
+from models.text_documents import DocumentError, read_json
 from services.evaluation.samples import LabelProblem
 from services.evaluation.scoring import Measured
 
@@ -72,11 +71,9 @@ def read_result(path: Path) -> dict[str, Any]:
     """
     file = path / "result.json" if path.is_dir() else path
     try:
-        document = orjson.loads(file.read_bytes())
-    except OSError as error:
-        raise ResultError(f"{file}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ResultError(f"{file}: not JSON: {error}") from None
+        document = read_json(file)
+    except DocumentError as error:
+        raise ResultError(str(error)) from None
     if not isinstance(document, dict) or document.get("format") != FORMAT or "headline" not in document:
         raise ResultError(f"{file}: not the result of an evaluation")
     return document  # pyright: ignore[reportUnknownVariableType]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
 from fastapi.responses import Response
@@ -16,12 +16,19 @@ from starlette.requests import Request
 
 from services.gateway.accuracy import AccuracyWatch
 from services.gateway.accuracy_gauges import accuracy_gauges
+from services.gateway.admission import Admission
+from services.gateway.answers import Answers
+from services.gateway.bodies import Bodies
+from services.gateway.byte_budget import ByteBudget
 from services.gateway.cache import ResultCache
+from services.gateway.cors import Cors
 from services.gateway.drift_watch import DriftWatch
 from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelope, routing_error
 from services.gateway.feedback import FeedbackHandler
-from services.gateway.limits import Admission, ApiKeys, RateLimiter
+from services.gateway.inspection import Inspector
+from services.gateway.limits import ApiKeys, RateLimiter
 from services.gateway.live_store import LiveStore, MemoryStore
+from services.gateway.offload import Workers
 from services.gateway.openapi import (
     ACCURACY_EXAMPLE,
     FEEDBACK_EXAMPLE,
@@ -36,10 +43,14 @@ from services.gateway.predictor import Predictor
 from services.gateway.receipts import Receipts
 from services.gateway.registry import Registry
 from services.gateway.rendering import Renderer
+from services.gateway.responses import Responder
 from services.gateway.schemas import AccuracyOverview, FeedbackAnswer, Liveness, ModelList, Readiness
 from services.gateway.tasks import TASKS, TaskApi
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
+
+READERS: Final = 2
+"""Bodies that one gateway parses, decompresses or joins at a time."""
 
 DESCRIPTION = """Image classification, object detection and segmentation over HTTP. Send an image file as it is:
 
@@ -53,7 +64,7 @@ def create_app(
     cache: ResultCache | None,
     store: LiveStore | None = None,
     *,
-    echo_request_id: bool = True,
+    under_ray: bool = False,
 ) -> FastAPI:
     """The gateway's application.
 
@@ -62,16 +73,19 @@ def create_app(
         registry: The models and the way to them.
         cache: Where answers are kept; None is nowhere.
         store: What is remembered beside them; None is in this process.
-        echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
+        under_ray: Whether Ray Serve sends `X-Request-ID`, and ends the work of clients that hang up, itself.
     """
+    readers = Workers(READERS, "read")
+    bodies = Bodies(settings, readers, watch_disconnects=not under_ray)
     admission = Admission(settings)
     store = store or MemoryStore()
     drift = DriftWatch(settings.drift_window)
-    predictor = Predictor(cache, drift, settings)
+    inspector = Inspector(settings)
+    predictor = Predictor(cache, drift)
     receipts = Receipts(store, cache, settings)
     accuracy = AccuracyWatch(registry, store, drift, settings)
-    feedback = FeedbackHandler(settings, registry, admission, receipts, store, accuracy)
-    renderer = Renderer(settings)
+    feedback = FeedbackHandler(settings, registry, bodies, admission, receipts, store, accuracy)
+    renderer, responder = Renderer(settings), Responder(readers)
     limiter = None
     if settings.rate_limit:
         limiter = RateLimiter(settings.rate_limit, settings.redis_url, settings.cache_timeout_s)
@@ -84,8 +98,8 @@ def create_app(
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-        renderer.close()
-        feedback.close()
+        for threads in (readers, inspector, renderer, feedback):
+            threads.close()
         for connected in (cache, store, limiter):
             if connected is not None:
                 await connected.close()
@@ -96,18 +110,29 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
         static_url=DOCUMENT_ASSETS,
     )
     app.add_exception_handler(HTTPException, routing_error)
     app.add_middleware(
+        Answers,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
+        budget=ByteBudget(settings.max_answer_bytes, "answers"),
+        timeout_s=settings.send_timeout_s,
+    )
+    app.add_middleware(
         Envelope,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
         keys=ApiKeys(settings.all_api_keys()),
         limiter=limiter,
-        open_paths=DOCUMENTS | (PROBES if settings.open_probes else frozenset[str]()),
-        echo_request_id=echo_request_id,
+        open_paths=PROBES | DOCUMENTS if settings.open_probes else frozenset(),
+        echo_request_id=not under_ray,
     )
+    if settings.cors_origins:
+        app.add_middleware(Cors, origins=settings.cors_origins)
     for api in TASKS:
-        _add_task(app, api, PredictionHandler(api, settings, registry, predictor, renderer, admission, receipts))
+        handler = PredictionHandler(
+            api, settings, registry, inspector, predictor, renderer, responder, bodies, admission, receipts
+        )
+        _add_task(app, api, handler)
     _add_accuracy(app, feedback, accuracy)
     _add_models(app, registry, accuracy)
     _add_probes(app, registry, admission, accuracy)

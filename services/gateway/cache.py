@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
 from blake3 import blake3
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -22,13 +21,9 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from services.errors import Overloaded
+from services.gateway.breaker import PAUSE_S, Breaker
 from services.gateway.coalescer import Coalescer
 from services.telemetry import CACHE_WRITES
-
-log = structlog.get_logger()
-
-PAUSE_S = 0.5
-"""After a failure the cache is left alone for this long."""
 
 _CHECKSUM_BYTES = 8
 
@@ -95,7 +90,7 @@ class RedisCache:
         self._redis = connect(url, timeout_s)
         self._ttl_s = ttl_s
         self._max_entry_bytes = max_entry_bytes
-        self._resume_at = 0.0
+        self._breaker = Breaker("the cache", max_pause_s=PAUSE_S)
         self._lookups: Coalescer[str, Lookup] = Coalescer(self._mget, max_items=64, receivers=1, linger_s=0.0)
         self._writes: Coalescer[tuple[str, bytes], None] = Coalescer(
             self._set_all, max_items=64, receivers=1, linger_s=0.0, max_waiting=256
@@ -104,7 +99,7 @@ class RedisCache:
 
     async def get(self, key: str) -> Lookup:
         """Look a key up; a value whose checksum is wrong counts as a failure."""
-        if self._is_paused():
+        if not self._breaker.allows():
             return FAILED
         try:
             return await self._lookups.submit(key)
@@ -115,7 +110,7 @@ class RedisCache:
         """Keep a body, behind the answer's back."""
         if len(body) > self._max_entry_bytes:
             CACHE_WRITES.labels("too_large").inc()
-        elif self._is_paused():
+        elif not self._breaker.allows():
             CACHE_WRITES.labels("error").inc()
         else:
             task = asyncio.get_running_loop().create_task(self._put(key, body))
@@ -126,19 +121,13 @@ class RedisCache:
         """Let go of connections."""
         await self._redis.aclose()
 
-    def _is_paused(self) -> bool:
-        return asyncio.get_running_loop().time() < self._resume_at
-
-    def _pause(self, error: Exception) -> None:
-        log.warning("cache passed by", reason=type(error).__name__, seconds=PAUSE_S)
-        self._resume_at = asyncio.get_running_loop().time() + PAUSE_S
-
     async def _mget(self, keys: list[str]) -> Sequence[Lookup]:
         try:
             values = await self._redis.mget(keys)
         except RedisError as error:
-            self._pause(error)
+            self._breaker.fail(error)
             return [FAILED] * len(keys)
+        self._breaker.succeed()
         return [open_value(value) for value in values]
 
     async def _put(self, key: str, body: bytes) -> None:
@@ -156,8 +145,9 @@ class RedisCache:
         try:
             results = await pipeline.execute(raise_on_error=False)
         except (RedisConnectionError, RedisTimeoutError) as error:
-            self._pause(error)
+            self._breaker.fail(error)
             raise
+        self._breaker.succeed()
         return [result if isinstance(result, Exception) else None for result in results]
 
 

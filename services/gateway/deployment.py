@@ -12,9 +12,13 @@ from services.gateway.app import create_app
 from services.gateway.backends import RayBackend
 from services.gateway.cache import RedisCache
 from services.gateway.live_store import RedisStore
+from services.gateway.offload import favour_the_event_loop
 from services.gateway.registry import Registry
+from services.gateway.server_errors import shape_server_errors
+from services.gateway.stack_check import StackCheck
 from services.loopback import fence_replica_grpc
 from services.settings import read_settings
+from services.stack_token import read_token
 from services.telemetry import configure_logging
 from services.topology import Topology
 
@@ -34,6 +38,8 @@ class Gateway:
 
     def __init__(self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any]]) -> None:
         fence_replica_grpc()
+        favour_the_event_loop()
+        shape_server_errors()
         self._settings = read_settings()
         configure_logging(self._settings)
         self._topology = Topology.model_validate(topology)
@@ -53,4 +59,7 @@ class Gateway:
                 timeout_s=settings.cache_timeout_s,
                 max_entry_bytes=settings.cache_max_entry_bytes,
             )
-        return create_app(settings, Registry(self._topology, self._backends), cache, store, echo_request_id=False)
+        app = create_app(settings, Registry(self._topology, self._backends), cache, store, under_ray=True)
+        if token := read_token(settings.run_dir):
+            app.add_middleware(StackCheck, token=token)  # pyright: ignore[reportArgumentType]  # a factory, too
+        return app

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, cast
 
 import orjson
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from services.errors import AlreadyGiven, FeedbackUnavailable, OutOfTime, ServiceError, UnknownAnswer
 from services.gateway.accuracy import AccuracyWatch
+from services.gateway.admission import Admission
+from services.gateway.bodies import Bodies
 from services.gateway.inputs import read_document, validate
 from services.gateway.judging import Counts, judge
-from services.gateway.limits import Admission, read_timeout
+from services.gateway.limits import read_timeout
 from services.gateway.live_accuracy import Live, figures_of, or_none
 from services.gateway.live_store import LiveStore, StoreFailed
+from services.gateway.offload import TimeLimit, Workers
 from services.gateway.prediction import NO_MODEL
 from services.gateway.receipts import GivenAnswer, Receipts
 from services.gateway.registry import Registry, ServedModel
@@ -40,6 +42,7 @@ class FeedbackHandler:
     Args:
         settings: Time limits, caps on the body, and for how long a feedback is remembered.
         registry: The models.
+        bodies: What arrives.
         admission: How many requests are in hand.
         receipts: Who was given which answer.
         store: Who has given feedback.
@@ -50,6 +53,7 @@ class FeedbackHandler:
         self,
         settings: Settings,
         registry: Registry,
+        bodies: Bodies,
         admission: Admission,
         receipts: Receipts,
         store: LiveStore,
@@ -57,11 +61,12 @@ class FeedbackHandler:
     ) -> None:
         self._settings = settings
         self._registry = registry
+        self._bodies = bodies
         self._admission = admission
         self._receipts = receipts
         self._store = store
         self._watch = watch
-        self._threads = ThreadPoolExecutor(JUDGES, thread_name_prefix="judge")
+        self._workers = Workers(JUDGES, "judge")
 
     async def __call__(self, request: Request) -> Response:
         """Take one feedback, and count it.
@@ -72,17 +77,16 @@ class FeedbackHandler:
         model, outcome = NO_MODEL, ServiceError.code
         try:
             timeout_s = read_timeout(request.headers, self._settings)
-            deadline_s = time.monotonic() + timeout_s
-            async with asyncio.timeout(timeout_s), self._admission.enter(request):
-                told = await read_document(request, self._settings, lambda sent: validate(FeedbackRequest, sent))
-                given = await self._receipts.find(told.request_id, told.index)
-                served = self._registry.get(given.key.name)
-                model = served.name
-                if given.key != served.key:
-                    message = f"the answer to request {told.request_id} is of weights that are served no more"
-                    raise UnknownAnswer(message, {"request_id": told.request_id, "index": told.index})
-                counts = await self._judge(told, given, served, deadline_s)
-                live = await self._count(told, given, served, counts)
+            limit = TimeLimit(time.monotonic() + timeout_s)
+            async with asyncio.timeout(timeout_s):
+                self._admission.check()
+                with self._bodies.open(request) as body:
+                    told = await read_document(body, self._settings.max_body_bytes, _parse, limit)
+                    async with self._bodies.until_disconnect(request), self._admission.enter():
+                        given, served = await self._find(told)
+                        model = served.name
+                        counts = await self._judge(told, given, served, limit)
+                        live = await self._count(told, given, served, counts)
             outcome = "ok"
             return _respond(told, served, counts, live)
         except TimeoutError:
@@ -91,7 +95,7 @@ class FeedbackHandler:
         except ServiceError as error:
             outcome = error.code
             raise
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ClientDisconnect):
             outcome = "disconnected"
             raise
         finally:
@@ -100,20 +104,29 @@ class FeedbackHandler:
 
     def close(self) -> None:
         """Let go of the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
 
-    async def _judge(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, deadline_s: float) -> Counts:
+    async def _find(self, told: FeedbackRequest) -> tuple[GivenAnswer, ServedModel]:
+        given = await self._receipts.find(told.request_id, told.index)
+        served = self._registry.get(given.key.name)
+        if given.key != served.key:
+            message = f"the answer to request {told.request_id} is of weights that are served no more"
+            raise UnknownAnswer(message, {"request_id": told.request_id, "index": told.index})
+        return given, served
+
+    async def _judge(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, limit: TimeLimit) -> Counts:
         """What the answer got right, worked out in a thread of ours: those of the others are for short work."""
 
         def work() -> Counts:
+            limit.check()
             answer = cast(dict[str, Any], orjson.loads(given.body))
             size = (answer["image"]["height"], answer["image"]["width"])
-            truth = read_truth(told.target, served.entry, size, deadline_s)
-            return judge(answer, truth, given.class_ids, len(served.entry["class_names"]), deadline_s)
+            truth = read_truth(told.target, served.entry, size, limit)
+            return judge(answer, truth, given.class_ids, len(served.entry["class_names"]), limit)
 
-        if kind_of(served.entry) == "classification":
+        if kind_of(served.entry) == "classification" and len(told.target) == 1:
             return work()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._workers.run(work, limit)
 
     async def _count(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, counts: Counts) -> Live:
         claim = f"{told.request_id}:{told.index}:{given.cache_key[-16:]}"
@@ -129,6 +142,10 @@ class FeedbackHandler:
                 raise
         except StoreFailed:
             raise FeedbackUnavailable("the store of feedback is down or slow; try again") from None
+
+
+def _parse(sent: dict[str, Any]) -> FeedbackRequest:
+    return validate(FeedbackRequest, sent)
 
 
 def _respond(told: FeedbackRequest, served: ServedModel, counts: Counts, live: Live) -> Response:

@@ -7,7 +7,6 @@ pixels, `both ID`, `target ID` and `found ID` of every class. `services.gateway.
 from __future__ import annotations
 
 import io
-import math
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
@@ -22,7 +21,7 @@ from models.metrics.coco_pairing import Pairs, pair_greedily
 from models.metrics.confusion import confusion_matrix
 from models.metrics.semantic import Overlap
 from services.client.masks import parse_mask
-from services.gateway.limits import check_time
+from services.gateway.offload import NO_LIMIT, TimeLimit
 from services.gateway.truths import IGNORED, TrueClass, TrueObjects, TrueRegions, Truth, with_sizes
 from services.wire import BOX_MEMBERS
 
@@ -37,7 +36,7 @@ def judge(
     truth: Truth,
     class_ids: Sequence[int] | None,
     classes: int,
-    deadline_s: float = math.inf,
+    limit: TimeLimit = NO_LIMIT,
 ) -> Counts:
     """Compare an answer with the truth. Masks of large photos take long: never do it on an event loop.
 
@@ -46,7 +45,7 @@ def judge(
         truth: Of the kind that suits it.
         class_ids: The classes that were asked for, where not all were: of other classes nothing was missed.
         classes: How many the model has.
-        deadline_s: Until when somebody waits for it, on `time.monotonic`.
+        limit: Until when somebody waits for it.
 
     Raises:
         OutOfTime: nobody waits any more.
@@ -55,7 +54,7 @@ def judge(
         best = answer["predictions"][:1]
         return {"right": int(bool(best) and best[0]["class_id"] in truth.class_ids), "answers": 1}
     if isinstance(truth, TrueObjects):
-        return _judge_objects(answer["predictions"], truth, class_ids, classes, deadline_s)
+        return _judge_objects(answer["predictions"], truth, class_ids, classes, limit)
     return _judge_regions(answer, truth, class_ids, classes)
 
 
@@ -64,7 +63,7 @@ def _judge_objects(
     truth: TrueObjects,
     class_ids: Sequence[int] | None,
     classes: int,
-    deadline_s: float,
+    limit: TimeLimit,
 ) -> Counts:
     """The best object found chooses first, of the targets of its class that are free the one with the greatest IoU."""
     of_class = np.zeros((classes, len(truth.class_ids)), bool)
@@ -73,7 +72,7 @@ def _judge_objects(
     wanted = of_class[list(range(classes) if class_ids is None else class_ids)].any(0) & ~truth.crowds
     same_class = of_class[[row["class_id"] for row in found]]
     pairs = _pairs_of_masks if truth.masks is not None else _pairs_of_boxes
-    pairs = pairs(found, truth, same_class, deadline_s)
+    pairs = pairs(found, truth, same_class, limit)
     pairs = pairs.only(np.lexsort((-pairs.targets, -pairs.ious, pairs.found)))
     turns, thresholds = np.arange(len(found)), np.array([IOU_THRESHOLD])
     choice = pair_greedily(pairs, turns, thresholds, wanted[:, None], truth.crowds)[:, 0, 0]
@@ -89,9 +88,9 @@ def _judge_objects(
 
 
 def _pairs_of_boxes(
-    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], deadline_s: float
+    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], limit: TimeLimit
 ) -> Pairs:
-    check_time(deadline_s)
+    limit.check()
     boxes = with_sizes([[row["box"][member] for member in BOX_MEMBERS] for row in found])
     ious = _overlaps(boxes, truth.boxes, truth.crowds)
     rows, targets = np.nonzero((ious >= IOU_THRESHOLD) & same_class)
@@ -99,7 +98,7 @@ def _pairs_of_boxes(
 
 
 def _pairs_of_masks(
-    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], deadline_s: float
+    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], limit: TimeLimit
 ) -> Pairs:
     """One pair at a time, for pycocotools lets no other thread run meanwhile."""
     assert truth.masks is not None
@@ -110,7 +109,7 @@ def _pairs_of_masks(
         mask = _mask_of(found[row]["mask"], truth.masks[0].size)
         near = _overlaps(with_sizes([mask.bounds]), truth.boxes, truth.crowds)[0] > 0
         for target in np.flatnonzero(near & same_class[row]).tolist():
-            check_time(deadline_s)
+            limit.check()
             crowd = truth.crowds[target : target + 1]
             iou = float(_overlaps([mask.to_coco()], [truth.masks[target].to_coco()], crowd)[0, 0])
             if iou >= IOU_THRESHOLD:

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from typing import Final
 
 import structlog
 from limits import parse
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import ConnectionPool
-from starlette.requests import Request
 
 from services.errors import (
     Forbidden,
     InvalidParameters,
-    NotReady,
-    OutOfTime,
-    Overloaded,
     RateLimited,
     Unauthorized,
 )
+from services.gateway.breaker import Breaker
 from services.settings import Settings
-from services.telemetry import REQUESTS_IN_FLIGHT
 
 log = structlog.get_logger()
 
-DRAINING_FILE = "draining"
-"""While this file is in the stack's run folder, its gateways take no new requests."""
+
+MAX_GUESSERS: Final = 10_000
+"""Addresses, the latest, of which a gateway remembers that they sent wrong keys."""
+
+GUESS_LOG_PAUSE_S: Final = 10.0
+"""Between two log lines about wrong keys."""
 
 
 class ApiKeys:
@@ -79,7 +78,10 @@ class RateLimiter:
 
     def __init__(self, rate: str, redis_url: str | None, timeout_s: float) -> None:
         self._rate = parse(rate)
-        self._alone = self._shared = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shared: SlidingWindowCounterRateLimiter | None = None
+        self._breaker = Breaker("the shared count of requests")
+        self._guessers: dict[str, None] = {}
         self._pool: ConnectionPool | None = None
         if redis_url:
             self._pool = ConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
@@ -94,17 +96,43 @@ class RateLimiter:
         Raises:
             RateLimited: it is one too many; `Retry-After` says when the next will do.
         """
-        try:
-            limiter = self._shared
-            allowed = await limiter.hit(self._rate, client)
-        except Exception as error:  # the limiter's storage is no reason to turn anybody away
-            log.warning("rate limits are counted alone", reason=type(error).__name__)
-            limiter = self._alone
+        limiter, allowed = self._alone, None
+        if self._shared is not None and self._breaker.allows():
+            try:
+                allowed = await self._shared.hit(self._rate, client)
+            except Exception as error:  # the limiter's storage is no reason to turn anybody away
+                self._breaker.fail(error)
+            else:
+                limiter = self._shared
+                self._breaker.succeed()
+        if allowed is None:
             allowed = await limiter.hit(self._rate, client)
         if not allowed:
+            raise await self._refusal(limiter, client)
+
+    async def check_guesses(self, address: str) -> None:
+        """Refuse an address that has sent too many wrong keys, which each gateway counts for itself.
+
+        Raises:
+            RateLimited: it has; no key of its is looked at until `Retry-After`.
+        """
+        if address in self._guessers and not await self._alone.test(self._rate, _guesses_of(address)):
+            raise await self._refusal(self._alone, _guesses_of(address))
+
+    async def count_guess(self, address: str) -> None:
+        """Count a wrong key."""
+        self._guessers[address] = None
+        while len(self._guessers) > MAX_GUESSERS:
+            del self._guessers[next(iter(self._guessers))]
+        await self._alone.hit(self._rate, _guesses_of(address))
+
+    async def _refusal(self, limiter: SlidingWindowCounterRateLimiter, client: str) -> RateLimited:
+        try:
             window = await limiter.get_window_stats(self._rate, client)
             wait_s = max(1, math.ceil(window.reset_time - time.time()))
-            raise RateLimited(f"more than {self._rate}", {"limit": str(self._rate)}, wait_s)
+        except Exception:  # its storage has failed since
+            wait_s = 1
+        return RateLimited(f"more than {self._rate}", {"limit": str(self._rate)}, wait_s)
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -112,63 +140,23 @@ class RateLimiter:
             await self._pool.aclose()
 
 
-class Admission:
-    """Bounds what one gateway has in hand: requests at work, requests waiting, and the bytes of their bodies."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._slots = asyncio.Semaphore(settings.max_concurrent_requests)
-        self._admitted = 0
-        self._bytes = 0
-        self._draining = settings.run_dir / DRAINING_FILE if settings.run_dir else None
-
-    @property
-    def is_draining(self) -> bool:
-        """Whether the stack is about to stop."""
-        return self._draining is not None and self._draining.exists()
-
-    @asynccontextmanager
-    async def enter(self, request: Request) -> AsyncGenerator[None]:
-        """Hold a place while a request is worked on.
-
-        Raises:
-            NotReady: the stack is stopping.
-            Overloaded: there is no place.
-        """
-        if self.is_draining:
-            raise NotReady("the server is stopping")
-        size = self._expected_bytes(request)
-        limit = self._settings.max_concurrent_requests + self._settings.max_queued_requests
-        if self._admitted >= limit or (self._bytes and self._bytes + size > self._settings.max_buffered_bytes):
-            raise Overloaded("too many requests at a time", {"requests": self._admitted})
-        self._admitted += 1
-        self._bytes += size
-        REQUESTS_IN_FLIGHT.inc()
-        try:
-            async with self._slots:
-                yield
-        finally:
-            self._admitted -= 1
-            self._bytes -= size
-            REQUESTS_IN_FLIGHT.dec()
-
-    def _expected_bytes(self, request: Request) -> int:
-        declared = request.headers.get("content-length", "")
-        size = int(declared) if declared.isdigit() else self._settings.max_image_bytes
-        return min(size, self._settings.max_body_bytes)
+def _guesses_of(address: str) -> str:
+    return f"wrong keys of {address}"
 
 
-def check_time(deadline_s: float) -> None:
-    """End work that nobody waits for any more; for threads, which cannot be ended from outside.
+class GuessLog:
+    """Log lines about wrong keys: one at a time for many, so that a flood of them does not fill the log."""
 
-    Args:
-        deadline_s: On `time.monotonic`.
+    def __init__(self) -> None:
+        self._untold = 0
+        self._told_at = -math.inf
 
-    Raises:
-        OutOfTime: it has passed.
-    """
-    if time.monotonic() > deadline_s:
-        raise OutOfTime("the request took longer than its time limit")
+    def add(self, address: str) -> None:
+        """Log a wrong key, without the key."""
+        self._untold += 1
+        if time.monotonic() - self._told_at > GUESS_LOG_PAUSE_S:
+            log.warning("wrong API keys", count=self._untold, latest_address=address)
+            self._untold, self._told_at = 0, time.monotonic()
 
 
 def read_timeout(headers: Mapping[str, str], settings: Settings) -> float:

@@ -21,6 +21,9 @@ PICTURES: Final[Mapping[str, PictureFormat]] = {"image/jpeg": "jpeg", "image/png
 ANSWERS: Final = ("application/json", *PICTURES)
 """All media types of an answer; likewise."""
 
+MAX_RANGES: Final = 64
+"""Elements of an `Accept` header that are read."""
+
 _WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
 
@@ -49,9 +52,9 @@ class MediaRange:
 
 
 def parse_accept(header: str) -> list[MediaRange]:
-    """Read an `Accept` header; what is malformed in it is left out."""
+    """Read an `Accept` header; what is malformed in it is left out, and so is what comes after `MAX_RANGES`."""
     ranges: list[MediaRange] = []
-    for element in header.lower().split(","):
+    for element in header.lower().split(",", MAX_RANGES)[:MAX_RANGES]:
         media_type, *parameters = (part.strip() for part in element.split(";"))
         kind, slash, name = media_type.partition("/")
         weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,9 @@ from pydantic_core import PydanticCustomError
 from models.entries import MaskFormat
 from services.errors import InvalidParameters
 from services.parameters import UnknownClasses, complete
+
+MAX_LISTED = 1000
+"""Most values in the list of a parameter."""
 
 LISTED_CLASSES = 100
 """An error lists no more classes of a model than this; `GET /v1/models/{name}` has all."""
@@ -107,6 +110,8 @@ def _split(value: Any) -> Any:
     """A list as a query writes it, with commas; a single value is a list, too."""
     if isinstance(value, str):
         return [part for part in (part.strip() for part in value.split(",")) if part]
+    if isinstance(value, list):
+        return cast(list[Any], value)[: MAX_LISTED + 1]  # one too many is enough to be refused
     return [value] if isinstance(value, int) else value
 
 
@@ -122,8 +127,10 @@ def _number_or_text(text: str) -> int | str:
 
 
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
-Classes = Annotated[tuple[StrictInt | Name, ...], BeforeValidator(_split), Field(min_length=1, max_length=1000)]
-ImageIds = Annotated[tuple[StrictInt | Name, ...], BeforeValidator(_split_ids), Field(min_length=1)]
+Classes = Annotated[tuple[StrictInt | Name, ...], BeforeValidator(_split), Field(min_length=1, max_length=MAX_LISTED)]
+ImageIds = Annotated[
+    tuple[StrictInt | Name, ...], BeforeValidator(_split_ids), Field(min_length=1, max_length=MAX_LISTED)
+]
 
 
 class CocoParameters(TaskParameters):

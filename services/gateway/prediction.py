@@ -7,18 +7,22 @@ import time
 from dataclasses import dataclass, replace
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from services.errors import OutOfTime, ServiceError
+from services.gateway.admission import Admission
+from services.gateway.bodies import Bodies
 from services.gateway.inputs import TaskInput, read_input
-from services.gateway.limits import Admission, read_timeout
+from services.gateway.inspection import Inspector
+from services.gateway.limits import read_timeout
 from services.gateway.negotiation import Rendering
+from services.gateway.offload import TimeLimit
 from services.gateway.predictor import Answer, CachePolicy, Predictor
 from services.gateway.receipts import Receipts
 from services.gateway.registry import Registry, ServedModel
 from services.gateway.rendering import Renderer, picture_response, wanted_picture
-from services.gateway.responses import respond
+from services.gateway.responses import Responder
 from services.gateway.tasks import TaskApi
 from services.settings import Settings
 from services.telemetry import REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
@@ -40,8 +44,11 @@ class PredictionHandler:
     api: TaskApi
     settings: Settings
     registry: Registry
+    inspector: Inspector
     predictor: Predictor
     renderer: Renderer
+    responder: Responder
+    bodies: Bodies
     admission: Admission
     receipts: Receipts
 
@@ -55,16 +62,23 @@ class PredictionHandler:
         model, outcome, images = NO_MODEL, "ok", 0
         try:
             timeout_s = read_timeout(request.headers, self.settings)
-            async with asyncio.timeout(timeout_s), self.admission.enter(request):
-                task_input = await read_input(request, self.api.parameters, self.settings)
-                read_ms = (time.perf_counter() - started_at) * 1e3
-                rendering = wanted_picture(request, task_input)
-                served = self.registry.find(self.api.task, task_input.parameters.model)
-                model, images = served.name, len(task_input.images)
-                if rendering is not None:
-                    task_input = replace(task_input, parameters=task_input.parameters.for_drawing())
-                answers = await self._answer_all(request, served, task_input, time.time() + timeout_s)
-                response = await self._respond(request, served, task_input, answers, rendering)
+            limit = TimeLimit(time.monotonic() + timeout_s)
+            deadline_s = time.time() + timeout_s
+            async with asyncio.timeout(timeout_s):
+                self.admission.check()
+                with self.bodies.open(request) as body:
+                    task_input = await read_input(body, self.api.parameters, self.settings, limit)
+                    read_ms = (time.perf_counter() - started_at) * 1e3
+                    rendering = wanted_picture(request, task_input)
+                    served = self.registry.find(self.api.task, task_input.parameters.model)
+                    model, images = served.name, len(task_input.images)
+                    if rendering is not None:
+                        task_input = replace(task_input, parameters=task_input.parameters.for_drawing())
+                    checked = await self.inspector.check(task_input.images, limit)
+                    task_input = replace(task_input, images=tuple(checked))
+                    async with self.bodies.until_disconnect(request), self.admission.enter():
+                        answers = await self._answer_all(request, served, task_input, deadline_s)
+                        response = await self._respond(request, served, task_input, answers, rendering, limit)
             if any(isinstance(answer, ServiceError) for answer in answers):
                 outcome = "partial"
             total_ms = (time.perf_counter() - started_at) * 1e3
@@ -76,7 +90,7 @@ class PredictionHandler:
         except ServiceError as error:
             outcome = error.code
             raise
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ClientDisconnect):
             outcome = "disconnected"
             raise
         except Exception:
@@ -113,12 +127,13 @@ class PredictionHandler:
         task_input: TaskInput,
         answers: list[Answer | ServiceError],
         rendering: Rendering | None,
+        limit: TimeLimit,
     ) -> Response:
         photo, answer = task_input.images[0], answers[0]
         if rendering is None or isinstance(photo, ServiceError) or isinstance(answer, ServiceError):
-            response = respond(request, served, task_input, answers)
+            response = await self.responder.respond(request, served, task_input, answers, limit)
         else:
-            picture = await self.renderer.render(served, photo, answer, rendering)
+            picture = await self.renderer.render(served, photo, answer, rendering, limit)
             answer.stages_ms["render"] = picture.took_ms
             response = picture_response(answer, picture, rendering)
         response.headers["vary"] = "Accept"

@@ -5,9 +5,7 @@ The prediction comes the same way as for JSON, through the same cache; only the 
 
 from __future__ import annotations
 
-import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +20,7 @@ from models.errors import ImageError
 from services.errors import InvalidImage, InvalidParameters, NotAcceptable
 from services.gateway.inputs import TaskInput
 from services.gateway.negotiation import Rendering, choose_format
+from services.gateway.offload import TimeLimit, Workers
 from services.gateway.parameters import CocoParameters, SegmentParameters
 from services.gateway.predictor import Answer
 from services.gateway.registry import ServedModel
@@ -75,10 +74,11 @@ class Renderer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._slots = asyncio.Semaphore(RENDER_THREADS)
-        self._threads = ThreadPoolExecutor(RENDER_THREADS, thread_name_prefix="render")
+        self._workers = Workers(RENDER_THREADS, "render")
 
-    async def render(self, served: ServedModel, photo: bytes, answer: Answer, rendering: Rendering) -> Picture:
+    async def render(
+        self, served: ServedModel, photo: bytes, answer: Answer, rendering: Rendering, limit: TimeLimit
+    ) -> Picture:
         """Draw an answer on its photo, or cut it out.
 
         Args:
@@ -86,30 +86,33 @@ class Renderer:
             photo: The encoded photo that was sent.
             answer: Its answer.
             rendering: Which kind of picture.
+            limit: Until when somebody waits for it.
 
         Raises:
             InvalidImage: the photo cannot be read.
+            OutOfTime: nobody waits any more.
         """
         class_count = len(served.entry["class_names"])
-        async with self._slots:
-            loop = asyncio.get_running_loop()
-            picture = await loop.run_in_executor(self._threads, self._draw, photo, answer.body, class_count, rendering)
+        picture = await self._workers.run(lambda: self._draw(photo, answer.body, class_count, rendering, limit), limit)
         STAGE_SECONDS.labels(served.task, served.name, served.version, "render").observe(picture.took_ms / 1e3)
         return picture
 
     def close(self) -> None:
         """Let go of the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
 
-    def _draw(self, photo: bytes, body: bytes, class_count: int, rendering: Rendering) -> Picture:
+    def _draw(self, photo: bytes, body: bytes, class_count: int, rendering: Rendering, limit: TimeLimit) -> Picture:
         started_at = time.perf_counter()
+        limit.check()
         marks = marks_of_answer(orjson.loads(body), class_count)
         make = cut_out if rendering == "cutout" else draw
         limits = self._settings
+        limit.check()
         try:
             image = make(photo, marks, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
         except ImageError as error:
             raise InvalidImage.of(error) from None
+        limit.check()
         return Picture(encode(image, _format_of(rendering)), (time.perf_counter() - started_at) * 1e3)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import Any
 
@@ -12,7 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.errors import ServiceError
-from services.gateway.inputs import TaskInput
+from services.gateway.inputs import SMALL_BYTES, TaskInput
+from services.gateway.offload import TimeLimit, Workers
 from services.gateway.parameters import CocoParameters
 from services.gateway.predictor import Answer
 from services.gateway.registry import ServedModel
@@ -22,27 +23,46 @@ from services.wire import BOX_MEMBERS, PIXEL_DIGITS
 Answers = Sequence[Answer | ServiceError]
 
 
-def respond(request: Request, served: ServedModel, task_input: TaskInput, answers: Answers) -> Response:
-    """The response to a request, in the shape that it asks for.
+class Responder:
+    """Makes responses, large ones in threads.
 
     Args:
-        request: The request; its id goes into the answer.
-        served: The model that answered.
-        task_input: What was asked.
-        answers: One for each image, in their order.
-
-    Raises:
-        ServiceError: the only image has no answer, or one of them has none and the shape has no place for an error.
+        workers: The threads.
     """
-    for answer in answers if task_input.several else ():
-        if isinstance(answer, ServiceError):
-            IMAGE_ERRORS.labels(served.task, answer.code).inc()
-    parameters = task_input.parameters
-    if isinstance(parameters, CocoParameters) and parameters.format == "coco":
-        return coco_response(served, parameters.image_id or range(len(answers)), answers)
-    if task_input.several:
-        return list_response(request, served, answers)
-    return single_response(request, served, answers[0])
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+
+    async def respond(
+        self, request: Request, served: ServedModel, task_input: TaskInput, answers: Answers, limit: TimeLimit
+    ) -> Response:
+        """The response to a request, in the shape that it asks for.
+
+        Args:
+            request: The request; its id goes into the answer.
+            served: The model that answered.
+            task_input: What was asked.
+            answers: One for each image, in their order.
+            limit: Until when somebody waits for it.
+
+        Raises:
+            ServiceError: the only image has no answer, or one of them has none and the shape has no place for an
+                error; or nobody waits any more.
+        """
+        for answer in answers if task_input.several else ():
+            if isinstance(answer, ServiceError):
+                IMAGE_ERRORS.labels(served.task, answer.code).inc()
+        parameters = task_input.parameters
+        if isinstance(parameters, CocoParameters) and parameters.format == "coco":
+            image_ids = parameters.image_id or range(len(answers))
+            return await self._make(answers, lambda: coco_response(served, image_ids, answers, limit), limit)
+        if task_input.several:
+            return await self._make(answers, lambda: list_response(request, served, answers), limit)
+        return single_response(request, served, answers[0])
+
+    async def _make(self, answers: Answers, make: Callable[[], Response], limit: TimeLimit) -> Response:
+        size = sum(len(answer.body) for answer in answers if isinstance(answer, Answer))
+        return make() if size <= SMALL_BYTES else await self._workers.run(make, limit)
 
 
 def single_response(request: Request, served: ServedModel, answer: Answer | ServiceError) -> Response:
@@ -50,7 +70,7 @@ def single_response(request: Request, served: ServedModel, answer: Answer | Serv
     if isinstance(answer, ServiceError):
         raise answer
     tail = orjson.dumps({"cached": answer.cached, "request_id": request.state.request_id})
-    body = b"".join((served.answer_prefix, b",", answer.body[1:-1], b",", tail[1:]))
+    body = b"".join((served.answer_prefix, b",", memoryview(answer.body)[1:-1], b",", tail[1:]))
     return _json_response(body, answer.key)
 
 
@@ -69,7 +89,7 @@ def list_response(request: Request, served: ServedModel, answers: Answers) -> Re
     return _json_response(body, _joint_key(answers))
 
 
-def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: Answers) -> Response:
+def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: Answers, limit: TimeLimit) -> Response:
     """All objects of all images in one plain list, as COCO's evaluation reads results.
 
     Categories are numbered as the model's data set numbers them (`category_ids` of its catalog entry), or else from 1.
@@ -80,13 +100,15 @@ def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: 
         served: The model that answered.
         image_ids: One for each image.
         answers: One for each image.
+        limit: Until when somebody waits for it.
 
     Raises:
-        ServiceError: the first one among the answers: the list has no place for it.
+        ServiceError: the first one among the answers: the list has no place for it; or nobody waits any more.
     """
     category_ids: Sequence[int] | None = served.entry.get("category_ids")
     results: list[dict[str, Any]] = []
     for image_id, answer in zip(image_ids, answers, strict=True):
+        limit.check()
         if isinstance(answer, ServiceError):
             error = copy(answer)  # others may be waiting for the same
             error.details = {**answer.details, "image_id": image_id}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +12,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from models.errors import ImageError
+from models.imaging import png
 from models.imaging.pillow import opened
 from models.masks import Mask
 from services.errors import InvalidParameters
 from services.gateway.inputs import validate
-from services.gateway.limits import check_time
+from services.gateway.offload import NO_LIMIT, TimeLimit
 from services.gateway.parameters import LISTED_CLASSES
 from services.gateway.truth_schemas import ClassTruth, ObjectsTruth, RegionsTruth, ToldBox, ToldMask, ToldObject
 from services.parameters import UnknownClasses, find_classes
@@ -79,7 +79,7 @@ Truth = TrueClass | TrueObjects | TrueRegions
 
 
 def read_truth(
-    target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], deadline_s: float = math.inf
+    target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit = NO_LIMIT
 ) -> Truth:
     """Check what somebody tells.
 
@@ -87,7 +87,7 @@ def read_truth(
         target: As it was sent.
         entry: Catalog entry of the model, with its class names.
         size: (height, width) of the upright image in pixels.
-        deadline_s: Until when somebody waits for it, on `time.monotonic`.
+        limit: Until when somebody waits for it.
 
     Raises:
         InvalidParameters: it does not suit the model or the image; the message names the member.
@@ -97,11 +97,11 @@ def read_truth(
     if kind == "classification":
         return TrueClass(_class_ids(_checked(ClassTruth, target).class_name, entry, "class"))
     if kind == "semantic":
-        return _regions(_checked(RegionsTruth, target), entry, size, deadline_s)
+        return _regions(_checked(RegionsTruth, target), entry, size, limit)
     told = _checked(ObjectsTruth, target).objects
     class_ids = (_class_ids(one.class_name, entry, f"objects.{index}.class") for index, one in enumerate(told))
     crowds = np.array([one.crowd for one in told], bool)
-    return TrueObjects(tuple(class_ids), crowds, *_places(told, size, kind, deadline_s))
+    return TrueObjects(tuple(class_ids), crowds, *_places(told, size, kind, limit))
 
 
 def kind_of(entry: Mapping[str, Any]) -> Kind:
@@ -129,7 +129,7 @@ def _class_ids(name: int | str, entry: Mapping[str, Any], member: str) -> frozen
 
 
 def _places(
-    told: Sequence[ToldObject], size: tuple[int, int], kind: Kind, deadline_s: float
+    told: Sequence[ToldObject], size: tuple[int, int], kind: Kind, limit: TimeLimit
 ) -> tuple[NDArray[np.float64], tuple[Mask, ...] | None]:
     """The members `boxes` and `masks` of `TrueObjects`."""
     masks = [one.mask for one in told]
@@ -141,7 +141,7 @@ def _places(
         return with_sizes(edges), None
     read: list[Mask] = []
     for index, mask in enumerate(masks):
-        check_time(deadline_s)
+        limit.check()
         assert mask is not None
         read.append(_mask(mask, size, f"objects.{index}.mask"))
     return with_sizes([mask.bounds for mask in read]), tuple(read)
@@ -171,12 +171,12 @@ def _mask(told: ToldMask, size: tuple[int, int], member: str) -> Mask:
         raise _wrong(member, str(error)) from None
 
 
-def _regions(told: RegionsTruth, entry: Mapping[str, Any], size: tuple[int, int], deadline_s: float) -> TrueRegions:
+def _regions(told: RegionsTruth, entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit) -> TrueRegions:
     if told.class_map is not None:
         return TrueRegions(_class_map(told.class_map, len(entry["class_names"]), size))
     class_map = np.zeros(size, np.uint8)
     for index, one in enumerate(told.masks or ()):
-        check_time(deadline_s)
+        limit.check()
         class_id = min(_class_ids(one.class_name, entry, f"masks.{index}.class"))
         region, (top, left) = _mask(one.mask, size, f"masks.{index}.mask").to_region()
         class_map[top : top + region.shape[0], left : left + region.shape[1]][region] = class_id
@@ -186,7 +186,7 @@ def _regions(told: RegionsTruth, entry: Mapping[str, Any], size: tuple[int, int]
 def _class_map(text: str, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
     try:
         file = b64decode(text, validate=True)
-        with opened(file, "png") as image:
+        with opened(png.without_metadata(file), "png") as image:
             found, mode = (image.height, image.width), image.mode
             usable = found == size and mode in ("1", "L", "P")
             pixels = np.asarray(image).astype(np.uint8) if usable else np.zeros(0, np.uint8)

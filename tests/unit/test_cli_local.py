@@ -18,7 +18,7 @@ import skimage.data
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-import services.stack
+import services.local.stack
 from services.cli import app
 
 needs_weights = pytest.mark.skipif(
@@ -183,10 +183,10 @@ def test_serve_passes_its_options_on_and_ends_with_the_status_of_the_stack(monke
         calls.append((path, host, port, jobs))
         return len(calls) - 1
 
-    monkeypatch.setattr(services.stack, "serve", serve)
+    monkeypatch.setattr(services.local.stack, "serve", serve)
     assert tapetum("serve").exit_code == 0
     assert tapetum("serve", "--config", "my.yaml", "--host", "::1", "--port", "9000", "--jobs").exit_code == 1
-    assert calls == [(services.stack.DEFAULT_CONFIG, None, None, False), (Path("my.yaml"), "::1", 9000, True)]
+    assert calls == [(services.local.stack.DEFAULT_CONFIG, None, None, False), (Path("my.yaml"), "::1", 9000, True)]
 
 
 def test_the_version_is_that_of_the_package() -> None:

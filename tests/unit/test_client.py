@@ -397,3 +397,27 @@ def test_headers_of_a_client_go_with_every_request() -> None:
     with Client(headers={"Cache-Control": "no-store"}, transport=httpx.MockTransport(answer)) as client:
         client.models()
     assert seen == ["no-store"]
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "http_proxy", "HTTP_PROXY", "https_proxy"])
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://127.0.0.1:9", "nonsense://"])
+@pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1", "localhost:1"])
+def test_server_on_this_machine_is_asked_without_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, name: str, proxy: str, url: str
+):
+    monkeypatch.setenv(name, proxy)
+    with Client(url, max_retries=0) as client, pytest.raises(TapetumError) as caught:
+        client.ready()
+    assert caught.value.code == "unreachable"
+
+
+def test_socks_proxy_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    with pytest.raises(ValueError, match=r"a SOCKS proxy: install httpx\[socks\], or add example.org to NO_PROXY"):
+        Client("http://example.org")
+
+
+def test_proxy_that_cannot_be_used_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("http_proxy", "nonsense://127.0.0.1")
+    with pytest.raises(ValueError, match="proxy settings of the environment cannot be used"):
+        AsyncClient("http://example.org")

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from models import errors as model_errors
 from services import errors, telemetry
 from services.gateway.parameters import DetectParameters, SegmentParameters
+from services.local.environment import RAY_DEFAULTS
+from services.local.stack import DEFAULT_CONFIG
 from services.settings import Settings
-from services.stack import DEFAULT_CONFIG, RAY_DEFAULTS
 from services.topology import GatewayScale, ModelDeployment, read_serve_file
 
 ROOT = Path(__file__).parents[2]

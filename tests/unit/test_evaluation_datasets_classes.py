@@ -181,7 +181,7 @@ def test_an_image_that_cannot_be_read_after_all_is_an_error(tmp_path: Path) -> N
         ("empty", "holds no labels that are known; data can be digits"),
         ("notes.txt", "not a file of labels"),
         ("voc:notes.txt", "voc is a folder, and this is a file"),
-        ("coco:empty", "no instances_val.json or instances.json"),
+        ("coco:empty", "no instances_val.json, instances.json, "),
         ("csv:empty", "no CSV file"),
         ("masks:empty", "masks are labels of pixels"),
         ("folders:empty", "no folders with images; looked for val/CLASS/ and CLASS/"),

@@ -51,7 +51,7 @@ def test_the_list_of_the_val_split_is_preferred(tmp_path: Path) -> None:
     write_text(tmp_path / "VOC" / "ImageSets" / "Main" / "val.txt", "c 1\nc 1\nd 1\n")
     data = open_dataset(str(tmp_path / "VOC"), "detection")
     assert (data.name, len(data), data.load(0).name) == ("VOC/val", 1, "JPEGImages/c.jpg")
-    assert problems(data) == [("duplicate", None), ("missing_file", None)]
+    assert problems(data) == [("duplicate", 2), ("missing_file", 3)]
 
 
 @pytest.mark.parametrize(

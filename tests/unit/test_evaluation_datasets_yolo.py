@@ -129,7 +129,7 @@ def test_settings_say_where_the_photos_are(tmp_path: Path, settings: str) -> Non
 def test_a_photo_of_the_list_that_is_not_there_is_missing(tmp_path: Path) -> None:
     folder = write_yolo(tmp_path, BOX, "val: val.txt\nnames: [cat, dog]\n")
     write_text(folder / "val.txt", "images/val/a.png\nimages/val/gone.png\n")
-    assert problems(open_dataset(str(folder), "detection")) == [("missing_file", None)]
+    assert problems(open_dataset(str(folder), "detection")) == [("missing_file", 2)]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from models.masks import Mask
 from services.errors import OutOfTime
 from services.gateway.judging import IOU_THRESHOLD, judge
 from services.gateway.live_accuracy import Given, Live, entry_of, figures_of, given_of
+from services.gateway.offload import TimeLimit
 from services.gateway.truths import TrueObjects, read_truth
 from services.wire import BOX_MEMBERS
 
@@ -89,9 +90,9 @@ def test_work_ends_when_nobody_waits_for_it():
     assert isinstance(truth, TrueObjects)
     answer = {"predictions": [{"class_id": 0, "mask": mask_of((0, 0, 5, 5))}]}
     with pytest.raises(OutOfTime):
-        read_truth(target, ENTRY, SIZE, deadline_s=-math.inf)
+        read_truth(target, ENTRY, SIZE, TimeLimit(-math.inf))
     with pytest.raises(OutOfTime):
-        judge(answer, truth, None, 3, deadline_s=-math.inf)
+        judge(answer, truth, None, 3, TimeLimit(-math.inf))
     assert judge(answer, truth, None, 3)["matched"] == 1
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from loadtests.hardening.hostile_images import KINDS, png_chunk
+from loadtests.hardening.tiff_files import with_directory
 from models.errors import BrokenImage, ImageError, ImageTooLarge
 from models.images import FORMATS, DecodedImage, decode, inspect
 from tests.photos import encoded, exif_with_orientation, quadrants
-from tests.unit.hostile_images import KINDS, png_chunk
-from tests.unit.tiff_files import with_directory
 
 # Pillow warns of odd metadata before it carries on; in these tests nearly all metadata is odd.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from models.errors import UnreadableImage
-from models.images import decode, inspect
-from tests.unit.tiff_files import (
+from loadtests.hardening.tiff_files import (
     BLACK_IS_ZERO,
     DEFLATE,
     FAX_2,
@@ -28,6 +26,8 @@ from tests.unit.tiff_files import (
     TiffKind,
     tiff_file,
 )  # fmt: skip
+from models.errors import UnreadableImage
+from models.images import decode, inspect
 
 HEIGHT, WIDTH = 21, 37
 ORDERS = [("<", False), (">", False), ("<", True), (">", True)]

@@ -128,7 +128,7 @@ def test_segmentations_that_are_none_are_told_with_the_photo(tmp_path: Path, seg
 def test_run_lengths_of_another_photo_are_refused(tmp_path: Path) -> None:
     dataset = dataset_of(rectangle(0, 0, 20, 20), path=tmp_path / "a.png")
     other = Mask.from_array(rectangle(0, 0, 2, 2, size=(60, 40))).to_coco()
-    with pytest.raises(DatasetError, match=r"of a photo of \(60, 40\), not of \(40, 60\)"):
+    with pytest.raises(DatasetError, match=r"size must be that of the image, \[40, 60\]"):
         PhotoReader([replace(dataset.photos[0], masks=CocoMasks((40, 60), [other]))], 60).read_ids(0)
 
 

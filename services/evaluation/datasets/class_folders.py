@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from models.training.data_folder import DataFolder
 from models.training.folders import class_folders, labelled_images
 from services.evaluation.datasets.classified_photos import ClassifiedPhotos
 from services.evaluation.datasets.label_problems import ProblemList
@@ -15,13 +16,16 @@ from services.evaluation.datasets.photo_files import spread
 from services.evaluation.samples import DatasetError, Kind
 
 
-def read_class_folders(folder: Path, kind: Kind, limit: int | None = None) -> ClassifiedPhotos:
+def read_class_folders(
+    folder: Path, kind: Kind, limit: int | None = None, allow_outside: bool = False
+) -> ClassifiedPhotos:
     """Reads a folder.
 
     Args:
         folder: With a folder for every class, or with such a folder `val`, which comes first.
         kind: `classification`.
         limit: So many images, evenly from all classes.
+        allow_outside: Whether images may be links to files outside the folder.
 
     Raises:
         DatasetError: There are no such folders.
@@ -36,5 +40,6 @@ def read_class_folders(folder: Path, kind: Kind, limit: int | None = None) -> Cl
     whole = root.absolute()
     name = f"{whole.parent.name}/val" if whole.name == "val" else whole.name
     images = labelled_images(root, class_names)
+    DataFolder(folder, allow_outside=allow_outside).checked(image.path for image in images)
     photos = [(index, image.path.relative_to(root).as_posix(), image.class_id) for index, image in enumerate(images, 1)]
     return ClassifiedPhotos.of(name, root, class_names, spread(photos, limit), ProblemList())

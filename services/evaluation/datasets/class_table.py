@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
+from models.training.data_folder import DataFolder
 from services.evaluation.datasets.classified_photos import ClassifiedPhotos
 from services.evaluation.datasets.json_places import member_lines
 from services.evaluation.datasets.label_problems import ProblemList
@@ -52,7 +53,12 @@ def is_class_table(document: Any) -> bool:
 
 
 def read_labels_json(
-    path: Path, kind: Kind, limit: int | None, class_names: tuple[str, ...] | None, text: str | None = None
+    path: Path,
+    kind: Kind,
+    limit: int | None,
+    class_names: tuple[str, ...] | None,
+    text: str | None = None,
+    allow_outside: bool = False,
 ) -> ClassifiedPhotos:
     """Reads a JSON object of files and their classes, such as `{"0001.jpg": "cat"}` or `{"0001.jpg": 281}`.
 
@@ -62,6 +68,7 @@ def read_labels_json(
         limit: So many photos, evenly from the first to the last.
         class_names: The model's, for bare numbers.
         text: The file's, where it has been read.
+        allow_outside: Whether it may name photos outside the data folder.
 
     Raises:
         DatasetError: It cannot be used at all.
@@ -79,11 +86,15 @@ def read_labels_json(
             rows.append(_Row(line, file, str(value)))
         else:
             problems.add("unreadable", path, line, f"the class of {file!r} is neither a name nor a whole number")
-    return _classified(path, rows, limit, class_names, problems)
+    return _classified(path, rows, limit, class_names, problems, allow_outside)
 
 
 def read_csv(
-    path: Path, kind: Kind, limit: int | None, class_names: tuple[str, ...] | None
+    path: Path,
+    kind: Kind,
+    limit: int | None,
+    class_names: tuple[str, ...] | None,
+    allow_outside: bool = False,
 ) -> ClassifiedPhotos | LabelledPhotos:
     """Reads a CSV file with a header: `file,class`, or `file,x_min,y_min,x_max,y_max,class` with a row for every box.
 
@@ -94,16 +105,17 @@ def read_csv(
         kind: `classification`, or `detection` for boxes.
         limit: So many photos: of classes evenly from the first to the last, of boxes from the first.
         class_names: The model's, for bare numbers.
+        allow_outside: Whether it may name photos outside the data folder.
 
     Raises:
         DatasetError: It cannot be used at all.
     """
     problems = ProblemList()
     if kind == "classification":
-        return _classified(path, _csv_rows(path, False, problems), limit, class_names, problems)
+        return _classified(path, _csv_rows(path, False, problems), limit, class_names, problems, allow_outside)
     if kind != "detection":
         raise DatasetError(f"{path}: a CSV file holds no masks; use COCO, YOLO, VOC, or a folder of masks")
-    return _boxes(path, _csv_rows(path, True, problems), limit, class_names, problems)
+    return _boxes(path, _csv_rows(path, True, problems), limit, class_names, problems, allow_outside)
 
 
 def _csv_rows(path: Path, boxes: bool, problems: ProblemList) -> list[_Row]:
@@ -137,15 +149,21 @@ def _places(path: Path, header: Sequence[str], boxes: bool) -> list[int]:
 
 
 def _classified(
-    path: Path, rows: Sequence[_Row], limit: int | None, class_names: tuple[str, ...] | None, problems: ProblemList
+    path: Path,
+    rows: Sequence[_Row],
+    limit: int | None,
+    class_names: tuple[str, ...] | None,
+    problems: ProblemList,
+    allow_outside: bool,
 ) -> ClassifiedPhotos:
     folder = _photo_folder(path, [row.file for row in rows])
+    data = DataFolder(path.parent, allow_outside=allow_outside)
     classes = written_classes([row.class_name for row in rows if row.class_name], class_names)
     photos: list[tuple[int, str, int]] = []
     first_lines: dict[str, int] = {}
     for image_id, row in enumerate(rows, 1):
         class_id = _class_id(path, row, classes, problems)
-        if class_id is None or not _is_there(path, folder, row, problems):
+        if class_id is None or not _is_there(path, folder, row, data, problems):
             continue
         if first_lines.setdefault(row.file, row.line) != row.line:
             message = f"{row.file} is in line {first_lines[row.file]}, too, which stays"
@@ -166,8 +184,8 @@ def _class_id(path: Path, row: _Row, classes: WrittenClasses, problems: ProblemL
     return class_id
 
 
-def _is_there(path: Path, folder: Path, row: _Row, problems: ProblemList) -> bool:
-    there = bool(row.file) and is_there(folder / row.file)
+def _is_there(path: Path, folder: Path, row: _Row, data: DataFolder, problems: ProblemList) -> bool:
+    there = bool(row.file) and is_there(data.check(folder / row.file, f"{path}:{row.line}"))
     if not there:
         message = f"there is no {folder / row.file}" if row.file else "the row names no file"
         problems.add("missing_file", path, row.line, message)
@@ -175,14 +193,20 @@ def _is_there(path: Path, folder: Path, row: _Row, problems: ProblemList) -> boo
 
 
 def _boxes(
-    path: Path, rows: Sequence[_Row], limit: int | None, class_names: tuple[str, ...] | None, problems: ProblemList
+    path: Path,
+    rows: Sequence[_Row],
+    limit: int | None,
+    class_names: tuple[str, ...] | None,
+    problems: ProblemList,
+    allow_outside: bool,
 ) -> LabelledPhotos:
     folder = _photo_folder(path, [row.file for row in rows])
+    data = DataFolder(path.parent, allow_outside=allow_outside)
     classes = written_classes([row.class_name for row in rows if row.class_name], class_names)
     by_file: dict[str, list[_Row]] = {}
     for row in rows:
         by_file.setdefault(row.file, []).append(row)
-    files = [file for file, own in by_file.items() if _is_there(path, folder, own[0], problems)]
+    files = [file for file, own in by_file.items() if _is_there(path, folder, own[0], data, problems)]
     numbers = tuple(range(len(classes.names)))
     photos = PhotoRows(_name(path), "detection", folder, classes.names, numbers, problems)
     sizes = photo_sizes(folder / file for file in files)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from models.training.data_folder import DataFolder
 from models.training.folders import image_files
 from services.evaluation.datasets.label_problems import ProblemList
 from services.evaluation.datasets.labelled_photos import LabelledPhotos, PhotoRows
@@ -29,13 +30,16 @@ _CLASSES: Final = "classes.txt"
 _SPLITS: Final = ("train", "val", "test")
 
 
-def read_id_maps(folder: Path, kind: Kind, limit: int | None = None) -> LabelledPhotos | ClassMaps:
+def read_id_maps(
+    folder: Path, kind: Kind, limit: int | None = None, allow_outside: bool = False
+) -> LabelledPhotos | ClassMaps:
     """Reads a folder.
 
     Args:
         folder: With `val/images` and `val/labels`, or `images` and `labels`.
         kind: `detection` (boxes around the masks), `instance` or `semantic`.
         limit: So many photos, from the first by name.
+        allow_outside: Whether photos and labels may be links to files outside the folder.
 
     Raises:
         DatasetError: It cannot be used at all.
@@ -47,7 +51,9 @@ def read_id_maps(folder: Path, kind: Kind, limit: int | None = None) -> Labelled
     if not photos:
         raise DatasetError(f"{folder}: no photos; looked in val/images and images")
     problems = ProblemList()
-    labelled = [(photo, _label(root, photo)) for photo in photos]
+    data = DataFolder(folder, allow_outside=allow_outside)
+    labelled = [(photo, _label(root, photo)) for photo in data.checked(photos)]
+    data.checked(label for _, label in labelled)
     if limit is None:
         _report_strays(root, labelled, problems)
     whole = root.absolute()

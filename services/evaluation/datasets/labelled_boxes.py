@@ -17,7 +17,12 @@ Box = tuple[float, float, float, float]
 
 def is_number(value: Any) -> TypeGuard[float]:
     """Tells a finite number from all else; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def checked_box(box: Sequence[Any], size: tuple[int, int], report: Report) -> Box | None:

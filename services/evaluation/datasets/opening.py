@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from models.training.folders import class_folders
 from services.evaluation.datasets.class_folders import read_class_folders
 from services.evaluation.datasets.class_table import LABELS, is_class_table, read_csv, read_labels_json
-from services.evaluation.datasets.coco_json import ANNOTATION_FILES, is_coco, read_coco, read_coco_document
+from services.evaluation.datasets.coco_json import is_coco, read_coco, read_coco_document
 from services.evaluation.datasets.digits import DIGITS, open_digits
 from services.evaluation.datasets.id_maps import read_id_maps
+from services.evaluation.datasets.layouts import annotation_file, find_layout
 from services.evaluation.datasets.photo_files import is_folder, is_there
 from services.evaluation.datasets.text_files import parse_json, read_text
-from services.evaluation.datasets.voc_xml import ANNOTATIONS, CLASS_MAPS, read_voc
-from services.evaluation.datasets.yolo_txt import PLACES, SETTINGS, read_yolo
+from services.evaluation.datasets.voc_xml import read_voc
+from services.evaluation.datasets.yolo_txt import read_yolo
 from services.evaluation.samples import DatasetError, EvaluationSet, Kind
 
 FORMATS: Final = ("coco", "yolo", "voc", "masks", "folders", "csv")
@@ -28,7 +28,11 @@ _WAYS: Final = (
 
 
 def open_dataset(
-    spec: str, kind: Kind, limit: int | None = None, class_names: tuple[str, ...] | None = None
+    spec: str,
+    kind: Kind,
+    limit: int | None = None,
+    class_names: tuple[str, ...] | None = None,
+    allow_outside: bool = False,
 ) -> EvaluationSet:
     """Opens a data set.
 
@@ -42,6 +46,7 @@ def open_dataset(
         kind: What it is read for.
         limit: So many images at most, one or more; the first ones, and of a data set for classifiers evenly from all.
         class_names: The model's, for tables whose classes are bare numbers: these are then the model's class ids.
+        allow_outside: Whether labels may name files outside the data folder; see `models.training.data_folder`.
 
     Raises:
         DatasetError: There is no such thing, or it cannot be measured on; the message names what was looked for.
@@ -51,20 +56,23 @@ def open_dataset(
     if _is_digits(spec):
         return open_digits(spec, kind, limit)
     forced, path, folder = _place_of(spec)
-    format_name = forced or _format_of(path)
+    format_name = forced
+    if format_name is None:
+        format_name, path = _found(path, kind)
     if format_name == "json":
-        return _open_json(path / LABELS if path.is_dir() else path, kind, limit, folder, class_names)
+        return _open_json(path / LABELS if path.is_dir() else path, kind, limit, folder, class_names, allow_outside)
     if format_name == "coco":
-        return read_coco(_annotation_file(path), kind, limit, folder)
+        return read_coco(path if path.is_file() else annotation_file(path), kind, limit, folder, allow_outside)
     if format_name == "yolo":
-        return read_yolo(path, kind, limit)
+        return read_yolo(path, kind, limit, allow_outside)
     if format_name == "csv":
-        return read_csv(_csv_file(path), kind, limit, class_names)
+        return read_csv(_csv_file(path), kind, limit, class_names, allow_outside)
     if not path.is_dir():
         raise DatasetError(f"{path}: {format_name} is a folder, and this is a file")
     if format_name == "voc":
-        return read_voc(path, kind, limit)
-    return read_id_maps(path, kind, limit) if format_name == "masks" else read_class_folders(path, kind, limit)
+        return read_voc(path, kind, limit, allow_outside)
+    read = read_id_maps if format_name == "masks" else read_class_folders
+    return read(path, kind, limit, allow_outside)
 
 
 def check_spec(spec: str) -> None:
@@ -104,70 +112,41 @@ def _path_and_folder(text: str) -> tuple[Path, Path | None]:
     return path, folder if is_folder(folder) or not is_folder(path.parent / folder) else path.parent / folder
 
 
-def _format_of(path: Path) -> str:
-    return _format_of_folder(path) if path.is_dir() else _format_of_file(path)
+def _found(path: Path, kind: Kind) -> tuple[str, Path]:
+    """The format of a file or folder, and what is to be read of it."""
+    if not path.is_dir():
+        return _format_of_file(path), path
+    try:
+        layout = find_layout(path, kind)
+    except DatasetError as error:
+        raise DatasetError(f"{error}; data can be {_WAYS}") from None
+    return layout.format_name, layout.path
 
 
 def _format_of_file(path: Path) -> str:
     suffix = path.suffix.lower()
-    found = {".json": "json", ".csv": "csv", ".yaml": "yolo", ".yml": "yolo"}.get(suffix)
+    found = {".json": "json", ".csv": "csv", ".yaml": "yolo", ".yml": "yolo", ".data": "yolo"}.get(suffix)
     if found is None:
         raise DatasetError(f"{path}: not a file of labels; data can be {_WAYS}")
     return found
 
 
 def _open_json(
-    path: Path, kind: Kind, limit: int | None, folder: Path | None, class_names: tuple[str, ...] | None
+    path: Path,
+    kind: Kind,
+    limit: int | None,
+    folder: Path | None,
+    class_names: tuple[str, ...] | None,
+    allow_outside: bool,
 ) -> EvaluationSet:
     text = read_text(path)
     document = parse_json(path, text)
     if is_coco(document):
-        return read_coco_document(path, text, document, kind, limit, folder)
+        return read_coco_document(path, text, document, kind, limit, folder, allow_outside)
     if is_class_table(document):
-        return read_labels_json(path, kind, limit, class_names, text)
+        return read_labels_json(path, kind, limit, class_names, text, allow_outside)
     raise DatasetError(f"{path}: neither in COCO's format (lists of images, annotations, categories) nor an object of"
                        " files and their classes")  # fmt: skip
-
-
-def _format_of_folder(path: Path) -> str:
-    if any((path / name).is_file() for name in ANNOTATION_FILES):
-        return "coco"
-    if (path / ANNOTATIONS).is_dir() or (path / CLASS_MAPS).is_dir():
-        return "voc"
-    if any((path / name).is_file() for name in SETTINGS):
-        return "yolo"
-    found = next((found for place in PLACES if (found := _labels_beside(path / place)) is not None), None)
-    if found is not None:
-        return found
-    if (path / LABELS).is_file():
-        return "json"
-    if _csv_files(path):
-        return "csv"
-    own = class_folders(path)
-    if own and own != ("images",):
-        return "folders"
-    raise DatasetError(f"{path}: holds no labels that are known; data can be {_WAYS}")
-
-
-def _labels_beside(photos: Path) -> str | None:
-    """Whether the labels of a folder of photos are lines of text or pictures; None where there are none."""
-    parts = ["labels" if part == "images" else part for part in photos.parts[-2:]]
-    labels = Path(*photos.parts[:-2], *parts)
-    if not photos.is_dir() or not labels.is_dir():
-        return None
-    for suffix, format_name in ((".txt", "yolo"), (".png", "masks")):
-        if next(labels.rglob(f"*{suffix}"), None) is not None:
-            return format_name
-    return None
-
-
-def _annotation_file(path: Path) -> Path:
-    if path.is_file():
-        return path
-    for name in ANNOTATION_FILES:
-        if (path / name).is_file():
-            return path / name
-    raise DatasetError(f"{path}: no {' or '.join(ANNOTATION_FILES)}")
 
 
 def _csv_files(path: Path) -> list[Path]:

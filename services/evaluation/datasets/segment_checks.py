@@ -6,16 +6,18 @@ integer, and a corner that is far away for a reason to fill the memory.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.masks import Mask
-from models.training.object_masks import CocoMasks
+from models.training.coco_members import numbers_of
+from models.training.object_masks import polygon_area, segment_area, segment_box
 from services.evaluation.datasets.label_problems import Report
-from services.evaluation.datasets.labelled_boxes import TOLERANCE_PIXELS, Box
+from services.evaluation.datasets.labelled_boxes import TOLERANCE_PIXELS
+
+__all__ = ["checked_segment", "segment_area", "segment_box"]
 
 _LEAST_NUMBERS: Final = 6
 
@@ -41,28 +43,6 @@ def checked_segment(segment: Any, size: tuple[int, int], report: Report) -> Any:
     return [polygon for polygon in polygons if polygon is not None] or None
 
 
-def segment_box(segment: Any, size: tuple[int, int]) -> Box:
-    """The smallest box around a segment that was checked."""
-    if isinstance(segment, dict):
-        x_min, y_min, x_max, y_max = _drawn(segment, size).bounds
-        return float(x_min), float(y_min), float(x_max), float(y_max)
-    points = np.concatenate([np.asarray(polygon, np.float64).reshape(-1, 2) for polygon in segment])
-    (x_min, y_min), (x_max, y_max) = points.min(0).tolist(), points.max(0).tolist()
-    return x_min, y_min, x_max, y_max
-
-
-def segment_area(segment: Any, size: tuple[int, int]) -> float:
-    """Area in pixels of a segment that was checked; of polygons by Gauss's formula, as if they did not overlap."""
-    if isinstance(segment, dict):
-        return float(_drawn(segment, size).area)
-    return sum(_polygon_area(polygon) for polygon in segment)
-
-
-def _polygon_area(polygon: Sequence[float]) -> float:
-    x, y = np.asarray(polygon, np.float64).reshape(-1, 2).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
-
-
 def _checked_polygon(polygon: Any, size: tuple[int, int], report: Report) -> list[float] | None:
     numbers = _numbers(polygon)
     if numbers is None:
@@ -75,13 +55,15 @@ def _checked_polygon(polygon: Any, size: tuple[int, int], report: Report) -> lis
     if numbers.min() < -TOLERANCE_PIXELS or (numbers - ends).max() > TOLERANCE_PIXELS:
         report("outside_image", f"a polygon reaches beyond the image, {size[0]} x {size[1]} (height x width)")
         inside = numbers.clip(0, ends)
-        return inside.tolist() if _polygon_area(inside.tolist()) > 0 else None
-    return cast(list[float], polygon)
+        return inside.tolist() if polygon_area(inside.tolist()) > 0 else None
+    return numbers.tolist() if isinstance(polygon[0], str) else cast(list[float], polygon)
 
 
 def _numbers(polygon: Any) -> NDArray[np.float64] | None:
     try:
         found = np.asarray(polygon)
+        if found.dtype.kind == "U":  # numbers as text, which pycocotools takes, too
+            found = np.asarray(numbers_of(polygon) or [])
     except ValueError:  # a list of lists of different lengths
         return None
     is_flat = found.ndim == 1 and len(found) > 0 and len(found) % 2 == 0
@@ -100,7 +82,3 @@ def _checked_runs(runs: dict[str, Any], size: tuple[int, int], report: Report) -
         report("zero_area", "its run lengths cover no pixel")
         return None
     return mask.to_coco()
-
-
-def _drawn(segment: Any, size: tuple[int, int]) -> Mask:
-    return CocoMasks(size, [segment]).objects()[0]

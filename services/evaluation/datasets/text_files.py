@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from models import text_documents
+from models.text_documents import DocumentError
 from services.evaluation.samples import DatasetError
+
+MOST_BYTES: Final = 2**32
+"""The annotations of the largest public data sets (Objects365, 1.7 million photos) are some 3 GB."""
 
 
 def read_text(path: Path) -> str:
-    """Reads a text file.
+    """Reads a text file; see `models.text_documents.read_text`.
 
     Raises:
-        DatasetError: It cannot be read, or is not UTF-8.
+        DatasetError: It cannot be read, is too large, or is not in an encoding that is known.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from None
+        return text_documents.read_text(path, MOST_BYTES)
+    except DocumentError as error:
+        raise DatasetError(str(error)) from None
 
 
 def parse_json(path: Path, text: str, pairs: bool = False) -> Any:
-    """Parses JSON; a number may be `NaN` or `Infinity`, as Python writes them.
-
-    Args:
-        path: Of the file, for the message.
-        text: It holds.
-        pairs: Objects become lists of (key, value), so that none of equal keys is lost.
+    """Parses JSON; see `models.text_documents.parse_json`.
 
     Raises:
-        DatasetError: It is no JSON.
+        DatasetError: It is not JSON.
     """
     try:
-        return json.loads(text, object_pairs_hook=list if pairs else None)
-    except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not JSON: {error}") from None
+        return text_documents.parse_json(text, path, pairs)
+    except DocumentError as error:
+        raise DatasetError(str(error)) from None
 
 
 def names_in(path: Path) -> tuple[str, ...]:

@@ -12,19 +12,19 @@ from services.evaluation.datasets.label_problems import Report
 from services.evaluation.datasets.labelled_photos import LabelledPhotos, PhotoRows
 from services.evaluation.datasets.numbered_pictures import Fault, numbered_objects, read_pictures
 from services.evaluation.datasets.object_table import LabelledObject
-from services.evaluation.datasets.xml_lines import read_xml
+from services.evaluation.datasets.voc_boxes import is_difficult, voc_root
 from services.evaluation.samples import IGNORED, DatasetError
 
 
 def read_voc_objects(
-    rows: PhotoRows, labelled: Sequence[tuple[Path, Path, Path]], annotations: Mapping[str, Path], limit: int | None
+    rows: PhotoRows, labelled: Sequence[tuple[Path, Path, Path]], annotations: Mapping[Path, Path], limit: int | None
 ) -> LabelledPhotos:
     """Reads masks; an object is of the class that most of its pixels have.
 
     Args:
         rows: Takes them; its class names are those of the numbers from 1.
         labelled: Photos, their pictures of class ids, and those of objects' numbers; 255 is nobody's in both.
-        annotations: XML files by the name of the photo, which say what is difficult: the n-th object is number n.
+        annotations: XML files by their photos, which say what is difficult: the n-th object is number n.
         limit: So many photos, from the first.
 
     Raises:
@@ -38,7 +38,7 @@ def read_voc_objects(
             continue
         photo, _, label = paths
         classes, numbers = read
-        difficult = _difficult(annotations.get(photo.stem), rows.class_names)
+        difficult = _difficult(annotations.get(photo), rows.class_names)
         report = rows.problems.at(label, None)
         objects = _objects(classes, numbers, len(rows.class_names), difficult, report)
         picture = label.relative_to(rows.folder).as_posix()
@@ -69,12 +69,12 @@ def _objects(
 def _difficult(path: Path | None, class_names: Sequence[str]) -> dict[int, int]:
     """Numbers of objects that are not to be judged, and their class ids; the n-th object of the file is number n."""
     try:
-        elements = [] if path is None else list(read_xml(path).all("object"))
+        elements = [] if path is None else list(voc_root(path).all("object"))
     except DatasetError:  # the masks do without
         return {}
     found: dict[int, int] = {}
     for number, element in enumerate(elements, 1):
         name = element.value("name")
-        if element.value("difficult") == "1" and name in class_names:
+        if is_difficult(element) and name in class_names:
             found[number] = class_names.index(name)
     return found

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 from xml.parsers import expat
 
+from models.text_documents import DocumentError, read_bytes
+from services.evaluation.datasets.xml_encodings import decode_xml
 from services.evaluation.samples import DatasetError
+
+MAX_BYTES: Final = 16 * 2**20
+"""A file of labels is a few kilobytes."""
+
+MAX_ELEMENTS: Final = 200_000
+MAX_DEPTH: Final = 64
 
 
 @dataclass
@@ -47,40 +56,57 @@ def read_xml(path: Path) -> XmlElement:
     """Reads a file.
 
     Args:
-        path: The file. It must not declare a document type: labels need none, and entities can be made to fill any
-            memory.
+        path: The file, in any encoding that it declares and Python knows. It must not declare a document type: labels
+            need none, and entities can expand to fill any memory.
 
     Returns:
         Its outermost element.
 
     Raises:
-        DatasetError: It cannot be read, is no XML, or declares a document type.
+        DatasetError: It cannot be read or decoded, is no XML, declares a document type, or is larger or deeper than
+            `MAX_BYTES`, `MAX_ELEMENTS` and `MAX_DEPTH`.
     """
-    open_elements = [XmlElement("", 0)]
-    parser = expat.ParserCreate()
-
-    def start(tag: str, _: dict[str, str]) -> None:
-        element = XmlElement(tag, parser.CurrentLineNumber)
-        open_elements[-1].children.append(element)
-        open_elements.append(element)
-
-    def end(_: str) -> None:
-        element = open_elements.pop()
-        element.text = element.text.strip()
-
-    def text(data: str) -> None:
-        open_elements[-1].text += data
-
-    def refuse(*_: object) -> None:
-        raise DatasetError(f"{path}: declares a document type, which labels have no need of")
-
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
-    parser.StartDoctypeDeclHandler = refuse
-    parser.buffer_text = True
     try:
-        parser.Parse(path.read_bytes(), True)
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from None
-    except expat.ExpatError as error:
-        raise DatasetError(f"{path}: not XML: {error}") from None
-    return open_elements[0].children[0]
+        return _Builder().build(decode_xml(read_bytes(path, MAX_BYTES)))
+    except DocumentError as error:
+        raise DatasetError(str(error)) from None
+    except (ValueError, expat.ExpatError) as error:
+        raise DatasetError(f"{path}: not XML that can be read: {error}") from None
+
+
+class _Builder:
+    """Makes elements of what expat finds."""
+
+    def __init__(self) -> None:
+        self._open = [XmlElement("", 0)]
+        self._texts: list[list[str]] = [[]]
+        self._count = 0
+        self._parser = expat.ParserCreate()
+        self._parser.buffer_text = True
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._text
+        self._parser.StartDoctypeDeclHandler = _refuse
+
+    def build(self, text: str) -> XmlElement:
+        self._parser.Parse(text, True)  # expat takes a str as it is, whatever encoding its declaration names
+        return self._open[0].children[0]
+
+    def _start(self, tag: str, _: dict[str, str]) -> None:
+        self._count += 1
+        if self._count > MAX_ELEMENTS or len(self._open) > MAX_DEPTH:
+            raise ValueError(f"more than {MAX_ELEMENTS} elements, or more than {MAX_DEPTH} within each other")
+        element = XmlElement(tag, self._parser.CurrentLineNumber)
+        self._open[-1].children.append(element)
+        self._open.append(element)
+        self._texts.append([])
+
+    def _end(self, _: str) -> None:
+        self._open.pop().text = "".join(self._texts.pop()).strip()
+
+    def _text(self, data: str) -> None:
+        self._texts[-1].append(data)
+
+
+def _refuse(*_: object) -> None:
+    raise ValueError("it declares a document type, and labels need none")

@@ -1,0 +1,317 @@
+"""Requests that no HTTP library would send: bytes for a socket, each with a name."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from loadtests.photos import photos
+
+Headers = tuple[tuple[str | bytes, str | bytes], ...]
+MIB = 2**20
+
+
+@dataclass(frozen=True)
+class RawRequest:
+    """One connection's worth of bytes.
+
+    Attributes:
+        name: For the table.
+        data: What is written to the socket.
+        most_responses: More responses than this mean that a part of a body was taken for a request.
+        hangs_up: Whether the client closes its side at once after writing.
+        is_http2: Whether the response may be in HTTP/2's frames.
+    """
+
+    name: str
+    data: bytes
+    most_responses: int = 1
+    hangs_up: bool = False
+    is_http2: bool = False
+
+    @property
+    def is_head(self) -> bool:
+        """Whether the response has no body."""
+        return self.data.startswith(b"HEAD ")
+
+
+def raw_requests() -> list[RawRequest]:
+    """All of them."""
+    photo = photos((120, 160), ["coffee"])[0]
+    return [
+        *_request_lines(),
+        *_header_lines(),
+        *_framing(photo),
+        *_bodies(photo),
+        *_parameters(photo),
+        *_upgrades(),
+    ]
+
+
+def compose(
+    method: str | bytes = "GET",
+    target: str | bytes = "/healthz",
+    headers: Headers = (),
+    body: bytes = b"",
+    *,
+    version: str = "HTTP/1.1",
+    framed: bool = True,
+    host: bool = True,
+) -> bytes:
+    """A request that asks for the connection to be closed after the response.
+
+    Args:
+        method: As it stands in the request line.
+        target: Likewise.
+        headers: More of them.
+        body: Sent behind the headers as it is.
+        version: As it stands in the request line.
+        framed: Whether `Content-Length` is added where there is a body.
+        host: Whether `Host` is added.
+    """
+    lines = [b"%s %s %s" % (_bytes(method), _bytes(target), version.encode())]
+    if host:
+        lines.append(b"Host: localhost")
+    lines += [b"%s: %s" % (_bytes(name), _bytes(value)) for name, value in headers]
+    if body and framed:
+        lines.append(b"Content-Length: %d" % len(body))
+    lines.append(b"Connection: close")
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("latin-1")
+
+
+def _request_lines() -> Iterator[RawRequest]:
+    yield RawRequest("an empty line first", b"\r\n" + compose())
+    yield RawRequest("garbage", b"\x00\x01\x02\xff\xfe garbage\r\n\r\n")
+    yield RawRequest("a TLS hello", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500))
+    yield RawRequest("the HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), is_http2=True)
+    yield RawRequest("no version", b"GET /healthz\r\n\r\n")
+    for version in ("HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "HTTP/9.9", "HTPP/1.1", "HTTP/1.1.1", "http/1.1"):
+        yield RawRequest(f"version {version}", compose(version=version))
+    for method in ("get", "G\x00T", "GET\t", "", "BREW", "X" * 5000, "TRACE", "PUT", "DELETE", "PATCH", "PROPFIND"):
+        yield RawRequest(f"method {method[:10]!r}", compose(method))
+    yield RawRequest("method CONNECT", compose("CONNECT", "localhost:443"))
+    yield RawRequest("method OPTIONS *", compose("OPTIONS", "*"))
+    yield RawRequest("method OPTIONS", compose("OPTIONS", "/v1/classify"))
+    for path in ("/healthz", "/readyz", "/metrics", "/v1/models", "/v1/classify", "/nowhere"):
+        yield RawRequest(f"HEAD {path}", compose("HEAD", path))
+    targets = {
+        "of 8 KiB": b"/" + b"a" * 8192,
+        "of 100 KiB": b"/" + b"a" * 102_400,
+        "with a space": b"/health z",
+        "with a tab": b"/health\tz",
+        "with NUL": b"/health\0z",
+        "not ASCII": "/größe".encode(),
+        "with %00": b"/v1/models/%00",
+        "with %zz": b"/v1/models/%zz",
+        "with %ff": b"/v1/models/%ff",
+        "of dots": b"/../../etc/passwd",
+        "of encoded dots": b"/v1/models/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "with two slashes": b"//healthz",
+        "absolute": b"http://localhost/healthz",
+        "absolute, elsewhere": b"http://example.com/healthz",
+        "empty": b"",
+        "a fragment": b"/healthz#here",
+        "/-/healthz": b"/-/healthz",
+        "/-/routes": b"/-/routes",
+        "/v1": b"/v1",
+        "/v1/classify/": b"/v1/classify/",
+    }
+    for name, path in targets.items():
+        yield RawRequest(f"target {name}", compose(target=path))
+    yield RawRequest("bare LF", compose().replace(b"\r\n", b"\n"))
+    yield RawRequest("bare CR", compose().replace(b"\r\n", b"\r"))
+
+
+def _header_lines() -> Iterator[RawRequest]:
+    yield RawRequest("no Host", compose(host=False))
+    for name, hosts in {
+        "two of them": ("a", "b"),
+        "empty": ("",),
+        "garbage": ("\x7f<>",),
+        "long": ("h" * 5000,),
+        "bad port": ("localhost:99999999",),
+    }.items():
+        yield RawRequest(f"Host {name}", compose(host=False, headers=tuple(("Host", host) for host in hosts)))
+    lines = {
+        "without a colon": b"nonsense",
+        "with an empty name": b": x",
+        "with a space before the colon": b"Accept : */*",
+        "folded": b"Accept: text/html,\r\n application/json",
+        "with NUL": b"X-Thing: a\0b",
+        "with CR": b"X-Thing: a\rb",
+        "not ASCII": b"X-Thing: \xff\xfe\xe4",
+        "of 70 KiB": b"X-Thing: " + b"a" * 71_680,
+    }
+    for name, line in lines.items():
+        yield RawRequest(f"a header {name}", compose().replace(b"Host: localhost", b"Host: localhost\r\n" + line))
+    yield RawRequest("200 headers", compose(headers=tuple((f"X-{number}", "1") for number in range(200))))
+    for value in ("", "a b", "\xff", "x" * 129, "x" * 5000, "../..", "a\tb"):
+        yield RawRequest(
+            f"X-Request-ID {value[:8]!r}, of {len(value)}", compose("POST", "/v1/classify", (("X-Request-ID", value),))
+        )
+    yield RawRequest(
+        "two X-Request-ID", compose("POST", "/v1/classify", (("X-Request-ID", "one"), ("X-Request-ID", "two")))
+    )
+    for value in ("nan", "inf", "-1", "0", "1e400", "0x10", "", "1, 2"):
+        headers = (("X-Request-Timeout", value), ("Content-Type", "image/jpeg"))
+        yield RawRequest(f"X-Request-Timeout {value!r}", compose("POST", "/v1/classify", headers, b"\xff\xd8\xff"))
+    for value in ("a" * 50_000, "*/*;q=nan", ";;;,,,", "image/png;q=2", ",".join(["image/x"] * 5000), "\xff/\xff"):
+        headers = (("Accept", value), ("Content-Type", "image/jpeg"))
+        yield RawRequest(f"Accept {value[:12]!r}", compose("POST", "/v1/classify", headers, b"\xff\xd8\xff"))
+
+
+def _framing(photo: bytes) -> Iterator[RawRequest]:
+    inner = compose(target="/v1/models")
+    image = ("Content-Type", "image/jpeg")
+    chunked = ("Transfer-Encoding", "chunked")
+
+    def post(name: str, headers: Headers, body: bytes, **more: bool) -> RawRequest:
+        return RawRequest(name, compose("POST", "/v1/classify", (image, *headers), body, framed=False), **more)
+
+    yield post("length and chunks", (("Content-Length", "4"), chunked), b"0\r\n\r\n" + inner)
+    yield post("chunks and length", (chunked, ("Content-Length", "6")), b"0\r\n\r\nG")
+    for value in ("xchunked", "chunked, identity", "identity", "chunked, chunked", "\tchunked", "Chunked", "gzip"):
+        body = b"0\r\n\r\n" + inner
+        yield post(f"Transfer-Encoding {value!r}", (("Transfer-Encoding", value),), body)
+    yield post("Transfer-Encoding twice", (chunked, ("Transfer-Encoding", "identity")), b"0\r\n\r\n" + inner)
+    for value in ("-1", "+5", "5, 5", "5, 6", "0x10", "1e3", "99999999999999999999", "", " ", "5 5", "\uff15".encode()):
+        yield post(f"Content-Length {value!r}", (("Content-Length", value),), b"12345" + inner)
+    yield post("Content-Length twice, equal", (("Content-Length", "5"), ("Content-Length", "5")), b"12345")
+    yield post("Content-Length twice, unequal", (("Content-Length", "5"), ("Content-Length", "0")), b"12345" + inner)
+    chunks = {
+        "of a negative size": b"-5\r\n12345\r\n0\r\n\r\n",
+        "of a size with 0x": b"0x5\r\n12345\r\n0\r\n\r\n",
+        "of an overflowing size": b"FFFFFFFFFFFFFFFFF\r\n12345\r\n0\r\n\r\n",
+        "of no size": b"\r\n12345\r\n0\r\n\r\n",
+        "without its line end": b"5\r\n123450\r\n\r\n",
+        "with a long extension": b"5;" + b"x" * 20_000 + b"\r\n12345\r\n0\r\n\r\n",
+        "with trailers": b"5\r\n12345\r\n0\r\nX-Late: 1\r\nHost: other\r\n\r\n",
+        "of one byte each": b"".join(b"1\r\n%c\r\n" % byte for byte in photo) + b"0\r\n\r\n",
+    }
+    for name, body in chunks.items():
+        yield post(f"a chunk {name}", (chunked,), body)
+    yield post("no last chunk", (chunked,), b"5\r\n12345\r\n", hangs_up=True)
+    yield post("a body cut short", (("Content-Length", "5000"),), photo[:100], hangs_up=True)
+    yield post("a body that is too long", (("Content-Length", "5"),), photo)
+    yield post("a body of 65 MiB, declared", (("Content-Length", str(65 * MIB)),), b"x", hangs_up=True)
+    yield RawRequest(
+        "Expect: 100-continue", compose("POST", "/v1/classify", (image, ("Expect", "100-continue")), photo)
+    )
+    yield RawRequest("Expect: something else", compose("POST", "/v1/classify", (image, ("Expect", "magic")), photo))
+    yield RawRequest("GET with a body", compose("GET", "/healthz", (), b"hello"))
+    yield RawRequest("two requests at once", compose().replace(b"Connection: close\r\n", b"") + compose(), 2)
+    yield RawRequest("100 requests at once", compose().replace(b"Connection: close\r\n", b"") * 99 + compose(), 100)
+
+
+def _bodies(photo: bytes) -> Iterator[RawRequest]:
+    def post(name: str, content_type: str | bytes, body: bytes, *headers: tuple[str, str]) -> RawRequest:
+        return RawRequest(name, compose("POST", "/v1/classify", (("Content-Type", content_type), *headers), body))
+
+    for content_type in (
+        *("", "image", "image/", "/", "text/html", "application/x-www-form-urlencoded", "application/xml"),
+        *("multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "b" * 3000),
+        *("multipart/form-data; boundary=\xe4\xf6", "multipart/mixed; boundary=b", "application/json; charset=utf-16"),
+    ):
+        yield post(f"Content-Type {content_type[:40]!r}", content_type, photo)
+    for charset in ("utf-16", "utf-7", "idna", "punycode", "rot13", "base64", "nonsense", "undefined", "\xff", "zlib"):
+        yield post(
+            f"multipart charset {charset!r}",
+            f"multipart/form-data; boundary=b; charset={charset}",
+            _part('form-data; name="top_k"', "3") + _part('form-data; name="image"; filename="a"', "x") + b"--b--\r\n",
+        )
+    parts = {
+        "without a disposition": b"--b\r\nX: 1\r\n\r\nx\r\n--b--\r\n",
+        "without a name": _part("form-data", "x") + b"--b--\r\n",
+        "with a name of bytes": _part('form-data; name="\xff\xfe"; filename="a"', "x") + b"--b--\r\n",
+        "with filename*": _part("form-data; name=image; filename*=utf-16''%ff%fe%00", "x") + b"--b--\r\n",
+        "with _charset_": _part('form-data; name="_charset_"', "utf-7") + _part('form-data; name="top_k"', "+AGE-"),
+        "without an end": _part('form-data; name="image"; filename="a"', "x"),
+        "with no lines": b"garbage",
+        "by the thousand": _part('form-data; name="a"', "x") * 5000 + b"--b--\r\n",
+        "with a header of 100 KiB": b"--b\r\nX: " + b"a" * 102_400 + b"\r\n\r\nx\r\n--b--\r\n",
+        "with 5,000 headers": b"--b\r\n" + b"X: 1\r\n" * 5000 + b"\r\nx\r\n--b--\r\n",
+    }
+    for name, body in parts.items():
+        yield post(f"a part {name}", "multipart/form-data; boundary=b", body)
+    documents = {
+        "not JSON": b"{",
+        "empty": b" ",
+        "a list": b"[]",
+        "null": b"null",
+        "deep": b"[" * 100_000 + b"]" * 100_000,
+        "deep, in an object": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        "with a lone surrogate": b'{"image": {"base64": "\\ud800"}}',
+        "with a key that is a lone surrogate": b'{"\\udfff": 1}',
+        "with NaN": b'{"image": {"base64": "eA=="}, "top_k": NaN}',
+        "with a long number": b'{"top_k": ' + b"9" * 100_000 + b"}",
+        "in UTF-16": json.dumps({"image": {"base64": "eA=="}}).encode("utf-16"),
+        "with a byte order mark": b'\xef\xbb\xbf{"image": {"base64": "eA=="}}',
+        "not UTF-8": b'{"image": {"base64": "\xff\xfe"}}',
+        "with base64 that is none": b'{"image": {"base64": "!!!"}}',
+        "with 10,000 images": b'{"images": [' + b",".join([b'{"base64": "eA=="}'] * 10_000) + b"]}",
+        "with 100,000 members": b"{" + b",".join(b'"m%d": 1' % number for number in range(100_000)) + b"}",
+    }
+    for name, body in documents.items():
+        yield post(f"JSON {name}", "application/json", body)
+    zeros = gzip.compress(bytes(80 * MIB))
+    encodings = {
+        "gzip": gzip.compress(photo),
+        "deflate": zlib.compress(photo),
+        "gzip, of a bomb": zeros,
+        "gzip, of a bomb within a bomb": gzip.compress(zeros),
+        "gzip, damaged": gzip.compress(photo)[:-20],
+        "gzip, none": photo,
+        "br": photo,
+        "zstd": photo,
+        "gzip, gzip": gzip.compress(gzip.compress(photo)),
+        "identity": photo,
+        "nonsense": photo,
+    }
+    for name, body in encodings.items():
+        encoding = "gzip, gzip" if name == "gzip, gzip" else name.partition(",")[0]
+        yield post(f"Content-Encoding {name}", "image/jpeg", body, ("Content-Encoding", encoding))
+
+
+def _part(disposition: str, content: str) -> bytes:
+    return f"--b\r\nContent-Disposition: {disposition}\r\n\r\n{content}\r\n".encode("latin-1")
+
+
+def _parameters(photo: bytes) -> Iterator[RawRequest]:
+    queries = {
+        "given twice": "top_k=1&top_k=2",
+        "unknown": "nothing=1",
+        "too large": "top_k=1000000000",
+        "NaN": "top_k=NaN",
+        "a path": "model=../../etc/passwd",
+        "of 10,000 characters": "model=" + "m" * 10_000,
+        "with NUL": "model=%00",
+        "not UTF-8": "model=%ff%fe",
+        "2,000 of them": "&".join(f"p{number}=1" for number in range(2000)),
+        "of separators": "&" * 5000,
+        "without a name": "=1",
+    }
+    for name, query in queries.items():
+        request = compose("POST", f"/v1/classify?{query}", (("Content-Type", "image/jpeg"),), photo)
+        yield RawRequest(f"a parameter {name}", request)
+
+
+def _upgrades() -> Iterator[RawRequest]:
+    websocket = (
+        ("Upgrade", "websocket"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    )
+    for name, headers in {
+        "to a WebSocket": websocket,
+        "to h2c": (("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")),
+        "to nonsense": (("Upgrade", "x" * 1000),),
+    }.items():
+        request = compose("GET", "/v1/classify", headers).replace(b"Connection: close", b"Connection: Upgrade")
+        yield RawRequest(f"an upgrade {name}", request, hangs_up=False)

@@ -1,0 +1,90 @@
+"""Finds the text files of photos: in `labels/` in the place of `images/`, or beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from models.training.data_folder import DataFolder
+from models.training.folders import image_files
+from services.evaluation.datasets.folder_names import files_in, sub_folder
+from services.evaluation.datasets.label_problems import ProblemList
+from services.evaluation.datasets.photo_files import is_folder
+
+_PHOTO_FOLDERS: Final = ("images", "jpegimages")
+_NO_LABELS: Final = re.compile(r"(classes|predefined_classes|readme.*|train|val|valid|test|trainval|autosplit_.*)\.txt")
+"""Text files that tools put among labels: names of classes, lists of photos, a description."""
+
+
+class LabelFiles:
+    """The text files of some photos.
+
+    Args:
+        photos: The photos.
+        data: What the files must be below.
+
+    Raises:
+        DatasetError: One is a link that leads elsewhere.
+    """
+
+    def __init__(self, photos: Iterable[Path], data: DataFolder) -> None:
+        self._photos: dict[Path, set[str]] = {}
+        for photo in photos:
+            self._photos.setdefault(photo.parent, set()).add(photo.stem)
+        self._folders = {folder: _label_folder(folder) for folder in self._photos}
+        self._files = {folder: _text_files(folder) for folder in self._folders.values()}
+        for files in self._files.values():
+            data.checked(files.values())
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of labels, in alphabetical order."""
+        return sorted(self._files)
+
+    @property
+    def missing_folders(self) -> list[Path]:
+        """Folders of photos for which there is no folder of labels: none of these photos has any."""
+        return sorted(folder for folder, labels in self._folders.items() if not is_folder(labels))
+
+    def of(self, photo: Path) -> Path | None:
+        """Gives the file of a photo; None where there is none."""
+        return self._files[self._folders[photo.parent]].get(photo.stem)
+
+    def any(self) -> bool:
+        """Tells whether any photo has one."""
+        return any(self._files[labels].keys() & self._photos[folder] for folder, labels in self._folders.items())
+
+    def report_strays(self, problems: ProblemList) -> None:
+        """Reports labels of photos that are not there; those of photos that no list names are no fault."""
+        known: dict[Path, set[str]] = {}
+        for folder, labels in self._folders.items():
+            known.setdefault(labels, set()).update(path.stem for path in image_files(folder) if path.parent == folder)
+        for labels, files in self._files.items():
+            for stem in sorted(files.keys() - known[labels]):
+                problems.add("missing_file", files[stem], None, "there is no photo of this name")
+
+    @staticmethod
+    def any_for(folder: Path) -> bool:
+        """Tells whether any photo in a folder, or below it, has one."""
+        return any(_text_files(_label_folder(place)) for place in _folders_of(folder))
+
+
+def _folders_of(folder: Path) -> Iterator[Path]:
+    yield from dict.fromkeys(path.parent for path in image_files(folder))
+
+
+def _label_folder(folder: Path) -> Path:
+    """`labels` in the place of the last `images` of a path; the folder itself where that is not there, or none."""
+    parts = folder.parts
+    index = next((place for place in range(len(parts) - 1, -1, -1) if parts[place].lower() in _PHOTO_FOLDERS), None)
+    if index is None:
+        return folder
+    above = Path(*parts[:index])
+    labels = (sub_folder(above, "labels") or above / "labels").joinpath(*parts[index + 1 :])
+    return folder if not is_folder(labels) and _text_files(folder) else labels
+
+
+def _text_files(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in files_in(folder, ".txt") if not _NO_LABELS.fullmatch(path.name.lower())}

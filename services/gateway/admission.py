@@ -1,0 +1,59 @@
+"""How much one gateway takes in at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from services.errors import NotReady, Overloaded
+from services.settings import Settings
+from services.telemetry import REQUESTS_IN_FLIGHT
+
+DRAINING_FILE = "draining"
+"""While this file is in the stack's run folder, its gateways take no new requests."""
+
+
+class Admission:
+    """Bounds what one gateway has in hand: requests at work, and requests waiting."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._slots = asyncio.Semaphore(settings.max_concurrent_requests)
+        self._admitted = 0
+        self._draining = settings.run_dir / DRAINING_FILE if settings.run_dir else None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the stack is about to stop."""
+        return self._draining is not None and self._draining.exists()
+
+    def check(self) -> None:
+        """Refuse a request before its body is read.
+
+        Raises:
+            NotReady: the stack is stopping.
+            Overloaded: there is no place.
+        """
+        if self.is_draining:
+            raise NotReady("the server is stopping")
+        if self._admitted >= self._settings.max_concurrent_requests + self._settings.max_queued_requests:
+            raise Overloaded("too many requests at a time", {"requests": self._admitted})
+
+    @asynccontextmanager
+    async def enter(self) -> AsyncGenerator[None]:
+        """Hold a place while a request is worked on, once its body has come.
+
+        Raises:
+            Overloaded: there is no place.
+        """
+        if self._admitted >= self._settings.max_concurrent_requests + self._settings.max_queued_requests:
+            raise Overloaded("too many requests at a time", {"requests": self._admitted})
+        self._admitted += 1
+        REQUESTS_IN_FLIGHT.inc()
+        try:
+            async with self._slots:
+                yield
+        finally:
+            self._admitted -= 1
+            REQUESTS_IN_FLIGHT.dec()

@@ -1,0 +1,73 @@
+"""Answers on their way out: a large one is held until its client has read it, within a cap and a time limit.
+
+An ASGI server takes a whole body at once and keeps what the client does not read, so a large one is handed over in
+pieces, each when the one before it has been read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.byte_budget import ByteBudget, Share, TooSlow
+
+PIECE_BYTES: Final = 2**18
+"""Bytes that are handed over at a time; an answer of no more is not held up for anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """ASGI middleware around the routes.
+
+    Attributes:
+        app: The routes.
+        budget: Bytes of large answers that are held.
+        timeout_s: How long the client may take for a piece.
+    """
+
+    app: ASGIApp
+    budget: ByteBudget
+    timeout_s: float
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request.
+
+        Raises:
+            Overloaded: there is no room for the answer, of which nothing has been sent.
+            ClientDisconnect: the client read too slowly, and is given up.
+        """
+        share: Share | None = None
+
+        async def send_in_pieces(message: Message) -> None:
+            nonlocal share
+            if message["type"] == "http.response.start":
+                size = int(Headers(raw=message["headers"]).get("content-length", 0))
+                if size > PIECE_BYTES:
+                    share = Share(self.budget)
+                    share.hold(size)
+            if share is None or message["type"] != "http.response.body":
+                await send(message)
+            else:
+                await self._send_pieces(share, message, send)
+
+        try:
+            await self.app(scope, receive, send_in_pieces if scope["type"] == "http" else send)
+        finally:
+            if share is not None:
+                share.close()
+
+    async def _send_pieces(self, share: Share, message: Message, send: Send) -> None:
+        body, more = message.get("body", b""), message.get("more_body", False)
+        for first in range(0, max(1, len(body)), PIECE_BYTES):
+            piece = body[first : first + PIECE_BYTES]
+            is_last = not more and first + PIECE_BYTES >= len(body)
+            part = {"type": "http.response.body", "body": piece, "more_body": not is_last}
+            try:
+                await share.wait_for(send(part), self.timeout_s)
+            except TooSlow:
+                raise ClientDisconnect from None
+            share.moved += len(piece)

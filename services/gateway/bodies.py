@@ -1,0 +1,174 @@
+"""Request bodies: read as they arrive, booked byte by byte, and ended where they come too slowly.
+
+Only bytes that have arrived are booked: what a client declares costs nobody anything. Where the bodies in hand would
+exceed their cap, the slowest one that is still arriving is refused.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import zlib
+from collections.abc import Callable, Generator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from typing import Final, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+
+from services.errors import BodyTooLarge, RequestError, RequestTimeout, UnsupportedContentType
+from services.gateway.byte_budget import ByteBudget, Share, TooSlow
+from services.gateway.disconnects import ended_with_client
+from services.gateway.offload import TimeLimit, Workers
+from services.settings import Settings
+
+T = TypeVar("T")
+
+RATE_WINDOW_S: Final = 5.0
+"""The least rate holds over each such span, so that a fast start is no credit for a slow rest."""
+
+_INFLATED_AT_A_TIME: Final = 2**20
+
+_ENCODINGS: Final = {"": 0, "identity": 0, "gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": 15}
+"""Content codings that are read, and zlib's window bits of each; 0 is none."""
+
+
+class Body:
+    """The body of one request, as far as it has arrived.
+
+    Args:
+        request: The request; its body is not yet read.
+        share: Where its bytes are booked.
+        workers: Do what takes long with it.
+        min_rate_bytes: The least rate; 0 is none.
+    """
+
+    def __init__(self, request: Request, share: Share, workers: Workers, min_rate_bytes: int) -> None:
+        self.request = request
+        self._share = share
+        self._workers = workers
+        self._min_rate_bytes = min_rate_bytes
+
+    async def read(self, max_bytes: int, what: str) -> bytes:
+        """Read all of it, and undo its content coding.
+
+        Args:
+            max_bytes: Cap on the bytes, before and after the coding is undone.
+            what: What the bytes are, for messages.
+
+        Raises:
+            BodyTooLarge: it is larger than the cap.
+            UnsupportedContentType: its content coding is not read here.
+            RequestError: it is not what its content coding says.
+            RequestTimeout: it comes too slowly.
+            Overloaded: all bodies together are too large.
+            ClientDisconnect: the client has gone.
+        """
+        coding = self.request.headers.get("content-encoding", "").strip().lower()
+        if coding not in _ENCODINGS:
+            message = f"content encoding {coding[:80]} is not read here; send gzip, deflate or identity"
+            raise UnsupportedContentType(message, {"known": ["gzip", "deflate", "identity"]})
+        too_large = BodyTooLarge(f"the {what} is larger than {max_bytes} bytes", {"max_bytes": max_bytes})
+        declared = self.request.headers.get("content-length", "")
+        if declared.isdigit() and (len(declared) > 18 or int(declared) > max_bytes):
+            raise too_large
+        body = await self._receive_all(max_bytes, too_large)
+        if not _ENCODINGS[coding]:
+            return body
+        inflated = await self._workers.run(lambda: _inflated(body, _ENCODINGS[coding], max_bytes))
+        if inflated is None:
+            raise too_large
+        self._share.hold(len(inflated))
+        return inflated
+
+    async def work(self, work: Callable[[], T], limit: TimeLimit) -> T:
+        """Do something with it in a thread; see `Workers.run`."""
+        return await self._workers.run(work, limit)
+
+    async def _receive_all(self, max_bytes: int, too_large: BodyTooLarge) -> bytes:
+        window_end, window_bytes = time.monotonic() + RATE_WINDOW_S, 0
+        chunk, more = await self._receive(RATE_WINDOW_S)
+        if not more and len(chunk) <= max_bytes:
+            self._share.hold(len(chunk))
+            return chunk
+        # BytesIO grows in place and hands its bytes out uncopied: joining 64 MiB stops the event loop for 40 ms
+        file = io.BytesIO()
+        while True:
+            if file.tell() + len(chunk) > max_bytes:
+                raise too_large
+            self._share.hold(len(chunk))
+            self._share.moved += len(chunk)
+            file.write(chunk)
+            if not more:
+                return file.getvalue()
+            window_bytes += len(chunk)
+            if window_bytes >= self._min_rate_bytes * RATE_WINDOW_S:
+                window_end, window_bytes = time.monotonic() + RATE_WINDOW_S, 0
+            chunk, more = await self._receive(window_end - time.monotonic())
+
+    async def _receive(self, patience_s: float) -> tuple[bytes, bool]:
+        """The next chunk, and whether more will come."""
+        try:
+            message = await self._share.wait_for(self.request.receive(), patience_s if self._min_rate_bytes else None)
+        except TooSlow:
+            raise RequestTimeout(
+                f"the body came more slowly than {self._min_rate_bytes} bytes a second",
+                {"min_rate_bytes": self._min_rate_bytes},
+            ) from None
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        return message.get("body", b""), message.get("more_body", False)
+
+
+class Bodies:
+    """All request bodies that one gateway holds.
+
+    Args:
+        settings: Cap on their bytes, and the least rate.
+        workers: Do what takes long with them.
+        watch_disconnects: Whether to look for clients that hang up while they wait; not where the server cancels.
+    """
+
+    def __init__(self, settings: Settings, workers: Workers, *, watch_disconnects: bool) -> None:
+        self._watch = ended_with_client if watch_disconnects else _ended_by_the_server
+        self._workers = workers
+        self._min_rate_bytes = settings.min_body_rate_bytes
+        self._budget = ByteBudget(settings.max_buffered_bytes, "request bodies")
+
+    @contextmanager
+    def open(self, request: Request) -> Generator[Body]:
+        """The body of a request, whose bytes count until the end of the block."""
+        share = Share(self._budget)
+        try:
+            yield Body(request, share, self._workers, self._min_rate_bytes)
+        finally:
+            share.close()
+
+    def until_disconnect(self, request: Request) -> AbstractAsyncContextManager[None]:
+        """Ends what is in the block when the client hangs up; for after the body has been read."""
+        return self._watch(request)
+
+
+def _ended_by_the_server(_: Request) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
+def _inflated(body: bytes, window_bits: int, max_bytes: int) -> bytes | None:
+    """What a compressed body holds; None where that is more than the cap."""
+    if window_bits == zlib.MAX_WBITS and body[:1] and body[0] & 0x0F != 8:
+        window_bits = -zlib.MAX_WBITS  # many clients send `deflate` without zlib's two bytes, see RFC 9110, 8.4.1.2
+    inflater = zlib.decompressobj(window_bits)
+    file = io.BytesIO()
+    try:
+        while not inflater.eof:
+            piece = inflater.decompress(body, _INFLATED_AT_A_TIME)
+            body = inflater.unconsumed_tail
+            if file.tell() + len(piece) > max_bytes:
+                return None
+            file.write(piece)
+            if not piece and not body:
+                raise RequestError("the body ends before its content encoding does")
+    except zlib.error:
+        raise RequestError("the body is not what its content encoding says") from None
+    if inflater.unused_data:
+        raise RequestError("something stands behind the compressed body")
+    return file.getvalue()

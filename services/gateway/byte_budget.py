@@ -1,0 +1,131 @@
+"""Bytes that clients may make a gateway hold, and what becomes of those who are slow to send or to take them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Final, TypeVar
+
+from services.errors import Overloaded
+
+T = TypeVar("T")
+
+_LEAST_AGE_S: Final = 1e-3
+_HEAD_START_BYTES: Final = 2**16
+
+
+class TooSlow(Exception):
+    """The client did not do its part in time."""
+
+
+class Share:
+    """The bytes that are held for one client.
+
+    Args:
+        budget: Where they count.
+    """
+
+    def __init__(self, budget: ByteBudget) -> None:
+        self._budget = budget
+        self._started_at = time.monotonic()
+        self._limit: asyncio.Timeout | None = None
+        self._is_refused = False
+        self.size = 0
+        self.moved = 0
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second that the client has sent or taken so far, with a head start for one that has just begun."""
+        return (self.moved + _HEAD_START_BYTES) / max(time.monotonic() - self._started_at, _LEAST_AGE_S)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is the client's turn."""
+        return self._limit is not None and not self._limit.expired() and not self._is_refused
+
+    def hold(self, size: int) -> None:
+        """Count more bytes.
+
+        Raises:
+            Overloaded: there is no room for them, and nobody slower to make it.
+        """
+        self._budget.take(self, size)
+
+    async def wait_for(self, client: Awaitable[T], patience_s: float | None) -> T:
+        """Wait until the client has done its part.
+
+        Args:
+            client: What to wait for.
+            patience_s: For how long at most; None is as long as it takes.
+
+        Raises:
+            TooSlow: it took longer.
+            Overloaded: somebody quicker needs the room.
+        """
+        try:
+            async with asyncio.timeout(patience_s) as self._limit:
+                return await client
+        except TimeoutError:
+            if self._is_refused:
+                raise self._budget.overloaded() from None
+            raise TooSlow from None
+        finally:
+            self._limit = None
+
+    def refuse(self) -> None:
+        """End the wait with `Overloaded`."""
+        if self._limit is not None and self.is_waiting:
+            self._is_refused = True
+            self._limit.reschedule(asyncio.get_running_loop().time())
+
+    def close(self) -> None:
+        """Hold nothing any more."""
+        self._budget.give_back(self)
+
+
+class ByteBudget:
+    """The bytes that are held for all clients together.
+
+    Args:
+        max_bytes: The most; a single share may have more where it is the only one.
+        what: What they are, for messages.
+    """
+
+    def __init__(self, max_bytes: int, what: str) -> None:
+        self._max_bytes = max_bytes
+        self._what = what
+        self._bytes = 0
+        self._shares: set[Share] = set()
+
+    @property
+    def held_bytes(self) -> int:
+        """How many they are now."""
+        return self._bytes
+
+    def take(self, share: Share, size: int) -> None:
+        """Count bytes of a share; where there is no room for them, the slowest client makes it.
+
+        Raises:
+            Overloaded: this is the slowest.
+        """
+        if self._bytes and self._bytes + size > self._max_bytes:
+            waiting = (one for one in self._shares if one.is_waiting and one.size >= size)
+            slowest = min(waiting, key=lambda one: one.rate, default=share)
+            if slowest.rate >= share.rate:
+                raise self.overloaded()
+            slowest.refuse()
+            self.give_back(slowest)
+        self._shares.add(share)
+        share.size += size
+        self._bytes += size
+
+    def give_back(self, share: Share) -> None:
+        """Count a share no more."""
+        self._shares.discard(share)
+        self._bytes -= share.size
+        share.size = 0
+
+    def overloaded(self) -> Overloaded:
+        """The error where there is no room."""
+        return Overloaded(f"too many bytes of {self._what} at a time")

@@ -1,0 +1,171 @@
+"""JSON bodies of any size, read without stopping the other threads for long.
+
+`orjson.loads` lets nothing else run meanwhile: 105 ms for an image of 32 MiB in base64. So the long strings of a large
+body are taken out first, what is left is parsed, and the strings are put back.
+"""
+
+from __future__ import annotations
+
+import codecs
+import secrets
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import Any, Final, cast
+
+import orjson
+
+from services.errors import BodyTooLarge, RequestError
+from services.gateway.offload import TimeLimit
+
+MAX_VALUES: Final = 2**18
+"""Values in a JSON body. Two bytes of it may make a value of a hundred, and nothing else runs while they are made."""
+
+MAX_MEMBERS: Final = 2**15
+"""Members of all its objects together; each may be wrong, and then has an error of its own."""
+
+MAX_BESIDES: Final = 4 * 2**20
+"""Bytes of a JSON body besides its long strings."""
+
+LONG: Final = 1024
+"""A string of more bytes is a long one."""
+
+_AT_ONCE: Final = 2**20
+"""Bytes of a body that are parsed as they are; at a time, where they are looked through."""
+
+
+def parse_object(body: bytes, limit: TimeLimit) -> dict[str, Any]:
+    """A JSON object.
+
+    Args:
+        body: Its text in UTF-8.
+        limit: Until when somebody waits for it.
+
+    Raises:
+        BodyTooLarge: it has too many values, members, or bytes besides long strings.
+        RequestError: it is no JSON object.
+        OutOfTime: nobody waits any more.
+    """
+    _check_counts(body, limit)
+    document = _loads(body) if len(body) <= _AT_ONCE else _loads_large(body, limit)
+    if not isinstance(document, dict):
+        raise RequestError("the body must be a JSON object")
+    return cast(dict[str, Any], document)
+
+
+def _check_counts(body: bytes, limit: TimeLimit) -> None:
+    for marks, most, what in (
+        ((b",", b"[", b"{"), MAX_VALUES, "values"),
+        ((b":",), MAX_MEMBERS, "members"),
+        ((b'"',), 4 * MAX_VALUES, "quotation marks"),
+    ):
+        for count in accumulate(_counts(body, marks)):
+            limit.check()
+            if count > most:
+                raise BodyTooLarge(f"the body has more than {most} {what}", {f"max_{what.split()[0]}": most})
+
+
+def _counts(body: bytes, marks: tuple[bytes, ...]) -> Iterator[int]:
+    """How often the marks stand in one piece of a text after the other; in strings, too."""
+    for first in range(0, len(body), _AT_ONCE):
+        yield sum(body.count(mark, first, first + _AT_ONCE) for mark in marks)
+
+
+def _loads(text: bytes | memoryview) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise RequestError(f"the body is not JSON: {error.msg} at position {error.pos}") from None
+
+
+def _loads_large(body: bytes, limit: TimeLimit) -> Any:
+    token = secrets.token_hex(16)
+    pieces: list[bytes] = []
+    texts: dict[str, tuple[int, int]] = {}
+    size = position = 0
+    for start, end in _long_strings(body, limit):
+        name = f"{token}{len(texts)}"
+        texts[name] = (start, end)
+        pieces += (body[position:start], name.encode())
+        size += len(pieces[-2])
+        position = end
+    if size + len(body) - position > MAX_BESIDES:
+        message = f"the body has more than {MAX_BESIDES} bytes besides strings of more than {LONG}"
+        raise BodyTooLarge(message, {"max_bytes": MAX_BESIDES})
+    document = _loads(b"".join((*pieces, body[position:])))
+    _put_back(document, body, texts, limit)
+    return document
+
+
+def _long_strings(body: bytes, limit: TimeLimit) -> Iterator[tuple[int, int]]:
+    """Where the long strings begin and end, without their quotation marks."""
+    position = 0
+    while (start := body.find(b'"', position) + 1) > 0:
+        limit.check()
+        end = body.find(b'"', start)
+        while end > 0 and _is_escaped(body, start, end):
+            end = body.find(b'"', end + 1)
+        if end < 0:
+            return
+        if end - start > LONG:
+            yield start, end
+        position = end + 1
+
+
+def _is_escaped(body: bytes, start: int, end: int) -> bool:
+    """Whether an odd number of backslashes stands before `end`."""
+    if body[end - 1] != ord("\\"):
+        return False
+    before = body[max(start, end - LONG) : end]
+    backslashes = len(before) - len(before.rstrip(b"\\"))
+    if backslashes == LONG:
+        raise RequestError(f"the body has {LONG} backslashes in a row")
+    return backslashes % 2 == 1
+
+
+def _put_back(document: Any, body: bytes, texts: dict[str, tuple[int, int]], limit: TimeLimit) -> None:
+    """Replace the names of long strings by the strings, wherever they stand as values."""
+    waiting = [document]
+    while waiting:
+        limit.check()
+        parent = waiting.pop()
+        if isinstance(parent, dict):
+            entries = cast(dict[str, Any], parent)
+            if not texts.keys().isdisjoint(entries):
+                raise RequestError(f"the name of a member is longer than {LONG} bytes")
+            children = list(entries.items())
+        elif isinstance(parent, list):
+            entries = cast(list[Any], parent)
+            children = list(enumerate(entries))
+        else:
+            continue
+        for key, value in children:
+            if isinstance(value, str) and value in texts:
+                cast(Any, entries)[key] = _text(body, *texts[value], limit)
+            elif isinstance(value, (dict, list)):
+                waiting.append(value)
+
+
+def _text(body: bytes, start: int, end: int, limit: TimeLimit) -> str:
+    """A string, as it stands between its quotation marks."""
+    backslashes = body.count(b"\\", start, end)
+    try:
+        if not backslashes:
+            return str(memoryview(body)[start:end], "utf-8")
+        if backslashes == body.count(b"\\/", start, end):  # base64, as PHP writes it
+            return "".join(_unescape_slashes(body, start, end, limit))
+    except UnicodeDecodeError:
+        raise RequestError("the body is not JSON: it is not UTF-8") from None
+    if end - start > MAX_BESIDES:
+        raise BodyTooLarge(f"a string with escapes has more than {MAX_BESIDES} bytes", {"max_bytes": MAX_BESIDES})
+    return _loads(body[start - 1 : end + 1])
+
+
+def _unescape_slashes(body: bytes, start: int, end: int, limit: TimeLimit) -> Iterator[str]:
+    """A string piece by piece; no piece ends between a backslash and its slash, nor within a character."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    while start < end:
+        limit.check()
+        piece_end = min(end, start + _AT_ONCE)
+        piece_end += body[piece_end - 1] == ord("\\")
+        yield decoder.decode(body[start:piece_end].replace(b"\\/", b"/"), final=piece_end == end)
+        start = piece_end

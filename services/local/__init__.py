@@ -1,0 +1,1 @@
+"""The stack on one machine: its processes, its ports, its HAProxy, its start and its end."""

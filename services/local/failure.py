@@ -1,0 +1,21 @@
+"""Why an application did not start, in one line."""
+
+from __future__ import annotations
+
+
+def explain_failure(application: str, message: str) -> str:
+    """One line of why the application did not start, out of Ray Serve's status of it."""
+    from ray import serve as ray_serve
+
+    status = ray_serve.status().applications.get(application)
+    texts = [part.message for part in status.deployments.values() if part.message] if status else []
+    lines = [line.strip() for line in "\n".join(texts or [message]).splitlines() if line.strip()]
+    reasons = [line for line in lines if "Error" in line.partition(":")[0] or "models.errors" in line]
+    return f"a deployment did not start: {(reasons or lines)[-1]}"
+
+
+def explain_haproxy(message: str) -> str:
+    """One line of why HAProxy did not start, out of what it has printed."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    alerts = [line.partition(": ")[2] for line in lines if line.startswith("[ALERT]")]
+    return f"HAProxy did not start: {(alerts or lines)[-1]}"

@@ -1,0 +1,50 @@
+"""Waits until the stack answers at its public port, and is the one that answers there."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import time
+from typing import Final
+
+import httpx
+
+from services.local.errors import StackError
+from services.stack_token import NONCE_HEADER, PROOF_HEADER, prove
+
+READY_TIMEOUT_S: Final = 600.0
+_STRANGER_TIMEOUT_S: Final = 5.0
+_INTERVAL_S: Final = 0.05
+
+
+def wait_until_ready(url: str, token: str, api_keys: tuple[str, ...]) -> None:
+    """Return when `/readyz` says so.
+
+    Args:
+        url: Of the public port.
+        token: Of the stack, which its gateways prove to have.
+        api_keys: Those that are let in; may be empty.
+
+    Raises:
+        StackError: the models are not ready in time, or another server answers.
+    """
+    give_up_at = time.monotonic() + READY_TIMEOUT_S
+    stranger_since: float | None = None
+    headers = {"authorization": f"Bearer {api_keys[0]}"} if api_keys else {}
+    with httpx.Client(base_url=url, headers=headers, timeout=5.0, trust_env=False) as client:
+        while (now := time.monotonic()) < give_up_at:
+            nonce = secrets.token_hex(16)
+            try:
+                response = client.get("/readyz", headers={NONCE_HEADER: nonce})
+            except httpx.HTTPError:
+                pass
+            else:
+                is_ours = hmac.compare_digest(response.headers.get(PROOF_HEADER, ""), prove(token, nonce))
+                if is_ours and response.status_code == 200:
+                    return
+                if is_ours or response.status_code != 200:
+                    stranger_since = None
+                elif now - (stranger_since := stranger_since or now) > _STRANGER_TIMEOUT_S:
+                    raise StackError(f"another server answers at {url}; choose another port with --port")
+            time.sleep(_INTERVAL_S)
+    raise StackError(f"the models did not become ready within {READY_TIMEOUT_S:g} s")

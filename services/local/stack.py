@@ -1,0 +1,340 @@
+"""Starts and stops everything on one machine: what `tapetum serve` does.
+
+    tapetum serve
+      ├── embedded cache            unless TAPETUM_REDIS_URL is set
+      ├── Ray                       one local node; its dashboard for `--jobs` only
+      │     ├── HAProxy             the public port
+      │     ├── Gateway             HTTP, cache, limits
+      │     └── Classifier …        the models
+      └── log pipe                  every process's log lines, printed here
+
+Everything it keeps on disk lies in one private folder that goes when it ends. Stopping drains: new requests are
+refused, those in flight are answered, and only then do the processes end.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from services.embedded_cache import CacheServerError, EmbeddedCache
+from services.gateway.admission import DRAINING_FILE
+from services.gateway.tasks import TASKS
+from services.hosts import LOOPBACK, is_loopback
+from services.local.environment import set_stack_environment
+from services.local.errors import PartEnded, StackError
+from services.local.failure import explain_failure, explain_haproxy
+from services.local.haproxy import HAProxyKeeper, haproxy_environment, write_launcher
+from services.local.log_printer import start_log_printer
+from services.local.ports import Ports, address, check_port, public_addresses
+from services.local.readiness import wait_until_ready
+from services.local.stopping import StopRequested, StopSignals, end_at_once
+from services.run_dir import NoFolder, clean_up_after_crashes, make_run_dir
+from services.settings import Settings, SettingsError, read_settings
+from services.stack_token import write_token
+from services.telemetry import read_gauge
+from services.topology import ServeFile, TopologyError, read_serve_file
+
+DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
+_WATCH_INTERVAL_S: Final = 0.5
+_OBJECT_STORE_BYTES: Final = 100 * 2**20
+
+Say = Callable[[str], None]
+"""Takes one line of progress."""
+
+
+def serve(
+    path: Path = DEFAULT_CONFIG,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    jobs: bool = False,
+    say: Say = print,
+) -> int:
+    """Run the stack in the foreground until SIGINT or SIGTERM.
+
+    Args:
+        path: Serve configuration file.
+        host: Listen here instead of where the file says.
+        port: Likewise.
+        jobs: Whether Ray's dashboard runs, too, and takes jobs; it listens on loopback, and takes about 1 GB.
+        say: Takes the lines of progress.
+
+    Returns:
+        Exit status: 0 after a signal, 1 where the stack could not start or failed. A second signal ends the process.
+    """
+    try:
+        config = _with_address(read_serve_file(path), host, port)
+        settings = read_settings()
+        check_exposure(config.http_options.host, settings)
+        check_cpus(config)
+        clean_up_after_crashes()
+        check_port(public_addresses(config.http_options.host), config.http_options.port)
+        with Stack(config, settings, say, jobs=jobs) as stack:
+            try:
+                stack.start()
+                stack.watch()
+            except StopRequested:
+                say("stopping: answering what is in flight; the same again ends at once")
+                stack.drain()
+            except PartEnded as error:
+                say(f"error: {error}")
+                stack.end_at_once()
+    except (StackError, TopologyError, SettingsError, CacheServerError, NoFolder) as error:
+        say(f"error: {error}")
+        return 1
+    except OSError as error:
+        say(f"error: {error.filename or 'starting'}: {error.strerror or error}")
+        return 1
+    except StopRequested:
+        pass
+    say("stopped")
+    return 0
+
+
+class Stack:
+    """All processes of one machine; a context manager, so that they end whatever happens.
+
+    Args:
+        config: What to serve.
+        settings: The operating limits.
+        say: Takes the lines of progress.
+        jobs: Whether Ray's dashboard runs, too.
+    """
+
+    def __init__(self, config: ServeFile, settings: Settings, say: Say, *, jobs: bool = False) -> None:
+        self._jobs = jobs
+        self._config = config
+        self._settings = settings
+        self._say = say
+        self._hosts = public_addresses(config.http_options.host)
+        self._ports = Ports.take()
+        self._run_dir = make_run_dir()
+        self._signals = StopSignals(self._run_dir)
+        self._token = ""
+        self._haproxy = HAProxyKeeper()
+        self._cache: EmbeddedCache | None = None
+        self._started_at = time.monotonic()
+
+    def __enter__(self) -> Stack:
+        self._signals.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._signals.hold()
+        _stop_ray()
+        if self._cache is not None:
+            self._cache.stop()
+        self._ports.close()
+        shutil.rmtree(self._run_dir, ignore_errors=True)
+        self._signals.close()
+
+    def end_at_once(self) -> NoReturn:
+        """Kill all processes, this one too: there is no Ray any more that would stop them."""
+        end_at_once(self._run_dir, 1)
+
+    def start(self) -> None:
+        """Start one part after the other, and return when every model answers.
+
+        Raises:
+            StackError: a part did not start.
+        """
+        self._start_cache()
+        self._set_environment()
+        start_log_printer(self._run_dir)
+        self._start_ray()
+        self._start_application()
+        self._say_where()
+
+    def watch(self) -> None:
+        """Stay until a signal comes; put an embedded cache and a HAProxy that died back.
+
+        Raises:
+            PartEnded: Ray has ended.
+        """
+        while True:
+            time.sleep(_WATCH_INTERVAL_S)
+            if self._cache is not None and not self._cache.is_running():
+                self._say("embedded cache ended unasked: starting it again")
+                self._cache.start()
+            if ended := _ended_part_of_ray():
+                raise PartEnded(f"Ray has ended unasked ({ended}); start again")
+            self._haproxy.watch()
+
+    def drain(self) -> None:
+        """Refuse new requests, and return when those in flight are answered or the time for it is over."""
+        self._signals.hold()
+        with suppress(OSError):  # a full disk; then new requests are answered, too
+            (self._run_dir / DRAINING_FILE).touch()
+        give_up_at = time.monotonic() + self._settings.drain_timeout_s
+        while (count := read_gauge("tapetum_requests_in_flight", self._metrics_dir)) > 0:
+            if time.monotonic() > give_up_at:
+                self._say(f"{count:.0f} requests were still in flight after {self._settings.drain_timeout_s:g} s")
+                return
+            time.sleep(0.02)
+        time.sleep(0.2)  # the last answers are on their way through HAProxy
+
+    @property
+    def _metrics_dir(self) -> Path:
+        return self._run_dir / "metrics"
+
+    def _start_cache(self) -> None:
+        if self._settings.redis_url:
+            self._step("cache: the Redis of TAPETUM_REDIS_URL")
+        else:
+            self._cache = EmbeddedCache(self._run_dir, self._settings.cache_max_bytes)
+            self._cache.start()
+            self._step(f"cache: embedded, {self._settings.cache_max_bytes // 2**20} MiB")
+
+    def _set_environment(self) -> None:
+        self._metrics_dir.mkdir()
+        self._token = write_token(self._run_dir)
+        port = self._config.http_options.port
+        launcher = write_launcher(self._run_dir, port, self._hosts, self._token, self._settings)
+        forced = {
+            "TAPETUM_RUN_DIR": str(self._run_dir),
+            "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_dir),
+            **haproxy_environment(self._run_dir, launcher, self._settings),
+            **self._ports.environment,
+        }
+        if self._cache is not None:
+            forced["TAPETUM_REDIS_URL"] = self._cache.url
+        set_stack_environment(forced)
+
+    def _start_ray(self) -> None:
+        import ray
+
+        context: Any = ray.init(
+            address="local",
+            include_dashboard=self._jobs,
+            dashboard_host=LOOPBACK,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=str(self._run_dir / "r"),
+            _node_ip_address=LOOPBACK,
+        )
+        self._signals.listen()  # again, for Ray has put its own handlers in their place
+        self._step(f"Ray {ray.__version__} at {context.address_info['address']}")
+        if self._jobs:
+            self._step(f"jobs: http://{context.dashboard_url}")
+
+    def _start_application(self) -> None:
+        from ray import serve as ray_serve
+
+        from services.app import build
+
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+        http = self._config.http_options
+        try:
+            ray_serve.start(
+                proxy_location=self._config.proxy_location,
+                http_options={**http.model_dump(), "host": LOOPBACK},  # of gateways; HAProxy's are in its plan
+                logging_config={"enable_access_log": False, "log_level": "WARNING"},
+            )
+        except RuntimeError as error:
+            raise StackError(explain_haproxy(str(error))) from None
+        self._step(f"HAProxy on {', '.join(address(host, http.port) for host in self._hosts)}")
+        self._haproxy.watch()
+        application = self._config.applications[0]
+        try:
+            ray_serve.run(
+                build(application.args), name=application.name, route_prefix=application.route_prefix, blocking=False
+            )
+        except RuntimeError as error:
+            raise StackError(explain_failure(application.name, str(error))) from None
+        names = ", ".join(spec.name for config in application.args.deployments for spec in config.models)
+        self._step(f"models: {names}")
+        wait_until_ready(self._url_here, self._token, self._settings.all_api_keys())
+
+    @property
+    def _url_here(self) -> str:
+        """The public port as this process reaches it, by address and not by name."""
+        host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self._hosts[0], self._hosts[0])
+        return f"http://{address(host, self._config.http_options.port)}"
+
+    @property
+    def _url(self) -> str:
+        http = self._config.http_options
+        named = is_loopback(http.host) or http.host in ("0.0.0.0", "::")
+        return f"http://{address('localhost' if named else http.host, http.port)}"
+
+    def _say_where(self) -> None:
+        url = self._url
+        self._step("ready")
+        key = " -H 'Authorization: Bearer YOUR_KEY'" if self._settings.all_api_keys() else ""
+        task = self._config.topology.deployments[0].task
+        path = next(api.path for api in TASKS if api.task == task)
+        self._say(f"  try      curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'{key} {url}{path}")
+        self._say(f"  docs     {url}/docs")
+        self._say(f"  metrics  {url}/metrics")
+        self._say("  stop     Ctrl-C")
+
+    def _step(self, what: str) -> None:
+        self._say(f"✓ {time.monotonic() - self._started_at:5.1f} s  {what}")
+
+
+def check_exposure(host: str, settings: Settings) -> None:
+    """Refuse to listen beyond loopback without API keys.
+
+    Raises:
+        StackError: that is what was asked for, and no setting allows it.
+    """
+    if is_loopback(host) or settings.all_api_keys() or settings.allow_open_network:
+        return
+    raise StackError(
+        f"{host} can be reached from other machines, and no API key is set: set TAPETUM_API_KEYS or "
+        "TAPETUM_API_KEYS_FILE, or TAPETUM_ALLOW_OPEN_NETWORK=true if everybody may use this server"
+    )
+
+
+def check_cpus(config: ServeFile) -> None:
+    """Refuse a configuration that reserves more CPUs to begin with than the machine has.
+
+    Raises:
+        StackError: it does.
+    """
+    scaled = (config.topology.gateway, *config.topology.deployments)
+    needed = sum(
+        part.num_cpus * (part.autoscaling.min_replicas if part.autoscaling else part.num_replicas) for part in scaled
+    )
+    available = os.cpu_count() or 1
+    if needed > available:
+        raise StackError(f"the configuration reserves {needed:g} CPUs (num_cpus), and this machine has {available}")
+
+
+def _with_address(config: ServeFile, host: str | None, port: int | None) -> ServeFile:
+    given: dict[str, Any] = {"host": host, "port": port}
+    changed = {name: value for name, value in given.items() if value is not None}
+    return config.model_copy(update={"http_options": config.http_options.model_copy(update=changed)})
+
+
+def _ended_part_of_ray() -> str:
+    """Which process of Ray has ended that nothing works without; empty where none has."""
+    import ray
+    from ray._private.worker import global_worker
+
+    node: Any = global_worker.node
+    if node is None or not ray.is_initialized():
+        return "the connection"
+    return ", ".join(name for name, _ in node.dead_processes())
+
+
+def _stop_ray() -> None:
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return
+    from ray import serve as ray_serve
+
+    # Ray reports that its controller is gone, which is what was asked for.
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), suppress(Exception):
+        ray_serve.shutdown()
+        ray.shutdown()

@@ -1,0 +1,99 @@
+"""Files of Prometheus metrics that a full disk cannot take from under their process.
+
+`prometheus_client` maps files with holes into memory: where the disk is full, the first write to a page ends the
+process with SIGBUS. Here all pages are allocated before they are mapped. Where that fails, the metrics of the process
+stay in its memory and are missing from `/metrics`, and the process goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import mmap_dict, values
+
+_FIRST_BYTES = 64 * 1024
+_FILE_AND_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class AllocatedDict(mmap_dict.MmapedDict):  # pyright: ignore[reportUntypedBaseClass]
+    """Values by key in a mapped file whose pages all exist, or in memory where the disk is full.
+
+    Args:
+        filename: Of the file; the process has it for itself.
+        read_mode: Whether it is only read.
+    """
+
+    _f: Any
+    _m: mmap.mmap
+    _used: int
+    _capacity: int
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        if read_mode:
+            super().__init__(filename, read_mode)
+            return
+        try:
+            _allocate(filename, _FIRST_BYTES)
+            super().__init__(filename)
+        except OSError as error:
+            if error.errno not in _FILE_AND_DISK_FULL:
+                raise
+            self._f, self._fname, self._positions = None, filename, {}
+            self._m, self._used, self._capacity = mmap.mmap(-1, _FIRST_BYTES), 8, _FIRST_BYTES
+            self._m[:4] = struct.pack("i", self._used)
+            _say_once(error)
+
+    def _init_value(self, key: str) -> None:
+        if self._used + len(key.encode()) + 32 > self._capacity:  # with length, padding, value and time
+            self._grow(2 * self._capacity)
+        super()._init_value(key)
+
+    def _grow(self, capacity: int) -> None:
+        try:
+            if self._f is not None:
+                _allocate(self._fname, capacity)
+                self._m = mmap.mmap(self._f.fileno(), capacity)
+        except OSError as error:
+            if error.errno not in _FILE_AND_DISK_FULL:
+                raise
+            _say_once(error)
+            self._f = None
+        if self._f is None:
+            known, self._m = self._m[: self._used], mmap.mmap(-1, capacity)
+            self._m[: len(known)] = known
+        self._capacity = capacity
+
+
+def keep_metrics_from_full_disks() -> None:
+    """Have `prometheus_client` use `AllocatedDict`; call it before a metric is made."""
+    values.MmapedDict = AllocatedDict  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _allocate(filename: str, size: int) -> None:
+    """Make a file at least so long, and all its blocks real.
+
+    Raises:
+        OSError: the disk has no room for them.
+    """
+    with Path(filename).open("ab") as file:
+        missing = size - os.fstat(file.fileno()).st_size
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        elif missing > 0:
+            file.write(bytes(missing))
+
+
+_said: list[str] = []
+
+
+def _say_once(error: OSError) -> None:
+    """One line on stderr for each process: its logger is not set up yet when metrics are made."""
+    if not _said:
+        _said.append(str(error))
+        print(f"metrics of process {os.getpid()} stay in its memory: {error.strerror}", file=sys.stderr, flush=True)
