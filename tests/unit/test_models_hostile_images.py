@@ -172,7 +172,7 @@ def test_metadata_that_is_not_used_is_not_inflated(name):
 def test_a_header_of_too_many_parts_is_refused_by_name(name):
     with pytest.raises(ImageTooLarge, match="too many") as caught:
         inspect(KINDS[name](2**21))
-    assert caught.value.details["limit"] > 1000
+    assert caught.value.details["limit"] in (4096, 16384)
 
 
 def test_a_progressive_jpeg_of_very_many_scans_is_refused_from_its_header():
