@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.entries import CatalogEntry, MaskFormat
-from models.images import DecodedImage
+from models.images import MAX_BYTES, MAX_PIXELS, DecodedImage
 from models.predictions import Prediction
 from models.runtime import Runtime
 
@@ -132,8 +132,13 @@ class Adapter(Protocol[P, R]):
     runtime: Runtime
     weights_digest: str
 
-    def decode(self, data: bytes) -> DecodedImage:
+    def decode(self, data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> DecodedImage:
         """Decodes an image, at the lowest scale that suffices for this model.
+
+        Args:
+            data: The encoded image.
+            max_bytes: The most bytes that are accepted.
+            max_pixels: The most pixels (height x width) that are accepted.
 
         Raises:
             ImageError: The bytes are not an image that can be read.

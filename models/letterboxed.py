@@ -54,10 +54,13 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
         self._preprocessing = entry.preprocessing
         self._parameters: P = replace(parameters, **entry.defaults)
 
-    def decode(self, data: bytes) -> DecodedImage:
+    def decode(
+        self, data: bytes, *, max_bytes: int = images.MAX_BYTES, max_pixels: int = images.MAX_PIXELS
+    ) -> DecodedImage:
         """See `models.adapter.Adapter.decode`."""
-        letterbox = self._letterbox(images.inspect(data).size)
-        return images.decode(data, min_short_side=_DECODE_MARGIN * min(letterbox.resized_size))
+        letterbox = self._letterbox(images.inspect(data, max_bytes=max_bytes, max_pixels=max_pixels).size)
+        needed = _DECODE_MARGIN * min(letterbox.resized_size)
+        return images.decode(data, min_short_side=needed, max_bytes=max_bytes, max_pixels=max_pixels)
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""

@@ -56,7 +56,7 @@ def _bind_models(config: ModelDeployment) -> Application:
         max_ongoing_requests=config.max_ongoing_requests,
         max_constructor_retry_count=LOAD_ATTEMPTS,
         logging_config=QUIET,
-        ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.num_gpus},
+        ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.reserved_gpus},
         **_scale(config),
     )
     return deployment.bind(config.model_dump())

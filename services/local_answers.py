@@ -15,7 +15,9 @@ from typing import Any, Generic, TypeVar
 
 from models.adapter import Adapter, ModelInput, Parameters
 from models.entries import LetterboxPreprocessing, Preprocessing
-from models.errors import ImageError
+from models.errors import ImageError, NotANumber
+from models.forwarding import forward_apart
+from models.images import DecodedImage
 from models.predictions import Prediction
 from services.image_problem import Problem
 from services.wire import describe_prediction
@@ -44,7 +46,11 @@ class LocalAnswer(Generic[T]):
 
 
 def local_answers(
-    items: Iterable[T], read: Callable[[T], bytes | Problem], adapter: Adapter[Any, Any], parameters: Parameters
+    items: Iterable[T],
+    read: Callable[[T], bytes | Problem],
+    adapter: Adapter[Any, Any],
+    parameters: Parameters,
+    decode: Callable[[bytes], DecodedImage] | None = None,
 ) -> Iterator[LocalAnswer[T]]:
     """What the model says of each image, in order, as it becomes known; no more than two batches are held at a time.
 
@@ -53,17 +59,18 @@ def local_answers(
         read: From one of them to the encoded image, or to why there is none; called in threads.
         adapter: A loaded model.
         parameters: What it is told.
+        decode: In place of the adapter's own `decode`, for other caps on images.
     """
+    decode = decode or adapter.decode
     pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS), thread_name_prefix="decode")
     try:
-        for batch in _prepared_ahead(items, read, adapter, pool):
+        for batch in _prepared_ahead(items, read, adapter, decode, pool):
             predictions = _predictions(adapter, [prepared for _, prepared in batch], parameters)
             for position, (item, prepared) in enumerate(batch):
-                if isinstance(prepared.input, Problem):
-                    yield LocalAnswer(item, prepared.image, prepared.input)
-                else:
-                    body = describe_prediction(predictions[position], adapter.class_names, parameters)
-                    yield LocalAnswer(item, prepared.image, body)
+                found = prepared.input if isinstance(prepared.input, Problem) else predictions[position]
+                if not isinstance(found, Problem):
+                    found = describe_prediction(found, adapter.class_names, parameters)
+                yield LocalAnswer(item, prepared.image, found)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -75,14 +82,18 @@ class _Prepared:
 
 
 def _prepared_ahead(
-    items: Iterable[T], read: Callable[[T], bytes | Problem], adapter: Adapter[Any, Any], pool: ThreadPoolExecutor
+    items: Iterable[T],
+    read: Callable[[T], bytes | Problem],
+    adapter: Adapter[Any, Any],
+    decode: Callable[[bytes], DecodedImage],
+    pool: ThreadPoolExecutor,
 ) -> Iterator[list[tuple[T, _Prepared]]]:
     """Batches that are ready for the network, while threads prepare the next one."""
     remaining = iter(items)
     size = batch_size(adapter.entry.preprocessing)
     started: list[tuple[T, Future[_Prepared]]] = []
     while batch := list(islice(remaining, size)):
-        following = [(item, pool.submit(_prepare, adapter, read, item)) for item in batch]
+        following = [(item, pool.submit(_prepare, adapter, decode, read, item)) for item in batch]
         if started:
             yield [(item, future.result()) for item, future in started]
         started = following
@@ -97,31 +108,48 @@ def batch_size(preprocessing: Preprocessing | LetterboxPreprocessing) -> int:
     return max(1, min(BATCH_SIZE, MAX_PIXELS // (preprocessing.short_side * preprocessing.long_side)))
 
 
-def _prepare(adapter: Adapter[Any, Any], read: Callable[[T], bytes | Problem], item: T) -> _Prepared:
+def _prepare(
+    adapter: Adapter[Any, Any],
+    decode: Callable[[bytes], DecodedImage],
+    read: Callable[[T], bytes | Problem],
+    item: T,
+) -> _Prepared:
     image = read(item)
     if isinstance(image, Problem):
         return _Prepared(b"", image)
     try:
-        return _Prepared(image, adapter.preprocess(adapter.decode(image)))
+        return _Prepared(image, adapter.preprocess(decode(image)))
     except ImageError as error:
         return _Prepared(image, Problem(error.code, error.message))
 
 
 def _predictions(
     adapter: Adapter[Any, Any], prepared: Sequence[_Prepared], parameters: Parameters
-) -> dict[int, Prediction]:
-    """The prediction of every image that could be prepared, by its position."""
+) -> dict[int, Prediction | Problem]:
+    """The prediction of every image that could be prepared, or why there is none, by its position."""
     groups: dict[Hashable, list[int]] = {}
     inputs = {n: item.input for n, item in enumerate(prepared) if not isinstance(item.input, Problem)}
     for position, item in inputs.items():
         groups.setdefault(item.batch_key, []).append(position)
-    found: dict[int, Prediction] = {}
+    found: dict[int, Prediction | Problem] = {}
     for group in groups.values():
         for positions in _runs(group, inputs[group[0]]):
             batch = [inputs[position] for position in positions]
-            predictions = adapter.postprocess(adapter.forward(batch), batch, [parameters] * len(batch))
-            found.update(zip(positions, predictions, strict=True))
+            raw = forward_apart(adapter, batch)
+            outputs = (_prediction(adapter, one, item, parameters) for one, item in zip(raw, batch, strict=True))
+            found.update(zip(positions, outputs, strict=True))
     return found
+
+
+def _prediction(adapter: Adapter[Any, Any], raw: Any, item: ModelInput, parameters: Parameters) -> Prediction | Problem:
+    """The prediction of one image, or why there is none."""
+    try:
+        if isinstance(raw, NotANumber):
+            raise raw
+        (prediction,) = adapter.postprocess([raw], [item], [parameters])
+    except NotANumber as error:
+        return Problem(error.code, str(error))
+    return prediction
 
 
 def _runs(group: list[int], item: ModelInput) -> Iterator[list[int]]:

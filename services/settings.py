@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 2**20
@@ -46,12 +46,20 @@ class Settings(BaseSettings):
     cache_max_entry_bytes: int = Field(default=MIB, ge=1, description="A larger result is not cached.")
     cache_max_bytes: int = Field(default=256 * MIB, ge=4 * MIB, description="Memory cap of the embedded cache server.")
     cache_timeout_s: float = Field(default=0.1, gt=0, description="A cache that takes longer is passed by.")
+    cache_secret: SecretStr | None = Field(
+        default=None,
+        min_length=16,
+        description="Secret of all gateways, at least 16 characters: cached answers that were not written with it "
+        "are refused.",
+    )
 
     max_image_bytes: int = Field(default=32 * MIB, ge=1, description="Largest encoded image.")
     max_image_pixels: int = Field(
         default=50_000_000, ge=1, description="Largest image, height × width, read off its header."
     )
-    max_body_bytes: int = Field(default=64 * MIB, ge=1, description="Largest request body.")
+    max_body_bytes: int = Field(
+        default=64 * MIB, ge=1, validate_default=True, description="Largest request body; an image is part of one."
+    )
     max_images_per_request: int = Field(default=32, ge=1, description="Most images in one request.")
 
     max_concurrent_requests: int = Field(default=256, ge=1, description="Requests that one gateway works on at a time.")
@@ -86,6 +94,10 @@ class Settings(BaseSettings):
         default=(), description="API keys, separated by commas; none: no key is asked for."
     )
     api_keys_file: Path | None = Field(default=None, description="File with one API key a line, added to the above.")
+    cache_shared: bool = Field(
+        default=True,
+        description="All API keys share cached answers; false: each has its own, and learns nothing of the others.",
+    )
     open_probes: bool = Field(
         default=True, description="`/healthz`, `/readyz`, `/metrics`, `/docs` and `/openapi.json` answer without a key."
     )
@@ -134,6 +146,21 @@ class Settings(BaseSettings):
     run_dir: Path | None = Field(
         default=None, description="Private folder of a running stack; `tapetum serve` makes one and sets this."
     )
+
+    @field_validator("max_body_bytes")
+    @classmethod
+    def _check_body(cls, value: int, info: ValidationInfo) -> int:
+        image = info.data.get("max_image_bytes", 0)
+        if image > value and image > cls.model_fields["max_image_bytes"].default:
+            raise ValueError(f"must be at least TAPETUM_MAX_IMAGE_BYTES, which is {image}")
+        return value
+
+    @field_validator("cache_shared")
+    @classmethod
+    def _check_shared(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and not (info.data.get("api_keys") or info.data.get("api_keys_file")):
+            raise ValueError("false needs API keys: without them all clients are one")
+        return value
 
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ key here; a key that is wrong or unknown is refused by name before anything star
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -15,6 +15,7 @@ from models.catalog import CatalogEntry, find
 from models.entries import Task
 from models.errors import ModelsError
 from models.text_documents import DocumentError
+from services.gpus import gpu_is_seen, is_reservable
 from services.yaml_documents import read_yaml
 
 M = TypeVar("M", bound=BaseModel)
@@ -58,6 +59,12 @@ class Scaled(_Strict):
     autoscaling: Autoscaling | None = Field(default=None, description="Replicas by load; see below.")
     num_cpus: float = Field(default=1.0, ge=0, description="CPUs that Ray reserves for a replica.")
 
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if self.autoscaling is not None and self.num_replicas != 1:
+            raise ValueError("num_replicas is set, and autoscaling, too: leave one of them out")
+        return self
+
     @property
     def max_replicas(self) -> int:
         """The most replicas that there can be."""
@@ -96,8 +103,14 @@ class ModelDeployment(Scaled):
     models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(
         min_length=1, description="Models that each replica hosts; required."
     )
-    device: Device = Field(default="cpu", description="`cpu`, `cuda` or `cuda:N`.")
-    num_gpus: float = Field(default=0.0, ge=0, description="GPUs that Ray reserves for a replica; may be a fraction.")
+    device: Device = Field(
+        default="cpu", description="`cpu`, `cuda` or `cuda:N`, the Nth of the GPUs that a replica reserves."
+    )
+    num_gpus: float | None = Field(
+        default=None,
+        ge=0,
+        description="GPUs that Ray reserves for a replica; may be a fraction; unset: 1 for `cuda`, 0 for `cpu`.",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto", description="`fp32`, `bf16`, `fp16`, or what is fastest here without changing answers."
     )
@@ -132,6 +145,11 @@ class ModelDeployment(Scaled):
     max_ongoing_requests: int = Field(default=256, ge=1, description="Calls that a replica works on at a time.")
 
     @property
+    def reserved_gpus(self) -> float:
+        """GPUs that Ray reserves for a replica."""
+        return float(self.device != "cpu") if self.num_gpus is None else self.num_gpus
+
+    @property
     def pixels_per_batch(self) -> int:
         """Most pixels of network input in one run; a larger image still runs, alone."""
         return self.max_batch_pixels or self.max_batch_size * PIXELS_PER_IMAGE
@@ -150,8 +168,24 @@ class ModelDeployment(Scaled):
                 raise ValueError(str(error)) from None
             if entry.task != self.task:
                 raise ValueError(f"{spec.name} is a model for {entry.task}, not for {self.task}")
-        if self.num_gpus and self.device == "cpu":
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_fit(self) -> ModelDeployment:
+        if self.reserved_gpus and self.device == "cpu":
             raise ValueError("num_gpus is set, but device is cpu: set device to cuda")
+        if self.device != "cpu" and not self.reserved_gpus:
+            raise ValueError(
+                f"device is {self.device}, but num_gpus is 0: Ray would start replicas where there is no GPU; leave it "
+                "out for a whole one, or set a share such as 0.25"
+            )
+        if not is_reservable(self.reserved_gpus):
+            raise ValueError(f"num_gpus is a share of a GPU or a whole number, not {self.num_gpus}")
+        if not gpu_is_seen(self.device, self.reserved_gpus):
+            raise ValueError(
+                f"device is {self.device}, but num_gpus is {self.reserved_gpus:g}: a replica sees the GPUs that it "
+                "reserves alone, from cuda:0 on; Ray spreads replicas over GPUs by itself"
+            )
         return self
 
 

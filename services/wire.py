@@ -33,12 +33,14 @@ class Item(NamedTuple):
         image: The encoded file, as the client sent it.
         parameters: The task's parameters, validated and complete.
         deadline_s: Unix time after which nobody waits for the answer.
+        identity: Of the model that the gateway expects to answer; empty where it expects none.
     """
 
     model: str
     image: bytes
     parameters: dict[str, Any]
     deadline_s: float
+    identity: bytes = b""
 
 
 class Failure(NamedTuple):
@@ -59,12 +61,16 @@ class Outcome(NamedTuple):
         failure: Set exactly when `body` is None.
         stages_ms: Milliseconds spent in each stage of the replica.
         summary: What is counted of the answer, to see whether answers shift; None where there is none.
+        identity: Of the model that answered (`services.deployments.identity`); empty where there is a failure.
+        described: The description of the model that answered, as JSON, where it is not the one that was expected.
     """
 
     body: bytes | None
     failure: Failure | None
     stages_ms: dict[str, float]
     summary: Summary | None = None
+    identity: bytes = b""
+    described: bytes | None = None
 
 
 def encode_prediction(

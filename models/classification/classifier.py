@@ -55,9 +55,12 @@ class Classifier:
         self._preprocessing = entry.preprocessing
         self._executor = Executor(network, entry.preprocessing, self.runtime)
 
-    def decode(self, data: bytes) -> DecodedImage:
+    def decode(
+        self, data: bytes, *, max_bytes: int = images.MAX_BYTES, max_pixels: int = images.MAX_PIXELS
+    ) -> DecodedImage:
         """See `models.adapter.Adapter.decode`."""
-        return images.decode(data, min_short_side=_DECODE_MARGIN * self._preprocessing.resize)
+        needed = _DECODE_MARGIN * self._preprocessing.resize
+        return images.decode(data, min_short_side=needed, max_bytes=max_bytes, max_pixels=max_pixels)
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""

@@ -34,9 +34,11 @@ class NoopClassifier:
         self._probabilities: NDArray[np.float32] = weights / weights.sum()
         self._pixels = np.zeros((1, 1, 3), np.uint8)
 
-    def decode(self, data: bytes) -> DecodedImage:
+    def decode(
+        self, data: bytes, *, max_bytes: int = images.MAX_BYTES, max_pixels: int = images.MAX_PIXELS
+    ) -> DecodedImage:
         """Reads the header; the pixel that is given is always the same."""
-        return DecodedImage(self._pixels, images.inspect(data).size)
+        return DecodedImage(self._pixels, images.inspect(data, max_bytes=max_bytes, max_pixels=max_pixels).size)
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""

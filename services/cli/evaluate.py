@@ -9,6 +9,7 @@ import typer
 
 from services.cli.console import Screen
 from services.cli.options import ApiKey, Device, PrecisionOption
+from services.gpus import gpu_is_seen
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_DASHBOARD = "http://127.0.0.1:8265"
@@ -114,6 +115,10 @@ def evaluate(
         raise typer.BadParameter("--url goes with --through gateway")
     if through == "gateway" and (device or precision):
         raise typer.BadParameter("the server decides on device and precision; leave them out with --through gateway")
+    if worker_gpus and not (device or "cpu").startswith("cuda"):
+        raise typer.BadParameter("--worker-gpus reserves GPUs that nothing would use; add --device cuda")
+    if device is not None and not gpu_is_seen(device, worker_gpus):
+        raise typer.BadParameter(f"{device}: a worker sees the GPUs that it reserves alone, from cuda:0 on")
     if max_drop and baseline is None:
         raise typer.BadParameter("--max-drop needs a --baseline to drop from")
     from services.cli.evaluation_session import Gates, run_evaluation

@@ -99,6 +99,7 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
     """
     plan = replace(plan, baseline=gates.baseline, figures=gates.figures)
     with _one_line_errors(screen, plan):
+        plan = _with_caps(plan)
         check_plan(plan)
         with evaluation_display(screen, plan.asking.model) as display:
             run = evaluate(plan, display.report, display.say)
@@ -121,6 +122,13 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
     for failure in failures:
         screen.err.print(Text.assemble(("failed: ", "bold red"), printable(failure)), soft_wrap=True)
     return 1 if failures else 0
+
+
+def _with_caps(plan: Plan) -> Plan:
+    """The plan with the caps on images that are set here; those of a gateway are its own."""
+    settings = read_settings()
+    caps = {"max_image_bytes": settings.max_image_bytes, "max_image_pixels": settings.max_image_pixels}
+    return replace(plan, asking=replace(plan.asking, **caps))
 
 
 def _show_problems(screen: Screen, run: Finished) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from models.adapter import Adapter, Parameters
 from models.entries import Task
-from models.images import MAX_BYTES
+from services.cli.console import CommandError
 from services.cli.results import Result
 from services.cli.sources import ImageSource, UnreadableSource
 from services.client.answers import Answer, Classification, Detections, Segmentation
 from services.image_problem import Problem
 from services.local_answers import local_answers
+from services.settings import SettingsError, read_settings
 
 _ANSWERS: dict[Task, type[Answer[Any]]] = {
     "classification": Classification,
@@ -32,9 +34,18 @@ def answer_here(
         task: Its task.
         parameters: What it is told.
         keep: Whether the results are to carry their images.
+
+    Raises:
+        CommandError: a setting has a value that cannot be used.
     """
     head = {"model": adapter.entry.name, "version": adapter.entry.version, "cached": False, "request_id": ""}
-    for local in local_answers(sources, _read, adapter, parameters):
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        raise CommandError(str(error)) from None
+    read = partial(_read, max_bytes=settings.max_image_bytes)
+    decode = partial(adapter.decode, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    for local in local_answers(sources, read, adapter, parameters, decode):
         if isinstance(local.body, Problem):
             yield Result(local.item.name, local.body)
         else:
@@ -42,8 +53,8 @@ def answer_here(
             yield Result(local.item.name, answer, local.image if keep else None, len(adapter.class_names))
 
 
-def _read(source: ImageSource) -> bytes | Problem:
+def _read(source: ImageSource, max_bytes: int) -> bytes | Problem:
     try:
-        return source.read(MAX_BYTES)
+        return source.read(max_bytes)
     except UnreadableSource as error:
         return Problem("unreadable_file", str(error))

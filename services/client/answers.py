@@ -41,7 +41,7 @@ class Answer(Generic[P]):
         result = body if result is None else result
         return cls(
             model=body["model"],
-            version=body["version"],
+            version=result.get("version", body["version"]),
             image_size=(result["image"]["height"], result["image"]["width"]),
             cached=result["cached"],
             request_id=body["request_id"],

@@ -24,6 +24,7 @@ from models.errors import ImageError
 from models.loading import load
 from models.runtime import Runtime
 from services.deployments.batcher import Batcher, Queued
+from services.deployments.identity import code_digest, identity_of
 from services.drift import Summary, summarise
 from services.errors import AnswerTooLarge, InvalidImage, OutOfTime, ServiceError
 from services.loopback import fence_replica_grpc
@@ -48,12 +49,37 @@ MAX_ANSWER_BYTES = 64 * 2**20
 
 
 class HostedModel:
-    """A loaded adapter and its metrics, looked up once."""
+    """A loaded adapter, its identity, and its metrics, looked up once.
 
-    def __init__(self, adapter: Adapter[Any, Any]) -> None:
+    Args:
+        adapter: The model.
+        config: The deployment that hosts it.
+
+    Attributes:
+        identity: See `services.deployments.identity`.
+        described: What gateways know of it: its catalog entry, and what this replica runs it on.
+    """
+
+    def __init__(self, adapter: Adapter[Any, Any], config: ModelDeployment) -> None:
         entry = adapter.entry
         labels = (entry.task, entry.name, entry.version)
         self.adapter = adapter
+        answering = {
+            **entry.to_dict(),
+            "class_names": list(adapter.class_names),
+            "weights_digest": adapter.weights_digest,
+            "runtime": asdict(adapter.runtime),
+        }
+        self.identity = identity_of(answering)
+        self.described: dict[str, Any] = {
+            **answering,
+            "identity": self.identity.hex(),
+            "code_digest": code_digest(),
+            "deployment": config.name,
+            "max_batch_size": config.max_batch_size,
+            "max_batch_pixels": config.pixels_per_batch,
+        }
+        self._described_json = orjson.dumps(self.described)
         self.images = IMAGES.labels(*labels)
         self.executions = EXECUTIONS.labels(*labels)
         self.batch_size = BATCH_SIZE.labels(*labels)
@@ -63,6 +89,13 @@ class HostedModel:
             stage: STAGE_SECONDS.labels(*labels, stage)
             for stage in ("decode", "preprocess", "queue", "forward", "postprocess")
         }
+
+    def sign(self, outcome: Outcome, expected: bytes) -> Outcome:
+        """The outcome with the identity of who answered, and its description for a gateway that expects another."""
+        if outcome.body is None:
+            return outcome
+        described = self._described_json if expected and expected != self.identity else None
+        return outcome._replace(identity=self.identity, described=described)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +129,7 @@ class ModelHost:
         fence_replica_grpc()
         settings = read_settings()
         configure_logging(settings)
+        self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
         self._config = ModelDeployment.model_validate(config)
         self._models = {spec.name: self._load(spec) for spec in self._config.models}
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
@@ -122,18 +156,7 @@ class ModelHost:
 
     def describe(self) -> list[dict[str, Any]]:
         """The catalog entry of every model here, with what this replica runs it on. Answering means: all are warm."""
-        return [
-            {
-                **model.adapter.entry.to_dict(),
-                "class_names": list(model.adapter.class_names),
-                "weights_digest": model.adapter.weights_digest,
-                "runtime": asdict(model.adapter.runtime),
-                "deployment": self._config.name,
-                "max_batch_size": self._config.max_batch_size,
-                "max_batch_pixels": self._config.pixels_per_batch,
-            }
-            for model in self._models.values()
-        ]
+        return [model.described for model in self._models.values()]
 
     def check_health(self) -> None:
         """Ray Serve replaces a replica whose check raises."""
@@ -150,7 +173,7 @@ class ModelHost:
             fuse=config.fuse,
             compile=config.compile,
         )
-        model = HostedModel(load(spec.name, runtime))
+        model = HostedModel(load(spec.name, runtime), config)
         height, width = model.adapter.entry.preprocessing.largest_size
         model.adapter.warm_up(max(1, min(config.max_batch_size, config.pixels_per_batch // (height * width))))
         took_s = time.monotonic() - started_at
@@ -176,7 +199,7 @@ class ModelHost:
             self._queue_images.set(len(self._batcher))
         self._models[item.model].stages["queue"].observe(queued.queue_s)
         queued.result.stages_ms["queue"] = queued.queue_s * 1e3
-        return queued.result
+        return self._models[item.model].sign(queued.result, item.identity)
 
     def _prepare(self, item: Item) -> Prepared:
         if time.time() > item.deadline_s:
@@ -184,7 +207,7 @@ class ModelHost:
         model = self._models[item.model]
         started_at = time.perf_counter()
         try:
-            image = model.adapter.decode(item.image)
+            image = model.adapter.decode(item.image, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
         except ImageError as error:
             raise InvalidImage.of(error) from None
         decoded_at = time.perf_counter()

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 from models.catalog import find
 from models.entries import Segmentation, Task
+from models.images import MAX_BYTES, MAX_PIXELS
 from services.client import AsyncClient
 from services.evaluation.samples import Kind
 from services.image_problem import Problem
@@ -38,6 +40,8 @@ class Asking:
         api_key: That the gateway asks for.
         device: For the adapter: `cpu`, `cuda` or `cuda:N`.
         precision: For the adapter, see `models.runtime.Runtime`.
+        max_image_bytes: For the adapter: the largest encoded image that it reads.
+        max_image_pixels: For the adapter: the largest image, height × width.
     """
 
     model: str
@@ -46,6 +50,8 @@ class Asking:
     api_key: str | None = None
     device: str = "cpu"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    max_image_bytes: int = MAX_BYTES
+    max_image_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,7 @@ class Asker(Protocol):
 
         Raises:
             TapetumError: the gateway is not there, or refuses the key, the model or a parameter.
+            ValueError: another version of the model answers than was to be measured.
         """
         ...
 
@@ -123,6 +130,8 @@ class _AdapterAsker:
 
         entry = find(asking.model)
         self._adapter = load(asking.model, Runtime(asking.device, asking.precision))
+        caps = {"max_bytes": asking.max_image_bytes, "max_pixels": asking.max_image_pixels}
+        self._decode = partial(self._adapter.decode, **caps)
         self.facts = ModelFacts(
             name=entry.name,
             version=entry.version,
@@ -141,7 +150,7 @@ class _AdapterAsker:
 
         facts = self.facts
         told = complete(facts.task, parameters, facts.defaults, facts.class_names, facts.segmentation)
-        for local in local_answers(indices, read, self._adapter, told):
+        for local in local_answers(indices, read, self._adapter, told, self._decode):
             yield local.item, local.body
 
 
@@ -184,6 +193,11 @@ class _GatewayAsker:
             try:
                 while (remote := runner.run(following())) is not None:
                     answer = remote.answer
+                    if not isinstance(answer, Problem) and answer.version != self.facts.version:
+                        raise ValueError(
+                            f"{self._asking.url}: version {answer.version} of {self.facts.name} answers, where version "
+                            f"{self.facts.version} was to be measured: the model was replaced meanwhile"
+                        )
                     yield remote.item, answer if isinstance(answer, Problem) else answer.to_json()
             finally:
                 runner.run(answers.aclose())

@@ -14,7 +14,7 @@ import signal
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from services.evaluation.asking import Asker, Asking, ModelFacts, open_asker
 from services.evaluation.worker import Part, PartResult, Work, answer_part
+from services.gpus import is_reservable
 from services.hosts import LOOPBACK, is_loopback
 from services.ray_environment import set_ray_environment
 from services.run_dir import NoFolder, socket_folder
@@ -30,6 +31,8 @@ MOST_ATTEMPTS: Final = 3
 """A part that has cost so many workers is not tried again: something in it ends processes."""
 
 _MOST_WORKERS: Final = 4
+_ROUNDING: Final = 1e-4
+"""The precision of Ray's resources."""
 _OBJECT_STORE_BYTES: Final = 200 * 2**20
 _PREFIX: Final = "tapetum-eval-"
 
@@ -132,6 +135,9 @@ class Crew:
     Args:
         asking: What each of them asks.
         place: Where they run, and how many; `cluster` must be open.
+
+    Raises:
+        CrewError: they reserve more than there is.
     """
 
     def __init__(self, asking: Asking, place: Place) -> None:
@@ -140,6 +146,7 @@ class Crew:
         self._ray: Any = ray
         self._asking = asking
         self._place = place
+        check_room(place, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         self._workers = [self._hire() for _ in range(place.workers)]
         self.lost = 0
 
@@ -194,6 +201,46 @@ class Crew:
     def _hire(self) -> Any:
         options = {"num_cpus": self._place.worker_cpus, "num_gpus": self._place.worker_gpus}
         return self._ray.remote(_Worker).options(**options).remote(self._asking)
+
+
+def check_room(place: Place, nodes: Iterable[Mapping[str, float]]) -> None:
+    """Finds out whether there is room for all workers, for which Ray would wait without a word.
+
+    What others use just now is not considered: it may become free. A cluster that adds machines by itself is taken for
+    what it has.
+
+    Args:
+        place: How many workers, and what each reserves.
+        nodes: What each machine has, by the names of Ray's resources.
+
+    Raises:
+        CrewError: they reserve more than there is.
+    """
+    if not is_reservable(place.worker_gpus):
+        raise CrewError(f"a worker reserves a share of a GPU or whole ones, not {place.worker_gpus:g}")
+    needs = {name: share for name, share in (("CPU", place.worker_cpus), ("GPU", place.worker_gpus)) if share}
+    machines = list(nodes)
+    room = sum(_workers_on(machine, needs, place.workers) for machine in machines)
+    if room < place.workers:
+        wanted = ", ".join(f"{name} {share:g}" for name, share in needs.items())
+        there = ", ".join(f"{name} {sum(machine.get(name, 0) for machine in machines):g}" for name in needs)
+        where = "this machine" if place.address is None else "the cluster"
+        raise CrewError(
+            f"there is no room for {place.workers} workers that reserve {wanted} each: {where} has {there}, "
+            f"which is enough for {room}"
+        )
+
+
+def _workers_on(machine: Mapping[str, float], needs: Mapping[str, float], workers: int) -> int:
+    """How many fit on one machine; Ray counts in ten thousandths, and shares of several GPUs are not combined."""
+    fitting = (_shares(machine.get(name, 0.0), share, name == "GPU") for name, share in needs.items())
+    return min(fitting, default=workers)
+
+
+def _shares(there: float, share: float, undivided: bool) -> int:
+    if undivided and share < 1:
+        return int(there) * int(1 / share + _ROUNDING)
+    return int(there / share + _ROUNDING)
 
 
 class _Worker:

@@ -19,7 +19,8 @@ from services.gateway.drift_watch import Drift, DriftWatch
 from services.gateway.judging import Counts
 from services.gateway.live_accuracy import Given, Live, entry_of, given_of, iso_time, or_none
 from services.gateway.live_store import LiveStore, StoreFailed
-from services.gateway.registry import Registry, ServedModel
+from services.gateway.registry import Registry
+from services.gateway.served_model import ServedModel
 from services.gateway.truths import kind_of
 from services.settings import Settings
 
@@ -180,8 +181,12 @@ def age_s(run: RecordedRun) -> float:
 
 
 def _live_of(models: Sequence[ServedModel], told: Sequence[Sequence[bytes]]) -> dict[ModelKey, Live]:
-    windows = ((model, given_of(entries)) for model, entries in zip(models, told, strict=True))
-    return {model.key: Live.of(kind_of(model.entry), given) for model, given in windows if given}
+    found: dict[ModelKey, Live] = {}
+    for model, entries in zip(models, told, strict=True):
+        kind = kind_of(model.entry)
+        if given := given_of(entries, kind):
+            found[model.key] = Live.of(kind, given)
+    return found
 
 
 def _feedback_window(key: ModelKey) -> str:

@@ -81,10 +81,10 @@ def create_app(
     store = store or MemoryStore()
     drift = DriftWatch(settings.drift_window)
     inspector = Inspector(settings)
-    predictor = Predictor(cache, drift)
-    receipts = Receipts(store, cache, settings)
+    predictor = Predictor(cache, drift, registry)
+    receipts = Receipts(store, cache, registry, settings)
     accuracy = AccuracyWatch(registry, store, drift, settings)
-    feedback = FeedbackHandler(settings, registry, bodies, admission, receipts, store, accuracy)
+    feedback = FeedbackHandler(settings, bodies, admission, receipts, store, accuracy)
     renderer, responder = Renderer(settings), Responder(readers)
     limiter = None
     if settings.rate_limit:

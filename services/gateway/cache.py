@@ -1,7 +1,8 @@
 """The result cache: answers by what was asked, on Redis or anything that speaks its protocol.
 
 A cache may be slow, down, full or hold garbage, and the request is still answered: every operation has a time limit,
-a failure turns the cache off for a moment, values carry a checksum, and writes happen behind the answer's back.
+a failure turns the cache off for a moment, values carry a checksum (keyed, where there is a secret), and writes happen
+behind the answer's back.
 Look-ups that are waiting at the same time travel as one `MGET`.
 """
 
@@ -12,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from blake3 import blake3
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -23,9 +23,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from services.errors import Overloaded
 from services.gateway.breaker import PAUSE_S, Breaker
 from services.gateway.coalescer import Coalescer
+from services.gateway.seals import Seal
 from services.telemetry import CACHE_WRITES
-
-_CHECKSUM_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,16 @@ class RedisCache:
         ttl_s: Seconds that a body is kept.
         timeout_s: Longest time that one operation may take.
         max_entry_bytes: A larger body is not kept.
+        secret: That checksums are keyed with.
     """
 
-    def __init__(self, url: str, *, ttl_s: int, timeout_s: float, max_entry_bytes: int) -> None:
+    def __init__(
+        self, url: str, *, ttl_s: int, timeout_s: float, max_entry_bytes: int, secret: str | None = None
+    ) -> None:
         self._redis = connect(url, timeout_s)
         self._ttl_s = ttl_s
         self._max_entry_bytes = max_entry_bytes
+        self._seal = Seal(secret)
         self._breaker = Breaker("the cache", max_pause_s=PAUSE_S)
         self._lookups: Coalescer[str, Lookup] = Coalescer(self._mget, max_items=64, receivers=1, linger_s=0.0)
         self._writes: Coalescer[tuple[str, bytes], None] = Coalescer(
@@ -128,7 +131,13 @@ class RedisCache:
             self._breaker.fail(error)
             return [FAILED] * len(keys)
         self._breaker.succeed()
-        return [open_value(value) for value in values]
+        return [self._open(key, value) for key, value in zip(keys, values, strict=True)]
+
+    def _open(self, key: str, value: bytes | str | None) -> Lookup:
+        if value is None:
+            return MISS
+        body = self._seal.open(key, value) if isinstance(value, bytes) else None
+        return FAILED if body is None else Lookup(body)
 
     async def _put(self, key: str, body: bytes) -> None:
         try:
@@ -141,7 +150,7 @@ class RedisCache:
     async def _set_all(self, entries: list[tuple[str, bytes]]) -> Sequence[Exception | None]:
         pipeline = self._redis.pipeline(transaction=False)
         for key, body in entries:
-            pipeline.set(key, seal_value(body), ex=self._ttl_s)
+            pipeline.set(key, self._seal.close(key, body), ex=self._ttl_s)
         try:
             results = await pipeline.execute(raise_on_error=False)
         except (RedisConnectionError, RedisTimeoutError) as error:
@@ -161,18 +170,3 @@ def connect(url: str, timeout_s: float) -> Redis:
     return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
         url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
     )
-
-
-def seal_value(body: bytes) -> bytes:
-    """What is stored for a body: its checksum, then itself."""
-    return blake3(body).digest(length=_CHECKSUM_BYTES) + body
-
-
-def open_value(value: bytes | str | None) -> Lookup:
-    """The body of a stored value; a failure where the checksum does not fit."""
-    if value is None:
-        return MISS
-    if isinstance(value, str):
-        return FAILED
-    checksum, body = value[:_CHECKSUM_BYTES], value[_CHECKSUM_BYTES:]
-    return Lookup(body) if checksum == blake3(body).digest(length=_CHECKSUM_BYTES) else FAILED

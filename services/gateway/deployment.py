@@ -50,14 +50,16 @@ class Gateway:
         """Called by Ray Serve once the replica is constructed."""
         settings = self._settings
         cache, store = None, None
+        secret = settings.cache_secret.get_secret_value() if settings.cache_secret else None
         if settings.redis_url:
-            store = RedisStore(settings.redis_url, timeout_s=settings.cache_timeout_s)
+            store = RedisStore(settings.redis_url, timeout_s=settings.cache_timeout_s, secret=secret)
         if settings.redis_url and settings.cache_ttl_s:
             cache = RedisCache(
                 settings.redis_url,
                 ttl_s=settings.cache_ttl_s,
                 timeout_s=settings.cache_timeout_s,
                 max_entry_bytes=settings.cache_max_entry_bytes,
+                secret=secret,
             )
         app = create_app(settings, Registry(self._topology, self._backends), cache, store, under_ray=True)
         if token := read_token(settings.run_dir):

@@ -6,14 +6,19 @@ the best finding is the same as with the model's own defaults. What comes from t
 
 from __future__ import annotations
 
+import math
+import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from services.accuracy_store import ModelKey, RecordedRun
 from services.drift import NOTHING, Comparison, Distribution, Summary, compare, score_bin
-from services.gateway.registry import ServedModel
+from services.gateway.served_model import ServedModel
+
+_ENTRY: Final = re.compile(rb"(\d{0,9}):(\d)")
+"""A class and one of ten bins, as `entry_of` writes them."""
 
 
 class DriftWatch:
@@ -35,7 +40,7 @@ class DriftWatch:
             parameters: What it was told.
             summary: Of the answer.
         """
-        if summary is None or parameters.get("class_ids") is not None:
+        if summary is None or not math.isfinite(summary.score) or parameters.get("class_ids") is not None:
             return
         threshold = model.score_threshold
         if threshold is not None:
@@ -68,11 +73,9 @@ def distribution_of(entries: Iterable[bytes]) -> Distribution:
     """What the entries of a window count together; those that are malformed are passed over."""
     distribution = Distribution()
     for entry in entries:
-        class_id, _, bin_index = entry.partition(b":")
-        try:
+        if found := _ENTRY.fullmatch(entry):
+            class_id, bin_index = found.groups()
             distribution.count(int(class_id) if class_id else None, int(bin_index))
-        except (ValueError, IndexError):
-            continue
     return distribution
 
 

@@ -62,7 +62,7 @@ class Envelope:
             return
         headers = Headers(scope=scope)
         request_id = make_request_id(headers.get("x-request-id"))
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(request_id=request_id, tenant="")
         is_head = scope["method"] == "HEAD"
         started = False
 
@@ -100,7 +100,7 @@ class Envelope:
         path = scope["path"]
         if path in self.open_paths or (DOCUMENT_ASSETS in self.open_paths and path.startswith(f"{DOCUMENT_ASSETS}/")):
             return
-        client = await self._check_key(scope, headers)
+        client = scope["state"]["tenant"] = await self._check_key(scope, headers)
         if self.limiter is not None and path not in PROBES:
             await self.limiter.check(client or _address(scope))
 

@@ -12,7 +12,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from services.errors import AlreadyGiven, FeedbackUnavailable, OutOfTime, ServiceError, UnknownAnswer
+from services.errors import AlreadyGiven, FeedbackUnavailable, OutOfTime, ServiceError
 from services.gateway.accuracy import AccuracyWatch
 from services.gateway.admission import Admission
 from services.gateway.bodies import Bodies
@@ -24,8 +24,8 @@ from services.gateway.live_store import LiveStore, StoreFailed
 from services.gateway.offload import TimeLimit, Workers
 from services.gateway.prediction import NO_MODEL
 from services.gateway.receipts import GivenAnswer, Receipts
-from services.gateway.registry import Registry, ServedModel
 from services.gateway.schemas import FeedbackRequest
+from services.gateway.served_model import ServedModel
 from services.gateway.truths import kind_of, read_truth
 from services.settings import Settings
 from services.telemetry import FEEDBACK
@@ -41,7 +41,6 @@ class FeedbackHandler:
 
     Args:
         settings: Time limits, caps on the body, and for how long a feedback is remembered.
-        registry: The models.
         bodies: What arrives.
         admission: How many requests are in hand.
         receipts: Who was given which answer.
@@ -52,7 +51,6 @@ class FeedbackHandler:
     def __init__(
         self,
         settings: Settings,
-        registry: Registry,
         bodies: Bodies,
         admission: Admission,
         receipts: Receipts,
@@ -60,7 +58,6 @@ class FeedbackHandler:
         watch: AccuracyWatch,
     ) -> None:
         self._settings = settings
-        self._registry = registry
         self._bodies = bodies
         self._admission = admission
         self._receipts = receipts
@@ -83,12 +80,12 @@ class FeedbackHandler:
                 with self._bodies.open(request) as body:
                     told = await read_document(body, self._settings.max_body_bytes, _parse, limit)
                     async with self._bodies.until_disconnect(request), self._admission.enter():
-                        given, served = await self._find(told)
-                        model = served.name
-                        counts = await self._judge(told, given, served, limit)
-                        live = await self._count(told, given, served, counts)
+                        given = await self._receipts.find(request.state.tenant, told.request_id, told.index)
+                        model = given.model.name
+                        counts = await self._judge(told, given, limit)
+                        live = await self._count(told, given, counts)
             outcome = "ok"
-            return _respond(told, served, counts, live)
+            return _respond(told, given.model, counts, live)
         except TimeoutError:
             outcome = OutOfTime.code
             raise OutOfTime("the feedback took longer than its time limit") from None
@@ -106,16 +103,9 @@ class FeedbackHandler:
         """Let go of the threads."""
         self._workers.close()
 
-    async def _find(self, told: FeedbackRequest) -> tuple[GivenAnswer, ServedModel]:
-        given = await self._receipts.find(told.request_id, told.index)
-        served = self._registry.get(given.key.name)
-        if given.key != served.key:
-            message = f"the answer to request {told.request_id} is of weights that are served no more"
-            raise UnknownAnswer(message, {"request_id": told.request_id, "index": told.index})
-        return given, served
-
-    async def _judge(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, limit: TimeLimit) -> Counts:
+    async def _judge(self, told: FeedbackRequest, given: GivenAnswer, limit: TimeLimit) -> Counts:
         """What the answer got right, worked out in a thread of ours: those of the others are for short work."""
+        served = given.model
 
         def work() -> Counts:
             limit.check()
@@ -128,17 +118,16 @@ class FeedbackHandler:
             return work()
         return await self._workers.run(work, limit)
 
-    async def _count(self, told: FeedbackRequest, given: GivenAnswer, served: ServedModel, counts: Counts) -> Live:
-        claim = f"{told.request_id}:{told.index}:{given.cache_key[-16:]}"
+    async def _count(self, told: FeedbackRequest, given: GivenAnswer, counts: Counts) -> Live:
         try:
-            if not await self._store.claim(claim, self._settings.feedback_ttl_s):
+            if not await self._store.claim(given.claim, self._settings.feedback_ttl_s):
                 message = f"image {told.index} of request {told.request_id} has feedback already"
                 raise AlreadyGiven(message, {"request_id": told.request_id, "index": told.index})
             try:
-                return await self._watch.add(served, counts)
+                return await self._watch.add(given.model, counts)
             except BaseException:  # the end of the time limit, too
                 with suppress(StoreFailed):
-                    await self._store.release(claim)
+                    await self._store.release(given.claim)
                 raise
         except StoreFailed:
             raise FeedbackUnavailable("the store of feedback is down or slow; try again") from None

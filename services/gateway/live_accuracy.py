@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,18 @@ _SHARES: Final = {
     "mean_iou": ("overlap", "matched"),
 }
 """Of what, as a share of what, the figures of classes and objects are."""
+
+_COUNTS: Final = {
+    kind: frozenset(count for figure in figures for count in _SHARES.get(figure, ()))
+    for kind, figures in FIGURES.items()
+}
+"""The names of the counts that figures are made of; those of regions are `_PIXELS`."""
+
+_PIXELS: Final = re.compile(r"(both|target|found) \d{1,5}")
+"""What the figures of regions are made of: pixels of a class."""
+
+_MOST_COUNTED: Final = 10**10
+"""Pixels or objects in one feedback; more is none of ours."""
 
 
 class Given(NamedTuple):
@@ -123,18 +136,25 @@ def entry_of(given: Given) -> bytes:
     return orjson.dumps({"at": given.at_s, "counts": given.counts})
 
 
-def given_of(entries: Iterable[bytes]) -> list[Given]:
-    """The feedbacks of a window; those that are malformed are passed over."""
+def given_of(entries: Iterable[bytes], kind: Kind) -> list[Given]:
+    """The feedbacks of a window on answers of a kind; those that are malformed are passed over."""
     given: list[Given] = []
     for entry in entries:
         try:
             document = orjson.loads(entry)
             at_s, counts = float(document["at"]), cast(Mapping[str, Any], document["counts"])
             iso_time(at_s)
-            given.append(Given(at_s, {name: count + 0 for name, count in counts.items()}))
+            if all(_is_count(kind, name, count) for name, count in counts.items()):
+                given.append(Given(at_s, counts))
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError):
             continue
     return given
+
+
+def _is_count(kind: Kind, name: str, count: Any) -> bool:
+    """Whether `services.gateway.judging.judge` may have written a count."""
+    is_known = bool(_PIXELS.fullmatch(name)) if kind == "semantic" else name in _COUNTS[kind]
+    return is_known and type(count) in (int, float) and 0 <= count <= _MOST_COUNTED
 
 
 def iso_time(unix_s: float) -> str:

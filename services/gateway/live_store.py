@@ -1,7 +1,8 @@
 """What gateways remember together between requests: who was given which answer, who gave feedback, and sliding windows.
 
-Of an answer a line of some hundred bytes is kept, under the id of its request: which model it came from, and where in
-the result cache it is. Such lines are written a moment later, many at a time, so that a request costs microseconds.
+Of an answer a line of some hundred bytes is kept, under a name made of its client and request: which model it came
+from, and where in the result cache it is. Such lines are written a moment later, many at a time, so that a request
+costs microseconds.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.gateway.cache import connect
+from services.gateway.seals import Seal
 
 log = structlog.get_logger()
 
@@ -49,18 +51,18 @@ class StoreFailed(Exception):
 class LiveStore(Protocol):
     """What gateways remember together."""
 
-    def remember(self, request_id: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
+    def remember(self, name: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
         """Keep a line of a request, some time soon. Never raises.
 
         Args:
-            request_id: A later line of the same id takes its place.
+            name: Of the request; a later line of the same name takes its place.
             line: What to keep.
             ttl_s: For how many seconds.
             answers: Keys of the result cache that are to last as long, where they are there.
         """
         ...
 
-    async def recall(self, request_id: str) -> bytes | None:
+    async def recall(self, name: str) -> bytes | None:
         """The line of a request; None where there is none (any more).
 
         Raises:
@@ -113,16 +115,16 @@ class MemoryStore:
         self.claims: dict[str, float] = {}
         self.windows: dict[str, deque[bytes]] = {}
 
-    def remember(self, request_id: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
+    def remember(self, name: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
         """Keep a line of a request."""
-        self.lines.pop(request_id, None)
-        self.lines[request_id] = (time.monotonic() + ttl_s, line)
+        self.lines.pop(name, None)
+        self.lines[name] = (time.monotonic() + ttl_s, line)
         while len(self.lines) > MAX_LINES:
             del self.lines[next(iter(self.lines))]
 
-    async def recall(self, request_id: str) -> bytes | None:
+    async def recall(self, name: str) -> bytes | None:
         """The line of a request."""
-        expires_at, line = self.lines.get(request_id, (0.0, b""))
+        expires_at, line = self.lines.get(name, (0.0, b""))
         return line if time.monotonic() < expires_at else None
 
     async def claim(self, name: str, ttl_s: int) -> bool:
@@ -167,31 +169,34 @@ class RedisStore:
     Args:
         url: `redis://…`, `rediss://…` or `unix://…`.
         timeout_s: Longest time that one operation may take, but at least `LEAST_PATIENCE_S`.
+        secret: That checksums of lines are keyed with.
     """
 
-    def __init__(self, url: str, *, timeout_s: float) -> None:
+    def __init__(self, url: str, *, timeout_s: float, secret: str | None = None) -> None:
         self._redis = connect(url, max(timeout_s, LEAST_PATIENCE_S))
+        self._seal = Seal(secret)
         self._waiting: dict[str, _Line] = {}
         self._writing: Mapping[str, _Line] = {}
         self._writer: asyncio.Task[None] | None = None
         self._warned_at = float("-inf")
 
-    def remember(self, request_id: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
+    def remember(self, name: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
         """Keep a line of a request, some time soon."""
         if len(self._waiting) < MAX_WAITING:
-            self._waiting[request_id] = _Line(line, ttl_s, answers)
+            self._waiting[name] = _Line(line, ttl_s, answers)
         if self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(self._write_all())
 
-    async def recall(self, request_id: str) -> bytes | None:
-        """The line of a request."""
+    async def recall(self, name: str) -> bytes | None:
+        """The line of a request; one whose checksum is wrong is as good as none."""
         for waiting in (self._waiting, self._writing):
-            if request_id in waiting:
-                return waiting[request_id].line
+            if name in waiting:
+                return waiting[name].line
         try:
-            return cast(bytes | None, await self._redis.get(f"{_ASKED}{request_id}"))
+            stored = cast(bytes | None, await self._redis.get(f"{_ASKED}{name}"))
         except RedisError as error:
             raise StoreFailed(type(error).__name__) from None
+        return stored and self._seal.open(name, stored)
 
     async def claim(self, name: str, ttl_s: int) -> bool:
         """Whether nobody has claimed this name before."""
@@ -252,8 +257,8 @@ class RedisStore:
 
     async def _write(self, lines: Mapping[str, _Line]) -> None:
         pipeline = self._redis.pipeline(transaction=False)
-        for request_id, (line, ttl_s, answers) in lines.items():
-            pipeline.set(f"{_ASKED}{request_id}", line, ex=ttl_s)
+        for name, (line, ttl_s, answers) in lines.items():
+            pipeline.set(f"{_ASKED}{name}", self._seal.close(name, line), ex=ttl_s)
             for key in answers:
                 pipeline.expire(key, ttl_s, gt=True)
         try:

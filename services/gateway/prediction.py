@@ -18,11 +18,12 @@ from services.gateway.inspection import Inspector
 from services.gateway.limits import read_timeout
 from services.gateway.negotiation import Rendering
 from services.gateway.offload import TimeLimit
-from services.gateway.predictor import Answer, CachePolicy, Predictor
+from services.gateway.predictor import Answer, CachePolicy, Predictor, Question
 from services.gateway.receipts import Receipts
-from services.gateway.registry import Registry, ServedModel
+from services.gateway.registry import Registry
 from services.gateway.rendering import Renderer, picture_response, wanted_picture
 from services.gateway.responses import Responder
+from services.gateway.served_model import ServedModel
 from services.gateway.tasks import TaskApi
 from services.settings import Settings
 from services.telemetry import REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
@@ -104,12 +105,14 @@ class PredictionHandler:
     ) -> list[Answer | ServiceError]:
         policy = CachePolicy.of(request.headers.get("cache-control", ""))
         task_input.parameters.check(len(task_input.images))
-        parameters = task_input.parameters.complete(served.entry)
+        tenant: str = request.state.tenant
+        scope = "" if self.settings.cache_shared else tenant
+        question = Question.of(served, task_input.parameters.complete, scope)
 
         async def answer(image: bytes | ServiceError) -> Answer:
             if isinstance(image, ServiceError):
                 raise image
-            return await self.predictor.answer(served, image, parameters, policy, deadline_s)
+            return await self.predictor.answer(question, image, policy, deadline_s)
 
         answers: list[Answer | ServiceError]
         if task_input.several:
@@ -117,7 +120,7 @@ class PredictionHandler:
             answers = [self._as_item_error(result) for result in results]
         else:
             answers = [await answer(task_input.images[0])]
-        self.receipts.remember(request.state.request_id, served, parameters, answers, policy)
+        self.receipts.remember(tenant, request.state.request_id, answers, policy)
         return answers
 
     async def _respond(
@@ -133,7 +136,7 @@ class PredictionHandler:
         if rendering is None or isinstance(photo, ServiceError) or isinstance(answer, ServiceError):
             response = await self.responder.respond(request, served, task_input, answers, limit)
         else:
-            picture = await self.renderer.render(served, photo, answer, rendering, limit)
+            picture = await self.renderer.render(photo, answer, rendering, limit)
             answer.stages_ms["render"] = picture.took_ms
             response = picture_response(answer, picture, rendering)
         response.headers["vary"] = "Accept"

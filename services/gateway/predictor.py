@@ -2,22 +2,28 @@
 
 key ──► cache ──hit──────────────────────────────► answer
            └─miss─► single flight ─► coalesced call ─► answer, and into the cache
+
+The cache is asked for an answer of the version that is expected to answer. The answer of a replica is labelled, cached
+and counted by what the replica says it is: during a rolling change that may be another version.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 import orjson
 from blake3 import blake3
 
-from services.errors import OutOfTime, rebuild
-from services.gateway.cache import ResultCache
+from services.errors import NotReady, OutOfTime, rebuild
+from services.gateway.answer_shapes import is_answer
+from services.gateway.cache import FAILED, Lookup, ResultCache
 from services.gateway.drift_watch import DriftWatch
-from services.gateway.registry import ServedModel
+from services.gateway.registry import Registry
+from services.gateway.served_model import ServedModel
 from services.gateway.single_flight import SingleFlight
 from services.telemetry import CACHE_REQUESTS
 from services.wire import Item, Outcome
@@ -27,6 +33,9 @@ LARGE_BYTES: Final = 2**20
 
 KEY_PREFIX: Final = "tapetum:"
 """Of what answers are cached under; a digest follows, in hex."""
+
+MOST_VERSIONS: Final = 3
+"""So many versions of a model are asked for one answer, where each understands the request in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,51 @@ _ALLOW_ALL = CachePolicy()
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What a request asks of each of its images, as one version of a model understands it.
+
+    Attributes:
+        model: The version.
+        parameters: Complete and validated.
+        canonical: The same as bytes: equal for equal parameters.
+        complete: From a version's catalog entry to the parameters that the request means with it.
+        scope: Whose answers may be shared; empty where everybody's.
+    """
+
+    model: ServedModel
+    parameters: dict[str, Any]
+    canonical: bytes
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]]
+    scope: bytes
+
+    @classmethod
+    def of(
+        cls, model: ServedModel, complete: Callable[[Mapping[str, Any]], dict[str, Any]], scope: str = ""
+    ) -> Question:
+        """The question that a request asks a version of a model.
+
+        Raises:
+            InvalidParameters: this version cannot be asked that.
+        """
+        parameters = complete(model.entry)
+        canonical = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
+        return cls(model, parameters, canonical, complete, scope.encode())
+
+    def to(self, model: ServedModel) -> Question:
+        """The same request, put to another version.
+
+        Raises:
+            InvalidParameters: this version cannot be asked that.
+        """
+        return replace(Question.of(model, self.complete), scope=self.scope)
+
+    def key(self, image_digest: bytes) -> str:
+        """What the answer about an image is cached under."""
+        parts = (image_digest, self.model.identity, self.scope, self.canonical)
+        return KEY_PREFIX + blake3(b"\0".join(parts)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to one image.
 
@@ -58,12 +112,26 @@ class Answer:
         cached: Whether it came from the cache.
         key: What it is cached under: names image, model, weights and parameters.
         stages_ms: Milliseconds by stage.
+        question: What was asked; its `model` is the version that answered.
     """
 
     body: bytes
     cached: bool
     key: str
     stages_ms: dict[str, float]
+    question: Question
+
+    @property
+    def model(self) -> ServedModel:
+        """The version that answered."""
+        return self.question.model
+
+
+class _Answered(NamedTuple):
+    """An outcome, and the question as the version that answered understands it."""
+
+    outcome: Outcome
+    question: Question
 
 
 class Predictor:
@@ -72,82 +140,97 @@ class Predictor:
     Args:
         cache: None where caching is off.
         drift: Sees what models answer.
+        registry: Knows the versions of the models.
     """
 
-    def __init__(self, cache: ResultCache | None, drift: DriftWatch) -> None:
+    def __init__(self, cache: ResultCache | None, drift: DriftWatch, registry: Registry) -> None:
         self._cache = cache
         self._drift = drift
-        self._flights: SingleFlight[Outcome] = SingleFlight()
+        self._registry = registry
+        self._flights: SingleFlight[_Answered] = SingleFlight()
 
-    async def answer(
-        self, model: ServedModel, image: bytes, parameters: dict[str, Any], policy: CachePolicy, deadline_s: float
-    ) -> Answer:
+    async def answer(self, question: Question, image: bytes, policy: CachePolicy, deadline_s: float) -> Answer:
         """Answer one image.
 
         Args:
-            model: Who answers.
+            question: What is asked, of whom.
             image: The encoded file; its header is known to be right.
-            parameters: Complete and validated.
             policy: What of the cache may be used.
             deadline_s: Unix time until which the client waits.
 
         Raises:
             ServiceError: as the status says.
         """
-        key = await _cache_key(model, image, parameters)
-        started_at = time.perf_counter()
-        found = await self._look_up(model.task, key, policy)
-        stages_ms = {"cache": (time.perf_counter() - started_at) * 1e3}
-        if found is not None:
-            return Answer(found, True, key, stages_ms)
-        outcome = await self._work_out(model, key, Item(model.name, image, parameters, deadline_s), policy)
-        if outcome.failure is not None:
-            raise rebuild(*outcome.failure)
-        assert outcome.body is not None
-        return Answer(outcome.body, False, key, {**stages_ms, **outcome.stages_ms})
+        digest = await asyncio.to_thread(_digest, image) if len(image) > LARGE_BYTES else _digest(image)
+        stages_ms: dict[str, float] = {}
+        for _ in range(MOST_VERSIONS):
+            key = question.key(digest)
+            started_at = time.perf_counter()
+            found = await self._look_up(question.model, key, policy)
+            stages_ms["cache"] = (time.perf_counter() - started_at) * 1e3
+            if found is not None:
+                return Answer(found, True, key, stages_ms, question)
+            outcome, answered = await self._work_out(question, digest, image, policy, deadline_s)
+            if outcome.failure is not None:
+                raise rebuild(*outcome.failure)
+            assert outcome.body is not None
+            if answered.parameters == question.parameters:
+                return Answer(outcome.body, False, answered.key(digest), {**stages_ms, **outcome.stages_ms}, answered)
+            question = answered  # whose classes or defaults are others: it was told what it did not mean
+        raise NotReady(f"{question.model.name} is being replaced by another version")
 
-    async def _look_up(self, task: str, key: str, policy: CachePolicy) -> bytes | None:
+    async def _look_up(self, model: ServedModel, key: str, policy: CachePolicy) -> bytes | None:
+        task = model.task
         if self._cache is None or not policy.read:
             CACHE_REQUESTS.labels(task, "bypass").inc()
             return None
         lookup = await self._cache.get(key)
-        if lookup.failed:
-            CACHE_REQUESTS.labels(task, "error").inc()
-        elif lookup.body is not None:
-            CACHE_REQUESTS.labels(task, "hit").inc()
-        elif self._flights.is_flying(key):
-            CACHE_REQUESTS.labels(task, "coalesced").inc()
-        else:
-            CACHE_REQUESTS.labels(task, "miss").inc()
+        if lookup.body is not None and not await is_answer(model, lookup.body):
+            lookup = FAILED
+        CACHE_REQUESTS.labels(task, self._outcome_of(lookup, key)).inc()
         return lookup.body
 
-    async def _work_out(self, model: ServedModel, key: str, item: Item, policy: CachePolicy) -> Outcome:
+    def _outcome_of(self, lookup: Lookup, key: str) -> str:
+        if lookup.failed:
+            return "error"
+        if lookup.body is not None:
+            return "hit"
+        return "coalesced" if self._flights.is_flying(key) else "miss"
+
+    async def _work_out(
+        self, question: Question, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
+    ) -> _Answered:
+        def call() -> Awaitable[_Answered]:
+            return self._call(question, digest, image, policy, deadline_s)
+
         if not policy.read:
-            return await self._call(model, key, item, policy)
+            return await call()
+        key = question.key(digest)
         while True:
             joined = self._flights.is_flying(key)
             try:
-                return await self._flights.run(key, lambda: self._call(model, key, item, policy))
+                return await self._flights.run(key, call)
             except OutOfTime:
                 # The one whose work this joined had less time than this request has: work it out again.
-                if not joined or time.time() > item.deadline_s:
+                if not joined or time.time() > deadline_s:
                     raise
 
-    async def _call(self, model: ServedModel, key: str, item: Item, policy: CachePolicy) -> Outcome:
-        outcome = await model.calls.submit(item)
+    async def _call(
+        self, question: Question, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
+    ) -> _Answered:
+        model = question.model
+        outcome = await model.calls.submit(Item(model.name, image, question.parameters, deadline_s, model.identity))
         if outcome.failure is not None and outcome.failure.code == OutOfTime.code:
             raise OutOfTime(outcome.failure.message)
-        if outcome.body is not None and policy.write:
-            self._drift.see(model, item.parameters, outcome.summary)
+        if outcome.body is None:
+            return _Answered(outcome, question)
+        answering = self._registry.answered_by(model, outcome)
+        answered = question if answering is model else question.to(answering)
+        if policy.write and answered.parameters == question.parameters:
+            self._drift.see(answering, question.parameters, outcome.summary)
             if self._cache is not None:
-                self._cache.put(key, outcome.body)
-        return outcome
-
-
-async def _cache_key(model: ServedModel, image: bytes, parameters: dict[str, Any]) -> str:
-    digest = await asyncio.to_thread(_digest, image) if len(image) > LARGE_BYTES else _digest(image)
-    canonical = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
-    return KEY_PREFIX + blake3(b"\0".join((digest, model.identity, canonical))).hexdigest()
+                self._cache.put(answered.key(digest), outcome.body)
+        return _Answered(outcome, answered)
 
 
 def _digest(image: bytes) -> bytes:

@@ -1,32 +1,61 @@
 """Which answer a request was given, for as long as feedback on it is taken.
 
 Kept are the model and the key of the answer in the result cache: no image, and no second copy of the answer. Of a
-request with `Cache-Control: no-store` nothing is kept.
+request with `Cache-Control: no-store` nothing is kept. Request ids are chosen by clients, so a receipt is found only
+with the API key that the request came with: no client can see, replace or judge the answers of another.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, NamedTuple
 
 import orjson
+from blake3 import blake3
+from pydantic import TypeAdapter, ValidationError
 
 from services.accuracy_store import ModelKey
 from services.errors import FeedbackOff, FeedbackUnavailable, InvalidParameters, ServiceError, UnknownAnswer
+from services.gateway.answer_shapes import is_answer
 from services.gateway.cache import ResultCache
 from services.gateway.live_store import LiveStore, StoreFailed
 from services.gateway.predictor import KEY_PREFIX, Answer, CachePolicy
-from services.gateway.registry import ServedModel
+from services.gateway.registry import Registry
+from services.gateway.served_model import ServedModel
 from services.settings import Settings
 
 SECOND_LOOK_S: Final = 0.2
 """What an other gateway has just answered is written a moment later: what is not found is looked for once more."""
 
-_DIGEST_BYTES: Final = 32
-_NO_ANSWER: Final = bytes(_DIGEST_BYTES)
-"""In the place of an image that has none."""
+
+class Receipt(NamedTuple):
+    """What is kept of the answer to one image.
+
+    Attributes:
+        model: Name of the model that answered.
+        version: Its version.
+        weights_digest: Of its weights.
+        class_ids: The classes that were asked for; None where all were.
+        cache_digest: What the answer is cached under, without the prefix.
+    """
+
+    model: str
+    version: str
+    weights_digest: str
+    class_ids: tuple[int, ...] | None
+    cache_digest: str
+
+    @classmethod
+    def of(cls, answer: Answer) -> Receipt:
+        """Of an answer that is about to be sent."""
+        class_ids = answer.question.parameters.get("class_ids")
+        return cls(*answer.model.key, class_ids, answer.key.removeprefix(KEY_PREFIX))
+
+
+_LINE: Final = TypeAdapter(tuple[Receipt | None, ...])
+"""One for each image of a request; None is an image that has no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +63,15 @@ class GivenAnswer:
     """The answer to one image of a request.
 
     Attributes:
-        key: Which model answered.
+        model: The version that answered.
         class_ids: The classes that were asked for; None where all were.
-        cache_key: Names image, model, weights and parameters.
+        claim: Names the answer among all that were given.
         body: The JSON object that was answered.
     """
 
-    key: ModelKey
+    model: ServedModel
     class_ids: Sequence[int] | None
-    cache_key: str
+    claim: str
     body: bytes
 
 
@@ -52,87 +81,96 @@ class Receipts:
     Args:
         store: Keeps a line for each request.
         cache: Keeps the answers; None where caching is off, and so is feedback.
+        registry: Knows the versions of the models.
         settings: Say for how long.
     """
 
-    def __init__(self, store: LiveStore, cache: ResultCache | None, settings: Settings) -> None:
+    def __init__(self, store: LiveStore, cache: ResultCache | None, registry: Registry, settings: Settings) -> None:
         self._store = store
         self._cache = cache
+        self._registry = registry
         self._ttl_s = settings.feedback_ttl_s
         self._is_on = cache is not None and settings.feedback_ttl_s > 0
 
     def remember(
-        self,
-        request_id: str,
-        model: ServedModel,
-        parameters: Mapping[str, Any],
-        answers: Sequence[Answer | ServiceError],
-        policy: CachePolicy,
+        self, tenant: str, request_id: str, answers: Sequence[Answer | ServiceError], policy: CachePolicy
     ) -> None:
         """Keep which answers a request was given. It takes microseconds, waits for nothing, and never raises.
 
         Args:
-            request_id: The request.
-            model: Who answered.
-            parameters: What the model was told.
+            tenant: Who asked; see `services.gateway.limits.ApiKeys.check`.
+            request_id: The request; of two with the same id the later one is kept.
             answers: One for each image.
             policy: What may be kept.
         """
         if not (self._is_on and policy.write):
             return
-        class_ids = parameters.get("class_ids")
-        head = model.receipt if class_ids is None else orjson.dumps([*model.key, class_ids])
-        keys = [answer.key if isinstance(answer, Answer) else "" for answer in answers]
-        digests = [bytes.fromhex(key[len(KEY_PREFIX) :]) if key else _NO_ANSWER for key in keys]
+        line = orjson.dumps([[*Receipt.of(answer)] if isinstance(answer, Answer) else None for answer in answers])
         cached = [answer.key for answer in answers if isinstance(answer, Answer) and answer.cached]
-        self._store.remember(request_id, b"\n".join((head, b"".join(digests))), self._ttl_s, cached)
+        self._store.remember(_name(tenant, request_id), line, self._ttl_s, cached)
 
-    async def find(self, request_id: str, index: int) -> GivenAnswer:
+    async def find(self, tenant: str, request_id: str, index: int) -> GivenAnswer:
         """The answer to one image of a request.
 
         Raises:
             FeedbackOff: nothing is kept at all.
-            UnknownAnswer: nothing is kept of this request (any more), or the image had an error.
+            UnknownAnswer: nothing is kept of this request (any more), or the image had an error, or the weights that
+                answered are served no more.
             InvalidParameters: the request had fewer images.
             FeedbackUnavailable: what keeps it is down or slow.
         """
         if not self._is_on:
             raise FeedbackOff("no answers are kept here to compare the truth with: caching or feedback is turned off")
         for pause_s in (SECOND_LOOK_S, 0.0):
-            if found := await self._look(request_id, index):
+            if found := await self._look(_name(tenant, request_id), request_id, index):
                 return found
             await asyncio.sleep(pause_s)
         raise UnknownAnswer(
             f"no answer is kept for image {index} of request {request_id}: none was given, or it is too long ago, or "
-            "it was not to be stored, or is too large for that",
+            "it was not to be stored, or is too large for that, or it was asked for with another API key",
             {"request_id": request_id, "index": index},
         )
 
-    async def _look(self, request_id: str, index: int) -> GivenAnswer | None:
+    async def _look(self, name: str, request_id: str, index: int) -> GivenAnswer | None:
         assert self._cache is not None
-        try:
-            line = await self._store.recall(request_id)
-        except StoreFailed:
-            raise _unavailable() from None
-        if line is None:
+        receipts = await self._recall(name)
+        if receipts is None:
             return None
-        head, _, digests = line.partition(b"\n")
-        images = len(digests) // _DIGEST_BYTES
+        images = len(receipts)
         if index >= images:
             message = f"index: the request had {images} image{'s' if images > 1 else ''}"
             raise InvalidParameters(message, {"parameter": "index", "images": images})
-        digest = digests[index * _DIGEST_BYTES : (index + 1) * _DIGEST_BYTES]
-        if digest == _NO_ANSWER:
+        receipt = receipts[index]
+        if receipt is None:
             raise UnknownAnswer(f"image {index} of request {request_id} has no answer", {"index": index})
-        cache_key = KEY_PREFIX + digest.hex()
-        lookup = await self._cache.get(cache_key)
+        lookup = await self._cache.get(KEY_PREFIX + receipt.cache_digest)
         if lookup.failed:
             raise _unavailable()
-        name, version, weights_digest, *class_ids = cast(list[Any], orjson.loads(head))
-        key = ModelKey(name, version, weights_digest)
         if lookup.body is None:
             return None
-        return GivenAnswer(key, class_ids[0] if class_ids else None, cache_key, lookup.body)
+        model = self._registry.with_weights(ModelKey(receipt.model, receipt.version, receipt.weights_digest))
+        if model is None:
+            message = f"the answer to request {request_id} is of weights that are served no more"
+            raise UnknownAnswer(message, {"request_id": request_id, "index": index})
+        if not await is_answer(model, lookup.body):
+            raise _unavailable()
+        return GivenAnswer(model, receipt.class_ids, f"{name}:{index}:{receipt.cache_digest[-16:]}", lookup.body)
+
+    async def _recall(self, name: str) -> tuple[Receipt | None, ...] | None:
+        """The receipts of a request; None where there are none, or what is kept is something else."""
+        try:
+            line = await self._store.recall(name)
+        except StoreFailed:
+            raise _unavailable() from None
+        try:
+            return None if line is None else _LINE.validate_json(line)
+        except ValidationError:
+            return None
+
+
+def _name(tenant: str, request_id: str) -> str:
+    """What the receipts of a request are kept under."""
+    return blake3(f"{tenant}\0{request_id}".encode()).hexdigest(length=16)
 
 
 def _unavailable() -> FeedbackUnavailable:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import structlog
 
 from services.accuracy_store import ModelKey
-from services.errors import InvalidParameters, ModelNotFound, NotReady
+from services.errors import BackendFailed, InvalidParameters, ModelNotFound, NotReady
 from services.gateway.backends import Backend
 from services.gateway.coalescer import Coalescer
-from services.parameters import complete
+from services.gateway.served_model import ServedModel
+from services.gateway.versions import Versions
 from services.topology import GatewayScale, ModelDeployment, Topology
 from services.wire import Item, Outcome
 
@@ -25,56 +25,6 @@ PROBE_INTERVAL_S = 5.0
 STARTING_INTERVAL_S = 0.2
 MAX_CALL_BYTES = 8 * 2**20
 """A call of more is split; a larger image travels alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServedModel:
-    """A model that is warm in at least one replica.
-
-    Attributes:
-        entry: The catalog entry, and what the replica runs it on.
-        identity: What a cached answer depends on besides the image and the parameters.
-        answer_prefix: The first members of every JSON answer.
-        key: Whose accuracy it is that is measured.
-        receipt: The same as JSON, for what is kept of each answer.
-        score_threshold: Below which it leaves out objects where a request names none; None where it finds none.
-    """
-
-    name: str
-    task: str
-    version: str
-    entry: dict[str, Any]
-    identity: bytes
-    answer_prefix: bytes
-    key: ModelKey
-    receipt: bytes
-    score_threshold: float | None
-    calls: Coalescer[Item, Outcome]
-
-    @classmethod
-    def of(cls, entry: dict[str, Any], calls: Coalescer[Item, Outcome]) -> ServedModel:
-        """From what a replica describes."""
-        key = name, version, digest = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
-        return cls(
-            name=name,
-            task=entry["task"],
-            version=version,
-            entry=entry,
-            identity=orjson.dumps([name, version, digest, entry["runtime"]], option=orjson.OPT_SORT_KEYS),
-            answer_prefix=orjson.dumps({"model": name, "version": version})[:-1],
-            key=key,
-            receipt=orjson.dumps(list(key)),
-            score_threshold=_score_threshold(entry),
-            calls=calls,
-        )
-
-
-def _score_threshold(entry: Mapping[str, Any]) -> float | None:
-    segmentation = entry.get("segmentation")
-    if segmentation == "semantic":
-        return None
-    told = complete(entry["task"], {}, entry["defaults"], entry["class_names"], segmentation)
-    return getattr(told, "score_threshold", None)
 
 
 class Registry:
@@ -93,7 +43,7 @@ class Registry:
             config.name: coalesce(self._backends[config.name], topology.gateway, config)
             for config in topology.deployments
         }
-        self._served: dict[str, ServedModel] = {}
+        self._served: dict[str, Versions] = {}
         self._alive: dict[str, bool] = dict.fromkeys(self._backends, False)
         self._probed_at = float("-inf")
         self._probe_lock = asyncio.Lock()
@@ -105,7 +55,7 @@ class Registry:
 
     def served(self) -> tuple[ServedModel, ...]:
         """All models that have been warm, in the order of the configuration."""
-        return tuple(self._served[name] for name in self._tasks if name in self._served)
+        return tuple(self._served[name].current for name in self._tasks if name in self._served)
 
     def entries(self) -> tuple[dict[str, Any], ...]:
         """Catalog entries of all models that have been warm, in the order of the configuration."""
@@ -144,7 +94,37 @@ class Registry:
             raise ModelNotFound(f"no model {name[:80]!r} is served; there are: {known}", {"known": list(self._tasks)})
         if name not in self._served:
             raise NotReady(f"{name} is still being loaded")
-        return self._served[name]
+        return self._served[name].current
+
+    def with_weights(self, key: ModelKey) -> ServedModel | None:
+        """The version of a model that has these weights; None where it is served no more.
+
+        Raises:
+            ModelNotFound: no such model is configured.
+            NotReady: it has not been warm yet.
+        """
+        self.get(key.name)
+        return self._served[key.name].find(key)
+
+    def answered_by(self, asked: ServedModel, outcome: Outcome) -> ServedModel:
+        """The version that gave an answer, which need not be the one that was expected to.
+
+        Args:
+            asked: Who was expected to answer.
+            outcome: The answer.
+
+        Raises:
+            BackendFailed: the replica did not say who it is.
+        """
+        versions = self._served[asked.name]
+        known = versions.hear(outcome.identity)
+        if known is not None:
+            return known
+        if outcome.described is None:
+            raise BackendFailed("the replica that answered did not say which version of the model it has")
+        model = versions.learn(ServedModel.of(orjson.loads(outcome.described), asked.calls))
+        log.info("another version answers", model=model.name, version=model.version, identity=model.identity.hex())
+        return model
 
     async def readiness(self, max_age_s: float = 1.0) -> dict[str, bool]:
         """Whether each configured model answers, asked of a replica at most `max_age_s` ago."""
@@ -175,7 +155,9 @@ class Registry:
             return
         self._alive[deployment] = True
         for entry in entries:
-            self._served[entry["name"]] = ServedModel.of(entry, self._calls[deployment])
+            model = ServedModel.of(entry, self._calls[deployment])
+            versions = self._served.setdefault(model.name, Versions(model))
+            versions.learn(model)
 
 
 def coalesce(backend: Backend, scale: GatewayScale, config: ModelDeployment) -> Coalescer[Item, Outcome]:

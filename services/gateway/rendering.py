@@ -23,7 +23,6 @@ from services.gateway.negotiation import Rendering, choose_format
 from services.gateway.offload import TimeLimit, Workers
 from services.gateway.parameters import CocoParameters, SegmentParameters
 from services.gateway.predictor import Answer
-from services.gateway.registry import ServedModel
 from services.settings import Settings
 from services.telemetry import STAGE_SECONDS
 
@@ -76,13 +75,10 @@ class Renderer:
         self._settings = settings
         self._workers = Workers(RENDER_THREADS, "render")
 
-    async def render(
-        self, served: ServedModel, photo: bytes, answer: Answer, rendering: Rendering, limit: TimeLimit
-    ) -> Picture:
+    async def render(self, photo: bytes, answer: Answer, rendering: Rendering, limit: TimeLimit) -> Picture:
         """Draw an answer on its photo, or cut it out.
 
         Args:
-            served: The model that answered.
             photo: The encoded photo that was sent.
             answer: Its answer.
             rendering: Which kind of picture.
@@ -92,9 +88,10 @@ class Renderer:
             InvalidImage: the photo cannot be read.
             OutOfTime: nobody waits any more.
         """
-        class_count = len(served.entry["class_names"])
+        model = answer.model
+        class_count = len(model.entry["class_names"])
         picture = await self._workers.run(lambda: self._draw(photo, answer.body, class_count, rendering, limit), limit)
-        STAGE_SECONDS.labels(served.task, served.name, served.version, "render").observe(picture.took_ms / 1e3)
+        STAGE_SECONDS.labels(model.task, model.name, model.version, "render").observe(picture.took_ms / 1e3)
         return picture
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from services.gateway.inputs import SMALL_BYTES, TaskInput
 from services.gateway.offload import TimeLimit, Workers
 from services.gateway.parameters import CocoParameters
 from services.gateway.predictor import Answer
-from services.gateway.registry import ServedModel
+from services.gateway.served_model import ServedModel
 from services.telemetry import IMAGE_ERRORS
 from services.wire import BOX_MEMBERS, PIXEL_DIGITS
 
@@ -40,7 +40,7 @@ class Responder:
 
         Args:
             request: The request; its id goes into the answer.
-            served: The model that answered.
+            served: The model that was asked.
             task_input: What was asked.
             answers: One for each image, in their order.
             limit: Until when somebody waits for it.
@@ -55,41 +55,46 @@ class Responder:
         parameters = task_input.parameters
         if isinstance(parameters, CocoParameters) and parameters.format == "coco":
             image_ids = parameters.image_id or range(len(answers))
-            return await self._make(answers, lambda: coco_response(served, image_ids, answers, limit), limit)
+            return await self._make(answers, lambda: coco_response(image_ids, answers, limit), limit)
         if task_input.several:
             return await self._make(answers, lambda: list_response(request, served, answers), limit)
-        return single_response(request, served, answers[0])
+        return single_response(request, answers[0])
 
     async def _make(self, answers: Answers, make: Callable[[], Response], limit: TimeLimit) -> Response:
         size = sum(len(answer.body) for answer in answers if isinstance(answer, Answer))
         return make() if size <= SMALL_BYTES else await self._workers.run(make, limit)
 
 
-def single_response(request: Request, served: ServedModel, answer: Answer | ServiceError) -> Response:
+def single_response(request: Request, answer: Answer | ServiceError) -> Response:
     """The answer to one image: the replica's JSON, spliced into an object of the request's own."""
     if isinstance(answer, ServiceError):
         raise answer
     tail = orjson.dumps({"cached": answer.cached, "request_id": request.state.request_id})
-    body = b"".join((served.answer_prefix, b",", memoryview(answer.body)[1:-1], b",", tail[1:]))
+    body = b"".join((answer.model.answer_prefix, b",", memoryview(answer.body)[1:-1], b",", tail[1:]))
     return _json_response(body, answer.key)
 
 
 def list_response(request: Request, served: ServedModel, answers: Answers) -> Response:
-    """The answer to several images: a result or an error for each, in their order."""
+    """The answer to several images: a result or an error for each, in their order.
+
+    It names the version of the model that answered the first of them; results of another one name theirs.
+    """
     request_id = request.state.request_id
+    version = next((answer.model.version for answer in answers if isinstance(answer, Answer)), served.version)
     results: list[Any] = []
     for answer in answers:
         if isinstance(answer, ServiceError):
             results.append({"error": {**answer.to_dict(), "request_id": request_id}})
         else:
-            results.append(
-                orjson.Fragment(answer.body[:-1] + (b',"cached":true}' if answer.cached else b',"cached":false}'))
-            )
-    body = orjson.dumps({"model": served.name, "version": served.version, "results": results, "request_id": request_id})
+            more: dict[str, Any] = {"cached": answer.cached}
+            if answer.model.version != version:
+                more["version"] = answer.model.version
+            results.append(orjson.Fragment(answer.body[:-1] + b"," + orjson.dumps(more)[1:]))
+    body = orjson.dumps({"model": served.name, "version": version, "results": results, "request_id": request_id})
     return _json_response(body, _joint_key(answers))
 
 
-def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: Answers, limit: TimeLimit) -> Response:
+def coco_response(image_ids: Sequence[int | str], answers: Answers, limit: TimeLimit) -> Response:
     """All objects of all images in one plain list, as COCO's evaluation reads results.
 
     Categories are numbered as the model's data set numbers them (`category_ids` of its catalog entry), or else from 1.
@@ -97,7 +102,6 @@ def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: 
     Source: https://cocodataset.org/#format-results
 
     Args:
-        served: The model that answered.
         image_ids: One for each image.
         answers: One for each image.
         limit: Until when somebody waits for it.
@@ -105,7 +109,6 @@ def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: 
     Raises:
         ServiceError: the first one among the answers: the list has no place for it; or nobody waits any more.
     """
-    category_ids: Sequence[int] | None = served.entry.get("category_ids")
     results: list[dict[str, Any]] = []
     for image_id, answer in zip(image_ids, answers, strict=True):
         limit.check()
@@ -113,6 +116,7 @@ def coco_response(served: ServedModel, image_ids: Sequence[int | str], answers: 
             error = copy(answer)  # others may be waiting for the same
             error.details = {**answer.details, "image_id": image_id}
             raise error
+        category_ids: Sequence[int] | None = answer.model.entry.get("category_ids")
         for found in orjson.loads(answer.body)["predictions"]:
             class_id = found["class_id"]
             results.append(

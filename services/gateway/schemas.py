@@ -55,9 +55,14 @@ class ImageSize(_Schema):
     width: int
 
 
-class _Result(_Schema, Generic[P]):
+class _Found(_Schema, Generic[P]):
+    """What a replica says of one image: the part of an answer that is cached."""
+
     image: ImageSize
     predictions: tuple[P, ...] = Field(description="Best first; classes with masks: most pixels first.")
+
+
+class _Cached(_Schema):
     cached: bool
 
 
@@ -65,6 +70,14 @@ class _Answered(_Schema):
     model: str
     version: str
     request_id: str
+
+
+class _Listed(_Schema):
+    version: str | None = Field(
+        default=None,
+        description="Of the model that answered this image, where it is another than that of the whole answer: while "
+        "a model is being replaced.",
+    )
 
 
 class ClassPrediction(_Schema):
@@ -75,12 +88,16 @@ class ClassPrediction(_Schema):
     probability: float = Field(ge=0, le=1)
 
 
-class Classification(_Result[ClassPrediction]):
+class FoundClasses(_Found[ClassPrediction]):
     """The classes of one image."""
 
 
-class ClassifyAnswer(Classification, _Answered):
+class ClassifyAnswer(FoundClasses, _Cached, _Answered):
     """Answer to one image."""
+
+
+class Classification(FoundClasses, _Cached, _Listed):
+    """The classes of one image among several."""
 
 
 class ClassifyListAnswer(_Answered):
@@ -107,12 +124,16 @@ class Detection(_Schema):
     score: float = Field(ge=0, le=1)
 
 
-class Detections(_Result[Detection]):
+class FoundObjects(_Found[Detection]):
     """The objects of one image; there may be none."""
 
 
-class DetectAnswer(Detections, _Answered):
+class DetectAnswer(FoundObjects, _Cached, _Answered):
     """Answer to one image."""
+
+
+class Detections(FoundObjects, _Cached, _Listed):
+    """The objects of one image among several."""
 
 
 class DetectListAnswer(_Answered):
@@ -172,7 +193,7 @@ class Region(_Schema):
     )
 
 
-class Segmentation(_Result[Instance | Region]):
+class FoundMasks(_Found[Instance | Region]):
     """The objects of one image, or its classes with the most pixels first; there may be none."""
 
     class_map: str | None = Field(
@@ -182,8 +203,12 @@ class Segmentation(_Result[Instance | Region]):
     )
 
 
-class SegmentAnswer(Segmentation, _Answered):
+class SegmentAnswer(FoundMasks, _Cached, _Answered):
     """Answer to one image."""
+
+
+class Segmentation(FoundMasks, _Cached, _Listed):
+    """The objects or the classes of one image among several."""
 
 
 class SegmentListAnswer(_Answered):

@@ -14,8 +14,10 @@ from redis import Redis
 
 from services.embedded_cache import EmbeddedCache
 from services.errors import RateLimited
-from services.gateway.cache import PAUSE_S, RedisCache, seal_value
+from services.gateway.cache import PAUSE_S, RedisCache
 from services.gateway.limits import RateLimiter
+from services.gateway.live_store import RedisStore
+from services.gateway.seals import Seal
 
 pytestmark = pytest.mark.integration
 
@@ -67,12 +69,36 @@ async def test_waiting_lookups_travel_as_one_command(cache: RedisCache, server: 
 
 async def test_garbage_is_a_failure_and_is_overwritten(cache: RedisCache, server: EmbeddedCache):
     redis = connect(server)
-    for garbage in (b"", b"x", b"some longer garbage", seal_value(b"answer")[:-1]):
+    for garbage in (b"", b"x", b"some longer garbage", Seal().close("a", b"answer")[:-1], Seal().close("b", b"answer")):
         redis.set("a", garbage)
         lookup = await cache.get("a")
         assert lookup.failed and lookup.body is None
     cache.put("a", b"answer")
     assert await stored(cache, "a")
+
+
+SECRET = "a secret of sixteen characters or more"
+
+
+async def test_value_that_was_written_without_the_secret_or_for_another_key_is_a_failure(server: EmbeddedCache):
+    cache = RedisCache(server.url, ttl_s=60, timeout_s=0.5, max_entry_bytes=2**20, secret=SECRET)
+    redis = connect(server)
+    cache.put("a", b"answer")
+    assert await stored(cache, "a")
+    for forged in (Seal().close("b", b"forged"), Seal("another secret, as long").close("b", b"forged"), redis.get("a")):
+        redis.set("b", forged)  # pyright: ignore[reportArgumentType]
+        assert (await cache.get("b")).failed
+    await cache.close()
+
+
+async def test_receipt_that_was_written_without_the_secret_is_none(server: EmbeddedCache):
+    store = RedisStore(server.url, timeout_s=0.5, secret=SECRET)
+    redis = connect(server)
+    redis.set("tapetum:asked:a", Seal().close("a", b"forged"))
+    assert await store.recall("a") is None
+    redis.set("tapetum:asked:a", Seal(SECRET).close("a", b"line"))
+    assert await store.recall("a") == b"line"
+    await store.close()
 
 
 async def test_server_that_goes_is_passed_by_and_comes_back(cache: RedisCache, server: EmbeddedCache):

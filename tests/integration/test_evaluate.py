@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from running import RunningStack, running_stack, write_config
@@ -124,6 +125,14 @@ def started(folder: Path, output: Path) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about machines without a GPU")
+def test_workers_for_which_there_is_no_gpu_are_refused_at_once(folder: Path) -> None:
+    asked = command(folder / "nowhere", "--device", "cuda", "--worker-gpus", "1")
+    done = subprocess.run(asked, env=environment(folder), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("GPU 0, which is enough for 0"), done.stderr
 
 
 def test_a_lost_worker_costs_time_and_changes_no_number(first: dict[str, Any], folder: Path) -> None:

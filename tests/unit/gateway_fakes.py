@@ -14,6 +14,7 @@ import orjson
 from fastapi import FastAPI
 from PIL import Image
 
+from services.deployments.identity import identity_of
 from services.errors import ServiceError
 from services.gateway.app import create_app
 from services.gateway.cache import ResultCache
@@ -48,12 +49,20 @@ class FakeBackend:
     async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
         self.calls.append(items)
         await asyncio.sleep(self.takes_s)
-        return [self._answer(item) for item in items]
+        return [self._sign(item, self._answer(item)) for item in items]
 
     async def describe(self) -> list[dict[str, Any]]:
         if not self.warm:
             raise ConnectionError
-        return [{**self.entry, "name": name} for name in self.names]
+        return [self.described(name) for name in self.names]
+
+    def described(self, name: str) -> dict[str, Any]:
+        """What it says of one model."""
+        return identified({**self.entry, "name": name})
+
+    def _sign(self, item: Item, outcome: Outcome) -> Outcome:
+        """With its identity, as a replica signs answers."""
+        return sign(item, outcome, self.described(item.model))
 
     def _answer(self, item: Item) -> Outcome:
         if item.image == broken_inside():
@@ -66,6 +75,17 @@ class FakeBackend:
         """What the answer to one image says."""
         prediction = {"class_id": class_id_of(item.image), "class_name": "x", "probability": 0.5}
         return [prediction] * item.parameters["top_k"]
+
+
+def identified(entry: dict[str, Any]) -> dict[str, Any]:
+    """What a replica says of a model, with its identity."""
+    return {**entry, "identity": identity_of(entry).hex()}
+
+
+def sign(item: Item, outcome: Outcome, described: dict[str, Any]) -> Outcome:
+    """An outcome with the identity of who answered, as a replica signs it."""
+    identity = bytes.fromhex(described["identity"])
+    return outcome._replace(identity=identity, described=None if item.identity == identity else orjson.dumps(described))
 
 
 def class_id_of(image: bytes) -> int:

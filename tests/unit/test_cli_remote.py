@@ -28,6 +28,7 @@ from services.gateway.registry import Registry
 from services.settings import Settings
 from services.topology import check_topology
 from services.wire import Failure, Item, Outcome, describe_prediction
+from tests.unit.gateway_fakes import identified, sign
 from tests.unit.serving import serving
 
 KEY = "s3cret"
@@ -41,11 +42,16 @@ class WidthBackend:
     """Answers with the width of the image as its class id."""
 
     async def predict(self, items: list[Item]) -> list[Outcome]:
-        return [self._answer(item) for item in items]
+        (described,) = await self.describe()
+        return [sign(item, self._answer(item), described) for item in items]
 
     async def describe(self) -> list[dict[str, Any]]:
         entry = {"name": MODEL, "version": "1", "task": "classification"}
-        return [{**entry, "weights_digest": "d", "runtime": {}, "class_names": ["a", "b"], "defaults": {"top_k": 1}}]
+        return [
+            identified(
+                {**entry, "weights_digest": "d", "runtime": {}, "class_names": ["a", "b"], "defaults": {"top_k": 1}}
+            )
+        ]
 
     def _answer(self, item: Item) -> Outcome:
         width, height = Image.open(io.BytesIO(item.image)).size
@@ -61,7 +67,7 @@ class FrameBackend(WidthBackend):
 
     async def describe(self) -> list[dict[str, Any]]:
         entry = {"name": DETECTOR, "version": "2", "task": "detection", "class_count": 2, "defaults": {}}
-        return [{**entry, "weights_digest": "d", "runtime": {}, "class_names": ["door", "frame"]}]
+        return [identified({**entry, "weights_digest": "d", "runtime": {}, "class_names": ["door", "frame"]})]
 
     def predictions_of(self, height: int, width: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         box = {"x_min": 0.0, "y_min": 0.0, "x_max": float(width), "y_max": float(height)}
@@ -78,7 +84,7 @@ class TopRowsBackend(WidthBackend):
     async def describe(self) -> list[dict[str, Any]]:
         entry = {"name": SEGMENTER, "version": "3", "task": "segmentation", "segmentation": "semantic", "defaults": {}}
         names = ["background", "top"]
-        return [{**entry, "weights_digest": "d", "runtime": {}, "class_names": names, "class_count": 2}]
+        return [identified({**entry, "weights_digest": "d", "runtime": {}, "class_names": names, "class_count": 2})]
 
     def _answer(self, item: Item) -> Outcome:
         too_large = item.parameters["probabilities"] and Image.open(io.BytesIO(item.image)).width == 2

@@ -47,6 +47,15 @@ def test_what_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> Non
     assert "No such file" in refusal("--max-drop", "1", "--baseline", str(tmp_path / "gone"))
 
 
+def test_gpus_that_no_worker_would_use_or_see_are_refused() -> None:
+    for options, reason in (
+        (("--worker-gpus", "1"), "add --device cuda"),
+        (("--worker-gpus", "1", "--device", "cuda:1"), "from cuda:0 on"),
+    ):
+        found = tapetum("--model", "yolo-digits", "--data", "digits", *options)
+        assert found.exit_code == 2 and reason in found.stderr
+
+
 def test_a_server_that_is_not_there_is_told_once(unused_port: int = 9) -> None:
     url = f"http://127.0.0.1:{unused_port}"
     found = tapetum("--model", "m", "--data", "digits", "--through", "gateway", "--url", url)

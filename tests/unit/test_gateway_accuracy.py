@@ -197,7 +197,8 @@ async def told(client: httpx.AsyncClient, image: bytes, target: dict[str, Any]) 
     assert response.status_code == 200, response.text
 
 
-async def test_feedback_on_weights_that_were_replaced_is_refused(settings: Settings):
+async def test_feedback_on_weights_that_were_replaced_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("services.gateway.versions.STILL_SERVED_S", 0.5)
     backend = Cats()
     async with running(settings, backend) as client:
         request_id = (await classify(client, png())).json()["request_id"]

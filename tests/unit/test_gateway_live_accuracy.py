@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -11,12 +11,16 @@ import pytest
 from numpy.random import Generator, default_rng
 
 from models.masks import Mask
+from services.drift import Summary
 from services.errors import OutOfTime
+from services.gateway.drift_watch import DriftWatch, distribution_of
 from services.gateway.judging import IOU_THRESHOLD, judge
 from services.gateway.live_accuracy import Given, Live, entry_of, figures_of, given_of
 from services.gateway.offload import TimeLimit
+from services.gateway.served_model import ServedModel
 from services.gateway.truths import TrueObjects, read_truth
 from services.wire import BOX_MEMBERS
+from tests.unit.gateway_fakes import FakeBackend
 
 SIZE = (60, 80)
 ENTRY = {"task": "segmentation", "segmentation": "instance", "class_names": ["a", "b", "c"]}
@@ -115,5 +119,31 @@ def test_class_that_is_not_there_is_in_no_mean():
 def test_entries_of_a_window_are_read_as_they_were_written_and_garbage_is_passed_over():
     given = Given(1.5, {"right": 1, "answers": 1})
     garbage = [b"5", b"[]", b"{}", b"\xff", b'{"at": 1e300, "counts": {}}', b'{"at": 1, "counts": 5}']
-    strange = orjson.dumps({"at": 1, "counts": {"right": "x"}})
-    assert given_of([*garbage, entry_of(given), strange]) == [given]
+    counts = [{"right": "x"}, {"right": None}, {"right": -1}, {"right": True}, {"right": 1e300}, {"matched": 1}]
+    strange = [orjson.dumps({"at": 1, "counts": count}) for count in counts]
+    assert given_of([*garbage, entry_of(given), *strange], "classification") == [given]
+
+
+def test_pixels_of_other_things_than_classes_are_no_count():
+    given = Given(1.5, {"both 0": 4, "target 12": 6, "found 1": 0})
+    strange = [orjson.dumps({"at": 1, "counts": {name: 1}}) for name in ("both", "both x", "right", "both 1234567")]
+    assert given_of([entry_of(given), *strange], "semantic") == [given]
+
+
+def test_entries_of_answers_that_were_not_written_by_a_gateway_are_passed_over():
+    strange = [b"", b":", b"0:-1", b"-1:0", b"0:10", b" 0:0", b"1_0:0", b"9999999999:0", b"0:0:0"]
+    distribution = distribution_of([*strange, b"7:3", b":0"])
+    assert (distribution.images, distribution.class_counts) == (2, {7: 1, None: 1})
+
+
+def test_score_that_is_no_number_is_not_counted(served_model: ServedModel):
+    watch = DriftWatch(10)
+    for score in (math.nan, math.inf, 0.5):
+        watch.see(served_model, {}, Summary(1, score))
+    assert [list(entries) for entries in watch.take().values()] == [[b"1:5"]]
+
+
+@pytest.fixture
+def served_model() -> ServedModel:
+    entry = {**FakeBackend.entry, "name": "efficientnet-lite0", "identity": "00"}
+    return ServedModel.of(entry, cast(Any, None))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from models.adapter import DetectionParameters, ModelInput
 from services.deployments.host import ModelHost
+from services.settings import read_settings
 from services.wire import Item, Outcome
 from tests.unit.detector_cards import CLASSES, write_detector
 
@@ -32,8 +33,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
         patch.setattr("services.deployments.host.configure_logging", lambda _: None)  # it is for the whole process
         patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
         patch.setenv("TAPETUM_CATALOG", str(write_detector(tmp_path_factory.mktemp("catalog"), MODEL).parent))
+        patch.setenv("TAPETUM_MAX_IMAGE_PIXELS", "60000000")
+        read_settings.cache_clear()
         config = {"name": "Detector", "task": "detection", "models": [MODEL], "num_threads": 1}
         yield Detector({**config, "max_batch_size": 8, "max_batch_pixels": 2 * 64 * 64})
+    read_settings.cache_clear()
 
 
 def item(image: bytes, **parameters: Any) -> Item:
@@ -76,6 +80,29 @@ async def test_bad_image_fails_alone(host: ModelHost):
     codes = [outcome.failure and outcome.failure.code for outcome in outcomes]
     assert codes == [None, "unsupported_image", "out_of_time", None]
     assert answer_of(outcomes[0]) == answer_of(outcomes[3])
+
+
+async def test_caps_on_images_are_those_of_the_settings(host: ModelHost):
+    within, beyond = await host.predict([item(grey_jpeg(7200, 7200)), item(grey_jpeg(7200, 8400))])
+    assert answer_of(within)["image"] == {"height": 7200, "width": 7200}, "more than 50 million pixels, the default"
+    assert beyond.failure is not None
+    assert (beyond.failure.code, beyond.failure.details["max_pixels"]) == ("image_too_large", 60_000_000)
+
+
+def grey_jpeg(height: int, width: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (width, height), 127).save(file, "JPEG")
+    return file.getvalue()
+
+
+async def test_answers_are_signed_by_who_gave_them_and_described_to_whoever_expected_another(host: ModelHost):
+    (described,) = host.describe()
+    identity = bytes.fromhex(described["identity"])
+    asked = [item(photo((64, 64)))._replace(identity=expected) for expected in (identity, b"another", b"")]
+    known, unknown, unasked = await host.predict(asked)
+    assert {known.identity, unknown.identity, unasked.identity} == {identity}
+    assert (known.described, unasked.described) == (None, None)
+    assert unknown.described is not None and orjson.loads(unknown.described) == orjson.loads(orjson.dumps(described))
 
 
 async def test_parameters_are_those_of_each_request(host: ModelHost):

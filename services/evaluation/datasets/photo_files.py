@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -53,9 +54,9 @@ def photo_size(path: Path) -> tuple[int, int]:
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         try:
-            return images.inspect(head).size
+            return _size(head)
         except ImageError:  # the header may lie behind a long comment, or at the end
-            return images.inspect(head + file.read()).size
+            return _size(head + file.read())
 
 
 def photo_sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int] | str]:
@@ -94,7 +95,7 @@ def read_photo(path: Path, size: tuple[int, int] | None = None) -> bytes:
     """
     try:
         data = path.read_bytes()
-        found = images.inspect(data).size
+        found = _size(data)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from None
     except ImageError as error:
@@ -102,6 +103,11 @@ def read_photo(path: Path, size: tuple[int, int] | None = None) -> bytes:
     if size is not None and found != size:
         raise DatasetError(f"{path}: is {found}, but its labels are for {size} (height, width)")
     return data
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    """(height, width) of a photo however large it is: who decodes it has a cap on that."""
+    return images.inspect(data, max_bytes=sys.maxsize, max_pixels=sys.maxsize).size
 
 
 def spread(items: Sequence[Item], limit: int | None) -> Sequence[Item]:

@@ -10,6 +10,7 @@ is shown once, and its classes are text.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -109,7 +110,7 @@ def draw_pair(
     """
     if isinstance(target, ClassTarget):
         return _class_pair(image, target, answer, class_names)
-    photo = decode(image, min_short_side=MAX_SIDE)
+    photo = _decoded(image, MAX_SIDE)
     wanted = None if measured is None else set(measured)
     marks = [
         mark
@@ -122,8 +123,13 @@ def draw_pair(
     return _region_pair(photo, target, marks, class_names)
 
 
+def _decoded(image: bytes, min_short_side: int) -> DecodedImage:
+    """A photo that the model has answered, however large it is."""
+    return decode(image, min_short_side=min_short_side, max_bytes=sys.maxsize, max_pixels=sys.maxsize)
+
+
 def _class_pair(image: bytes, target: ClassTarget, answer: Mapping[str, Any], class_names: Sequence[str]) -> Pair:
-    photo = decode(image, min_short_side=_CLASS_SIDE)
+    photo = _decoded(image, _CLASS_SIDE)
     picture = Image.fromarray(photo.pixels)
     picture.thumbnail((_CLASS_SIDE, _CLASS_SIDE), Image.Resampling.LANCZOS)
     marks = marks_of_answer(answer)

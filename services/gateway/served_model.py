@@ -1,0 +1,62 @@
+"""A model as one version of its replicas has it: what answers are labelled, cached and counted by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.accuracy_store import ModelKey
+from services.gateway.coalescer import Coalescer
+from services.parameters import complete
+from services.wire import Item, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """A model that is warm in at least one replica.
+
+    Attributes:
+        entry: The catalog entry, and what the replica runs it on.
+        identity: What a cached answer depends on besides the image and the parameters: see
+            `services.deployments.identity`.
+        answer_prefix: The first members of every JSON answer.
+        key: Whose accuracy it is that is measured.
+        score_threshold: Below which it leaves out objects where a request names none; None where it finds none.
+    """
+
+    name: str
+    task: str
+    version: str
+    entry: dict[str, Any]
+    identity: bytes
+    answer_prefix: bytes
+    key: ModelKey
+    score_threshold: float | None
+    calls: Coalescer[Item, Outcome]
+
+    @classmethod
+    def of(cls, entry: dict[str, Any], calls: Coalescer[Item, Outcome]) -> ServedModel:
+        """From what a replica describes."""
+        key = name, version, _ = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
+        return cls(
+            name=name,
+            task=entry["task"],
+            version=version,
+            entry=entry,
+            identity=bytes.fromhex(entry["identity"]),
+            answer_prefix=orjson.dumps({"model": name, "version": version})[:-1],
+            key=key,
+            score_threshold=_score_threshold(entry),
+            calls=calls,
+        )
+
+
+def _score_threshold(entry: Mapping[str, Any]) -> float | None:
+    segmentation = entry.get("segmentation")
+    if segmentation == "semantic":
+        return None
+    told = complete(entry["task"], {}, entry["defaults"], entry["class_names"], segmentation)
+    return getattr(told, "score_threshold", None)
