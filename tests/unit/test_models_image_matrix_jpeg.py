@@ -84,6 +84,12 @@ def test_a_jpeg_that_lacks_only_its_end_marker_is_read(kind, padding, min_short_
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("padding", [b"\xff" * 50, b"padding" * 9], ids=["ones", "text"])
+def test_a_jpeg_with_padding_in_place_of_its_end_marker_is_read(kind, padding):
+    assert np.array_equal(decode(KINDS[kind][:-2] + padding).pixels, decode(KINDS[kind]).pixels)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kept", [0.05, 0.3, 0.5, 0.7, 0.9, 0.97])
 @pytest.mark.parametrize("padding", [0, 64])
 def test_a_jpeg_that_lacks_data_is_broken(kind, kept, padding):
