@@ -3,8 +3,9 @@
     bytes ─ decode ─► DecodedImage ─ preprocess ─► ModelInput ─ forward ─► RawOutput ─ postprocess ─► Prediction
                                                    (a batch of them)
 
-`decode`, `preprocess` and `postprocess` are safe to call from several threads at once. `forward` is the only step that
-touches the device; one thread calls it at a time.
+All four are safe to call from several threads at once, once `warm_up` has returned: an adapter keeps nothing between
+calls, and its network is in evaluation mode. `forward` is the only step that touches the device; a replica calls it
+from as many threads as it has streams.
 """
 
 from collections.abc import Hashable, Sequence
@@ -157,6 +158,9 @@ class Adapter(Protocol[P, R]):
 
         Returns:
             One element for every input, in the same order.
+
+        Raises:
+            NonFiniteOutput: The network gave NaN or infinity for one of them.
         """
         ...
 
@@ -170,6 +174,9 @@ class Adapter(Protocol[P, R]):
 
         Returns:
             One prediction for every input, in the same order.
+
+        Raises:
+            NonFiniteOutput: A number that belongs into the answer to one of them is NaN or infinite.
         """
         ...
 

@@ -11,6 +11,7 @@
     ├── WeightsError            weights_error       a model's weights cannot be used
     │   ├── WeightsUnavailable  weights_unavailable not on this machine and not to be downloaded
     │   └── WeightsCorrupt      weights_corrupt     truncated, altered, or another network's
+    ├── NonFiniteOutput         non_finite_output   the network gave NaN or infinity
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
 
 Every class takes positional arguments only and survives pickling, so that it can cross processes.
@@ -141,6 +142,15 @@ class WeightsCorrupt(WeightsError):
     """The weights file is truncated, altered, or belongs to another network."""
 
     code: ClassVar[str] = "weights_corrupt"
+
+
+class NonFiniteOutput(ModelsError):
+    """The network gave NaN or infinity: its weights are damaged, or a value was too large for its precision."""
+
+    code: ClassVar[str] = "non_finite_output"
+
+    def __str__(self) -> str:
+        return "the model gave numbers that are not finite"
 
 
 class UnsupportedRuntime(ModelsError):

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 
 from models.entries import LetterboxPreprocessing, Preprocessing
+from models.finite import require_finite
 from models.folding import fold_batch_norms, remove_idle_layers
 from models.graph import last_layers
 from models.onednn import can_pack, pack_convolutions
@@ -27,7 +28,7 @@ _EXAMPLE_SIDE: Final = 416
 
 
 class Executor:
-    """A network on its device, in its precision.
+    """A network on its device, in its precision. Several threads may run it at once, each on a batch of its own.
 
     Args:
         network: A float32 network in evaluation mode from (N, 3, H, W) to one tensor or several, of N rows each; it is
@@ -70,7 +71,15 @@ class Executor:
 
         Returns:
             Each (N, …) float32 on the device.
+
+        Raises:
+            NonFiniteOutput: Something in it, of any of the images, is NaN or infinite.
         """
+        outputs = self._passes(pixels)
+        require_finite(*outputs)
+        return outputs
+
+    def _passes(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         images = torch.as_tensor(pixels).to(self._device, non_blocking=True)
         if self._compiled:
             outputs = self._outputs(_padded_to_power_of_two(images))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import NonFiniteOutput
 from models.masks import Mask
 
 
@@ -18,6 +19,7 @@ class Classification:
         image_size: (height, width) of the upright original in pixels.
 
     Raises:
+        NonFiniteOutput: On construction, where a probability is NaN or infinite.
         ValueError: On construction, where shapes, types or the order do not hold.
     """
 
@@ -32,6 +34,7 @@ class Classification:
             )
         if self.class_ids.dtype != np.int64 or self.probabilities.dtype != np.float32:
             raise ValueError(f"expected int64 and float32, got {self.class_ids.dtype} and {self.probabilities.dtype}")
+        _check_finite(self.probabilities)
         if np.any(self.probabilities[1:] > self.probabilities[:-1]):
             raise ValueError("probabilities must descend")
 
@@ -47,6 +50,7 @@ class Detections:
         image_size: (height, width) of the upright original in pixels.
 
     Raises:
+        NonFiniteOutput: On construction, where a box or a score is NaN or infinite.
         ValueError: On construction, where shapes, types, the order or the bounds do not hold.
     """
 
@@ -65,6 +69,8 @@ class Detections:
         types = self.boxes.dtype, self.scores.dtype, self.class_ids.dtype
         if types != (np.float32, np.float32, np.int64):
             raise ValueError(f"expected float32, float32 and int64, got {', '.join(map(str, types))}")
+        _check_finite(self.scores)
+        _check_finite(self.boxes)
         if np.any(self.scores[1:] > self.scores[:-1]):
             raise ValueError("scores must descend")
         height, width = self.image_size
@@ -104,6 +110,7 @@ class SemanticMask:
         image_size: (height, width) of the upright original in pixels.
 
     Raises:
+        NonFiniteOutput: On construction, where a probability is NaN or infinite.
         ValueError: On construction, where shapes, types or the order do not hold.
     """
 
@@ -124,6 +131,13 @@ class SemanticMask:
             raise ValueError("class_ids must be (K,), ascending, without the background")
         if self.probabilities is not None and self.probabilities.shape != self.class_ids.shape:
             raise ValueError(f"probabilities {self.probabilities.shape} must be one for each class")
+        if self.probabilities is not None:
+            _check_finite(self.probabilities)
+
+
+def _check_finite(values: NDArray[np.float32]) -> None:
+    if not np.isfinite(values).all():
+        raise NonFiniteOutput
 
 
 Prediction = Classification | Detections | InstanceMasks | SemanticMask

@@ -17,6 +17,7 @@
     │   ├── RateLimited             429 rate_limited           + Retry-After
     │   ├── HeadersTooLarge         431 header_too_large
     │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
+    ├── NonFiniteAnswer             500 non_finite_answer      the model gave NaN or infinity for an image
     ├── Overloaded                  503 overloaded             + Retry-After
     ├── NotReady                    503 not_ready              + Retry-After
     ├── FeedbackUnavailable         503 feedback_unavailable   + Retry-After: what keeps answers does not answer
@@ -170,6 +171,10 @@ class InvalidImage(RequestError):
         return cls(error.message, error.details, error.code, status)
 
 
+class NonFiniteAnswer(ServiceError):
+    code = "non_finite_answer"
+
+
 class Overloaded(ServiceError):
     status = 503
     code = "overloaded"
@@ -200,7 +205,7 @@ class OutOfTime(ServiceError):
 
 
 _BY_CODE: dict[str, type[ServiceError]] = {
-    kind.code: kind for kind in (AnswerTooLarge, Overloaded, NotReady, BackendFailed, OutOfTime)
+    kind.code: kind for kind in (AnswerTooLarge, NonFiniteAnswer, Overloaded, NotReady, BackendFailed, OutOfTime)
 }
 
 

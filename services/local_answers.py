@@ -15,8 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from models.adapter import Adapter, ModelInput, Parameters
 from models.entries import LetterboxPreprocessing, Preprocessing
-from models.errors import ImageError, NotANumber
-from models.forwarding import forward_apart
+from models.errors import ImageError, NonFiniteOutput
 from models.images import DecodedImage
 from models.predictions import Prediction
 from services.image_problem import Problem
@@ -135,21 +134,20 @@ def _predictions(
     for group in groups.values():
         for positions in _runs(group, inputs[group[0]]):
             batch = [inputs[position] for position in positions]
-            raw = forward_apart(adapter, batch)
-            outputs = (_prediction(adapter, one, item, parameters) for one, item in zip(raw, batch, strict=True))
-            found.update(zip(positions, outputs, strict=True))
+            found.update(zip(positions, _outputs(adapter, batch, parameters), strict=True))
     return found
 
 
-def _prediction(adapter: Adapter[Any, Any], raw: Any, item: ModelInput, parameters: Parameters) -> Prediction | Problem:
-    """The prediction of one image, or why there is none."""
+def _outputs(
+    adapter: Adapter[Any, Any], batch: Sequence[ModelInput], parameters: Parameters
+) -> Sequence[Prediction | Problem]:
+    """The prediction of every image of a batch; where the network gives no numbers for one, it fails alone."""
     try:
-        if isinstance(raw, NotANumber):
-            raise raw
-        (prediction,) = adapter.postprocess([raw], [item], [parameters])
-    except NotANumber as error:
-        return Problem(error.code, str(error))
-    return prediction
+        return adapter.postprocess(adapter.forward(batch), batch, [parameters] * len(batch))
+    except NonFiniteOutput as error:
+        if len(batch) == 1:
+            return [Problem(error.code, str(error))]
+    return [output for item in batch for output in _outputs(adapter, [item], parameters)]
 
 
 def _runs(group: list[int], item: ModelInput) -> Iterator[list[int]]:

@@ -64,7 +64,12 @@ class Settings(BaseSettings):
 
     max_concurrent_requests: int = Field(default=256, ge=1, description="Requests that one gateway works on at a time.")
     max_queued_requests: int = Field(
-        default=256, ge=0, description="Requests that may wait for that; one more gets a 503."
+        default=256, ge=0, description="Requests that it holds beyond these; one more gets a 503."
+    )
+    max_queue_wait_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="Longest expected wait of an image for its model; one that would wait longer gets a 503.",
     )
     max_buffered_bytes: int = Field(
         default=512 * MIB,

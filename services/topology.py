@@ -125,7 +125,7 @@ class ModelDeployment(Scaled):
         ge=1,
         description="Batches that run side by side in a replica: one on a GPU, a core each on a CPU.",
     )
-    num_pool_threads: int = Field(default=2, ge=1, description="Threads that decode and post-process.")
+    num_pool_threads: int = Field(default=2, ge=1, description="Threads that decode and post-process, for each model.")
     max_batch_size: int = Field(default=16, ge=1, description="Most images in one run of a network.")
     max_batch_pixels: int | None = Field(
         default=None,

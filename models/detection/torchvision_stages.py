@@ -19,6 +19,7 @@ from torchvision.models.detection.ssd import SSD
 
 from models.detection.candidates import MAX_CANDIDATES
 from models.execution import DTYPES, folded
+from models.finite import require_finite
 from models.runtime import Runtime
 
 TorchvisionDetector = FasterRCNN | RetinaNet | FCOS | SSD
@@ -128,6 +129,7 @@ class TwoStages:
             levels = {name: level[index, None].contiguous() for name, level in zip(self._names, features, strict=True)}
             looked_at = self._head(self._pool(levels, [boxes], [size]).to(self._dtype)).float()
             logits, deltas = self._predictor(looked_at)
+            require_finite(logits, deltas)
             yield Regions(logits.softmax(1)[:, 1:], 1, boxes, deltas.view(*logits.shape, 4), self._coder, levels)
 
     def _proposals(

@@ -23,6 +23,7 @@ from models.detection.candidates import Candidates
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
 from models.execution import DTYPES, folded
+from models.finite import require_finite
 from models.runtime import Runtime
 
 SCORE_FLOOR: Final = 0.05
@@ -146,4 +147,5 @@ class _MaskBranch:
     ) -> Tensor:
         regions = self._pool(features, [boxes], [size]).to(self._dtype, memory_format=self._memory_format)
         logits: Tensor = self._network(regions)
+        require_finite(logits)
         return logits[torch.arange(len(labels), device=labels.device), labels].float().sigmoid()

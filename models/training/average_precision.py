@@ -1,8 +1,8 @@
 """Average precision as COCO measures it, for the evaluation within a training run."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -10,7 +10,9 @@ import numpy as np
 from models.metrics.coco import CocoFigures, coco_state
 from models.metrics.coco_scenes import Found, Scene, Targets
 from models.predictions import Detections, InstanceMasks
-from models.training.object_masks import CocoMasks, rectangle
+from models.training.coco import categories_of, read_document
+from models.training.coco_objects import CocoObject, objects_of_photo, rows_by_image
+from models.training.object_masks import CocoMasks
 from models.training.photo_dataset import Photo, PhotoDataset
 
 _FIGURES: Final = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")
@@ -43,12 +45,15 @@ def average_precision(
 
 
 def _scenes(dataset: PhotoDataset, predictions: Iterable[Detections], masks: bool) -> Iterator[Scene]:
-    annotations = _annotations(dataset) if dataset.source.is_file() else None
+    annotations = None
+    if dataset.source.is_file():
+        annotations = _rows(dataset.source)
     for photo, prediction in zip(dataset.photos, predictions, strict=True):
         if annotations is None:
             targets = _of_photo(photo)
         else:
-            targets = _of_file(photo, annotations.get(photo.image_id, []), dataset.category_ids, masks)
+            rows = objects_of_photo(dataset.source, annotations.get(photo.image_id, ()), photo.size)
+            targets = _of_file(photo, rows, dataset.category_ids, masks)
         shapes = prediction.masks if masks and isinstance(prediction, InstanceMasks) else None
         found = Found(
             prediction.boxes.astype(np.float64), prediction.class_ids, prediction.scores.astype(np.float64), shapes
@@ -56,28 +61,21 @@ def _scenes(dataset: PhotoDataset, predictions: Iterable[Detections], masks: boo
         yield Scene(photo.image_id, photo.size, targets, found)
 
 
-def _annotations(dataset: PhotoDataset) -> dict[int, list[Mapping[str, Any]]]:
-    """By photo, those of the annotation file whose classes are measured."""
-    document: Mapping[str, Any] = json.loads(dataset.source.read_bytes())
-    wanted = set(dataset.category_ids)
-    by_photo: dict[int, list[Mapping[str, Any]]] = {}
-    for row in document["annotations"]:
-        if row["category_id"] in wanted:
-            by_photo.setdefault(row["image_id"], []).append(row)
-    return by_photo
+def _rows(path: Path) -> Mapping[int, Sequence[tuple[int, Mapping[str, Any]]]]:
+    """The annotations of all photos, each with its place in the file."""
+    document = read_document(path)
+    return rows_by_image(path, document, categories_of(path, document))
 
 
-def _of_file(photo: Photo, rows: list[Mapping[str, Any]], category_ids: tuple[int, ...], masks: bool) -> Targets:
+def _of_file(photo: Photo, found: Sequence[CocoObject], category_ids: tuple[int, ...], masks: bool) -> Targets:
     """As the file has them: areas are its own, and crowds are among them, which may have boxes only."""
-    boxes = np.array([row["bbox"] for row in rows], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    shapes = [row.get("segmentation") or rectangle(box) for row, box in zip(rows, boxes.tolist(), strict=True)]
+    objects = [item for item in found if item.category_id in category_ids]
     return Targets(
-        boxes,
-        np.array([category_ids.index(row["category_id"]) for row in rows], np.int64),
-        np.array([row["area"] for row in rows], np.float64),
-        np.array([row.get("iscrowd", 0) for row in rows], np.bool_),
-        tuple(CocoMasks(photo.size, shapes).objects()) if masks else None,
+        np.array([item.box for item in objects], np.float64).reshape(-1, 4),
+        np.array([category_ids.index(item.category_id) for item in objects], np.int64),
+        np.array([item.area(photo.size) for item in objects], np.float64),
+        np.array([item.crowd for item in objects], np.bool_),
+        tuple(CocoMasks(photo.size, [item.shape for item in objects]).objects()) if masks else None,
     )
 
 

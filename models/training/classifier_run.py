@@ -49,6 +49,7 @@ class ClassifierOptions:
         precision: `auto`, `fp32` or `bf16`.
         seed: Of every random choice.
         licence: Of the weights to be made, for the card.
+        allow_outside: Whether labels and links may lead to files outside the data folders.
 
     Raises:
         ValueError: On construction, where a value is out of its range.
@@ -71,6 +72,7 @@ class ClassifierOptions:
     precision: str = "auto"
     seed: int = 0
     licence: str = "as the data allows"
+    allow_outside: bool = False
 
     def __post_init__(self) -> None:
         if self.architecture not in known_classifiers():
@@ -106,7 +108,7 @@ def train_classifier(options: ClassifierOptions, report: Callable[[Progress], No
     check_name(options.name, options.output)
     runtime = Runtime(options.device).resolve()
     precision = training_precision(options.precision, runtime)
-    folders = read_class_folders(options.data, options.val_share, options.seed)
+    folders = read_class_folders(options.data, options.val_share, options.seed, options.allow_outside)
     card = new_card(options.name, options.architecture, options.size, folders, options.licence)
     recipe = _recipe(options, folders, card, runtime)
     if precision == "bf16" and not runtime.on_gpu:

@@ -4,7 +4,6 @@ A folder holds `instances_train.json` and `instances_val.json` (or one `instance
 photos, in `images/` or beside the files.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +11,20 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.object_masks import CocoMasks, rectangle
+from models import images
+from models.errors import ImageError
+from models.text_documents import DocumentError, read_json
+from models.training.coco_members import is_unknown_side, shown, side_length
+from models.training.coco_objects import CocoObject, objects_of_photo, rows_by_image, whole_member
+from models.training.data_folder import DataFolder, is_file
+from models.training.object_masks import CocoMasks
 from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
 
 _IMAGE_FOLDER: Final = "images"
+_TRIED_PHOTOS: Final = 20
+_MOST_BYTES: Final = 2**32
+
+_RowsByImage = Mapping[int, Sequence[tuple[int, Mapping[str, Any]]]]
 
 
 def annotation_file(folder: Path, split: str) -> Path:
@@ -36,97 +45,150 @@ def annotation_file(folder: Path, split: str) -> Path:
 
 
 def read_coco(
-    path: Path, class_names: Sequence[str] | None = None, without: Collection[str] = (), limit: int | None = None
+    path: Path,
+    class_names: Sequence[str] | None = None,
+    without: Collection[str] = (),
+    limit: int | None = None,
+    allow_outside: bool = False,
 ) -> PhotoDataset:
-    """Reads an annotation file.
+    """Reads an annotation file; see `models.training.coco_members` for the spellings of its members.
 
     Args:
         path: The file; the photos are in `images/` beside it, or beside it.
         class_names: Keep objects of these categories only, in this order; all of the file's where None.
         without: File names of photos to leave out.
         limit: Read so many photos, from the first.
+        allow_outside: Whether photos may be outside the folder of the file.
 
     Returns:
         The data set; photos without objects are in it too.
 
     Raises:
-        DatasetError: The file cannot be read, is not in COCO's format, names unknown categories, or photos are missing.
+        DatasetError: The file cannot be read, is not in COCO's format, names unknown categories or files outside its
+            folder, or photos are missing; or a member of it cannot be read.
     """
-    document = _read_json(path)
+    document = read_document(path)
     try:
-        categories = {int(row["id"]): str(row["name"]) for row in document["categories"]}
+        categories = categories_of(path, document)
         names = tuple(class_names) if class_names is not None else tuple(categories[key] for key in sorted(categories))
         ids = {name: key for key, name in categories.items()}
         missing = [name for name in names if name not in ids]
         if missing:
             raise DatasetError(f"{path}: no category {missing[0]!r}; it has {', '.join(sorted(ids)[:20])}")
         classes = {ids[name]: index for index, name in enumerate(names)}
-        rows = [row for row in document["images"] if Path(row["file_name"]).name not in without][:limit]
-        annotations = _by_image(document["annotations"])
-        folder = path.parent / _IMAGE_FOLDER if (path.parent / _IMAGE_FOLDER).is_dir() else path.parent
-        photos = tuple(_photo(row, annotations.get(row["id"], ()), classes, folder) for row in rows)
+        reader = _Reader(path, rows_by_image(path, document, categories), classes, allow_outside)
+        photos = reader.read(document["images"], without, limit)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise DatasetError(f"{path}: not in COCO's format: {type(error).__name__} {error}") from None
     if not document["images"]:
         raise DatasetError(f"{path}: no photos")
-    absent = next((photo.path for photo in photos if not photo.path.is_file()), None)
-    if absent is not None:
-        raise DatasetError(f"{path}: the photo {absent} is missing")
     return PhotoDataset(f"{path.parent.name}/{path.stem}", path, photos, names, tuple(ids[name] for name in names))
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
+def categories_of(path: Path, document: Mapping[str, Any]) -> dict[int, str]:
+    """Reads the names of categories by their numbers.
+
+    Raises:
+        DatasetError: An id is not a whole number, or an id or a name is there twice.
+    """
+    categories: dict[int, str] = {}
+    for index, row in enumerate(document["categories"]):
+        place = f"{path}: categories[{index}]"
+        number, name = whole_member(place, row, "id"), str(row["name"])
+        if number in categories or name in categories.values():
+            raise DatasetError(f"{place}: there is another category with the id {number} or the name {name!r}")
+        categories[number] = name
+    return categories
+
+
+def read_document(path: Path) -> Mapping[str, Any]:
+    """Reads the JSON of an annotation file.
+
+    Raises:
+        DatasetError: It cannot be read, or is not JSON.
+    """
     try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise DatasetError(f"{path}: not JSON: {error}") from None
+        return read_json(path, _MOST_BYTES)
+    except DocumentError as error:
+        raise DatasetError(str(error)) from None
 
 
-def _by_image(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
-    grouped: dict[int, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        grouped.setdefault(row["image_id"], []).append(row)
-    return grouped
+class _Reader:
+    """One reading of one file."""
 
+    def __init__(self, path: Path, rows: _RowsByImage, classes: Mapping[int, int], allow_outside: bool) -> None:
+        self._path, self._rows, self._classes = path, rows, classes
+        self._data = DataFolder(path.parent, allow_outside=allow_outside)
+        self._folder = path.parent / _IMAGE_FOLDER
 
-def _photo(
-    row: Mapping[str, Any], annotations: Sequence[Mapping[str, Any]], classes: Mapping[int, int], folder: Path
-) -> Photo:
-    height, width = _size(row)
-    wanted = [item for item in annotations if item["category_id"] in classes and min(item["bbox"][2:]) > 0]
-    objects = [item for item in wanted if not item.get("iscrowd", 0)]
-    crowds = [item for item in wanted if item.get("iscrowd", 0)]
-    return Photo(
-        path=folder / row["file_name"],
-        image_id=int(row["id"]),
-        size=(height, width),
-        boxes=_corners([item["bbox"] for item in objects], height, width),
-        class_ids=np.array([classes[item["category_id"]] for item in objects], np.int64),
-        crowds=_corners([item["bbox"] for item in crowds], height, width),
-        masks=_masks(row, objects, crowds),
-    )
+    def read(self, rows: Sequence[Mapping[str, Any]], without: Collection[str], limit: int | None) -> tuple[Photo, ...]:
+        names = [name for row in rows[:_TRIED_PHOTOS] if isinstance(name := row["file_name"], str)]
+        if not any(self._data.find(self._folder, name) for name in names):
+            self._folder = self._path.parent
+        seen: dict[int, int] = {}
+        photos: list[Photo] = []
+        for index, row in enumerate(rows):
+            place = f"{self._path}: images[{index}]"
+            path, image_id = self._photo_path(row["file_name"], place), whole_member(place, row, "id")
+            if seen.setdefault(image_id, index) != index:
+                raise DatasetError(f"{place}: the id {image_id} is that of images[{seen[image_id]}], too")
+            if path.name in without:
+                continue
+            if not is_file(path):
+                raise DatasetError(f"{place}: the photo {path} is missing")
+            photos.append(self._photo(row, path, image_id, place))
+            if len(photos) == limit:
+                break
+        return tuple(photos)
+
+    def _photo_path(self, name: Any, place: str) -> Path:
+        if not isinstance(name, str):
+            raise DatasetError(f"{place}: the file_name {shown(name)} is not text")
+        return self._data.check(self._data.find(self._folder, name) or self._folder / name, place)
+
+    def _photo(self, row: Mapping[str, Any], path: Path, image_id: int, place: str) -> Photo:
+        size = _size(row, path, place)
+        found = objects_of_photo(self._path, self._rows.get(image_id, ()), size)
+        wanted = [item for item in found if item.category_id in self._classes and item.has_area]
+        objects, crowds = [item for item in wanted if not item.crowd], [item for item in wanted if item.crowd]
+        return Photo(
+            path=path,
+            image_id=image_id,
+            size=size,
+            boxes=_corners(objects, size),
+            class_ids=np.array([self._classes[item.category_id] for item in objects], np.int64),
+            crowds=_corners(crowds, size),
+            masks=_masks(row, objects, crowds, size),
+        )
 
 
 def _masks(
-    row: Mapping[str, Any], objects: Sequence[Mapping[str, Any]], crowds: Sequence[Mapping[str, Any]]
+    row: Mapping[str, Any], objects: Sequence[CocoObject], crowds: Sequence[CocoObject], size: tuple[int, int]
 ) -> CocoMasks | None:
     """The masks of a photo, where every object has one; a photo without objects may say so by `has_masks`."""
-    segments = [item.get("segmentation") for item in objects]
+    segments = [item.segment for item in objects]
     if not all(segments) or not row.get("has_masks", True):
         return None
-    boxes = _corners([item["bbox"] for item in crowds], *_size(row)).tolist()
-    around = [item.get("segmentation") or rectangle(box) for item, box in zip(crowds, boxes, strict=True)]
-    return CocoMasks(_size(row), segments, around)
+    return CocoMasks(size, segments, [item.shape for item in crowds])
 
 
-def _size(row: Mapping[str, Any]) -> tuple[int, int]:
-    return int(row["height"]), int(row["width"])
+def _size(row: Mapping[str, Any], path: Path, place: str) -> tuple[int, int]:
+    """The size that the file says, or that of the photo where it does not know."""
+    sides = [(name, row.get(name), side_length(row.get(name))) for name in ("height", "width")]
+    for name, written, side in sides:
+        if side is None and not is_unknown_side(written):
+            raise DatasetError(f"{place}: the {name} {shown(written)} is not a number of pixels")
+    (_, _, height), (_, _, width) = sides
+    if height is not None and width is not None:
+        return height, width
+    try:
+        return images.inspect(path.read_bytes()).size
+    except (OSError, ImageError) as error:
+        raise DatasetError(f"{path}: {error}") from None
 
 
-def _corners(boxes: Sequence[Sequence[float]], height: int, width: int) -> NDArray[np.float32]:
-    """COCO's x, y, width, height to corners within the image."""
-    array = np.array(boxes, np.float32).reshape(-1, 4)
-    corners = np.concatenate([array[:, :2], array[:, :2] + array[:, 2:]], 1)
+def _corners(objects: Sequence[CocoObject], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Boxes within the photo."""
+    height, width = size
+    corners = np.array([item.box for item in objects], np.float32).reshape(-1, 4)
     return corners.clip(0, np.array([width, height, width, height], np.float32))

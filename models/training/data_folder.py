@@ -77,12 +77,12 @@ class DataFolder:
         """
         spellings = list(_spellings(name))
         for spelling in spellings:
-            if _is_file(folder / spelling):
+            if is_file(folder / spelling):
                 return folder / spelling
         for spelling in spellings:
             path = folder / spelling
             same = self._by_folded_name(path.parent).get(path.name.casefold(), [])
-            if len(same) == 1 and _is_file(path.parent / same[0]):
+            if len(same) == 1 and is_file(path.parent / same[0]):
                 return path.parent / same[0]
         return None
 
@@ -117,7 +117,8 @@ def _spellings(name: str) -> Iterator[str]:
                     yield form
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Tells whether there is a file, also where a name is none that a file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # not a name that a file can have

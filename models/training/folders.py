@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from models import images
 from models.errors import ImageError
 from models.imaging.file_names import SUFFIXES
+from models.training.data_folder import DataFolder
 from models.training.photo_dataset import DatasetError
 
 _SPLITS: Final = ("train", "val")
@@ -54,7 +55,7 @@ class ClassFolders:
     fingerprint: str
 
 
-def read_class_folders(folder: Path, val_share: float, seed: int) -> ClassFolders:
+def read_class_folders(folder: Path, val_share: float, seed: int, allow_outside: bool = False) -> ClassFolders:
     """Lists the images of a data set; what is hidden or no image file is left out.
 
     Args:
@@ -62,6 +63,7 @@ def read_class_folders(folder: Path, val_share: float, seed: int) -> ClassFolder
         val_share: Where the folder has no `train` and `val`: the share of each class that is held out, 0 to 1, of two
             images or more at least one.
         seed: Of the choice of those.
+        allow_outside: Whether images may be links to files outside the folder.
 
     Returns:
         The images, by class and name.
@@ -85,6 +87,8 @@ def read_class_folders(folder: Path, val_share: float, seed: int) -> ClassFolder
         class_names = class_folders(folder)
         learned, held_out = _split(labelled_images(folder, class_names), val_share, seed)
     _check(folder, class_names, learned, held_out)
+    data = DataFolder(folder, allow_outside=allow_outside)
+    data.checked(image.path for image in (*learned, *held_out))
     return ClassFolders(folder.resolve().name, class_names, learned, held_out, _fingerprint(folder, learned, held_out))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models import images
 from models.errors import ImageError
+from models.training.data_folder import DataFolder
 from models.training.object_masks import NumberedPicture, read_numbers
 from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
 
@@ -27,7 +28,9 @@ def is_id_maps(folder: Path) -> bool:
     return any((folder / part / "labels").is_dir() for part in ("", "train"))
 
 
-def read_id_maps(folder: Path, split: str, class_name: str = "object", limit: int | None = None) -> PhotoDataset:
+def read_id_maps(
+    folder: Path, split: str, class_name: str = "object", limit: int | None = None, allow_outside: bool = False
+) -> PhotoDataset:
     """Reads a split.
 
     Args:
@@ -35,6 +38,7 @@ def read_id_maps(folder: Path, split: str, class_name: str = "object", limit: in
         split: `train` or `val`; a folder without either is all `train`.
         class_name: What the objects are called, where there is no `classes.txt`.
         limit: Read so many photos, from the first in alphabetical order.
+        allow_outside: Whether photos and labels may be links to files outside the folder.
 
     Returns:
         The data set, with a mask for every object. Where pixels are classes, a class is one object of a photo.
@@ -48,7 +52,8 @@ def read_id_maps(folder: Path, split: str, class_name: str = "object", limit: in
     if not paths:
         raise DatasetError(f"{root / 'images'}: no photos")
     names = _class_names(folder)
-    labels = {path.stem: path for path in (root / "labels").glob("*.png")}
+    labels = {path.stem: path for path in (root / "labels").glob("*") if path.suffix.lower() == ".png"}
+    DataFolder(folder, allow_outside=allow_outside).checked([*paths, *labels.values()])
     photos = tuple(_photo(path, labels, number, names) for number, path in enumerate(paths[:limit]))
     kinds = names[1:] if names else (class_name,)
     return PhotoDataset(f"{folder.name}/{split}", root, photos, kinds, tuple(range(1, len(kinds) + 1)))

@@ -51,6 +51,7 @@ class PhotoOptions:
         schedule: Learning rates; its epochs are the settings'.
         augmentation: How far images may be from their photos.
         licence: Of the weights to be made, for the card.
+        allow_outside: Whether labels and links may lead to files outside the data folders.
     """
 
     architecture: str
@@ -70,6 +71,7 @@ class PhotoOptions:
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=30, learning_rate=1.5e-3))
     augmentation: Augmentation = field(default_factory=Augmentation)
     licence: str = "as the data allows"
+    allow_outside: bool = False
 
 
 @dataclass(frozen=True)
@@ -255,8 +257,8 @@ def _read(
     without: Collection[str] = (),
 ) -> PhotoDataset:
     if not is_id_maps(folder):
-        return read_coco(annotation_file(folder, split), classes, without)
-    dataset = read_id_maps(folder, split, options.class_name)
+        return read_coco(annotation_file(folder, split), classes, without, allow_outside=options.allow_outside)
+    dataset = read_id_maps(folder, split, options.class_name, allow_outside=options.allow_outside)
     if classes is not None:
         _check_classes(dataset, classes)
     return dataset

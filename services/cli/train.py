@@ -55,6 +55,9 @@ _Epochs = Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the 
 _LearningRate = Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")]
 _EvaluateEvery = Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")]
 _Flip = Annotated[bool, typer.Option(help="Mirror images; not for letters and digits.")]
+_AllowOutside = Annotated[
+    bool, typer.Option("--allow-outside", help="Read files outside the data folders that labels or links lead to.")
+]
 _Licence = Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")]
 
 
@@ -96,6 +99,7 @@ def classifier(
     precision: _Precision = "auto",
     seed: _Seed = 0,
     licence: _Licence = "as the data allows",
+    allow_outside: _AllowOutside = False,
 ) -> None:
     """Train a classifier on folders by class.
 
@@ -128,6 +132,7 @@ def classifier(
             precision=precision,
             seed=seed,
             licence=licence,
+            allow_outside=allow_outside,
         )
         return train_classifier(options, report)
 
@@ -164,6 +169,7 @@ def detector(
     precision: _Precision = "auto",
     seed: _Seed = 0,
     licence: _Licence = "as the data allows",
+    allow_outside: _AllowOutside = False,
 ) -> None:
     """Train a detector on photos with boxes.
 
@@ -194,6 +200,7 @@ def detector(
             schedule=Schedule(epochs=epochs, learning_rate=learning_rate, evaluate_every=evaluate_every),
             augmentation=Augmentation() if flip else Augmentation(flip=0.0),
             licence=licence,
+            allow_outside=allow_outside,
         )
         return train_detector(options, report)
 
@@ -263,6 +270,7 @@ def segmenter(
     precision: _Precision = "auto",
     seed: _Seed = 0,
     licence: _Licence = "as the data allows",
+    allow_outside: _AllowOutside = False,
 ) -> None:
     """Train a segmenter on photos with masks: a U-Net for classes, a Mask R-CNN for objects.
 
@@ -303,6 +311,7 @@ def segmenter(
             schedule=Schedule(epochs=epochs, learning_rate=learning_rate, evaluate_every=evaluate_every),
             augmentation=augmentation.turned() if turn else augmentation,
             licence=licence,
+            allow_outside=allow_outside,
         )
         return train_segmenter(options, report)
 

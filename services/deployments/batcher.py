@@ -6,9 +6,13 @@
     submit(item, key) ────► │                             │   of one key
                             └─────────────────────────────┘
 
-The device thread takes the key whose oldest item has waited longest, and of it as many items as the caps allow. While
-it runs, more items come; they are the next batch. A lone item therefore never waits for company, and under load batches
-fill by themselves.
+The device thread takes a key of the user that has had the least of the device, of several the one whose oldest item has
+waited longest, and of it as many items as the caps allow. While it runs, more items come; they are the next batch. A
+lone item therefore never waits for company, and under load batches fill by themselves.
+
+A batch that fails is run again in halves, and these likewise: what fails is in the end the item alone, after at most
+log2(batch size) more runs, and the others get their results. A device that is out of memory is no different, and
+smaller batches are taken for a while.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from services.errors import NotReady, OutOfTime, Overloaded
+from services.deployments.fair_turns import FairTurns, Turn
+from services.errors import NotReady, OutOfTime, Overloaded, ServiceError
 
 T = TypeVar("T")
 B = TypeVar("B")
@@ -32,6 +37,19 @@ Run = Callable[[Hashable, Sequence[T]], B]
 Finish = Callable[[Hashable, Sequence[T], B], Sequence[R]]
 """Turns what the device gave into results, of the same length and order as the items."""
 
+SMALLER_BATCHES_S = 60.0
+"""How long batches stay small after the device was out of memory; other users of it come and go."""
+
+
+class OutOfDeviceMemory(ServiceError):
+    """What `Run` raises where the device has too little memory for the batch; a smaller one may do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cap:
+    items: int
+    until_s: float
+
 
 @dataclass(slots=True, eq=False)
 class _Entry(Generic[T, R]):
@@ -40,6 +58,13 @@ class _Entry(Generic[T, R]):
     deadline_s: float
     queued_at: float
     future: Future[Queued[R]] = field(default_factory=lambda: Future())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch(Generic[T, R]):
+    key: Hashable
+    entries: list[_Entry[T, R]]
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +79,12 @@ class Batcher(Generic[T, B, R]):
     """Gathers items from many threads into batches for the device.
 
     Args:
-        run: Runs one batch, on a device thread. An exception reaches the callers of that batch and nobody else.
-        finish: Makes the results of a batch, on `pool`, while the device already runs the next. Exceptions likewise.
-        pool: Where `finish` runs.
+        run: Runs one batch, on a device thread. Where it raises, the halves are run; an exception reaches the caller of
+            an item that fails alone. Several device threads call it at once.
+        finish: Makes the results of a batch, while the device already runs the next. An exception reaches the callers
+            of that batch and nobody else.
+        pool_of: Where `finish` runs, by key.
+        user_of: Who pays for the runs of a key. Users share the device equally.
         max_batch_size: Most items in a batch.
         max_batch_cost: Largest sum of costs in a batch; a single dearer item goes alone.
         max_queue_items: Items that may wait; one more is refused.
@@ -71,8 +99,9 @@ class Batcher(Generic[T, B, R]):
         self,
         run: Run[T, B],
         finish: Finish[T, B, R],
-        pool: Executor,
+        pool_of: Callable[[Hashable], Executor],
         *,
+        user_of: Callable[[Hashable], Hashable] = lambda key: key,
         max_batch_size: int,
         max_batch_cost: int = 2**62,
         max_queue_items: int = 1024,
@@ -84,7 +113,8 @@ class Batcher(Generic[T, B, R]):
     ) -> None:
         self._run = run
         self._finish = finish
-        self._pool = pool
+        self._pool_of = pool_of
+        self._user_of = user_of
         self._max_batch_size = max_batch_size
         self._max_batch_cost = max_batch_cost
         self._max_queue_items = max_queue_items
@@ -93,6 +123,8 @@ class Batcher(Generic[T, B, R]):
         self._batch_wait_timeout_s = batch_wait_timeout_s
         self._initializer = initializer
         self._queues: dict[Hashable, deque[_Entry[T, R]]] = {}
+        self._turns = FairTurns()
+        self._caps: dict[Hashable, _Cap] = {}
         self._size = 0
         self._queued_cost = 0
         self._changed = threading.Condition()
@@ -158,10 +190,12 @@ class Batcher(Generic[T, B, R]):
 
     def _serve(self) -> None:
         self._initializer()
-        while (batch := self._take()) is not None:
-            self._execute(*batch)
+        while (batch := self._next_batch()) is not None:
+            started_at = time.monotonic()
+            self._execute(batch, started_at)
+            self._end_turn(batch.turn, time.monotonic() - started_at)
 
-    def _take(self) -> tuple[Hashable, list[_Entry[T, R]]] | None:
+    def _next_batch(self) -> _Batch[T, R] | None:
         """Wait for work and take one batch; None once the batcher is closed and empty."""
         with self._changed:
             while True:
@@ -169,25 +203,40 @@ class Batcher(Generic[T, B, R]):
                     if self._closed:
                         return None
                     self._changed.wait()
-                key = min(self._queues, key=lambda k: self._queues[k][0].queued_at)
-                if (remaining_s := self._time_to_fill(self._queues[key])) <= 0:
-                    return key, self._pop_batch(key)
-                self._changed.wait(remaining_s)
+                waits_s = {key: self._time_to_fill(key) for key in self._queues}
+                ready = [key for key, wait_s in waits_s.items() if wait_s <= 0]
+                if ready:
+                    return self._take(ready)
+                self._changed.wait(min(waits_s.values()))
 
-    def _time_to_fill(self, queue: deque[_Entry[T, R]]) -> float:
-        """Seconds that a batch from `queue` may still wait for more items."""
+    def _take(self, ready: list[Hashable]) -> _Batch[T, R]:
+        ready.sort(key=lambda key: self._queues[key][0].queued_at)
+        key = self._turns.next(ready, self._user_of)
+        entries = self._pop_batch(key)
+        return _Batch(key, entries, self._turns.begin(self._user_of(key), len(entries), time.monotonic()))
+
+    def _time_to_fill(self, key: Hashable) -> float:
+        """Seconds that a batch of `key` may still wait for more items."""
         if self._closed or not self._batch_wait_timeout_s:
             return 0.0
+        queue = self._queues[key]
         cost = sum(entry.cost for entry in queue)
-        if len(queue) >= self._max_batch_size or cost + queue[0].cost > self._max_batch_cost:
+        if len(queue) >= self._max_items(key) or cost + queue[0].cost > self._max_batch_cost:
             return 0.0
         return queue[0].queued_at + self._batch_wait_timeout_s - time.monotonic()
 
+    def _max_items(self, key: Hashable) -> int:
+        now = time.monotonic()
+        if key in self._caps and now > self._caps[key].until_s:
+            del self._caps[key]
+        most = self._caps[key].items if key in self._caps else self._max_batch_size
+        return min(most, self._turns.most_images(self._user_of(key), now) or most)
+
     def _pop_batch(self, key: Hashable) -> list[_Entry[T, R]]:
-        queue = self._queues[key]
+        queue, most = self._queues[key], self._max_items(key)
         batch = [queue.popleft()]
         cost = batch[0].cost
-        while queue and len(batch) < self._max_batch_size and cost + queue[0].cost <= self._max_batch_cost:
+        while queue and len(batch) < most and cost + queue[0].cost <= self._max_batch_cost:
             batch.append(queue.popleft())
             cost += batch[-1].cost
         self._size -= len(batch)
@@ -196,16 +245,37 @@ class Batcher(Generic[T, B, R]):
             del self._queues[key]
         return batch
 
-    def _execute(self, key: Hashable, batch: list[_Entry[T, R]]) -> None:
-        now = time.monotonic()
-        live = [entry for entry in batch if _start(entry, now)]
-        if not live:
+    def _end_turn(self, turn: Turn, took_s: float) -> None:
+        with self._changed:
+            self._turns.end(turn, took_s)
+
+    def _execute(self, batch: _Batch[T, R], now: float) -> None:
+        live = [entry for entry in batch.entries if _start(entry, now)]
+        if live:
+            self._run_or_halve(batch.key, live, now)
+
+    def _run_or_halve(self, key: Hashable, live: list[_Entry[T, R]], started_at: float) -> None:
+        error = self._run_once(key, live, started_at)
+        if error is None:
             return
+        if len(live) == 1 or not isinstance(error, Exception):
+            _fail(live, error)
+            return
+        half = len(live) // 2
+        if isinstance(error, OutOfDeviceMemory):
+            with self._changed:
+                self._caps[key] = _Cap(half, time.monotonic() + SMALLER_BATCHES_S)
+        del error  # its traceback holds what the failed run has made
+        self._run_or_halve(key, live[:half], started_at)
+        self._run_or_halve(key, live[half:], started_at)
+
+    def _run_once(self, key: Hashable, live: list[_Entry[T, R]], started_at: float) -> BaseException | None:
         try:
             output = self._run(key, [entry.item for entry in live])
-            self._pool.submit(self._deliver, key, live, output, now)
+            self._pool_of(key).submit(self._deliver, key, live, output, started_at)
         except BaseException as error:  # the device thread outlives whatever a batch raises
-            _fail(live, error)
+            return error
+        return None
 
     def _deliver(self, key: Hashable, live: list[_Entry[T, R]], output: B, started_at: float) -> None:
         try:

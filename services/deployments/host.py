@@ -2,14 +2,16 @@
 
     predict([Item…]) ──► pool: decode, preprocess ──► Batcher: forward ──► pool: postprocess, encode ──► [Outcome…]
 
-An image that cannot be decoded, or whose time is over, is an `Outcome` with a failure in its own place.
+Whatever goes wrong with an image is an `Outcome` with a failure in its own place, and the others have their answers.
+Each model has a pool of its own, and the operating system shares the cores among their threads: so images of a slow
+model, however many wait, never keep those of a fast one from being decoded.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,13 +22,13 @@ import structlog
 import torch
 
 from models.adapter import Adapter, ModelInput
-from models.errors import ImageError
+from models.errors import ImageError, NonFiniteOutput
 from models.loading import load
 from models.runtime import Runtime
-from services.deployments.batcher import Batcher, Queued
+from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
 from services.deployments.identity import code_digest, identity_of
 from services.drift import Summary, summarise
-from services.errors import AnswerTooLarge, InvalidImage, OutOfTime, ServiceError
+from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
 from services.loopback import fence_replica_grpc
 from services.settings import read_settings
 from services.telemetry import (
@@ -49,7 +51,7 @@ MAX_ANSWER_BYTES = 64 * 2**20
 
 
 class HostedModel:
-    """A loaded adapter, its identity, and its metrics, looked up once.
+    """A loaded adapter, its identity, its pool, and its metrics, looked up once.
 
     Args:
         adapter: The model.
@@ -64,6 +66,9 @@ class HostedModel:
         entry = adapter.entry
         labels = (entry.task, entry.name, entry.version)
         self.adapter = adapter
+        self.pool = ThreadPoolExecutor(
+            config.num_pool_threads, thread_name_prefix=f"pool-{entry.name}", initializer=use_threads, initargs=(1,)
+        )
         answering = {
             **entry.to_dict(),
             "class_names": list(adapter.class_names),
@@ -133,13 +138,11 @@ class ModelHost:
         self._config = ModelDeployment.model_validate(config)
         self._models = {spec.name: self._load(spec) for spec in self._config.models}
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
-        self._pool = ThreadPoolExecutor(
-            self._config.num_pool_threads, thread_name_prefix="pool", initializer=use_threads, initargs=(1,)
-        )
         self._batcher: Batcher[Prepared, Forwarded, Outcome] = Batcher(
             self._forward,
             self._finish,
-            self._pool,
+            lambda key: self._model_of(key).pool,
+            user_of=self._model_of,
             max_batch_size=self._config.max_batch_size,
             max_batch_cost=self._config.pixels_per_batch,
             cost=pixels_of,
@@ -183,23 +186,28 @@ class ModelHost:
         return model
 
     async def _answer(self, item: Item) -> Outcome:
-        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout(item.deadline_s - time.time())
         try:
-            prepared = await loop.run_in_executor(self._pool, self._prepare, item)
-            deadline_s = time.monotonic() + item.deadline_s - time.time()
-            queued: Queued[Outcome] = await asyncio.wrap_future(
-                self._batcher.submit(prepared, (item.model, prepared.input.batch_key), deadline_s)
-            )
-        except ServiceError as error:
-            return failed(error)
-        except Exception:
-            log.exception("prediction failed", model=item.model)
-            return failed(ServiceError("the model failed on this image"))
+            async with limit:
+                queued = await self._work_out(item)
+        except TimeoutError as error:
+            return failed(OutOfTime("the time limit passed in the replica") if limit.expired() else error_for(error))
+        except Exception as error:
+            return failed(error_for(error))
         finally:
             self._queue_images.set(len(self._batcher))
         self._models[item.model].stages["queue"].observe(queued.queue_s)
         queued.result.stages_ms["queue"] = queued.queue_s * 1e3
         return self._models[item.model].sign(queued.result, item.identity)
+
+    async def _work_out(self, item: Item) -> Queued[Outcome]:
+        """One image, step by step; where this is cancelled, the steps that have not begun are dropped."""
+        pool = self._models[item.model].pool
+        prepared = await asyncio.get_running_loop().run_in_executor(pool, self._prepare, item)
+        deadline_s = time.monotonic() + item.deadline_s - time.time()
+        return await asyncio.wrap_future(
+            self._batcher.submit(prepared, (item.model, prepared.input.batch_key), deadline_s)
+        )
 
     def _prepare(self, item: Item) -> Prepared:
         if time.time() > item.deadline_s:
@@ -218,11 +226,18 @@ class ModelHost:
         stages_ms = {"decode": (decoded_at - started_at) * 1e3, "preprocess": (ended_at - decoded_at) * 1e3}
         return Prepared(model_input, self.parameters_type(**item.parameters), stages_ms)
 
-    def _forward(self, key: Hashable, batch: Sequence[Prepared]) -> Forwarded:
+    def _model_of(self, key: Hashable) -> HostedModel:
         assert isinstance(key, tuple)
-        model = self._models[key[0]]
+        return self._models[key[0]]
+
+    def _forward(self, key: Hashable, batch: Sequence[Prepared]) -> Forwarded:
+        model = self._model_of(key)
         started_at = time.perf_counter()
-        raw = model.adapter.forward([prepared.input for prepared in batch])
+        raw = _forward_or_none(model.adapter, batch)
+        if raw is None:
+            torch.cuda.empty_cache()
+            log.warning("device out of memory", model=model.adapter.entry.name, images=len(batch))
+            raise OutOfDeviceMemory("the device has too little memory for this image")
         forward_s = time.perf_counter() - started_at
         model.images.inc(len(batch))
         model.executions.inc()
@@ -231,23 +246,52 @@ class ModelHost:
         return Forwarded(raw, forward_s)
 
     def _finish(self, key: Hashable, batch: Sequence[Prepared], output: Forwarded) -> list[Outcome]:
-        assert isinstance(key, tuple)
-        model = self._models[key[0]]
+        model = self._model_of(key)
         started_at = time.perf_counter()
-        predictions = model.adapter.postprocess(
-            output.raw, [prepared.input for prepared in batch], [prepared.parameters for prepared in batch]
-        )
-        answers = [
-            encode(describe_prediction(prediction, model.adapter.class_names, prepared.parameters))
-            for prediction, prepared in zip(predictions, batch, strict=True)
-        ]
+        try:
+            answers: list[Answered] = list(postprocess(model.adapter, output.raw, batch))
+        except Exception:  # of one of them
+            answers = [postprocess_alone(model.adapter, output.raw, batch, index) for index in range(len(batch))]
         took_s = time.perf_counter() - started_at
         model.stages["postprocess"].observe(took_s)
         stages_ms = {"forward": output.forward_s * 1e3, "postprocess": took_s * 1e3}
         return [
-            outcome_of(body, {**prepared.stages_ms, **stages_ms}, summary)
-            for (body, summary), prepared in zip(answers, batch, strict=True)
+            outcome_of(answer, {**prepared.stages_ms, **stages_ms})
+            for answer, prepared in zip(answers, batch, strict=True)
         ]
+
+
+Answered = tuple[bytes, Summary] | ServiceError
+"""An answer as it is sent and what is counted of it, or why there is none."""
+
+
+def _forward_or_none(adapter: Adapter[Any, Any], batch: Sequence[Prepared]) -> Any:
+    """What the network gives, or None where the device is out of memory.
+
+    The error itself does not leave this function: its traceback holds the tensors of the run that failed.
+    """
+    try:
+        return adapter.forward([prepared.input for prepared in batch])
+    except torch.OutOfMemoryError:
+        return None
+
+
+def postprocess(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prepared]) -> Iterator[tuple[bytes, Summary]]:
+    """The answers to a batch, from what the network gave for it."""
+    predictions = adapter.postprocess(
+        raw, [prepared.input for prepared in batch], [prepared.parameters for prepared in batch]
+    )
+    for prediction, prepared in zip(predictions, batch, strict=True):
+        yield encode(describe_prediction(prediction, adapter.class_names, prepared.parameters))
+
+
+def postprocess_alone(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prepared], index: int) -> Answered:
+    """The answer to one image of a batch, or its own error."""
+    try:
+        (answer,) = postprocess(adapter, raw[index : index + 1], batch[index : index + 1])
+    except Exception as error:
+        return error_for(error)
+    return answer
 
 
 def pixels_of(prepared: Prepared) -> int:
@@ -261,8 +305,11 @@ def encode(answer: dict[str, Any]) -> tuple[bytes, Summary]:
     return orjson.dumps(answer), summarise(answer)
 
 
-def outcome_of(body: bytes, stages_ms: dict[str, float], summary: Summary) -> Outcome:
-    """The outcome of an image that has an answer; a failure where that is too large to be sent."""
+def outcome_of(answer: Answered, stages_ms: dict[str, float]) -> Outcome:
+    """The outcome of an image; a failure where its answer is too large to be sent."""
+    if isinstance(answer, ServiceError):
+        return failed(answer)
+    body, summary = answer
     if len(body) <= MAX_ANSWER_BYTES:
         return Outcome(body, None, stages_ms, summary)
     message = (
@@ -270,6 +317,16 @@ def outcome_of(body: bytes, stages_ms: dict[str, float], summary: Summary) -> Ou
         "ask for mask_format=rle, or for fewer classes or objects"
     )
     return failed(AnswerTooLarge(message, {"bytes": len(body), "max_bytes": MAX_ANSWER_BYTES}))
+
+
+def error_for(error: Exception) -> ServiceError:
+    """What the sender of an image reads where `error` was raised for it; what is nobody's but ours is logged."""
+    if isinstance(error, ServiceError):
+        return error
+    log.error("prediction failed", exc_info=error)
+    if isinstance(error, NonFiniteOutput):
+        return NonFiniteAnswer(str(error))
+    return ServiceError("the model failed on this image")
 
 
 def use_threads(count: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -15,11 +14,14 @@ DRAINING_FILE = "draining"
 
 
 class Admission:
-    """Bounds what one gateway has in hand: requests at work, and requests waiting."""
+    """Bounds how many requests one gateway has in hand.
+
+    Nobody waits here. A request waits for its model only, in `services.gateway.model_calls`: so requests for a slow
+    model hold up neither those for a fast one nor those that the cache answers.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._slots = asyncio.Semaphore(settings.max_concurrent_requests)
+        self._places = settings.max_concurrent_requests + settings.max_queued_requests
         self._admitted = 0
         self._draining = settings.run_dir / DRAINING_FILE if settings.run_dir else None
 
@@ -37,7 +39,7 @@ class Admission:
         """
         if self.is_draining:
             raise NotReady("the server is stopping")
-        if self._admitted >= self._settings.max_concurrent_requests + self._settings.max_queued_requests:
+        if self._admitted >= self._places:
             raise Overloaded("too many requests at a time", {"requests": self._admitted})
 
     @asynccontextmanager
@@ -47,13 +49,12 @@ class Admission:
         Raises:
             Overloaded: there is no place.
         """
-        if self._admitted >= self._settings.max_concurrent_requests + self._settings.max_queued_requests:
+        if self._admitted >= self._places:
             raise Overloaded("too many requests at a time", {"requests": self._admitted})
         self._admitted += 1
         REQUESTS_IN_FLIGHT.inc()
         try:
-            async with self._slots:
-                yield
+            yield
         finally:
             self._admitted -= 1
             REQUESTS_IN_FLIGHT.dec()

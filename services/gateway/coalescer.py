@@ -14,10 +14,10 @@ queue, decoded and ready, when the first is done. There is no third.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
-from typing import Any, Generic, NamedTuple, TypeVar
+from contextvars import Context
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from services.errors import Overloaded
 
@@ -31,10 +31,26 @@ CALLS_PER_RECEIVER = 2
 """One that it works on, and one that waits there."""
 
 
-class _Waiting(NamedTuple, Generic[T, R]):
+@dataclass(slots=True, eq=False)
+class _Call:
+    """A call in flight, and how many of its callers still wait for it."""
+
+    task: asyncio.Task[None]
+    callers: int
+
+    def lose_caller(self) -> None:
+        """Cancel the call when its last caller has gone."""
+        self.callers -= 1
+        if not self.callers:
+            self.task.cancel()
+
+
+@dataclass(slots=True, eq=False)
+class _Entry(Generic[T, R]):
     item: T
     future: asyncio.Future[R]
     since: float
+    call: _Call | None = None
 
 
 class Coalescer(Generic[T, R]):
@@ -68,7 +84,7 @@ class Coalescer(Generic[T, R]):
         self._max_waiting = max_waiting
         self._weight = weight
         self._max_weight = max_weight
-        self._waiting: deque[_Waiting[T, R]] = deque()
+        self._waiting: dict[_Entry[T, R], None] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._wake_up: asyncio.Handle | None = None
 
@@ -79,7 +95,7 @@ class Coalescer(Generic[T, R]):
     async def submit(self, item: T) -> R:
         """Send an item along with whatever else waits, and return its result.
 
-        Cancelling the caller takes its item out; a call is cancelled only when all its callers are gone.
+        Cancelling the caller takes its item out at once; a call is cancelled only when all its callers are gone.
 
         Raises:
             Overloaded: too many items wait.
@@ -88,12 +104,18 @@ class Coalescer(Generic[T, R]):
         if len(self._waiting) >= self._max_waiting:
             raise Overloaded(f"{len(self._waiting)} images already wait to be sent", {"waiting": len(self._waiting)})
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[R] = loop.create_future()
-        self._waiting.append(_Waiting(item, future, loop.time()))
+        entry: _Entry[T, R] = _Entry(item, loop.create_future(), loop.time())
+        self._waiting[entry] = None
         if self._wake_up is None:
             # Not at once: what becomes ready in this turn of the event loop travels together.
             self._wake_up = loop.call_soon(self._start_calls)
-        return await future
+        try:
+            return await entry.future
+        except asyncio.CancelledError:
+            self._waiting.pop(entry, None)
+            if entry.call is not None:
+                entry.call.lose_caller()
+            raise
 
     def _start_calls(self) -> None:
         self._wake_up = None
@@ -103,33 +125,36 @@ class Coalescer(Generic[T, R]):
             if len(self._calls) >= self._receivers and len(batch) < self._max_items and loop.time() < departure:
                 self._wake_up = loop.call_at(departure, self._start_calls)
                 return
-            for _ in batch:
-                self._waiting.popleft()
+            for entry in batch:
+                del self._waiting[entry]
             self._start_call(batch)
 
-    def _start_call(self, batch: list[_Waiting[T, R]]) -> None:
-        call = asyncio.get_running_loop().create_task(self._call(batch))
-        self._calls.add(call)
-        call.add_done_callback(self._end_call)
+    def _start_call(self, batch: list[_Entry[T, R]]) -> None:
+        # A context of its own: Ray Serve cancels the calls that belong to a request when its client disconnects, and
+        # this one belongs to several.
+        task = asyncio.get_running_loop().create_task(self._call(batch), context=Context())
+        call = _Call(task, len(batch))
         for entry in batch:
-            entry.future.add_done_callback(lambda _: _cancel_if_deserted(call, batch))
+            entry.call = call
+        self._calls.add(task)
+        task.add_done_callback(self._end_call)
 
-    def _peek(self) -> list[_Waiting[T, R]]:
-        """What the next call would carry, after dropping items whose callers are gone."""
-        if any(entry.future.done() for entry in self._waiting):
-            self._waiting = deque(entry for entry in self._waiting if not entry.future.done())
+    def _peek(self) -> list[_Entry[T, R]]:
+        """What the next call would carry."""
         idle = max(1, self._receivers - len(self._calls))
         most = min(self._max_items, -(-len(self._waiting) // idle))
-        batch: list[_Waiting[T, R]] = []
+        batch: list[_Entry[T, R]] = []
         weight = 0
-        for entry in islice(self._waiting, most):
+        for entry in self._waiting:
+            if entry.future.done():  # its caller is about to take it out
+                continue
             weight += self._weight(entry.item)
-            if batch and weight > self._max_weight:
+            if len(batch) == most or (batch and weight > self._max_weight):
                 break
             batch.append(entry)
         return batch
 
-    async def _call(self, batch: list[_Waiting[T, R]]) -> None:
+    async def _call(self, batch: list[_Entry[T, R]]) -> None:
         try:
             results = await self._send([entry.item for entry in batch])
             if len(results) != len(batch):
@@ -151,11 +176,6 @@ class Coalescer(Generic[T, R]):
             if self._wake_up is not None:
                 self._wake_up.cancel()
             self._start_calls()
-
-
-def _cancel_if_deserted(call: asyncio.Task[None], batch: Sequence[_Waiting[Any, Any]]) -> None:
-    if not call.done() and all(entry.future.cancelled() for entry in batch):
-        call.cancel()
 
 
 def _settle(future: asyncio.Future[R], result: R | BaseException) -> None:

@@ -61,7 +61,8 @@ class Gateway:
                 max_entry_bytes=settings.cache_max_entry_bytes,
                 secret=secret,
             )
-        app = create_app(settings, Registry(self._topology, self._backends), cache, store, under_ray=True)
+        registry = Registry(self._topology, self._backends, settings.max_queue_wait_s)
+        app = create_app(settings, registry, cache, store, under_ray=True)
         if token := read_token(settings.run_dir):
             app.add_middleware(StackCheck, token=token)  # pyright: ignore[reportArgumentType]  # a factory, too
         return app

@@ -1,4 +1,4 @@
-"""Who may ask, how much at a time, and for how long."""
+"""Who may ask, how often, and for how long."""
 
 from __future__ import annotations
 

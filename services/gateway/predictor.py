@@ -22,6 +22,7 @@ from services.errors import NotReady, OutOfTime, rebuild
 from services.gateway.answer_shapes import is_answer
 from services.gateway.cache import FAILED, Lookup, ResultCache
 from services.gateway.drift_watch import DriftWatch
+from services.gateway.model_calls import RequestCalls
 from services.gateway.registry import Registry
 from services.gateway.served_model import ServedModel
 from services.gateway.single_flight import SingleFlight
@@ -68,6 +69,7 @@ class Question:
         canonical: The same as bytes: equal for equal parameters.
         complete: From a version's catalog entry to the parameters that the request means with it.
         scope: Whose answers may be shared; empty where everybody's.
+        calls: The way of the request's images to the model.
     """
 
     model: ServedModel
@@ -75,6 +77,7 @@ class Question:
     canonical: bytes
     complete: Callable[[Mapping[str, Any]], dict[str, Any]]
     scope: bytes
+    calls: RequestCalls
 
     @classmethod
     def of(
@@ -87,7 +90,7 @@ class Question:
         """
         parameters = complete(model.entry)
         canonical = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
-        return cls(model, parameters, canonical, complete, scope.encode())
+        return cls(model, parameters, canonical, complete, scope.encode(), model.calls.of_request())
 
     def to(self, model: ServedModel) -> Question:
         """The same request, put to another version.
@@ -95,7 +98,7 @@ class Question:
         Raises:
             InvalidParameters: this version cannot be asked that.
         """
-        return replace(Question.of(model, self.complete), scope=self.scope)
+        return replace(Question.of(model, self.complete), scope=self.scope, calls=self.calls)
 
     def key(self, image_digest: bytes) -> str:
         """What the answer about an image is cached under."""
@@ -219,13 +222,13 @@ class Predictor:
         self, question: Question, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
     ) -> _Answered:
         model = question.model
-        outcome = await model.calls.submit(Item(model.name, image, question.parameters, deadline_s, model.identity))
+        outcome = await question.calls.submit(Item(model.name, image, question.parameters, deadline_s, model.identity))
         if outcome.failure is not None and outcome.failure.code == OutOfTime.code:
             raise OutOfTime(outcome.failure.message)
         if outcome.body is None:
             return _Answered(outcome, question)
         answering = self._registry.answered_by(model, outcome)
-        answered = question if answering is model else question.to(answering)
+        answered = question if answering.identity == model.identity else question.to(answering)
         if policy.write and answered.parameters == question.parameters:
             self._drift.see(answering, question.parameters, outcome.summary)
             if self._cache is not None:

@@ -13,10 +13,12 @@ from services.accuracy_store import ModelKey
 from services.errors import BackendFailed, InvalidParameters, ModelNotFound, NotReady
 from services.gateway.backends import Backend
 from services.gateway.coalescer import Coalescer
+from services.gateway.model_calls import ModelCalls
+from services.gateway.queue_wait import QueueWait
 from services.gateway.served_model import ServedModel
 from services.gateway.versions import Versions
 from services.topology import GatewayScale, ModelDeployment, Topology
-from services.wire import Item, Outcome
+from services.wire import Outcome
 
 log = structlog.get_logger()
 
@@ -33,15 +35,17 @@ class Registry:
     Args:
         topology: What is configured.
         backends: The way to each deployment, by its name.
+        max_wait_s: Longest expected wait of an image for its model.
     """
 
-    def __init__(self, topology: Topology, backends: Mapping[str, Backend]) -> None:
+    def __init__(self, topology: Topology, backends: Mapping[str, Backend], max_wait_s: float = float("inf")) -> None:
         self._backends = dict(backends)
         self._tasks = {spec.name: config.task for config in topology.deployments for spec in config.models}
         self._models_of = {config.name: tuple(spec.name for spec in config.models) for config in topology.deployments}
         self._calls = {
-            config.name: coalesce(self._backends[config.name], topology.gateway, config)
+            spec.name: calls_to(self._backends[config.name], topology.gateway, config, max_wait_s)
             for config in topology.deployments
+            for spec in config.models
         }
         self._served: dict[str, Versions] = {}
         self._alive: dict[str, bool] = dict.fromkeys(self._backends, False)
@@ -122,7 +126,7 @@ class Registry:
             return known
         if outcome.described is None:
             raise BackendFailed("the replica that answered did not say which version of the model it has")
-        model = versions.learn(ServedModel.of(orjson.loads(outcome.described), asked.calls))
+        model = versions.learn(ServedModel.of(orjson.loads(outcome.described), self._calls[asked.name]))
         log.info("another version answers", model=model.name, version=model.version, identity=model.identity.hex())
         return model
 
@@ -148,25 +152,26 @@ class Registry:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 entries = await self._backends[deployment].describe()
+            models = [ServedModel.of(entry, self._calls[entry["name"]]) for entry in entries]
         except Exception as error:  # whatever is wrong with it, it is not ready
             if self._alive[deployment]:
                 log.warning("deployment does not answer", deployment=deployment, reason=type(error).__name__)
             self._alive[deployment] = False
             return
         self._alive[deployment] = True
-        for entry in entries:
-            model = ServedModel.of(entry, self._calls[deployment])
-            versions = self._served.setdefault(model.name, Versions(model))
-            versions.learn(model)
+        for model in models:
+            self._served.setdefault(model.name, Versions(model)).learn(model)
 
 
-def coalesce(backend: Backend, scale: GatewayScale, config: ModelDeployment) -> Coalescer[Item, Outcome]:
-    """The one way in which images reach a deployment: merged into few calls, none more than fills a replica."""
-    return Coalescer(
+def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max_wait_s: float) -> ModelCalls:
+    """The one way in which images reach one model: merged into few calls, none more than fills a replica."""
+    fills_replica = config.max_batch_size * config.num_streams
+    coalescer = Coalescer(
         backend.predict,
-        max_items=config.max_batch_size * config.num_streams,
+        max_items=fills_replica,
         receivers=config.max_replicas,
         linger_s=scale.linger_s,
         weight=lambda item: len(item.image),
         max_weight=MAX_CALL_BYTES,
     )
+    return ModelCalls(coalescer, QueueWait(fills_replica * config.max_replicas), max_wait_s)

@@ -9,9 +9,8 @@ from typing import Any
 import orjson
 
 from services.accuracy_store import ModelKey
-from services.gateway.coalescer import Coalescer
+from services.gateway.model_calls import ModelCalls
 from services.parameters import complete
-from services.wire import Item, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,7 @@ class ServedModel:
         answer_prefix: The first members of every JSON answer.
         key: Whose accuracy it is that is measured.
         score_threshold: Below which it leaves out objects where a request names none; None where it finds none.
+        calls: The way of images to it, whichever version answers.
     """
 
     name: str
@@ -35,10 +35,10 @@ class ServedModel:
     answer_prefix: bytes
     key: ModelKey
     score_threshold: float | None
-    calls: Coalescer[Item, Outcome]
+    calls: ModelCalls
 
     @classmethod
-    def of(cls, entry: dict[str, Any], calls: Coalescer[Item, Outcome]) -> ServedModel:
+    def of(cls, entry: dict[str, Any], calls: ModelCalls) -> ServedModel:
         """From what a replica describes."""
         key = name, version, _ = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
         return cls(

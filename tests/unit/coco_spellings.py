@@ -117,6 +117,20 @@ SPELLINGS: dict[tuple[str, str], dict[str, Spell]] = {
     ("annotations", "segmentation"): POLYGONS,
     ("categories", "id"): IDS,
 }
+READ: dict[tuple[str, str], tuple[str, ...]] = {
+    ("images", "id"): ("float", "text", "float as text"),
+    ("images", "height"): ("float", "text", "null", "zero", "minus one", "absent"),
+    ("images", "width"): ("float", "text", "null", "zero", "minus one", "absent"),
+    ("images", "file_name"): ("folder", "backslash", "dot", "upper", "encoded"),
+    ("annotations", "image_id"): ("float", "text", "float as text"),
+    ("annotations", "category_id"): ("float", "text", "float as text"),
+    ("annotations", "iscrowd"): ("false", "text", "float", "word", "null", "empty", "absent"),
+    ("annotations", "bbox"): ("texts", "ints", "null", "empty", "absent"),
+    ("annotations", "area"): ("float", "text", "null", "zero", "absent"),
+    ("annotations", "segmentation"): ("flat", "texts"),
+    ("categories", "id"): ("float", "text", "float as text"),
+}
+"""Those of real tools, which are all read as the clean file."""
 
 
 def all_spellings() -> Iterator[tuple[str, str, str]]:

@@ -49,20 +49,12 @@ class FakeBackend:
     async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
         self.calls.append(items)
         await asyncio.sleep(self.takes_s)
-        return [self._sign(item, self._answer(item)) for item in items]
+        return [self._answer(item) for item in items]
 
     async def describe(self) -> list[dict[str, Any]]:
         if not self.warm:
             raise ConnectionError
-        return [self.described(name) for name in self.names]
-
-    def described(self, name: str) -> dict[str, Any]:
-        """What it says of one model."""
-        return identified({**self.entry, "name": name})
-
-    def _sign(self, item: Item, outcome: Outcome) -> Outcome:
-        """With its identity, as a replica signs answers."""
-        return sign(item, outcome, self.described(item.model))
+        return [{**self.entry, "name": name} for name in self.names]
 
     def _answer(self, item: Item) -> Outcome:
         if item.image == broken_inside():
@@ -75,6 +67,27 @@ class FakeBackend:
         """What the answer to one image says."""
         prediction = {"class_id": class_id_of(item.image), "class_name": "x", "probability": 0.5}
         return [prediction] * item.parameters["top_k"]
+
+
+class Signing:
+    """A backend whose models have identities, and which signs what another answers; what is signed already stays."""
+
+    def __init__(self, backend: FakeBackend) -> None:
+        self._backend = backend
+
+    async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
+        answers = await self._backend.predict(items)
+        described = {entry["name"]: entry for entry in await self._described()}
+        return [
+            sign(item, answer, described[item.model]) if isinstance(answer, Outcome) and not answer.identity else answer
+            for item, answer in zip(items, answers, strict=True)
+        ]
+
+    async def describe(self) -> list[dict[str, Any]]:
+        return await self._described()
+
+    async def _described(self) -> list[dict[str, Any]]:
+        return [entry if "identity" in entry else identified(entry) for entry in await self._backend.describe()]
 
 
 def identified(entry: dict[str, Any]) -> dict[str, Any]:
@@ -119,9 +132,11 @@ async def make_app(backend: FakeBackend, cache: ResultCache | None, store: LiveS
     """The application behind `gateway`; what it does in the background is not started."""
     models = tuple(ModelSpec(name=name) for name in backend.names)
     deployment = ModelDeployment.model_construct(name="Fake", task=backend.entry["task"], models=models)
-    registry = Registry(Topology.model_construct(deployments=(deployment,)), {"Fake": backend})
+    settings = Settings(**options)
+    topology = Topology.model_construct(deployments=(deployment,))
+    registry = Registry(topology, {"Fake": Signing(backend)}, settings.max_queue_wait_s)
     await registry.readiness()
-    return create_app(Settings(**options), registry, cache, store)
+    return create_app(settings, registry, cache, store)
 
 
 async def classify(client: httpx.AsyncClient, image: bytes, **options: Any) -> httpx.Response:

@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.deployments.batcher import Batcher
+from services.deployments.batcher import Batcher, OutOfDeviceMemory
 from services.errors import NotReady, OutOfTime, Overloaded
 
 
@@ -42,7 +42,7 @@ def finish(_key: Hashable, _items: Sequence[int], output: list[int]) -> list[int
 @contextmanager
 def batcher(device: Device, **options: float) -> Iterator[Batcher[int, list[int], int]]:
     with ThreadPoolExecutor(2) as pool:
-        made = Batcher(device.run, finish, pool, **{"max_batch_size": 4, **options})  # type: ignore[arg-type]
+        made = Batcher(device.run, finish, lambda _: pool, **{"max_batch_size": 4, **options})  # type: ignore[arg-type]
         try:
             yield made
         finally:
@@ -115,18 +115,74 @@ def test_batch_with_no_room_for_another_does_not_wait():
         assert all(future.result(2).queue_s < 1 for future in futures)
 
 
-def test_failure_reaches_its_batch_and_the_device_thread_lives_on():
+def test_item_that_fails_fails_alone_and_the_device_thread_lives_on():
     device = Device()
-    with batcher(device) as made:
+    with batcher(device, max_batch_size=8) as made:
         with held(device, made):
-            bad, also = made.submit(-1, "a"), made.submit(1, "a")
-            good = made.submit(2, "b")
+            futures = [made.submit(n, "a") for n in (1, 2, -1, 4, 5, 6, 7, 8)]
         with pytest.raises(ValueError, match="negative"):
-            bad.result(5)
-        with pytest.raises(ValueError, match="negative"):
-            also.result(5)
-        assert good.result(5).result == 4
+            futures.pop(2).result(5)
+        assert [future.result(5).result for future in futures] == [1, 4, 16, 25, 36, 49, 64]
         assert made.is_alive()
+    runs = [items for _, items in device.batches[1:]]
+    assert max(sum(n in items for items in runs) for n in (1, 2, -1, 4, 5)) == 4, "once, and log2(8) more"
+    assert [5, 6, 7, 8] in runs, "the half that is fine is run as one"
+
+
+def test_device_that_is_out_of_memory_gets_smaller_batches_for_a_while(monkeypatch: pytest.MonkeyPatch):
+    class Small(Device):
+        def run(self, key: Hashable, items: Sequence[int]) -> list[int]:
+            output = super().run(key, items)
+            if len(items) > 2:
+                raise OutOfDeviceMemory("too little")
+            return output
+
+    device = Small()
+    with batcher(device, max_batch_size=8) as made:
+        for _ in range(2):
+            with held(device, made):
+                futures = [made.submit(n, "a") for n in range(8)]
+            assert [future.result(5).result for future in futures] == [n * n for n in range(8)]
+        sizes = [len(items) for key, items in device.batches if key == "a"]
+        assert sizes == [8, 4, 2, 2, 4, 2, 2, 2, 2, 2, 2]
+        monkeypatch.setattr("services.deployments.batcher.time.monotonic", lambda: time.perf_counter() + 1e6)
+        device.batches.clear()
+        with held(device, made):
+            futures = [made.submit(n, "a") for n in range(8)]
+        assert [future.result(5).result for future in futures] == [n * n for n in range(8)]
+    assert max(len(items) for _, items in device.batches) == 8, "tried again later"
+
+
+def test_users_share_the_device_by_time_and_not_by_turns():
+    """A batch of the slow one takes as long as ten of the fast one."""
+
+    class TwoSpeeds(Device):
+        def run(self, key: Hashable, items: Sequence[int]) -> list[int]:
+            time.sleep(0.02 if key == "slow" else 0.002)
+            return super().run(key, items)
+
+    device = TwoSpeeds()
+    with batcher(device, max_batch_size=1) as made:
+        with held(device, made):
+            slow = [made.submit(n, "slow") for n in range(20)]
+            fast = [made.submit(n, "fast") for n in range(20)]
+        for future in fast:
+            future.result(5)
+        done = sum(future.done() for future in slow)
+        assert done <= 6
+        for future in slow:
+            future.result(5)
+
+
+def test_full_batch_does_not_wait_for_the_company_of_an_older_item_of_another_key():
+    device = Device()
+    with batcher(device, max_batch_size=2, batch_wait_timeout_s=5.0) as made:
+        lone = made.submit(1, "a")
+        full = [made.submit(n, "b") for n in (2, 3)]
+        assert [future.result(2).result for future in full] == [4, 9]
+        assert not lone.done()
+        made.close()
+        assert lone.result(2).result == 1
 
 
 def test_cancelled_item_leaves_the_queue():
@@ -202,7 +258,7 @@ def test_streams_run_batches_side_by_side():
         return list(items)
 
     with ThreadPoolExecutor(1) as pool:
-        made = Batcher(run, finish, pool, max_batch_size=1, streams=2)
+        made = Batcher(run, finish, lambda _: pool, max_batch_size=1, streams=2)
         futures = [made.submit(n, "a") for n in (1, 2)]
         assert [future.result(5).result for future in futures] == [1, 2]
         made.close()
@@ -211,7 +267,7 @@ def test_streams_run_batches_side_by_side():
 
 def test_wrong_number_of_results_is_an_error_for_all():
     with ThreadPoolExecutor(1) as pool:
-        made = Batcher(lambda _key, items: items, lambda *_: [1, 2], pool, max_batch_size=1)
+        made = Batcher(lambda _key, items: items, lambda *_: [1, 2], lambda _: pool, max_batch_size=1)
         with pytest.raises(RuntimeError, match="1 items went in and 2 results came out"):
             made.submit(1, "a").result(5)
         made.close()
@@ -242,6 +298,25 @@ def test_every_caller_gets_its_own_answer_or_its_own_failure(calls: list[tuple[i
             except OutOfTime:
                 assert fate == "expire"
             except ValueError:
-                assert any(number in items and min(items) < 0 for _, items in device.batches)
+                assert number < 0
         assert len(made) == 0
     assert all(len(items) <= 3 for _, items in device.batches)
+
+
+def test_batches_are_short_while_another_user_has_had_the_device():
+    """Forty milliseconds an image: two make a turn of a tenth of a second, eight a batch."""
+
+    class Slow(Device):
+        def run(self, key: Hashable, items: Sequence[int]) -> list[int]:
+            time.sleep(0.04 * len(items) if key == "slow" else 0.001)
+            return super().run(key, items)
+
+    device = Slow()
+    with batcher(device, max_batch_size=8) as made:
+        for count, other in ((2, False), (8, False), (16, True)):
+            device.batches.clear()
+            with held(device, made) if other else nullcontext():
+                futures = [made.submit(n, "slow") for n in range(count)]
+            for future in futures:
+                future.result(5)
+    assert max(len(items) for key, items in device.batches if key == "slow") <= 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 import pytest
 from hypothesis import given, settings
@@ -119,6 +120,33 @@ async def test_cancelled_caller_takes_its_item_out():
     gone.cancel()
     assert await asyncio.gather(first, stays) == [2, 6]
     assert receiver.calls == [[1], [3]]
+
+
+async def test_item_of_a_cancelled_caller_does_not_wait_for_the_next_call_to_leave():
+    calls = coalescer(Receiver(takes_s=0.2))
+    first = asyncio.create_task(calls.submit(1))
+    await asyncio.sleep(0.005)
+    gone = asyncio.create_task(calls.submit(2))
+    await asyncio.sleep(0.005)
+    gone.cancel()
+    await asyncio.sleep(0)
+    assert len(calls) == 0
+    await first
+
+
+async def test_call_belongs_to_none_of_its_requests():
+    """Ray Serve finds the calls of a request by a context variable, and cancels them when its client disconnects."""
+    request: ContextVar[str] = ContextVar("request", default="")
+    seen: list[str] = []
+
+    async def send(items: list[int]) -> list[int]:
+        seen.append(request.get())
+        return items
+
+    calls: Coalescer[int, int] = Coalescer(send, max_items=2, receivers=1, linger_s=0)
+    request.set("first")
+    await calls.submit(1)
+    assert seen == [""]
 
 
 async def test_call_is_cancelled_when_all_its_callers_are_gone():

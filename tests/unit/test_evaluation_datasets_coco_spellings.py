@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from services.evaluation.datasets.opening import open_dataset
 from services.evaluation.samples import DatasetError, EvaluationSet, Kind
-from tests.unit.coco_spellings import Document, all_spellings, clean, spelled
+from tests.unit.coco_spellings import READ, Document, all_spellings, clean, spelled
 from tests.unit.evaluation_files import objects, write_photo
 
 ALL = list(all_spellings())
@@ -89,22 +89,7 @@ def test_what_pycocotools_evaluates_is_read(folder: Path, section: str, member: 
     assert figure_of(opened(folder, document)) == expected
 
 
-@pytest.mark.parametrize(
-    ("section", "member", "names"),
-    [
-        ("images", "id", ("float", "text", "float as text")),
-        ("annotations", "image_id", ("float", "text", "float as text")),
-        ("annotations", "category_id", ("float", "text", "float as text")),
-        ("categories", "id", ("float", "text", "float as text")),
-        ("images", "height", ("float", "text", "null", "zero", "minus one", "absent")),
-        ("images", "width", ("float", "text", "null", "zero", "minus one", "absent")),
-        ("annotations", "iscrowd", ("false", "text", "float", "word", "null", "empty", "absent")),
-        ("annotations", "bbox", ("texts", "ints", "null", "empty", "absent")),
-        ("annotations", "area", ("float", "text", "null", "zero", "absent")),
-        ("annotations", "segmentation", ("flat", "texts")),
-        ("images", "file_name", ("folder", "backslash", "dot", "upper", "encoded")),
-    ],
-)
+@pytest.mark.parametrize(("section", "member", "names"), [(*member, names) for member, names in READ.items()])
 def test_spellings_of_real_tools_are_read_without_a_problem(
     folder: Path, section: str, member: str, names: tuple[str, ...]
 ) -> None:

@@ -110,6 +110,19 @@ LAYOUTS: dict[str, dict[str, str]] = {
         "JPEGImages/a.jpg": "",
         "labels/a.txt": ROW,
     },
+    "VOC, splits within": {
+        "images/train/b.jpg": "",
+        "annotations/train/b.xml": XML,
+        "images/val/a.jpg": "",
+        "annotations/val/a.xml": XML,
+    },
+    "darknet, lists beside the photos": {
+        "obj.names": "cat\n",
+        "obj.data": "names = obj.names\nvalid = some.txt\n",
+        "some.txt": "a.jpg\n",
+        "a.jpg": "",
+        "a.txt": ROW,
+    },
     "Ultralytics, coco128": {
         "coco128.yaml": "path: ../datasets/coco128\ntrain: images/train2017\nval: images/val2017\nnames: {0: cat}\n",
         "images/val2017/a.jpg": "",
@@ -195,6 +208,10 @@ def test_a_format_that_cannot_be_measured_on_is_no_rival(tmp_path: Path) -> None
         ({"train/_annotations.coco.json": coco(), "train/a.jpg": ""}, r"name one of .*train"),
         ({"annotations/instances_train.json": coco(), "images/a.jpg": ""}, r"name one of .*instances_train.json"),
         ({"labels_my.json": coco(), "a.jpg": ""}, r"name one of .*labels_my.json"),
+        (
+            {"a.yaml": "names: [cat]\n", "b.yaml": "names: [dog]\n", "images/a.jpg": "", "labels/a.txt": ROW},
+            r"2 files of settings; name one of .*a.yaml, .*b.yaml",
+        ),
         ({"notes.txt": ""}, "holds no labels that are known; data can be digits"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,44 @@ def test_a_label_that_changes_after_it_was_read_is_an_error(tmp_path: Path) -> N
     write_numbers(tmp_path / "labels" / "a.png", np.zeros((4, 4)))
     with pytest.raises(DatasetError, match=r"a.png: its masks cannot be read"):
         data.load(0)
+
+
+def test_names_of_labels_may_differ_from_their_photos_in_case_and_form_of_unicode(tmp_path: Path) -> None:
+    numbers = np.ones((60, 100), np.uint8)
+    for stem in ("a", unicodedata.normalize("NFC", "grün")):
+        write_photo(tmp_path / "images" / f"{stem}.JPG")
+    write_numbers(tmp_path / "labels" / "a.PNG", numbers)
+    write_numbers(tmp_path / "labels" / unicodedata.normalize("NFD", "grün.png"), numbers)
+    data = open_dataset(f"masks:{tmp_path}", "instance")
+    assert (len(data), data.problems) == (2, ())
+
+
+def test_colours_are_no_numbers_and_are_told(tmp_path: Path) -> None:
+    for stem in ("a", "b"):
+        write_photo(tmp_path / "images" / f"{stem}.png")
+    write_numbers(tmp_path / "labels" / "a.png", np.ones((60, 100), np.uint8))
+    write_photo(tmp_path / "labels" / "b.png")
+    data = open_dataset(f"masks:{tmp_path}", "instance")
+    assert (len(data), [problem.kind for problem in data.problems]) == (1, ["unreadable"])
+    assert "not colours (RGB)" in data.problems[0].message
+
+
+def test_links_that_lead_out_of_the_folder_need_the_option(tmp_path: Path) -> None:
+    outside = write_numbers(tmp_path / "private.png", np.ones((60, 100), np.uint8))
+    write_photo(tmp_path / "data" / "images" / "a.png")
+    (tmp_path / "data" / "labels").mkdir()
+    (tmp_path / "data" / "labels" / "a.png").symlink_to(outside)
+    with pytest.raises(DatasetError, match=r"labels/a\.png is outside the data folder .*--allow-outside"):
+        open_dataset(f"masks:{tmp_path / 'data'}", "instance")
+    assert len(open_dataset(f"masks:{tmp_path / 'data'}", "instance", allow_outside=True)) == 1
+    (tmp_path / "data" / "images").rename(tmp_path / "data" / "val-images")
+    (tmp_path / "data" / "train").mkdir()
+    for part in ("images", "labels"):
+        source = "val-images" if part == "images" else part
+        (tmp_path / "data" / source).rename(tmp_path / "data" / "train" / part)
+    with pytest.raises(DatasetError, match="--allow-outside"):
+        read_id_maps(tmp_path / "data", "train")
+    assert len(read_id_maps(tmp_path / "data", "train", allow_outside=True).photos) == 1
 
 
 @pytest.mark.skipif(not (DATA / "nuclei").is_dir(), reason="needs the microscope images of shared/data/nuclei")

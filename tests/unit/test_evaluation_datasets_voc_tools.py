@@ -293,7 +293,7 @@ FIELDS = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.fixed_dictionaries(FIELDS))
 def test_every_spelling_is_read_as_the_plain_one_or_told(tmp_path_factory: pytest.TempPathFactory, by: dict) -> None:
     folder = tmp_path_factory.mktemp("voc")

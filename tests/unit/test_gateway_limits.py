@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from services.errors import OutOfTime, ServiceError
+from services.gateway.cache import MemoryCache
 from services.wire import Item, Outcome
 from tests.unit.gateway_fakes import FakeBackend, classify, gateway, png
 
@@ -72,3 +74,55 @@ async def test_draining_refuses_new_requests(tmp_path: Path):
         response, ready = await classify(client, png()), await client.get("/readyz")
     assert (response.status_code, ready.status_code) == (503, 503)
     assert "retry-after" in response.headers
+
+
+class TwoSpeeds(FakeBackend):
+    """Takes half a second for images of one model, and a hundredth for those of the other."""
+
+    async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
+        self.calls.append(items)
+        await asyncio.sleep(0.5 if any(item.model == "noop" for item in items) else 0.01)
+        return [self._answer(item) for item in items]
+
+
+async def test_fast_model_does_not_wait_for_a_slow_one_of_its_deployment():
+    backend = TwoSpeeds()
+    async with gateway(backend) as client:
+        slow = [asyncio.create_task(classify(client, png(n), params={"model": "noop"})) for n in range(40)]
+        await asyncio.sleep(0.1)
+        took_s: list[float] = []
+        for shade in range(5):
+            started_at = time.monotonic()
+            assert (await classify(client, png(shade))).status_code == 200
+            took_s.append(time.monotonic() - started_at)
+        assert not any(task.done() for task in slow)
+        await asyncio.gather(*slow)
+    assert sorted(took_s)[2] < 0.2
+    assert all(len({item.model for item in call}) == 1 for call in backend.calls)
+
+
+async def test_requests_that_wait_for_a_slow_model_do_not_hold_up_others():
+    async with gateway(TwoSpeeds(), MemoryCache(), max_concurrent_requests=2) as client:
+        slow = [asyncio.create_task(classify(client, png(n), params={"model": "noop"})) for n in range(4)]
+        await asyncio.sleep(0.1)
+        assert (await classify(client, png())).status_code == 200
+        assert not any(task.done() for task in slow)
+        await asyncio.gather(*slow)
+
+
+async def test_image_that_would_wait_too_long_is_refused_and_a_cached_one_never():
+    class Slow(FakeBackend):
+        async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
+            await asyncio.sleep(0.05 * len(items))
+            return [self._answer(item) for item in items]
+
+    async with gateway(Slow(), MemoryCache(), max_queue_wait_s=0.2) as client:
+        assert (await classify(client, png(255))).status_code == 200
+        waiting = [asyncio.create_task(classify(client, png(n))) for n in range(100)]
+        await asyncio.sleep(1.0)
+        refused, cached = await classify(client, png(254)), await classify(client, png(255))
+        answers = await asyncio.gather(*waiting)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert cached.json()["cached"]
+    assert sum(answer.status_code == 200 for answer in answers) >= 16

@@ -38,14 +38,13 @@ class Rolling(FakeBackend):
     def of_version(self, version: str, name: str) -> dict[str, Any]:
         return identified({**self.entry, "name": name, "version": version, "weights_digest": f"d{version}"})
 
-    def described(self, name: str) -> dict[str, Any]:
-        return self.of_version("1", name)
+    async def describe(self) -> list[dict[str, Any]]:
+        return [self.of_version("1", name) for name in self.names]
 
-    def _sign(self, item: Item, outcome: Outcome) -> Outcome:
+    def _answer(self, item: Item) -> Outcome:
         version = self.answering.pop(0) if len(self.answering) > 1 else self.answering[0]
-        body = orjson.loads(outcome.body or b"")
-        body["predictions"] = self.rows(version, item)
-        return sign(item, outcome._replace(body=orjson.dumps(body)), self.of_version(version, item.model))
+        body = {"image": {"height": 2, "width": 3}, "predictions": self.rows(version, item)}
+        return sign(item, Outcome(orjson.dumps(body), None, {}), self.of_version(version, item.model))
 
     def rows(self, version: str, item: Item) -> list[dict[str, Any]]:
         return [{"class_id": int(version) - 1, "class_name": version, "probability": 0.5}]
@@ -111,9 +110,6 @@ class Renumbered(Rolling):
     def of_version(self, version: str, name: str) -> dict[str, Any]:
         names = ["person", "dog"] if version == "1" else ["dog", "person"]
         return identified({**super().of_version(version, name), "class_names": names})
-
-    def _answer(self, item: Item) -> Outcome:
-        return Outcome(orjson.dumps({"image": {"height": 2, "width": 3}}), None, {})
 
     def rows(self, version: str, item: Item) -> list[dict[str, Any]]:
         (class_id,) = item.parameters["class_ids"]
@@ -241,6 +237,19 @@ async def test_nobody_judges_or_replaces_the_answers_of_another_key(monkeypatch:
     assert texts[0] == texts[1]
     assert error_of(beyond) == (422, "invalid_parameters"), "the request of this key had one image"
     assert right.status_code == 200
+
+
+@pytest.mark.parametrize("line", [b"", b"null", b"[]", b"[5]", b"[[]]", b'[["noop","1","d",["a"],"x"]]', b"\xff"])
+async def test_receipt_that_is_none_is_as_good_as_nothing(line: bytes, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("services.gateway.receipts.SECOND_LOOK_S", 0.0)
+    store = MemoryStore()
+    app = await make_app(Cats(), MemoryCache(), store)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
+        request_id = (await classify(client, png())).json()["request_id"]
+        (name,) = store.lines
+        store.lines[name] = (store.lines[name][0], line)
+        status, code = error_of(await tell(client, request_id, {"class": 0}))
+    assert (status, code) in {(404, "unknown_answer"), (422, "invalid_parameters")}
 
 
 async def test_feedback_on_anothers_answer_takes_as_long_as_on_none():

@@ -9,6 +9,7 @@ from torch.nn import functional
 from models.classification.torchvision_manifest import CLASSIFIERS
 from models.classification.torchvision_networks import build, drop_auxiliary_heads
 from models.entries import Preprocessing
+from models.errors import NonFiniteOutput
 from models.execution import Executor
 from models.folding import fold_batch_norms, remove_idle_layers
 from models.graph import last_layers
@@ -236,3 +237,19 @@ def test_diffused_rounding_keeps_the_sum_of_a_kernel():
     plain_error = (kernels.bfloat16().double().sum((2, 3)) - kernels.double().sum((2, 3))).abs()
     diffused_error = (rounded.double().sum((2, 3)) - kernels.double().sum((2, 3))).abs()
     assert diffused_error.mean() < plain_error.mean() / 10
+
+
+class Reciprocal(nn.Module):
+    """Divides by the sum of an image: what is all of the mean's grey gives infinity."""
+
+    def forward(self, images):
+        return 1 / images.sum((1, 2, 3), keepdim=True), images.sqrt()
+
+
+def test_batch_with_numbers_that_are_not_finite_is_refused():
+    executor = Executor(Reciprocal(), Preprocessing(8, 8, "bilinear", (0.0,) * 3, (1.0,) * 3), PLAIN)
+    bright = np.full((2, 8, 8, 3), 9, np.uint8)
+    assert torch.equal(executor.run_all(bright)[1], torch.full((2, 3, 8, 8), 3.0))
+    bright[1] = 0
+    with pytest.raises(NonFiniteOutput):
+        executor.run_all(bright)

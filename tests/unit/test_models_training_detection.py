@@ -10,13 +10,17 @@ from PIL import Image
 
 from models.detection.grid import boxes_of, cells, flatten
 from models.detection.lite_backbone import build_yolox_lite
+from models.predictions import Detections
 from models.training.assignment import assign
 from models.training.augmentation import Augmentation, ExampleMaker
+from models.training.average_precision import average_precision
 from models.training.coco import annotation_file, read_coco
 from models.training.photo_dataset import DatasetError
 from models.training.photo_recipe import coloured
 from models.training.photos import PhotoReader
 from models.training.yolox_loss import Target, yolox_loss
+from tests.unit.coco_spellings import READ, all_spellings, clean, spelled
+from tests.unit.evaluation_files import write_photo
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,6 +74,63 @@ def test_a_broken_annotation_file_is_told_by_name(tmp_path: Path, text: str, pro
     path = tmp_path / "instances_train.json"
     path.write_text(text)
     with pytest.raises(DatasetError, match=f"instances_train.json: {problem}"):
+        read_coco(path)
+
+
+@pytest.mark.parametrize(
+    ("section", "member", "name"),
+    [(*member, name) for member, names in READ.items() for name in names],
+)
+def test_spellings_of_real_tools_are_read_as_the_clean_file(
+    tmp_path: Path, section: str, member: str, name: str
+) -> None:
+    for number in (1, 2):
+        write_photo(tmp_path / "images" / f"{number}.png")
+    path = tmp_path / "instances_train.json"
+    read: list[tuple[str, float]] = []
+    for document in (clean(), spelled(clean(), section, member, name)):
+        path.write_text(json.dumps(document))
+        dataset = read_coco(path)
+        found = [
+            Detections(photo.boxes, np.ones(len(photo.boxes), np.float32), photo.class_ids, photo.size)
+            for photo in dataset.photos
+        ]
+        read.append((dataset.fingerprint, average_precision(dataset, found)["map"]))
+    assert read[1] == read[0]
+    assert read[0][1] == 1
+
+
+@pytest.mark.parametrize(("section", "member", "name"), list(all_spellings()))
+def test_any_spelling_is_read_as_the_clean_file_or_is_an_error_of_one_line(
+    tmp_path: Path, section: str, member: str, name: str
+) -> None:
+    for number in (1, 2):
+        write_photo(tmp_path / "images" / f"{number}.png")
+    path = tmp_path / "instances_train.json"
+    path.write_text(json.dumps(clean()))
+    expected = read_coco(path).fingerprint
+    path.write_text(json.dumps(spelled(clean(), section, member, name, index=0)))
+    try:
+        found = read_coco(path).fingerprint
+    except DatasetError as error:
+        assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+        return
+    assert found == expected or member == "segmentation"  # photos without masks are part of the data
+
+
+def test_names_and_links_that_lead_out_of_the_folder_need_the_option(folder: Path) -> None:
+    outside = folder.parent / f"{folder.name}-private.png"
+    (folder / "images" / "empty.png").rename(outside)
+    path = folder / "instances_train.json"
+    text = path.read_text()
+    for name in (f"../../{outside.name}", str(outside)):
+        path.write_text(text.replace("empty.png", name))
+        with pytest.raises(DatasetError, match=r"images\[1\]: .*-private.png is outside .*--allow-outside"):
+            read_coco(path)
+        assert read_coco(path, allow_outside=True).photos[1].path.read_bytes() == outside.read_bytes()
+    path.write_text(text)
+    (folder / "images" / "empty.png").symlink_to(outside)
+    with pytest.raises(DatasetError, match="--allow-outside"):
         read_coco(path)
 
 

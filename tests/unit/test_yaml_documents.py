@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from models.text_documents import DocumentError
+from services.evaluation.datasets.opening import open_dataset
+from services.evaluation.samples import DatasetError
+from services.topology import TopologyError, read_serve_file
 from services.yaml_documents import read_yaml
 from tests.unit.evaluation_files import write_text
 
@@ -62,3 +65,11 @@ def test_what_cannot_be_read_is_one_line_with_the_file(tmp_path: Path, text: str
         read_yaml(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_bomb_is_refused_wherever_settings_are_read(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "data.yaml", BOMB)
+    with pytest.raises(TopologyError, match="more than 262144 items"):
+        read_serve_file(path)
+    with pytest.raises(DatasetError, match="more than 262144 items"):
+        open_dataset(str(path), "detection")

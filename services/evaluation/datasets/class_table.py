@@ -5,44 +5,26 @@ The classes of a table are names, or, where all are whole numbers, the model's c
 
 from __future__ import annotations
 
-import csv
-import math
 from collections.abc import Iterable, Sequence
-from io import StringIO
 from pathlib import Path
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
+from models.training.coco_members import finite_number, whole_number
 from models.training.data_folder import DataFolder
 from services.evaluation.datasets.classified_photos import ClassifiedPhotos
+from services.evaluation.datasets.csv_table import TableRow, csv_rows
 from services.evaluation.datasets.json_places import member_lines
 from services.evaluation.datasets.label_problems import ProblemList
 from services.evaluation.datasets.labelled_boxes import box_area, checked_box
 from services.evaluation.datasets.labelled_photos import LabelledPhotos, PhotoRows
 from services.evaluation.datasets.object_table import LabelledObject
-from services.evaluation.datasets.photo_files import is_there, photo_sizes, spread
+from services.evaluation.datasets.photo_files import photo_sizes, spread
 from services.evaluation.datasets.text_files import parse_json, read_text
 from services.evaluation.datasets.written_classes import WrittenClasses, written_classes
 from services.evaluation.samples import DatasetError, Kind
 
 LABELS: Final = "labels.json"
 """In a folder: file → class."""
-
-_BOX: Final = ("x_min", "y_min", "x_max", "y_max")
-_COLUMNS: Final = {
-    "file": ("file", "filename", "file_name", "image", "path"),
-    "class": ("class", "class_name", "class_id", "label"),
-    **{name: (name, name.replace("_", "")) for name in _BOX},
-}
-"""Names that a column may have, in any case."""
-
-
-class _Row(NamedTuple):
-    """One line of a table: a file, its class, and, of a table of boxes, a box; empty texts where it has none."""
-
-    line: int
-    file: str
-    class_name: str
-    box: tuple[str, ...] = ()
 
 
 def is_class_table(document: Any) -> bool:
@@ -80,10 +62,11 @@ def read_labels_json(
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in cast(list[Any], pairs)):
         raise DatasetError(f"{path}: must be an object of files and their classes")
     problems = ProblemList()
-    rows: list[_Row] = []
+    rows: list[TableRow] = []
     for line, (file, value) in zip(member_lines(text), cast(list[tuple[str, Any]], pairs), strict=True):
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            rows.append(_Row(line, file, str(value)))
+        number = None if isinstance(value, str) else whole_number(value)
+        if isinstance(value, str) or number is not None:
+            rows.append(TableRow(line, file, value if isinstance(value, str) else str(number)))
         else:
             problems.add("unreadable", path, line, f"the class of {file!r} is neither a name nor a whole number")
     return _classified(path, rows, limit, class_names, problems, allow_outside)
@@ -112,68 +95,38 @@ def read_csv(
     """
     problems = ProblemList()
     if kind == "classification":
-        return _classified(path, _csv_rows(path, False, problems), limit, class_names, problems, allow_outside)
+        return _classified(path, csv_rows(path, False, problems), limit, class_names, problems, allow_outside)
     if kind != "detection":
         raise DatasetError(f"{path}: a CSV file holds no masks; use COCO, YOLO, VOC, or a folder of masks")
-    return _boxes(path, _csv_rows(path, True, problems), limit, class_names, problems, allow_outside)
-
-
-def _csv_rows(path: Path, boxes: bool, problems: ProblemList) -> list[_Row]:
-    reader = csv.reader(StringIO(read_text(path), newline=""), strict=True)
-    try:
-        header = next(reader, list[str]())
-        places = _places(path, header, boxes)
-        rows: list[_Row] = []
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) != len(header):
-                problems.add("unreadable", path, reader.line_num, f"{len(cells)} columns; the header has {len(header)}")
-                continue
-            file, class_name, *box = (cells[place].strip() for place in places)
-            rows.append(_Row(reader.line_num, file, class_name, tuple(box)))
-    except csv.Error as error:
-        raise DatasetError(f"{path}:{reader.line_num}: not CSV: {error}") from None
-    return rows
-
-
-def _places(path: Path, header: Sequence[str], boxes: bool) -> list[int]:
-    found = {name.strip().lower(): place for place, name in reversed(list(enumerate(header)))}
-    wanted = ("file", "class", *(_BOX if boxes else ()))
-    places = [next((found[name] for name in _COLUMNS[column] if name in found), None) for column in wanted]
-    missing = [column for column, place in zip(wanted, places, strict=True) if place is None]
-    if missing:
-        raise DatasetError(f"{path}:1: the header has no {', '.join(missing)}; it must name, with commas between:"
-                           f" {','.join(wanted)}")  # fmt: skip
-    return [place for place in places if place is not None]
+    return _boxes(path, csv_rows(path, True, problems), limit, class_names, problems, allow_outside)
 
 
 def _classified(
     path: Path,
-    rows: Sequence[_Row],
+    rows: Sequence[TableRow],
     limit: int | None,
     class_names: tuple[str, ...] | None,
     problems: ProblemList,
     allow_outside: bool,
 ) -> ClassifiedPhotos:
-    folder = _photo_folder(path, [row.file for row in rows])
-    data = DataFolder(path.parent, allow_outside=allow_outside)
+    photos_of = _Photos(path, rows, allow_outside, problems)
     classes = written_classes([row.class_name for row in rows if row.class_name], class_names)
     photos: list[tuple[int, str, int]] = []
     first_lines: dict[str, int] = {}
     for image_id, row in enumerate(rows, 1):
         class_id = _class_id(path, row, classes, problems)
-        if class_id is None or not _is_there(path, folder, row, data, problems):
+        file = None if class_id is None else photos_of.find(row)
+        if class_id is None or file is None:
             continue
-        if first_lines.setdefault(row.file, row.line) != row.line:
-            message = f"{row.file} is in line {first_lines[row.file]}, too, which stays"
+        if first_lines.setdefault(file, row.line) != row.line:
+            message = f"{row.file} is in line {first_lines[file]}, too, which stays"
             problems.add("duplicate", path, row.line, message)
             continue
-        photos.append((image_id, row.file, class_id))
-    return ClassifiedPhotos.of(_name(path), folder, classes.names, spread(photos, limit), problems)
+        photos.append((image_id, file, class_id))
+    return ClassifiedPhotos.of(_name(path), photos_of.folder, classes.names, spread(photos, limit), problems)
 
 
-def _class_id(path: Path, row: _Row, classes: WrittenClasses, problems: ProblemList) -> int | None:
+def _class_id(path: Path, row: TableRow, classes: WrittenClasses, problems: ProblemList) -> int | None:
     if not row.class_name:
         problems.add("no_label", path, row.line, f"{row.file} has no class")
         return None
@@ -184,29 +137,55 @@ def _class_id(path: Path, row: _Row, classes: WrittenClasses, problems: ProblemL
     return class_id
 
 
-def _is_there(path: Path, folder: Path, row: _Row, data: DataFolder, problems: ProblemList) -> bool:
-    there = bool(row.file) and is_there(data.check(folder / row.file, f"{path}:{row.line}"))
-    if not there:
-        message = f"there is no {folder / row.file}" if row.file else "the row names no file"
-        problems.add("missing_file", path, row.line, message)
-    return there
+_TRIED_ROWS: Final = 20
+
+
+class _Photos:
+    """The photos that a table names."""
+
+    def __init__(self, path: Path, rows: Sequence[TableRow], allow_outside: bool, problems: ProblemList) -> None:
+        self._path, self._problems = path, problems
+        self._data = DataFolder(path.parent, allow_outside=allow_outside)
+        self._found: dict[str, str | None] = {}
+        beside = path.parent / "images"
+        is_beside = any(row.file and self._data.find(beside, row.file) for row in rows[:_TRIED_ROWS])
+        self.folder = beside if is_beside else path.parent
+
+    def find(self, row: TableRow) -> str | None:
+        """Gives the name of a row's photo below the folder, or its absolute path; None, told once, where it is not."""
+        if row.file not in self._found or not row.file:
+            self._found[row.file] = self._look_for(row)
+        return self._found[row.file]
+
+    def _look_for(self, row: TableRow) -> str | None:
+        if not row.file:
+            self._problems.add("missing_file", self._path, row.line, "the row names no file")
+            return None
+        found = self._data.find(self.folder, row.file)
+        path = self._data.check(found or self.folder / row.file, f"{self._path}:{row.line}")
+        if found is None:
+            self._problems.add("missing_file", self._path, row.line, f"there is no {path}")
+            return None
+        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else str(path)
 
 
 def _boxes(
     path: Path,
-    rows: Sequence[_Row],
+    rows: Sequence[TableRow],
     limit: int | None,
     class_names: tuple[str, ...] | None,
     problems: ProblemList,
     allow_outside: bool,
 ) -> LabelledPhotos:
-    folder = _photo_folder(path, [row.file for row in rows])
-    data = DataFolder(path.parent, allow_outside=allow_outside)
+    photos_of = _Photos(path, rows, allow_outside, problems)
     classes = written_classes([row.class_name for row in rows if row.class_name], class_names)
-    by_file: dict[str, list[_Row]] = {}
+    by_file: dict[str, list[TableRow]] = {}
     for row in rows:
-        by_file.setdefault(row.file, []).append(row)
-    files = [file for file, own in by_file.items() if _is_there(path, folder, own[0], data, problems)]
+        file = photos_of.find(row)
+        if file is not None:
+            by_file.setdefault(file, []).append(row)
+    _check_pixels(path, rows)
+    files, folder = list(by_file), photos_of.folder
     numbers = tuple(range(len(classes.names)))
     photos = PhotoRows(_name(path), "detection", folder, classes.names, numbers, problems)
     sizes = photo_sizes(folder / file for file in files)
@@ -221,7 +200,7 @@ def _boxes(
 
 
 def _objects(
-    path: Path, rows: Sequence[_Row], size: tuple[int, int], classes: WrittenClasses, problems: ProblemList
+    path: Path, rows: Sequence[TableRow], size: tuple[int, int], classes: WrittenClasses, problems: ProblemList
 ) -> Iterable[LabelledObject]:
     seen: dict[tuple[str, ...], int] = {}
     for row in rows:
@@ -238,18 +217,17 @@ def _objects(
             yield LabelledObject(box, class_id, box_area(box))
 
 
+def _check_pixels(path: Path, rows: Sequence[TableRow]) -> None:
+    """Raises where all boxes are shares of the image's size, which would be boxes of a pixel that nothing overlaps."""
+    numbers = [number for row in rows for text in row.box if (number := finite_number(text)) is not None]
+    if numbers and all(0 <= number <= 1 for number in numbers) and not all(map(float.is_integer, numbers)):
+        raise DatasetError(f"{path}:{rows[0].line}: all boxes are between 0 and 1; they must be in pixels")
+
+
 def _number(text: str) -> float | str:
     """A number, or the text where it is none."""
-    try:
-        number = float(text)
-    except ValueError:
-        return text or "nothing"
-    return number if math.isfinite(number) else text
-
-
-def _photo_folder(path: Path, files: Sequence[str]) -> Path:
-    beside = path.parent / "images"
-    return beside if any(file and is_there(beside / file) for file in files[:20]) else path.parent
+    number = finite_number(text)
+    return (text or "nothing") if number is None else number
 
 
 def _name(path: Path) -> str:

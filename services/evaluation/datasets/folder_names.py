@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -31,14 +32,15 @@ def sub_folder(folder: Path, *names: str) -> Path | None:
 
 
 def files_below(folder: Path, *suffixes: str) -> Iterator[Path]:
-    """Lists files with a suffix, such as `.txt` in any case, in a folder and those below it, in alphabetical order.
+    """Lists files with a suffix, such as `.txt` in any case, in a folder, and then in those below it, by name.
 
     What is hidden is left out, such as the `._a.xml` that macOS puts into archives.
     """
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in suffixes and not hidden and path.is_file():
-            yield path
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if name.lower().endswith(suffixes) and not name.startswith("."):
+                yield Path(place, name)
 
 
 def files_in(folder: Path, *suffixes: str) -> list[Path]:

@@ -52,7 +52,7 @@ def read_id_maps(
         raise DatasetError(f"{folder}: no photos; looked in val/images and images")
     problems = ProblemList()
     data = DataFolder(folder, allow_outside=allow_outside)
-    labelled = [(photo, _label(root, photo)) for photo in data.checked(photos)]
+    labelled = [(photo, _label(data, root, photo)) for photo in data.checked(photos)]
     data.checked(label for _, label in labelled)
     if limit is None:
         _report_strays(root, labelled, problems)
@@ -80,8 +80,9 @@ def _read_objects(rows: PhotoRows, labelled: Sequence[tuple[Path, Path]], limit:
     return rows.photos()
 
 
-def _label(root: Path, photo: Path) -> Path:
-    return (root / "labels" / photo.relative_to(root / "images")).with_suffix(".png")
+def _label(data: DataFolder, root: Path, photo: Path) -> Path:
+    name = photo.relative_to(root / "images").with_suffix(".png")
+    return data.find(root / "labels", str(name)) or root / "labels" / name
 
 
 def _above(folder: Path) -> Path:
@@ -93,6 +94,6 @@ def _above(folder: Path) -> Path:
 def _report_strays(root: Path, labelled: Sequence[tuple[Path, Path]], problems: ProblemList) -> None:
     """Labels of photos that are not there."""
     known = {label for _, label in labelled}
-    for path in sorted((root / "labels").rglob("*.png")):
-        if path not in known and not path.name.startswith("."):
+    for path in sorted((root / "labels").rglob("*")):
+        if path.suffix.lower() == ".png" and path not in known and not path.name.startswith("."):
             problems.add("missing_file", path, None, "there is no photo of this name")

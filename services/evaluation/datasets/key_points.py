@@ -18,7 +18,7 @@ BOX_NUMBERS: Final = 4
 _WITH_VISIBILITY: Final = 3
 _VISIBILITIES: Final = frozenset({0.0, 1.0, 2.0})
 _TRACK_NUMBERS: Final = BOX_NUMBERS + 2
-_MARGIN: Final = 0.01  # of the image's size, by which Ultralytics lets coordinates be beyond it
+_MARGIN: Final = 0.1  # of the size of the image, by which the boxes of people and tools reach beyond it
 _SLACK: Final = 0.25  # of the box's size, by which people set points beyond it
 _MOST: Final = 0.9
 

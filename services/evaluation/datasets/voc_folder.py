@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from models.training.data_folder import DataFolder
 from models.training.folders import image_files
-from services.evaluation.datasets.folder_names import files_below, files_in, stem_below, sub_folder
+from services.evaluation.datasets.folder_names import SPLIT_FOLDERS, files_below, files_in, stem_below, sub_folder
 from services.evaluation.datasets.label_problems import ProblemList
 from services.evaluation.datasets.text_files import read_text
 from services.evaluation.samples import DatasetError
@@ -68,12 +68,14 @@ class VocFolder:
         photos: Image files.
         annotations: XML files.
         data: What all files must be below.
+        split: The folder within those of photos and labels that is measured on; empty where there are no splits.
     """
 
     root: Path
     photos: StemIndex
     annotations: StemIndex
     data: DataFolder
+    split: str = ""
 
 
 def find_voc(root: Path, data: DataFolder, problems: ProblemList) -> VocFolder:
@@ -100,7 +102,19 @@ def find_voc(root: Path, data: DataFolder, problems: ProblemList) -> VocFolder:
     if not by_stem:
         raise DatasetError(f"{root}: no photos in {'/ or '.join(PHOTOS)}/, nor beside the labels")
     stems = StemIndex({stem_below(path, labels or root): path for path in data.checked(annotations)})
-    return VocFolder(root, by_stem, stems, data)
+    split = "" if (root / "ImageSets").is_dir() else _split_of(stems)
+    if split:
+        by_stem, stems = (
+            StemIndex(item for item in of.items() if item[0].startswith(split)) for of in (by_stem, stems)
+        )
+    return VocFolder(root, by_stem, stems, data, split.rstrip("/"))
+
+
+def _split_of(stems: Iterable[str]) -> str:
+    """The split that is measured on, as `val/`, where all labels lie in folders of splits; empty where they do not."""
+    folders = {stem.partition("/")[0] if "/" in stem else "" for stem in stems}
+    measured = next((name for name in SPLIT_FOLDERS if name in folders), "")
+    return f"{measured}/" if measured and folders <= set(SPLIT_FOLDERS) else ""
 
 
 def has_voc(folder: Path) -> bool:
@@ -135,6 +149,7 @@ def listed_photos(folder: VocFolder, sets: str, labelled: Mapping[str, Path]) ->
             lines = enumerate(read_text(folder.data.check(path, str(path))).splitlines(), 1)
             listed = [ListedPhoto(_listed_stem(line, known), path, number) for number, line in lines if line.strip()]
             return listed, f"{name}/{split}"
+    name = f"{name}/{folder.split}" if folder.split else name
     return [ListedPhoto(stem, path, None) for stem, path in labelled.items()], name
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_WHOLE: Final = re.compile(r"[0-9]{1,9}(\.0+)?")
+"""Also as pandas writes numbers of a column with gaps: 7.0."""
 
 
 class WrittenClasses(NamedTuple):
@@ -32,10 +36,12 @@ def written_classes(written: Sequence[str], class_names: tuple[str, ...] | None)
         The classes: the model's, or the different names, in alphabetical order or by number.
     """
     distinct = set(written)
-    whole = all(text.isascii() and text.isdigit() and len(text) < 10 for text in distinct)
-    if whole and class_names is not None and not distinct <= set(class_names):
-        ids = {text: int(text) for text in distinct if int(text) < len(class_names)}
+    whole = all(map(_WHOLE.fullmatch, distinct))
+    short = {text: text.partition(".")[0] if whole else text for text in distinct}
+    if whole and class_names is not None and not set(short.values()) <= set(class_names):
+        ids = {text: int(number) for text, number in short.items() if int(number) < len(class_names)}
         return WrittenClasses(class_names, ids.get)
-    names = tuple(sorted(distinct, key=int) if whole else sorted(distinct))
-    ids = {name: index for index, name in enumerate(names)}
+    names = tuple(sorted(set(short.values()), key=int if whole else None))
+    places = {name: place for place, name in enumerate(names)}
+    ids = {text: places[name] for text, name in short.items()}
     return WrittenClasses(names, ids.get)

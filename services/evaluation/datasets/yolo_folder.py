@@ -24,6 +24,7 @@ from services.evaluation.datasets.yolo_settings import (
     names_of_file,
     read_settings,
     settings_file,
+    settings_files,
 )
 from services.evaluation.samples import DatasetError
 
@@ -32,6 +33,8 @@ PLACES: Final = {
     "val/images": "val",
     "valid/images": "val",
     "images/valid": "val",
+    "images/validation": "val",
+    "validation/images": "val",
     "obj_valid_data": "val",
     "images/test": "test",
     "test/images": "test",
@@ -93,7 +96,7 @@ def find_yolo(path: Path, data: DataFolder, problems: ProblemList) -> YoloFolder
 
 def has_yolo(folder: Path) -> bool:
     """Tells whether a folder looks like a YOLO data set."""
-    if settings_file(folder) is not None or yolo_place(folder) is not None:
+    if settings_files(folder) or yolo_place(folder) is not None:
         return True
     has_names = any((folder / name).is_file() for name in CLASS_FILES)
     return has_names and bool(_photos_beside(folder))
@@ -161,8 +164,8 @@ def _place(settings: YoloSettings, name: str, data: DataFolder) -> Path:
         return inside
     for place in there:
         data.check(place, f"{settings.file}: `{settings.split}: {name}`")
-    looked = ", ".join(map(str, dict.fromkeys(tried)))
-    raise DatasetError(f"{settings.file}: nothing at `{settings.split}: {name}`; looked for {looked}")
+    looked = ", ".join(str(place)[:200] for place in dict.fromkeys(tried))
+    raise DatasetError(f"{settings.file}: nothing at `{settings.split}: {name[:200]}`; looked for {looked}")
 
 
 def _listed_photo(settings: YoloSettings, file: Path, line: int, name: str, data: DataFolder) -> Path | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from models.text_documents import DocumentError, read_text
 from models.training.data_folder import DataFolder
 from models.training.folders import image_files
 from services.evaluation.datasets.folder_names import files_in, sub_folder
@@ -58,12 +59,18 @@ class LabelFiles:
 
     def report_strays(self, problems: ProblemList) -> None:
         """Reports labels of photos that are not there; those of photos that no list names are no fault."""
-        known: dict[Path, set[str]] = {}
+        strays = {labels: set(files) for labels, files in self._files.items()}
         for folder, labels in self._folders.items():
-            known.setdefault(labels, set()).update(path.stem for path in image_files(folder) if path.parent == folder)
-        for labels, files in self._files.items():
-            for stem in sorted(files.keys() - known[labels]):
-                problems.add("missing_file", files[stem], None, "there is no photo of this name")
+            strays[labels] -= self._photos[folder]
+        for folder, labels in self._folders.items():
+            if strays[labels]:
+                strays[labels] -= {path.stem for path in image_files(folder) if path.parent == folder}
+        for labels, stems in strays.items():
+            beside = labels in self._folders  # with lists of photos and notes among them
+            for stem in sorted(stems):
+                if beside and not _begins_with_number(self._files[labels][stem]):
+                    continue
+                problems.add("missing_file", self._files[labels][stem], None, "there is no photo of this name")
 
     @staticmethod
     def any_for(folder: Path) -> bool:
@@ -88,3 +95,11 @@ def _label_folder(folder: Path) -> Path:
 
 def _text_files(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in files_in(folder, ".txt") if not _NO_LABELS.fullmatch(path.name.lower())}
+
+
+def _begins_with_number(path: Path) -> bool:
+    try:
+        words = read_text(path).split(maxsplit=1)
+    except DocumentError:
+        return True
+    return bool(words) and words[0].replace(".", "", 1).isdecimal()

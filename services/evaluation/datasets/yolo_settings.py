@@ -49,13 +49,25 @@ class YoloSettings:
     key_points: KeyPoints | None
 
 
-def settings_file(folder: Path) -> Path | None:
-    """Finds the settings of a folder: a file of `SETTINGS`, or the only YAML or darknet file that has their keys."""
+def settings_files(folder: Path) -> list[Path]:
+    """Finds the settings of a folder: a file of `SETTINGS`, or else YAML files that have their keys, or darknet's."""
     named = next((folder / name for name in SETTINGS if (folder / name).is_file()), None)
     if named is not None:
-        return named
-    files = [path for path in files_in(folder, *_YAML) if _looks_like_settings(path)] or files_in(folder, _DARKNET)
-    return files[0] if len(files) == 1 else None
+        return [named]
+    found = [path for path in files_in(folder, *_YAML) if _looks_like_settings(path)]
+    return found or [path for path in files_in(folder, _DARKNET) if _looks_like_darknet(path)]
+
+
+def settings_file(folder: Path) -> Path | None:
+    """Finds the settings of a folder; None where there are none.
+
+    Raises:
+        DatasetError: Several files may be meant.
+    """
+    found = settings_files(folder)
+    if len(found) > 1:
+        raise DatasetError(f"{folder}: {len(found)} files of settings; name one of {', '.join(map(str, found[:10]))}")
+    return found[0] if found else None
 
 
 def read_settings(file: Path, data: DataFolder) -> YoloSettings:
@@ -105,6 +117,13 @@ def _looks_like_settings(path: Path) -> bool:
         return False
 
 
+def _looks_like_darknet(path: Path) -> bool:
+    try:
+        return "names" in _darknet_lines(path)
+    except DatasetError:
+        return False
+
+
 def _parsed(file: Path) -> Mapping[str, Any]:
     try:
         settings: Any = read_yaml(file)
@@ -143,11 +162,15 @@ def _whole(value: Any) -> int | None:
 
 
 def _read_darknet(file: Path, data: DataFolder) -> YoloSettings:
-    lines = [line.partition("=") for line in read_text(file).splitlines() if not line.lstrip().startswith("#")]
-    settings = {key.strip().lower(): value.strip() for key, equals, value in lines if equals}
+    settings = _darknet_lines(file)
     if settings.keys().isdisjoint(_MENTIONS):
         raise DatasetError(f"{file}: there must be lines such as `names = obj.names` and `valid = valid.txt`")
     split = next((key for key in (*_SPLITS, "train") if settings.get(key)), "")
     names = find_below(file.absolute().parent, settings.get("names", ""), data) if settings.get("names") else None
     class_names = {} if names is None else names_of_file(names)
     return YoloSettings(file, split, [settings[split]] if split else [], "", class_names, None)
+
+
+def _darknet_lines(file: Path) -> dict[str, str]:
+    lines = [line.partition("=") for line in read_text(file).splitlines() if not line.lstrip().startswith("#")]
+    return {key.strip().lower(): value.strip() for key, equals, value in lines if equals}
