@@ -13,8 +13,8 @@ import torch
 import torchvision
 
 from loadtests.agreement import agree
-from models import jpeg
 from models.adapter import Adapter, ModelInput, Parameters
+from models.imaging import jpeg
 from models.predictions import Classification, Prediction
 from services.parameters import complete
 

@@ -5,7 +5,7 @@
     │   ├── EmptyImage          empty_image         no bytes at all
     │   ├── UnreadableImage     unsupported_image   not a format, or a kind of it, that we read
     │   ├── BrokenImage         broken_image        the right format, but truncated or corrupt
-    │   └── ImageTooLarge       image_too_large     more bytes or pixels than the caps allow
+    │   └── ImageTooLarge       image_too_large     more bytes, pixels or header parts than the caps
     ├── UnknownModel            unknown_model       no catalog entry has that name
     ├── BrokenCard              broken_card         a model card, or the folder of it, cannot be used
     ├── WeightsError            weights_error       a model's weights cannot be used
@@ -70,7 +70,7 @@ class BrokenImage(ImageError):
 
 
 class ImageTooLarge(ImageError):
-    """More bytes or pixels than the caps allow."""
+    """More bytes or pixels than the caps allow, or more parts of a header than are read."""
 
     code: ClassVar[str] = "image_too_large"
 

@@ -228,6 +228,17 @@ def jpeg2000_tiles(size_bytes: int) -> bytes:
     return head + b"\xff\x90\0\x0a" + bytes(max(size_bytes - len(head), 0))
 
 
+def _jpeg2000_blocks(*, in_tile: bool) -> Callable[[int], bytes]:
+    """JPEG 2000 codestreams of one tile, of which every precinct is one pixel."""
+    size = struct.pack(">HIIIIIIIIHBBB", 0, 7000, 7000, 0, 0, 7000, 7000, 0, 0, 1, 7, 1, 1)
+    usual = b"\xff\x52\0\x0c\0\0\0\1\0\0\4\4\0\1"
+    tiny = b"\xff\x52\0\x0d\1\0\0\1\0\0\4\4\0\1\0"
+    quantization = b"\xff\x5c\0\4\x40\x40"
+    tile = b"\xff\x90\0\x0a\0\0\0\0\0\0\0\1" + (tiny if in_tile else b"") + b"\xff\x93"
+    head = b"\xff\x4f\xff\x51" + struct.pack(">H", 2 + len(size)) + size + (usual if in_tile else tiny)
+    return _boxes(head + quantization + tile, b"\0")
+
+
 def _comments(head: bytes) -> Callable[[int], bytes]:
     size = struct.pack(">HIIIIIIIIHBBB", 0, 64, 64, 0, 0, 64, 64, 0, 0, 1, 7, 1, 1)
     return _boxes(b"\xff\x4f\xff\x51" + struct.pack(">H", 2 + len(size)) + size, head)
@@ -280,4 +291,6 @@ KINDS: Mapping[str, Callable[[int], bytes]] = {
     "jpeg2000: boxes": _boxes(b"\0\0\0\x0cjP  \r\n\x87\n", _box(b"free", b"")),
     "jpeg2000: comments": _comments(b"\xff\x64\0\4\0\1"),
     "jpeg2000: tiles": jpeg2000_tiles,
+    "jpeg2000: code blocks": _jpeg2000_blocks(in_tile=False),
+    "jpeg2000: code blocks of a tile": _jpeg2000_blocks(in_tile=True),
 }

@@ -108,7 +108,7 @@ def with_directory(
 def packed_rows(rows: NDArray[Any], bits: int, order: str) -> bytes:
     """Packs (rows, samples), each row from a new byte on."""
     if bits in (8, 16, 32, 64):
-        return rows.astype(rows.dtype.newbyteorder(order)).tobytes()
+        return rows.astype(f"{order}{rows.dtype.str[1:]}").tobytes()
     shifts = np.arange(bits - 1, -1, -1)
     apart = (rows.astype(np.uint32)[..., np.newaxis] >> shifts & 1).astype(np.uint8)
     return np.packbits(apart.reshape(len(rows), -1), axis=1).tobytes()
@@ -134,7 +134,7 @@ def _compressed(block: NDArray[Any], kind: TiffKind) -> bytes:
         apart = np.diff(block, axis=1, prepend=np.zeros_like(block[:, :1]))
         rows = apart.astype(block.dtype).reshape(len(block), -1)
     if kind.predictor == 3:
-        data = imagecodecs.floatpred_encode(block.astype(block.dtype.newbyteorder(kind.order)), axis=1).tobytes()
+        data = imagecodecs.floatpred_encode(block.astype(f"{kind.order}{block.dtype.str[1:]}"), axis=1).tobytes()
     else:
         data = packed_rows(rows, kind.bits, kind.order)
     if kind.compression == PACKBITS:
@@ -153,7 +153,7 @@ def _fax(rows: NDArray[Any], compression: int) -> bytes:
     image = Image.fromarray(rows.astype(np.uint8) * 255).convert("1", dither=Image.Dither.NONE)
     image.save(file, "TIFF", compression=_FAX[compression], tiffinfo={278: len(rows)})
     with tifffile.TiffFile(BytesIO(file.getvalue())) as tiff:
-        page = tiff.pages[0]
+        page = tiff.pages.first
         (place,), (size,) = page.dataoffsets, page.databytecounts
         assert page.tags[262].value == BLACK_IS_ZERO
     return file.getvalue()[place : place + size]

@@ -164,10 +164,12 @@ def _unpacked(rows: NDArray[np.uint8], header: BmpHeader) -> NDArray[np.uint8]:
 def _masked(rows: NDArray[np.uint8], header: BmpHeader) -> NDArray[np.uint8]:
     """Gives (H, W, 3) RGB of pixels that hold their colours in bits."""
     height, width = header.stored_size
-    if header.bits == 24:
-        return rows[:, : 3 * width].reshape(height, width, 3)[..., ::-1]
-    kind = np.dtype("<u2" if header.bits == 16 else "<u4")
     pixels = np.empty((height, width, 3), np.uint8)
+    if header.bits == 24:
+        for channel in range(3):
+            pixels[..., channel] = rows[:, 2 - channel : 3 * width : 3]
+        return pixels
+    kind = np.dtype("<u2" if header.bits == 16 else "<u4")
     alpha = np.empty((height, width), np.uint8) if header.masks[3] else None
     for part in parts(rows):
         values = rows[part].view(kind)[:, :width]

@@ -87,9 +87,11 @@ def _expanded(runs: bytes, bits: int, room: int) -> NDArray[np.uint8]:
         return values
     first_is_odd = np.repeat(((ends - counts) & 1).astype(np.uint8), counts)
     odd = np.resize(np.array([0, 1], np.uint8), len(values)) ^ first_is_odd
-    return values >> (4 - 4 * odd) & 15
+    return (values >> (4 - 4 * odd) & 15).astype(np.uint8)
 
 
 def _halves(found: bytes, bits: int) -> NDArray[np.uint8]:
     values = np.frombuffer(found, np.uint8)
-    return values if bits == 8 else np.stack((values >> 4, values & 15), axis=1).reshape(-1)
+    if bits == 8:
+        return values
+    return np.stack((values >> 4, values & 15), axis=1).astype(np.uint8).reshape(-1)

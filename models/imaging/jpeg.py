@@ -23,8 +23,9 @@ except ImportError:  # a bare machine: Pillow does everything, more slowly
 
 __all__ = ["decode", "read_header"]
 
+_STRAY_BYTES: Final = "extraneous bytes before marker"
 _HARMLESS: Final = (
-    "extraneous bytes before marker",  # some cameras pad their files
+    _STRAY_BYTES,  # some cameras pad their files
     "Invalid SOS parameters for sequential JPEG",  # some encoders leave them zero; they are not used
     "Unknown Adobe color transform code",
     "unknown JFIF revision number",
@@ -96,8 +97,9 @@ def _decode_without_end(data: bytes, header: JpegHeader, factor: int) -> NDArray
             break
         try:
             return _decode_strictly(ended, header, factor)
-        except (ValueError, KeyError):
-            continue
+        except (ValueError, KeyError) as error:
+            if _STRAY_BYTES in str(error):  # more than was needed stands there
+                return _pillow_rgb(header.without_metadata(ended), header, factor)
     raise BrokenImage("the JPEG is truncated or corrupt")
 
 
@@ -110,15 +112,16 @@ def _decode_with_pillow(data: bytes, header: JpegHeader, factor: int) -> NDArray
         if stripped.endswith(_END_MARKER) or not _has_all_scans(data + _END_MARKER, header):
             raise
     # Pillow does not pass on libjpeg's warnings. Where all data is there, whatever stands before the end is skipped.
-    pixels = _pillow_rgb(stripped + _END_MARKER, header, factor)
-    if np.array_equal(pixels, _pillow_rgb(stripped + _DISTURBANCE + _END_MARKER, header, factor)):
+    # The zero is for data that ends with 0xFF, which a zero follows; elsewhere it is padding.
+    pixels = _pillow_rgb(stripped + b"\0" + _END_MARKER, header, factor)
+    if np.array_equal(pixels, _pillow_rgb(stripped + b"\0" + _DISTURBANCE + _END_MARKER, header, factor)):
         return pixels
     raise BrokenImage("the JPEG is truncated or corrupt")
 
 
 def _pillow_rgb(data: bytes, header: JpegHeader, factor: int) -> NDArray[np.uint8]:
     with pillow.opened(data, "jpeg") as image:
-        if factor > 1:
+        if factor > 1 and header.scalable:
             image.draft(None, (header.stored_size[1] // factor, header.stored_size[0] // factor))
         return pillow.rgb(image)
 

@@ -22,14 +22,15 @@ CODESTREAM: Final = b"\xff\x4f\xff\x51"
 
 _MAX_TILES: Final = 4096
 _MAX_BLOCKS: Final = 2**20
-_MAX_SEGMENTS: Final = 1024
-_COD, _COC, _SOT = 0x52, 0x53, 0x90
+_MAX_SEGMENTS: Final = 16_384
+_COD, _COC, _SOT, _SOD, _EOC = 0x52, 0x53, 0x90, 0x93, 0xD9
+_BARE: Final = frozenset({_SOD, _EOC})
 _COLOUR_SPACES: Final = frozenset({16, 17})
 """Enumerated: sRGB and grey. Others (sYCC, CMYK, Lab) come out of Pillow wrong or not at all."""
 
 
 def read_header(data: bytes) -> StoredHeader:
-    """Reads the size of the image and holds the rest of the main header to its bounds.
+    """Reads the size of the image and holds the rest of the headers to bounds.
 
     Args:
         data: The JP2 file or codestream.
@@ -92,39 +93,57 @@ def _read_size(data: bytes, start: int) -> StoredHeader:
     if components > 4:
         raise UnreadableImage(f"JPEG 2000 images of {components} components cannot be read")
     kinds = [struct.unpack_from(">BBB", data, start + 38 + 3 * index) for index in range(components)]
-    if any((x, y) != (1, 1) for _, x, y in kinds):
+    if any(kind[1:] != (1, 1) for kind in kinds):
         raise UnreadableImage("JPEG 2000 images with subsampled components cannot be read")
-    if any(depth & 0x80 for depth, _, _ in kinds) or len({depth for depth, _, _ in kinds}) > 1:
+    if any(kind[0] & 0x80 for kind in kinds) or len(set(kinds)) > 1:
         raise UnreadableImage("JPEG 2000 images of signed or unequal samples cannot be read")
+    depth = 1 + kinds[0][0]
+    if not 8 <= depth <= (16 if components == 1 else 8):  # Pillow lets the brightest of several deep ones overflow to 0
+        raise UnreadableImage(f"JPEG 2000 images of {components} components of {depth} bits cannot be read")
     if -(-(right - tile[2]) // tile[0]) * -(-(bottom - tile[3]) // tile[1]) > _MAX_TILES:
         raise too_many("JPEG 2000 tiles", _MAX_TILES)
     (length,) = struct.unpack_from(">H", data, start)
     for marker, body in _segments(data, start + length):
         if marker in (_COD, _COC):
-            _check_blocks(data, body + (0 if marker == _COD else -3), height * width * components)
+            style, coding = (body, body + 5) if marker == _COD else (body + 1, body + 2)
+            _check_blocks(data, style, coding, height * width * components)
     return StoredHeader((height, width))
 
 
 def _segments(data: bytes, position: int) -> Iterator[tuple[int, int]]:
-    """Yields marker and begin of every segment up to the first tile."""
+    """Yields marker and begin of every segment of the main header and of the headers of tile parts."""
+    part_end = 0
     for _ in range(_MAX_SEGMENTS):
+        if position + 4 > len(data) and part_end:
+            return  # a codestream may lack its end
         prefix, marker, length = struct.unpack_from(">BBH", data, position)
-        if prefix != 0xFF or length < 2:
+        if prefix != 0xFF or (marker not in _BARE and length < 2):
             raise BrokenImage("the JPEG 2000 header is truncated or corrupt")
         if marker == _SOT:
+            (part_bytes,) = struct.unpack_from(">I", data, position + 6)
+            part_end = position + part_bytes if part_bytes else len(data)  # 0: up to the end
+        elif marker == _SOD:
+            position = part_end
+            continue
+        elif marker == _EOC:
             return
         yield marker, position + 4
         position += 2 + length
     raise too_many("JPEG 2000 segments", _MAX_SEGMENTS)
 
 
-def _check_blocks(data: bytes, body: int, samples: int) -> None:
-    """Holds COD to a number of code blocks and precincts (annex A.6.1)."""
-    style, levels = data[body], data[body + 5]
-    block = data[body + 6] + data[body + 7] + 4
-    smallest = block
-    if style & 1:
-        sizes = data[body + 10 : body + 11 + levels]
-        smallest = min((block, *((size & 15) + (size >> 4) for size in sizes[1:])))
-    if samples >> smallest > _MAX_BLOCKS:
+def _check_blocks(data: bytes, style: int, coding: int, samples: int) -> None:
+    """Holds COD or COC to a number of code blocks and precincts (annex A.6.1).
+
+    Args:
+        data: The file.
+        style: Where it says whether precincts have sizes of their own.
+        coding: Where the number of resolution levels stands, and behind it sizes, as exponents of 2.
+        samples: Of the image.
+    """
+    levels, block = data[coding], data[coding + 1] + data[coding + 2] + 4
+    precincts = data[coding + 5 : coding + 6 + levels] if data[style] & 1 else b""
+    smallest = [min(block, (size & 15) + (size >> 4)) for size in precincts] or [block]
+    total = sum(samples >> 2 * (len(smallest) - 1 - level) >> area for level, area in enumerate(smallest))
+    if total > _MAX_BLOCKS:
         raise too_many("JPEG 2000 code blocks", _MAX_BLOCKS)

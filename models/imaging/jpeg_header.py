@@ -19,6 +19,7 @@ MAX_SCANS: Final = 40
 
 _MAX_FILL_BYTES: Final = 2**16
 _MARKER: Final = re.compile(rb"\xff([\x01-\xfe])", re.DOTALL)
+_NO_MARKER: Final = (b"\0", b"\xff", b"")
 _BARE: Final = frozenset({0x01, *range(0xD0, 0xD8)})
 _END: Final = 0xD9
 _SCAN: Final = 0xDA
@@ -37,12 +38,16 @@ class JpegHeader(StoredHeader):
         components: Of a pixel: 1 (grey), 3 (YCbCr or RGB) or 4 (CMYK or YCCK).
         component_ids: One byte each, as scans name them.
         progressive: Whether scans refine one another.
+        scalable: Whether the first component, of brightness, has as many samples as there are pixels; where it has
+            fewer, a scaled decode would blur it.
         first_scan: Where the marker of the first scan stands.
+        metadata: Where segments that say nothing of pixels begin and end.
     """
 
     components: int = 3
     component_ids: bytes = b""
     progressive: bool = False
+    scalable: bool = True
     first_scan: int = 0
     metadata: tuple[tuple[int, int], ...] = field(default=(), repr=False)
 
@@ -113,22 +118,29 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Yields marker, and where the segment, its body and what follows it begin."""
     position, fill = 2, 0
     for _ in range(MAX_SEGMENTS):
-        match = _MARKER.search(data, position, position + 2 + _MAX_FILL_BYTES - fill)
-        if match is None:
-            if position + 2 + _MAX_FILL_BYTES - fill < len(data):
-                raise too_many("fill bytes between JPEG segments", _MAX_FILL_BYTES)
+        start = _marker_at(data, position, _MAX_FILL_BYTES - fill)
+        if start is None:
             return
-        fill += match.start() - position
-        start, body, marker = match.start(), match.end() + 2, match[1][0]
+        fill += start - position
+        marker, body = data[start + 1], start + 4
         if marker in _BARE:
-            position = match.end()
+            position = start + 2
             continue
-        length = int.from_bytes(data[match.end() : body], "big")
-        if marker in (0xD8, _END) or length < 2 or match.end() + length > len(data):
+        position = start + 2 + int.from_bytes(data[start + 2 : body], "big")
+        if marker in (0xD8, _END) or position < body or position > len(data):
             return
-        position = match.end() + length
         yield marker, start, body, position
     raise too_many("JPEG segments", MAX_SEGMENTS)
+
+
+def _marker_at(data: bytes, position: int, fill: int) -> int | None:
+    """Finds the next marker behind at most so many fill bytes."""
+    if data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] not in _NO_MARKER:
+        return position
+    match = _MARKER.search(data, position, position + 2 + fill)
+    if match is None and position + 2 + fill < len(data):
+        raise too_many("fill bytes between JPEG segments", _MAX_FILL_BYTES)
+    return match.start() if match else None
 
 
 def _header(
@@ -149,8 +161,17 @@ def _header(
         raise UnreadableImage("JPEGs that tell their height after their pixels cannot be read")
     if height == 0 or width == 0:
         raise BrokenImage("the JPEG header is truncated or corrupt")
-    ids = frame[6 : 6 + 3 * components : 3]
-    return JpegHeader((height, width), orientation, components, ids, kind in (0xC2, 0xCA), first_scan, metadata)
+    ids, factors = frame[6 : 6 + 3 * components : 3], frame[7 : 6 + 3 * components : 3]
+    return JpegHeader(
+        stored_size=(height, width),
+        orientation=orientation,
+        components=components,
+        component_ids=ids,
+        progressive=kind in (0xC2, 0xCA),
+        scalable=all(one >> 4 <= factors[0] >> 4 and one & 15 <= factors[0] & 15 for one in factors),
+        first_scan=first_scan,
+        metadata=metadata,
+    )
 
 
 def _check_scans(data: bytes, first_scan: int) -> None:

@@ -18,6 +18,7 @@ from models.imaging import pillow
 from models.imaging.header import MAX_PARTS, StoredHeader, too_many
 from models.imaging.orientation import exif_orientation
 
+_PALETTE: Final = 3
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _PIXEL_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
@@ -81,13 +82,25 @@ def decode(data: bytes, header: PngHeader) -> NDArray[np.uint8]:
         BrokenImage: The data is truncated or corrupt.
     """
     key = _transparent_colour(data, header)
-    plain = _plain(data, header, with_alpha=header.colour_type == 3)
+    plain = _plain(data, header, with_alpha=header.colour_type == _PALETTE)
     with pillow.opened(plain, "png") as image:
         pixels = pillow.rgb(image)
         if key is None:
             return pixels
     pixels[_samples_equal(plain, header, pixels, key)] = 255
     return pixels
+
+
+def without_metadata(data: bytes) -> bytes:
+    """Writes the same PNG of nothing but its samples and its palette, for Pillow to open.
+
+    Args:
+        data: The PNG.
+
+    Raises:
+        ImageError: As `read_header`.
+    """
+    return _plain(data, read_header(data), with_alpha=False)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

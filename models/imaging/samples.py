@@ -91,7 +91,8 @@ def _rescaled(samples: NDArray[Any], bits: int) -> NDArray[np.uint8]:
         for part in parts(samples):
             scaled[part] = (samples[part].astype(np.uint32) + np.uint32(128)) // np.uint32(257)
         return scaled
-    table = np.rint(np.arange(2**bits) * (255 / (2**bits - 1))).astype(np.uint8)
+    greatest = (1 << bits) - 1
+    table = np.rint(np.arange(greatest + 1) * (255 / greatest)).astype(np.uint8)
     return table[samples]
 
 

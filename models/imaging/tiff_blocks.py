@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.TiffImagePlugin import TiffImageFile
 
-from models.errors import BrokenImage
+from models.errors import BrokenImage, UnreadableImage
 from models.imaging.tiff_directory import Directory
 from models.imaging.tiff_layout import BLACK_IS_ZERO, FAX, NO_COMPRESSION, Layout
 
@@ -46,6 +46,7 @@ class Blocks:
         """Reads where the blocks are.
 
         Raises:
+            UnreadableImage: Some are left out, as GDAL does with blocks of zeros.
             BrokenImage: There are too few, or they overlap so much that reading them takes longer than the file is.
         """
         places = directory.values(324 if layout.tiled else 273)
@@ -53,6 +54,8 @@ class Blocks:
         count = layout.blocks_across * layout.blocks_down * layout.planes
         if len(lengths) < count and layout.compression == NO_COMPRESSION:
             lengths = (layout.row_bytes * layout.block_height,) * count
+        if any(place == length == 0 for place, length in zip(places, lengths, strict=False)):
+            raise UnreadableImage("TIFFs that leave out blocks cannot be read")
         if len(places) < count or len(lengths) < count or min(places) < 0 or min(lengths) < 0:
             raise BrokenImage("the TIFF header is truncated or corrupt")
         ends = (min(place + length, len(directory.data)) for place, length in zip(places, lengths, strict=False))

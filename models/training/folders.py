@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from models import images
 from models.errors import ImageError
+from models.imaging.file_names import SUFFIXES
 from models.training.data_folder import DataFolder
 from models.training.photo_dataset import DatasetError
 
-_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _SPLITS: Final = ("train", "val")
 _CACHE_BYTES: Final = 4 * 2**30
 
@@ -141,7 +141,7 @@ def image_files(folder: Path) -> Iterator[Path]:
     """Lists the images in a folder and those below it, in alphabetical order; what is hidden is left out."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in _SUFFIXES and not hidden and path.is_file():
+        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
             yield path
 
 

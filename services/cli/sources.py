@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.imaging.file_names import SUFFIXES
+
 STDIN = "-"
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-"""Files of a folder that are taken for images; a file that is named is read whatever its name."""
 
 
 class UnreadableSource(Exception):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from models.errors import ImageError
+from models.imaging import png
 from models.imaging.pillow import opened
 from models.masks import Mask
 from services.errors import InvalidParameters
@@ -185,7 +186,7 @@ def _regions(told: RegionsTruth, entry: Mapping[str, Any], size: tuple[int, int]
 def _class_map(text: str, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
     try:
         file = b64decode(text, validate=True)
-        with opened(file, "png") as image:
+        with opened(png.without_metadata(file), "png") as image:
             found, mode = (image.height, image.width), image.mode
             usable = found == size and mode in ("1", "L", "P")
             pixels = np.asarray(image).astype(np.uint8) if usable else np.zeros(0, np.uint8)

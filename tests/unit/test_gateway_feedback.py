@@ -302,6 +302,14 @@ async def test_shades_of_a_class_map_are_class_ids_whatever_their_bits(depth: in
         assert await figures(client, told, "/v1/segment") == {"iou": 1.0, "miou": 1.0}
 
 
+async def test_what_a_class_map_says_besides_its_pixels_is_not_inflated():
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(CLASS_MAP, np.uint8)).save(file, "PNG", icc_profile=bytes(2**22))
+    async with gateway(FakeSegmenter(), MemoryCache()) as client:
+        told = {"class_map": base64.b64encode(file.getvalue()).decode()}
+        assert await figures(client, told, "/v1/segment") == {"iou": 1.0, "miou": 1.0}
+
+
 async def test_box_is_cut_to_the_image_as_answers_are():
     beyond = {"x_min": -1e300, "y_min": -30, "x_max": 20, "y_max": 1e300}
     async with gateway(Street((0, 0.9, {"x_min": 0, "y_min": 0, "x_max": 20, "y_max": 600})), MemoryCache()) as client:

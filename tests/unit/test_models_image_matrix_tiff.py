@@ -1,5 +1,6 @@
 """Every way of storing a TIFF gives the picture that was stored, or is refused by name; tifffile reads each as well."""
 
+import struct
 from io import BytesIO
 from itertools import cycle, product
 
@@ -25,6 +26,7 @@ from loadtests.hardening.tiff_files import (
     ZSTD,
     TiffKind,
     tiff_file,
+    with_directory,
 )  # fmt: skip
 from models.errors import UnreadableImage
 from models.images import decode, inspect
@@ -213,3 +215,12 @@ def test_a_tiff_that_is_not_read_is_refused_by_name(kind, tags, message):
 def samples_for_tifffile(samples: np.ndarray, planar: bool) -> np.ndarray:
     """Planes come first in what tifffile reads of planes."""
     return np.moveaxis(samples, 2, 0) if planar and samples.shape[2] > 1 else samples
+
+
+def test_a_tiff_without_some_of_its_blocks_is_refused_by_name():
+    whole = with_directory({256: (8,), 257: (8,), 258: (8,), 259: (8,), 262: (1,), 277: (1,), 278: (8,)}, [b""])
+    data = bytearray(whole)
+    entry = data.index(struct.pack("<HHI", 273, 4, 1))
+    data[entry + 8 : entry + 12] = bytes(4)
+    with pytest.raises(UnreadableImage, match="leave out blocks"):
+        decode(bytes(data))

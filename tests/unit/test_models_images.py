@@ -3,6 +3,7 @@
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from PIL import Image
 from models.errors import BrokenImage, EmptyImage, ImageTooLarge, UnreadableImage
 from models.images import FORMATS, decode, inspect
 from models.imaging import jpeg
+from models.imaging.boxes import MAX_BOXES
+from models.imaging.header import MAX_PARTS
+from models.imaging.jpeg_header import MAX_SCANS, MAX_SEGMENTS
 from tests.photos import BLUE, GREEN, RED, WHITE, corners, encoded, exif_with_orientation, photo, quadrants
 
 QUADRANTS = [RED, GREEN, BLUE, WHITE]
@@ -217,6 +221,16 @@ def test_the_pixel_cap_includes_its_own_value(image_format):
 def test_a_colour_mode_without_a_way_to_rgb_is_refused_as_unsupported():
     with pytest.raises(UnreadableImage, match="LAB"):
         decode(encoded(Image.new("LAB", (8, 8)), "TIFF"))
+
+
+@pytest.mark.parametrize("image_format", FORMATS)
+def test_every_format_and_every_bound_is_documented(image_format):
+    document = (
+        (Path(__file__).parents[2] / "docs" / "images.md").read_text(encoding="utf-8").replace("JPEG 2000", "JPEG2000")
+    )
+    assert f"| {image_format} |" in document.lower()
+    bounds = MAX_PARTS, MAX_SEGMENTS, MAX_SCANS, MAX_BOXES
+    assert all(f"{bound:,}" in document for bound in bounds)
 
 
 def test_many_threads_decode_as_one_does():
