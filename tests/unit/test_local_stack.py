@@ -7,7 +7,7 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def test_run_of_a_process_that_has_ended_is_removed_wherever_it_lies(monkeypatch
     assert own.exists()
 
 
-async def ask(token: str, headers: dict[str, str | bytes]) -> httpx.Response:
+async def ask(token: str, headers: Mapping[str, str | bytes]) -> httpx.Response:
     app = StackCheck(Starlette(routes=[Route("/", lambda _: PlainTextResponse("mine"))]), token)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://stack") as client:
         return await client.get("/", headers=headers)
@@ -142,7 +142,7 @@ def stranger() -> Iterator[str]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None: ...
+        def log_message(self, format: str, *args: object) -> None: ...
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
