@@ -91,10 +91,10 @@ class HAProxyKeeper:
     def watch(self) -> None:
         """Watch in the manager of HAProxy; call it now and then, for Ray replaces one that ends."""
         import ray
-        from ray.exceptions import GetTimeoutError, RayActorError
+        from ray.exceptions import RayError
 
         node = ray.get_runtime_context().get_node_id()
-        with suppress(RayActorError, GetTimeoutError, ValueError):
+        with suppress(RayError, ValueError):
             manager: Any = ray.get_actor(f"SERVE_PROXY_ACTOR-{node}", namespace="serve")
             if manager._actor_id.hex() not in self._managers:
                 ray.get(manager.__ray_call__.remote(keep_haproxy), timeout=5)
