@@ -104,10 +104,12 @@ def test_run_of_a_process_that_has_ended_is_removed_wherever_it_lies(monkeypatch
     assert own.exists()
 
 
-async def ask(token: str, headers: Mapping[str, str | bytes]) -> httpx.Response:
+async def ask(token: str, headers: Mapping[str, str]) -> httpx.Response:
     app = StackCheck(Starlette(routes=[Route("/", lambda _: PlainTextResponse("mine"))]), token)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://stack") as client:
-        return await client.get("/", headers=headers)
+        return await client.get(
+            "/", headers=[(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        )
 
 
 def test_gateway_answers_its_own_stack_only(tmp_path: Path):
@@ -115,7 +117,7 @@ def test_gateway_answers_its_own_stack_only(tmp_path: Path):
     assert read_token(tmp_path) == token
     assert (tmp_path / "stack-token").stat().st_mode & 0o077 == 0
     assert asyncio.run(ask(token, {"X-Tapetum-Stack": token})).text == "mine"
-    for headers in ({}, {"X-Tapetum-Stack": ""}, {"X-Tapetum-Stack": token[:-1]}, {"X-Tapetum-Stack": b"\xe4"}):
+    for headers in ({}, {"X-Tapetum-Stack": ""}, {"X-Tapetum-Stack": token[:-1]}, {"X-Tapetum-Stack": "ä"}):
         response = asyncio.run(ask(token, headers))
         assert response.status_code == 503
         assert response.json()["error"]["code"] == "not_ready"
