@@ -15,10 +15,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import structlog
 from prometheus_client import mmap_dict, values
 
 _FIRST_BYTES = 64 * 1024
-_FILE_AND_DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_problems: list[str] = []
 
 
 class AllocatedDict(mmap_dict.MmapedDict):  # pyright: ignore[reportUntypedBaseClass]
@@ -39,10 +41,10 @@ class AllocatedDict(mmap_dict.MmapedDict):  # pyright: ignore[reportUntypedBaseC
             super().__init__(filename, read_mode)
             return
         try:
-            _allocate(filename, _FIRST_BYTES)
+            _make_file(Path(filename))
             super().__init__(filename)
         except OSError as error:
-            if error.errno not in _FILE_AND_DISK_FULL:
+            if error.errno not in _FULL:
                 raise
             self._f, self._fname, self._positions = None, filename, {}
             self._m, self._used, self._capacity = mmap.mmap(-1, _FIRST_BYTES), 8, _FIRST_BYTES
@@ -57,10 +59,10 @@ class AllocatedDict(mmap_dict.MmapedDict):  # pyright: ignore[reportUntypedBaseC
     def _grow(self, capacity: int) -> None:
         try:
             if self._f is not None:
-                _allocate(self._fname, capacity)
+                _allocate(Path(self._fname), capacity)
                 self._m = mmap.mmap(self._f.fileno(), capacity)
         except OSError as error:
-            if error.errno not in _FILE_AND_DISK_FULL:
+            if error.errno not in _FULL:
                 raise
             _say_once(error)
             self._f = None
@@ -75,13 +77,30 @@ def keep_metrics_from_full_disks() -> None:
     values.MmapedDict = AllocatedDict  # pyright: ignore[reportPrivateImportUsage]
 
 
-def _allocate(filename: str, size: int) -> None:
+def problem() -> str | None:
+    """Why metrics of this process stay in its memory; None where they do not."""
+    return _problems[0] if _problems else None
+
+
+def _make_file(file: Path) -> None:
+    """Make a file unless it is there; under its name only when it is whole, for others read it."""
+    if file.exists() and file.stat().st_size:
+        return
+    draft = file.with_suffix(".new")
+    try:
+        _allocate(draft, _FIRST_BYTES)
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _allocate(path: Path, size: int) -> None:
     """Make a file at least so long, and all its blocks real.
 
     Raises:
         OSError: the disk has no room for them.
     """
-    with Path(filename).open("ab") as file:
+    with path.open("ab") as file:
         missing = size - os.fstat(file.fileno()).st_size
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
@@ -89,11 +108,12 @@ def _allocate(filename: str, size: int) -> None:
             file.write(bytes(missing))
 
 
-_said: list[str] = []
-
-
 def _say_once(error: OSError) -> None:
-    """One line on stderr for each process: its logger is not set up yet when metrics are made."""
-    if not _said:
-        _said.append(str(error))
-        print(f"metrics of process {os.getpid()} stay in its memory: {error.strerror}", file=sys.stderr, flush=True)
+    """One line for each process: to its log, or where that is not set up yet, to stderr."""
+    if _problems:
+        return
+    _problems.append(error.strerror or str(error))
+    if structlog.is_configured():
+        structlog.get_logger().warning("metrics stay in memory", reason=problem())
+    else:
+        print(f"metrics of process {os.getpid()} stay in its memory: {problem()}", file=sys.stderr, flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +30,28 @@ def set_ray_environment(*, on_loopback: bool, joining: bool) -> None:
     """
     bypass_proxies()
     wanted = {**ALWAYS, **({ON_LOOPBACK: "0"} if on_loopback else {})}
-    if joining and ("RAY_AUTH_TOKEN" in os.environ or _token_file().is_file()):
+    if not joining:
+        provide_token()
+    elif "RAY_AUTH_TOKEN" in os.environ or _token_file().is_file():
         wanted["RAY_AUTH_MODE"] = "token"
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
 
 
+def provide_token() -> None:
+    """Give a cluster that is about to start a token of its own where Ray cannot keep one in the home folder."""
+    if not os.environ.keys() & {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} and not _home_keeps_token():
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _home_keeps_token() -> bool:
+    file = _token_file()
+    if file.exists():
+        return os.access(file, os.R_OK)
+    folder = file.parent if file.parent.exists() else file.parents[1]
+    return folder.is_dir() and os.access(folder, os.W_OK)
+
+
 def _token_file() -> Path:
-    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    """Where Ray keeps its token; a file that does not exist where there is no home folder."""
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or os.path.expanduser("~/.ray/auth_token"))  # noqa: PTH111

@@ -65,14 +65,14 @@ def end_processes_of(run_dir: Path) -> None:
     end_processes(process for process in psutil.process_iter() if _works_in(process, run_dir))
 
 
-def end_processes(processes: Iterable[psutil.Process]) -> None:
-    """Kill processes, and wait for their end."""
+def end_processes(processes: Iterable[psutil.Process], timeout_s: float = _STOP_TIMEOUT_S) -> None:
+    """Kill processes, and wait for their end, which zombies of others reach late."""
     killed: list[psutil.Process] = []
     for process in processes:
         with suppress(psutil.Error):
             process.kill()
             killed.append(process)
-    psutil.wait_procs(killed, timeout=_STOP_TIMEOUT_S)
+    psutil.wait_procs(killed, timeout=timeout_s)
 
 
 def _works_in(process: psutil.Process, run_dir: Path) -> bool:

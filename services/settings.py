@@ -216,8 +216,10 @@ def check_names(names: Iterable[str]) -> None:
     for name in sorted(names):
         if not name.upper().startswith(_PREFIX) or name.upper() in known or _OF_KUBERNETES.fullmatch(name):
             continue
-        like = difflib.get_close_matches(name.upper(), known, 1)
-        raise SettingsError(f"{name} is not a setting" + (f"; did you mean {like[0]}?" if like else ""))
+        like = difflib.get_close_matches(
+            name.upper().removeprefix(_PREFIX), (n.removeprefix(_PREFIX) for n in known), 1
+        )
+        raise SettingsError(f"{name} is not a setting" + (f"; did you mean {_PREFIX}{like[0]}?" if like else ""))
 
 
 @lru_cache(maxsize=1)

@@ -22,7 +22,9 @@ _FILE: Final = "stack-token"
 def write_token(run_dir: Path) -> str:
     """Make the token of a stack and leave it in its private folder, for its gateways."""
     token = secrets.token_hex(32)
-    (run_dir / _FILE).write_text(token, encoding="ascii")
+    file = run_dir / _FILE
+    file.touch(0o600)
+    file.write_text(token, encoding="ascii")
     return token
 
 

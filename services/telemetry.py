@@ -34,10 +34,10 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from services.metric_files import keep_metrics_from_full_disks
+from services import metric_files
 from services.settings import Settings
 
-keep_metrics_from_full_disks()
+metric_files.keep_metrics_from_full_disks()
 
 _TRACEBACK_CHARS = 2500
 LOG_PIPE = "log.pipe"
@@ -247,3 +247,5 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=structlog.WriteLoggerFactory(LogPipe(pipe) if pipe and pipe.exists() else sys.stderr),  # pyright: ignore[reportArgumentType]
         cache_logger_on_first_use=True,
     )
+    if reason := metric_files.problem():
+        structlog.get_logger().warning("metrics stay in memory", reason=reason)

@@ -99,13 +99,14 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
     """
     plan = replace(plan, baseline=gates.baseline, figures=gates.figures)
     with _one_line_errors(screen, plan):
+        settings = read_settings() if record else None
         plan = _with_caps(plan)
         check_plan(plan)
         with evaluation_display(screen, plan.asking.model) as display:
             run = evaluate(plan, display.report, display.say)
             display.say("drawing the report")
             page = write_page(run, gates.baseline)
-            where = publish(run, page, read_settings()) if record and plan.limit is None else None
+            where = publish(run, page, settings) if settings and plan.limit is None else None
             run.folder.clear()
     if as_json:
         screen.out.file.write(orjson.dumps(run.result).decode() + "\n")

@@ -94,7 +94,7 @@ def cluster(place: Place) -> Generator[None]:
                 )
             else:
                 ray.init(address=place.address, **quiet)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except Exception as error:  # Ray raises Exception itself where its processes are not up in time
             raise CrewError(f"no Ray cluster at {place.address or 'this machine'}: {_first_line(error)}") from None
         try:
             with _stoppable():

@@ -8,7 +8,7 @@ from typing import Final
 
 from services.hosts import bypass_proxies
 from services.local.haproxy import most_connections
-from services.ray_environment import ALWAYS, ON_LOOPBACK
+from services.ray_environment import ALWAYS, ON_LOOPBACK, provide_token
 
 RAY_DEFAULTS: Final = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
@@ -37,3 +37,4 @@ def set_stack_environment(forced: Mapping[str, str]) -> None:
     for name, value in RAY_DEFAULTS.items():
         os.environ.setdefault(name, value)
     bypass_proxies()
+    provide_token()

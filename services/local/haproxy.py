@@ -15,6 +15,7 @@ from services.settings import Settings
 from services.stack_token import TOKEN_HEADER
 
 _KEEP_INTERVAL_S: Final = 0.1
+_RETRY_INTERVAL_S: Final = 1.0
 _KEPT: Final = "_tapetum_keeps_haproxy"
 _OPEN_FILES: Final = 1000
 """Files of HAProxy besides those of connections."""
@@ -90,10 +91,10 @@ class HAProxyKeeper:
     def watch(self) -> None:
         """Watch in the manager of HAProxy; call it now and then, for Ray replaces one that ends."""
         import ray
-        from ray.exceptions import GetTimeoutError, RayActorError
+        from ray.exceptions import RayError
 
         node = ray.get_runtime_context().get_node_id()
-        with suppress(RayActorError, GetTimeoutError, ValueError):
+        with suppress(RayError, ValueError):
             manager: Any = ray.get_actor(f"SERVE_PROXY_ACTOR-{node}", namespace="serve")
             if manager._actor_id.hex() not in self._managers:
                 ray.get(manager.__ray_call__.remote(keep_haproxy), timeout=5)
@@ -107,14 +108,26 @@ def keep_haproxy(manager: Any) -> None:
 
 
 async def _keep(manager: Any) -> None:
+    """Put back a process that has ended, and a configuration that a full disk kept Ray from writing."""
     haproxy = manager._haproxy
     await manager._haproxy_start_task
     while True:
         await asyncio.sleep(_KEEP_INTERVAL_S)
         async with manager._reload_lock:
-            process = haproxy._proc
-            if process is None or process.returncode is None:
+            ended = haproxy._proc is not None and haproxy._proc.returncode is not None
+            if not ended and _is_edited(Path(haproxy.config_file_path)):
                 continue
             with suppress(RuntimeError, OSError):
-                haproxy._proc = await haproxy._start_and_wait_for_haproxy()
-                manager._schedule_haproxy_update()
+                haproxy._generate_config_file_internal()
+                if ended:
+                    haproxy._proc = await haproxy._start_and_wait_for_haproxy()
+                else:
+                    await haproxy._graceful_reload()
+                continue
+        await asyncio.sleep(_RETRY_INTERVAL_S)
+
+
+def _is_edited(config: Path) -> bool:
+    with suppress(OSError), config.open(encoding="utf-8") as lines:
+        return lines.readline() == haproxy_launcher.EDITED
+    return False

@@ -30,7 +30,7 @@ URL_TOO_LONG: Final = ("url_too_long", "the path and the query are too long")
 HEADER_TOO_LARGE: Final = ("header_too_large", "the header of the request is too large")
 NOT_FOUND: Final = ("not_found", "there is nothing at this path; see /docs")
 ERRORS: Final[Mapping[int, tuple[str, str]]] = {
-    400: ("malformed_request", "this is not a valid HTTP request"),
+    400: ("malformed_request", "the request is not valid HTTP, or broke off"),
     408: ("request_timeout", "the request did not arrive in time"),
     500: ("internal_error", "something went wrong here"),
     502: ("backend_failed", "the gateway broke off its answer"),

@@ -44,7 +44,9 @@ def wait_until_ready(url: str, token: str, api_keys: tuple[str, ...]) -> None:
                     return
                 if is_ours or response.status_code != 200:
                     stranger_since = None
-                elif now - (stranger_since := stranger_since or now) > _STRANGER_TIMEOUT_S:
+                elif stranger_since is None:
+                    stranger_since = now
+                elif now - stranger_since > _STRANGER_TIMEOUT_S:
                     raise StackError(f"another server answers at {url}; choose another port with --port")
             time.sleep(_INTERVAL_S)
     raise StackError(f"the models did not become ready within {READY_TIMEOUT_S:g} s")

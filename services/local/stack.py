@@ -212,16 +212,20 @@ class Stack:
     def _start_ray(self) -> None:
         import ray
 
-        context: Any = ray.init(
-            address="local",
-            include_dashboard=self._jobs,
-            dashboard_host=LOOPBACK,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=str(self._run_dir / "r"),
-            _node_ip_address=LOOPBACK,
-        )
+        try:
+            context: Any = ray.init(
+                address="local",
+                include_dashboard=self._jobs,
+                dashboard_host=LOOPBACK,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=str(self._run_dir / "r"),
+                _node_ip_address=LOOPBACK,
+            )
+        except Exception as error:  # Ray raises Exception itself where its processes are not up in time
+            first_line = str(error).strip().partition("\n")[0]
+            raise StackError(f"Ray did not start: {first_line}") from None
         self._signals.listen()  # again, for Ray has put its own handlers in their place
         self._step(f"Ray {ray.__version__} at {context.address_info['address']}")
         if self._jobs:

@@ -21,6 +21,7 @@ import psutil
 from services.run_dir import end_processes, end_processes_of
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_END_TIMEOUT_S: Final = 1.0
 _SAME_S: Final = 0.1
 """Signals that follow this close mean the same: a terminal and a wrapper such as `uv run` both send one."""
 
@@ -95,7 +96,9 @@ def end_at_once(run_dir: Path, status: int) -> NoReturn:
         run_dir: Of the stack.
         status: Exit status.
     """
-    end_processes(psutil.Process().children(recursive=True))
+    with Path(os.devnull).open("wb") as nowhere:  # Ray's threads in this process report all that they lose
+        os.dup2(nowhere.fileno(), 2)
+    end_processes(psutil.Process().children(recursive=True), _END_TIMEOUT_S)
     end_processes_of(run_dir)
     shutil.rmtree(run_dir, ignore_errors=True)
     os._exit(status)

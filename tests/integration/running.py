@@ -118,6 +118,11 @@ class RunningStack:
                 return process
         raise LookupError(deployment)
 
+    def haproxy(self) -> psutil.Process:
+        """The HAProxy that runs, and not one that a reload is about to end."""
+        running = [process for process in self.processes() if _is_running_haproxy(process)]
+        return max(running, key=lambda process: process.create_time())
+
     def stop(self, number: int = signal.SIGTERM, timeout_s: float = 60.0) -> int:
         """Send a signal, wait for the end, and return the exit status."""
         if self.process.poll() is None:
@@ -140,6 +145,10 @@ class RunningStack:
             if series.partition("{")[0] == name and all(f'{key}="{text}"' in series for key, text in labels.items()):
                 total += float(value)
         return total
+
+
+def _is_running_haproxy(process: psutil.Process) -> bool:
+    return process.status() != psutil.STATUS_ZOMBIE and process.name() == "haproxy"
 
 
 @contextmanager

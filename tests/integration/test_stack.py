@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 import numpy as np
 import orjson
+import psutil
 import pytest
 from conftest import jpeg_of
 from PIL import Image
@@ -260,6 +261,82 @@ def test_gateway_killed_comes_back(stack: RunningStack, photos: dict[str, bytes]
         assert orjson.loads(response.content)["error"]["code"]
         time.sleep(0.1)
     pytest.fail("the gateway did not come back")
+
+
+def test_haproxy_killed_is_back_within_two_seconds_with_all_its_gateways(stack: RunningStack):
+    for _ in range(2):
+        killed = stack.haproxy()
+        killed.kill()
+        killed_at = time.monotonic()
+        answers = poll(stack, until=lambda answer: answer == (200, ""), within_s=20)
+        assert time.monotonic() - killed_at < 10, "2 s where the machine does nothing else"
+        assert set(answers) <= {(0, "ConnectError"), (0, "ReadError"), (503, "not_ready"), (200, "")}, answers
+        assert stack.haproxy().pid != killed.pid
+
+
+def poll(
+    stack: RunningStack, until: Callable[[tuple[int, str]], bool], within_s: float, method: str = "GET"
+) -> list[tuple[int, str]]:
+    """What `/v1/models` answers, every 50 ms: statuses and codes of errors; (0, name) where nothing answers."""
+    answers: list[tuple[int, str]] = []
+    give_up_at = time.monotonic() + within_s
+    with httpx.Client(timeout=10) as client:
+        while not answers or not until(answers[-1]):
+            assert time.monotonic() < give_up_at, answers
+            try:
+                response = client.request(method, f"{stack.url}/v1/models", headers={"connection": "close"})
+                code = "" if response.status_code == 200 else response.json()["error"]["code"]
+                answers.append((response.status_code, code))
+            except httpx.TransportError as error:
+                answers.append((0, type(error).__name__))
+            time.sleep(0.05)
+    return answers
+
+
+def test_second_stack_is_not_answered_for_by_the_first(stack: RunningStack, tmp_path: Path):
+    """The first needs no key. The second does, has a long TMPDIR, a HOME that is not there, and proxies around it."""
+    folder = tmp_path / (100 * "x")
+    folder.mkdir()
+    proxy = "http://127.0.0.1:9"
+    hostile = {
+        "TAPETUM_API_KEYS": "key",
+        "TMPDIR": str(folder),
+        "HOME": "/nonexistent",
+        "http_proxy": proxy,
+        "https_proxy": proxy,
+        "grpc_proxy": proxy,
+        "ALL_PROXY": "socks5://127.0.0.1:9",
+    }
+    with running_stack(write_config(tmp_path, models=("noop",)), **hostile) as second:
+        assert httpx.get(f"{second.url}/v1/models").status_code == 401
+        with httpx.Client(base_url=second.url.replace("127.0.0.1", "[::1]"), trust_env=False) as client:
+            assert client.get("/readyz").json()["models"] == {"noop": True}
+        for _ in range(2):
+            second.replica("Gateway").kill()
+            answers = poll(second, until=lambda answer: answer == (503, "not_ready"), within_s=20)
+            answers += poll(second, until=lambda answer: answer == (401, "unauthorized"), within_s=60)
+            assert set(answers) <= {(401, "unauthorized"), (503, "not_ready"), (502, "backend_failed")}, answers
+        direct = [f"http://127.0.0.1:{port}/v1/models" for port in gateway_ports(stack)]
+        assert direct
+        for url in direct:
+            assert httpx.get(url).json()["error"]["code"] == "not_ready", "a gateway answers its own HAProxy only"
+        family = second.processes()
+        second.process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        second.process.send_signal(signal.SIGTERM)
+        assert second.wait(timeout_s=10) in (0, 128 + signal.SIGTERM), second.output
+        assert alive(family) == []
+    assert httpx.get(f"{stack.url}/v1/models").status_code == 200
+
+
+def gateway_ports(stack: RunningStack) -> list[int]:
+    """Where the gateways themselves listen."""
+    connections = stack.replica("Gateway").net_connections(kind="tcp")
+    return [
+        connection.laddr.port
+        for connection in connections
+        if connection.status == psutil.CONN_LISTEN and 16_384 <= connection.laddr.port < 32_768
+    ]
 
 
 def test_documentation_is_served(stack: RunningStack):

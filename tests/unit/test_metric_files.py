@@ -74,3 +74,4 @@ def test_full_disk_costs_metrics_and_not_the_process(full_disk: Path, left: int)
     assert counted.stdout == "700.0\n"
     assert "No space left on device" in counted.stderr
     assert len(counted.stderr.splitlines()) == 1
+    assert counted_in(full_disk) <= 700.0, "what is left of the files can be read"
