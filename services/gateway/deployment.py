@@ -36,7 +36,6 @@ class Gateway:
 
     def __init__(self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any]]) -> None:
         fence_replica_grpc()
-        favour_the_event_loop()
         shape_server_errors()
         self._settings = read_settings()
         configure_logging(self._settings)
@@ -57,4 +56,6 @@ class Gateway:
                 timeout_s=settings.cache_timeout_s,
                 max_entry_bytes=settings.cache_max_entry_bytes,
             )
-        return create_app(settings, Registry(self._topology, self._backends), cache, store, under_ray=True)
+        app = create_app(settings, Registry(self._topology, self._backends), cache, store, under_ray=True)
+        favour_the_event_loop()
+        return app
