@@ -11,10 +11,10 @@ from starlette.types import ASGIApp
 from services.gateway.app import create_app
 from services.gateway.backends import RayBackend
 from services.gateway.cache import RedisCache
+from services.gateway.http_server import shape_http_server
 from services.gateway.live_store import RedisStore
 from services.gateway.offload import favour_the_event_loop
 from services.gateway.registry import Registry
-from services.gateway.server_errors import shape_server_errors
 from services.loopback import fence_replica_grpc
 from services.settings import read_settings
 from services.telemetry import configure_logging
@@ -36,7 +36,7 @@ class Gateway:
 
     def __init__(self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any]]) -> None:
         fence_replica_grpc()
-        shape_server_errors()
+        shape_http_server()
         self._settings = read_settings()
         configure_logging(self._settings)
         self._topology = Topology.model_validate(topology)

@@ -109,11 +109,11 @@ def _wait_until_alive(port: int) -> None:
 
 async def _serve(descriptor: int, backend: str, settings: dict[str, Any]) -> None:
     from services.gateway.cache import MemoryCache
+    from services.gateway.http_server import shape_http_server
     from services.gateway.offload import favour_the_event_loop
-    from services.gateway.server_errors import shape_server_errors
     from tests.unit import gateway_fakes
 
-    shape_server_errors()
+    shape_http_server()
     app = await gateway_fakes.make_app(getattr(gateway_fakes, backend)(), MemoryCache(), None, **settings)
     lags_s: list[float] = []
 
