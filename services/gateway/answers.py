@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -45,7 +44,7 @@ class Answers:
         async def send_in_pieces(message: Message) -> None:
             nonlocal share
             if message["type"] == "http.response.start":
-                size = int(Headers(raw=message["headers"]).get("content-length", 0))
+                size = _length_of(message)
                 if size > PIECE_BYTES:
                     share = Share(self.budget)
                     share.hold(size)
@@ -71,3 +70,11 @@ class Answers:
             except TooSlow:
                 raise ClientDisconnect from None
             share.moved += len(piece)
+
+
+def _length_of(start: Message) -> int:
+    """Bytes of the body, as far as they are known."""
+    for name, value in start["headers"]:
+        if name == b"content-length":
+            return int(value)
+    return 0

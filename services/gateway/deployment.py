@@ -11,10 +11,10 @@ from starlette.types import ASGIApp
 from services.gateway.app import create_app
 from services.gateway.backends import RayBackend
 from services.gateway.cache import RedisCache
+from services.gateway.http_server import shape_http_server
 from services.gateway.live_store import RedisStore
 from services.gateway.offload import favour_the_event_loop
 from services.gateway.registry import Registry
-from services.gateway.server_errors import shape_server_errors
 from services.gateway.stack_check import StackCheck
 from services.loopback import fence_replica_grpc
 from services.settings import read_settings
@@ -38,8 +38,7 @@ class Gateway:
 
     def __init__(self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any]]) -> None:
         fence_replica_grpc()
-        favour_the_event_loop()
-        shape_server_errors()
+        shape_http_server()
         self._settings = read_settings()
         configure_logging(self._settings)
         self._topology = Topology.model_validate(topology)
@@ -65,4 +64,5 @@ class Gateway:
         app = create_app(settings, registry, cache, store, under_ray=True)
         if token := read_token(settings.run_dir):
             app.add_middleware(StackCheck, token=token)  # pyright: ignore[reportArgumentType]  # a factory, too
+        favour_the_event_loop()
         return app

@@ -6,7 +6,7 @@ body are taken out first, what is left is parsed, and the strings are put back.
 
 from __future__ import annotations
 
-import codecs
+import io
 import secrets
 from collections.abc import Iterator
 from itertools import accumulate
@@ -33,12 +33,13 @@ _AT_ONCE: Final = 2**20
 """Bytes of a body that are parsed as they are; at a time, where they are looked through."""
 
 
-def parse_object(body: bytes, limit: TimeLimit) -> dict[str, Any]:
+def parse_object(body: bytes, limit: TimeLimit, raw_member: str = "") -> dict[str, Any]:
     """A JSON object.
 
     Args:
         body: Its text in UTF-8.
         limit: Until when somebody waits for it.
+        raw_member: Members of this name whose long strings may stay bytes, as a memoryview: of base64, say.
 
     Raises:
         BodyTooLarge: it has too many values, members, or bytes besides long strings.
@@ -46,7 +47,7 @@ def parse_object(body: bytes, limit: TimeLimit) -> dict[str, Any]:
         OutOfTime: nobody waits any more.
     """
     _check_counts(body, limit)
-    document = _loads(body) if len(body) <= _AT_ONCE else _loads_large(body, limit)
+    document = _loads(body) if len(body) <= _AT_ONCE else _loads_large(body, limit, raw_member)
     if not isinstance(document, dict):
         raise RequestError("the body must be a JSON object")
     return cast(dict[str, Any], document)
@@ -77,7 +78,7 @@ def _loads(text: bytes | memoryview) -> Any:
         raise RequestError(f"the body is not JSON: {error.msg} at position {error.pos}") from None
 
 
-def _loads_large(body: bytes, limit: TimeLimit) -> Any:
+def _loads_large(body: bytes, limit: TimeLimit, raw_member: str) -> Any:
     token = secrets.token_hex(16)
     pieces: list[bytes] = []
     texts: dict[str, tuple[int, int]] = {}
@@ -92,7 +93,7 @@ def _loads_large(body: bytes, limit: TimeLimit) -> Any:
         message = f"the body has more than {MAX_BESIDES} bytes besides strings of more than {LONG}"
         raise BodyTooLarge(message, {"max_bytes": MAX_BESIDES})
     document = _loads(b"".join((*pieces, body[position:])))
-    _put_back(document, body, texts, limit)
+    _put_back(document, body, texts, limit, raw_member)
     return document
 
 
@@ -122,7 +123,7 @@ def _is_escaped(body: bytes, start: int, end: int) -> bool:
     return backslashes % 2 == 1
 
 
-def _put_back(document: Any, body: bytes, texts: dict[str, tuple[int, int]], limit: TimeLimit) -> None:
+def _put_back(document: Any, body: bytes, texts: dict[str, tuple[int, int]], limit: TimeLimit, raw_member: str) -> None:
     """Replace the names of long strings by the strings, wherever they stand as values."""
     waiting = [document]
     while waiting:
@@ -140,19 +141,22 @@ def _put_back(document: Any, body: bytes, texts: dict[str, tuple[int, int]], lim
             continue
         for key, value in children:
             if isinstance(value, str) and value in texts:
-                cast(Any, entries)[key] = _text(body, *texts[value], limit)
+                cast(Any, entries)[key] = _text(body, *texts[value], limit, is_raw=key == raw_member)
             elif isinstance(value, (dict, list)):
                 waiting.append(value)
 
 
-def _text(body: bytes, start: int, end: int, limit: TimeLimit) -> str:
+def _text(body: bytes, start: int, end: int, limit: TimeLimit, *, is_raw: bool) -> str | memoryview[int]:
     """A string, as it stands between its quotation marks."""
-    backslashes = body.count(b"\\", start, end)
+    backslashes = _count(body, b"\\", start, end)
+    raw = memoryview(body)[start:end]
+    if backslashes and backslashes == _count(body, b"\\/", start, end):  # base64, as PHP writes it
+        raw, backslashes = _without_backslashes(body, start, end, limit), 0
+    if not backslashes and is_raw:
+        return raw
     try:
         if not backslashes:
-            return str(memoryview(body)[start:end], "utf-8")
-        if backslashes == body.count(b"\\/", start, end):  # base64, as PHP writes it
-            return "".join(_unescape_slashes(body, start, end, limit))
+            return str(raw, "utf-8")
     except UnicodeDecodeError:
         raise RequestError("the body is not JSON: it is not UTF-8") from None
     if end - start > MAX_BESIDES:
@@ -160,12 +164,18 @@ def _text(body: bytes, start: int, end: int, limit: TimeLimit) -> str:
     return _loads(body[start - 1 : end + 1])
 
 
-def _unescape_slashes(body: bytes, start: int, end: int, limit: TimeLimit) -> Iterator[str]:
-    """A string piece by piece; no piece ends between a backslash and its slash, nor within a character."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def _count(body: bytes, mark: bytes, start: int, end: int) -> int:
+    """How often a mark begins between two places, counted in pieces."""
+    overlap = len(mark) - 1
+    pieces = range(start, end, _AT_ONCE)
+    return sum(body.count(mark, first, min(end, first + _AT_ONCE + overlap)) for first in pieces)
+
+
+def _without_backslashes(body: bytes, start: int, end: int, limit: TimeLimit) -> memoryview[int]:
+    file = io.BytesIO()
     while start < end:
         limit.check()
         piece_end = min(end, start + _AT_ONCE)
-        piece_end += body[piece_end - 1] == ord("\\")
-        yield decoder.decode(body[start:piece_end].replace(b"\\/", b"/"), final=piece_end == end)
+        file.write(body[start:piece_end].replace(b"\\", b""))
         start = piece_end
+    return file.getbuffer()

@@ -143,7 +143,12 @@ async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
 
 def make_request_id(given: str | None) -> str:
     """The client's own id where it is up to 128 visible ASCII characters, else a new one."""
-    return given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    return given if given and is_request_id(given) else secrets.token_hex(8)
+
+
+def is_request_id(given: str) -> bool:
+    """Whether a request may be known by this."""
+    return _REQUEST_ID.fullmatch(given) is not None
 
 
 def _address(scope: Scope) -> str:

@@ -85,7 +85,7 @@ async def read_input(body: Body, kind: type[TaskParameters], settings: Settings,
         images, several, given = await _read_multipart(body, settings, limit)
     elif content_type == "application/json" or content_type.endswith("+json"):
         images, several, given = await read_document(
-            body, settings.max_body_bytes, lambda document: _parse_images(document, limit), limit
+            body, settings.max_body_bytes, lambda document: _parse_images(document, limit), limit, "base64"
         )
     elif content_type.startswith("image/") or content_type in ("", "application/octet-stream"):
         images, several, given = (await body.read(settings.max_image_bytes, "image"),), False, NO_PARAMETERS
@@ -142,7 +142,9 @@ def _members(kind: type[BaseModel]) -> list[str]:
     return sorted(field.alias or name for name, field in kind.model_fields.items())
 
 
-async def read_document(body: Body, max_bytes: int, parse: Callable[[dict[str, Any]], D], limit: TimeLimit) -> D:
+async def read_document(
+    body: Body, max_bytes: int, parse: Callable[[dict[str, Any]], D], limit: TimeLimit, raw_member: str = ""
+) -> D:
     """Read a body that is a JSON object.
 
     Args:
@@ -150,13 +152,14 @@ async def read_document(body: Body, max_bytes: int, parse: Callable[[dict[str, A
         max_bytes: Cap on it.
         parse: From the object to what is wanted; called in a thread where the body is large.
         limit: Until when somebody waits for it.
+        raw_member: See `parse_object`.
 
     Raises:
         RequestError: it is too large, or has too many values, or is no JSON object; or whatever `parse` raises.
     """
     text = await body.read(max_bytes, "body")
     if len(text) > SMALL_BYTES:
-        return await body.work(lambda: parse(parse_object(text, limit)), limit)
+        return await body.work(lambda: parse(parse_object(text, limit, raw_member)), limit)
     return parse(parse_object(text, limit))
 
 
@@ -175,8 +178,9 @@ def _parse_images(document: dict[str, Any], limit: TimeLimit) -> Parsed:
 
 
 def _decode_base64(image: Base64Image, limit: TimeLimit) -> bytes | ServiceError:
-    text = image.base64
-    first = text.find(",", 0, MAX_URL_HEAD) + 1 if text.startswith("data:") else 0
+    text: str | memoryview[int] = image.base64
+    head = str(text[:MAX_URL_HEAD], "latin-1") if isinstance(text, memoryview) else text[:MAX_URL_HEAD]
+    first = head.find(",") + 1 if head.startswith("data:") else 0
     file = io.BytesIO()
     try:
         while True:
@@ -186,7 +190,7 @@ def _decode_base64(image: Base64Image, limit: TimeLimit) -> bytes | ServiceError
             file.write(b64decode(piece, validate=True))
             if first >= len(text):
                 return file.getvalue()
-            if piece.endswith("="):
+            if piece[-1:] in ("=", b"="):
                 raise ValueError
     except (binascii.Error, ValueError):
         return RequestError("the image is not valid base64")

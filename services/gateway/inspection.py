@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from models.errors import ImageError
@@ -10,6 +9,9 @@ from models.images import inspect
 from services.errors import InvalidImage, ServiceError
 from services.gateway.offload import TimeLimit, Workers
 from services.settings import Settings
+
+Checked = tuple[bytes | ServiceError, ...]
+"""Encoded images, or errors in their place."""
 
 INSPECTORS: Final = 2
 """Headers that one gateway looks at in threads at a time."""
@@ -32,7 +34,9 @@ class Inspector:
         self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
         self._workers = Workers(INSPECTORS, "inspect")
 
-    async def check(self, images: Sequence[bytes | ServiceError], limit: TimeLimit) -> Sequence[bytes | ServiceError]:
+    async def check(
+        self, images: tuple[bytes | ServiceError, ...], limit: TimeLimit
+    ) -> tuple[bytes | ServiceError, ...]:
         """Check images by their headers.
 
         Args:
@@ -43,14 +47,14 @@ class Inspector:
             The same, with an `InvalidImage` in the place of each that is empty, too large, or not an image.
         """
         if all(isinstance(image, ServiceError) or self._is_quick(image) for image in images):
-            return [self._checked(image) for image in images]
+            return tuple([self._checked(image) for image in images])
 
-        def work() -> Sequence[bytes | ServiceError]:
+        def work() -> Checked:
             checked: list[bytes | ServiceError] = []
             for image in images:
                 limit.check()
                 checked.append(self._checked(image))
-            return checked
+            return tuple(checked)
 
         return await self._workers.run(work, limit)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -73,10 +73,9 @@ class PredictionHandler:
                     rendering = wanted_picture(request, task_input)
                     served = self.registry.find(self.api.task, task_input.parameters.model)
                     model, images = served.name, len(task_input.images)
-                    if rendering is not None:
-                        task_input = replace(task_input, parameters=task_input.parameters.for_drawing())
                     checked = await self.inspector.check(task_input.images, limit)
-                    task_input = replace(task_input, images=tuple(checked))
+                    parameters = task_input.parameters if rendering is None else task_input.parameters.for_drawing()
+                    task_input = TaskInput(checked, task_input.several, parameters)
                     async with self.bodies.until_disconnect(request), self.admission.enter():
                         answers = await self._answer_all(request, served, task_input, deadline_s)
                         response = await self._respond(request, served, task_input, answers, rendering, limit)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -14,10 +15,20 @@ class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+def _text_or_bytes(value: Any) -> Any:
+    if isinstance(value, str | memoryview):
+        return cast(Any, value)
+    raise PydanticCustomError("string_type", "Input should be a valid string")
+
+
+Base64 = Annotated[Any, BeforeValidator(_text_or_bytes), WithJsonSchema({"title": "Base64", "type": "string"})]
+"""A string; a long one as bytes, see `services.gateway.documents`."""
+
+
 class Base64Image(_Schema):
     """An encoded image file inside a JSON document."""
 
-    base64: str = Field(description="The file's bytes in base64; a `data:` URL is understood too.")
+    base64: Base64 = Field(description="The file's bytes in base64; a `data:` URL is understood too.")
 
 
 class JsonBody(BaseModel):

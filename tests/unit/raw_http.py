@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 
-HEADERS = b"host: gateway\r\n"
+TICK_S = 0.002
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,14 @@ def gateway_process(backend: str = "FakeBackend", **settings: Any) -> Generator[
             process.wait()
 
 
+def lags_of(port: int) -> list[float]:
+    """How long the event loop of a `gateway_process` took for each turn since this was last asked.
+
+    In seconds of CPU time of all its threads together, so that it is not the fault of other programs.
+    """
+    return json.loads(ask(port, request("/lags", method="GET")).body)
+
+
 def _wait_until_alive(port: int) -> None:
     for _ in range(600):
         try:
@@ -101,15 +109,33 @@ def _wait_until_alive(port: int) -> None:
 
 async def _serve(descriptor: int, backend: str, settings: dict[str, Any]) -> None:
     from services.gateway.cache import MemoryCache
+    from services.gateway.http_server import shape_http_server
     from services.gateway.offload import favour_the_event_loop
-    from services.gateway.server_errors import shape_server_errors
     from tests.unit import gateway_fakes
 
-    favour_the_event_loop()
-    shape_server_errors()
+    shape_http_server()
     app = await gateway_fakes.make_app(getattr(gateway_fakes, backend)(), MemoryCache(), None, **settings)
+    lags_s: list[float] = []
+
+    async def tell_lags() -> list[float]:
+        told = lags_s.copy()
+        lags_s.clear()
+        return told
+
+    favour_the_event_loop()
+    app.add_api_route("/lags", tell_lags)
+    ticker = asyncio.create_task(_tick(lags_s))
     config = uvicorn.Config(app, log_level="critical", lifespan="off")
     await uvicorn.Server(config).serve([socket.socket(fileno=descriptor)])
+    ticker.cancel()
+
+
+async def _tick(lags_s: list[float]) -> None:
+    """Record how long turns of the event loop take."""
+    while True:
+        started_at_s = time.process_time()
+        await asyncio.sleep(TICK_S)
+        lags_s.append(time.process_time() - started_at_s)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import socket
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 
@@ -214,3 +217,39 @@ async def test_wrong_keys_are_refused_as_such_where_there_is_no_rate_limit():
         wrong = [(await classify(client, png(), headers={"x-api-key": "x"})).status_code for _ in range(5)]
         right = await classify(client, png(), headers={"x-api-key": "right"})
     assert (wrong, right.status_code) == ([403] * 5, 200)
+
+
+async def test_client_gives_ray_serve_no_orders():
+    code = """
+import asyncio, json, socket, sys
+from uvicorn import Config, Server
+from services.gateway.http_server import shape_http_server
+
+async def tell(scope, receive, send):
+    body = json.dumps([[name.decode("latin-1"), value.decode("latin-1")] for name, value in scope["headers"]]).encode()
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+shape_http_server()
+server = Server(Config(tell, log_level="critical", lifespan="off"))
+asyncio.run(server.serve([socket.socket(fileno=int(sys.argv[1]))]))
+"""
+    orders = [
+        "X-Request-Disconnect-Disabled: ?1",
+        "X-Request-Timeout-Seconds: 0.001",
+        "X-Session-Id: \xff",
+        "serve_multiplexed_model_id: \xff",
+    ]
+    ids = ["x-request-id: a b", "x-request-id: first", "x-request-id: second"]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = [sys.executable, "-c", code, str(listener.fileno())]
+        process = subprocess.Popen(command, pass_fds=[listener.fileno()])
+        try:
+            sent = request("/", b"", *orders, *ids, "x-other: kept", method="GET")
+            told = json.loads(ask(listener.getsockname()[1], sent, 60).body)
+        finally:
+            process.kill()
+            process.wait()
+    assert [name for name, _ in told] == ["host", "content-length", "x-request-id", "x-other"]
+    assert dict(told)["x-request-id"] == "first"

@@ -1,0 +1,67 @@
+"""What uvicorn does before and around the application, and offers no setting for (uvicorn 0.54, Ray Serve 2.60).
+
+Its own errors are plain text. And Ray Serve acts on headers of the client that are none of its business: it stops
+watching for disconnects, sets a time limit of its own, and fails with a 500 where they are not UTF-8.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from services.errors import RequestError, ServiceError
+from services.gateway.envelope import error_response, is_request_id, make_request_id
+
+RAY_HEADERS: Final = frozenset(
+    {
+        b"serve_multiplexed_model_id",
+        b"serve-multiplexed-model-id",
+        b"x-request-disconnect-disabled",
+        b"x-request-timeout-seconds",
+        b"x-session-id",
+        b"x_session_id",
+    }
+)
+"""Headers by which Ray Serve can be told what to do; a client cannot."""
+
+_REQUEST_ID: Final = b"x-request-id"
+
+
+def shape_http_server() -> None:
+    """Have uvicorn answer in the shape of all errors, and pass on no header for Ray; for the whole process."""
+    HttpToolsProtocol.send_400_response = _send_400_response
+    RequestResponseCycle.send_500_response = _send_500_response
+    HttpToolsProtocol.on_header = _on_header
+
+
+_take_header = HttpToolsProtocol.on_header
+
+
+def _on_header(self: HttpToolsProtocol, name: bytes, value: bytes) -> None:
+    name = name.lower()
+    if name in RAY_HEADERS:
+        return
+    if name == _REQUEST_ID and not (
+        is_request_id(value.decode("latin-1")) and all(known != _REQUEST_ID for known, _ in self.headers)
+    ):
+        return  # Ray makes a new one then, so that header, body and log have the same
+    _take_header(self, name, value)
+
+
+def _send_400_response(self: HttpToolsProtocol, msg: str) -> None:  # noqa: ARG001
+    request_id = make_request_id(None)
+    response = error_response(RequestError("this is not a valid HTTP request"), request_id)
+    response.headers.update({"x-request-id": request_id, "connection": "close"})
+    head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
+    self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (head, bytes(response.body)))
+    self.transport.close()
+
+
+async def _send_500_response(self: RequestResponseCycle) -> None:
+    request_id = make_request_id(None)
+    response = error_response(ServiceError("something went wrong here"), request_id)
+    response.headers.update({"x-request-id": request_id, "connection": "close"})
+    start: Any = {"type": "http.response.start", "status": 500, "headers": response.raw_headers}
+    await self.send(start)
+    await self.send({"type": "http.response.body", "body": bytes(response.body), "more_body": False})
