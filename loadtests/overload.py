@@ -3,10 +3,10 @@
     python -m loadtests.overload
     python -m loadtests.overload --rate 3 --limit 3 --seconds 60
 
-The gateway is the real one, asked over ASGI; its replica is simulated: the network sleeps. `by time limit`
-refuses what would not be answered in its time, `by wait` what would wait for more than 5 s too, as a gateway does. Every image is another, and comes
-at random (Poisson) whether or not earlier ones were answered. `loop lag` is how much too late the event loop, which
-client and gateway share here, wakes up a task: on a busy machine a refusal takes that long whatever decides it.
+The gateway is the real one, asked over ASGI; its replica is simulated: the network sleeps. `by time limit` refuses what
+would not be answered in its time, `by wait` what would wait for more than 5 s too, as a gateway does. Every image is
+another, and comes at random (Poisson) whether or not earlier ones were answered. `lag` is how much too late the event
+loop, which client and gateway share here, wakes up a task: on a busy machine a refusal takes as long, whatever decides.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def main() -> None:
     configure_logging(Settings(log_level="error"))
     capacity = 1 / told.image_s
     print(
-        "| admitted | offered/s | offered | admitted | in time | 504 | goodput | answer p99 ms | refusal p99 ms | loop lag p99 ms |\n"
+        "| admitted | offered/s | offered | admitted | in time | 504 | goodput | answer p99 ms | refusal p99 ms | lag p99 ms |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )
     for name, max_wait_s in (("by time limit", 1e9), ("by wait", Settings().max_queue_wait_s)):
