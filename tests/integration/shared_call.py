@@ -10,6 +10,7 @@ import json
 import os
 
 os.environ.update(RAY_SERVE_THROUGHPUT_OPTIMIZED="1", RAY_SERVE_ENABLE_HA_PROXY="0", RAY_AUTH_MODE="disabled")
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
 from services.ray_environment import set_ray_environment  # before Ray is imported
 
 set_ray_environment(on_loopback=True, joining=False)
@@ -73,9 +74,9 @@ async def main(front):
         request.cancel()
     await asyncio.sleep(0.5)
     print(json.dumps({"got": got, **await front.counts.remote()}), flush=True)
-    os._exit(0)
 
 
 if __name__ == "__main__":
     ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     asyncio.run(main(serve.run(Front.bind(Replica.bind()), route_prefix=None)))
+    ray.shutdown()
