@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 
 os.environ.update(RAY_SERVE_THROUGHPUT_OPTIMIZED="1", RAY_SERVE_ENABLE_HA_PROXY="0", RAY_AUTH_MODE="disabled")
@@ -77,6 +78,6 @@ async def main(front):
 
 
 if __name__ == "__main__":
-    ray.init(num_cpus=4, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init(num_cpus=4, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     asyncio.run(main(serve.run(Front.bind(Replica.bind()), route_prefix=None)))
     ray.shutdown()
