@@ -3,9 +3,10 @@
     python -m loadtests.overload
     python -m loadtests.overload --rate 3 --limit 3 --seconds 60
 
-The gateway is the real one, asked over ASGI; its replica is simulated: the network sleeps. `by places` bounds the
-number of requests alone, `by wait` bounds their expected wait too, as a gateway does. Every image is another, and comes
-at random (Poisson) whether or not earlier ones were answered.
+The gateway is the real one, asked over ASGI; its replica is simulated: the network sleeps. `by time limit` refuses what
+would not be answered in its time, `by wait` what would wait for more than 5 s too, as a gateway does. Every image is
+another, and comes at random (Poisson) whether or not earlier ones were answered. `lag` is how much too late the event
+loop, which client and gateway share here, wakes up a task: on a busy machine a refusal takes as long, whatever decides.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Tally:
         late: Status 504, or nothing within the time limit.
         refusals_s: How long each 503 took.
         answers_s: How long each answer took.
+        lags_s: How much too late the event loop was, now and then.
         for_s: From the first request to the last answer.
     """
 
@@ -47,6 +49,7 @@ class Tally:
     late: int = 0
     refusals_s: list[float] = field(default_factory=list[float])
     answers_s: list[float] = field(default_factory=list[float])
+    lags_s: list[float] = field(default_factory=list[float])
     for_s: float = 0.0
 
 
@@ -72,6 +75,14 @@ async def ask(client: httpx.AsyncClient, number: int, limit_s: float, tally: Tal
         tally.late += 1
 
 
+async def watch_loop(tally: Tally) -> None:
+    """Until cancelled."""
+    while True:
+        due = time.monotonic() + 0.01
+        await asyncio.sleep(0.01)
+        tally.lags_s.append(time.monotonic() - due)
+
+
 async def offer(image_s: float, rate: float, for_s: float, limit_s: float, max_wait_s: float) -> Tally:
     """Send images at `rate` a second for so long, and wait for the last answer."""
     replica = SimulatedReplica({MODEL: image_s})
@@ -85,11 +96,13 @@ async def offer(image_s: float, rate: float, for_s: float, limit_s: float, max_w
     chance, tally, started_at = random.Random(1), Tally(), time.monotonic()
     client = httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=None)
     async with client, asyncio.TaskGroup() as group:
+        watch = asyncio.create_task(watch_loop(tally))
         number, due = 0, started_at
         while due < started_at + for_s:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             group.create_task(ask(client, number, limit_s, tally))
             number, due = number + 1, due + chance.expovariate(rate)
+    watch.cancel()
     tally.for_s = time.monotonic() - started_at
     replica.close()
     return tally
@@ -111,16 +124,17 @@ def main() -> None:
     configure_logging(Settings(log_level="error"))
     capacity = 1 / told.image_s
     print(
-        "| admitted | offered/s | offered | admitted | in time | 504 | goodput | answer p99 ms | refusal p99 ms |\n"
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+        "| admitted | offered/s | offered | admitted | in time | 504 | goodput "
+        "| answer p99 ms | refusal p99 ms | lag p99 ms |\n" + "| --- " * 10 + "|"
     )
-    for name, max_wait_s in (("by places", 1e9), ("by wait", Settings().max_queue_wait_s)):
+    for name, max_wait_s in (("by time limit", 1e9), ("by wait", Settings().max_queue_wait_s)):
         tally = asyncio.run(offer(told.image_s, told.rate * capacity, told.seconds, told.limit, max_wait_s))
         admitted = tally.answered + tally.late
         print(
             f"| {name} | {told.rate * capacity:.0f} | {admitted + len(tally.refusals_s)} | {admitted} "
             f"| {tally.answered} | {tally.late} | {tally.answered / tally.for_s / capacity:.0%} "
-            f"| {percentile_ms(tally.answers_s, 0.99)} | {percentile_ms(tally.refusals_s, 0.99)} |"
+            f"| {percentile_ms(tally.answers_s, 0.99)} | {percentile_ms(tally.refusals_s, 0.99)} "
+            f"| {percentile_ms(tally.lags_s, 0.99)} |"
         )
 
 

@@ -247,7 +247,7 @@ class Reciprocal(nn.Module):
 
 
 def test_batch_with_numbers_that_are_not_finite_is_refused():
-    executor = Executor(Reciprocal(), Preprocessing(8, 8, "bilinear", (0.0,) * 3, (1.0,) * 3), PLAIN)
+    executor = Executor(Reciprocal(), Preprocessing(8, 8, "bilinear", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), PLAIN)
     bright = np.full((2, 8, 8, 3), 9, np.uint8)
     assert torch.equal(executor.run_all(bright)[1], torch.full((2, 3, 8, 8), 3.0))
     bright[1] = 0

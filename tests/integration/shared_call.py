@@ -1,0 +1,83 @@
+"""Run by `test_shared_call`, in a process of its own: one client of a coalesced call leaves, then all of them.
+
+Prints a JSON object: what the client that stayed got, and how many calls the replica has begun, lost and ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+
+os.environ.update(RAY_SERVE_THROUGHPUT_OPTIMIZED="1", RAY_SERVE_ENABLE_HA_PROXY="0", RAY_AUTH_MODE="disabled")
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+from services.ray_environment import set_ray_environment  # before Ray is imported
+
+set_ray_environment(on_loopback=True, joining=False)
+import ray  # noqa: E402
+from ray import serve  # noqa: E402
+
+from services.gateway.backends import RayBackend  # noqa: E402
+from services.gateway.coalescer import Coalescer  # noqa: E402
+
+CALL_S, LINGER_S = 2.0, 0.3
+
+
+@serve.deployment(max_ongoing_requests=100)
+class Replica:
+    """Gives back what it gets, after a while."""
+
+    def __init__(self):
+        self.begun = self.cancelled = self.ended = 0
+
+    async def predict(self, items):
+        self.begun += 1
+        try:
+            await asyncio.sleep(CALL_S)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        self.ended += 1
+        return items
+
+    def counts(self):
+        return {"begun": self.begun, "cancelled": self.cancelled, "ended": self.ended}
+
+
+@serve.deployment(max_ongoing_requests=100)
+class Front:
+    """Stands for a gateway: each call of `submit` is a client's request."""
+
+    def __init__(self, replica):
+        self.replica = replica
+        backend = RayBackend(replica, "classification")
+        self.calls = Coalescer(backend.predict, max_items=4, receivers=1, linger_s=LINGER_S)
+
+    async def submit(self, item):
+        return await self.calls.submit(item)
+
+    async def counts(self):
+        return await self.replica.counts.remote()
+
+
+async def main(front):
+    first = front.submit.remote("first")
+    await asyncio.sleep(0.1)
+    leaves, stays = front.submit.remote("leaves"), front.submit.remote("stays")
+    await asyncio.sleep(LINGER_S + 0.5)
+    leaves.cancel()
+    got = await stays
+    await first
+    gone = [front.submit.remote(n) for n in range(2)]
+    await asyncio.sleep(LINGER_S + 0.5)
+    for request in gone:
+        request.cancel()
+    await asyncio.sleep(0.5)
+    print(json.dumps({"got": got, **await front.counts.remote()}), flush=True)
+
+
+if __name__ == "__main__":
+    ray.init(num_cpus=4, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
+    asyncio.run(main(serve.run(Front.bind(Replica.bind()), route_prefix=None)))
+    ray.shutdown()
