@@ -114,9 +114,8 @@ def _edit_line(line: str, section: str, plan: Plan, has_application: bool) -> It
 
 
 def _defaults(line: str, plan: Plan) -> Iterator[str]:
-    """Of every section: errors in the shape of all others, a time limit for headers, the client's own address."""
+    """Of every section: errors in the shape of all others, and a time limit for headers."""
     yield line
-    yield "    option forwardfor"
     yield "    option http-ignore-probes"
     yield f"    timeout http-request {plan.header_timeout_s}s"
     for status, (code, message) in ERRORS.items():
@@ -138,6 +137,8 @@ def _frontend(plan: Plan) -> Iterator[str]:
     yield "    http-request set-var(txn.request_id) uuid() unless { var(txn.request_id) -m found }"
     yield "    http-request set-header X-Request-ID %[var(txn.request_id)]"
     yield f"    http-request set-header {plan.token_header} {plan.token}"
+    # not `option forwardfor`, which appends: uvicorn would believe what a client on this machine puts before it
+    yield "    http-request set-header X-Forwarded-For %[src]"
     yield f"    {_answer(414, *URL_TOO_LONG)} if {{ url,length gt {plan.max_url_bytes} }}"
     yield f"    {_answer(431, *HEADER_TOO_LARGE)} if {{ req.hdrs,length gt {plan.max_header_bytes} }}"
     yield f"    {_answer(404, *NOT_FOUND)} if {{ path,url_dec -m beg /-/ }}"

@@ -149,6 +149,17 @@ def test_request_carries_the_token_of_the_stack_and_not_that_of_a_client(tmp_pat
     assert f"x-tapetum-stack: {TOKEN}".encode() in request
 
 
+def test_gateway_is_sent_the_address_of_the_connection_and_not_one_that_a_client_claims(
+    tmp_path: Path, gateway: Gateway
+):
+    plan = plan_for(free_port())
+    with haproxy(rendered(tmp_path, plan.port, gateway.port), plan) as url:
+        wait_for_gateway(url)
+        httpx.get(f"{url}/v1/models", headers=[("X-Forwarded-For", "192.0.2.1"), ("x-forwarded-for", "192.0.2.2, ::1")])
+    lines = [line for line in gateway.received[-1].lower().split(b"\r\n") if line.startswith(b"x-forwarded-for")]
+    assert lines == [b"x-forwarded-for: 127.0.0.1"]
+
+
 @pytest.mark.parametrize(
     ("given", "kept"),
     [("trace-me", True), ("a,b", True), (128 * "x", True), (None, False), (129 * "x", False), ("two words", False)],
