@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -160,7 +161,7 @@ def error_response(error: ServiceError, request_id: str | None) -> Response:
     """An error as HTTP: its status, and `{"error": {"code", "message", "request_id", "details"}}`."""
     headers = {"cache-control": "no-store"}
     if error.retry_after_s is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after_s)))
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
     if error.status == 408:  # the rest of its body is not waited for
         headers["connection"] = "close"
     if error.status == 401:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.errors import OutOfTime, ServiceError
+from services.errors import OutOfTime, Overloaded, ServiceError
 from services.gateway.cache import MemoryCache
+from services.gateway.envelope import error_response
 from services.wire import Item, Outcome
 from tests.unit.gateway_fakes import FakeBackend, classify, gateway, png
 
@@ -42,6 +43,11 @@ async def test_overload_is_refused_with_a_retry_after():
     refused = next(response for response in responses if response.status_code == 503)
     assert refused.headers["retry-after"] == "1"
     assert refused.json()["error"]["code"] == "overloaded"
+
+
+def test_retry_after_is_no_earlier_than_the_expected_end_of_the_wait():
+    assert error_response(Overloaded("full", retry_after_s=2.2), "id").headers["retry-after"] == "3"
+    assert error_response(Overloaded("full", retry_after_s=0.2), "id").headers["retry-after"] == "1"
 
 
 async def test_keys_are_asked_for_and_checked():
