@@ -12,6 +12,7 @@ from typing import Final
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.errors import Overloaded
 from services.gateway.byte_budget import ByteBudget, Share, TooSlow
 
 PIECE_BYTES: Final = 2**18
@@ -37,7 +38,7 @@ class Answers:
 
         Raises:
             Overloaded: there is no room for the answer, of which nothing has been sent.
-            ClientDisconnect: the client read too slowly, and is given up.
+            ClientDisconnect: the client read too slowly, or its room was needed for a faster one; it is disconnected.
         """
         share: Share | None = None
 
@@ -67,7 +68,7 @@ class Answers:
             part = {"type": "http.response.body", "body": piece, "more_body": not is_last}
             try:
                 await share.wait_for(send(part), self.timeout_s)
-            except TooSlow:
+            except (TooSlow, Overloaded):  # the status line is sent, so that no error can follow
                 raise ClientDisconnect from None
             share.moved += len(piece)
 

@@ -65,13 +65,16 @@ class Share:
         """
         try:
             async with asyncio.timeout(patience_s) as self._limit:
-                return await client
+                received = await client
         except TimeoutError:
-            if self._is_refused:
-                raise self._budget.overloaded() from None
-            raise TooSlow from None
+            if not self._is_refused:
+                raise TooSlow from None
+        else:
+            if not self._is_refused:
+                return received
         finally:
             self._limit = None
+        raise self._budget.overloaded()
 
     def refuse(self) -> None:
         """End the wait with `Overloaded`."""

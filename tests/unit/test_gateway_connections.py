@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from services.errors import ServiceError
+from services.errors import Overloaded, ServiceError
+from services.gateway.byte_budget import ByteBudget, Share
 from services.wire import Item, Outcome
 from tests.unit.gateway_fakes import FakeBackend, make_app, png
 from tests.unit.raw_http import RawResponse, ask, connect, read_response, request
@@ -98,6 +99,21 @@ async def test_slow_upload_makes_room_for_a_quick_one():
         hoarder.close()
     assert answer.code == "unsupported_image"
     assert (refused.status, refused.code) == (503, "overloaded")
+
+
+async def test_client_that_is_refused_in_the_moment_in_which_its_bytes_come_stays_refused():
+    budget = ByteBudget(100, "request bodies")
+    slow, quick = Share(budget), Share(budget)
+    slow.hold(80)
+    arrival: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    waiting = asyncio.create_task(slow.wait_for(arrival, None))
+    await asyncio.sleep(0)
+    arrival.set_result(b"x")
+    quick.moved = 2**30
+    quick.hold(60)
+    with pytest.raises(Overloaded):
+        await waiting
+    assert budget.held_bytes == 60
 
 
 async def test_slow_upload_takes_no_place_at_work():
@@ -194,10 +210,11 @@ async def test_unread_answers_are_held_within_a_cap_and_for_a_time():
         unread[0].close()
 
 
-async def test_answer_beyond_the_cap_takes_the_place_of_the_slowest_reader():
+async def test_answer_beyond_the_cap_takes_the_place_of_the_slowest_reader(capfd: pytest.CaptureFixture[str]):
     async with running(LargeAnswers(), max_answer_bytes=2**23 + 2**20, send_timeout_s=30) as port:
         slow = begin_unread(port, 3)
         await asyncio.sleep(0.7)
         quick: RawResponse = await off_loop(lambda: ask(port, request("/v1/classify?top_k=1", png(4), IMAGE)))
         slow.close()
     assert quick.status == 200
+    assert "Traceback" not in capfd.readouterr().err, "a reader that is disconnected is no error of the service"
