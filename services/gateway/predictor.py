@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 from blake3 import blake3
 
-from services.errors import NotReady, OutOfTime, rebuild
+from services.errors import NotReady, OutOfTime, Overloaded, rebuild
 from services.gateway.answer_shapes import is_answer
 from services.gateway.cache import FAILED, Lookup, ResultCache
 from services.gateway.drift_watch import DriftWatch
@@ -213,8 +213,8 @@ class Predictor:
             joined = self._flights.is_flying(key)
             try:
                 return await self._flights.run(key, call)
-            except OutOfTime:
-                # The one whose work this joined had less time than this request has: work it out again.
+            except (OutOfTime, Overloaded):
+                # The request whose call this one joined may have had less time left: call the model again.
                 if not joined or time.time() > deadline_s:
                     raise
 

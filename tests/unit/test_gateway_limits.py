@@ -24,6 +24,20 @@ async def test_time_limit_is_kept_and_a_follower_with_more_time_is_still_answere
     assert patient.status_code == 200
 
 
+async def test_client_with_more_time_is_answered_though_the_call_that_it_joined_is_refused():
+    backend = FakeBackend()
+    backend.takes_s = 0.3
+    async with gateway(backend) as client:
+        assert (await classify(client, png(1))).status_code == 200, "from here on 0.3 s are expected"
+        in_hand = asyncio.create_task(classify(client, png(2)))
+        await asyncio.sleep(0.05)
+        hasty = classify(client, png(3), headers={"x-request-timeout": "0.3"})
+        refused, patient = await asyncio.gather(hasty, classify(client, png(3)))
+        await in_hand
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert patient.status_code == 200
+
+
 async def test_replica_that_ran_out_of_time_is_a_504():
     class Late(FakeBackend):
         async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
