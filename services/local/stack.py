@@ -73,6 +73,8 @@ def serve(
     """
     try:
         config = _with_address(read_serve_file(path), host, port)
+        if config.applications[0].runtime_env:
+            say("warning: runtime_env is ignored: `tapetum serve` runs all processes in its own environment")
         settings = read_settings()
         check_exposure(config.http_options.host, settings)
         check_cpus(config)

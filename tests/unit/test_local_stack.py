@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import tempfile
@@ -24,6 +25,7 @@ from services.local import readiness
 from services.local.errors import StackError
 from services.local.ports import Ports, check_port, public_addresses
 from services.local.readiness import wait_until_ready
+from services.local.stack import serve
 from services.run_dir import MOST_CHARACTERS, make_run_dir, socket_folder
 from services.stack_token import prove, read_token, write_token
 
@@ -157,3 +159,14 @@ def test_another_server_at_the_port_is_not_taken_for_the_stack(monkeypatch: pyte
     monkeypatch.setattr(readiness, "_STRANGER_TIMEOUT_S", 0.2)
     with pytest.raises(StackError, match=f"another server answers at {stranger}"):
         wait_until_ready(stranger, "token", ())
+
+
+def test_runtime_env_that_has_no_effect_is_said(tmp_path: Path):
+    deployment = {"name": "Classifier", "task": "classification", "models": ["noop"], "num_cpus": 10_000}
+    application = {"args": {"deployments": [deployment]}, "runtime_env": {"env_vars": {"TAPETUM_LOG_LEVEL": "debug"}}}
+    config = tmp_path / "config.yaml"
+    config.write_text(json.dumps({"applications": [application]}))  # JSON is YAML
+    lines: list[str] = []
+    assert serve(config, say=lines.append) == 1, "no machine has so many CPUs"
+    assert "runtime_env is ignored" in lines[0]
+    assert "reserves 10001 CPUs" in lines[1]
