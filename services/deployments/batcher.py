@@ -192,8 +192,8 @@ class Batcher(Generic[T, B, R]):
         self._initializer()
         while (batch := self._next_batch()) is not None:
             started_at = time.monotonic()
-            self._execute(batch, started_at)
-            self._end_turn(batch.turn, time.monotonic() - started_at)
+            images = self._execute(batch, started_at)
+            self._end_turn(batch.turn, images, time.monotonic() - started_at)
 
     def _next_batch(self) -> _Batch[T, R] | None:
         """Wait for work and take one batch; None once the batcher is closed and empty."""
@@ -245,14 +245,16 @@ class Batcher(Generic[T, B, R]):
             del self._queues[key]
         return batch
 
-    def _end_turn(self, turn: Turn, took_s: float) -> None:
+    def _end_turn(self, turn: Turn, images: int, took_s: float) -> None:
         with self._changed:
-            self._turns.end(turn, took_s)
+            self._turns.end(turn, images, took_s)
 
-    def _execute(self, batch: _Batch[T, R], now: float) -> None:
+    def _execute(self, batch: _Batch[T, R], now: float) -> int:
+        """Run the items that somebody still waits for; returns how many these are."""
         live = [entry for entry in batch.entries if _start(entry, now)]
         if live:
             self._run_or_halve(batch.key, live, now)
+        return len(live)
 
     def _run_or_halve(self, key: Hashable, live: list[_Entry[T, R]], started_at: float) -> None:
         error = self._run_once(key, live, started_at)

@@ -24,7 +24,6 @@ class Turn:
     """A run that was begun, and how long it was expected to take."""
 
     user: Hashable
-    images: int
     expected_s: float
 
 
@@ -62,16 +61,23 @@ class FairTurns:
 
         It is charged before its cost is known, so that another stream does not give the next turn to the same user.
         """
-        turn = Turn(user, images, self._run_times[user].seconds(images))
+        turn = Turn(user, self._run_times[user].seconds(images))
         self._now = self._start_tag(user)
         self._tags[user] = self._now + turn.expected_s
         self._begun_at[user] = now_s
         return turn
 
-    def end(self, turn: Turn, took_s: float) -> None:
-        """Count what a turn took."""
+    def end(self, turn: Turn, images: int, took_s: float) -> None:
+        """Charge a turn by what it took.
+
+        Args:
+            turn: What `begin` returned.
+            images: Images that were run; fewer than expected where clients have gone.
+            took_s: Seconds of the device.
+        """
         self._tags[turn.user] += took_s - turn.expected_s
-        self._run_times[turn.user].see(turn.images, took_s)
+        if images:
+            self._run_times[turn.user].see(images, took_s)
 
     def _start_tag(self, user: Hashable) -> float:
         return max(self._tags.get(user, 0.0), self._now)
