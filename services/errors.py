@@ -11,6 +11,7 @@
     │   ├── RequestTimeout          408 request_timeout        the body came too slowly
     │   ├── AlreadyGiven            409 already_given          feedback on an image that has some
     │   ├── BodyTooLarge            413 body_too_large
+    │   ├── UrlTooLong              414 url_too_long
     │   ├── UnsupportedContentType  415 unsupported_content_type
     │   ├── InvalidParameters       422 invalid_parameters
     │   ├── AnswerTooLarge          422 answer_too_large       the masks of one image, written as was asked, are
@@ -120,6 +121,11 @@ class NotAcceptable(RequestError):
 class BodyTooLarge(RequestError):
     status = 413
     code = "body_too_large"
+
+
+class UrlTooLong(RequestError):
+    status = 414
+    code = "url_too_long"
 
 
 class UnsupportedContentType(RequestError):

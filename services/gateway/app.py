@@ -199,7 +199,7 @@ def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatc
         tags=["accuracy"],
         responses={
             200: {"model": FeedbackAnswer, **describe_answer("What the answer got right.", FEEDBACK_EXAMPLE)},
-            **describe_errors(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 431, 503, 504),
+            **describe_errors(400, 401, 403, 404, 408, 409, 413, 414, 415, 422, 429, 431, 503, 504),
         },
         openapi_extra=describe_feedback(),
     )

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.errors import Forbidden, HeadersTooLarge, ServiceError
+from services.errors import Forbidden, HeadersTooLarge, ServiceError, UrlTooLong
 from services.gateway.limits import ApiKeys, GuessLog, RateLimiter
 
 log = structlog.get_logger()
@@ -26,7 +26,7 @@ DOCUMENT_ASSETS = "/docs-assets"
 """Folder of the scripts and styles of `/docs`."""
 DOCUMENTS = frozenset({"/docs", "/openapi.json", "/docs/oauth2-redirect", DOCUMENT_ASSETS})
 
-MAX_URL_BYTES: Final = 2**14
+MAX_URL_BYTES: Final = 2**13
 MAX_HEADERS: Final = 128
 MAX_HEADER_BYTES: Final = 2**15
 
@@ -121,10 +121,11 @@ def check_size(scope: Scope) -> None:
     """Refuse a request whose URL or headers would take long to read.
 
     Raises:
-        HeadersTooLarge: they are above `MAX_URL_BYTES`, `MAX_HEADERS` or `MAX_HEADER_BYTES`.
+        UrlTooLong: path and query are above `MAX_URL_BYTES`.
+        HeadersTooLarge: the headers are above `MAX_HEADERS` or `MAX_HEADER_BYTES`.
     """
     if len(scope["query_string"]) + len(scope["path"]) > MAX_URL_BYTES:
-        raise HeadersTooLarge(f"the URL has more than {MAX_URL_BYTES} bytes", {"max_bytes": MAX_URL_BYTES})
+        raise UrlTooLong(f"the path and the query have more than {MAX_URL_BYTES} bytes", {"max_bytes": MAX_URL_BYTES})
     headers = scope["headers"]
     if len(headers) > MAX_HEADERS:
         raise HeadersTooLarge(f"there are more than {MAX_HEADERS} header fields", {"max_headers": MAX_HEADERS})

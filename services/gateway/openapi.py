@@ -18,10 +18,11 @@ _ERRORS = {
     408: "The body came too slowly; the connection is closed.",
     409: "This image has feedback already.",
     413: "The body or the image is too large, in bytes, pixels or number.",
+    414: "The path and the query are too long.",
     415: "Not an image format, content type or content encoding that is read here.",
     422: "A parameter is wrong, or masks are too large to be sent as was asked.",
     429: "Too many requests for this key; `Retry-After` says when to try again.",
-    431: "The URL or the headers are too large.",
+    431: "The headers are too large.",
     503: "Overloaded or not ready; `Retry-After` says when to try again.",
     504: "The time limit of the request passed.",
 }

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from services.gateway.envelope import MAX_HEADER_BYTES, MAX_URL_BYTES
 from services.local import haproxy_launcher
 from services.local.haproxy_launcher import Plan
 from services.settings import Settings
@@ -44,6 +45,8 @@ def write_launcher(run_dir: Path, port: int, hosts: tuple[str, ...], token: str,
         hosts=hosts,
         token=token,
         token_header=TOKEN_HEADER,
+        max_header_bytes=MAX_HEADER_BYTES,
+        max_url_bytes=MAX_URL_BYTES,
         max_connections_per_address=settings.max_connections_per_address,
     )
     plan_file = run_dir / "haproxy.json"

@@ -50,9 +50,9 @@ class Plan:
         hosts: Addresses to listen on there.
         token: Of the stack, put into every request.
         token_header: The header for it.
-        header_timeout_s: Time in which the header of a request must have arrived.
         max_header_bytes: Longest header of a request.
         max_url_bytes: Longest path and query of a request.
+        header_timeout_s: Time in which the header of a request must have arrived.
         max_connections_per_address: Connections that one address may hold, loopback excepted; 0 is no limit.
     """
 
@@ -61,9 +61,9 @@ class Plan:
     hosts: tuple[str, ...]
     token: str
     token_header: str
+    max_header_bytes: int
+    max_url_bytes: int
     header_timeout_s: int = 10
-    max_header_bytes: int = 32 * 1024
-    max_url_bytes: int = 8 * 1024
     max_connections_per_address: int = 0
 
     def to_json(self) -> str:

