@@ -22,7 +22,7 @@ from services.errors import (
 from services.gateway.bodies import Body
 from services.gateway.documents import parse_object
 from services.gateway.forms import parse_form
-from services.gateway.offload import TimeLimit
+from services.gateway.offload import INLINE_BYTES, TimeLimit
 from services.gateway.parameters import TaskParameters
 from services.gateway.schemas import Base64Image, JsonBody
 from services.settings import Settings
@@ -32,9 +32,6 @@ D = TypeVar("D")
 
 Parsed = tuple[tuple[bytes | ServiceError, ...], bool, Mapping[str, Any]]
 """Images, whether they are a list, and parameters."""
-
-SMALL_BYTES: Final = 2**15
-"""Work on a body of no more bytes than this is done at once; a thread would cost more."""
 
 NO_PARAMETERS: Final[Mapping[str, Any]] = {}
 
@@ -158,7 +155,7 @@ async def read_document(
         RequestError: it is too large, or has too many values, or is no JSON object; or whatever `parse` raises.
     """
     text = await body.read(max_bytes, "body")
-    if len(text) > SMALL_BYTES:
+    if len(text) > INLINE_BYTES:
         return await body.work(lambda: parse(parse_object(text, limit, raw_member)), limit)
     return parse(parse_object(text, limit))
 

@@ -29,8 +29,8 @@ from services.gateway.single_flight import SingleFlight
 from services.telemetry import CACHE_REQUESTS
 from services.wire import Item, Outcome
 
-LARGE_BYTES: Final = 2**20
-"""An image of more is hashed in a thread."""
+INLINE_HASH_BYTES: Final = 2**20
+"""A larger image is hashed in a thread."""
 
 KEY_PREFIX: Final = "tapetum:"
 """Of what answers are cached under; a digest follows, in hex."""
@@ -164,7 +164,7 @@ class Predictor:
         Raises:
             ServiceError: as the status says.
         """
-        digest = await asyncio.to_thread(_digest, image) if len(image) > LARGE_BYTES else _digest(image)
+        digest = await asyncio.to_thread(_digest, image) if len(image) > INLINE_HASH_BYTES else _digest(image)
         stages_ms: dict[str, float] = {}
         for _ in range(MOST_VERSIONS):
             key = question.key(digest)

@@ -23,6 +23,7 @@ from services.gateway.negotiation import Rendering, choose_format
 from services.gateway.offload import TimeLimit, Workers
 from services.gateway.parameters import CocoParameters, SegmentParameters
 from services.gateway.predictor import Answer
+from services.gateway.responses import entity_tag
 from services.settings import Settings
 from services.telemetry import STAGE_SECONDS
 
@@ -115,8 +116,8 @@ class Renderer:
 
 def picture_response(answer: Answer, picture: Picture, rendering: Rendering) -> Response:
     """A picture as HTTP; its entity tag names its kind, too, so that it is never taken for the JSON or another one."""
-    etag = f'W/"{answer.key.removeprefix("tapetum:")[:32]}-{rendering}"'
-    return Response(picture.body, media_type=f"image/{_format_of(rendering)}", headers={"etag": etag})
+    headers = {"etag": entity_tag(answer.key, f"-{rendering}")}
+    return Response(picture.body, media_type=f"image/{_format_of(rendering)}", headers=headers)
 
 
 def _format_of(rendering: Rendering) -> PictureFormat:

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.errors import ServiceError
-from services.gateway.inputs import SMALL_BYTES, TaskInput
-from services.gateway.offload import TimeLimit, Workers
+from services.gateway.inputs import TaskInput
+from services.gateway.offload import INLINE_BYTES, TimeLimit, Workers
 from services.gateway.parameters import CocoParameters
-from services.gateway.predictor import Answer
+from services.gateway.predictor import KEY_PREFIX, Answer
 from services.gateway.served_model import ServedModel
 from services.telemetry import IMAGE_ERRORS
 from services.wire import BOX_MEMBERS, PIXEL_DIGITS
@@ -62,7 +62,7 @@ class Responder:
 
     async def _make(self, answers: Answers, make: Callable[[], Response], limit: TimeLimit) -> Response:
         size = sum(len(answer.body) for answer in answers if isinstance(answer, Answer))
-        return make() if size <= SMALL_BYTES else await self._workers.run(make, limit)
+        return make() if size <= INLINE_BYTES else await self._workers.run(make, limit)
 
 
 def single_response(request: Request, answer: Answer | ServiceError) -> Response:
@@ -138,9 +138,18 @@ def _coco_box(box: dict[str, float]) -> list[float]:
 def _joint_key(answers: Answers, *shape: str) -> str:
     """One key for several answers, and for the shape in which they are shown."""
     keys = (answer.key for answer in answers if isinstance(answer, Answer))
-    return "tapetum:" + blake3("".join((*keys, *shape)).encode()).hexdigest()
+    return KEY_PREFIX + blake3("".join((*keys, *shape)).encode()).hexdigest()
 
 
 def _json_response(body: bytes, key: str) -> Response:
-    etag = f'W/"{key.removeprefix("tapetum:")[:32]}"'
-    return Response(body, media_type="application/json", headers={"etag": etag})
+    return Response(body, media_type="application/json", headers={"etag": entity_tag(key)})
+
+
+def entity_tag(key: str, kind: str = "") -> str:
+    """The `ETag` header of an answer.
+
+    Args:
+        key: Cache key of the answer.
+        kind: Sets representations of the same answer apart.
+    """
+    return f'W/"{key.removeprefix(KEY_PREFIX)[:32]}{kind}"'
