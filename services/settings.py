@@ -62,10 +62,13 @@ class Settings(BaseSettings):
     )
     max_images_per_request: int = Field(default=32, ge=1, description="Most images in one request.")
 
-    max_concurrent_requests: int = Field(default=256, ge=1, description="Requests that one gateway works on at a time.")
-    max_queued_requests: int = Field(
-        default=256, ge=0, description="Requests that it holds beyond these; one more gets a 503."
+    max_concurrent_requests: int = Field(
+        default=256,
+        ge=1,
+        description="Requests that one gateway works on at a time, added to those of `TAPETUM_MAX_QUEUED_REQUESTS`; "
+        "one more gets a 503.",
     )
+    max_queued_requests: int = Field(default=256, ge=0, description="Requests beyond these, which wait for a model.")
     max_queue_wait_s: float = Field(
         default=5.0,
         gt=0,
