@@ -179,7 +179,7 @@ class Connection(asyncio.Protocol):
         self._load.lost(self)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.abort()
 

@@ -1,4 +1,4 @@
-"""The greedy batcher: it fills a batch with whatever has come at the moment the device is free.
+"""The greedy batcher: when the device is free, it runs what is queued as the next batch.
 
                             ┌────────── Batcher ──────────┐
     submit(item, key) ────► │ key a: ▢ ▢ ▢ ▢              │   device thread          pool
@@ -6,9 +6,9 @@
     submit(item, key) ────► │                             │   of one key
                             └─────────────────────────────┘
 
-The device thread takes a key of the user that has had the least of the device, of several the one whose oldest item has
-waited longest, and of it as many items as the caps allow. While it runs, more items come; they are the next batch. A
-lone item therefore never waits for company, and under load batches fill by themselves.
+The device thread picks the user that has used the least device time, of its keys the one with the oldest item, and
+takes as many items of that key as the caps allow. Items that arrive while it runs form the next batch. A single item
+is therefore never delayed, and under load batches fill by themselves.
 
 A batch that fails is run again in halves, and these likewise: what fails is in the end the item alone, after at most
 log2(batch size) more runs, and the others get their results. A device that is out of memory is no different, and
@@ -38,7 +38,7 @@ Finish = Callable[[Hashable, Sequence[T], B], Sequence[R]]
 """Turns what the device gave into results, of the same length and order as the items."""
 
 SMALLER_BATCHES_S = 60.0
-"""How long batches stay small after the device was out of memory; other users of it come and go."""
+"""How long batches stay smaller after the device was out of memory, which other processes may have caused."""
 
 
 class OutOfDeviceMemory(ServiceError):
@@ -84,9 +84,9 @@ class Batcher(Generic[T, B, R]):
         finish: Makes the results of a batch, while the device already runs the next. An exception reaches the callers
             of that batch and nobody else.
         pool_of: Where `finish` runs, by key.
-        user_of: Who pays for the runs of a key. Users share the device equally.
+        user_of: The user that the runs of a key are charged to. Users share the device time equally.
         max_batch_size: Most items in a batch.
-        max_batch_cost: Largest sum of costs in a batch; a single dearer item goes alone.
+        max_batch_cost: Largest sum of costs in a batch; an item of higher cost runs alone.
         max_queue_items: Items that may wait; one more is refused.
         max_queue_cost: Sum of costs of those that may wait, likewise; an item that would wait alone is never refused.
         cost: What an item counts towards `max_batch_cost` and `max_queue_cost`: its pixels, say.
@@ -138,7 +138,7 @@ class Batcher(Generic[T, B, R]):
         return self._size
 
     def is_alive(self) -> bool:
-        """Whether every device thread still runs; a replica without one must report itself ill."""
+        """Whether every device thread still runs; otherwise the replica must report that it is unhealthy."""
         return all(thread.is_alive() for thread in self._threads)
 
     def submit(self, item: T, key: Hashable, deadline_s: float = float("inf")) -> Future[Queued[R]]:

@@ -1,4 +1,4 @@
-"""Whose turn it is on a shared device, and for how long."""
+"""Fair queuing: shares the time of a device among models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHERS_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A run that was begun, and how long it was expected to take."""
+    """A run that has begun, and its expected duration."""
 
     user: Hashable
     expected_s: float
@@ -42,11 +42,11 @@ class FairTurns:
         self._begun_at: dict[Hashable, float] = {}
 
     def next(self, ready: Iterable[K], user_of: Callable[[K], Hashable]) -> K:
-        """What is to run now; of equals the first.
+        """The key to run next; the first where several are equal.
 
         Args:
-            ready: What could run, at least one.
-            user_of: Who pays for it.
+            ready: Keys that could run, at least one.
+            user_of: The user that a key is charged to.
         """
         return min(ready, key=lambda key: self._start_tag(user_of(key)))
 

@@ -1,8 +1,8 @@
-"""What a model replica does, whatever its task: load the models, then answer lists of images.
+"""A model replica: loads its models, then predicts lists of images.
 
     predict([Item…]) ──► pool: decode, preprocess ──► Batcher: forward ──► pool: postprocess, encode ──► [Outcome…]
 
-Whatever goes wrong with an image is an `Outcome` with a failure in its own place, and the others have their answers.
+An image that fails is an `Outcome` with a failure in its place; the others have their answers.
 Each model has a pool of its own, and the operating system shares the cores among their threads: so images of a slow
 model, however many wait, never keep those of a fast one from being decoded.
 """
@@ -59,7 +59,7 @@ class HostedModel:
 
     Attributes:
         identity: See `services.deployments.identity`.
-        described: What gateways know of it: its catalog entry, and what this replica runs it on.
+        described: What gateways are told: its catalog entry, and the device and precision of this replica.
     """
 
     def __init__(self, adapter: Adapter[Any, Any], config: ModelDeployment) -> None:
@@ -96,7 +96,7 @@ class HostedModel:
         }
 
     def sign(self, outcome: Outcome, expected: bytes) -> Outcome:
-        """The outcome with the identity of who answered, and its description for a gateway that expects another."""
+        """Add the identity of this model to an outcome, and its description for a gateway that expects another one."""
         if outcome.body is None:
             return outcome
         described = self._described_json if expected and expected != self.identity else None
@@ -114,7 +114,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """What the device gave for one batch, and how long it took."""
+    """Raw network output of one batch, and the time of its forward pass."""
 
     raw: Any
     forward_s: float
@@ -158,7 +158,7 @@ class ModelHost:
         return list(await asyncio.gather(*(self._answer(item) for item in items)))
 
     def describe(self) -> list[dict[str, Any]]:
-        """The catalog entry of every model here, with what this replica runs it on. Answering means: all are warm."""
+        """The description of every model of this replica. A replica that answers has loaded all of them."""
         return [model.described for model in self._models.values()]
 
     def check_health(self) -> None:
@@ -266,7 +266,7 @@ Answered = tuple[bytes, Summary] | ServiceError
 
 
 def _forward_or_none(adapter: Adapter[Any, Any], batch: Sequence[Prepared]) -> Any:
-    """What the network gives, or None where the device is out of memory.
+    """Raw output of the network, or None where the device is out of memory.
 
     The error itself does not leave this function: its traceback holds the tensors of the run that failed.
     """
@@ -295,7 +295,7 @@ def postprocess_alone(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prep
 
 
 def pixels_of(prepared: Prepared) -> int:
-    """What an image counts towards the limit of a batch: the pixels that the network gets."""
+    """Pixels of the network input of an image, which count towards the limit of a batch."""
     height, width = prepared.input.pixels.shape[:2]
     return height * width
 
@@ -320,7 +320,7 @@ def outcome_of(answer: Answered, stages_ms: dict[str, float]) -> Outcome:
 
 
 def error_for(error: Exception) -> ServiceError:
-    """What the sender of an image reads where `error` was raised for it; what is nobody's but ours is logged."""
+    """The error that the client gets for an exception; an unexpected one is logged and hidden."""
     if isinstance(error, ServiceError):
         return error
     log.error("prediction failed", exc_info=error)
@@ -330,15 +330,15 @@ def error_for(error: Exception) -> ServiceError:
 
 
 def use_threads(count: int) -> None:
-    """Let torch use so many threads for what the calling thread computes.
+    """Set the number of threads that torch uses for operations of the calling thread.
 
-    The first time that a thread computes, torch gives it the count that was set last in the whole process: hence the
-    look at it before it is set.
+    The first time that a thread computes, torch gives it the count that was set last in the whole process: so it is
+    read before it is set.
     """
     torch.get_num_threads()
     torch.set_num_threads(count)
 
 
 def failed(error: ServiceError) -> Outcome:
-    """The outcome of an image whose error is for its sender."""
+    """The outcome of an image that failed."""
     return Outcome(None, Failure(error.status, error.code, error.message, error.details), {})

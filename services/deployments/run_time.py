@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MEMORY = 0.95
-"""What an observation weighs after each later one: the last twenty runs count."""
+"""Factor by which the weight of an observation falls with each later one: about the last twenty runs count."""
 
 WORTH_IT = 3.0
 """A batch is not made so small that less than this times the fixed part of its run is work on images."""
@@ -16,7 +16,7 @@ class RunTime:
         self._runs = self._images = self._squares = self._seconds = self._products = 0.0
 
     def see(self, images: int, seconds: float) -> None:
-        """Take in a run."""
+        """Record a run."""
         self._runs = self._runs * MEMORY + 1
         self._images = self._images * MEMORY + images
         self._squares = self._squares * MEMORY + images * images

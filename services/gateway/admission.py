@@ -1,4 +1,4 @@
-"""How much one gateway takes in at a time."""
+"""Admission control: how many requests one gateway handles at a time."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DRAINING_FILE = "draining"
 
 
 class Admission:
-    """Bounds how many requests one gateway has in hand.
+    """Bounds how many requests one gateway has in flight.
 
-    Nobody waits here. A request waits for its model only, in `services.gateway.model_calls`: so requests for a slow
+    No request waits here. Images wait for their model only, in `services.gateway.model_calls`: so requests for a slow
     model hold up neither those for a fast one nor those that the cache answers.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._places = settings.max_concurrent_requests + settings.max_queued_requests
+        self._slots = settings.max_concurrent_requests + settings.max_queued_requests
         self._admitted = 0
         self._draining = settings.run_dir / DRAINING_FILE if settings.run_dir else None
 
@@ -35,21 +35,21 @@ class Admission:
 
         Raises:
             NotReady: the stack is stopping.
-            Overloaded: there is no place.
+            Overloaded: all slots are taken.
         """
         if self.is_draining:
             raise NotReady("the server is stopping")
-        if self._admitted >= self._places:
+        if self._admitted >= self._slots:
             raise Overloaded("too many requests at a time", {"requests": self._admitted})
 
     @asynccontextmanager
     async def enter(self) -> AsyncGenerator[None]:
-        """Hold a place while a request is worked on, once its body has come.
+        """Hold a slot while a request is handled, once its body has been read.
 
         Raises:
-            Overloaded: there is no place.
+            Overloaded: all slots are taken.
         """
-        if self._admitted >= self._places:
+        if self._admitted >= self._slots:
             raise Overloaded("too many requests at a time", {"requests": self._admitted})
         self._admitted += 1
         REQUESTS_IN_FLIGHT.inc()

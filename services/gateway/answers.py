@@ -1,7 +1,7 @@
-"""Answers on their way out: a large one is held until its client has read it, within a cap and a time limit.
+"""Sends large responses in chunks, within a cap on the bytes that are buffered and a time limit for slow readers.
 
-An ASGI server takes a whole body at once and keeps what the client does not read, so a large one is handed over in
-pieces, each when the one before it has been read.
+An ASGI server takes a whole body at once and buffers what the client does not read. So a large body is sent in chunks,
+each once the one before it has been read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from services.errors import Overloaded
 from services.gateway.byte_budget import ByteBudget, Share, TooSlow
 
 PIECE_BYTES: Final = 2**18
-"""Bytes that are handed over at a time; an answer of no more is not held up for anything."""
+"""Size of a chunk; a smaller response is sent at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class Answers:
 
     Attributes:
         app: The routes.
-        budget: Bytes of large answers that are held.
-        timeout_s: How long the client may take for a piece.
+        budget: Caps the bytes of large responses that are buffered.
+        timeout_s: Time in which the client must read a chunk.
     """
 
     app: ASGIApp
@@ -37,7 +37,7 @@ class Answers:
         """Serve one request.
 
         Raises:
-            Overloaded: there is no room for the answer, of which nothing has been sent.
+            Overloaded: the cap is reached; nothing has been sent yet.
             ClientDisconnect: the client read too slowly, or its room was needed for a faster one; it is disconnected.
         """
         share: Share | None = None

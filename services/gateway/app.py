@@ -50,7 +50,7 @@ from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
 
 READERS: Final = 2
-"""Bodies that one gateway parses, decompresses or joins at a time."""
+"""Threads of one gateway that parse, decompress or join bodies."""
 
 DESCRIPTION = """Image classification, object detection and segmentation over HTTP. Send an image file as it is:
 
@@ -71,9 +71,9 @@ def create_app(
     Args:
         settings: Limits, keys and caps.
         registry: The models and the way to them.
-        cache: Where answers are kept; None is nowhere.
-        store: What is remembered beside them; None is in this process.
-        under_ray: Whether Ray Serve sends `X-Request-ID`, and ends the work of clients that hang up, itself.
+        cache: Result cache; None: no cache.
+        store: Receipts and feedback; None: in the memory of this process.
+        under_ray: Whether Ray Serve itself sends `X-Request-ID` and cancels requests of clients that disconnect.
     """
     readers = Workers(READERS, "read")
     bodies = Bodies(settings, readers, watch_disconnects=not under_ray)
@@ -140,7 +140,7 @@ def create_app(
 
 
 class DirectRoute(APIRoute):
-    """A route that FastAPI documents, and whose endpoint takes the request as it is: there is nothing to solve."""
+    """A route that FastAPI documents, and whose endpoint takes the request as it is, without dependencies."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """What is called for a request: the endpoint itself."""
@@ -164,8 +164,8 @@ def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
             200: {
                 "model": api.answer,
                 "description": "One answer; or, for a list of images, one result each. Or the image with the "
-                "answer drawn on it: for `render=true`, or where `Accept` likes a picture better than JSON; or, for "
-                "`render=cutout` of a segmentation, what was found on transparent ground, as PNG.",
+                "answer drawn on it: for `render=true`, or where `Accept` prefers an image to JSON; or, for "
+                "`render=cutout` of a segmentation, the objects on a transparent background, as PNG.",
                 "content": {
                     "application/json": {
                         "examples": {name: {"value": example} for name, example in api.examples.items()}
@@ -182,10 +182,10 @@ def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
 
 def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatch) -> None:
     async def feedback(request: Request) -> Response:
-        """The truth about an image that was answered, by the id of that request.
+        """Ground truth for an image that was answered, by the id of that request.
 
-        It counts towards the live accuracy of the model. No image is kept: the truth is compared with the answer at
-        once.
+        It counts towards the live accuracy of the model. No image is kept: the ground truth is compared with the answer
+        at once.
         """
         return await handler(request)
 
@@ -194,7 +194,7 @@ def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatc
         "/v1/feedback",
         feedback,
         methods=["POST"],
-        summary="The truth about an earlier answer",
+        summary="Ground truth for an earlier answer",
         operation_id="feedback",
         tags=["accuracy"],
         responses={

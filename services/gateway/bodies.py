@@ -1,6 +1,6 @@
-"""Request bodies: read as they arrive, booked byte by byte, and ended where they come too slowly.
+"""Reads request bodies as they arrive, within a cap on all of them and with a minimum rate.
 
-Only bytes that have arrived are booked: what a client declares costs nobody anything. Where the bodies in hand would
+Only bytes that have arrived are counted; a `Content-Length` reserves nothing. Where the buffered bodies would
 exceed their cap, the slowest one that is still arriving is refused.
 """
 
@@ -24,7 +24,7 @@ from services.settings import Settings
 T = TypeVar("T")
 
 RATE_WINDOW_S: Final = 5.0
-"""The least rate holds over each such span, so that a fast start is no credit for a slow rest."""
+"""The minimum rate holds in each window of this length, so that a fast start does not excuse a slow rest."""
 
 _INFLATED_AT_A_TIME: Final = 2**20
 
@@ -37,9 +37,9 @@ class Body:
 
     Args:
         request: The request; its body is not yet read.
-        share: Where its bytes are booked.
-        workers: Do what takes long with it.
-        min_rate_bytes: The least rate; 0 is none.
+        share: Counts its bytes.
+        workers: Threads for work that would block the event loop.
+        min_rate_bytes: Minimum rate in bytes a second; 0: none.
     """
 
     def __init__(self, request: Request, share: Share, workers: Workers, min_rate_bytes: int) -> None:
@@ -81,7 +81,7 @@ class Body:
         return inflated
 
     async def work(self, work: Callable[[], T], limit: TimeLimit) -> T:
-        """Do something with it in a thread; see `Workers.run`."""
+        """Run work on the body in a thread; see `Workers.run`."""
         return await self._workers.run(work, limit)
 
     async def _receive_all(self, max_bytes: int, too_large: BodyTooLarge) -> bytes:
@@ -123,9 +123,9 @@ class Bodies:
     """All request bodies that one gateway holds.
 
     Args:
-        settings: Cap on their bytes, and the least rate.
-        workers: Do what takes long with them.
-        watch_disconnects: Whether to look for clients that hang up while they wait; not where the server cancels.
+        settings: Cap on their bytes, and minimum rate.
+        workers: Threads for work that would block the event loop.
+        watch_disconnects: Whether to cancel requests of clients that disconnect; False where the server does.
     """
 
     def __init__(self, settings: Settings, workers: Workers, *, watch_disconnects: bool) -> None:
@@ -144,7 +144,7 @@ class Bodies:
             share.close()
 
     def until_disconnect(self, request: Request) -> AbstractAsyncContextManager[None]:
-        """Ends what is in the block when the client hangs up; for after the body has been read."""
+        """Cancels the block when the client disconnects; use it once the body has been read."""
         return self._watch(request)
 
 
@@ -170,5 +170,5 @@ def _inflated(body: bytes, window_bits: int, max_bytes: int) -> bytes | None:
     except zlib.error:
         raise RequestError("the body is not what its content encoding says") from None
     if inflater.unused_data:
-        raise RequestError("something stands behind the compressed body")
+        raise RequestError("there are bytes after the end of the compressed body")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""A circuit breaker: what has just failed is left alone for a while, and then tried by one request alone.
+"""A circuit breaker: after a failure calls are skipped for a pause, and then a single trial call decides.
 
 Source: M. Nygard, Release It!, 2nd edition, section 5.2.
 """
@@ -13,17 +13,17 @@ import structlog
 log = structlog.get_logger()
 
 PAUSE_S: Final = 0.5
-"""How long something is left alone after its first failure; twice as long after each further one."""
+"""How long the circuit stays open after the first failure; twice as long after each further one."""
 
 MAX_PAUSE_S: Final = 30.0
 
 
 class Breaker:
-    """Says whether something outside may be asked.
+    """Says whether an external service may be called.
 
     Args:
-        what: What it is, for the log.
-        max_pause_s: The longest pause.
+        what: Name of the service, for the log.
+        max_pause_s: Longest time that the circuit stays open.
     """
 
     def __init__(self, what: str, max_pause_s: float = MAX_PAUSE_S) -> None:
@@ -34,7 +34,7 @@ class Breaker:
         self._is_trial = False
 
     def allows(self) -> bool:
-        """Whether to ask now. After a pause one caller may; the others wait for how it fares."""
+        """Whether to call now. After a pause one caller may; the others may once its call has succeeded."""
         if not self._pause_s:
             return True
         now = time.monotonic()
@@ -45,14 +45,14 @@ class Breaker:
         return True
 
     def succeed(self) -> None:
-        """It answered."""
+        """Record a call that succeeded."""
         self._pause_s, self._is_trial = 0.0, False
 
     def fail(self, error: Exception) -> None:
-        """It failed, or took too long."""
+        """Record a call that failed or timed out."""
         if self._pause_s and not self._is_trial:
-            return  # it was asked before the failure that is already known
+            return  # the call began before the failure that opened the circuit
         self._is_trial = False
         self._pause_s = min(max(PAUSE_S, 2 * self._pause_s), self._max_pause_s)
         self._resume_at = time.monotonic() + self._pause_s
-        log.warning(f"{self._what} is left alone", reason=type(error).__name__, seconds=self._pause_s)
+        log.warning("circuit breaker opened", service=self._what, reason=type(error).__name__, seconds=self._pause_s)

@@ -1,4 +1,4 @@
-"""Bytes that clients may make a gateway hold, and what becomes of those who are slow to send or to take them."""
+"""Caps the bytes that a gateway buffers for clients; where the cap is reached, the slowest client is refused."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HEAD_START_BYTES: Final = 2**16
 
 
 class TooSlow(Exception):
-    """The client did not do its part in time."""
+    """The client did not send or read in time."""
 
 
 class Share:
-    """The bytes that are held for one client.
+    """The bytes that are buffered for one client.
 
     Args:
-        budget: Where they count.
+        budget: Counts them.
     """
 
     def __init__(self, budget: ByteBudget) -> None:
@@ -41,27 +41,27 @@ class Share:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is the client's turn."""
+        """Whether the gateway waits for the client to send or to read."""
         return self._limit is not None and not self._limit.expired() and not self._is_refused
 
     def hold(self, size: int) -> None:
         """Count more bytes.
 
         Raises:
-            Overloaded: there is no room for them, and nobody slower to make it.
+            Overloaded: the cap is reached, and no slower client can be refused in its place.
         """
         self._budget.take(self, size)
 
     async def wait_for(self, client: Awaitable[T], patience_s: float | None) -> T:
-        """Wait until the client has done its part.
+        """Wait until the client has sent or read.
 
         Args:
-            client: What to wait for.
-            patience_s: For how long at most; None is as long as it takes.
+            client: The operation to wait for.
+            patience_s: Time limit; None: no limit.
 
         Raises:
             TooSlow: it took longer.
-            Overloaded: somebody quicker needs the room.
+            Overloaded: a faster client needs the room.
         """
         try:
             async with asyncio.timeout(patience_s) as self._limit:
@@ -83,12 +83,12 @@ class Share:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
     def close(self) -> None:
-        """Hold nothing any more."""
+        """Release all bytes."""
         self._budget.give_back(self)
 
 
 class ByteBudget:
-    """The bytes that are held for all clients together.
+    """The bytes that are buffered for all clients together.
 
     Args:
         max_bytes: The most; a single share may have more where it is the only one.
@@ -103,11 +103,11 @@ class ByteBudget:
 
     @property
     def held_bytes(self) -> int:
-        """How many they are now."""
+        """Bytes that are buffered now."""
         return self._bytes
 
     def take(self, share: Share, size: int) -> None:
-        """Count bytes of a share; where there is no room for them, the slowest client makes it.
+        """Count bytes of a share; where the cap is reached, the slowest client is refused.
 
         Raises:
             Overloaded: this is the slowest.
@@ -124,7 +124,7 @@ class ByteBudget:
         self._bytes += size
 
     def give_back(self, share: Share) -> None:
-        """Count a share no more."""
+        """Release the bytes of a share."""
         self._shares.discard(share)
         self._bytes -= share.size
         share.size = 0

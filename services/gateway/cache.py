@@ -2,7 +2,7 @@
 
 A cache may be slow, down, full or hold garbage, and the request is still answered: every operation has a time limit,
 a failure turns the cache off for a moment, values carry a checksum (keyed, where there is a secret), and writes happen
-behind the answer's back.
+in the background.
 Look-ups that are waiting at the same time travel as one `MGET`.
 """
 
@@ -51,7 +51,7 @@ class ResultCache(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
@@ -93,7 +93,7 @@ class RedisCache:
         self._ttl_s = ttl_s
         self._max_entry_bytes = max_entry_bytes
         self._seal = Seal(secret)
-        self._breaker = Breaker("the cache", max_pause_s=PAUSE_S)
+        self._breaker = Breaker("result cache", max_pause_s=PAUSE_S)
         self._lookups: Coalescer[str, Lookup] = Coalescer(self._mget, max_items=64, receivers=1, linger_s=0.0)
         self._writes: Coalescer[tuple[str, bytes], None] = Coalescer(
             self._set_all, max_items=64, receivers=1, linger_s=0.0, max_waiting=256
@@ -110,7 +110,7 @@ class RedisCache:
             return FAILED
 
     def put(self, key: str, body: bytes) -> None:
-        """Keep a body, behind the answer's back."""
+        """Store a body in the background."""
         if len(body) > self._max_entry_bytes:
             CACHE_WRITES.labels("too_large").inc()
         elif not self._breaker.allows():
@@ -121,7 +121,7 @@ class RedisCache:
             task.add_done_callback(self._write_tasks.discard)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         await self._redis.aclose()
 
     async def _mget(self, keys: list[str]) -> Sequence[Lookup]:

@@ -1,4 +1,4 @@
-"""A client that hangs up: the work on its request ends."""
+"""Cancels the work on a request when its client disconnects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from starlette.requests import ClientDisconnect, Request
 
 @asynccontextmanager
 async def ended_with_client(request: Request) -> AsyncGenerator[None]:
-    """End what is in the block when the client hangs up.
+    """Cancel the block when the client disconnects.
 
     Args:
-        request: Its body has been read, so that nothing but its end is still to come.
+        request: Its body has been read, so that the next message is the disconnect.
 
     Raises:
         ClientDisconnect: the client has gone.

@@ -38,13 +38,13 @@ def parse_object(body: bytes, limit: TimeLimit, raw_member: str = "") -> dict[st
 
     Args:
         body: Its text in UTF-8.
-        limit: Until when somebody waits for it.
+        limit: Time limit of the request.
         raw_member: Members of this name whose long strings may stay bytes, as a memoryview: of base64, say.
 
     Raises:
         BodyTooLarge: it has too many values, members, or bytes besides long strings.
         RequestError: it is no JSON object.
-        OutOfTime: nobody waits any more.
+        OutOfTime: the time limit has passed, or the client has disconnected.
     """
     _check_counts(body, limit)
     document = _loads(body) if len(body) <= _AT_ONCE else _loads_large(body, limit, raw_member)

@@ -1,4 +1,4 @@
-"""What goes around every request: its id, its key, its rate, and the one shape of an error."""
+"""Middleware around every request: request id, API key, rate limit, and the shape of errors."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class Envelope:
 
     Attributes:
         app: The application.
-        keys: Who is let in.
-        limiter: How often; None is as often as they like.
-        open_paths: What answers without a key.
+        keys: Accepted API keys.
+        limiter: Rate limit; None: no limit.
+        open_paths: Paths that need no key.
         echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
         guesses: Logs wrong keys.
     """
@@ -118,7 +118,7 @@ class Envelope:
 
 
 def check_size(scope: Scope) -> None:
-    """Refuse a request whose URL or headers would take long to read.
+    """Refuse a request whose URL or headers are too large.
 
     Raises:
         UrlTooLong: path and query are above `MAX_URL_BYTES`.
@@ -149,7 +149,7 @@ def make_request_id(given: str | None) -> str:
 
 
 def is_request_id(given: str) -> bool:
-    """Whether a request may be known by this."""
+    """Whether this is a valid request id: 1 to 128 visible ASCII characters."""
     return _REQUEST_ID.fullmatch(given) is not None
 
 

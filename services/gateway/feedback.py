@@ -1,4 +1,4 @@
-"""`POST /v1/feedback`: the truth about an earlier answer."""
+"""`POST /v1/feedback`: ground truth for an earlier answer."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from services.telemetry import FEEDBACK
 log = structlog.get_logger()
 
 JUDGES: Final = 2
-"""Feedbacks that one gateway works out at a time. Each may hold class maps of the largest photo that is accepted."""
+"""Feedbacks that one gateway evaluates at a time. Each may hold class maps of the largest photo that is accepted."""
 
 
 class FeedbackHandler:
-    """Takes the truth about earlier answers.
+    """Accepts ground truth for earlier answers.
 
     Args:
         settings: Time limits, caps on the body, and for how long a feedback is remembered.
-        bodies: What arrives.
-        admission: How many requests are in hand.
-        receipts: Who was given which answer.
-        store: Who has given feedback.
-        watch: Counts it.
+        bodies: Reads request bodies.
+        admission: Caps the requests in flight.
+        receipts: Remembers which answer each request got.
+        store: Remembers which answers have feedback.
+        watch: Adds it to the live accuracy.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class FeedbackHandler:
             log.info("feedback", request_id=request.state.request_id, model=model, outcome=outcome)
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Shut the thread pool down."""
         self._workers.close()
 
     async def _judge(self, told: FeedbackRequest, given: GivenAnswer, limit: TimeLimit) -> Counts:
-        """What the answer got right, worked out in a thread of ours: those of the others are for short work."""
+        """Compare the answer with the ground truth, in a thread pool of its own, since it may take seconds."""
         served = given.model
 
         def work() -> Counts:

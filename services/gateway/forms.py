@@ -25,13 +25,13 @@ def parse_form(content_type: str, body: bytes, max_images: int, limit: TimeLimit
         content_type: The header.
         body: The form.
         max_images: Cap on their number.
-        limit: Until when somebody waits for it.
+        limit: Time limit of the request.
 
     Raises:
         RequestError: it is malformed.
         BodyTooLarge: there are too many images, or fields, or a field is too large.
         InvalidParameters: a field is given twice, or there is a file that is no `image`.
-        OutOfTime: nobody waits any more.
+        OutOfTime: the time limit has passed, or the client has disconnected.
     """
     _, options = parse_options_header(content_type)
     if not options.get(b"boundary"):

@@ -1,7 +1,7 @@
-"""What uvicorn does before and around the application, and offers no setting for (uvicorn 0.54, Ray Serve 2.60).
+"""Patches of uvicorn for what it has no setting for (uvicorn 0.54, Ray Serve 2.60).
 
-Its own errors are plain text. And Ray Serve acts on headers of the client that are none of its business: it stops
-watching for disconnects, sets a time limit of its own, and fails with a 500 where they are not UTF-8.
+uvicorn's own errors are plain text. And Ray Serve acts on headers that any client can send: it stops watching for
+disconnects, sets a time limit of its own, and fails with a 500 where they are not UTF-8.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ RAY_HEADERS: Final = frozenset(
         b"x_session_id",
     }
 )
-"""Headers by which Ray Serve can be told what to do; a client cannot."""
+"""Headers that control Ray Serve; they are removed from the requests of clients."""
 
 _REQUEST_ID: Final = b"x-request-id"
 
 
 def shape_http_server() -> None:
-    """Have uvicorn answer in the shape of all errors, and pass on no header for Ray; for the whole process."""
+    """Give uvicorn's errors the shape of all errors, and drop headers that control Ray, in the whole process."""
     HttpToolsProtocol.send_400_response = _send_400_response
     RequestResponseCycle.send_500_response = _send_500_response
     HttpToolsProtocol.on_header = _on_header

@@ -72,7 +72,7 @@ async def read_input(body: Body, kind: type[TaskParameters], settings: Settings,
         body: The body; not yet read.
         kind: The parameters of the task.
         settings: Caps on bytes and images.
-        limit: Until when somebody waits for it.
+        limit: Time limit of the request.
 
     Raises:
         RequestError: of the kind that fits; the message says what to change.
@@ -148,7 +148,7 @@ async def read_document(
         body: The body; not yet read.
         max_bytes: Cap on it.
         parse: From the object to what is wanted; called in a thread where the body is large.
-        limit: Until when somebody waits for it.
+        limit: Time limit of the request.
         raw_member: See `parse_object`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The header of an image, checked without holding up anybody: at once where it is short, in a thread otherwise."""
+"""Checks image headers without blocking the event loop: short ones at once, others in a thread."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Inspector:
 
         Args:
             images: Encoded images, or errors in their place, which stay there.
-            limit: Until when somebody waits for it.
+            limit: Time limit of the request.
 
         Returns:
             The same, with an `InvalidImage` in the place of each that is empty, too large, or not an image.
@@ -62,7 +62,7 @@ class Inspector:
         return len(image) <= INLINE_FILE_BYTES or len(image) > self._max_bytes or has_short_header(image)
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Shut the thread pool down."""
         self._workers.close()
 
     def _checked(self, image: bytes | ServiceError) -> bytes | ServiceError:

@@ -45,10 +45,10 @@ def judge(
         truth: Of the kind that suits it.
         class_ids: The classes that were asked for, where not all were: of other classes nothing was missed.
         classes: How many the model has.
-        limit: Until when somebody waits for it.
+        limit: Time limit of the request.
 
     Raises:
-        OutOfTime: nobody waits any more.
+        OutOfTime: the time limit has passed, or the client has disconnected.
     """
     if isinstance(truth, TrueClass):
         best = answer["predictions"][:1]

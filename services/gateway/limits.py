@@ -1,4 +1,4 @@
-"""Who may ask, how often, and for how long."""
+"""API keys, rate limits, and time limits of requests."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ GUESS_LOG_PAUSE_S: Final = 10.0
 
 
 class ApiKeys:
-    """The keys that are let in. Only digests are kept, and all are compared, so that timing tells nothing.
+    """The accepted API keys. Only digests are kept, and a key is compared with all of them in constant time.
 
     Args:
-        keys: None means: everybody is let in.
+        keys: Empty: no key is needed.
     """
 
     def __init__(self, keys: tuple[str, ...]) -> None:
         self._digests = tuple(hashlib.sha256(key.encode()).digest() for key in keys)
 
     def check(self, headers: Mapping[str, str]) -> str:
-        """Who asks: a name to count by, which is not the key.
+        """Check the API key of a request, and return an id of the client, which does not reveal the key.
 
         Args:
             headers: `Authorization: Bearer KEY` or `X-API-Key: KEY` is looked for.
 
         Raises:
             Unauthorized: a key is needed, and none was sent.
-            Forbidden: the key is not one of ours.
+            Forbidden: the key is unknown.
         """
         if not self._digests:
             return ""
@@ -80,7 +80,7 @@ class RateLimiter:
         self._rate = parse(rate)
         self._alone = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._shared: SlidingWindowCounterRateLimiter | None = None
-        self._breaker = Breaker("the shared count of requests")
+        self._breaker = Breaker("rate limits in Redis")
         self._guessers: dict[str, None] = {}
         self._pool: ConnectionPool | None = None
         if redis_url:
@@ -94,13 +94,13 @@ class RateLimiter:
         """Count a request.
 
         Raises:
-            RateLimited: it is one too many; `Retry-After` says when the next will do.
+            RateLimited: it exceeds the limit; `Retry-After` says when the next request is allowed.
         """
         limiter, allowed = self._alone, None
         if self._shared is not None and self._breaker.allows():
             try:
                 allowed = await self._shared.hit(self._rate, client)
-            except Exception as error:  # the limiter's storage is no reason to turn anybody away
+            except Exception as error:  # a failed storage refuses no request
                 self._breaker.fail(error)
             else:
                 limiter = self._shared
@@ -114,7 +114,7 @@ class RateLimiter:
         """Refuse an address that has sent too many wrong keys, which each gateway counts for itself.
 
         Raises:
-            RateLimited: it has; no key of its is looked at until `Retry-After`.
+            RateLimited: it has; its keys are not checked before `Retry-After`.
         """
         if address in self._guessers and not await self._alone.test(self._rate, _guesses_of(address)):
             raise await self._refusal(self._alone, _guesses_of(address))
@@ -135,7 +135,7 @@ class RateLimiter:
         return RateLimited(f"more than {self._rate}", {"limit": str(self._rate)}, wait_s)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         if self._pool is not None:
             await self._pool.aclose()
 
@@ -145,7 +145,7 @@ def _guesses_of(address: str) -> str:
 
 
 class GuessLog:
-    """Log lines about wrong keys: one at a time for many, so that a flood of them does not fill the log."""
+    """Logs wrong keys, at most one line in `GUESS_LOG_PAUSE_S`, so that a flood of them does not fill the log."""
 
     def __init__(self) -> None:
         self._untold = 0

@@ -103,7 +103,7 @@ class LiveStore(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
@@ -239,7 +239,7 @@ class RedisStore:
             raise StoreFailed(type(error).__name__) from None
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         if self._writer is not None:
             self._writer.cancel()
         await self._redis.aclose()

@@ -1,6 +1,6 @@
-"""Work that takes longer than a moment: in a few threads, off the event loop, and ended when nobody waits for it.
+"""Thread pools for work that would block the event loop, and time limits that end such work.
 
-A thread cannot be ended from outside, so the work looks at its `TimeLimit` between its steps.
+A thread cannot be cancelled from outside, so the work checks its `TimeLimit` between steps.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from services.errors import OutOfTime
 T = TypeVar("T")
 
 SWITCH_INTERVAL_S: Final = 0.001
-"""How long a thread keeps Python's lock while others want it. A turn of the event loop takes it several times: beside
-two threads that compute, a turn took up to 42 ms with Python's 5 ms, and 0.1 ms with this (2 cores, p99 of 150)."""
+"""How long a thread keeps the GIL while others wait for it. An iteration of the event loop takes it several times:
+beside two threads that compute, one took up to 42 ms with Python's 5 ms, and 0.1 ms with this (2 cores, p99 of 150)."""
 
 
 INLINE_BYTES: Final = 2**15
@@ -28,7 +28,7 @@ INLINE_BYTES: Final = 2**15
 
 
 class TimeLimit:
-    """Until when somebody waits for a piece of work.
+    """The time limit of a piece of work.
 
     Args:
         deadline_s: On `time.monotonic`.
@@ -38,10 +38,10 @@ class TimeLimit:
         self._deadline_s = deadline_s
 
     def check(self) -> None:
-        """End work that nobody waits for any more.
+        """Raise where the time limit has passed.
 
         Raises:
-            OutOfTime: the time is over, or the client has gone.
+            OutOfTime: it has, or `end` was called because the client has disconnected.
         """
         if time.monotonic() > self._deadline_s:
             raise OutOfTime("the request took longer than its time limit")
@@ -52,14 +52,14 @@ class TimeLimit:
 
 
 NO_LIMIT: Final = TimeLimit()
-"""Of work that somebody waits for however long it takes."""
+"""Work without a time limit."""
 
 
 class Workers:
-    """A few threads for one kind of work.
+    """A thread pool for one kind of work.
 
     Args:
-        threads: How many run side by side; what is more waits, and leaves when its caller does.
+        threads: Size of the pool; further work waits, and is dropped when its caller is cancelled.
         name: Shown in thread names.
     """
 
@@ -67,7 +67,7 @@ class Workers:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     async def run(self, work: Callable[[], T], limit: TimeLimit | None = None) -> T:
-        """Do work in a thread.
+        """Run work in a thread.
 
         Args:
             work: What to do.
@@ -81,14 +81,14 @@ class Workers:
             raise
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Shut the thread pool down."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def favour_the_event_loop() -> None:
-    """Keep the event loop's waits for Python's lock and for its garbage collector short; for the whole process.
+    """Keep the event loop's waits for the GIL and the garbage collector short, in the whole process.
 
-    Threads that compute give way sooner, and what has been loaded so far is never looked through again: a collection
+    Threads that compute release the GIL sooner, and objects that exist now are never traversed again: a collection
     of all objects, which a JSON body of many lists brings about, took 85 ms. Call it when all is loaded.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)

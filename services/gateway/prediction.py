@@ -1,4 +1,4 @@
-"""The handler of every prediction endpoint: from an HTTP request to an HTTP answer."""
+"""The handler of every prediction endpoint: from an HTTP request to an HTTP response."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from services.telemetry import REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
 log = structlog.get_logger()
 
 NO_MODEL = ""
-"""Metric label of requests that failed before their model was known; a name off the street is never a label."""
+"""Metric label of requests that fail before their model is found; the name that a client sends is never a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class PredictionHandler:
     """Answers the requests of one task.
 
     Attributes:
-        api: What is particular about the task.
+        api: Path, parameters and response schema of the task.
     """
 
     api: TaskApi

@@ -1,10 +1,10 @@
-"""The way of one image through the gateway, whatever the task.
+"""Predicts one image: result cache, single flight, batched call to a replica.
 
 key ──► cache ──hit──────────────────────────────► answer
            └─miss─► single flight ─► coalesced call ─► answer, and into the cache
 
-The cache is asked for an answer of the version that is expected to answer. The answer of a replica is labelled, cached
-and counted by what the replica says it is: during a rolling change that may be another version.
+The cache is looked up for the current version of the model. The answer of a replica is labelled, cached and counted by
+the version that the replica reports: during a rolling update that may be another one.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ INLINE_HASH_BYTES: Final = 2**20
 """A larger image is hashed in a thread."""
 
 KEY_PREFIX: Final = "tapetum:"
-"""Of what answers are cached under; a digest follows, in hex."""
+"""Prefix of cache keys; a digest in hex follows."""
 
 MOST_VERSIONS: Final = 3
-"""So many versions of a model are asked for one answer, where each understands the request in another way."""
+"""Most versions of a model that are called for one image, where their classes or defaults differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class CachePolicy:
 
     @classmethod
     def of(cls, header: str) -> CachePolicy:
-        """`no-cache` works the answer out anew and keeps it; `no-store` keeps nothing."""
+        """`no-cache` runs the model and stores the answer; `no-store` neither reads nor writes the cache."""
         if not header:
             return _ALLOW_ALL
         directives = {directive.strip().lower() for directive in header.split(",")}
@@ -61,15 +61,15 @@ _ALLOW_ALL = CachePolicy()
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a request asks of each of its images, as one version of a model understands it.
+    """The model and the parameters of a request, completed for one version of the model.
 
     Attributes:
         model: The version.
         parameters: Complete and validated.
         canonical: The same as bytes: equal for equal parameters.
-        complete: From a version's catalog entry to the parameters that the request means with it.
-        scope: Whose answers may be shared; empty where everybody's.
-        calls: The way of the request's images to the model.
+        complete: From the catalog entry of a version to the complete parameters of the request.
+        scope: Client whose cached answers are used; empty: those of all clients.
+        calls: Sends the images of the request to the model.
     """
 
     model: ServedModel
@@ -83,25 +83,25 @@ class Question:
     def of(
         cls, model: ServedModel, complete: Callable[[Mapping[str, Any]], dict[str, Any]], scope: str = ""
     ) -> Question:
-        """The question that a request asks a version of a model.
+        """Complete the parameters of a request for one version of a model.
 
         Raises:
-            InvalidParameters: this version cannot be asked that.
+            InvalidParameters: this version does not accept the parameters.
         """
         parameters = complete(model.entry)
         canonical = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
         return cls(model, parameters, canonical, complete, scope.encode(), model.calls.of_request())
 
     def to(self, model: ServedModel) -> Question:
-        """The same request, put to another version.
+        """The same request for another version of the model.
 
         Raises:
-            InvalidParameters: this version cannot be asked that.
+            InvalidParameters: this version does not accept the parameters.
         """
         return replace(Question.of(model, self.complete), scope=self.scope, calls=self.calls)
 
     def key(self, image_digest: bytes) -> str:
-        """What the answer about an image is cached under."""
+        """The cache key of the answer to one image."""
         parts = (image_digest, self.model.identity, self.scope, self.canonical)
         return KEY_PREFIX + blake3(b"\0".join(parts)).hexdigest()
 
@@ -113,9 +113,9 @@ class Answer:
     Attributes:
         body: JSON object as `services.wire.Outcome` has it.
         cached: Whether it came from the cache.
-        key: What it is cached under: names image, model, weights and parameters.
+        key: Cache key: a digest of image, model, weights and parameters.
         stages_ms: Milliseconds by stage.
-        question: What was asked; its `model` is the version that answered.
+        question: Model and parameters; `model` is the version that answered.
     """
 
     body: bytes
@@ -131,18 +131,18 @@ class Answer:
 
 
 class _Answered(NamedTuple):
-    """An outcome, and the question as the version that answered understands it."""
+    """An outcome, and the question completed for the version that answered."""
 
     outcome: Outcome
     question: Question
 
 
 class Predictor:
-    """Answers images from the cache, from work in progress, or from a model.
+    """Answers images from the result cache, from a call in flight for the same image, or from the model.
 
     Args:
-        cache: None where caching is off.
-        drift: Sees what models answer.
+        cache: Result cache; None where caching is off.
+        drift: Records answers to detect drift.
         registry: Knows the versions of the models.
     """
 
@@ -156,13 +156,13 @@ class Predictor:
         """Answer one image.
 
         Args:
-            question: What is asked, of whom.
-            image: The encoded file; its header is known to be right.
-            policy: What of the cache may be used.
+            question: Model and parameters.
+            image: The encoded file; its header has been checked.
+            policy: Whether the cache is read and written.
             deadline_s: Unix time until which the client waits.
 
         Raises:
-            ServiceError: as the status says.
+            ServiceError: the image has no answer.
         """
         digest = await asyncio.to_thread(_digest, image) if len(image) > INLINE_HASH_BYTES else _digest(image)
         stages_ms: dict[str, float] = {}
@@ -179,7 +179,7 @@ class Predictor:
             assert outcome.body is not None
             if answered.parameters == question.parameters:
                 return Answer(outcome.body, False, answered.key(digest), {**stages_ms, **outcome.stages_ms}, answered)
-            question = answered  # whose classes or defaults are others: it was told what it did not mean
+            question = answered  # its classes or defaults differ, and so do the complete parameters
         raise NotReady(f"{question.model.name} is being replaced by another version")
 
     async def _look_up(self, model: ServedModel, key: str, policy: CachePolicy) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Which answer a request was given, for as long as feedback on it is taken.
+"""Remembers which answer each request got, for as long as feedback on it is accepted.
 
 Kept are the model and the key of the answer in the result cache: no image, and no second copy of the answer. Of a
 request with `Cache-Control: no-store` nothing is kept. Request ids are chosen by clients, so a receipt is found only
@@ -27,7 +27,7 @@ from services.gateway.served_model import ServedModel
 from services.settings import Settings
 
 SECOND_LOOK_S: Final = 0.2
-"""What an other gateway has just answered is written a moment later: what is not found is looked for once more."""
+"""Another gateway writes its receipts a moment after the response: a missing one is looked up once more."""
 
 
 class Receipt(NamedTuple):
@@ -76,7 +76,7 @@ class GivenAnswer:
 
 
 class Receipts:
-    """Remembers who was given which answer.
+    """Remembers which answer each request got.
 
     Args:
         store: Keeps a line for each request.
@@ -98,10 +98,10 @@ class Receipts:
         """Keep which answers a request was given. It takes microseconds, waits for nothing, and never raises.
 
         Args:
-            tenant: Who asked; see `services.gateway.limits.ApiKeys.check`.
+            tenant: Id of the client; see `services.gateway.limits.ApiKeys.check`.
             request_id: The request; of two with the same id the later one is kept.
             answers: One for each image.
-            policy: What may be kept.
+            policy: Whether the answer may be stored.
         """
         if not (self._is_on and policy.write):
             return

@@ -1,4 +1,4 @@
-"""What the gateway knows of the models: which are configured, where they run, and whether they answer."""
+"""The models that a gateway serves: which are configured, where they run, and whether they are ready."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ class Registry:
         return tuple(model.entry for model in self.served())
 
     def find(self, task: str, name: str | None) -> ServedModel:
-        """The model that a request for `task` means.
+        """Find the model of a request.
 
         Args:
             task: The task of the endpoint.
-            name: What the client asked for; None is the first configured model of the task.
+            name: Model that the client named; None: the first configured model of the task.
 
         Raises:
             ModelNotFound: no such model is configured; the message lists those that are.
@@ -111,14 +111,14 @@ class Registry:
         return self._served[key.name].find(key)
 
     def answered_by(self, asked: ServedModel, outcome: Outcome) -> ServedModel:
-        """The version that gave an answer, which need not be the one that was expected to.
+        """The version that computed an outcome, which may not be the one that was expected.
 
         Args:
-            asked: Who was expected to answer.
+            asked: The version that was expected to answer.
             outcome: The answer.
 
         Raises:
-            BackendFailed: the replica did not say who it is.
+            BackendFailed: the replica sent neither a known identity nor a description.
         """
         versions = self._served[asked.name]
         known = versions.hear(outcome.identity)
@@ -164,7 +164,7 @@ class Registry:
 
 
 def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max_wait_s: float) -> ModelCalls:
-    """The one way in which images reach one model: merged into few calls, none more than fills a replica."""
+    """The calls to one model: images are merged into few calls, none larger than the batches of one replica."""
     fills_replica = config.max_batch_size * config.num_streams
     coalescer = Coalescer(
         backend.predict,

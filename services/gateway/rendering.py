@@ -1,4 +1,4 @@
-"""Drawn answers: which requests get a picture instead of JSON, and how it is made without holding anybody up.
+"""Drawn answers: which requests get a picture instead of JSON, and drawing it in a thread pool.
 
 The prediction comes the same way as for JSON, through the same cache; only the picture is made anew each time.
 """
@@ -83,11 +83,11 @@ class Renderer:
             photo: The encoded photo that was sent.
             answer: Its answer.
             rendering: Which kind of picture.
-            limit: Until when somebody waits for it.
+            limit: Time limit of the request.
 
         Raises:
             InvalidImage: the photo cannot be read.
-            OutOfTime: nobody waits any more.
+            OutOfTime: the time limit has passed, or the client has disconnected.
         """
         model = answer.model
         class_count = len(model.entry["class_names"])
@@ -96,7 +96,7 @@ class Renderer:
         return picture
 
     def close(self) -> None:
-        """Let go of the threads."""
+        """Shut the thread pool down."""
         self._workers.close()
 
     def _draw(self, photo: bytes, body: bytes, class_count: int, rendering: Rendering, limit: TimeLimit) -> Picture:

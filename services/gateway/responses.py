@@ -1,4 +1,4 @@
-"""From answers to HTTP: one image or a list, in JSON of our own or of COCO's."""
+"""Builds HTTP responses from answers: one image or a list, as Tapetum's JSON or in COCO's results format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Answers = Sequence[Answer | ServiceError]
 
 
 class Responder:
-    """Makes responses, large ones in threads.
+    """Builds responses, large ones in threads.
 
     Args:
         workers: The threads.
@@ -40,14 +40,14 @@ class Responder:
 
         Args:
             request: The request; its id goes into the answer.
-            served: The model that was asked.
-            task_input: What was asked.
+            served: The model of the request.
+            task_input: Images and parameters of the request.
             answers: One for each image, in their order.
-            limit: Until when somebody waits for it.
+            limit: Time limit of the request.
 
         Raises:
             ServiceError: the only image has no answer, or one of them has none and the shape has no place for an
-                error; or nobody waits any more.
+                error; or the time limit has passed.
         """
         for answer in answers if task_input.several else ():
             if isinstance(answer, ServiceError):
@@ -104,10 +104,10 @@ def coco_response(image_ids: Sequence[int | str], answers: Answers, limit: TimeL
     Args:
         image_ids: One for each image.
         answers: One for each image.
-        limit: Until when somebody waits for it.
+        limit: Time limit of the request.
 
     Raises:
-        ServiceError: the first one among the answers: the list has no place for it; or nobody waits any more.
+        ServiceError: the first one among the answers: the list has no place for it; or the time limit has passed.
     """
     results: list[dict[str, Any]] = []
     for image_id, answer in zip(image_ids, answers, strict=True):

@@ -1,4 +1,4 @@
-"""A model as one version of its replicas has it: what answers are labelled, cached and counted by."""
+"""One version of a served model, by which answers are labelled, cached and counted."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from services.parameters import complete
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model that is warm in at least one replica.
+    """One version of a model that is loaded in at least one replica.
 
     Attributes:
-        entry: The catalog entry, and what the replica runs it on.
-        identity: What a cached answer depends on besides the image and the parameters: see
+        entry: The catalog entry, and the device and precision of the replica.
+        identity: Digest of what an answer depends on besides image and parameters: see
             `services.deployments.identity`.
         answer_prefix: The first members of every JSON answer.
-        key: Whose accuracy it is that is measured.
-        score_threshold: Below which it leaves out objects where a request names none; None where it finds none.
-        calls: The way of images to it, whichever version answers.
+        key: Name, version and weights digest, by which accuracy is recorded.
+        score_threshold: Default score threshold of objects; None where the model finds no objects.
+        calls: Sends images to the model, whichever version answers.
     """
 
     name: str
@@ -39,7 +39,7 @@ class ServedModel:
 
     @classmethod
     def of(cls, entry: dict[str, Any], calls: ModelCalls) -> ServedModel:
-        """From what a replica describes."""
+        """From the description that a replica sends."""
         key = name, version, _ = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
         return cls(
             name=name,

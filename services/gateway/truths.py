@@ -87,11 +87,11 @@ def read_truth(
         target: As it was sent.
         entry: Catalog entry of the model, with its class names.
         size: (height, width) of the upright image in pixels.
-        limit: Until when somebody waits for it.
+        limit: Time limit of the request.
 
     Raises:
         InvalidParameters: it does not suit the model or the image; the message names the member.
-        OutOfTime: nobody waits any more.
+        OutOfTime: the time limit has passed, or the client has disconnected.
     """
     kind = kind_of(entry)
     if kind == "classification":

@@ -1,4 +1,4 @@
-"""Which versions of one model answer: one in rest, several during a rolling change or on unequal machines."""
+"""The versions of one model that are served: usually one, several during a rolling update or on unlike machines."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from services.accuracy_store import ModelKey
 from services.gateway.served_model import ServedModel
 
 STILL_SERVED_S: Final = 15.0
-"""A version from which nothing was heard for so long, three probes, is served no more."""
+"""A version whose replicas have not answered for this long (three probes) is no longer served."""
 
 
 class Versions:
     """The versions of one model, by the identity of the replicas that have them.
 
-    A version that was never heard of is new, and becomes the current one; from then on the current one changes only
-    when nothing is heard of it any more, so that it does not alternate while two versions answer.
+    A version that is seen for the first time becomes the current one; it stays current for as long as its replicas
+    answer, so that the current version does not alternate while two of them answer.
 
     Args:
-        first: The version that was heard of first.
+        first: The version that was seen first.
     """
 
     def __init__(self, first: ServedModel) -> None:
@@ -28,10 +28,10 @@ class Versions:
         self._heard_at = {first.identity: time.monotonic()}
 
     def hear(self, identity: bytes) -> ServedModel | None:
-        """A replica of this identity has answered.
+        """Note that a replica of this identity has answered.
 
         Returns:
-            Its version; None where it was never heard of, and is to be learnt.
+            Its version; None where it is unknown: call `learn`.
         """
         known = self._known.get(identity)
         if known is not None:
@@ -41,7 +41,7 @@ class Versions:
         return known
 
     def learn(self, model: ServedModel) -> ServedModel:
-        """A replica has described itself.
+        """Add the version that a replica has described.
 
         Returns:
             Its version, the same object every time.

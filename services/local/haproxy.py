@@ -1,4 +1,4 @@
-"""HAProxy of the stack: what it is started by, what it is told, and that it stays."""
+"""Starts HAProxy for the stack, configures it, and restarts it when it ends."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def most_connections(wanted: int) -> int:
 
 
 class HAProxyKeeper:
-    """Starts HAProxy again, with its latest configuration, as soon as it ends unasked.
+    """Starts HAProxy again, with its latest configuration, as soon as it ends unexpectedly.
 
     Ray Serve 2.60 itself takes half a minute, and then has a HAProxy that knows no gateway. The watch runs inside Ray's
     HAProxyManager, which must know the process that it reloads.

@@ -85,7 +85,7 @@ def serve(
                 stack.start()
                 stack.watch()
             except StopRequested:
-                say("stopping: answering what is in flight; the same again ends at once")
+                say("stopping: answering requests in flight; Ctrl-C or SIGTERM again stops at once")
                 stack.drain()
             except PartEnded as error:
                 say(f"error: {error}")
@@ -165,10 +165,10 @@ class Stack:
         while True:
             time.sleep(_WATCH_INTERVAL_S)
             if self._cache is not None and not self._cache.is_running():
-                self._say("embedded cache ended unasked: starting it again")
+                self._say("the embedded cache has ended unexpectedly: starting it again")
                 self._cache.start()
             if ended := _ended_part_of_ray():
-                raise PartEnded(f"Ray has ended unasked ({ended}); start again")
+                raise PartEnded(f"Ray has ended unexpectedly ({ended}); start again")
             self._haproxy.watch()
 
     def drain(self) -> None:

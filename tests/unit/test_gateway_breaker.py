@@ -1,4 +1,4 @@
-"""What fails is left alone for a while; requests that pass it by lose no time."""
+"""An external service that fails is not called for a while; requests meanwhile lose no time."""
 
 from __future__ import annotations
 

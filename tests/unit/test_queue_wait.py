@@ -24,7 +24,7 @@ def test_nothing_is_expected_before_an_image_was_answered():
     assert QueueWait(parallel=8).latency_s(1000) == 0.0
 
 
-def test_latency_grows_with_the_images_in_hand_by_littles_law():
+def test_latency_grows_with_the_images_in_flight_by_littles_law():
     wait = QueueWait(parallel=4)
     wait.see(10, 2.0, 0.5, 0.0)
     assert wait.latency_s(20) == pytest.approx(4.0)
@@ -136,7 +136,7 @@ def test_nothing_is_refused_below_the_rate(load: float, monkeypatch: pytest.Monk
     assert (tally.refused, tally.late) == (0, 0)
 
 
-def test_retry_after_is_when_the_images_in_hand_are_done(monkeypatch: pytest.MonkeyPatch):
+def test_retry_after_is_when_the_images_in_flight_are_done(monkeypatch: pytest.MonkeyPatch):
     async def main() -> list[float]:
         replica, tally = Replica(), Tally()
         calls = calls_of(replica, 2.0)
