@@ -208,15 +208,17 @@ class Predictor:
 
         if not policy.read:
             return await call()
-        key = question.key(digest)
+        key, was_refused = question.key(digest), False
         while True:
             joined = self._flights.is_flying(key)
             try:
                 return await self._flights.run(key, call)
-            except (OutOfTime, Overloaded):
-                # The request whose call this one joined may have had less time left: call the model again.
-                if not joined or time.time() > deadline_s:
+            except (OutOfTime, Overloaded) as error:
+                # The request whose call this one joined may have had less time left: call the model again. Once only
+                # where it was refused, so that requests for the same image do not refuse each other one by one.
+                if not joined or was_refused or time.time() > deadline_s:
                     raise
+                was_refused = isinstance(error, Overloaded)
 
     async def _call(
         self, question: Question, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
