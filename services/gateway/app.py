@@ -17,10 +17,10 @@ from starlette.requests import Request
 from services.gateway.accuracy import AccuracyWatch
 from services.gateway.accuracy_gauges import accuracy_gauges
 from services.gateway.admission import Admission
-from services.gateway.answers import Answers
 from services.gateway.bodies import Bodies
 from services.gateway.byte_budget import ByteBudget
 from services.gateway.cache import ResultCache
+from services.gateway.chunked_responses import ChunkedResponses
 from services.gateway.cors import Cors
 from services.gateway.drift_watch import DriftWatch
 from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelope, routing_error
@@ -115,7 +115,7 @@ def create_app(
     )
     app.add_exception_handler(HTTPException, routing_error)
     app.add_middleware(
-        Answers,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
+        ChunkedResponses,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
         budget=ByteBudget(settings.max_answer_bytes, "answers"),
         timeout_s=settings.send_timeout_s,
     )
@@ -214,12 +214,12 @@ def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatc
 
 
 def _add_models(app: FastAPI, registry: Registry, accuracy: AccuracyWatch) -> None:
-    @app.get("/v1/models", tags=["models"], response_model=ModelList)
+    @app.get("/v1/models", tags=["models"], response_model=ModelList, responses=describe_errors(401, 403, 429))
     async def list_models() -> Any:
         """Catalog entries of the models that are served, without their class names."""
         return {"models": [_without_names(entry) for entry in registry.entries()]}
 
-    @app.get("/v1/models/{name:path}", tags=["models"], responses=describe_errors(401, 403, 404, 503))
+    @app.get("/v1/models/{name:path}", tags=["models"], responses=describe_errors(401, 403, 404, 429, 503))
     async def show_model(name: str) -> dict[str, Any]:
         """The whole catalog entry of one model: weights, preprocessing, licence, accuracy, training, class names.
 

@@ -20,7 +20,7 @@ PIECE_BYTES: Final = 2**18
 
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class ChunkedResponses:
     """ASGI middleware around the routes.
 
     Attributes:
