@@ -1,4 +1,4 @@
-"""Files of Prometheus metrics that a full disk cannot take from under their process.
+"""Prometheus metric files whose blocks are allocated in advance, so that a full disk does not end the process.
 
 `prometheus_client` maps files with holes into memory: where the disk is full, the first write to a page ends the
 process with SIGBUS. Here all pages are allocated before they are mapped. Where that fails, the metrics of the process

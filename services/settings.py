@@ -45,7 +45,9 @@ class Settings(BaseSettings):
     )
     cache_max_entry_bytes: int = Field(default=MIB, ge=1, description="A larger result is not cached.")
     cache_max_bytes: int = Field(default=256 * MIB, ge=4 * MIB, description="Memory cap of the embedded cache server.")
-    cache_timeout_s: float = Field(default=0.1, gt=0, description="A cache that takes longer is passed by.")
+    cache_timeout_s: float = Field(
+        default=0.1, gt=0, description="Time limit of a cache operation; a slower one is a miss."
+    )
     cache_secret: SecretStr | None = Field(
         default=None,
         min_length=16,

@@ -1,4 +1,4 @@
-"""YAML files of people, read within bounds of size, depth, and what aliases expand to.
+"""Reads YAML files, with limits on size, depth and alias expansion.
 
 YAML can name a part of itself again, so that ten lines stand for a billion items, and PyYAML's number formats take time
 that grows with the square of their length. Bounds are checked on the events of the parser, before anything is built.

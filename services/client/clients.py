@@ -352,7 +352,7 @@ def _proxy_errors(url: httpx.URL) -> Generator[None]:
         message = f"the environment names a SOCKS proxy: install httpx[socks], {hint}"
         raise ValueError(message) from None
     except (httpx.InvalidURL, ValueError) as error:
-        raise ValueError(f"the proxy settings of the environment cannot be used ({error}): mend them, {hint}") from None
+        raise ValueError(f"the proxy settings of the environment cannot be used ({error}): fix them, {hint}") from None
 
 
 def _authorization(api_key: str | None) -> dict[str, str]:

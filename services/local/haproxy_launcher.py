@@ -42,7 +42,7 @@ ERRORS: Final[Mapping[int, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the configuration is to say beyond what Ray writes.
+    """What is added to the configuration that Ray writes.
 
     Attributes:
         program: HAProxy itself.
@@ -114,7 +114,7 @@ def _edit_line(line: str, section: str, plan: Plan, has_application: bool) -> It
 
 
 def _defaults(line: str, plan: Plan) -> Iterator[str]:
-    """Of every section: errors in the shape of all others, and a time limit for headers."""
+    """Lines for every section: errors in the shape of all others, and a time limit for headers."""
     yield line
     yield "    option http-ignore-probes"
     yield f"    timeout http-request {plan.header_timeout_s}s"
@@ -123,7 +123,7 @@ def _defaults(line: str, plan: Plan) -> Iterator[str]:
 
 
 def _frontend(plan: Plan) -> Iterator[str]:
-    """Of the public port: where it listens, and what becomes of a request before it is passed on."""
+    """Lines for the public port: its addresses, and the checks and headers of requests."""
     for host in plan.hosts:
         yield from (f"    bind {bound}" for bound in _bound(host, plan.port))
     if plan.max_connections_per_address:
