@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     cache_max_entry_bytes: int = Field(default=MIB, ge=1, description="A larger result is not cached.")
     cache_max_bytes: int = Field(default=256 * MIB, ge=4 * MIB, description="Memory cap of the embedded cache server.")
     cache_timeout_s: float = Field(
-        default=0.1, gt=0, description="Time limit of a cache operation; a slower one is a miss."
+        default=0.1,
+        gt=0,
+        description="Time limit of a cache operation; after it the request goes on without the cache.",
     )
     cache_secret: SecretStr | None = Field(
         default=None,
