@@ -44,7 +44,7 @@ def check_sockets(target: Target) -> list[Verdict]:
     with watching(target.port) as watched, ThreadPoolExecutor(THREADS) as pool:
         found = list(pool.map(lambda request: _try(target.port, request), requests))
     problems = [f"{request.name}: {problem}" for request, (_, problem) in zip(requests, found, strict=True) if problem]
-    statuses = Counter(str(status) for listed, _ in found for status in (listed or ["closed"]))
+    statuses = Counter(outcome for outcomes, _ in found for outcome in outcomes or ["closed"])
     listed = ", ".join(f"{status}: {number}" for status, number in sorted(statuses.items()))
     return [
         Verdict(
@@ -57,11 +57,11 @@ def check_sockets(target: Target) -> list[Verdict]:
     ]
 
 
-def _try(port: int, request: RawRequest) -> tuple[list[int], str | None]:
+def _try(port: int, request: RawRequest) -> tuple[list[str], str | None]:
     started_at = time.monotonic()
     received, closed = exchange(port, request.data, hangs_up=request.hangs_up)
     responses, left_over = responses_in(received, head=request.is_head)
-    statuses = [response.status for response in responses]
+    statuses = [f"{response.status}{' by HAProxy' if is_page(response) else ''}" for response in responses]
     if not closed:
         return statuses, f"still open after {time.monotonic() - started_at:.0f} s, {statuses}"
     final = [response for response in responses if response.status >= 200]
@@ -70,10 +70,17 @@ def _try(port: int, request: RawRequest) -> tuple[list[int], str | None]:
     if left_over and not request.is_http2:
         return statuses, f"not HTTP: {left_over[:60]!r}"
     for response in final:
+        if is_page(response):
+            continue
         problem = response_problem(response.status, response.headers, response.body, head=request.is_head)
         if problem:
             return statuses, problem
     return statuses, None
+
+
+def is_page(response: Response) -> bool:
+    """Whether HAProxy answered with a page of its own, as it does for bytes that are not HTTP: see docs/errors.md."""
+    return response.status in (400, 408, 422) and response.body.startswith(b"<html><body><h1>4")
 
 
 def exchange(port: int, data: bytes, *, hangs_up: bool = False, patience_s: float = PATIENCE_S) -> tuple[bytes, bool]:

@@ -86,7 +86,7 @@ async def together(host: ModelHost, device: Device, items: list[Item]) -> list[O
     device.busy.clear()
     device.free.clear()
     first = asyncio.create_task(host.predict([item(GOOD)]))
-    await asyncio.to_thread(device.busy.wait)
+    assert await asyncio.to_thread(device.busy.wait, 10.0)
     rest = asyncio.create_task(host.predict(items))
     while len(host._batcher) < len(items):
         await asyncio.sleep(0.01)
@@ -164,7 +164,7 @@ async def test_image_that_does_not_fit_the_device_alone_says_so(host: ModelHost,
 async def test_image_past_its_time_is_answered_while_the_device_is_busy(host: ModelHost, device: Device):
     device.free.clear()
     busy = asyncio.create_task(host.predict([item(GOOD)]))
-    await asyncio.to_thread(device.busy.wait)
+    assert await asyncio.to_thread(device.busy.wait, 10.0)
     started_at = time.monotonic()
     assert codes(await host.predict([item(GOOD, limit_s=0.3)])) == ["out_of_time"]
     assert time.monotonic() - started_at < 5
@@ -180,16 +180,16 @@ async def test_cancelled_call_leaves_the_pool_and_the_queue(
     decoded: list[int] = []
     decode = device.adapter.decode
 
-    def slowly(data: bytes) -> Any:
+    def slowly(data: bytes, **caps: int) -> Any:
         decoded.append(1)
         time.sleep(0.02)
-        return decode(data)
+        return decode(data, **caps)
 
     monkeypatch.setattr(device.adapter, "decode", slowly)
     device.free.clear()
     images = [item(GOOD) for _ in range(60)]
     call = asyncio.create_task(host.predict(images))
-    await asyncio.to_thread(device.busy.wait)
+    assert await asyncio.to_thread(device.busy.wait, 10.0)
     await asyncio.sleep(0.1)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -208,9 +208,9 @@ async def test_images_of_a_slow_model_do_not_keep_those_of_a_fast_one_from_being
     decode, postprocess = slow.decode, slow.postprocess
 
     def slowly(step: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any) -> Any:
+        def run(*arguments: Any, **options: Any) -> Any:
             time.sleep(0.3)
-            return step(*arguments)
+            return step(*arguments, **options)
 
         return run
 
