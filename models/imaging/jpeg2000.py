@@ -28,6 +28,10 @@ _BARE: Final = frozenset({_SOD, _EOC})
 _COLOUR_SPACES: Final = frozenset({16, 17})
 """Enumerated: sRGB and grey. Others (sYCC, CMYK, Lab) come out of Pillow wrong or not at all."""
 
+_ICC_METHODS: Final = frozenset({2, 3})
+_ICC_SPACES: Final = frozenset({b"GRAY", b"RGB "})
+_COLOUR, _ALPHA = 0, 1
+
 
 def read_header(data: bytes) -> StoredHeader:
     """Reads the size of the image and holds the rest of the headers to bounds.
@@ -72,16 +76,37 @@ def _codestream(data: bytes) -> int:
     """Finds the codestream in a JP2 file, whose header box must ask for nothing but grey or RGB."""
     for kind, start, end in boxes(data, 0, len(data)):
         if kind == b"jp2h":
-            for inner, body, _ in boxes(data, start, end):
+            for inner, body, stop in boxes(data, start, end):
                 if inner == b"pclr":
                     raise UnreadableImage("JPEG 2000 images with a palette cannot be read")
-                if inner == b"colr" and data[body] == 1:
-                    (space,) = struct.unpack_from(">I", data, body + 3)
-                    if space not in _COLOUR_SPACES:
-                        raise UnreadableImage("JPEG 2000 images that are neither grey nor sRGB cannot be read")
+                if inner == b"colr":
+                    _check_colours(data, body)
+                if inner == b"cdef":
+                    _check_channels(data[body + 2 : stop])
         elif kind == b"jp2c":
             return start
     raise BrokenImage("the JPEG 2000 header is truncated or corrupt")
+
+
+def _check_colours(data: bytes, start: int) -> None:
+    """Raises unless a colour specification box says grey or RGB, by number or by ICC profile (annex I.5.3.3)."""
+    method = data[start]
+    (space,) = struct.unpack_from(">I", data, start + 3)
+    if method == 1 and space not in _COLOUR_SPACES:
+        raise UnreadableImage("JPEG 2000 images that are neither grey nor sRGB cannot be read")
+    if method in _ICC_METHODS and data[start + 19 : start + 23] not in _ICC_SPACES:
+        raise UnreadableImage("JPEG 2000 images with an ICC profile that is neither grey nor RGB cannot be read")
+
+
+def _check_channels(definitions: bytes) -> None:
+    """Raises unless the channels are grey or RGB, then alpha that is not premultiplied (annex I.5.3.6).
+
+    Pillow ignores channel definitions and assumes this order.
+    """
+    for channel, kind, colour in struct.iter_unpack(">HHH", definitions):
+        is_alpha = kind == _ALPHA and colour == 0 and channel in (1, 3)
+        if not is_alpha and (kind, colour) != (_COLOUR, channel + 1):
+            raise UnreadableImage("JPEG 2000 images of channels other than grey, RGB and straight alpha cannot be read")
 
 
 def _read_size(data: bytes, start: int) -> StoredHeader:
