@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,13 @@ def test_what_is_in_no_known_encoding_is_told_by_byte(tmp_path: Path) -> None:
         read_text(tmp_path / "labels.txt")
     with pytest.raises(DocumentError, match=r"gone\.txt: No such file"):
         read_text(tmp_path / "gone.txt")
+
+
+def test_reading_allocates_no_more_than_the_file_has(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "labels.txt", "cat\n")
+    tracemalloc.start()
+    try:
+        assert read_text(path, 2**28) == "cat\n"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
