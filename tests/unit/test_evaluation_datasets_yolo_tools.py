@@ -262,8 +262,18 @@ def test_every_spelling_is_read_as_the_plain_one_or_told(tmp_path_factory: pytes
         assert "kpt_shape" in str(error)
         return
     stated = by["shape"] == "kpt_shape: []" and len(by["tail"].split()) > 1
-    is_polygon = stated or ("0.45" in by["tail"] and not by["shape"])
+    is_triangle = by["tail"] == " 0.87 1" and by["w"] == "0"  # and no box, whose width is above 0
+    is_polygon = stated or (("0.45" in by["tail"] or is_triangle) and not by["shape"])
     if not data.problems and not is_polygon:
         assert objects(data, 0).boxes.tolist() == READ
     for problem in data.problems:
         assert (problem.file, problem.line) == (str(folder / "labels" / "val" / "a.txt"), 1)
+
+
+@pytest.mark.parametrize("stem", ["test", "train", "val", "Valid", "readme"])
+def test_labels_of_a_photo_that_is_called_like_a_list_are_read(tmp_path: Path, stem: str) -> None:
+    write_yolo(tmp_path, f"{BOX}\n")
+    write_photo(tmp_path / "images" / "val" / f"{stem}.png")
+    write_text(tmp_path / "labels" / "val" / f"{stem}.txt", f"{BOX}\n")
+    data = read(tmp_path)
+    assert [objects(data, index).boxes.tolist() for index in range(2)] == [READ, READ]
