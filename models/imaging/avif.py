@@ -64,7 +64,7 @@ def read_header(data: bytes) -> StoredHeader:
     Raises:
         struct.error: They are truncated.
         BrokenImage: They are missing or corrupt.
-        UnreadableImage: This Pillow has no AVIF decoder; or there is no image but only a video.
+        UnreadableImage: This Pillow has no AVIF decoder; or the file has no still image, or one that is to be cropped.
         ImageTooLarge: There are too many boxes.
     """
     if not features.check("avif"):
@@ -83,6 +83,8 @@ def read_header(data: bytes) -> StoredHeader:
     width, height = struct.unpack_from(">II", data, found[b"ispe"][0] + 4)
     if not width or not height:
         raise BrokenImage("the AVIF header is truncated or corrupt")
+    if b"clap" in found:  # libavif does not crop
+        raise UnreadableImage("AVIF images with a clean aperture (clap) cannot be read")
     turn = data[found[b"irot"][0]] & 3 if b"irot" in found else 0
     mirror = data[found[b"imir"][0]] & 1 if b"imir" in found else None
     return StoredHeader((height, width), _TURNS[turn, mirror])

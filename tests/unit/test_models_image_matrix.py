@@ -329,6 +329,11 @@ def test_an_avif_is_turned_as_its_properties_say(orientation):
     assert np.abs(decode(data).pixels.astype(int) - np.asarray(image)).mean() < 8
 
 
+def test_an_avif_with_a_crop_is_refused():
+    with pytest.raises(UnreadableImage, match="clean aperture"):
+        inspect(encoded(quadrants(), "AVIF").replace(b"pixi", b"clap"))
+
+
 @pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("bare", [False, True])
