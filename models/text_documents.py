@@ -1,4 +1,4 @@
-"""Text and JSON files of people, read within bounds: whatever they hold, an error is one line that names the file."""
+"""Reads text and JSON files within bounds; every error is one line that names the file."""
 
 import json
 import os
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Final
 
 MOST_BYTES: Final = 2**24
-"""Of a card or a result; labels may be larger."""
+"""The size limit of a card or a result; label files may be larger."""
 
-_DEEP: Final = "lists and objects lie within each other too deeply"
+_DEEP: Final = "nested too deeply"
 
 
 class DocumentError(ValueError):

@@ -1,4 +1,4 @@
-"""Reads the annotations of a file in COCO's format for training, where one that cannot be meant so is an error."""
+"""Reads the annotations of a file in COCO's format for training, where an invalid annotation is an error."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class CocoObject:
 
     @property
     def has_area(self) -> bool:
-        """Whether the box is one that can be learned."""
+        """Whether the box has an area, as training needs."""
         x_min, y_min, x_max, y_max = self.box
         return x_max > x_min and y_max > y_min
 

@@ -21,8 +21,8 @@ def test_encodings_are_told_by_the_first_bytes(tmp_path: Path, encoding: str) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[" * 100_000, "not JSON: lists and objects lie within each other too deeply"),
-        ('{"a":' * 100_000, "not JSON: lists and objects lie within each other too deeply"),
+        ("[" * 100_000, "not JSON: nested too deeply"),
+        ('{"a":' * 100_000, "not JSON: nested too deeply"),
         ("9" * 5000, "not JSON: Exceeds the limit"),
         ("{", "not JSON: Expecting property name"),
         ("", "not JSON: Expecting value"),

@@ -24,7 +24,7 @@ class LabelFiles:
 
     Args:
         photos: The photos.
-        data: What the files must be below.
+        data: The folders that the files must be below.
 
     Raises:
         DatasetError: One is a link that leads elsewhere.
@@ -57,7 +57,7 @@ class LabelFiles:
         return self._files[self._folders[photo.parent]].get(photo.stem)
 
     def any(self) -> bool:
-        """Tells whether any photo has one."""
+        """Whether any photo has a label file."""
         return any(self._files[labels].keys() & self._photos[folder] for folder, labels in self._folders.items())
 
     def report_strays(self, problems: ProblemList) -> None:
@@ -77,7 +77,7 @@ class LabelFiles:
 
     @staticmethod
     def any_for(folder: Path) -> bool:
-        """Tells whether any photo in a folder, or below it, has one."""
+        """Whether any photo in a folder, or below it, has a label file."""
         return any(_text_files(_label_folder(place)) for place in _folders_of(folder))
 
 

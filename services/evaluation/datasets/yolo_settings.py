@@ -1,4 +1,4 @@
-"""Reads what describes a YOLO data set: Ultralytics' `data.yaml`, darknet's `obj.data`, and files that name classes."""
+"""Reads the settings of a YOLO data set: Ultralytics' `data.yaml`, darknet's `obj.data`, and files of class names."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MENTIONS: Final = ("names", "nc", *_SPLITS, "train")
 
 @dataclass(frozen=True)
 class YoloSettings:
-    """What a file of settings says.
+    """The contents of a settings file.
 
     Attributes:
         file: The file.
