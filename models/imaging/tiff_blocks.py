@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from models.errors import BrokenImage, UnreadableImage
@@ -128,9 +129,12 @@ class Blocks:
             **({292: self.fax_options[0], 293: self.fax_options[1]} if fax else {}),
         }
         file = written(tags, self.compressed(chosen))
-        try:  # not by `Image.open`, whose guard against bombs would count bytes as pixels
+        try:
             with TiffImageFile(BytesIO(file)) as image:
+                image.im = Image.new(image.mode, image.size).im  # else Pillow's bomb check would count bytes as pixels
                 found = np.asarray(image)
+        except MemoryError:  # `models.images` translates it
+            raise
         except Exception as error:  # as in `models.imaging.pillow.opened`
             raise BrokenImage("the TIFF is truncated or corrupt") from error
         if found.shape != (rows, width):

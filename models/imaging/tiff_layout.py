@@ -186,7 +186,8 @@ def _check_read(layout: Layout, directory: Directory) -> None:
     if layout.predictor != NO_PREDICTOR:
         _check_predictor(layout)
     blocks = layout.blocks_across * layout.blocks_down * layout.planes
-    if blocks * layout.block_height * layout.row_bytes > _MAX_RAW_BYTES:
+    row_bytes = layout.block_width if compression in FAX else layout.row_bytes  # Pillow unpacks bits to bytes
+    if blocks * layout.block_height * row_bytes > _MAX_RAW_BYTES:
         raise ImageTooLarge("the samples of the TIFF take too much memory", {"max_sample_bytes": _MAX_RAW_BYTES})
 
 
