@@ -1,7 +1,7 @@
 """Reads YOLO data sets: a text file for every photo, with a row for every object.
 
 The format of Ultralytics (https://docs.ultralytics.com/datasets/detect/, …/segment/, …/obb/, …/pose/) and of darknet: a
-photo in `images/` has a file of the same name in `labels/`, or beside it; a photo without one shows nothing.
+photo in `images/` has a file of the same name in `labels/`, or beside it; a photo without one has no objects.
 """
 
 from __future__ import annotations
@@ -62,7 +62,12 @@ def _check_labels(path: Path, files: YoloFolder, problems: ProblemList) -> None:
         folders = ", ".join(map(str, files.labels.folders[:5]))
         raise DatasetError(f"{path}: no labels; looked in {folders}")
     for folder in files.labels.missing_folders:
-        problems.add("missing_file", folder, None, "there is no folder of labels for these photos; they show nothing")
+        problems.add(
+            "missing_file",
+            folder,
+            None,
+            "there is no folder of labels for these photos; they are read as photos without objects",
+        )
 
 
 def _below(path: Path, folder: Path) -> str:
