@@ -1,7 +1,7 @@
-"""Reads YAML files within bounds of size, depth, and alias expansion.
+"""YAML files of people, read within bounds of size, depth, and what aliases expand to.
 
-Aliases can make ten lines stand for a billion items, and parsing a number takes time that grows with the square of its
-length. Bounds are checked on the events of the parser, before any object is built.
+YAML can name a part of itself again, so that ten lines stand for a billion items, and PyYAML's number formats take time
+that grows with the square of their length. Bounds are checked on the events of the parser, before anything is built.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_PLAIN_CHARACTERS: Final = 3500
 
 
 class _Loader(SafeLoader):  # pyright: ignore[reportGeneralTypeIssues]
-    """Raises on a duplicate key of a mapping, of which PyYAML keeps the last."""
+    """Refuses a mapping that has a key twice, of which PyYAML would keep the last without a word."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[tuple[str, str]] = set()
