@@ -1,4 +1,4 @@
-"""The contract between a model and whatever serves it: bytes in, predictions out, in four steps.
+"""The interface between a model and its server: from image bytes to predictions in four steps.
 
     bytes ─ decode ─► DecodedImage ─ preprocess ─► ModelInput ─ forward ─► RawOutput ─ postprocess ─► Prediction
                                                    (a batch of them)
@@ -21,7 +21,7 @@ from models.predictions import Prediction
 from models.runtime import Runtime
 
 RawOutput = Sequence[Any] | NDArray[Any]
-"""What the device gives for a batch: indexed by image, `raw[i]` belongs to `inputs[i]`, and may be sliced."""
+"""The output of the network for a batch: indexed by image, `raw[i]` belongs to `inputs[i]`, and may be sliced."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,11 +88,11 @@ class SegmentationParameters:
     """What a request may set for a segmentation.
 
     Attributes:
-        score_threshold: Objects below this score are left out, 0 to 1. It says nothing to a model that finds classes.
-        max_detections: The most objects to give, at least 1. It says nothing to a model that finds classes.
+        score_threshold: Objects below this score are left out, 0 to 1. Ignored by semantic segmentation models.
+        max_detections: The most objects to give, at least 1. Ignored by semantic segmentation models.
         class_ids: Give masks of these classes only; of all classes where None.
-        mask_format: How the answer writes masks down; predictions within a process always hold the same.
-        probabilities: Of a model that finds classes, whether to give the mean probability of each, too.
+        mask_format: Encoding of masks in the response; predictions within a process do not depend on it.
+        probabilities: Whether semantic segmentation models return the mean probability of each class.
     """
 
     score_threshold: float = 0.5
@@ -147,7 +147,7 @@ class Adapter(Protocol[P, R]):
         ...
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
-        """Brings decoded pixels to the size that the network takes."""
+        """Resizes decoded pixels to the input size of the network."""
         ...
 
     def forward(self, inputs: Sequence[ModelInput]) -> RawOutput:
@@ -160,12 +160,12 @@ class Adapter(Protocol[P, R]):
             One element for every input, in the same order.
 
         Raises:
-            NonFiniteOutput: The network gave NaN or infinity for one of them.
+            NonFiniteOutput: The network returned NaN or infinity for one of them.
         """
         ...
 
     def postprocess(self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[P]) -> Sequence[R]:
-        """Turns the network's output into answers.
+        """Converts the network's output to predictions.
 
         Args:
             raw: From `forward`, or any slice of it.
@@ -176,7 +176,7 @@ class Adapter(Protocol[P, R]):
             One prediction for every input, in the same order.
 
         Raises:
-            NonFiniteOutput: A number that belongs into the answer to one of them is NaN or infinite.
+            NonFiniteOutput: A prediction of one of them contains NaN or infinity.
         """
         ...
 
@@ -196,9 +196,9 @@ class Adapter(Protocol[P, R]):
         ...
 
     def warm_up(self, max_batch_size: int) -> None:
-        """Runs the network on blank images until no later batch pays for a first time.
+        """Runs the network on blank images, so that later batches do not pay for initialisation.
 
         Args:
-            max_batch_size: The largest batch that will come.
+            max_batch_size: The largest batch size of later calls.
         """
         ...

@@ -1,4 +1,4 @@
-"""Everything that inference can refuse, as one tree.
+"""The errors of inference, as one tree.
 
     ModelsError                 anything below
     ├── ImageError              invalid_image       the bytes cannot become pixels
@@ -15,7 +15,7 @@
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
 
 Every class takes positional arguments only and survives pickling, so that it can cross processes.
-The messages of `ImageError` and `UnknownModel` are safe to show to a stranger: they name no path and no host.
+The messages of `ImageError` and `UnknownModel` are safe to send to clients: they name no path and no host.
 """
 
 from collections.abc import Mapping

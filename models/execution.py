@@ -73,7 +73,7 @@ class Executor:
             Each (N, …) float32 on the device.
 
         Raises:
-            NonFiniteOutput: Something in it, of any of the images, is NaN or infinite.
+            NonFiniteOutput: The output of one of the images contains NaN or infinity.
         """
         outputs = self._passes(pixels)
         require_finite(*outputs)

@@ -1,4 +1,4 @@
-"""Numbers that are no numbers: found where a network gives them, before a threshold drops them without a word."""
+"""Detects NaN and infinity in the output of a network, before a score threshold hides them."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from models.errors import NonFiniteOutput
 
 
 def require_finite(*outputs: Tensor) -> None:
-    """Checks what a network gave.
+    """Checks the output of a network.
 
     Args:
         outputs: Floats of any shape, on any device.

@@ -1,9 +1,9 @@
-"""Encoded image bytes to upright RGB pixels: the only door through which strangers' bytes come in.
+"""Decodes encoded images to upright RGB pixels: the only decoder of untrusted image bytes.
 
 Formats: JPEG, PNG, WebP, GIF, BMP and TIFF, and AVIF and JPEG 2000 where the installed Pillow has their decoders; of
-those that hold several frames or pages, the first. The format is told by its first bytes, never by a declared content
-type. Sizes are read from the header, within bounds, and capped before anything is decoded. Whatever is wrong with the
-bytes ends in an `ImageError`. ICC profiles are not applied: the networks were not trained with them applied either.
+files with several frames or pages, the first. The first bytes decide the format, not the content type of a request.
+The size is read from the header, within bounds, and checked before pixels are decoded. All errors are `ImageError`.
+ICC profiles are not applied.
 
 Every function is safe to call from several threads at once, and nothing here imports torch.
 """
@@ -31,7 +31,7 @@ H = TypeVar("H", bound=StoredHeader)
 
 @dataclass(frozen=True)
 class _Format(Generic[H]):
-    """How a format is read: its header, and then its pixels as stored."""
+    """A format: the reader of its header and the decoder of its pixels, which does not apply the orientation."""
 
     read_header: Callable[[bytes], H]
     decode: Callable[[bytes, H], NDArray[np.uint8]]
@@ -52,7 +52,7 @@ FORMATS: Final = tuple(_FORMATS)
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image says of itself before it is decoded.
+    """The format and size of an image, from its header.
 
     Attributes:
         format: One of `FORMATS`.
@@ -68,7 +68,7 @@ class DecodedImage:
     """Upright pixels.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, C-contiguous; smaller than `size` where a scaled decode was asked for.
+        pixels: (H, W, 3) uint8 RGB, C-contiguous; smaller than `size` after a scaled decode.
         size: (height, width) in pixels of the upright original at full resolution.
     """
 
@@ -91,7 +91,7 @@ def inspect(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PI
 
     Raises:
         EmptyImage: There are no bytes.
-        UnreadableImage: The bytes are not one of `FORMATS`, or a kind of one that is not read.
+        UnreadableImage: The bytes are in none of `FORMATS`, or in a variant that is not supported.
         BrokenImage: The header is truncated or corrupt.
         ImageTooLarge: The bytes or the pixels are more than the caps, or the header has more parts than are read.
     """
@@ -141,7 +141,7 @@ def decode(
 
 @contextmanager
 def _translated(image_format: str) -> Generator[None]:
-    """Translates what readers raise where a file ends too soon or leads out of itself."""
+    """Translates the exceptions of readers where a file is truncated or an offset lies outside of it."""
     try:
         yield
     except (struct.error, IndexError, OverflowError, ValueError) as error:
@@ -187,7 +187,7 @@ def _sniffed(data: bytes) -> str | None:
 
 
 def _named(data: bytes) -> str | None:
-    """Tells formats that people send and that are not read."""
+    """Names common formats that are not supported."""
     if avif.is_heic(data):
         return "HEIC"
     if data.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")):

@@ -1,13 +1,14 @@
-"""Text and JSON files of people, read within bounds: whatever they hold, an error is one line that names the file."""
+"""Reads text and JSON files within bounds; every error is one line that names the file."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Final
 
 MOST_BYTES: Final = 2**24
-"""Of a card or a result; labels may be larger."""
+"""The size limit of a card or a result; label files may be larger."""
 
-_DEEP: Final = "lists and objects lie within each other too deeply"
+_DEEP: Final = "nested too deeply"
 
 
 class DocumentError(ValueError):
@@ -57,7 +58,9 @@ def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
+            # CPython allocates all bytes that are asked for, so ask for no more than the file has
+            size = os.fstat(file.fileno()).st_size if path.is_file() else most_bytes
+            data = file.read(min(size, most_bytes) + 1)
     except OSError as error:
         raise DocumentError(path, error.strerror or str(error)) from None
     if len(data) > most_bytes:

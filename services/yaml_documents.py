@@ -22,8 +22,8 @@ from models.text_documents import DocumentError, read_text
 _MOST_BYTES: Final = 2**20
 _MOST_DEPTH: Final = 50
 _MOST_ITEMS: Final = 2**18
-_MOST_PLAIN_CHARACTERS: Final = 4096
-"""Of a text without quotes, which may be a number."""
+_MOST_PLAIN_CHARACTERS: Final = 3500
+"""Of a text without quotes, which may be a number; Python prints integers of up to 4300 digits (3571 hexadecimal)."""
 
 
 class _Loader(SafeLoader):  # pyright: ignore[reportGeneralTypeIssues]

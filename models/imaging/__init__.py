@@ -1,1 +1,1 @@
-"""The image formats, one file each: a bounded reader of the header, and a decoder to RGB as stored."""
+"""Image formats, one module each: a bounded header reader, and a decoder to RGB before orientation."""

@@ -1,4 +1,4 @@
-"""AVIF, its primary image, by Pillow's libavif where it has one (AV1 Image File Format; ISO/IEC 23008-12)."""
+"""Decodes the primary image of an AVIF with Pillow's libavif (AV1 Image File Format; ISO/IEC 23008-12)."""
 
 import struct
 from collections.abc import Iterator, Mapping
@@ -37,7 +37,7 @@ ISO/IEC 23008-12, sections 6.5.10 and 6.5.12."""
 
 
 def brands(data: bytes) -> frozenset[bytes]:
-    """Gives the brands of a file's ftyp box; none where it has no such box at its begin."""
+    """Returns the brands of a file's ftyp box; none where the file does not begin with one."""
     length = int.from_bytes(data[:4], "big")
     if data[4:8] != b"ftyp" or not 16 <= length <= 1024:
         return frozenset()
@@ -46,12 +46,12 @@ def brands(data: bytes) -> frozenset[bytes]:
 
 
 def is_avif(data: bytes) -> bool:
-    """Tells AVIF by its brands."""
+    """Whether the brands are those of AVIF."""
     return not _BRANDS.isdisjoint(brands(data))
 
 
 def is_heic(data: bytes) -> bool:
-    """Tells HEIC, and its kin that is not AVIF, by its brands."""
+    """Whether the brands are those of HEIC or other HEIF files that are not AVIF."""
     return not is_avif(data) and not _HEIF_BRANDS.isdisjoint(brands(data))
 
 
@@ -64,7 +64,7 @@ def read_header(data: bytes) -> StoredHeader:
     Raises:
         struct.error: They are truncated.
         BrokenImage: They are missing or corrupt.
-        UnreadableImage: This Pillow has no AVIF decoder; or there is no image but only a video.
+        UnreadableImage: This Pillow has no AVIF decoder; or the file has no still image, or one that is to be cropped.
         ImageTooLarge: There are too many boxes.
     """
     if not features.check("avif"):
@@ -83,17 +83,19 @@ def read_header(data: bytes) -> StoredHeader:
     width, height = struct.unpack_from(">II", data, found[b"ispe"][0] + 4)
     if not width or not height:
         raise BrokenImage("the AVIF header is truncated or corrupt")
+    if b"clap" in found:  # libavif does not crop
+        raise UnreadableImage("AVIF images with a clean aperture (clap) cannot be read")
     turn = data[found[b"irot"][0]] & 3 if b"irot" in found else 0
     mirror = data[found[b"imir"][0]] & 1 if b"imir" in found else None
     return StoredHeader((height, width), _TURNS[turn, mirror])
 
 
 def decode(data: bytes, header: StoredHeader) -> NDArray[np.uint8]:
-    """Decodes to RGB as stored; transparency is composited on white.
+    """Decodes to RGB, without orientation; transparency is composited on white.
 
     Args:
         data: The AVIF.
-        header: Of it.
+        header: Its header.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous.
@@ -112,7 +114,7 @@ def _by_type(data: bytes, start: int, end: int) -> dict[bytes, tuple[int, int]]:
 
 
 def _properties(data: bytes, iprp: tuple[int, int], item: int) -> Iterator[_Property]:
-    """Yields the properties of an item: boxes in ipco, which ipma associates with items by their numbers."""
+    """Yields the properties of an item: boxes in ipco, which ipma associates with items."""
     known: list[_Property] = []
     for kind, start, end in boxes(data, *iprp):
         if kind == b"ipco":

@@ -1,7 +1,7 @@
-"""BMP, all of it in NumPy: OS/2 and Windows headers, 1 to 32 bits, any bit masks, run lengths.
+"""Decodes BMP with NumPy: OS/2 and Windows headers, 1 to 32 bits, any bit masks, run-length encoding.
 
-Sources: Microsoft's reference of BITMAPCOREHEADER, BITMAPINFOHEADER, BITMAPV4HEADER and BITMAPV5HEADER. Of 32 bits
-without bit masks the fourth byte is unused; with masks it is alpha, unless all of it is zero, as browsers take it.
+Sources: Microsoft's reference of BITMAPCOREHEADER, BITMAPINFOHEADER, BITMAPV4HEADER and BITMAPV5HEADER. In 32-bit
+files the fourth byte is ignored without bit masks; with masks it is alpha, unless it is zero in all pixels.
 """
 
 import struct
@@ -32,15 +32,15 @@ _DEFAULT_MASKS: Final = {
 
 @dataclass(frozen=True)
 class BmpHeader(StoredHeader):
-    """Also what a decoder has to know.
+    """The header of a BMP, with what its decoder needs.
 
     Attributes:
-        bits: Of a pixel: 1, 2, 4, 8 (of a palette), 16, 24 or 32.
+        bits: Bits per pixel: 1, 2, 4, 8 (with a palette), 16, 24 or 32.
         compression: As in the file; 0 is none.
-        top_down: Whether the first row is the uppermost.
-        pixels_start: Where the pixels are.
-        palette: Where the palette is, and the bytes and the number of its entries.
-        masks: Of red, green, blue and alpha.
+        top_down: Whether the first row is the top row.
+        pixels_start: Offset of the pixels in bytes.
+        palette: Offset of the palette, bytes per entry, and number of entries.
+        masks: Bit masks of red, green, blue and alpha; 0 where there is none.
     """
 
     bits: int = 24
@@ -60,7 +60,7 @@ def read_header(data: bytes) -> BmpHeader:
     Raises:
         struct.error: They are truncated.
         BrokenImage: They are corrupt.
-        UnreadableImage: A kind of BMP that is not read, such as a JPEG within one.
+        UnreadableImage: The variant is not supported, such as an embedded JPEG.
     """
     pixels_start, header_bytes = struct.unpack_from("<II", data, 10)
     if header_bytes not in _HEADER_BYTES:
@@ -91,10 +91,10 @@ def decode(data: bytes, header: BmpHeader) -> NDArray[np.uint8]:
 
     Args:
         data: The BMP.
-        header: Of it.
+        header: Its header.
 
     Returns:
-        (H, W, 3) uint8 RGB, C-contiguous, the uppermost row first.
+        (H, W, 3) uint8 RGB, C-contiguous, the top row first.
 
     Raises:
         BrokenImage: The data is truncated or corrupt.
@@ -122,19 +122,19 @@ def _check_kind(bits: int, compression: int, header_bytes: int, *, top_down: boo
 
 
 def _masks(data: bytes, header_bytes: int, bits: int, compression: int) -> tuple[tuple[int, int, int, int], int]:
-    """Gives the masks, and how many bytes they take behind a header that does not hold them."""
+    """Returns the masks, and their size in bytes where they follow the header instead of being part of it."""
     if compression not in (_MASKS, _ALPHA_MASKS):
         return _DEFAULT_MASKS.get(bits, (0, 0, 0, 0)), 0
     count = 4 if header_bytes >= 56 or compression == _ALPHA_MASKS else 3
     masks = struct.unpack_from(f"<{count}I", data, _FILE_HEADER + _INFO)
     if any(mask & (mask + (mask & -mask)) for mask in masks):
-        raise UnreadableImage("BMPs with bit masks of several parts cannot be read")
+        raise UnreadableImage("BMPs with bit masks that are not contiguous cannot be read")
     alpha = masks[3] if count == 4 else 0
     return (masks[0], masks[1], masks[2], alpha), 4 * count if header_bytes == _INFO else 0
 
 
 def _palette(data: bytes, header: BmpHeader) -> NDArray[np.uint8]:
-    """Gives (256, 3) RGB; black where there are fewer colours."""
+    """Returns (256, 3) RGB, padded with black."""
     start, entry, count = header.palette
     found = np.frombuffer(data[start : start + entry * count], np.uint8)
     colours = np.zeros((256, 3), np.uint8)
@@ -143,7 +143,7 @@ def _palette(data: bytes, header: BmpHeader) -> NDArray[np.uint8]:
 
 
 def _rows(data: bytes, header: BmpHeader) -> NDArray[np.uint8]:
-    """Gives (H, bytes of a row) uint8 as stored; a row is padded to four bytes."""
+    """Returns (H, row bytes) uint8 as stored; rows are padded to four bytes."""
     height, width = header.stored_size
     row_bytes = (width * header.bits + 31) // 32 * 4
     used = (width * header.bits + 7) // 8
@@ -155,14 +155,14 @@ def _rows(data: bytes, header: BmpHeader) -> NDArray[np.uint8]:
 
 
 def _unpacked(rows: NDArray[np.uint8], header: BmpHeader) -> NDArray[np.uint8]:
-    """Gives (H, W) indices."""
+    """Returns (H, W) palette indices."""
     height, width = header.stored_size
     shifts = np.arange(8 - header.bits, -1, -header.bits, dtype=np.uint8)
     return (rows[:, :, np.newaxis] >> shifts & 2**header.bits - 1).reshape(height, -1)[:, :width]
 
 
 def _masked(rows: NDArray[np.uint8], header: BmpHeader) -> NDArray[np.uint8]:
-    """Gives (H, W, 3) RGB of pixels that hold their colours in bits."""
+    """Returns (H, W, 3) RGB of 16-, 24- and 32-bit pixels."""
     height, width = header.stored_size
     pixels = np.empty((height, width, 3), np.uint8)
     if header.bits == 24:
@@ -181,7 +181,7 @@ def _masked(rows: NDArray[np.uint8], header: BmpHeader) -> NDArray[np.uint8]:
 
 
 def _channel(values: NDArray[np.unsignedinteger], mask: int) -> NDArray[np.uint8]:
-    """Cuts out the bits of a mask, scaled to 8."""
+    """Extracts the bits of a mask, scaled to 8 bits."""
     if mask == 0:
         return np.zeros(values.shape, np.uint8)
     shift = (mask & -mask).bit_length() - 1

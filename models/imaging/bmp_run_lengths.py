@@ -1,4 +1,4 @@
-"""The run lengths of 4- and 8-bit BMPs (Microsoft's "Bitmap Compression")."""
+"""Run-length decoding of 4- and 8-bit BMPs (Microsoft's "Bitmap Compression")."""
 
 import re
 from typing import Final
@@ -15,21 +15,21 @@ _END_OF_ROW, _END, _MOVE = 0, 1, 2
 
 
 def indices_of(codes: bytes, size: tuple[int, int], bits: int) -> NDArray[np.uint8]:
-    """Expands run lengths.
+    """Decodes run-length encoded palette indices.
 
-    Runs are expanded many at a time; escapes, of which a real image has one or two a row, one by one. Pixels that no
-    code reaches have the index 0.
+    Consecutive runs are expanded together; escapes, of which an encoder writes one or two per row, one by one. Pixels
+    that are skipped have index 0.
 
     Args:
-        codes: From the first code on.
+        codes: The encoded data, from the first code to the end of the file.
         size: (height, width) in pixels.
         bits: 4 or 8.
 
     Returns:
-        (H, W) indices, the lowest row first.
+        (H, W) palette indices, the bottom row first.
 
     Raises:
-        BrokenImage: Codes end before the end code, or lead out of the image.
+        BrokenImage: The data ends too early, or a run passes the edge of the image.
         ImageTooLarge: There are too many escapes.
     """
     height, width = size

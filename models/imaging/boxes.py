@@ -1,4 +1,4 @@
-"""Boxes, of which AVIF, HEIC and JPEG 2000 files are made (ISO/IEC 14496-12, section 4.2)."""
+"""Parser of the boxes of AVIF, HEIC and JPEG 2000 files (ISO/IEC 14496-12, section 4.2)."""
 
 import struct
 from collections.abc import Iterator
@@ -11,19 +11,19 @@ MAX_BOXES: Final = 4096
 
 
 def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Steps over boxes that follow one another.
+    """Iterates over consecutive boxes.
 
     Args:
         data: The file.
-        start: Where the first begins.
-        end: Where the last ends.
+        start: Offset of the first box.
+        end: Offset of the end of the last box.
 
     Yields:
-        Of each: its type, and where its body begins and ends.
+        Type of the box, and offsets of the begin and end of its body.
 
     Raises:
-        BrokenImage: A box leads out of `end`.
-        ImageTooLarge: There are too many.
+        BrokenImage: A box extends past `end`.
+        ImageTooLarge: There are more than `MAX_BOXES`.
     """
     for _ in range(MAX_BOXES):
         if start + 8 > end:

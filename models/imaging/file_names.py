@@ -1,4 +1,4 @@
-"""Which files of a folder are taken for images; a file that is named is read whatever its name."""
+"""The file suffixes by which images are found in a folder; a file given by name may have any suffix."""
 
 from typing import Final
 

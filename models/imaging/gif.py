@@ -1,6 +1,6 @@
-"""GIF, its first frame: blocks are walked here, and Pillow gets that frame alone (GIF89a specification).
+"""Decodes the first frame of a GIF: blocks are parsed here, and Pillow gets that frame alone (GIF89a specification).
 
-Where the frame does not cover the canvas, the canvas is transparent, and so white: browsers show it so.
+Where the frame does not cover the canvas, the canvas is transparent, and so white.
 """
 
 import struct
@@ -20,13 +20,13 @@ _GRAPHIC_CONTROL: Final = 0xF9
 
 @dataclass(frozen=True)
 class GifHeader(StoredHeader):
-    """Also where the first frame is.
+    """The header of a GIF, and the place of its first frame.
 
     Attributes:
         frame: Its top, left, height and width in pixels.
-        palette_end: Where the header, with the global palette, ends.
-        control: The block before the frame which may name a transparent colour; empty where there is none.
-        frame_start: Where the frame's descriptor stands.
+        palette_end: Offset of the end of the global palette.
+        control: Graphic control extension of the frame, which may set a transparent colour; empty if absent.
+        frame_start: Offset of the image descriptor.
     """
 
     frame: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -36,7 +36,7 @@ class GifHeader(StoredHeader):
 
 
 def read_header(data: bytes) -> GifHeader:
-    """Walks the blocks up to the first frame.
+    """Reads the blocks up to the first frame.
 
     Args:
         data: The GIF.
@@ -63,7 +63,7 @@ def decode(data: bytes, header: GifHeader) -> NDArray[np.uint8]:
 
     Args:
         data: The GIF.
-        header: Of it.
+        header: Its header.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous.

@@ -1,7 +1,7 @@
-"""What a header says of an image, and the bounds on what is read of a header.
+"""The header fields that all formats share, and the bounds on reading headers.
 
-Files are walked in Python, about 0.3 µs a part, so that a bound on the number of parts bounds the time. What no
-decoder needs (profiles, texts, thumbnails) is stepped over and never inflated.
+Headers are parsed in Python, about 0.3 µs per chunk, so a limit on the number of chunks limits the time. Metadata that
+no decoder needs (profiles, texts, thumbnails) is skipped and never decompressed.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from models.errors import ImageTooLarge
 from models.imaging.orientation import UPRIGHT, upright_size
 
 MAX_PARTS: Final = 16_384
-"""The most chunks or blocks that are stepped over. Writers of PNG make chunks of 8 KiB and more: 128 MiB of a file."""
+"""The most chunks or blocks of a file. PNG encoders write chunks of 8 KiB or more, so this allows 128 MiB."""
 
 
 @dataclass(frozen=True)
 class StoredHeader:
-    """What an image says of itself.
+    """The size and orientation of an image.
 
     Attributes:
         stored_size: (height, width) in pixels as stored, before orientation.
@@ -33,7 +33,7 @@ class StoredHeader:
 
 
 def too_many(what: str, limit: int) -> ImageTooLarge:
-    """Makes the error for a file with more parts than are read.
+    """Makes the error for a file with more chunks, blocks or tags than the limit.
 
     Args:
         what: The parts, such as "PNG chunks".

@@ -1,4 +1,4 @@
-"""JPEG to pixels: `simplejpeg` (libjpeg-turbo) where it is installed, Pillow for the rest and in its absence.
+"""Decodes JPEG with `simplejpeg` (libjpeg-turbo); with Pillow where that is not installed or refuses a file.
 
 Scaled decoding uses the factors 1/2, 1/4 and 1/8 only: the others (n/8) have no vector code in libjpeg-turbo and take
 longer than a full decode (640 x 480: 1.18 ms at 5/8, 0.81 ms in full). The fast cosine transform and fast upsampling of
@@ -38,15 +38,15 @@ _UNNAMED_SAMPLING: Final = "subsampling level"
 _NO_END: Final = "Premature end of JPEG file"
 _END_MARKER: Final = b"\xff\xd9"
 _DISTURBANCE: Final = bytes(range(0x11, 0x99, 0x11)) * 8
-"""Entropy-coded data that changes the pixels, if any are still to come."""
+"""Entropy-coded data that changes the pixels of an incomplete file."""
 
 
 def decode(data: bytes, header: JpegHeader, min_short_side: int | None = None) -> NDArray[np.uint8]:
-    """Decodes to RGB, without regard to orientation.
+    """Decodes to RGB, without orientation.
 
     Args:
         data: The JPEG.
-        header: Of it.
+        header: Its header.
         min_short_side: As for `models.images.decode`.
 
     Returns:
@@ -85,7 +85,7 @@ def _decode_strictly(data: bytes, header: JpegHeader, factor: int) -> NDArray[np
 
 
 def _decode_without_end(data: bytes, header: JpegHeader, factor: int) -> NDArray[np.uint8]:
-    """Decodes a JPEG that lacks its end marker, as frame buffers and broken-off uploads do; all data must be there.
+    """Decodes a JPEG without an end marker, if all of its data is there.
 
     libjpeg warns when it needs bits and finds the end marker, so a decode without a warning was whole. Zeros at the end
     are padding, except that the data itself may end with one or two.
@@ -127,9 +127,9 @@ def _pillow_rgb(data: bytes, header: JpegHeader, factor: int) -> NDArray[np.uint
 
 
 def _has_all_scans(data: bytes, header: JpegHeader) -> bool:
-    """Tells whether every coefficient of every component was sent to its last bit (T.81, G.1.1).
+    """Whether the scans contain every coefficient of every component at full precision (T.81, G.1.1).
 
-    Where the end marker is missing, nothing else tells a whole file from one that was cut between two scans.
+    Without an end marker, this distinguishes a complete file from one that was cut between two scans.
     """
     lacking = {component: set(range(64)) for component in header.component_ids}
     for scan in scans(data, header.first_scan):

@@ -1,7 +1,7 @@
-"""JPEG 2000, as a JP2 file or a bare codestream, by Pillow's OpenJPEG (ISO/IEC 15444-1, annexes A and I).
+"""Decodes JPEG 2000, as a JP2 file or a bare codestream, with Pillow's OpenJPEG (ISO/IEC 15444-1, annexes A and I).
 
-OpenJPEG makes room for every tile, precinct and code block that a header promises before it reads any of them, so the
-header is held to numbers that real files have.
+OpenJPEG allocates every tile, precinct and code block that a header declares before it reads any of them, so their
+numbers are limited here.
 """
 
 import struct
@@ -26,11 +26,15 @@ _MAX_SEGMENTS: Final = 16_384
 _COD, _COC, _SOT, _SOD, _EOC = 0x52, 0x53, 0x90, 0x93, 0xD9
 _BARE: Final = frozenset({_SOD, _EOC})
 _COLOUR_SPACES: Final = frozenset({16, 17})
-"""Enumerated: sRGB and grey. Others (sYCC, CMYK, Lab) come out of Pillow wrong or not at all."""
+"""Enumerated: sRGB and grey. Pillow decodes others (sYCC, CMYK, Lab) wrongly or not at all."""
+
+_ICC_METHODS: Final = frozenset({2, 3})
+_ICC_SPACES: Final = frozenset({b"GRAY", b"RGB "})
+_COLOUR, _ALPHA = 0, 1
 
 
 def read_header(data: bytes) -> StoredHeader:
-    """Reads the size of the image and holds the rest of the headers to bounds.
+    """Reads the size of the image and checks the bounds of the other header fields.
 
     Args:
         data: The JP2 file or codestream.
@@ -38,8 +42,8 @@ def read_header(data: bytes) -> StoredHeader:
     Raises:
         struct.error: The header is truncated.
         BrokenImage: The header is corrupt.
-        UnreadableImage: A kind that is not read, such as subsampled components; or this Pillow has no decoder.
-        ImageTooLarge: It promises too many tiles or code blocks.
+        UnreadableImage: The variant is not supported, such as subsampled components; or Pillow has no decoder.
+        ImageTooLarge: It declares too many tiles or code blocks.
     """
     if not features.check("jpg_2000"):
         raise UnreadableImage("JPEG 2000 images cannot be read here: this Pillow was built without OpenJPEG")
@@ -54,7 +58,7 @@ def decode(data: bytes, header: StoredHeader) -> NDArray[np.uint8]:
 
     Args:
         data: The JP2 file or codestream.
-        header: Of it.
+        header: Its header.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous.
@@ -69,19 +73,40 @@ def decode(data: bytes, header: StoredHeader) -> NDArray[np.uint8]:
 
 
 def _codestream(data: bytes) -> int:
-    """Finds the codestream in a JP2 file, whose header box must ask for nothing but grey or RGB."""
+    """Returns the offset of the codestream in a JP2 file, whose header box must declare grey or RGB."""
     for kind, start, end in boxes(data, 0, len(data)):
         if kind == b"jp2h":
-            for inner, body, _ in boxes(data, start, end):
+            for inner, body, stop in boxes(data, start, end):
                 if inner == b"pclr":
                     raise UnreadableImage("JPEG 2000 images with a palette cannot be read")
-                if inner == b"colr" and data[body] == 1:
-                    (space,) = struct.unpack_from(">I", data, body + 3)
-                    if space not in _COLOUR_SPACES:
-                        raise UnreadableImage("JPEG 2000 images that are neither grey nor sRGB cannot be read")
+                if inner == b"colr":
+                    _check_colours(data, body)
+                if inner == b"cdef":
+                    _check_channels(data[body + 2 : stop])
         elif kind == b"jp2c":
             return start
     raise BrokenImage("the JPEG 2000 header is truncated or corrupt")
+
+
+def _check_colours(data: bytes, start: int) -> None:
+    """Raises unless a colour specification box says grey or RGB, by number or by ICC profile (annex I.5.3.3)."""
+    method = data[start]
+    (space,) = struct.unpack_from(">I", data, start + 3)
+    if method == 1 and space not in _COLOUR_SPACES:
+        raise UnreadableImage("JPEG 2000 images that are neither grey nor sRGB cannot be read")
+    if method in _ICC_METHODS and data[start + 19 : start + 23] not in _ICC_SPACES:
+        raise UnreadableImage("JPEG 2000 images with an ICC profile that is neither grey nor RGB cannot be read")
+
+
+def _check_channels(definitions: bytes) -> None:
+    """Raises unless the channels are grey or RGB, then alpha that is not premultiplied (annex I.5.3.6).
+
+    Pillow ignores channel definitions and assumes this order.
+    """
+    for channel, kind, colour in struct.iter_unpack(">HHH", definitions):
+        is_alpha = kind == _ALPHA and colour == 0 and channel in (1, 3)
+        if not is_alpha and (kind, colour) != (_COLOUR, channel + 1):
+            raise UnreadableImage("JPEG 2000 images of channels other than grey, RGB and straight alpha cannot be read")
 
 
 def _read_size(data: bytes, start: int) -> StoredHeader:
@@ -111,7 +136,7 @@ def _read_size(data: bytes, start: int) -> StoredHeader:
 
 
 def _segments(data: bytes, position: int) -> Iterator[tuple[int, int]]:
-    """Yields marker and begin of every segment of the main header and of the headers of tile parts."""
+    """Yields marker and body offset of every segment of the main header and of tile-part headers."""
     part_end = 0
     for _ in range(_MAX_SEGMENTS):
         if position + 4 > len(data) and part_end:
@@ -133,13 +158,13 @@ def _segments(data: bytes, position: int) -> Iterator[tuple[int, int]]:
 
 
 def _check_blocks(data: bytes, style: int, coding: int, samples: int) -> None:
-    """Holds COD or COC to a number of code blocks and precincts (annex A.6.1).
+    """Checks the number of code blocks and precincts of COD or COC (annex A.6.1).
 
     Args:
         data: The file.
-        style: Where it says whether precincts have sizes of their own.
-        coding: Where the number of resolution levels stands, and behind it sizes, as exponents of 2.
-        samples: Of the image.
+        style: Offset of the coding style, which says whether precinct sizes follow.
+        coding: Offset of the number of resolution levels, followed by sizes as exponents of 2.
+        samples: Number of samples of the image.
     """
     levels, block = data[coding], data[coding + 1] + data[coding + 2] + 4
     precincts = data[coding + 5 : coding + 6 + levels] if data[style] & 1 else b""

@@ -1,7 +1,7 @@
-"""The header of a JPEG: size, kind and orientation, read from the segments before its first scan (ITU-T T.81, annex B).
+"""Reads size, kind and orientation of a JPEG from the segments before its first scan (ITU-T T.81, annex B).
 
-What follows the first scan is entropy-coded data and is looked at only in JPEGs of several scans, of which each costs
-a pass over all pixels however few bytes it has.
+Data behind the first scan marker is searched only in JPEGs of several scans, to limit their number: each scan costs a
+pass over all pixels, however few bytes it has.
 """
 
 import re
@@ -32,16 +32,15 @@ _METADATA: Final = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 
 @dataclass(frozen=True)
 class JpegHeader(StoredHeader):
-    """Also what a decoder has to know.
+    """The header of a JPEG, with what its decoder needs.
 
     Attributes:
-        components: Of a pixel: 1 (grey), 3 (YCbCr or RGB) or 4 (CMYK or YCCK).
-        component_ids: One byte each, as scans name them.
+        components: Number of components: 1 (grey), 3 (YCbCr or RGB) or 4 (CMYK or YCCK).
+        component_ids: Component identifiers, one byte each.
         progressive: Whether scans refine one another.
-        scalable: Whether the first component, of brightness, has as many samples as there are pixels; where it has
-            fewer, a scaled decode would blur it.
-        first_scan: Where the marker of the first scan stands.
-        metadata: Where segments that say nothing of pixels begin and end.
+        scalable: Whether the first component (luma) is not subsampled; otherwise a scaled decode would blur it.
+        first_scan: Offset of the first scan marker (SOS).
+        metadata: Begin and end of the segments that decoding does not need.
     """
 
     components: int = 3
@@ -52,7 +51,7 @@ class JpegHeader(StoredHeader):
     metadata: tuple[tuple[int, int], ...] = field(default=(), repr=False)
 
     def without_metadata(self, data: bytes) -> bytes:
-        """Cuts out the segments that say nothing of pixels, which Pillow would parse."""
+        """Removes the metadata segments, which Pillow would parse."""
         kept: list[bytes] = []
         position = 0
         for start, end in self.metadata:
@@ -69,7 +68,7 @@ def read_header(data: bytes) -> JpegHeader:
 
     Raises:
         BrokenImage: The header is truncated or corrupt.
-        UnreadableImage: A kind of JPEG that is not read, such as 12 bits a sample.
+        UnreadableImage: The variant is not supported, such as 12 bits per sample.
         ImageTooLarge: There are too many segments, fill bytes or scans.
     """
     frame: bytes | None = None
@@ -99,7 +98,7 @@ def scans(data: bytes, first_scan: int) -> Iterator[bytes]:
 
     Args:
         data: The JPEG.
-        first_scan: Where the marker of the first scan stands.
+        first_scan: Offset of the first scan marker (SOS).
     """
     position = first_scan
     for match in _MARKER.finditer(data, first_scan):
@@ -115,7 +114,7 @@ def scans(data: bytes, first_scan: int) -> Iterator[bytes]:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """Yields marker, and where the segment, its body and what follows it begin."""
+    """Yields marker, and offsets of the segment, of its body, and of its end."""
     position, fill = 2, 0
     for _ in range(MAX_SEGMENTS):
         start = _marker_at(data, position, _MAX_FILL_BYTES - fill)
@@ -134,7 +133,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def _marker_at(data: bytes, position: int, fill: int) -> int | None:
-    """Finds the next marker behind at most so many fill bytes."""
+    """Finds the next marker after at most `fill` fill bytes."""
     if data[position : position + 1] == b"\xff" and data[position + 1 : position + 2] not in _NO_MARKER:
         return position
     match = _MARKER.search(data, position, position + 2 + fill)
@@ -154,11 +153,11 @@ def _header(
     precision, components = frame[0], frame[5]
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     if precision != 8:
-        raise UnreadableImage(f"JPEGs of {precision} bits a sample cannot be read")
+        raise UnreadableImage(f"JPEGs of {precision} bits per sample cannot be read")
     if components not in (1, 3, 4):
         raise UnreadableImage(f"JPEGs of {components} components cannot be read")
     if height == 0 and width:
-        raise UnreadableImage("JPEGs that tell their height after their pixels cannot be read")
+        raise UnreadableImage("JPEGs with their height after the first scan (DNL) cannot be read")
     if height == 0 or width == 0:
         raise BrokenImage("the JPEG header is truncated or corrupt")
     ids, factors = frame[6 : 6 + 3 * components : 3], frame[7 : 6 + 3 * components : 3]

@@ -34,7 +34,7 @@ def exif_orientation(exif: bytes) -> int:
 
 
 def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Tells the size that `turn_upright` gives.
+    """Computes the size of the upright image.
 
     Args:
         size: (height, width) as stored.
@@ -47,14 +47,14 @@ def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
 
 
 def turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turns stored pixels the way the photographer saw them.
+    """Applies an EXIF orientation to pixels.
 
     Args:
         pixels: (H, W, C) as stored.
-        orientation: 1 to 8: where the stored first row and column lie in the upright image.
+        orientation: 1 to 8, as in EXIF.
 
     Returns:
-        (H, W, C) or (W, H, C), C-contiguous; `pixels` itself where nothing is to be done.
+        (H, W, C) or (W, H, C), C-contiguous; `pixels` itself for orientation 1.
     """
     if orientation in _SWAPS_AXES:
         pixels = pixels.transpose(1, 0, 2)

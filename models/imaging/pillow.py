@@ -1,4 +1,4 @@
-"""What Pillow decodes, and its many ways of failing, which are translated here and nowhere else."""
+"""Opens images with Pillow and translates the exceptions of its plug-ins to `ImageError`."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -20,17 +20,17 @@ _DEEP_MODES: Final = frozenset({"I", "F", "I;16", "I;16B", "I;16L", "I;16N"})
 def opened(data: bytes, image_format: str) -> Generator[ImageFile.ImageFile]:
     """Opens an image as one format and no other, and translates what Pillow raises inside the block.
 
-    Pillow walks metadata without a bound: hand it files that hold none (`models.imaging` cuts it out).
+    Pillow parses metadata without a bound, so pass files without metadata (the format modules remove it).
 
     Args:
         data: The encoded image.
-        image_format: The format that its first bytes promise, as in `models.images.FORMATS`.
+        image_format: Its format, one of `models.images.FORMATS`.
 
     Yields:
-        The image, its header read and its pixels not.
+        The image, with its header read and its pixels not yet decoded.
 
     Raises:
-        ImageTooLarge: Pillow's own guard against decompression bombs tripped.
+        ImageTooLarge: Pillow takes it for a decompression bomb, or memory ran out.
         BrokenImage: Anything else went wrong.
     """
     name = image_format.upper()
@@ -48,7 +48,7 @@ def opened(data: bytes, image_format: str) -> Generator[ImageFile.ImageFile]:
 
 
 def rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Decodes an opened image to RGB as stored; transparency is composited on white.
+    """Decodes an opened image to RGB, without orientation; transparency is composited on white.
 
     Args:
         image: From `opened`.
@@ -57,7 +57,7 @@ def rgb(image: Image.Image) -> NDArray[np.uint8]:
         (H, W, 3) uint8 RGB, C-contiguous.
 
     Raises:
-        UnreadableImage: The colour mode has no agreed way to RGB (such as LAB).
+        UnreadableImage: The colour mode is not supported (such as LAB).
     """
     if image.mode in _DEEP_MODES:
         grey = eight_bit(np.asarray(image))

@@ -1,7 +1,7 @@
-"""PNG: chunks are walked here, and Pillow gets only those that make pixels (PNG specification, third edition).
+"""Decodes PNG: chunks are parsed here, and Pillow gets only pixel chunks (PNG specification, third edition).
 
-Profiles and texts are not even inflated. What Pillow makes of a transparent colour (tRNS of grey and RGB) is wrong
-below and above 8 bits, so that is done here, too.
+Profiles and texts are never decompressed. The transparent colour (tRNS of grey and RGB) is applied here, since Pillow
+does not match it exactly for depths other than 8 bits.
 """
 
 import struct
@@ -26,12 +26,12 @@ _PIXEL_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT"})
 
 @dataclass(frozen=True)
 class PngHeader(StoredHeader):
-    """Also what a decoder has to know.
+    """The header of a PNG, with what its decoder needs.
 
     Attributes:
-        depth: Bits of a sample: 1, 2, 4, 8 or 16.
+        depth: Bits per sample: 1, 2, 4, 8 or 16.
         colour_type: 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA.
-        chunks: Those that make pixels: type, and where the body begins and ends.
+        chunks: The pixel chunks: type, and offsets of the begin and end of the body.
     """
 
     depth: int = 8
@@ -40,14 +40,14 @@ class PngHeader(StoredHeader):
 
 
 def read_header(data: bytes) -> PngHeader:
-    """Walks the chunks.
+    """Reads the chunks.
 
     Args:
         data: The PNG.
 
     Raises:
         BrokenImage: The header is corrupt, or a chunk of pixels is truncated.
-        UnreadableImage: It is Apple's variety, which is no PNG.
+        UnreadableImage: It is in Apple's CgBI variant.
         ImageTooLarge: There are too many chunks.
     """
     chunks: list[tuple[bytes, int, int]] = []
@@ -55,7 +55,7 @@ def read_header(data: bytes) -> PngHeader:
     for kind, start, end in _chunks(data):
         if not chunks and kind != b"IHDR":
             if kind == b"CgBI":
-                raise UnreadableImage("PNGs in Apple's CgBI variety cannot be read")
+                raise UnreadableImage("PNGs in Apple's CgBI variant cannot be read")
             raise BrokenImage("the PNG header is truncated or corrupt")
         if kind == b"eXIf" and exif is None:
             exif = data[start:end]
@@ -69,11 +69,11 @@ def read_header(data: bytes) -> PngHeader:
 
 
 def decode(data: bytes, header: PngHeader) -> NDArray[np.uint8]:
-    """Decodes to RGB as stored; transparency is composited on white.
+    """Decodes to RGB, without orientation; transparency is composited on white.
 
     Args:
         data: The PNG.
-        header: Of it.
+        header: Its header.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous.
@@ -92,7 +92,7 @@ def decode(data: bytes, header: PngHeader) -> NDArray[np.uint8]:
 
 
 def without_metadata(data: bytes) -> bytes:
-    """Writes the same PNG of nothing but its samples and its palette, for Pillow to open.
+    """Removes all chunks but those of samples and palette, for Pillow to open.
 
     Args:
         data: The PNG.
@@ -131,7 +131,7 @@ def _header(body: bytes, orientation: int, chunks: tuple[tuple[bytes, int, int],
 
 
 def _plain(data: bytes, header: PngHeader, *, with_alpha: bool) -> bytes:
-    """Writes the same PNG of nothing but its pixels, those in one chunk."""
+    """Removes all chunks but those of pixels, and joins the IDAT chunks."""
     parts = [SIGNATURE]
     for kind, start, end in header.chunks:
         if kind == b"IDAT" or (kind == b"tRNS" and not with_alpha):
@@ -149,7 +149,7 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _transparent_colour(data: bytes, header: PngHeader) -> NDArray[np.uint16] | None:
-    """Gives the transparent colour of a grey or RGB image, one value a sample."""
+    """Returns the transparent colour of a grey or RGB image, one value per sample."""
     body = next((data[start:end] for kind, start, end in header.chunks if kind == b"tRNS"), None)
     if body is None or header.colour_type not in (0, 2):
         return None
@@ -162,7 +162,7 @@ def _transparent_colour(data: bytes, header: PngHeader) -> NDArray[np.uint16] | 
 def _samples_equal(
     plain: bytes, header: PngHeader, pixels: NDArray[np.uint8], key: NDArray[np.uint16]
 ) -> NDArray[np.bool_]:
-    """Tells which pixels have the transparent colour, to their last bit.
+    """Compares pixels with the transparent colour at full depth.
 
     Returns:
         (H, W).

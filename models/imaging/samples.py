@@ -1,4 +1,4 @@
-"""Samples of any type and depth, scaled to 8 bits."""
+"""Scales samples of any type and depth to 8 bits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ _PART: Final = 2**18
 
 @dataclass(frozen=True)
 class Span:
-    """The values that samples have, by which it is guessed what is black and what is white.
+    """The value range of samples whose type does not define black and white.
 
     Attributes:
-        least: Of the values seen, or 0 before any were.
-        greatest: As `least`.
-        seen: Whether there were any.
+        least: The least value so far; 0 before the first.
+        greatest: The greatest value so far; 0 before the first.
+        seen: Whether there was any value.
     """
 
     least: float = 0.0
@@ -26,7 +26,7 @@ class Span:
     seen: bool = False
 
     def widened(self, samples: NDArray[Any]) -> "Span":
-        """Takes in more samples; those that are not a number count as 0."""
+        """Extends the range by more samples; NaN and infinity count as 0."""
         span = self
         for part in parts(samples):
             values = _finite(samples[part])
@@ -37,13 +37,13 @@ class Span:
         return span
 
     def black_and_range(self, dtype: np.dtype[Any]) -> tuple[float, float]:
-        """Guesses 0 to 1 (of floats only), to 255 or to 65535; or else from the least value to the greatest.
+        """Guesses the range 0 to 1 (floats only), 0 to 255 or 0 to 65535, or else uses the least and greatest value.
 
         Args:
             dtype: Type of the samples.
 
         Returns:
-            The value of black, and how much more white is.
+            The value of black, and the difference of white and black.
         """
         ceilings = _CEILINGS if dtype.kind == "f" else _CEILINGS[1:]
         ceiling = next((ceiling for ceiling in ceilings if self.greatest <= ceiling), None)
@@ -55,16 +55,16 @@ class Span:
 def eight_bit(samples: NDArray[Any], bits: int | None = None, span: Span | None = None) -> NDArray[np.uint8]:
     """Scales samples to 8 bits.
 
-    Unsigned samples of up to 16 bits span what their bits can hold. The span of the others (32 and 64 bits, signed,
-    floats) is not declared, so it is guessed by their values.
+    Unsigned samples of up to 16 bits use their full range. For other types (32 and 64 bits, signed, floats) files do
+    not declare a range, so it is guessed from the values.
 
     Args:
         samples: (H, ...), of any real type, in the byte order of this machine.
-        bits: Of a sample, where fewer than its type has.
-        span: Of all of the image, where these samples are a part of it.
+        bits: Bits per sample, where fewer than the type has.
+        span: The value range of the whole image, where these samples are a part of it.
 
     Returns:
-        uint8 of the same shape; samples that are not a number become 0, as far as black is not below it.
+        uint8 of the same shape. NaN and infinity are read as the value 0 before scaling.
     """
     bits = bits or 8 * samples.dtype.itemsize
     if samples.dtype.kind == "u" and bits <= 16:

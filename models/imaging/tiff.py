@@ -1,7 +1,7 @@
-"""TIFF, its first directory: grey, RGB, palettes, CMYK and JPEG's YCbCr, of any sample type (TIFF 6.0).
+"""Decodes the first directory of a TIFF: grey, RGB, palettes, CMYK and JPEG's YCbCr, of any sample type (TIFF 6.0).
 
-What samples mean is worked out here and not left to Pillow, which takes 16-bit planes for pixels and does not invert
-deep samples of which 0 is white. What is not surely read right is refused by name, in `models.imaging.tiff_layout`.
+Samples are interpreted here and not by Pillow, which misreads 16-bit planes and does not invert deep samples where 0 is
+white. `models.imaging.tiff_layout` refuses unsupported variants.
 """
 
 from typing import Any
@@ -39,14 +39,14 @@ _SUBSAMPLING = 530
 
 
 def read_header(data: bytes) -> StoredHeader:
-    """Reads size and orientation, and whether pixels are stored in a way that is read.
+    """Reads size and orientation, and checks that the layout of the pixels is supported.
 
     Args:
         data: The TIFF.
 
     Raises:
         BrokenImage: The header is truncated or corrupt.
-        UnreadableImage: Pixels are stored in a way that is not read.
+        UnreadableImage: The layout of the pixels is not supported.
         ImageTooLarge: There are too many tags.
     """
     directory = read_directory(data)
@@ -56,11 +56,11 @@ def read_header(data: bytes) -> StoredHeader:
 
 
 def decode(data: bytes, header: StoredHeader) -> NDArray[np.uint8]:
-    """Decodes to RGB as stored; transparency is composited on white.
+    """Decodes to RGB, without orientation; transparency is composited on white.
 
     Args:
         data: The TIFF.
-        header: Of it.
+        header: Its header.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous.
@@ -84,7 +84,7 @@ def decode(data: bytes, header: StoredHeader) -> NDArray[np.uint8]:
 
 
 def _spans(blocks: Blocks, order: str) -> tuple[Span, Span]:
-    """Guesses the spans of colours and of alpha over all of the image."""
+    """Computes the value ranges of colours and of alpha over the whole image."""
     colours, alpha = Span(), Span()
     layout = blocks.layout
     for band in blocks.bands():
@@ -98,7 +98,7 @@ def _spans(blocks: Blocks, order: str) -> tuple[Span, Span]:
 def _rgb(
     samples: NDArray[Any], layout: Layout, palette: NDArray[np.uint8] | None, spans: tuple[Span, Span] | None
 ) -> NDArray[np.uint8]:
-    """Turns (rows, W, samples) to (rows, W, 3) RGB."""
+    """Converts (rows, W, samples) to (rows, W, 3) RGB."""
     if palette is not None:
         pixels = palette[samples[..., 0]]
     else:
@@ -123,7 +123,7 @@ def _palette(directory: Directory, layout: Layout) -> NDArray[np.uint8]:
 
 
 def _decode_jpeg(directory: Directory, blocks: Blocks) -> NDArray[np.uint8]:
-    """Hands blocks of JPEG to Pillow, with no other tags than they need."""
+    """Decodes JPEG blocks with Pillow, from a TIFF with only the tags that they need."""
     layout = blocks.layout
     tags: dict[int, int | bytes | tuple[int, ...]] = {
         256: layout.width,

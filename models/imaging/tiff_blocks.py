@@ -1,7 +1,7 @@
 """The strips and tiles of a TIFF, decompressed to the bytes of their samples.
 
-libtiff, within Pillow, only undoes the compression: it gets a TIFF that pretends to be grey, of 8 bits, and as wide as
-a row has bytes. What the bytes mean is not left to it, since Pillow takes several kinds for others without a word.
+Pillow's libtiff only decompresses: it gets an 8-bit grey TIFF whose width is the number of bytes of a row. The bytes
+are interpreted by `models.imaging.tiff_samples`, since Pillow misreads several layouts without an error.
 """
 
 import struct
@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from models.errors import BrokenImage, UnreadableImage
@@ -25,14 +26,14 @@ _REVERSED: Final = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 @dataclass(frozen=True)
 class Blocks:
-    """Where the strips or tiles are.
+    """The strips or tiles of a TIFF.
 
     Attributes:
         data: The TIFF.
-        layout: Of it.
-        places: First byte of every block; plane after plane, row after row.
-        lengths: Bytes of every block.
-        fax_options: Of fax compression (tags 292 and 293).
+        layout: Its layout.
+        places: Offset of every block; plane after plane, row after row.
+        lengths: Size of every block in bytes.
+        fax_options: Options of fax compression (tags 292 and 293).
     """
 
     data: bytes
@@ -43,10 +44,10 @@ class Blocks:
 
     @classmethod
     def of(cls, directory: Directory, layout: Layout) -> "Blocks":
-        """Reads where the blocks are.
+        """Reads offsets and sizes of the blocks.
 
         Raises:
-            UnreadableImage: Some are left out, as GDAL does with blocks of zeros.
+            UnreadableImage: Blocks are omitted, as in GDAL's sparse files.
             BrokenImage: There are too few, or they overlap so much that reading them takes longer than the file is.
         """
         places = directory.values(324 if layout.tiled else 273)
@@ -66,7 +67,7 @@ class Blocks:
         return cls(directory.data, layout, places[:count], clipped[:count], options)
 
     def bands(self) -> Iterator[range]:
-        """Parts the rows of blocks into bands of about 16 MiB, or of one row of blocks where that has more."""
+        """Splits the rows of blocks into bands of about 16 MiB, at least one row of blocks each."""
         layout = self.layout
         row = layout.block_height * layout.row_bytes * layout.blocks_across * layout.planes
         step = max(_BAND_BYTES // max(row, 1), 1)
@@ -99,7 +100,7 @@ class Blocks:
         return apart.transpose(0, 2, 1, 3).reshape(-1, across, layout.row_bytes)
 
     def _plain(self, chosen: range, rows: int) -> NDArray[np.uint8]:
-        """Gives blocks that are not compressed, below one another: (rows, bytes of a row)."""
+        """Returns uncompressed blocks, stacked vertically: (rows, row bytes)."""
         whole, row = self.layout.block_height, self.layout.row_bytes
         view = memoryview(self.data)
         needed = [min(whole, rows - index * whole) * row for index in range(len(chosen))]
@@ -112,7 +113,7 @@ class Blocks:
         return np.frombuffer(joined, np.uint8).reshape(rows, row)
 
     def _unpacked(self, chosen: range, rows: int) -> NDArray[np.uint8]:
-        """Decompresses blocks, which libtiff takes for strips below one another: (rows, bytes of a row)."""
+        """Decompresses blocks, which libtiff reads as strips, stacked vertically: (rows, row bytes)."""
         layout = self.layout
         fax = layout.compression in FAX
         width = layout.block_width if fax else layout.row_bytes
@@ -128,9 +129,12 @@ class Blocks:
             **({292: self.fax_options[0], 293: self.fax_options[1]} if fax else {}),
         }
         file = written(tags, self.compressed(chosen))
-        try:  # not by `Image.open`, whose guard against bombs would count bytes as pixels
+        try:
             with TiffImageFile(BytesIO(file)) as image:
+                image.im = Image.new(image.mode, image.size).im  # else Pillow's bomb check would count bytes as pixels
                 found = np.asarray(image)
+        except MemoryError:  # `models.images` translates it
+            raise
         except Exception as error:  # as in `models.imaging.pillow.opened`
             raise BrokenImage("the TIFF is truncated or corrupt") from error
         if found.shape != (rows, width):
@@ -138,7 +142,7 @@ class Blocks:
         return np.packbits(found, axis=1) if fax else found
 
     def compressed(self, chosen: range) -> list[bytes]:
-        """Gives the bytes of some blocks as they are."""
+        """Returns the stored bytes of some blocks."""
         sizes = self.lengths[chosen.start : chosen.stop]
         return [self.data[place : place + size] for place, size in zip(self._places_of(chosen), sizes, strict=True)]
 

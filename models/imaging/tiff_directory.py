@@ -33,12 +33,12 @@ _TYPES: Final[Mapping[int, str]] = {
 
 @dataclass(frozen=True)
 class Directory:
-    """Where the values of each tag are.
+    """The tags of a TIFF directory.
 
     Attributes:
         data: The TIFF.
         order: Its byte order: `<` or `>`.
-        entries: Type, number of values and place of the values, by tag.
+        entries: Type, number of values and offset of the values, by tag.
     """
 
     data: bytes
@@ -50,10 +50,10 @@ class Directory:
 
         Args:
             tag: Its number.
-            default: What to give where it is not there.
+            default: The result where the tag is absent.
 
         Raises:
-            BrokenImage: They are no integers, or lie outside the file.
+            BrokenImage: They are not integers, or lie outside the file.
             ImageTooLarge: There are too many.
         """
         if tag not in self.entries:
@@ -74,7 +74,7 @@ class Directory:
         return self.values(tag, (default,))[0]
 
     def content(self, tag: int) -> bytes:
-        """Reads the values of a tag as bytes; empty where it is not there."""
+        """Reads the values of a tag as bytes; empty where the tag is absent."""
         if tag not in self.entries:
             return b""
         _, count, place = self.entries[tag]
@@ -82,14 +82,14 @@ class Directory:
 
 
 def read_directory(data: bytes) -> Directory:
-    """Reads the entries of the first directory, and no values.
+    """Reads the entries of the first directory, without their values.
 
     Args:
         data: The TIFF.
 
     Raises:
         struct.error: It is truncated.
-        OverflowError: It lies where no file has a byte.
+        OverflowError: Its offset is too large for an index.
         ImageTooLarge: It has too many entries.
     """
     order = "<" if data[:2] == b"II" else ">"

@@ -1,4 +1,4 @@
-"""How a TIFF stores its pixels, and which of the ways are read: all others are refused by name (TIFF 6.0)."""
+"""The pixel layout of a TIFF (TIFF 6.0); layouts that are not supported are refused, with the reason."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -35,21 +35,21 @@ class Layout:
     """How the pixels are stored.
 
     Attributes:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        samples: Of a pixel.
-        bits: Of a sample.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        samples: Samples per pixel.
+        bits: Bits per sample.
         sample_format: `UNSIGNED`, `SIGNED` or `FLOAT`.
-        planar: Whether each sample has a plane of its own.
-        photometric: What samples mean, such as `RGB`.
-        alpha: Index of the sample that is alpha; None where none is.
-        premultiplied: Whether colours are multiplied by it.
-        compression: As in the file.
-        predictor: What was done to samples before they were compressed.
-        reversed_bits: Whether the first pixel is in the lowest bit of a byte.
+        planar: Whether each sample is stored in a plane of its own.
+        photometric: Photometric interpretation, such as `RGB`.
+        alpha: Index of the alpha sample; None where there is none.
+        premultiplied: Whether colours are multiplied by alpha ("associated").
+        compression: Value of the compression tag.
+        predictor: Predictor of the compression.
+        reversed_bits: Whether the first pixel is in the lowest bit of a byte (fill order 2).
         tiled: Whether blocks are tiles, which all have the same size, or strips, of which the last may be shorter.
-        block_height: Rows of a tile or strip.
-        block_width: Columns of a tile or strip.
+        block_height: Rows per tile or strip.
+        block_width: Columns per tile or strip.
     """
 
     height: int
@@ -70,48 +70,44 @@ class Layout:
 
     @property
     def colours(self) -> int:
-        """Samples of a pixel that are colour."""
+        """Colour samples per pixel."""
         return _COLOUR_SAMPLES[self.photometric]
 
     @property
     def planes(self) -> int:
-        """Of the file: one for each sample, or one for all."""
+        """Number of planes: one for each sample, or one for all."""
         return self.samples if self.planar else 1
 
     @property
     def plane_samples(self) -> int:
-        """Samples of a pixel in one plane."""
+        """Samples per pixel in one plane."""
         return 1 if self.planar else self.samples
 
     @property
     def row_bytes(self) -> int:
-        """Of a block, in bytes."""
+        """Bytes per row of a block."""
         return (self.block_width * self.plane_samples * self.bits + 7) // 8
 
     @property
     def blocks_across(self) -> int:
-        """Blocks beside one another in a plane."""
+        """Blocks per row of blocks in a plane."""
         return -(-self.width // self.block_width)
 
     @property
     def blocks_down(self) -> int:
-        """Blocks below one another in a plane."""
+        """Rows of blocks in a plane."""
         return -(-self.height // self.block_height)
-
-    def block_rows(self, down: int) -> int:
-        """Gives the rows that the blocks of a row of blocks hold."""
-        return self.block_height if self.tiled else min(self.block_height, self.height - down * self.block_height)
 
 
 def read_layout(directory: Directory) -> Layout:
-    """Reads how pixels are stored.
+    """Reads the layout of the pixels.
 
     Args:
-        directory: Of the TIFF.
+        directory: First directory of the TIFF.
 
     Raises:
         BrokenImage: The tags contradict one another.
-        UnreadableImage: Pixels are stored in a way that is not read.
+        UnreadableImage: The layout is not supported.
         ImageTooLarge: Samples take too much memory.
     """
     height, width = directory.value(257, 0), directory.value(256, 0)
@@ -149,7 +145,7 @@ def read_layout(directory: Directory) -> Layout:
 def _common(directory: Directory, tag: int, default: int, samples: int) -> int:
     """Reads a tag that has a value for every sample, which all must be the same."""
     if samples > _MAX_SAMPLES:
-        raise UnreadableImage(f"TIFFs of {samples} samples a pixel cannot be read")
+        raise UnreadableImage(f"TIFFs of {samples} samples per pixel cannot be read")
     values = directory.values(tag, (default,))[:samples]
     if len(set(values)) > 1:
         raise UnreadableImage("TIFFs whose samples are of unequal types cannot be read")
@@ -174,13 +170,15 @@ def _check_read(layout: Layout, directory: Directory) -> None:
     if layout.samples < layout.colours or (layout.alpha is not None and layout.alpha < layout.colours):
         raise BrokenImage("the TIFF header is truncated or corrupt")
     if bits not in _DEPTHS.get(layout.sample_format, ()):
-        raise UnreadableImage(f"TIFFs of {bits} bits a sample and sample format {layout.sample_format} cannot be read")
+        raise UnreadableImage(
+            f"TIFFs of {bits} bits per sample and sample format {layout.sample_format} cannot be read"
+        )
     if photometric == INKS and (directory.value(332, 1) != 1 or layout.sample_format != UNSIGNED):
         raise UnreadableImage("TIFFs of inks other than CMYK cannot be read")
     if photometric == PALETTE and (layout.sample_format != UNSIGNED or bits > 16):
         raise UnreadableImage(f"TIFFs with a palette of {bits} bits cannot be read")
     if compression in FAX and (bits, layout.samples) != (1, 1):
-        raise UnreadableImage("TIFFs of fax compression and more than one bit a pixel cannot be read")
+        raise UnreadableImage("TIFFs of fax compression and more than one bit per pixel cannot be read")
     if compression == JPEG:
         _check_jpeg(layout)
     elif photometric == YCBCR:
@@ -188,7 +186,8 @@ def _check_read(layout: Layout, directory: Directory) -> None:
     if layout.predictor != NO_PREDICTOR:
         _check_predictor(layout)
     blocks = layout.blocks_across * layout.blocks_down * layout.planes
-    if blocks * layout.block_height * layout.row_bytes > _MAX_RAW_BYTES:
+    row_bytes = layout.block_width if compression in FAX else layout.row_bytes  # Pillow unpacks bits to bytes
+    if blocks * layout.block_height * row_bytes > _MAX_RAW_BYTES:
         raise ImageTooLarge("the samples of the TIFF take too much memory", {"max_sample_bytes": _MAX_RAW_BYTES})
 
 

@@ -1,4 +1,4 @@
-"""The samples in the bytes of a TIFF's blocks: predictors undone, bits unpacked, byte order made this machine's."""
+"""Converts the decompressed blocks of a TIFF to samples: undoes predictors, unpacks bits, converts byte order."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def samples_of(blocks: Blocks, band: range, order: str) -> NDArray[Any]:
     """Reads the samples of some rows of blocks.
 
     Args:
-        blocks: Of the TIFF.
+        blocks: The strips or tiles of the TIFF.
         band: The rows of blocks.
         order: Byte order of the TIFF: `<` or `>`.
 

@@ -1,4 +1,4 @@
-"""WebP, its first frame: chunks are walked here, and Pillow gets those that make pixels (RFC 9649)."""
+"""Decodes the first frame of a WebP: chunks are parsed here, and Pillow gets the pixel chunks (RFC 9649)."""
 
 import struct
 from collections.abc import Iterator
@@ -22,17 +22,17 @@ _KEPT_CHUNKS: Final = _PIXEL_CHUNKS | {b"ANIM", b"ALPH"}
 
 @dataclass(frozen=True)
 class WebpHeader(StoredHeader):
-    """Also what a decoder has to know.
+    """The header of a WebP, with what its decoder needs.
 
     Attributes:
-        chunks: Those that make the first frame: type, and where the body begins and ends.
+        chunks: The chunks of the first frame: type, and offsets of the begin and end of the body.
     """
 
     chunks: tuple[tuple[bytes, int, int], ...] = field(default=(), repr=False)
 
 
 def read_header(data: bytes) -> WebpHeader:
-    """Walks the chunks.
+    """Reads the chunks.
 
     Args:
         data: The WebP.
@@ -66,7 +66,7 @@ def decode(data: bytes, header: WebpHeader) -> NDArray[np.uint8]:
 
     Args:
         data: The WebP.
-        header: Of it.
+        header: Its header.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous.
@@ -91,7 +91,7 @@ def decode(data: bytes, header: WebpHeader) -> NDArray[np.uint8]:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yields type, start and end of every body."""
+    """Yields type of every chunk, and offsets of the begin and end of its body."""
     (declared,) = struct.unpack_from("<I", data, 4)
     position, last = 12, min(len(data), 8 + declared)
     for _ in range(MAX_PARTS):

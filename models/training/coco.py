@@ -114,7 +114,7 @@ def read_document(path: Path) -> Mapping[str, Any]:
 
 
 class _Reader:
-    """One reading of one file."""
+    """Reads one annotation file."""
 
     def __init__(self, path: Path, rows: _RowsByImage, classes: Mapping[int, int], allow_outside: bool) -> None:
         self._path, self._rows, self._classes = path, rows, classes

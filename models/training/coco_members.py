@@ -1,8 +1,8 @@
-"""Members of COCO's files in the spellings that tools write, for training and evaluation.
+"""Parses members of COCO files in the spellings that tools write, for training and evaluation.
 
 JSON has one kind of number, and tools write what their own tables hold: pandas makes `1.0` of ids in a column with
 gaps, spreadsheets make `"1"`. pycocotools keeps ids as keys of dictionaries, where 1 and 1.0 are one key, and "1" is
-another that matches nothing. Here all three are the number 1: what a person would read.
+another that matches nothing. Here all three are the number 1.
 """
 
 import math
@@ -23,7 +23,7 @@ _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 40
 
 
 def shown(value: object) -> str:
-    """What a file holds, for a message: on one line, and short whatever it is."""
+    """Formats a value of a file for a message: one line, shortened."""
     return " ".join(_SHORT.repr(value).split())
 
 
@@ -86,7 +86,7 @@ def side_length(value: object) -> int | None:
 
 
 def is_unknown_side(value: object) -> bool:
-    """Tells whether a writer says that it does not know a height or width: null, 0, -1 (VGG Image Annotator), ""."""
+    """Whether a height or width is marked as unknown: null, 0, -1 (VGG Image Annotator), ""."""
     if isinstance(value, str) and value.strip().lower() in _UNKNOWN_SIZES:
         return True
     number = finite_number(value)

@@ -1,5 +1,6 @@
-"""Reads the annotations of a file in COCO's format for training, where one that cannot be meant so is an error."""
+"""Reads the annotations of a file in COCO's format for training, where an invalid annotation is an error."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class CocoObject:
 
     @property
     def has_area(self) -> bool:
-        """Whether the box is one that can be learned."""
+        """Whether the box has an area, as training needs."""
         x_min, y_min, x_max, y_max = self.box
         return x_max > x_min and y_max > y_min
 
@@ -40,12 +41,19 @@ class CocoObject:
         return self.segment or rectangle(self.box)
 
     def area(self, size: tuple[int, int]) -> float:
-        """Gives what the file says, or else the area of the segment, or else of the box.
+        """Returns the stated area, or else that of the segment, or else (also where that is invalid) of the box.
 
         Args:
             size: (height, width) of the photo in pixels.
         """
-        return self.stated_area or segment_area(self.shape, size)
+        if self.stated_area:
+            return self.stated_area
+        x_min, y_min, x_max, y_max = self.box
+        try:
+            area = segment_area(self.shape, size)
+        except (TypeError, ValueError):
+            area = 0.0
+        return area if area > 0 else (x_max - x_min) * (y_max - y_min)
 
 
 def objects_of_photo(
@@ -125,9 +133,12 @@ def _object(row: Mapping[str, Any], size: tuple[int, int], place: str) -> CocoOb
 def _box(row: Mapping[str, Any], segment: Any, size: tuple[int, int], place: str) -> tuple[float, float, float, float]:
     if not row.get("bbox") and segment is not None:
         try:
-            return segment_box(segment, size)
+            box = segment_box(segment, size)
         except (TypeError, ValueError) as error:
             raise DatasetError(f"{place}: no bbox, and its segmentation gives none: {error}") from None
+        if not all(map(math.isfinite, box)):
+            raise DatasetError(f"{place}: no bbox, and its segmentation has coordinates that are not finite numbers")
+        return box
     numbers = box_numbers(row.get("bbox"))
     if numbers is None:
         raise DatasetError(

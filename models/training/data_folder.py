@@ -1,4 +1,4 @@
-"""The folders that the files of a data set lie in, and where the names in its labels lead."""
+"""Resolves file names in labels, and keeps them below the folders of the data set."""
 
 import os
 import unicodedata
@@ -10,9 +10,9 @@ from models.training.photo_dataset import DatasetError
 
 
 class DataFolder:
-    """The folders that a person named: labels may name files below them, and no others.
+    """The folders of a data set: labels may name files below them, and no others.
 
-    Labels come from strangers. A label that names `../../private.jpg`, an absolute path, or a link that leads elsewhere
+    Labels are untrusted. A label that names `../../private.jpg`, an absolute path, or a link that leads elsewhere
     would put other files of the machine into predictions and reports.
 
     Args:
@@ -28,7 +28,7 @@ class DataFolder:
         self._listed: dict[Path, dict[str, list[str]]] = {}
 
     def holds(self, path: Path) -> bool:
-        """Tells whether a path may be read: with links followed, it is below one of the folders."""
+        """Whether a path may be read: with links resolved, it is below one of the folders."""
         if self._allow_outside:
             return True
         try:
@@ -118,7 +118,7 @@ def _spellings(name: str) -> Iterator[str]:
 
 
 def is_file(path: Path) -> bool:
-    """Tells whether there is a file, also where a name is none that a file can have."""
+    """Whether the path is a file; False for names that no file can have."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # not a name that a file can have

@@ -15,7 +15,7 @@ from pycocotools import mask as coco_mask
 from models.masks import Mask
 
 UNKNOWN: Final = np.iinfo(np.uint16).max
-"""In an id map: nobody knows what is here."""
+"""In an id map: ignored pixels."""
 
 IdMap = NDArray[np.uint16]
 """(H, W): n where the object n − 1 of a photo is, 0 where none is, or `UNKNOWN`."""
@@ -69,7 +69,7 @@ class NumberedPicture:
     Attributes:
         path: A PNG file of 8 or 16 bits, grey or with a palette.
         numbers: Those of the photo's objects, in the order of its boxes.
-        unknown: The number of pixels that nobody knows.
+        unknown: The number of ignored pixels.
     """
 
     path: Path
@@ -181,10 +181,10 @@ def _encoded(segment: Any, size: tuple[int, int]) -> Mask:
 
 
 def _drawable(polygon: Sequence[float]) -> NDArray[np.float64]:
-    """The numbers of a polygon; pycocotools would take four for a box, and fills the memory to reach a far corner."""
+    """Checks a polygon for pycocotools, which reads four numbers as a box and allocates memory up to a far corner."""
     numbers = np.array(polygon, np.float64)
     if numbers.ndim != 1 or len(numbers) < _LEAST_NUMBERS or len(numbers) % 2:
         raise ValueError("a polygon is two numbers for each of three points or more")
     if not (np.abs(numbers) < _FARTHEST).all():
-        raise ValueError("a polygon has a corner that is far away or no number")
+        raise ValueError("a polygon has a coordinate that is not a number or is too large")
     return numbers

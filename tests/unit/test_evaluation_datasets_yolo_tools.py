@@ -195,8 +195,8 @@ def test_what_settings_and_lists_name_must_be_in_the_data_folder(tmp_path: Path)
     ("yaml", "message"),
     [
         ("val: images/val\nnames: [no, cat]\n", "that of class 0 is False to YAML; put it in quotes"),
-        ("val: images/val\nnames: {cat: 0}\n", "'cat' is no number of a class"),
-        ("val: images/val\nnames: {-1: cat}\n", "'-1' is no number of a class"),
+        ("val: images/val\nnames: {cat: 0}\n", "'cat' is not a class number"),
+        ("val: images/val\nnames: {-1: cat}\n", "-1 is not a class number"),
         ("val: images/val\nnames: [cat, dog]\nnc: 3\n", "nc is 3, and there are 2 names"),
         ("val: ../elsewhere/images\nnames: [cat, dog]\n", "nothing at `val: ../elsewhere/images`"),
         ("val: images/val\nnames: [cat]\nnames: [dog]\n", "the key 'names' is there twice"),
@@ -262,8 +262,32 @@ def test_every_spelling_is_read_as_the_plain_one_or_told(tmp_path_factory: pytes
         assert "kpt_shape" in str(error)
         return
     stated = by["shape"] == "kpt_shape: []" and len(by["tail"].split()) > 1
-    is_polygon = stated or ("0.45" in by["tail"] and not by["shape"])
+    is_triangle = by["tail"] == " 0.87 1" and by["w"] == "0"  # and no box, whose width is above 0
+    is_polygon = stated or (("0.45" in by["tail"] or is_triangle) and not by["shape"])
     if not data.problems and not is_polygon:
         assert objects(data, 0).boxes.tolist() == READ
     for problem in data.problems:
         assert (problem.file, problem.line) == (str(folder / "labels" / "val" / "a.txt"), 1)
+
+
+@pytest.mark.parametrize("stem", ["test", "train", "val", "Valid", "readme"])
+def test_labels_of_a_photo_that_is_called_like_a_list_are_read(tmp_path: Path, stem: str) -> None:
+    write_yolo(tmp_path, f"{BOX}\n")
+    write_photo(tmp_path / "images" / "val" / f"{stem}.png")
+    write_text(tmp_path / "labels" / "val" / f"{stem}.txt", f"{BOX}\n")
+    data = read(tmp_path)
+    assert [objects(data, index).boxes.tolist() for index in range(2)] == [READ, READ]
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "1e400", ".inf", "0x" + "f" * 900, "true"])
+def test_a_class_number_that_is_out_of_range_is_named(tmp_path: Path, number: str) -> None:
+    with pytest.raises(DatasetError, match="is not a class number"):
+        read(write_yolo(tmp_path, BOX, f"val: images/val\nnames: {{{number}: cat}}\n"))
+
+
+@pytest.mark.parametrize("number", ["Infinity", "1" + "0" * 400, "true", "null", "1.5"])
+def test_a_number_in_notes_json_that_is_out_of_range_is_an_error(tmp_path: Path, number: str) -> None:
+    write_yolo(tmp_path, BOX, None, "")
+    write_text(tmp_path / "notes.json", f'{{"categories": [{{"id": {number}, "name": "cat"}}]}}')
+    with pytest.raises(DatasetError, match=r"notes.json: no list of categories"):
+        read(tmp_path)

@@ -7,6 +7,7 @@ from itertools import cycle, product
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from loadtests.hardening.tiff_files import (
     BLACK_IS_ZERO,
@@ -28,8 +29,9 @@ from loadtests.hardening.tiff_files import (
     tiff_file,
     with_directory,
 )  # fmt: skip
-from models.errors import UnreadableImage
+from models.errors import ImageTooLarge, UnreadableImage
 from models.images import decode, inspect
+from models.imaging.tiff_blocks import written
 
 HEIGHT, WIDTH = 21, 37
 ORDERS = [("<", False), (">", False), ("<", True), (">", True)]
@@ -224,3 +226,17 @@ def test_a_tiff_without_some_of_its_blocks_is_refused_by_name():
     data[entry + 8 : entry + 12] = bytes(4)
     with pytest.raises(UnreadableImage, match="leave out blocks"):
         decode(bytes(data))
+
+
+def test_samples_of_more_bytes_than_pillow_allows_pixels_are_read(monkeypatch):
+    samples = np.random.default_rng(0).integers(0, 256, (30, 30, 3), np.uint8)
+    file = BytesIO()
+    tifffile.imwrite(file, samples * np.uint16(257), compression="zlib", rowsperstrip=30, photometric="rgb")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert np.array_equal(decode(file.getvalue()).pixels, samples)
+
+
+def test_a_fax_tile_that_takes_too_much_memory_is_refused():
+    tags = {256: 1, 257: 1, 258: 1, 259: 4, 262: 0, 277: 1, 322: 32768, 323: 32768}
+    with pytest.raises(ImageTooLarge, match="too much memory"):
+        inspect(written(tags, [bytes(64)], tiled=True))

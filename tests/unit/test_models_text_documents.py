@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ def test_encodings_are_told_by_the_first_bytes(tmp_path: Path, encoding: str) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[" * 100_000, "not JSON: lists and objects lie within each other too deeply"),
-        ('{"a":' * 100_000, "not JSON: lists and objects lie within each other too deeply"),
+        ("[" * 100_000, "not JSON: nested too deeply"),
+        ('{"a":' * 100_000, "not JSON: nested too deeply"),
         ("9" * 5000, "not JSON: Exceeds the limit"),
         ("{", "not JSON: Expecting property name"),
         ("", "not JSON: Expecting value"),
@@ -42,3 +43,13 @@ def test_what_is_in_no_known_encoding_is_told_by_byte(tmp_path: Path) -> None:
         read_text(tmp_path / "labels.txt")
     with pytest.raises(DocumentError, match=r"gone\.txt: No such file"):
         read_text(tmp_path / "gone.txt")
+
+
+def test_reading_allocates_no_more_than_the_file_has(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "labels.txt", "cat\n")
+    tracemalloc.start()
+    try:
+        assert read_text(path, 2**28) == "cat\n"
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()

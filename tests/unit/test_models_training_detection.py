@@ -15,6 +15,7 @@ from models.training.assignment import assign
 from models.training.augmentation import Augmentation, ExampleMaker
 from models.training.average_precision import average_precision
 from models.training.coco import annotation_file, read_coco
+from models.training.coco_objects import objects_of_photo
 from models.training.photo_dataset import DatasetError
 from models.training.photo_recipe import coloured
 from models.training.photos import PhotoReader
@@ -116,6 +117,19 @@ def test_any_spelling_is_read_as_the_clean_file_or_is_an_error_of_one_line(
         assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
         return
     assert found == expected or member == "segmentation"  # photos without masks are part of the data
+
+
+@pytest.mark.parametrize("segment", [5, "abc", [5], [[1, 2, 3]], [{}], [[None] * 6], {"counts": [1]}])
+def test_an_invalid_segmentation_beside_a_box_leaves_the_area_of_the_box(segment: object) -> None:
+    row = {"category_id": 1, "bbox": [1, 1, 5, 5], "segmentation": segment}
+    (found,) = objects_of_photo(Path("instances.json"), [(0, row)], (60, 100))
+    assert (found.box, found.area((60, 100))) == ((1, 1, 6, 6), 25)
+
+
+def test_a_segmentation_without_numbers_and_box_is_an_error() -> None:
+    row = {"category_id": 1, "segmentation": [[None] * 6]}
+    with pytest.raises(DatasetError, match=r"annotations\[0\]: no bbox, and its segmentation has coordinates"):
+        objects_of_photo(Path("instances.json"), [(0, row)], (60, 100))
 
 
 def test_names_and_links_that_lead_out_of_the_folder_need_the_option(folder: Path) -> None:

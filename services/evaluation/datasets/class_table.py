@@ -28,7 +28,7 @@ LABELS: Final = "labels.json"
 
 
 def is_class_table(document: Any) -> bool:
-    """Tells whether a JSON document gives files their classes, by name or number, though not every one may be right."""
+    """Whether a JSON document maps files to classes, by name or number; some entries may be invalid."""
     values = list(cast(dict[str, Any], document).values()) if isinstance(document, dict) else []
     is_flat = not any(isinstance(value, dict | list) for value in values)
     return is_flat and any(isinstance(value, str | int) for value in values)
@@ -152,7 +152,7 @@ class _Photos:
         self.folder = beside if is_beside else path.parent
 
     def find(self, row: TableRow) -> str | None:
-        """Gives the name of a row's photo below the folder, or its absolute path; None, told once, where it is not."""
+        """Returns the name of a row's photo below the folder, or its absolute path; None, reported once, if missing."""
         if row.file not in self._found or not row.file:
             self._found[row.file] = self._look_for(row)
         return self._found[row.file]

@@ -25,7 +25,7 @@ _SECTIONS: Final = ("images", "annotations", "categories")
 
 
 def is_coco(document: Any) -> TypeGuard[dict[str, Any]]:
-    """Tells whether a JSON document is in this format."""
+    """Whether a JSON document is in this format."""
     return all(isinstance(_value(document, key), list) for key in _SECTIONS[:2])
 
 
@@ -71,7 +71,7 @@ def read_coco_document(
 
 
 class _Reader:
-    """One reading of one file."""
+    """Reads one annotation file."""
 
     def __init__(self, path: Path, kind: Kind, document: Mapping[str, Any], text: str) -> None:
         self.path, self.document, self.text = path, document, text

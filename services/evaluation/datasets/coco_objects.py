@@ -27,7 +27,7 @@ def read_object(
         classes: Class ids by the number of the category.
         size: (height, width) of the photo in pixels.
         with_mask: Whether its mask must be one that can be drawn.
-        report: Told what is wrong.
+        report: Receives what is wrong.
 
     Returns:
         The object; None where it cannot be used.
@@ -56,13 +56,13 @@ def read_object(
 
 
 def _number(value: object) -> int:
-    """A category's number; one that none has where it is no number."""
+    """The id of a category; an id that no category has where it is invalid."""
     number = whole_number(value)
     return 2**63 if number is None else number
 
 
 def _area(row: Mapping[str, Any], report: Report) -> float | None:
-    """What the file says; None where it says nothing that can be."""
+    """The area of the file; None where it is absent or invalid."""
     written = row.get("area")
     area = finite_number(written)
     if written is not None and (area is None or area < 0):

@@ -1,4 +1,4 @@
-"""Sizes of photos as files in COCO's format have them, and from the photos where the files do not know."""
+"""Reads sizes of photos from files in COCO's format, or from the photos where the files lack them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from models.errors import ImageError
 from models.training.coco_members import is_unknown_side, shown, side_length
+from models.training.data_folder import is_file
 from services.evaluation.datasets.label_problems import Report
-from services.evaluation.datasets.photo_files import is_there, photo_size
+from services.evaluation.datasets.photo_files import photo_size
 
 
 def read_size(row: Mapping[str, Any], path: Path, report: Report) -> tuple[int, int] | None:
@@ -18,13 +19,13 @@ def read_size(row: Mapping[str, Any], path: Path, report: Report) -> tuple[int, 
     Args:
         row: Of `images`.
         path: Of the photo.
-        report: Told what is wrong.
+        report: Receives what is wrong.
 
     Returns:
         (height, width) in pixels, that of the photo's header where the file does not say it; None where the photo is
         not there, cannot be read, or contradicts the one side that the file knows.
     """
-    if not is_there(path):
+    if not is_file(path):
         report("missing_file", f"there is no {path}")
         return None
     height, width = side_length(row.get("height")), side_length(row.get("width"))

@@ -44,7 +44,7 @@ def csv_rows(path: Path, boxes: bool, problems: ProblemList) -> list[TableRow]:
     Args:
         path: Of the file.
         boxes: Whether there must be columns of a box.
-        problems: Told of rows that are none, and of an encoding that was guessed.
+        problems: Receives invalid rows, and an encoding that was guessed.
 
     Raises:
         DatasetError: It cannot be read, is no CSV, or lacks a column.
@@ -74,7 +74,7 @@ def csv_rows(path: Path, boxes: bool, problems: ProblemList) -> list[TableRow]:
 
 
 def _text(path: Path, problems: ProblemList) -> str:
-    """The file's text; where it is not Unicode, what Excel writes on Windows in the west, which is told."""
+    """The text of the file; where it is not Unicode, as Windows-1252, which is reported."""
     try:
         return read_text(path)
     except DatasetError as not_unicode:
@@ -88,7 +88,7 @@ def _text(path: Path, problems: ProblemList) -> str:
 
 
 def _separator(text: str, boxes: bool) -> str:
-    """That by which the first line has all columns; else a comma."""
+    """The first separator by which the header has all columns; else a comma."""
     first = text.lstrip("\r\n").splitlines()[:1]
     for separator in _SEPARATORS:
         try:

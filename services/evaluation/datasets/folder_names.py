@@ -11,7 +11,7 @@ from models.training.data_folder import DataFolder
 from services.evaluation.datasets.photo_files import is_folder
 
 SPLIT_FOLDERS: Final = ("val", "valid", "validation", "test", "train")
-"""What folders of splits are called, those first that are measured on where there are several."""
+"""Names of split folders; the first that exists is evaluated on."""
 
 
 def sub_folder(folder: Path, *names: str) -> Path | None:
@@ -34,7 +34,7 @@ def sub_folder(folder: Path, *names: str) -> Path | None:
 def files_below(folder: Path, *suffixes: str) -> Iterator[Path]:
     """Lists files with a suffix, such as `.txt` in any case, in a folder, and then in those below it, by name.
 
-    What is hidden is left out, such as the `._a.xml` that macOS puts into archives.
+    Hidden files are left out, such as the `._a.xml` that macOS puts into archives.
     """
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

@@ -1,4 +1,4 @@
-"""Key points in YOLO's rows: how many numbers follow a box, and whether rows without a word of them hold some.
+"""Key points in YOLO rows: their number from `kpt_shape`, and the detection of rows that have them without it.
 
 A row of a pose data set is a class, a box and K key points of 2 or 3 numbers; `kpt_shape: [K, 2]` or `[K, 3]` in
 `data.yaml` tells it from a polygon (https://docs.ultralytics.com/datasets/pose/).
@@ -27,8 +27,8 @@ class KeyPoints(NamedTuple):
     """The key points of a row.
 
     Attributes:
-        points: Of an object; 0 where settings say that there are none.
-        numbers: Of a point: 2, or 3 with its visibility.
+        points: Key points per object; 0 where `kpt_shape` is empty.
+        numbers: Numbers per key point: 2, or 3 with visibility.
     """
 
     points: int
@@ -36,7 +36,7 @@ class KeyPoints(NamedTuple):
 
     @property
     def row_numbers(self) -> int:
-        """Numbers of a row behind its class."""
+        """Numbers of a row after its class."""
         return BOX_NUMBERS + self.points * self.numbers
 
 
@@ -66,7 +66,7 @@ def key_points_of(file: Path, value: Any) -> KeyPoints | None:
 
 
 class PoseSuspicion:
-    """Watches rows of a data set whose settings do not mention key points.
+    """Detects key points in a data set without `kpt_shape`.
 
     A polygon of N points and a box with N - 2 key points have the same numbers. Polygons of a data set differ in their
     number of points, and do not look like a box with points in it; poses all do.
@@ -78,7 +78,7 @@ class PoseSuspicion:
         self._first: tuple[Path, int] | None = None
 
     def see(self, shares: Sequence[float], file: Path, line: int) -> None:
-        """Takes the numbers of a row behind its class: one that can be a polygon."""
+        """Adds the numbers of a row after its class, which may be a polygon."""
         self._first = self._first or (file, line)
         self._lengths.add(len(shares))
         self._rows += 1

@@ -1,7 +1,7 @@
-"""Finds out what lies in a folder: the layouts that annotation tools export.
+"""Detects the layout of a data folder, as annotation tools export it.
 
-A folder is looked through for labels of objects, then its splits, `val` first; then for tables and folders by class.
-Where two formats are found, nobody knows which of them is meant: they are named, and a person chooses.
+The folder is searched for labels of objects, then its splits, `val` first; then for tables and folders by class. Two
+formats in one folder are ambiguous: the error lists them for the user to choose.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from models.training.data_folder import is_file
 from models.training.folders import class_folders
 from services.evaluation.datasets.class_table import LABELS
 from services.evaluation.datasets.coco_json import ANNOTATION_FILES
 from services.evaluation.datasets.folder_names import SPLIT_FOLDERS, files_below, files_in, sub_folder
-from services.evaluation.datasets.photo_files import is_folder, is_there
+from services.evaluation.datasets.photo_files import is_folder
 from services.evaluation.datasets.voc_folder import CLASS_MAPS, has_voc
 from services.evaluation.datasets.xml_lines import read_xml
 from services.evaluation.datasets.yolo_folder import has_yolo
@@ -40,8 +41,8 @@ class Layout(NamedTuple):
     Attributes:
         format_name: `coco`, `voc`, `yolo`, `masks`, `json`, `csv` or `folders`.
         path: The folder or file to be read.
-        seen: What shows it.
-        kinds: What can be measured on it.
+        seen: The file or folder by which it was detected.
+        kinds: Tasks that it can be used for.
     """
 
     format_name: str
@@ -55,7 +56,7 @@ def find_layout(folder: Path, kind: Kind) -> Layout:
 
     Args:
         folder: To look in.
-        kind: What is to be measured; of several formats one may be the only one that can be read for it.
+        kind: The task; formats that cannot be read for it are skipped.
 
     Raises:
         DatasetError: There are none, or those of several formats or files; the message lists them.
@@ -102,11 +103,11 @@ def _objects_in(folder: Path) -> Iterator[Layout]:
 
 
 def _coco_in(folder: Path) -> Iterator[Layout]:
-    """The file that is measured on; several where names do not say which."""
+    """The annotation file to evaluate on; several where the names are ambiguous."""
     places = [place for place in (folder, sub_folder(folder, "annotations")) if place is not None]
     for place in places:
         files = files_in(place, ".json")
-        named = next((place / name for name in _COCO_FILES if is_there(place / name)), None)
+        named = next((place / name for name in _COCO_FILES if is_file(place / name)), None)
         found = [named] if named is not None else []
         for pattern in _COCO_NAMES:
             found = found or [path for path in files if pattern.fullmatch(path.name)]
@@ -116,13 +117,13 @@ def _coco_in(folder: Path) -> Iterator[Layout]:
 
 
 def _objects_of_splits(folder: Path) -> list[Layout]:
-    """What the first split that is measured on holds."""
+    """The labels of the first split to evaluate on."""
     for split in _splits(folder):
         if split.name not in _MEASURED:
             continue
         found = [layout._replace(seen=f"{split.name}/: {layout.seen}") for layout in _objects_in(split)]
         boxes = split / "_annotations.csv"
-        if not found and is_there(boxes):
+        if not found and is_file(boxes):
             found = [Layout("csv", boxes, f"{split.name}/{boxes.name}", ("detection",))]
         if found:
             return found
@@ -151,7 +152,7 @@ def _tables_and_classes(folder: Path) -> list[Layout]:
 
 
 def _class_folder(folder: Path) -> Path | None:
-    """The folder whose folders are classes: the split that is measured on, or the folder itself."""
+    """The folder with one folder per class: the split to evaluate on, or the folder itself."""
     names = _classes_in(folder)
     if names and not set(names) <= set(SPLIT_FOLDERS):
         return folder
@@ -163,13 +164,13 @@ def _classes_in(folder: Path) -> list[str]:
 
 
 def _hint(folder: Path) -> str:
-    """What else lies there, and what could be done about it."""
+    """A hint for the error message: unsupported files that were found, or paths to name instead."""
     for place in (folder, *_splits(folder)):
-        if is_there(place / _CVAT) and _root_tag(place / _CVAT) == "annotations":
+        if is_file(place / _CVAT) and _root_tag(place / _CVAT) == "annotations":
             return (
                 f"; {place / _CVAT} is CVAT's own format: export COCO 1.0, Pascal VOC 1.1 or Ultralytics YOLO instead"
             )
-        if is_there(place / _ROBOFLOW_CLASSES):
+        if is_file(place / _ROBOFLOW_CLASSES):
             return (f"; {place / _ROBOFLOW_CLASSES} has a column for every class: export Roboflow's Folder Structure"
                     " for a classifier, COCO Segmentation for masks")  # fmt: skip
     near = [*_below(folder), *map(str, files_in(folder, ".json", ".csv", ".yaml", ".yml"))]
@@ -178,7 +179,7 @@ def _hint(folder: Path) -> str:
 
 
 def _below(folder: Path) -> list[str]:
-    """Folders within one that hold labels of objects."""
+    """Sub-folders with labels of objects."""
     places = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     return [str(place) for place in places[:_MOST_PLACES] if next(_objects_in(place), None) is not None]
 

@@ -1,24 +1,25 @@
-"""Opens whatever `--data` names."""
+"""Opens the data set that `--data` names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
+from models.training.data_folder import is_file
 from services.evaluation.datasets.class_folders import read_class_folders
 from services.evaluation.datasets.class_table import LABELS, is_class_table, read_csv, read_labels_json
 from services.evaluation.datasets.coco_json import is_coco, read_coco, read_coco_document
 from services.evaluation.datasets.digits import DIGITS, open_digits
 from services.evaluation.datasets.id_maps import read_id_maps
 from services.evaluation.datasets.layouts import annotation_file, find_layout
-from services.evaluation.datasets.photo_files import is_folder, is_there
+from services.evaluation.datasets.photo_files import is_folder
 from services.evaluation.datasets.text_files import parse_json, read_text
 from services.evaluation.datasets.voc_xml import read_voc
 from services.evaluation.datasets.yolo_txt import read_yolo
 from services.evaluation.samples import DatasetError, EvaluationSet, Kind
 
 FORMATS: Final = ("coco", "yolo", "voc", "masks", "folders", "csv")
-"""What may stand before a path, with a colon, where it is not to be found out."""
+"""Formats that may be given before the path, as in `coco:PATH`, instead of being detected."""
 
 _WAYS: Final = (
     "digits, a COCO *.json file, a *.csv file, a YOLO data.yaml, or a folder with instances_val.json (COCO),"
@@ -39,17 +40,16 @@ def open_dataset(
     Labels that are wrong are left out and listed in its `problems`.
 
     Args:
-        spec: What to open: `digits`, `digits:SEED` or `digits:SEED:COUNT` (made on the spot, see
-            `services.evaluation.datasets.digits`); or a file or folder, of which `docs/datasets.md` tells the formats,
-            perhaps with one of `FORMATS` and a colon before it; `FILE.json:FOLDER` is a COCO file with its photos
-            elsewhere.
-        kind: What it is read for.
+        spec: `digits`, `digits:SEED` or `digits:SEED:COUNT` (generated, see `services.evaluation.datasets.digits`); or
+            a file or folder in a format of `docs/datasets.md`, optionally with one of `FORMATS` and a colon before it;
+            `FILE.json:FOLDER` is a COCO file with its photos in another folder.
+        kind: The task.
         limit: So many images at most, one or more; the first ones, and of a data set for classifiers evenly from all.
         class_names: The model's, for tables whose classes are bare numbers: these are then the model's class ids.
         allow_outside: Whether labels may name files outside the data folder; see `models.training.data_folder`.
 
     Raises:
-        DatasetError: There is no such thing, or it cannot be measured on; the message names what was looked for.
+        DatasetError: It does not exist, or cannot be evaluated on; the message lists what was looked for.
     """
     if limit is not None and limit < 1:
         raise DatasetError(f"the limit must be 1 or more, not {limit}")
@@ -76,10 +76,10 @@ def open_dataset(
 
 
 def check_spec(spec: str) -> None:
-    """Holds that what a spec names is there, and reads nothing of it.
+    """Raises unless the file or folder of a spec exists.
 
     Raises:
-        DatasetError: There is no such thing.
+        DatasetError: It does not exist.
     """
     if _is_digits(spec):
         open_digits(spec, "detection")
@@ -92,11 +92,11 @@ def _is_digits(spec: str) -> bool:
 
 
 def _place_of(spec: str) -> tuple[str | None, Path, Path | None]:
-    """The format that stands before the path, if one does, the path, and the folder of the photos, if it is named."""
+    """The format before the path or None, the path, and the folder of the photos or None."""
     prefix, colon, rest = spec.partition(":")
     forced = prefix if colon and prefix in FORMATS else None
     path, folder = _path_and_folder(rest if forced else spec)
-    if not is_folder(path) and not is_there(path):
+    if not is_folder(path) and not is_file(path):
         raise DatasetError(f"{path}: no such file or folder; data can be {_WAYS}")
     if folder is not None and not is_folder(folder):
         raise DatasetError(f"{folder}: no such folder")
@@ -104,7 +104,7 @@ def _place_of(spec: str) -> tuple[str | None, Path, Path | None]:
 
 
 def _path_and_folder(text: str) -> tuple[Path, Path | None]:
-    """A path, and after `FILE.json:` the folder of its photos, which is searched for beside the file, too."""
+    """A path, and the folder after `FILE.json:`, relative to the working folder or to that of the file."""
     file, colon, after = text.rpartition(":")
     if not colon or not file.lower().endswith(".json") or not after:
         return Path(text).expanduser(), None
@@ -113,7 +113,7 @@ def _path_and_folder(text: str) -> tuple[Path, Path | None]:
 
 
 def _found(path: Path, kind: Kind) -> tuple[str, Path]:
-    """The format of a file or folder, and what is to be read of it."""
+    """The format of a file or folder, and the path to read."""
     if not path.is_dir():
         return _format_of_file(path), path
     try:

@@ -22,16 +22,8 @@ _THREADS: Final = 8
 Item = TypeVar("Item")
 
 
-def is_there(path: Path) -> bool:
-    """Tells whether there is a file, also where a name is none that a file can have."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
-
-
 def is_folder(path: Path) -> bool:
-    """Tells whether there is a folder, also where a name is none that a folder can have."""
+    """Whether the path is a folder; False for names that no folder can have."""
     try:
         return path.is_dir()
     except OSError:
@@ -81,7 +73,7 @@ def photo_sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int] | str]:
 
 
 def read_photo(path: Path, size: tuple[int, int] | None = None) -> bytes:
-    """Reads an image file and holds its header to what is known of it.
+    """Reads an image file and checks its size against the labels.
 
     Args:
         path: The file.
@@ -128,13 +120,13 @@ def digest_of(*parts: NDArray[Any] | str | Sequence[str]) -> str:
 
 
 def check_any(name: str, what: str, count: int, problems: Sequence[LabelProblem]) -> None:
-    """Holds that something is left to measure on.
+    """Raises unless there are photos or objects to evaluate on.
 
     Args:
         name: Of the data set.
-        what: Is counted: `photo` or `object`.
-        count: How many there are.
-        problems: Of its labels; the first is told.
+        what: What is counted: `photo` or `object`.
+        count: The number of them.
+        problems: Problems of its labels; the message shows the first.
 
     Raises:
         DatasetError: There is none.

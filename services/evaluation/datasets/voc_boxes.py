@@ -1,4 +1,4 @@
-"""Reads the objects of one XML file of Pascal VOC, in the spellings of the tools that write such files.
+"""Reads the objects of one Pascal VOC XML file, in the spellings of annotation tools.
 
 VOC counts pixels from 1 and names the last one of a box (`Top left pixel co-ordinates : (1, 1)`, as the annotation
 files of VOC2006 say; http://host.robots.ox.ac.uk/pascal/VOC/). So its box from 1 to 10 is one from 0 to 10 here. What
@@ -33,7 +33,7 @@ def read_voc_boxes(path: Path, size: tuple[int, int], problems: ProblemList) -> 
     Args:
         path: The XML file.
         size: (height, width) of its photo in pixels, upright.
-        problems: Told what is wrong.
+        problems: Receives what is wrong.
 
     Returns:
         Its objects; None where the file or its photo cannot be used.
@@ -69,17 +69,17 @@ def photo_named_in(path: Path) -> str:
     """Gives the name of the photo that an XML file states, without the folders before it; empty where there is none."""
     try:
         stated = voc_root(path).value("filename")
-    except DatasetError:  # told when its objects are read
+    except DatasetError:  # reported when its objects are read
         return ""
     return stated.replace("\\", "/").rpartition("/")[2]
 
 
 def is_difficult(element: XmlElement, report: Report | None = None) -> bool:
-    """Whether an object is not to be judged.
+    """Whether an object is marked as difficult, so that it is ignored.
 
     Args:
         element: The object. Tools write 0 and 1, `0.0`, `true`, `Unspecified`, or nothing.
-        report: Told of a value that says neither; the object is then judged.
+        report: Receives a value that is neither; the object is then not difficult.
     """
     text = element.value("difficult").lower()
     if text in _NO or text in _YES:

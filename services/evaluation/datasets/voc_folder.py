@@ -61,13 +61,13 @@ class StemIndex(dict[str, Path]):
 
 @dataclass(frozen=True)
 class VocFolder:
-    """What there is in a folder.
+    """The files of a Pascal VOC data set.
 
     Attributes:
         root: The folder.
         photos: Image files.
         annotations: XML files.
-        data: What all files must be below.
+        data: The folders that all files must be below.
         split: The folder within those of photos and labels that is measured on; empty where there are no splits.
     """
 
@@ -84,8 +84,8 @@ def find_voc(root: Path, data: DataFolder, problems: ProblemList) -> VocFolder:
     Args:
         root: With `Annotations/` and `JPEGImages/` or `images/`, in upper or lower case; or with XML files and photos
             beside each other.
-        data: What files may be links to.
-        problems: Told of photos whose names differ in their suffix only.
+        data: The folders that files and links must be below.
+        problems: Receives photos whose names differ in their suffix only.
 
     Raises:
         DatasetError: There are no photos, or one leads outside the folder.
@@ -111,14 +111,14 @@ def find_voc(root: Path, data: DataFolder, problems: ProblemList) -> VocFolder:
 
 
 def _split_of(stems: Iterable[str]) -> str:
-    """The split that is measured on, as `val/`, where all labels lie in folders of splits; empty where they do not."""
+    """The split to evaluate on, as `val/`, where all labels lie in folders of splits; empty where they do not."""
     folders = {stem.partition("/")[0] if "/" in stem else "" for stem in stems}
     measured = next((name for name in SPLIT_FOLDERS if name in folders), "")
     return f"{measured}/" if measured and folders <= set(SPLIT_FOLDERS) else ""
 
 
 def has_voc(folder: Path) -> bool:
-    """Tells whether a folder looks like one of Pascal VOC: XML files, or pictures of classes."""
+    """Whether a folder looks like Pascal VOC: XML files, or class masks."""
     labels = sub_folder(folder, ANNOTATIONS)
     has_xml = labels is not None and next(files_below(labels, ".xml"), None) is not None
     return has_xml or (folder / CLASS_MAPS).is_dir() or bool(voc_files_beside(folder))

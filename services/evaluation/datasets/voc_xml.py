@@ -1,4 +1,4 @@
-"""Reads Pascal VOC folders: boxes from XML files, masks from pictures of numbers."""
+"""Reads Pascal VOC folders: boxes from XML files, masks from label images."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def read_xml(path: Path) -> XmlElement:
 
 
 class _Builder:
-    """Makes elements of what expat finds."""
+    """Builds elements from the events of expat."""
 
     def __init__(self) -> None:
         self._open = [XmlElement("", 0)]

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from models.training.data_folder import DataFolder
+from models.training.data_folder import DataFolder, is_file
 from models.training.folders import image_files
 from services.evaluation.datasets.folder_names import SPLIT_FOLDERS, files_in, find_below
 from services.evaluation.datasets.key_points import KeyPoints
 from services.evaluation.datasets.label_problems import ProblemList
-from services.evaluation.datasets.photo_files import is_folder, is_there
+from services.evaluation.datasets.photo_files import is_folder
 from services.evaluation.datasets.text_files import read_text
 from services.evaluation.datasets.yolo_labels import LabelFiles
 from services.evaluation.datasets.yolo_settings import (
@@ -46,7 +46,7 @@ PLACES: Final = {
 
 @dataclass(frozen=True)
 class YoloFolder:
-    """Which photos there are, and which classes.
+    """The photos, labels and classes of a YOLO data set.
 
     Attributes:
         name: Of the data set.
@@ -71,7 +71,7 @@ def find_yolo(path: Path, data: DataFolder, problems: ProblemList) -> YoloFolder
     Args:
         path: A folder, or its `data.yaml` or `obj.data`.
         data: What photos and labels must be below.
-        problems: Told of lines of lists that name no photo, or one twice.
+        problems: Receives lines of lists that name a missing photo, or one twice.
 
     Raises:
         DatasetError: There are no photos, no labels, or no names of classes; or some of them lie outside the folder.
@@ -95,7 +95,7 @@ def find_yolo(path: Path, data: DataFolder, problems: ProblemList) -> YoloFolder
 
 
 def has_yolo(folder: Path) -> bool:
-    """Tells whether a folder looks like a YOLO data set."""
+    """Whether a folder looks like a YOLO data set."""
     if settings_files(folder) or yolo_place(folder) is not None:
         return True
     has_names = any((folder / name).is_file() for name in CLASS_FILES)
@@ -154,11 +154,11 @@ def _named_photos(settings: YoloSettings, data: DataFolder, problems: ProblemLis
 
 
 def _place(settings: YoloSettings, name: str, data: DataFolder) -> Path:
-    """The folder or list that settings name: below `path`, beside the settings, or wherever the end of it is found."""
+    """The folder or list of settings: below `path`, beside the settings, or by the longest suffix that exists."""
     here, written = settings.file.absolute().parent, name.replace("\\", "/")
     stated = settings.root.replace("\\", "/") or "."
     tried = [here / stated / written, Path.cwd() / stated / written, here / written]
-    there = [place for place in tried if is_folder(place) or is_there(place)]
+    there = [place for place in tried if is_folder(place) or is_file(place)]
     inside = next((place for place in there if data.holds(place)), None) or find_below(here, written, data)
     if inside is not None:
         return inside
@@ -191,7 +191,7 @@ def _class_names(folders: Sequence[Path], settings: YoloSettings | None) -> Mapp
         return settings.class_names
     for folder in folders:
         for file in (*(folder / name for name in CLASS_FILES), *files_in(folder, ".names")):
-            if is_there(file) and (found := names_of_file(file)):
+            if is_file(file) and (found := names_of_file(file)):
                 return found
     looked = f"`names:` in {SETTINGS[0] if settings is None else settings.file}"
     raise DatasetError(f"{folders[0]}: nothing names the classes; looked for {looked} and {CLASS_FILES[0]}, a name a"

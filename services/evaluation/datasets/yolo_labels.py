@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,7 @@ class LabelFiles:
 
     Args:
         photos: The photos.
-        data: What the files must be below.
+        data: The folders that the files must be below.
 
     Raises:
         DatasetError: One is a link that leads elsewhere.
@@ -35,7 +35,10 @@ class LabelFiles:
         for photo in photos:
             self._photos.setdefault(photo.parent, set()).add(photo.stem)
         self._folders = {folder: _label_folder(folder) for folder in self._photos}
-        self._files = {folder: _text_files(folder) for folder in self._folders.values()}
+        stems: dict[Path, set[str]] = {}
+        for folder, labels in self._folders.items():
+            stems.setdefault(labels, set()).update(self._photos[folder])
+        self._files = {labels: _text_files(labels, stems[labels]) for labels in stems}
         for files in self._files.values():
             data.checked(files.values())
 
@@ -54,7 +57,7 @@ class LabelFiles:
         return self._files[self._folders[photo.parent]].get(photo.stem)
 
     def any(self) -> bool:
-        """Tells whether any photo has one."""
+        """Whether any photo has a label file."""
         return any(self._files[labels].keys() & self._photos[folder] for folder, labels in self._folders.items())
 
     def report_strays(self, problems: ProblemList) -> None:
@@ -74,7 +77,7 @@ class LabelFiles:
 
     @staticmethod
     def any_for(folder: Path) -> bool:
-        """Tells whether any photo in a folder, or below it, has one."""
+        """Whether any photo in a folder, or below it, has a label file."""
         return any(_text_files(_label_folder(place)) for place in _folders_of(folder))
 
 
@@ -93,8 +96,13 @@ def _label_folder(folder: Path) -> Path:
     return folder if not is_folder(labels) and _text_files(folder) else labels
 
 
-def _text_files(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in files_in(folder, ".txt") if not _NO_LABELS.fullmatch(path.name.lower())}
+def _text_files(folder: Path, photos: Collection[str] = ()) -> dict[str, Path]:
+    """Label files by stem; `test.txt` is one only where there is a photo `test` and its first word is a number."""
+    return {
+        path.stem: path
+        for path in files_in(folder, ".txt")
+        if not _NO_LABELS.fullmatch(path.name.lower()) or (path.stem in photos and _begins_with_number(path))
+    }
 
 
 def _begins_with_number(path: Path) -> bool:

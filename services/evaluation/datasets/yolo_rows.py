@@ -1,7 +1,7 @@
 """Reads the rows of YOLO's text files: `class x y width height`, a polygon, four corners, or a box with key points.
 
-All numbers but the class are shares of the image's width and height. What Ultralytics makes of them is written down in
-`docs/datasets.md`.
+All numbers but the class are fractions of the image's width and height. See `docs/datasets.md` for the variants of
+tools.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ class YoloRows:
         classes: Class id by the number that rows begin with.
         kind: `detection`, `instance` or `semantic`.
         key_points: Of a pose data set; None where its settings do not mention them.
-        problems: Told what is wrong.
-        suspicion: Watches rows that may have key points.
+        problems: Receives what is wrong.
+        suspicion: Detects rows that may have key points.
     """
 
     classes: Mapping[int, int]

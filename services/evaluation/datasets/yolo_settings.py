@@ -1,4 +1,4 @@
-"""Reads what describes a YOLO data set: Ultralytics' `data.yaml`, darknet's `obj.data`, and files that name classes."""
+"""Reads the settings of a YOLO data set: Ultralytics' `data.yaml`, darknet's `obj.data`, and files of class names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from models.text_documents import DocumentError
+from models.training.coco_members import shown, whole_number
 from models.training.data_folder import DataFolder
 from services.evaluation.datasets.folder_names import files_in, find_below
 from services.evaluation.datasets.key_points import KeyPoints, key_points_of
@@ -30,7 +31,7 @@ _MENTIONS: Final = ("names", "nc", *_SPLITS, "train")
 
 @dataclass(frozen=True)
 class YoloSettings:
-    """What a file of settings says.
+    """The contents of a settings file.
 
     Attributes:
         file: The file.
@@ -105,9 +106,13 @@ def names_of_file(path: Path) -> dict[int, str]:
     document = parse_json(path, text)
     rows = cast(dict[str, Any], document).get("categories") if isinstance(document, dict) else None
     try:
-        return {int(row["id"]): str(row["name"]) for row in cast(list[Any], rows)}
-    except (TypeError, KeyError, ValueError):
-        raise DatasetError(f"{path}: no list of categories with id and name") from None
+        numbers = {whole_number(row["id"]): str(row["name"]) for row in cast(list[Any], rows)}
+    except (TypeError, KeyError):
+        numbers = {None: ""}
+    found = {number: name for number, name in numbers.items() if number is not None}
+    if len(found) < len(numbers):
+        raise DatasetError(f"{path}: no list of categories with id and name")
+    return found
 
 
 def _looks_like_settings(path: Path) -> bool:
@@ -141,24 +146,16 @@ def _names(file: Path, names: Any, count: Any) -> dict[int, str]:
         pairs = cast(dict[Any, Any], names).items()
     found: dict[int, str] = {}
     for key, name in pairs or ():
-        number = _whole(key)
+        number = whole_number(key)
         if number is None or number < 0 or number in found:
-            raise DatasetError(f"{file}: names: {str(key)[:40]!r} is no number of a class, 0 or more and once each")
+            raise DatasetError(f"{file}: names: {shown(key)} is not a class number: a whole number from 0 on, once")
         if not isinstance(name, str | int | float) or isinstance(name, bool):
             raise DatasetError(f"{file}: names: that of class {number} is {name!r} to YAML; put it in quotes")
         found[number] = str(name)
-    stated = _whole(count)
+    stated = whole_number(count)
     if isinstance(names, list) and found and stated is not None and stated != len(found):
         raise DatasetError(f"{file}: nc is {stated}, and there are {len(found)} names")
     return dict(sorted(found.items()))
-
-
-def _whole(value: Any) -> int | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return int(number) if number.is_integer() else None
 
 
 def _read_darknet(file: Path, data: DataFolder) -> YoloSettings:

@@ -1,17 +1,17 @@
 """Reads YOLO data sets: a text file for every photo, with a row for every object.
 
 The format of Ultralytics (https://docs.ultralytics.com/datasets/detect/, …/segment/, …/obb/, …/pose/) and of darknet: a
-photo in `images/` has a file of the same name in `labels/`, or beside it; a photo without one shows nothing.
+photo in `images/` has a file of the same name in `labels/`, or beside it; a photo without one has no objects.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from models.training.data_folder import DataFolder
+from models.training.data_folder import DataFolder, is_file
 from services.evaluation.datasets.label_problems import ProblemList
 from services.evaluation.datasets.labelled_photos import LabelledPhotos, PhotoRows
-from services.evaluation.datasets.photo_files import is_there, photo_sizes
+from services.evaluation.datasets.photo_files import photo_sizes
 from services.evaluation.datasets.yolo_folder import YoloFolder, find_yolo
 from services.evaluation.datasets.yolo_rows import YoloRows
 from services.evaluation.samples import DatasetError, Kind
@@ -45,7 +45,7 @@ def read_yolo(path: Path, kind: Kind, limit: int | None = None, allow_outside: b
         if limit is not None and len(rows) >= limit:
             break
         if isinstance(size, str):
-            problems.add("missing_file" if not is_there(photo) else "unreadable", photo, None, size)
+            problems.add("missing_file" if not is_file(photo) else "unreadable", photo, None, size)
             continue
         label = files.labels.of(photo)
         objects = [] if label is None else texts.objects(label, size)
@@ -62,7 +62,12 @@ def _check_labels(path: Path, files: YoloFolder, problems: ProblemList) -> None:
         folders = ", ".join(map(str, files.labels.folders[:5]))
         raise DatasetError(f"{path}: no labels; looked in {folders}")
     for folder in files.labels.missing_folders:
-        problems.add("missing_file", folder, None, "there is no folder of labels for these photos; they show nothing")
+        problems.add(
+            "missing_file",
+            folder,
+            None,
+            "there is no folder of labels for these photos; they are read as photos without objects",
+        )
 
 
 def _below(path: Path, folder: Path) -> str:
