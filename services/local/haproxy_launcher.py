@@ -24,6 +24,8 @@ from typing import Final
 EDITED: Final = "# edited by Tapetum\n"
 REQUEST_ID: Final = "%[var(txn.request_id),json(ascii)]"
 _PR_SET_PDEATHSIG: Final = 1
+_MAX_HEADERS: Final = 1024
+"""Header fields that HAProxy reads; more are a bad request to it. The gateway refuses fewer, by name."""
 
 NOT_READY: Final = ("not_ready", "no gateway takes requests right now")
 URL_TOO_LONG: Final = ("url_too_long", "the path and the query are too long")
@@ -106,6 +108,8 @@ def _edit_line(line: str, section: str, plan: Plan, has_application: bool) -> It
         return (f"    bind 127.0.0.1:{words[1].rpartition(':')[2]}",)
     if line.strip() == "option abortonclose":
         return _defaults(line, plan)
+    if words[0] == "tune.bufsize":
+        return (line, f"    tune.http.maxhdr {_MAX_HEADERS}")
     if words[0] == "server" and words[-1] == "backup":  # Ray's fallback proxy, which answers 404 and 500 in plain text
         return ()
     if section == "backend default_backend" and "status 404" in line:

@@ -212,8 +212,10 @@ def test_long_urls_and_headers_are_refused_by_name(tmp_path: Path):
     with haproxy(rendered(tmp_path, plan.port, None), plan) as url:
         long_url = httpx.get(f"{url}/{9000 * 'a'}")
         long_header = httpx.get(url, headers={"x": 40_000 * "a"})
+        many_headers = httpx.get(url, headers={f"x-{number}": "1" for number in range(500)})
     assert (long_url.status_code, long_url.json()["error"]["code"]) == (414, "url_too_long")
     assert (long_header.status_code, long_header.json()["error"]["code"]) == (431, "header_too_large")
+    assert many_headers.json()["error"]["code"] == "not_ready", "it is for the gateway to refuse, by name"
 
 
 @pytest.mark.parametrize("body", [b"", 300_000 * b"x"])
