@@ -313,5 +313,5 @@ def _upgrades() -> Iterator[RawRequest]:
         "to h2c": (("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAAP__")),
         "to nonsense": (("Upgrade", "x" * 1000),),
     }.items():
-        request = compose("GET", "/v1/classify", headers).replace(b"Connection: close", b"Connection: Upgrade")
-        yield RawRequest(f"an upgrade {name}", request, hangs_up=False)
+        request = compose("GET", "/v1/classify", headers).replace(b"Connection: close", b"Connection: Upgrade, close")
+        yield RawRequest(f"an upgrade {name}", request)
