@@ -62,6 +62,17 @@ class _Load:
             self._failed(f"{response.status_code} {response.json()['error']['code']}")
         time.sleep(0.05)
 
+    def settle(self) -> bool:
+        """Wait until no request has failed for `SETTLE_S`; False where that takes too long."""
+        since = time.monotonic()
+        give_up_at = since + COME_BACK_S
+        while time.monotonic() - max(since, self.last_failure_at) < SETTLE_S:
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(0.05)
+        self.outcomes.clear()
+        return True
+
     def _failed(self, outcome: str) -> None:
         self.outcomes[outcome] += 1
         self.last_failure_at = time.monotonic()
@@ -79,8 +90,7 @@ def _kill(target: Target, kind: str, wanted: list[Reference]) -> Verdict:
     threads = [threading.Thread(target=load.run, args=(number * 5,)) for number in range(CLIENTS)]
     for thread in threads:
         thread.start()
-    time.sleep(SETTLE_S)
-    before = load.outcomes.total() - load.outcomes["200"]
+    settled = load.settle()
     process = target.find(kind)
     killed_at = time.monotonic()
     if process is not None:
@@ -91,8 +101,8 @@ def _kill(target: Target, kind: str, wanted: list[Reference]) -> Verdict:
     for thread in threads:
         thread.join()
     failing_s = max(0.0, load.last_failure_at - killed_at)
-    if before:
-        load.problems.append(f"{before} requests failed before anything was killed")
+    if not settled:
+        load.problems.append("requests failed before anything was killed")
     if process is None:
         load.problems.append("there was no such process")
     if returned_s is None:
