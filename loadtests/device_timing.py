@@ -138,7 +138,7 @@ def of_one_shape(inputs: Sequence[ModelInput]) -> list[ModelInput]:
 
 
 def default_parameters(adapter: AnyAdapter) -> Parameters:
-    """Gives what the model is told where nobody asks for anything else."""
+    """The model's default parameters."""
     entry = adapter.entry
     return complete(entry.task, {}, entry.defaults, adapter.class_names)
 

@@ -79,7 +79,7 @@ class DecodedImage:
 def inspect(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> ImageHeader:
     """Reads format and size from the header, in microseconds for a real photo, and decodes nothing.
 
-    What is read of a header is bounded: the worst file of 32 MiB takes about 20 ms of one CPU core.
+    What is read of a header is bounded: the worst file of 32 MiB takes tens of milliseconds of one CPU core.
 
     Args:
         data: The encoded image.
