@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 from ray.exceptions import RayActorError, RaySystemError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
+from ray.serve.handle import DeploymentHandle
 
 from services.errors import BackendFailed, NotReady, Overloaded, ServiceError
 from services.telemetry import CALL_IMAGES, CALL_RETRIES
@@ -22,6 +23,11 @@ LOST = (RayActorError, RaySystemError, ReplicaUnavailableError)
 
 RETRIES = 4
 RETRY_PAUSE_S = 0.2
+HEAVY_CALL_BYTES = 2**20
+"""A call of more image bytes is pickled and sent by a second thread.
+
+On the gateway's event loop, where no thread has to be changed, 32 MiB would keep every other request waiting.
+"""
 
 
 class Backend(Protocol):
@@ -45,8 +51,8 @@ class RayBackend:
     """
 
     def __init__(self, handle: Any, task: str) -> None:
-        # What travels is plain tuples (`services.wire`): plain pickle is quicker at them than Ray's cloudpickle.
-        self._handle = handle.options(request_serialization="pickle", response_serialization="pickle")
+        self._handle = _with_pickle(handle)
+        self._heavy_handle = _with_pickle(_sent_by_thread(handle))
         self._call_images = CALL_IMAGES.labels(task)
         self._retries = CALL_RETRIES.labels(task)
 
@@ -54,7 +60,7 @@ class RayBackend:
         """Send one call; if its replica is lost, send each image again, alone, so that a deadly one harms no other."""
         self._call_images.observe(len(items))
         try:
-            return await self._handle.predict.remote(items)
+            return await self._send(items)
         except LOST as error:
             log.warning("replica lost", images=len(items), reason=type(error).__name__)
             return await asyncio.gather(*(self._try_again(item) for item in items))
@@ -70,15 +76,31 @@ class RayBackend:
         except LOST:
             return await self._handle.describe.remote()
 
+    def _send(self, items: list[Item]) -> Any:
+        heavy = sum(len(item.image) for item in items) > HEAVY_CALL_BYTES
+        return (self._heavy_handle if heavy else self._handle).predict.remote(items)
+
     async def _try_again(self, item: Item) -> Outcome | ServiceError:
         for attempt in range(RETRIES):
             if time.time() > item.deadline_s:
                 break
             self._retries.inc()
             try:
-                return (await self._handle.predict.remote([item]))[0]
+                return (await self._send([item]))[0]
             except LOST:
                 await asyncio.sleep(RETRY_PAUSE_S * 2**attempt)
             except (BackPressureError, DeploymentUnavailableError):
                 break
         return BackendFailed("the replica that worked on this image was lost, and so were the retries")
+
+
+def _with_pickle(handle: Any) -> Any:
+    """A handle for plain tuples (`services.wire`): plain pickle is quicker at them than Ray's cloudpickle."""
+    return handle.options(request_serialization="pickle", response_serialization="pickle")
+
+
+def _sent_by_thread(handle: Any) -> Any:
+    """Another handle of the same deployment, whose calls are serialised and sent by a thread of Ray Serve's."""
+    other = cast(Any, DeploymentHandle)(handle.deployment_name, handle.app_name)
+    other._init(_run_router_in_separate_loop=True)  # Ray has no public way to choose it for one handle
+    return other

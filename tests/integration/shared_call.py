@@ -1,6 +1,7 @@
 """Run by `test_shared_call`, in a process of its own: one client of a coalesced call leaves, then all of them.
 
-Prints a JSON object: what the client that stayed got, and how many calls the replica has begun, lost and ended.
+Prints a JSON object: what the client that stayed got, how many calls the replica has begun, lost and ended, and whether
+an image that is sent by a second thread comes back whole.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import time
 
 os.environ.update(RAY_SERVE_THROUGHPUT_OPTIMIZED="1", RAY_SERVE_ENABLE_HA_PROXY="0", RAY_AUTH_MODE="disabled")
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
@@ -18,8 +20,9 @@ set_ray_environment(on_loopback=True, joining=False)
 import ray  # noqa: E402
 from ray import serve  # noqa: E402
 
-from services.gateway.backends import RayBackend  # noqa: E402
+from services.gateway.backends import HEAVY_CALL_BYTES, RayBackend  # noqa: E402
 from services.gateway.coalescer import Coalescer  # noqa: E402
+from services.wire import Item  # noqa: E402
 
 CALL_S, LINGER_S = 2.0, 0.3
 
@@ -54,27 +57,30 @@ class Front:
         backend = RayBackend(replica, "classification")
         self.calls = Coalescer(backend.predict, max_items=4, receivers=1, linger_s=LINGER_S)
 
-    async def submit(self, item):
-        return await self.calls.submit(item)
+    async def submit(self, image):
+        return (await self.calls.submit(Item("any", image, {}, time.time() + 60)))[1]
 
     async def counts(self):
         return await self.replica.counts.remote()
 
 
 async def main(front):
-    first = front.submit.remote("first")
+    first = front.submit.remote(b"first")
     await asyncio.sleep(0.1)
-    leaves, stays = front.submit.remote("leaves"), front.submit.remote("stays")
+    leaves, stays = front.submit.remote(b"leaves"), front.submit.remote(b"stays")
     await asyncio.sleep(LINGER_S + 0.5)
     leaves.cancel()
     got = await stays
     await first
-    gone = [front.submit.remote(n) for n in range(2)]
+    gone = [front.submit.remote(bytes(1)) for _ in range(2)]
     await asyncio.sleep(LINGER_S + 0.5)
     for request in gone:
         request.cancel()
     await asyncio.sleep(0.5)
-    print(json.dumps({"got": got, **await front.counts.remote()}), flush=True)
+    counts = await front.counts.remote()
+    heavy = os.urandom(HEAVY_CALL_BYTES + 1)
+    whole = await front.submit.remote(heavy) == heavy
+    print(json.dumps({"got": got.decode(), "whole": whole, **counts}), flush=True)
 
 
 if __name__ == "__main__":

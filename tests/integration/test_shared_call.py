@@ -29,5 +29,6 @@ def test_one_that_leaves_harms_no_other_and_a_call_of_nobody_is_cancelled_at_the
     assert lines, ended.stderr[-2000:]
     told = json.loads(lines[-1])
     assert told["got"] == "stays"
+    assert told["whole"]
     assert told["ended"] == 2
     assert told["begun"] - told["ended"] == told["cancelled"] >= 1
