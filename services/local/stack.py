@@ -45,7 +45,8 @@ from services.topology import ServeFile, TopologyError, read_serve_file
 
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
 _WATCH_INTERVAL_S: Final = 0.5
-_OBJECT_STORE_BYTES: Final = 100 * 2**20
+_OBJECT_STORE_BYTES: Final = 256 * 2**20
+"""Shared memory for images above a mebibyte on their way to a replica; its pages are taken when they are used."""
 
 Say = Callable[[str], None]
 """Takes one line of progress."""
