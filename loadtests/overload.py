@@ -91,7 +91,8 @@ async def offer(image_s: float, rate: float, for_s: float, limit_s: float, max_w
     )
     settings = Settings(max_queue_wait_s=max_wait_s)
     registry = Registry(Topology.model_construct(deployments=(config,)), {"Simulated": replica}, max_wait_s)
-    await registry.readiness()
+    if not all((await registry.readiness()).values()):
+        raise SystemExit("the simulated replica does not answer")
     transport = httpx.ASGITransport(create_app(settings, registry, None))
     chance, tally, started_at = random.Random(1), Tally(), time.monotonic()
     client = httpx.AsyncClient(transport=transport, base_url="http://gateway", timeout=None)

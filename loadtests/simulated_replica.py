@@ -14,6 +14,7 @@ from services.wire import Item, Outcome
 
 MAX_BATCH_SIZE: Final = 4
 _ANSWER: Final = b'{"image":{"height":1,"width":1},"predictions":[]}'
+_IDENTITY: Final = bytes(16)
 _ENTRY: Final[Mapping[str, Any]] = {
     "version": "1",
     "task": "classification",
@@ -21,6 +22,7 @@ _ENTRY: Final[Mapping[str, Any]] = {
     "runtime": {},
     "class_names": ["a"],
     "defaults": {"top_k": 5},
+    "identity": _IDENTITY.hex(),
 }
 
 
@@ -66,4 +68,4 @@ class SimulatedReplica:
 
 
 def _finish(_key: Hashable, batch: Sequence[Item], took_s: float) -> list[Outcome]:
-    return [Outcome(_ANSWER, None, {"forward": took_s * 1e3}) for _ in batch]
+    return [Outcome(_ANSWER, None, {"forward": took_s * 1e3}, identity=_IDENTITY) for _ in batch]

@@ -1,0 +1,23 @@
+"""The overload benchmark's own measurement: with more images than a model can answer, some are refused, none is late."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from loadtests.overload import offer
+from services.settings import Settings
+from services.telemetry import configure_logging
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    configure_logging(Settings(log_level="error"))
+
+
+def test_at_three_times_the_rate_some_are_answered_in_time_the_rest_refused_and_none_is_late():
+    tally = asyncio.run(offer(image_s=0.05, rate=60.0, for_s=3.0, limit_s=10.0, max_wait_s=1.0))
+    assert tally.late == 0
+    assert tally.answered >= 20
+    assert len(tally.refusals_s) >= 20
