@@ -59,7 +59,7 @@ class AllocatedDict(mmap_dict.MmapedDict):  # pyright: ignore[reportUntypedBaseC
     def _grow(self, capacity: int) -> None:
         try:
             if self._f is not None:
-                _allocate(Path(self._fname), capacity)
+                allocate(Path(self._fname), capacity)
                 self._m = mmap.mmap(self._f.fileno(), capacity)
         except OSError as error:
             if error.errno not in _FULL:
@@ -88,13 +88,13 @@ def _make_file(file: Path) -> None:
         return
     draft = file.with_suffix(".new")
     try:
-        _allocate(draft, _FIRST_BYTES)
+        allocate(draft, _FIRST_BYTES)
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _allocate(path: Path, size: int) -> None:
+def allocate(path: Path, size: int) -> None:
     """Make a file at least so long, and all its blocks real.
 
     Raises:

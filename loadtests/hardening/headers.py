@@ -17,7 +17,7 @@ SIZE_BYTES = 31 * 2**20
 """Of each file; the largest image that is accepted has 32 MiB."""
 
 TIMES = 3
-WATCH_S = 3.0
+WATCH_S = 4.0
 """Least time that another client is watched beside each header, so that its 99th percentile means something."""
 
 
@@ -27,6 +27,7 @@ def check_headers(target: Target) -> list[Verdict]:
     problems: list[str] = []
     images = hostile_images(SIZE_BYTES)
     with target.client(timeout_s=60.0) as client:
+        _send(client, next(iter(images.values())))  # the first large body makes the gateway's memory grow
         for name, image in images.items():
             started_at = time.monotonic()
             sent = 0

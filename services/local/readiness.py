@@ -39,7 +39,8 @@ def wait_until_ready(url: str, token: str, api_keys: tuple[str, ...]) -> None:
             except httpx.HTTPError:
                 pass
             else:
-                is_ours = hmac.compare_digest(response.headers.get(PROOF_HEADER, ""), prove(token, nonce))
+                proof = response.headers.get(PROOF_HEADER, "").encode()
+                is_ours = hmac.compare_digest(proof, prove(token, nonce).encode())
                 if is_ours and response.status_code == 200:
                     return
                 if is_ours or response.status_code != 200:

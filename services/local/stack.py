@@ -36,6 +36,7 @@ from services.local.haproxy import HAProxyKeeper, haproxy_environment, write_lau
 from services.local.log_printer import start_log_printer
 from services.local.ports import Ports, address, check_port, public_addresses
 from services.local.readiness import wait_until_ready
+from services.local.reserve import Reserve
 from services.local.stopping import StopRequested, StopSignals, end_at_once
 from services.run_dir import NoFolder, clean_up_after_crashes, make_run_dir
 from services.settings import Settings, SettingsError, read_settings
@@ -123,6 +124,7 @@ class Stack:
         self._run_dir = make_run_dir()
         self._signals = StopSignals(self._run_dir)
         self._token = ""
+        self._reserve = Reserve(self._run_dir, say)
         self._haproxy = HAProxyKeeper()
         self._cache: EmbeddedCache | None = None
         self._started_at = time.monotonic()
@@ -158,7 +160,7 @@ class Stack:
         self._say_where()
 
     def watch(self) -> None:
-        """Stay until a signal comes; put an embedded cache and a HAProxy that died back.
+        """Stay until a signal comes; put an embedded cache and a HAProxy that died back, and keep room on the disk.
 
         Raises:
             PartEnded: Ray has ended.
@@ -171,6 +173,7 @@ class Stack:
             if ended := _ended_part_of_ray():
                 raise PartEnded(f"Ray has ended unexpectedly ({ended}); start again")
             self._haproxy.watch()
+            self._reserve.watch()
 
     def drain(self) -> None:
         """Refuse new requests, and return when those in flight are answered or the time for it is over."""

@@ -1,4 +1,4 @@
-"""The overload benchmark's own measurement: with more images than a model can answer, some are refused, none is late."""
+"""The overload benchmark: where more comes than a model can answer, some images are refused and none is late."""
 
 from __future__ import annotations
 

@@ -1,0 +1,46 @@
+"""Room on the run folder's file system that is kept for new processes, and given up when all else is full.
+
+A process that Ray starts ends at once where it cannot write the first line of its log, so a replica that dies while the
+disk is full would not come back.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from services.metric_files import allocate
+
+_MOST_BYTES: Final = 16 * 2**20
+_SHARE: Final = 1 / 8
+"""Of a small file system: the most that is kept of it."""
+
+
+class Reserve:
+    """A file of real blocks that is removed when nothing else is free, and made again when there is room.
+
+    Args:
+        folder: On the file system that is watched.
+        say: Takes one line when the reserve is given up.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self._file = folder / "reserve"
+        self._say = say
+        self._bytes = min(_MOST_BYTES, int(shutil.disk_usage(folder).total * _SHARE))
+
+    def watch(self) -> None:
+        """Look at the file system; call it about twice a second."""
+        with suppress(OSError):  # whatever is wrong with the file system, the stack goes on without a reserve
+            free = shutil.disk_usage(self._file.parent).free
+            if self._file.exists():
+                if free < self._bytes / 8:
+                    self._file.unlink()
+                    self._say(
+                        f"the file system of {self._file.parent} is full: gave up a reserve of {self._bytes} bytes"
+                    )
+            elif free > 2 * self._bytes:
+                allocate(self._file, self._bytes)
