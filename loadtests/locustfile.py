@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import gevent
 import orjson
 from locust import FastHttpUser, between, events, tag, task
 from locust.env import Environment
@@ -210,6 +211,7 @@ def add_options(parser: ArgumentParser, **_: Any) -> None:
 def read_bounds(environment: Environment, **_: Any) -> None:
     """Read the thresholds before anything is sent, so that a misspelt one does not cost a run."""
     assert environment.parsed_options is not None
+    gevent.get_hub().loop.update_now()  # or `--run-time` would count from before the images were made
     try:
         thresholds = read_thresholds(Path(environment.parsed_options.thresholds))
     except ThresholdsError as error:

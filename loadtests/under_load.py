@@ -103,7 +103,7 @@ def run_users(url: str, users: int, seconds: int, folder: Path) -> tuple[list[Ro
     figures = folder / "locust.json"
     command = [sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--headless"]
     command += ["--host", url, "--users", str(users), "--spawn-rate", str(users), "--run-time", f"{seconds}s"]
-    command += ["--only-summary", "--json-file", str(figures)]
+    command += ["--only-summary", "--json-file", str(figures.with_suffix(""))]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if not figures.exists():

@@ -70,7 +70,7 @@ def test_users_of_all_tasks_get_what_they_must_for_twenty_seconds(stack: Running
     status, output = _end(
         _start(
             *("--headless", "--host", stack.url, "--users", "6", "--spawn-rate", "6", "--run-time", "20s"),
-            *("--thresholds", str(_bounds(tmp_path, 30_000)), "--json-file", str(figures)),
+            *("--thresholds", str(_bounds(tmp_path, 30_000)), "--json-file", str(figures.with_suffix(""))),
         )
     )
     assert status == 0 and "all thresholds kept" in output, output
