@@ -39,7 +39,7 @@ from loadtests.contenders import (
     tapetum_without_cache,
     with_one_model,
 )
-from loadtests.litserve_environment import litserve_python
+from loadtests.litserve_environment import NoLitServe, litserve_python
 from loadtests.load_charts import latency_chart
 from loadtests.load_plan import ArrivalPlan, RequestPlan, filling
 from loadtests.photos import SMALL, body_of_100_kb, photos
@@ -141,6 +141,8 @@ def search(
         point = measure_point(requests, rate, effort)
         points.append(point)
         say(f"{system}, {kind}: {describe(point)}")
+        if point.first_error:
+            say(f"  first {point.first_error}")
         return point.verdict
 
     return Curve(system, kind, find_highest_rate(measure, effort.first), points)
@@ -331,7 +333,7 @@ def open_loop(
                     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
                     requests = requests_to(url, kind, write_bodies(bodies, folder), headers)
                     curves.append(curve_of_url(requests, kind, effort))
-    except (SystemFailed, OSError) as error:
+    except (SystemFailed, NoLitServe, OSError) as error:
         console.print(f"[red]error[/red]: {error}", highlight=False)
         raise typer.Exit(1) from None
     print_curves(curves, effort.bounds)

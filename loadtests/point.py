@@ -67,6 +67,7 @@ class Point:
         late_p99_ms: Likewise.
         ended_early: Why the run ended before its time; None where it did not.
         load_cpu_ms: CPU milliseconds of the generator per request.
+        first_error: The beginning of the first response without a status 200, or of the first failure.
         verdict: Whether it is within bounds.
     """
 
@@ -83,6 +84,7 @@ class Point:
     late_p99_ms: float
     ended_early: str | None
     load_cpu_ms: float
+    first_error: str | None
     verdict: Verdict
 
 
@@ -116,6 +118,7 @@ def point_of(rate: float, window: tuple[float, float], offered: Offered, bounds:
         late_p99_ms=late_p99_ms,
         ended_early=offered.ended_early,
         load_cpu_ms=offered.cpu_s / max(len(offered.arrivals), 1) * 1e3,
+        first_error=offered.first_error,
         verdict=_judge(bounds, len(counted), p99_ms, sum(errors.values()), late_p99_ms, offered.ended_early),
     )
 
