@@ -33,7 +33,7 @@ def latency_chart(curves: Mapping[str, Sequence[Point]], bound_ms: float, title:
         title: What is shown, for who cannot see it.
     """
     most = max((point.rate for points in curves.values() for point in points if _drawn(point)), default=1.0)
-    axes = Axes(x_max=most * 1.05, y_max=math.log10(MOST_MS), width=_WIDTH, height=_HEIGHT)
+    axes = Axes(x_max=most * 1.05, y_max=math.log10(MOST_MS), width=_WIDTH, height=_HEIGHT, left=60)
     ticks = [(math.log10(value), f"{value:g}") for value in (1, 10, 100, 1000, 10_000)]
     parts: list[str] = [
         axes.grid(("requests a second", "p99 from when it was due, ms"), _round_ticks(axes.x_max), ticks),
@@ -57,7 +57,7 @@ def overload_chart(seconds: Sequence[float], curves: Mapping[str, Sequence[float
         title: What is shown, for who cannot see it.
     """
     most = max((value for values in curves.values() for value in values), default=1.0)
-    axes = Axes(x_max=max(seconds, default=1.0), y_max=most * 1.1, width=_WIDTH, height=_HEIGHT)
+    axes = Axes(x_max=max(seconds, default=1.0), y_max=most * 1.1, width=_WIDTH, height=_HEIGHT, left=60)
     parts: list[str] = [axes.grid(("seconds", "requests a second"), _round_ticks(axes.x_max), _round_ticks(axes.y_max))]
     for number, (name, values) in enumerate(curves.items()):
         parts += _curve(axes, number, name, list(seconds), list(values))

@@ -15,7 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -127,9 +127,12 @@ def measure_point(requests: RequestPlan, rate: float, effort: Effort) -> Point:
     return point_of(rate, window, offer(plan), effort.bounds)
 
 
-def search(
-    system: str, kind: Kind, requests: RequestPlan, effort: Effort, say: Callable[[str], None] = console.print
-) -> Curve:
+def say(line: str) -> None:
+    """Print a line of progress, whatever it holds."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def search(system: str, kind: Kind, requests: RequestPlan, effort: Effort) -> Curve:
     """The highest rate of one system, and the curve on the way there.
 
     Raises:
@@ -184,12 +187,16 @@ def requests_to(url: str, kind: Kind, bodies: tuple[str, ...], headers: dict[str
         typer.BadParameter: not an HTTP URL.
     """
     parts = urlsplit(url)
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        port = parts.port or 80
+    except ValueError:
+        port = None
+    if parts.scheme != "http" or not parts.hostname or port is None:
         raise typer.BadParameter(f"{url}: an address such as http://127.0.0.1:8000 is needed")
     path = parts.path.rstrip("/") + (f"?{parts.query}" if parts.query else "")
     return RequestPlan(
         parts.hostname,
-        parts.port or 80,
+        port,
         path or CLASSIFICATION.path,
         {**JPEG, **headers},
         bodies,

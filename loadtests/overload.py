@@ -29,7 +29,6 @@ from typing import Annotated, Final
 
 import psutil
 import typer
-from rich.console import Console
 
 from loadtests import machine
 from loadtests.arrivals import Offered, offer
@@ -37,7 +36,7 @@ from loadtests.contenders import tapetum_without_cache, with_one_model
 from loadtests.goals import Goal, judged
 from loadtests.load_charts import overload_chart
 from loadtests.load_plan import ArrivalPlan, RequestPlan
-from loadtests.open_loop import Curve, Effort, Kind, search, write_bodies
+from loadtests.open_loop import Curve, Effort, Kind, console, say, search, write_bodies
 from loadtests.overload_run import Overload, Phases, overload_of, per_second
 from loadtests.photos import SMALL, photos
 from loadtests.point import Bounds
@@ -54,8 +53,6 @@ CONNECTIONS: Final = 1024
 """More than a gateway admits, so that no refusal waits for a connection."""
 
 _MIB: Final = 2**20
-
-console = Console(width=None if Console().is_terminal else 150)
 
 
 def goals_of(shown: Overload, peak: float, growth_mib: float) -> list[Goal]:
@@ -142,7 +139,7 @@ def run_overload(system: RunningSystem, requests: RequestPlan, effort: Effort, t
     Raises:
         SystemFailed: no rate is within bounds, or the load generator broke off.
     """
-    curve = search("Tapetum", Kind.MISSES, requests, effort, lambda line: console.print(line, highlight=False))
+    curve = search("Tapetum", Kind.MISSES, requests, effort)
     if curve.found.rate is None:
         raise SystemFailed("no rate is within bounds, so there is none to exceed")
     rate = curve.found.rate
@@ -156,17 +153,16 @@ def run_overload(system: RunningSystem, requests: RequestPlan, effort: Effort, t
 
 def print_run(run: Run, shown: Overload, goals: Sequence[Goal]) -> None:
     """Print the figures, and what must hold."""
-    console.print(
+    say(
         f"highest rate {figure(run.curve.found.rate)}/s, most answered {figure(run.peak)}/s; "
         f"{figure(run.phases.overload_rate)}/s for {run.phases.overload_s:g} s: {shown.offered} requests, "
         f"{shown.answered} answered ({figure(shown.goodput)}/s, p99 {figure(shown.answer_p99_ms)} ms), "
         f"{shown.refused} refused (p50 {figure(shown.refusal_p50_ms)}, p99 {figure(shown.refusal_p99_ms)} ms), "
         f"{shown.failed} failed; the generator was late by {figure(shown.late_p50_ms)} ms at p50, "
-        f"{figure(shown.late_p99_ms)} ms at p99",
-        highlight=False,
+        f"{figure(shown.late_p99_ms)} ms at p99"
     )
     if run.offered.first_error:
-        console.print(f"first refusal or failure: {run.offered.first_error}", highlight=False, markup=False)
+        say(f"first refusal or failure: {run.offered.first_error}")
     console.print(goal_table(goals))
 
 

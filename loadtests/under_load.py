@@ -22,11 +22,10 @@ from typing import Annotated, Any, Final
 
 import httpx
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from loadtests.contenders import ROOT
-from loadtests.open_loop import Curve, Effort, Kind, curve_of_url, requests_to, write_bodies
+from loadtests.open_loop import Curve, Effort, Kind, console, curve_of_url, requests_to, say, write_bodies
 from loadtests.photos import SMALL
 from loadtests.point import Bounds
 from loadtests.processes import SystemFailed
@@ -36,8 +35,6 @@ from loadtests.statistic import percentile
 
 FIRST_RATE: Final = {Kind.HITS: 150.0, Kind.MISSES: 20.0}
 POINT_S: Final = 1.5
-
-console = Console(width=None if Console().is_terminal else 150)
 
 
 @dataclass(frozen=True)
@@ -163,7 +160,7 @@ def under_load(
         console.print(f"[red]error[/red]: {error}", highlight=False)
         raise typer.Exit(1) from None
     print_rows(rows)
-    console.print(said, highlight=False, markup=False)
+    say(said)
     raise typer.Exit(0 if kept else 1)
 
 

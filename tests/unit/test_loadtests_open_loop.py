@@ -10,10 +10,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import typer
 
 from loadtests.arrivals import Arrival, Arrivals, Offered, due_times, read_offered
 from loadtests.load_charts import latency_chart
 from loadtests.load_plan import ArrivalPlan
+from loadtests.open_loop import Kind, requests_to
 from loadtests.point import Bounds, Point, Verdict, point_of
 from loadtests.rate_search import PRECISION, find_highest_rate
 
@@ -209,3 +211,29 @@ def test_chart_is_xml_with_a_curve_for_each_system_and_without_void_points():
     space = "{http://www.w3.org/2000/svg}"
     assert len(list(root.iter(f"{space}circle"))) == 3
     assert {"one", "two & co"} <= {element.text for element in root.iter(f"{space}text")}
+
+
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("http://host:8000", ("host", 8000, "/v1/classify")),
+        ("http://host/", ("host", 80, "/v1/classify")),
+        ("http://host:8000/v1/detect?model=a", ("host", 8000, "/v1/detect?model=a")),
+        ("http://[::1]:8000/v1/segment", ("::1", 8000, "/v1/segment")),
+    ],
+)
+def test_url_without_a_path_is_asked_to_classify(url: str, where: tuple[str, int, str]):
+    requests = requests_to(url, Kind.MISSES, (), {"X-API-Key": "k"})
+    assert (requests.host, requests.port, requests.path) == where
+    assert requests.headers == {"Content-Type": "image/jpeg", "X-API-Key": "k"}
+
+
+@pytest.mark.parametrize("url", ["https://host", "host:8000", "http://", "http://host:port"])
+def test_address_that_is_no_http_url_is_refused(url: str):
+    with pytest.raises(typer.BadParameter, match=r"http://127\.0\.0\.1:8000 is needed"):
+        requests_to(url, Kind.MISSES, (), {})
+
+
+def test_hits_repeat_and_misses_never_do():
+    assert requests_to("http://host", Kind.HITS, (), {}).distinct == 64
+    assert requests_to("http://host", Kind.MISSES, (), {}).distinct == 0
