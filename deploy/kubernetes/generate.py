@@ -2,8 +2,9 @@
 
     python -m deploy.kubernetes.generate
 
-`serve-config.yaml` of the base and of each overlay is `deploy/serve/config.yaml` with the changes of `VARIANTS`, as a patch
-of `spec.serveConfigV2`. `prometheus-rules.yaml` holds the rules of `deploy/prometheus/rules`. A test holds them equal.
+`serve-config.yaml` of the base and of each overlay is `deploy/serve/config.yaml` with the changes of `VARIANTS`, as a
+patch of `spec.serveConfigV2`. `prometheus-rules.yaml` holds the rules of `deploy/prometheus/rules`. A test holds them
+equal.
 """
 
 from __future__ import annotations
