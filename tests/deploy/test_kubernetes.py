@@ -1,6 +1,6 @@
 """The Kubernetes manifests as `kubectl` renders them, against the schemas of Kubernetes and of the operators.
 
-There is no cluster here: KubeRay's part is played by `ray_pods`, which makes the pods of a RayService from its templates.
+There is no cluster here: `ray_pods` makes the pods of a RayService from its templates, as KubeRay does.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.unit.manifests import KUBERNETES, OVERLAYS, ROOT, of_kind, pod_templates, ray_templates
+from tests.unit.manifests import KUBERNETES, OVERLAYS, ROOT, documents, of_kind, pod_templates, ray_templates
 
 SCHEMAS: Final = Path(os.environ.get("TAPETUM_SCHEMAS", ROOT.parent / "shared" / "schemas"))
 CHECKOV: Final = os.environ.get("CHECKOV") or shutil.which("checkov")
@@ -122,9 +122,7 @@ def test_all_nodes_of_an_overlay_run_one_image_and_serve_its_configuration(overl
     objects = rendered(f"overlays/{overlay}")
     images = {each["image"] for pod in ray_templates(objects).values() for each in pod["spec"]["containers"]}
     (service,) = of_kind(objects, "RayService")
-    (patch,) = of_kind(
-        list(yaml.safe_load_all((KUBERNETES / f"overlays/{overlay}/serve-config.yaml").read_text())), "RayService"
-    )
+    (patch,) = documents(KUBERNETES / "overlays" / overlay / "serve-config.yaml")
 
     assert len(images) == 1
     assert images.pop().rpartition(":")[2] != "latest"
@@ -145,9 +143,7 @@ def test_high_availability_has_two_of_every_group_on_machines_of_their_own() -> 
     groups = service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
 
     assert service["spec"]["upgradeStrategy"]["type"] == "NewClusterWithIncrementalUpgrade"
-    assert (
-        service["spec"]["rayClusterConfig"]["enableInTreeAutoscaling"] is True
-    )  # KubeRay refuses that upgrade without
+    assert service["spec"]["rayClusterConfig"]["enableInTreeAutoscaling"] is True  # that upgrade needs it
     assert all(group["minReplicas"] == 2 for group in groups)
     assert groups[0]["template"]["spec"]["topologySpreadConstraints"][0]["whenUnsatisfiable"] == "DoNotSchedule"
 
@@ -208,7 +204,7 @@ def test_checkov_finds_nothing_but_what_is_justified(overlay: str, tmp_path: Pat
         "--output",
         "json",
     ]
-    environment = {**os.environ, "LOG_LEVEL": "ERROR"} | {"PYTHONPATH": ""}
+    environment = {**os.environ, "LOG_LEVEL": "ERROR", "PYTHONPATH": ""}
 
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
 

@@ -1,4 +1,4 @@
-"""What can be said of the Kubernetes manifests without a tool: tests/deploy/test_kubernetes.py renders and validates them."""
+"""Checks the Kubernetes manifests as files; tests/deploy/test_kubernetes.py renders and validates them."""
 
 from __future__ import annotations
 
