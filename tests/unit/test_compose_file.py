@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from services.nodes.environment import CLUSTER_DEFAULTS
 from services.topology import read_serve_file
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +75,17 @@ def test_no_service_starts_before_what_it_needs_is_healthy():
         for needed, how in service.get("depends_on", {}).items():
             assert how["condition"] == "service_healthy"
             assert "healthcheck" in SERVICES[needed] or "build" in SERVICES[needed], needed
+
+
+@pytest.mark.parametrize("name", sorted(n for n in SERVICES if SERVICES[n].get("profiles") == ["cluster"]))
+def test_node_has_the_environment_that_tapetum_writes_out(name: str):
+    environment = SERVICES[name]["environment"]
+    assert {variable: environment.get(variable) for variable in CLUSTER_DEFAULTS} == CLUSTER_DEFAULTS
+
+
+def test_cluster_is_a_head_and_two_workers():
+    assert "--head" in SERVICES["head"]["command"]
+    assert SERVICES["worker"]["deploy"]["replicas"] == 2
 
 
 def test_cache_is_capped_and_keeps_nothing_on_disk():
