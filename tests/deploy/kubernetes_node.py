@@ -49,8 +49,9 @@ def main() -> None:
         seen["resources"] = _resources() if process.poll() is None else {}
     finally:
         process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    print(json.dumps({**seen, "exit status": process.returncode}))
+    output, _ = process.communicate(timeout=60)
+    sys.stderr.buffer.write(output)
+    print(json.dumps(seen))
 
 
 def _environment(container: dict[str, Any], generated: str) -> dict[str, str]:

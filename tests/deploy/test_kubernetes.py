@@ -219,10 +219,9 @@ def test_redis_asks_for_its_password_and_stops_when_asked(tmp_path: Path) -> Non
     port = free_port()
     places = {"/run/secrets/tapetum": str(tmp_path), "/tmp/valkey.conf": f"{tmp_path}/valkey.conf"}
     places |= {"--dir /data": f"--dir {tmp_path} --bind 127.0.0.1", "--port 6379": f"--port {port}"}
-    command = [
-        functools.reduce(lambda text, place: text.replace(*place), places.items(), each)
-        for each in container["command"]
-    ]
+    *shell, script = container["command"]
+    for place, here in places.items():
+        script = script.replace(place, here)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
 
     with subprocess.Popen([*shell, script], env=environment, stdout=subprocess.DEVNULL) as server:
