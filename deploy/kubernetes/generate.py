@@ -16,12 +16,14 @@ from typing import Any, Final
 
 import yaml
 
+from services.settings import Settings
 from services.topology import ServeFile
 
 HERE: Final = Path(__file__).parent
 SERVE_CONFIG: Final = HERE.parent / "serve" / "config.yaml"
 RULES: Final = HERE.parent / "prometheus" / "rules"
 
+_LONGEST_REQUEST_S: Final = Settings.model_fields["max_request_timeout_s"].default
 _GPU_SHARES: Final = {"Classifier": 0.2, "Detector": 0.4, "Segmenter": 0.4}
 """Of one GPU, which a replica of each deployment then shares."""
 _GPU_BATCHES: Final = {"Classifier": 32, "Detector": 16, "Segmenter": 16}
@@ -39,12 +41,12 @@ _Dumper.add_representer(str, _block)
 
 
 def base(config: dict[str, Any]) -> None:
-    """Listen on the pod's address, and place gateways and models in their worker groups."""
+    """Listen beyond loopback, place replicas in the worker groups, and let the longest request end."""
     config["http_options"]["host"] = "0.0.0.0"
     gateway, deployments = _parts(config)
-    gateway["num_cpus"] = 1
+    gateway |= {"num_cpus": 1, "resources": {"gateway": 1}, "graceful_shutdown_timeout_s": _LONGEST_REQUEST_S}
     for deployment in deployments:
-        deployment["num_cpus"] = 2
+        deployment |= {"num_cpus": 2, "resources": {"models": 1}, "graceful_shutdown_timeout_s": _LONGEST_REQUEST_S}
 
 
 def cpu(config: dict[str, Any]) -> None:
@@ -60,22 +62,22 @@ def gpu(config: dict[str, Any]) -> None:
     gateway, deployments = _parts(config)
     _scale(gateway, 1, 8, 64)
     for deployment in deployments:
+        name = deployment["name"]
         _scale(deployment, 1, 4, 4)
-        deployment["num_cpus"] = 1
-        deployment["device"] = "cuda"
-        deployment["num_gpus"] = _GPU_SHARES[deployment["name"]]
-        deployment["num_streams"] = 1
-        deployment["max_batch_size"] = _GPU_BATCHES[deployment["name"]]
+        deployment |= {"num_cpus": 1, "device": "cuda", "num_gpus": _GPU_SHARES[name]}
+        deployment |= {"num_streams": 1, "max_batch_size": _GPU_BATCHES[name]}
         if "max_batch_pixels" in deployment:
             deployment["max_batch_pixels"] = 4 * 2**20
 
 
 def high_availability(config: dict[str, Any]) -> None:
-    """Run two replicas of everything at least, so that one may be lost."""
+    """Run two replicas of everything at least, on nodes of their own, so that one may be lost."""
     gateway, deployments = _parts(config)
     _scale(gateway, 2, 8, 64)
+    gateway["max_replicas_per_node"] = 1
     for deployment in deployments:
         _scale(deployment, 2, 8, 4)
+        deployment["max_replicas_per_node"] = 1
 
 
 VARIANTS: Final[dict[str, tuple[Callable[[dict[str, Any]], None], ...]]] = {

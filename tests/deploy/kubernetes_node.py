@@ -23,9 +23,9 @@ from tests.unit.manifests import base_documents, of_kind, ray_templates
 ADDRESS: Final = "10.77.1.10"
 GENERATED: Final = (
     f"ray start --head --block --dashboard-agent-listen-port=52365 --dashboard-host=0.0.0.0 --metrics-export-port=8080 "
-    f"--no-monitor --num-cpus=0 --memory=1000000000 --node-ip-address={ADDRESS} --object-store-memory=80000000"
+    f"--no-monitor --memory=4294967296 --redis-password=$REDIS_PASSWORD --node-ip-address={ADDRESS}"
 )
-"""What KubeRay writes into KUBERAY_GEN_RAY_START_CMD, but for addresses and memory, which it takes from the container."""
+"""What KubeRay adds to rayStartParams in KUBERAY_GEN_RAY_START_CMD, and the address of this test."""
 START_S: Final = 120
 TOKEN: Final = "f" * 64
 _OPENER: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -37,9 +37,9 @@ def main() -> None:
         subprocess.run(command, shell=True, check=True)
     (service,) = of_kind(base_documents(), "RayService")
     cluster = service["spec"]["rayClusterConfig"]
-    gateway = cluster["workerGroupSpecs"][0]["rayStartParams"]
+    parameters = cluster["workerGroupSpecs"][0]["rayStartParams"] | cluster["headGroupSpec"]["rayStartParams"]
     (container,) = ray_templates([service])["head"]["spec"]["containers"]
-    generated = f"{GENERATED} --resources={gateway['resources']} --redis-password=$REDIS_PASSWORD"
+    generated = " ".join([GENERATED, *(f"--{name}={value}" for name, value in parameters.items())])
     process = subprocess.Popen(container["command"], env=_environment(container, generated), stdout=subprocess.PIPE)
     try:
         asked = {name: container[name]["httpGet"] for name in ("readinessProbe", "livenessProbe")}
@@ -49,8 +49,9 @@ def main() -> None:
         seen["resources"] = _resources() if process.poll() is None else {}
     finally:
         process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=60)
-    print(json.dumps({**seen, "exit status": process.returncode}))
+    output, _ = process.communicate(timeout=60)
+    sys.stderr.buffer.write(output)
+    print(json.dumps(seen))
 
 
 def _environment(container: dict[str, Any], generated: str) -> dict[str, str]:
@@ -95,7 +96,9 @@ def _status(url: str) -> int:
 
 def _resources() -> dict[str, float]:
     """All resources of the node, as Ray's dashboard tells those who have the token."""
-    request = urllib.request.Request(f"http://{ADDRESS}:8265/api/v0/nodes", headers={"Authorization": f"Bearer {TOKEN}"})
+    request = urllib.request.Request(
+        f"http://{ADDRESS}:8265/api/v0/nodes", headers={"Authorization": f"Bearer {TOKEN}"}
+    )
     with _OPENER.open(request, timeout=30) as answer:
         (node,) = json.load(answer)["data"]["result"]["result"]
     return node["resources_total"]

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,13 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from redis import Redis
+from redis.backoff import ConstantBackoff
+from redis.exceptions import AuthenticationError
+from redis.retry import Retry
 
+from loadtests.processes import free_port
+from services.embedded_cache import find_server
 from tests.unit.manifests import KUBERNETES, OVERLAYS, ROOT, documents, of_kind, pod_templates, ray_templates
 
 SCHEMAS: Final = Path(os.environ.get("TAPETUM_SCHEMAS", ROOT.parent / "shared" / "schemas"))
@@ -186,6 +193,48 @@ def test_secret_is_made_of_files(tmp_path: Path) -> None:
 
     assert secret["metadata"]["name"] == "tapetum"
     kubernetes_validate.validate(secret, "1.34", strict=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="namespaces need root")
+def test_head_starts_with_the_command_of_kuberay_and_answers_its_probes() -> None:
+    """Without a token the probes are answered, and the dashboard is not."""
+    namespaces = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    command = [*namespaces, sys.executable, "-m", "tests.deploy.kubernetes_node"]
+
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, cwd=ROOT)
+
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert (seen["livenessProbe"], seen["readinessProbe"], seen["metrics"]) == (200, 200, 200)
+    assert seen["dashboard without a token"] == 401
+    assert seen["resources"]["gateway"] == 1000
+    assert "CPU" not in seen["resources"]
+
+
+def test_redis_asks_for_its_password_and_stops_when_asked(tmp_path: Path) -> None:
+    """The container's own command, with paths and the port of this test."""
+    (container,) = pod_templates(rendered("overlays/cpu"))["redis"]["spec"]["containers"]
+    (tmp_path / "redis-password").write_text("secret", encoding="ascii")
+    (tmp_path / "valkey-server").symlink_to(find_server())
+    port = free_port()
+    places = {"/run/secrets/tapetum": str(tmp_path), "/tmp/valkey.conf": f"{tmp_path}/valkey.conf"}
+    places |= {"--dir /data": f"--dir {tmp_path} --bind 127.0.0.1", "--port 6379": f"--port {port}"}
+    *shell, script = container["command"]
+    for place, here in places.items():
+        script = script.replace(place, here)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    with subprocess.Popen([*shell, script], env=environment, stdout=subprocess.DEVNULL) as server:
+        try:
+            with Redis(port=port, password="secret", retry=Retry(ConstantBackoff(0.1), 100)) as redis:
+                assert redis.ping()
+                assert redis.config_get("maxmemory-policy") == {"maxmemory-policy": "volatile-lru"}
+            with Redis(port=port) as stranger, pytest.raises(AuthenticationError):
+                stranger.ping()
+        finally:
+            server.terminate()
+
+    assert server.returncode == 0
 
 
 @pytest.mark.skipif(CHECKOV is None, reason="checkov is not installed; CHECKOV names it where it is not on the path")

@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from deploy.kubernetes.generate import SERVE_CONFIG, VARIANTS, generated, serve_config
+from services.cli import app
 from services.settings import Settings, check_names
 from services.topology import ServeFile
 from tests.unit.manifests import KUBERNETES, base_documents, documents, of_kind, pod_templates, ray_templates
@@ -48,6 +49,37 @@ def test_served_configuration_is_that_of_the_laptop_but_for_host_and_scale(folde
     assert [(each.name, each.models) for each in served.topology.deployments] == [
         (each.name, each.models) for each in here.topology.deployments
     ]
+
+
+@pytest.mark.parametrize("folder", VARIANTS)
+def test_gateways_and_models_run_in_their_own_groups(folder: str) -> None:
+    topology = ServeFile.model_validate(serve_config(folder)).topology
+    offered = {
+        group["groupName"]: json.loads(group["rayStartParams"]["resources"].strip("'"))
+        for group in CLUSTER["workerGroupSpecs"]
+    }
+
+    assert offered == {"gateway": {"gateway": 1000}, "models": {"models": 1000}}
+    assert topology.gateway.resources == {"gateway": 1}
+    assert all(each.resources == {"models": 1} for each in topology.deployments)
+
+
+@pytest.mark.parametrize("folder", VARIANTS)
+def test_replicas_finish_the_longest_request_before_they_stop(folder: str) -> None:
+    topology = ServeFile.model_validate(serve_config(folder)).topology
+    longest_s = Settings.model_fields["max_request_timeout_s"].default
+
+    assert all(each.graceful_shutdown_timeout_s >= longest_s for each in (topology.gateway, *topology.deployments))
+
+
+@pytest.mark.parametrize("component", RAY_NODES)
+def test_object_store_fits_into_shared_memory(component: str) -> None:
+    """Ray would take the disk in its place."""
+    groups = {"head": CLUSTER["headGroupSpec"], **{each["groupName"]: each for each in CLUSTER["workerGroupSpecs"]}}
+    (volume,) = (each for each in RAY_PODS[component]["spec"]["volumes"] if each["name"] == "shared-memory")
+
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "512Mi"}
+    assert int(groups[component]["rayStartParams"]["object-store-memory"]) < 512 * 2**20
 
 
 def test_gpu_overlay_asks_for_no_more_gpu_than_a_pod_of_models_has() -> None:
@@ -104,7 +136,7 @@ def test_ray_node_has_time_to_drain_and_to_answer_the_longest_request(component:
 def test_settings_of_every_pod_exist(component: str) -> None:
     names = [item["name"] for container in PODS[component]["spec"]["containers"] for item in container.get("env", [])]
 
-    check_names(name for name in names if not name.endswith("_FILE"))
+    check_names(names)
 
 
 @pytest.mark.parametrize("component", RAY_NODES)
@@ -116,6 +148,15 @@ def test_ray_node_asks_for_keys_and_shares_redis_and_token(component: str) -> No
     assert environment["TAPETUM_API_KEYS_FILE"] == "/run/secrets/tapetum/api-keys"
     assert environment["TAPETUM_STACK_TOKEN_FILE"] == "/run/secrets/tapetum/stack-token"
     assert "/run/secrets/tapetum" in mounted
+
+
+@pytest.mark.parametrize("component", RAY_NODES)
+def test_ray_node_has_the_environment_that_every_node_needs(component: str) -> None:
+    needed = yaml.safe_load(CliRunner().invoke(app, ["config", "kubernetes"]).output)
+    (container,) = RAY_PODS[component]["spec"]["containers"]
+
+    assert len(needed) > 10
+    assert [item for item in needed if item not in container["env"]] == []
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -225,8 +266,6 @@ def test_ingress_lets_the_largest_body_and_the_longest_request_pass() -> None:
 
 
 def test_evaluation_uses_options_that_exist() -> None:
-    from services.cli import app
-
     (container,) = PODS["evaluation"]["spec"]["containers"]
     program, command, *options = container["command"]
     shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
