@@ -28,7 +28,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends redis-server
 """
 _PROMETHEUS = """\
 FROM {base}
-RUN apt-get update && apt-get install --yes --no-install-recommends prometheus \\
+RUN apt-get update && apt-get install --yes --no-install-recommends prometheus wget \\
     && install --directory --owner=65534 --group=65534 /prometheus
 ENTRYPOINT ["/usr/bin/prometheus"]
 """

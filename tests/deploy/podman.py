@@ -82,7 +82,9 @@ class Podman:
     def has_image(self, name: str) -> bool:
         """Whether an image is here; none is ever fetched."""
         return name in {
-            tag for image in json.loads(self.run("podman", "images", "--format=json")) for tag in image.get("Names") or []
+            tag
+            for image in json.loads(self.run("podman", "images", "--format=json"))
+            for tag in image.get("Names") or []
         }
 
     def build(self, dockerfile: str | Path, tag: str, *options: str, context: Path, timeout_s: float = 1800) -> None:

@@ -20,9 +20,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from tests.deploy.composed import ROOT, SERVICES, Project, build_images, up, wait_for
+from tests.deploy.debian import need_programs
 from tests.deploy.podman import Podman, podman_here
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -71,6 +73,24 @@ def stack(podman: Podman, ports: dict[str, str]) -> Iterator[Project]:
 @pytest.fixture
 def url(stack: Project, ports: dict[str, str]) -> str:  # noqa: ARG001  # up while it is asked
     return f"http://127.0.0.1:{ports['TAPETUM_PORT']}"
+
+
+PROFILES = ("--profile=gpu", "--profile=cluster", "--profile=load")
+
+
+def test_docker_compose_understands_the_files():
+    need_programs(docker_compose="docker-compose")
+    command = ["docker-compose", *PROFILES, "config", "--quiet"]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+    public = [command[0], "-f", "docker-compose.yml", "-f", "deploy/docker/public.yml", "config", "--quiet"]
+    assert b"one API key a line" in subprocess.run(public, cwd=ROOT, capture_output=True, check=False).stderr
+    subprocess.run(public, cwd=ROOT, check=True, env={**os.environ, "TAPETUM_API_KEYS_FILE": "keys"})
+
+
+def test_podman_compose_understands_the_files(podman: Podman):
+    config = podman.run(podman.compose, "--file", str(ROOT / "docker-compose.yml"), *PROFILES, "config")
+    assert yaml.safe_load(config)["services"].keys() == SERVICES.keys()
 
 
 def ask_as_in_the_readme(url: str) -> dict[str, object]:
