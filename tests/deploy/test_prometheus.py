@@ -88,19 +88,24 @@ def record_evaluation(url: str, file: Path) -> None:
 
 
 def ask_a_little(stack: RunningStack) -> None:
-    """New images, one image again, a broken one, and what somebody says of two answers."""
-    digits = io.BytesIO()
-    Image.fromarray(data.coins()).convert("RGB").resize((320, 320)).save(digits, "JPEG")
-    with httpx.Client(base_url=stack.url, timeout=60, headers={"content-type": "image/jpeg"}) as client:
-        answers = [client.post("/v1/classify", content=photo).json() for photo in cats()]
-        assert client.post("/v1/classify", content=cats()[0]).json()["cached"]
-        assert client.post("/v1/classify", content=b"no image").status_code == 415
-        told = {"request_id": answers[-1]["request_id"], "target": {"class": "Egyptian cat"}}
-        assert client.post("/v1/feedback", json=told).status_code == 200
-        found = client.post("/v1/detect", content=digits.getvalue(), params={"score_threshold": 0.01}).json()
+    """New images, one image again, a list with a broken one, and what somebody says of two answers."""
+    scene = io.BytesIO()
+    Image.fromarray(data.coins()).convert("RGB").resize((320, 320)).save(scene, "JPEG")
+    photos, jpeg = cats(), {"content-type": "image/jpeg"}
+    with httpx.Client(base_url=stack.url, timeout=60) as client:
+
+        def tell(answer: httpx.Response, target: dict[str, Any]) -> int:
+            told = {"request_id": answer.json()["request_id"], "target": target}
+            return client.post("/v1/feedback", json=told).status_code
+
+        answers = [client.post("/v1/classify", content=photo, headers=jpeg) for photo in photos]
+        assert client.post("/v1/classify", content=photos[0], headers=jpeg).json()["cached"]
+        files = [("image", photos[1]), ("image", b"no image")]
+        assert client.post("/v1/classify", files=files).status_code == 200
+        assert tell(answers[-1], {"class": "Egyptian cat"}) == 200
+        found = client.post("/v1/detect", content=scene.getvalue(), headers=jpeg, params={"score_threshold": 0.01})
         box = {"x_min": 10, "y_min": 10, "x_max": 60, "y_max": 60}
-        told = {"request_id": found["request_id"], "target": {"objects": [{"class": "3", "box": box}]}}
-        assert client.post("/v1/feedback", json=told).status_code == 200
+        assert tell(found, {"objects": [{"class": "3", "box": box}]}) == 200
 
 
 @contextmanager
@@ -205,7 +210,7 @@ def test_figures_are_those_of_the_traffic(url: str):
     (hits,) = reader.now('sum(tapetum_cache_requests_total{outcome="hit"})')
     (top1,) = reader.now(f'max(tapetum_live_accuracy{{model="{CAT}",metric="top1"}})')
     started = {float(sample["value"][1]) for sample in reader.now("tapetum_replica_start_time_seconds")}
-    assert (ready["value"][1], hits["value"][1]) == ("1", "1")
+    assert (ready["value"][1], hits["value"][1]) == ("1", "2")
     assert replicas == {"Gateway": "1", "Classifier": "1", "Detector": "1"}
     assert top1["value"][1] in {"0", "1"}
     assert len(started) == 3
