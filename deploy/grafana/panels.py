@@ -46,11 +46,11 @@ def percentiles(bucket: str, by: str, shares: Sequence[float]) -> list[Query]:
         by: Label of which each value has lines of its own; empty: one line for all.
         shares: From 0 to 1.
     """
-    legend = f"{{{{{by}}}}} p{{}}" if by else "p{}"
+    prefix = f"{{{{{by}}}}} " if by else ""
     return [
         Query(
             f"histogram_quantile({share}, sum by (le{f', {by}' if by else ''}) (rate({bucket}[$__rate_interval])))",
-            legend.format(f"{share * 100:g}"),
+            f"{prefix}p{share * 100:g}",
         )
         for share in shares
     ]

@@ -30,8 +30,8 @@ _LINE: Final = 30
 """Pixels of a column and of a line of Grafana's grid."""
 _GAP: Final = 8
 _POINTS: Final = 80
-_MOST_NAMES: Final = 8
-"""More series are drawn, and not named."""
+_LETTER: Final = 6.2
+"""Pixels of a letter, about."""
 
 _STYLE: Final = """
 .ground { fill: #0e1016; } .card { fill: #181b1f; stroke: #2c3235; }
@@ -42,6 +42,7 @@ text { fill: #9fa3ad; font: 11px system-ui, "DejaVu Sans", sans-serif; }
 .mid { text-anchor: middle; } .end { text-anchor: end; }
 .grid { stroke: #2c3235; fill: none; } .axis { stroke: #44494e; fill: none; }
 .curve { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
+.area { opacity: .18; }
 .limit { stroke: #f2495c; stroke-dasharray: 6 4; fill: none; }
 """
 
@@ -77,9 +78,10 @@ def draw(board: Dashboard, prometheus: Prometheus, span: Span) -> str:
         column, height = 0, 0
         for panel in panels:
             if column + panel.width > 24:
-                column, top = 0, top + height
-            height = HEIGHTS[panel.kind] * _LINE
-            card = _card(panel, span.read(prometheus, panel), span, panel.width * _COLUMN - _GAP, height - _GAP)
+                column, height, top = 0, 0, top + height
+            own_height = HEIGHTS[panel.kind] * _LINE
+            height = max(height, own_height)
+            card = _card(panel, span.read(prometheus, panel), span, panel.width * _COLUMN - _GAP, own_height - _GAP)
             parts.append(Markup('<g transform="translate({} {})">').format(column * _COLUMN + _GAP, top) + card + _END)
             column += panel.width
         top += height
@@ -117,7 +119,7 @@ def _bars(panel: Panel, series: Sequence[Series], width: int, height: int) -> Ma
     rows = sorted((one for one in series if math.isfinite(one.latest)), key=lambda one: one.name)
     most = panel.maximum or max((one.latest for one in rows), default=0.0) or 1.0
     room = min(28.0, (height - 40) / max(len(rows), 1))
-    names, left = [], round(width * 0.5)
+    names, left = [], 24 + round(_LETTER * max((len(one.name) for one in rows), default=0))
     for number, one in enumerate(rows):
         y = 36 + number * room
         length = (width - left - 80) * min(one.latest / most, 1.0)
@@ -132,11 +134,12 @@ def _bars(panel: Panel, series: Sequence[Series], width: int, height: int) -> Ma
 def _lines(panel: Panel, series: Sequence[Series], span: Span, width: int, height: int) -> Markup:
     drawn = _stacked(series) if panel.stacked else [(one, one.values) for one in series]
     highest = max((value for _, values in drawn for value in values if math.isfinite(value)), default=0.0)
-    if panel.limit is not None and panel.limit <= 3 * highest:
+    if panel.limit is not None and (not highest or panel.limit <= 3 * highest):
         highest = max(highest, panel.limit)
     y_max = panel.maximum or nice_ceiling(highest)
     x_max = span.end_s - span.start_s
-    axes = Axes(x_max, y_max, width, height, left=58, right=14, top=34, bottom=48)
+    legend, lines = _legend([one.name for one, _ in drawn], width, height)
+    axes = Axes(x_max, y_max, width, height, left=58, right=24, top=34, bottom=30 + 18 * lines)
     every_s = max(60, 60 * math.ceil(x_max / 60 / 6))
     x_ticks = [(at, f"{at // 60:g} min") for at in range(0, int(x_max) + 1, every_s)]
     parts = [
@@ -144,16 +147,38 @@ def _lines(panel: Panel, series: Sequence[Series], span: Span, width: int, heigh
     ]
     if panel.limit is not None and panel.limit <= y_max:
         parts.append(Markup('<path class="limit" d="{}"/>').format(axes.line((0, x_max), (panel.limit, panel.limit))))
-    names, x = [], 12.0
-    for number, (one, values) in enumerate(drawn):
-        color = "#{:02x}{:02x}{:02x}".format(*COLORS[number % len(COLORS)])
-        path = axes.line([at - span.start_s for at in one.times_s], values)
-        parts.append(Markup('<path class="curve" stroke="{}" d="{}"/>').format(color, path))
-        if number < _MOST_NAMES and one.name and x < width - 60:
-            names.append(Markup('<path stroke="{}" stroke-width="3" d="M{:.0f} {}h12"/>').format(color, x, height - 14))
-            names.append(text(round(x + 16), height - 10, one.name, ""))
-            x += 30 + 6.4 * len(one.name)
-    return Markup("").join([*parts, *names])
+    for number, (one, values) in reversed(list(enumerate(drawn))):
+        times = [at - span.start_s for at in one.times_s]
+        if panel.stacked:
+            area = axes.line([times[0], *times, times[-1]], [0.0, *values, 0.0])
+            parts.append(Markup('<path class="area" fill="{}" d="{}"/>').format(_color(number), area))
+        parts.append(
+            Markup('<path class="curve" stroke="{}" d="{}"/>').format(_color(number), axes.line(times, values))
+        )
+    return Markup("").join([*parts, legend])
+
+
+def _legend(names: Sequence[str], width: int, height: int) -> tuple[Markup, int]:
+    """Names of lines in their colours at the foot of a card, and how many lines of text they take: two at most."""
+    places: list[tuple[float, int]] = []
+    x, line = 12.0, 0
+    for name in names:
+        if x + 20 + _LETTER * len(name) > width and x > 12:
+            x, line = 12.0, line + 1
+        places.append((x, line))
+        x += 30 + _LETTER * len(name)
+    lines = min(line + 1, 2)
+    parts: list[Markup] = []
+    for number, ((x, line), name) in enumerate(zip(places, names, strict=True)):
+        if line < lines and name:
+            foot = height - 10 - 16 * (lines - 1 - line)
+            mark = '<path stroke="{}" stroke-width="3" d="M{:.0f} {}h12"/>'
+            parts += [Markup(mark).format(_color(number), x, foot - 4), text(round(x + 16), foot, name, "")]
+    return Markup("").join(parts), lines
+
+
+def _color(number: int) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*COLORS[number % len(COLORS)])
 
 
 def _stacked(series: Sequence[Series]) -> list[tuple[Series, list[float]]]:

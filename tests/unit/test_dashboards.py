@@ -41,6 +41,7 @@ def test_legend_names_only_labels_that_the_query_keeps(query: Query):
     kept = {label.strip() for by in re.findall(r"by \(([^)]*)\)", query.expr) for label in by.split(",")}
     kept |= {"task"} if query.expr.startswith("task:") else set()
     assert set(re.findall(r"{{(\w+)}}", query.legend)) <= kept
+    assert not re.search(r"[{}]", re.sub(r"{{\w+}}", "", query.legend))
 
 
 @pytest.mark.parametrize(

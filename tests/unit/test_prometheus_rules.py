@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from models.errors import ImageError
 from services import errors
 from services.telemetry import REQUEST_SECONDS
 from tests.unit.promql import documents, rules, selectors, unknown_in
@@ -41,8 +40,6 @@ def test_failures_are_the_errors_for_which_the_service_is_to_blame():
     ]
     assert len(counted) == 7 + 4  # windows of shares, and of counts
     assert all(codes == to_blame for codes in counted)
-    assert all(status < 500 for status in errors.IMAGE_STATUS.values())
-    assert issubclass(errors.BrokenImage, ImageError)
 
 
 def test_objective_of_latency_is_a_bucket():

@@ -106,8 +106,8 @@ SERVICE = Dashboard(
                 limit=14.4,
             ),
             Panel(
-                "Images without an answer",
-                "By the code of the error; most are broken files of clients.",
+                "Images of lists without an answer",
+                "By the code of the error; the others of the list are answered. Most are broken files of clients.",
                 "ops",
                 [
                     Query(
