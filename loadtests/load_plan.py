@@ -150,6 +150,7 @@ def _stamped(plan: RequestPlan, halves: list[tuple[bytes, bytes]]) -> Iterator[t
 
 
 def _head(plan: RequestPlan, body_bytes: int) -> bytes:
-    headers = {"Host": f"{plan.host}:{plan.port}", "Content-Length": str(body_bytes), **plan.headers}
+    host = f"[{plan.host}]" if ":" in plan.host else plan.host
+    headers = {"Host": f"{host}:{plan.port}", "Content-Length": str(body_bytes), **plan.headers}
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"POST {plan.path} HTTP/1.1\r\n{fields}\r\n".encode("latin-1")
