@@ -4,13 +4,15 @@
     python -m loadtests.simulation --rate 1000 --hits 0.5 --gateways 2 --haproxies 2 --replicas 12 --burst 3
     python -m loadtests.simulation --cores 2 --rate 60
     python -m loadtests.simulation --check
+    python -m loadtests.simulation --check --costs loadtests/simulation/measured.json
 
-Nothing is started: the service is simulated, with the CPU time per request in `loadtests/simulation/measured.json`,
-which `python -m loadtests.simulation.measure` measures.
+Nothing is started: the service is simulated, with CPU times per request that were measured before. Those of
+`quiet.json` are from docs/benchmarks.md; `python -m loadtests.simulation.measure` measures others.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtests.simulation.bursts import BURST_SHARE
-from loadtests.simulation.costs import MEASURED, Costs, Measured
+from loadtests.simulation.costs import QUIET, Costs, Measured
 from loadtests.simulation.run import VARIATION, Load, Outlook, simulate, simulate_point
 from loadtests.simulation.service import Topology
 
@@ -47,7 +49,7 @@ def simulation(
         float, typer.Option(min=0, max=3, help="Standard deviation over mean of every step.")
     ] = VARIATION,
     seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 1,
-    costs: Annotated[Path, typer.Option(exists=True, help="Measured CPU times.")] = MEASURED,
+    costs: Annotated[Path, typer.Option(exists=True, help="CPU times, and points to check.")] = QUIET,
     check: Annotated[bool, typer.Option("--check", help="Compare with the measured points instead.")] = False,
 ) -> None:
     """Simulate the service and print latency, throughput and CPU."""
@@ -80,11 +82,11 @@ def outlook_table(outlook: Outlook) -> Table:
     table = Table("answers/s", "p50 ms", "p99 ms", "in flight", "images a call", "images a batch")
     table.add_row(
         f"{outlook.requests_per_s:.1f}",
-        f"{outlook.p50_ms:.1f}",
-        f"{outlook.p99_ms:.1f}",
-        f"{outlook.mean_in_flight:.1f}",
-        f"{outlook.images_per_call:.1f}",
-        f"{outlook.images_per_batch:.1f}",
+        figure(outlook.p50_ms),
+        figure(outlook.p99_ms),
+        figure(outlook.mean_in_flight),
+        figure(outlook.images_per_call),
+        figure(outlook.images_per_batch),
     )
     table.caption = "cores in use: " + ", ".join(f"{name} {used:.2f}" for name, used in outlook.cores.items())
     return table
@@ -98,16 +100,21 @@ def check_table(measured: Measured) -> Table:
         outlook = simulate_point(measured.costs, point, topology)
         for kind, shown in (("measured", point), ("simulated", outlook)):
             table.add_row(
-                point.name if shown is point else "",
+                f"{point.name}, {point.connections} connections" if shown is point else "",
                 kind,
                 f"{shown.requests_per_s:.1f}",
-                f"{shown.p50_ms:.1f}",
-                f"{shown.p99_ms:.1f}",
-                f"{sum(shown.cpu_ms[name] for name in outlook.cpu_ms):.2f}",
-                f"{shown.images_per_call:.1f}",
-                f"{shown.images_per_batch:.1f}",
+                figure(shown.p50_ms),
+                figure(shown.p99_ms),
+                f"{sum(shown.cpu_ms.values()):.2f}",
+                figure(shown.images_per_call),
+                figure(shown.images_per_batch),
             )
     return table
+
+
+def figure(value: float | None) -> str:
+    """One decimal; a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.1f}"
 
 
 if __name__ == "__main__":

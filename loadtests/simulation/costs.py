@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 MEASURED: Final = Path(__file__).with_name("measured.json")
-"""The figures that ship, and the points that they are checked against."""
+"""What the program measured, and the points to check a simulation with."""
+QUIET: Final = MEASURED.with_name("quiet.json")
+"""The same from the tables of docs/benchmarks.md, which were measured on a machine that did nothing else."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,11 @@ class Point:
         connections: Each has one request in flight at all times.
         hits: Share of requests that the cache answers.
         requests_per_s: Answers a second.
-        p50_ms: Median latency.
+        p50_ms: Median latency; None where it was not written down.
         p99_ms: 99th percentile.
         cpu_ms: CPU time per answer, by process.
-        images_per_call: Mean, between gateway and replica.
-        images_per_batch: Mean.
+        images_per_call: Mean, between gateway and replica; None as above, or where there was no call.
+        images_per_batch: Mean, likewise.
         client_ms: CPU time of the load generator per answer.
         other_cores: Cores that programs without a part in it used meanwhile.
     """
@@ -68,11 +70,11 @@ class Point:
     connections: int
     hits: float
     requests_per_s: float
-    p50_ms: float
+    p50_ms: float | None
     p99_ms: float
     cpu_ms: dict[str, float]
-    images_per_call: float
-    images_per_batch: float
+    images_per_call: float | None
+    images_per_batch: float | None
     client_ms: float
     other_cores: float
 

@@ -29,9 +29,9 @@ def fit(light: Point, busy: Point, hits: Point, batches_ms: Mapping[int, float],
     batch_ms = max(0.0, float(batch_ms))
 
     def without_network(point: Point) -> float:
-        return point.cpu_ms["replica"] - batch_ms / point.images_per_batch - float(network_image_ms)
+        return point.cpu_ms["replica"] - batch_ms / (point.images_per_batch or 1.0) - float(network_image_ms)
 
-    calls = light.images_per_call, busy.images_per_call
+    calls = light.images_per_call or 1.0, busy.images_per_call or 1.0
     gateway_ms, gateway_call_ms = shares((light.cpu_ms["gateway"], busy.cpu_ms["gateway"]), calls)
     replica_image_ms, replica_call_ms = shares((without_network(light), without_network(busy)), calls)
     return Costs(

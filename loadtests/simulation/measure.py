@@ -5,7 +5,8 @@
 
 It starts `tapetum serve` with the classifier alone, sends photos of 640×480, at one connection and at many, past the
 cache and from it, and reads the CPU time of HAProxy, gateway, replica, Redis and all else through psutil. The time of
-the network for a batch is CPU time of one thread. CPU times hold on a busy machine, too; rates and latencies do not.
+the network for a batch is CPU time of one thread. Measure on a machine that does nothing else: other programs make not only latencies longer but
+CPU times, too, by half and more, for they share its caches.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from loadtests.hardening.stack import PROCESSES
 from loadtests.load_plan import LoadPlan
 from loadtests.measuring import Measurement, measure
 from loadtests.photos import SMALL, photos
-from loadtests.processes import LOOPBACK, RunningSystem, get
+from loadtests.processes import LOOPBACK, RunningSystem, SystemFailed, get
 from loadtests.simulation.costs import MEASURED, Measured, Point
 from loadtests.simulation.fit import fit
 from loadtests.systems.floor import adapter_of
@@ -149,8 +150,8 @@ def _point(shot: Shot, measured: Measurement, cpu_ms: dict[str, float], change: 
         p50_ms=measured.load.p50_ms,
         p99_ms=measured.load.p99_ms,
         cpu_ms=cpu_ms,
-        images_per_call=change["called"] / change["calls"] if change["calls"] else 0.0,
-        images_per_batch=change["images"] / change["executions"] if change["executions"] else 0.0,
+        images_per_call=change["called"] / change["calls"] if change["calls"] else None,
+        images_per_batch=change["images"] / change["executions"] if change["executions"] else None,
         client_ms=measured.load_cpu_ms or 0.0,
         other_cores=measured.other_cores,
     )
@@ -194,6 +195,25 @@ def main(
     seconds: Annotated[float, typer.Option(min=1, max=60, help="Length of a window.")] = 8.0,
 ) -> None:
     """Measure, and write the costs and the points."""
+    try:
+        measured = measure_all(seconds)
+    except SystemFailed as error:
+        console.print(f"error: {error}", markup=False)
+        raise typer.Exit(1) from None
+    measured.write(to)
+    console.print(measured.costs)
+    console.print(f"written: {to}; compare with python -m loadtests.simulation --check --costs {to}")
+
+
+def measure_all(seconds: float) -> Measured:
+    """Measure everything.
+
+    Args:
+        seconds: Length of a window.
+
+    Raises:
+        SystemFailed: the stack did not start, or the load generator broke off.
+    """
     about = machine.describe()
     with tempfile.TemporaryDirectory(prefix="tapetum-costs-") as name:
         folder = Path(name)
@@ -207,9 +227,8 @@ def main(
             light, between, busy = (stack.point(shot) for shot in (LIGHT, BETWEEN, BUSY))
             light_hits, busy_hits = (stack.point(shot) for shot in (LIGHT_HITS, BUSY_HITS))
     costs = fit(light, busy, busy_hits, batches, sum(idle.values()))
-    Measured(about, costs, (light, between, busy, light_hits, busy_hits)).write(to)
-    console.print(f"idle cores: {idle}\nnetwork, CPU ms by images: {batches}\n{costs}")
-    console.print(f"written: {to}; compare with python -m loadtests.simulation --check --costs {to}")
+    console.print(f"idle cores: {idle}\nnetwork, CPU ms by images: {batches}")
+    return Measured(about, costs, (light, between, busy, light_hits, busy_hits))
 
 
 if __name__ == "__main__":

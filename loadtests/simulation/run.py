@@ -136,12 +136,12 @@ def simulate(
     return _outlook(service, tally, cpu_s, seconds * (1 - WARM_UP_SHARE), in_flight_before)
 
 
-def simulate_point(costs: Costs, point: Point, topology: Topology) -> Outlook:
+def simulate_point(costs: Costs, point: Point, topology: Topology, seconds: float = 12.0) -> Outlook:
     """Run a measured point on the machine that it was measured on."""
     load = Load(
         connections=point.connections, hits=point.hits, client_ms=point.client_ms, other_cores=point.other_cores
     )
-    return simulate(topology, costs, load)
+    return simulate(topology, costs, load, seconds=seconds)
 
 
 def _outlook(service: Service, tally: Tally, cpu_s: dict[str, float], seconds: float, in_flight_before: int) -> Outlook:

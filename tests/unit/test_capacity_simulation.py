@@ -12,9 +12,9 @@ import simpy
 from loadtests.simulation.batches import Image, SimulatedBatcher, SimulatedCoalescer
 from loadtests.simulation.bursts import gaps_s
 from loadtests.simulation.cores import Cores, Process, Steps, Times
-from loadtests.simulation.costs import Costs
+from loadtests.simulation.costs import QUIET, Costs, Measured
 from loadtests.simulation.fit import shares
-from loadtests.simulation.run import Load, simulate
+from loadtests.simulation.run import Load, simulate, simulate_point
 from loadtests.simulation.service import Topology
 
 COSTS = Costs(
@@ -176,3 +176,12 @@ def test_two_windows_tell_the_cost_of_a_call_from_that_of_an_image():
 def test_windows_with_the_same_images_per_call_are_refused():
     with pytest.raises(ValueError, match="nothing tells a call from an image"):
         shares((3.0, 1.5), (1.0, 1.0))
+
+
+@pytest.mark.parametrize("point", [0, 1, 2, 5], ids=["misses × 1", "misses × 8", "misses × 32", "hits × 32"])
+def test_simulated_throughput_is_near_what_was_measured_on_a_quiet_machine(point: int):
+    measured = Measured.read(QUIET)
+    expected = measured.points[point]
+    outlook = simulate_point(measured.costs, expected, Topology(cores=measured.machine["cores"]), seconds=4.0)
+    assert outlook.requests_per_s == pytest.approx(expected.requests_per_s, rel=0.2)
+    assert sum(outlook.cpu_ms.values()) == pytest.approx(sum(expected.cpu_ms.values()), rel=0.2)
