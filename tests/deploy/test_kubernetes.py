@@ -27,7 +27,7 @@ from loadtests.processes import free_port
 from services.embedded_cache import find_server
 from tests.unit.manifests import KUBERNETES, OVERLAYS, ROOT, documents, of_kind, pod_templates, ray_templates
 
-SCHEMAS: Final = Path(os.environ.get("TAPETUM_SCHEMAS", ROOT.parent / "shared" / "schemas"))
+SCHEMAS: Final = ROOT.parent / "shared/schemas"
 CHECKOV: Final = os.environ.get("CHECKOV") or shutil.which("checkov")
 CUSTOM: Final = {
     "RayService": "ray.io_rayservices.crd.yaml",

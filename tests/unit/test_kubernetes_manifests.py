@@ -15,7 +15,7 @@ from deploy.kubernetes.generate import SERVE_CONFIG, VARIANTS, generated, serve_
 from services.cli import app
 from services.settings import Settings, check_names
 from services.topology import ServeFile
-from tests.unit.manifests import KUBERNETES, base_documents, documents, of_kind, pod_templates, ray_templates
+from tests.unit.manifests import KUBERNETES, ROOT, base_documents, documents, of_kind, pod_templates, ray_templates
 
 RAY_NODES = ("head", "gateway", "models")
 OBJECTS = base_documents()
@@ -99,6 +99,16 @@ def test_gpu_request_is_its_limit_and_gpu_nodes_are_tolerated() -> None:
     assert values["containers/0/resources/limits/nvidia.com~1gpu"] == "1"
     assert values["tolerations"][0]["key"] == "nvidia.com/gpu"
     assert CLUSTER["workerGroupSpecs"][1]["groupName"] == "models"
+
+
+def test_versions_are_those_of_the_rest_of_the_project() -> None:
+    """KubeRay must know which Ray the image has; Redis is that of the compose file."""
+    pins = dict(re.findall(r"^(\S+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
+    (compose,) = documents(ROOT / "docker-compose.yml")
+    (redis,) = PODS["redis"]["spec"]["containers"]
+
+    assert CLUSTER["rayVersion"] == pins["ray"]
+    assert redis["image"] == compose["services"]["redis"]["image"]
 
 
 def test_head_runs_no_replica_and_gets_no_traffic() -> None:
