@@ -6,13 +6,17 @@ READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 SERVE_ARGS ?=
 
-.PHONY: serve test check unit accuracy integration lint constraints bench bench-device bench-eval hardening clean
+.PHONY: serve test test-deploy check unit accuracy integration lint constraints bench bench-device bench-eval load \
+  hardening clean
 .DEFAULT_GOAL := serve
 
 serve: $(READY)  ## start the whole stack; SERVE_ARGS="--port 8080" for options
 	@exec $(BIN)/tapetum serve $(SERVE_ARGS)
 
 test: check accuracy integration  ## every check and every test
+
+test-deploy: $(READY)  ## images, compose, manifests, a cluster, Prometheus: needs root and Debian's packages, which it installs
+	$(BIN)/python -m pytest tests/deploy
 
 check: lint unit  ## what to run before every commit
 
@@ -39,6 +43,9 @@ bench-device: $(READY)  ## the models alone, on whatever device is here
 
 bench-eval: $(READY)  ## what measuring costs: scoring, workers, memory; BENCH_ARGS="--only scoring" for a part
 	$(BIN)/python -m loadtests.evaluation $(BENCH_ARGS)
+
+load: $(READY)  ## users and an open loop against a started stack, about a minute; LOAD_ARGS="--help" for options
+	$(BIN)/python -m loadtests.under_load $(LOAD_ARGS)
 
 hardening: $(READY)  ## hostile and broken input, kills and a soak, half an hour; HARDENING_ARGS="--only sockets" for a part
 	$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --group hardening

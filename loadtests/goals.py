@@ -72,7 +72,7 @@ def _noop_goals(medians: Medians) -> Iterator[Goal]:
     for sample in _of_tapetum(medians, "noop"):
         if sample.case.concurrency == NOOP_CONCURRENCY:
             what = f"CPU ms per request, no-op model, concurrency {NOOP_CONCURRENCY}"
-            yield _judged(what, "≤", MOST_NOOP_CPU_MS, sample.system_cpu_ms)
+            yield judged(what, "≤", MOST_NOOP_CPU_MS, sample.system_cpu_ms)
 
 
 def _cache_goals(medians: Medians) -> Iterator[Goal]:
@@ -92,9 +92,10 @@ def _of_tapetum(medians: Medians, section: str) -> list[Sample]:
 
 
 def _at_least(what: str, bound: float, reached: float | None) -> Goal:
-    return _judged(what, "≥", bound, reached)
+    return judged(what, "≥", bound, reached)
 
 
-def _judged(what: str, sign: str, bound: float, reached: float | None) -> Goal:
+def judged(what: str, sign: str, bound: float, reached: float | None) -> Goal:
+    """A goal, and whether it is met: `sign` is `≥` or `≤`, `reached` is None where nothing was measured."""
     compare = operator.ge if sign == "≥" else operator.le
     return Goal(what, f"{sign} {bound:g}", reached, None if reached is None else compare(reached, bound))

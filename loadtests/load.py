@@ -21,9 +21,9 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
-from typing import cast
 
-from loadtests.http_response import MalformedResponse, Response, ResponseParser
+from loadtests.connection import Connection
+from loadtests.http_response import Response
 from loadtests.load_plan import LoadPlan, LoadResult, read_plan, requests_of
 from loadtests.statistic import percentile
 
@@ -84,13 +84,27 @@ class Load:
         self._first_error = self._first_error or f"{kind}: {text[:300]}"
 
     def opened(self, connection: Connection) -> None:
-        """A connection is there."""
+        """A connection is there: send the first request."""
         self._connections.add(connection)
+        self._send(connection)
+
+    def answered(self, connection: Connection, response: Response) -> None:
+        """A response has come: count it, and send the next request."""
+        self.count(response, time.perf_counter() - connection.sent_at)
+        self._send(connection)
+
+    def failed(self, connection: Connection, kind: str, text: str) -> None:
+        """A request has no response."""
+        self.count_error(kind, text)
 
     def lost(self, connection: Connection) -> None:
         """A connection is gone: open another in its place."""
         self._connections.discard(connection)
         self._connect_soon(RECONNECT_S)
+
+    def _send(self, connection: Connection) -> None:
+        if connection.is_open and not self.closing:
+            connection.send(next(self.requests))
 
     def _connect_soon(self, delay_s: float) -> None:
         if self.closing:
@@ -133,66 +147,6 @@ class Load:
             total_requests=self._total,
             load_cpu_s=load_cpu_s,
         )
-
-
-class Connection(asyncio.Protocol):
-    """One connection: sends a request, waits for its response, sends the next.
-
-    Args:
-        load: Whose requests, and who counts.
-    """
-
-    def __init__(self, load: Load) -> None:
-        self.is_waiting = False
-        self._load = load
-        self._parser = ResponseParser()
-        self._sent_at = 0.0
-        self._transport: asyncio.WriteTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The connection stands."""
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's own class has no base of asyncio's
-        self._load.opened(self)
-        self._send()
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
-        try:
-            response = self._parser.feed(data)
-        except MalformedResponse as error:
-            self._fail("malformed", str(error))
-            self.close()
-            return
-        if response is None:
-            return
-        self.is_waiting = False
-        self._load.count(response, time.perf_counter() - self._sent_at)
-        if response.keep_alive:
-            self._send()
-        else:
-            self.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone; a request that was on it has failed."""
-        if self.is_waiting and not self._load.closing:
-            self._fail("connection", str(exc or "closed before the response"))
-        self._load.lost(self)
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def _send(self) -> None:
-        if self._load.closing or self._transport is None:
-            return
-        self.is_waiting = True
-        self._sent_at = time.perf_counter()
-        self._transport.writelines(next(self._load.requests))
-
-    def _fail(self, kind: str, text: str) -> None:
-        self.is_waiting = False
-        self._load.count_error(kind, text)
 
 
 def say(line: str) -> None:

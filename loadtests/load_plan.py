@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,8 @@ MAX_REQUESTS = 1_000_000
 
 
 @dataclass(frozen=True)
-class LoadPlan:
-    """What to send, and for how long.
+class RequestPlan:
+    """What to send.
 
     Attributes:
         host: Where the system listens.
@@ -24,12 +24,8 @@ class LoadPlan:
         path: Target of every request, which is a POST.
         headers: Sent besides Host and Content-Length.
         bodies: Files that hold the bodies; they are sent in turn.
-        concurrency: Connections, each with one request in flight at all times.
-        seconds: Length of the measured window.
-        warm_up_s: Time before it in which requests go out and only errors are counted.
         distinct: None sends the bodies as they are. A number n sends JPEG bodies stamped so that exactly n of them
             differ, and 0 such that no two are ever the same.
-        max_requests: The measured window closes after this many responses even if there is time left.
     """
 
     host: str
@@ -37,11 +33,52 @@ class LoadPlan:
     path: str
     headers: dict[str, str]
     bodies: tuple[str, ...]
+    distinct: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class LoadPlan(RequestPlan):
+    """What to send, and for how long, from a fixed number of connections.
+
+    Attributes:
+        concurrency: Connections, each with one request in flight at all times.
+        seconds: Length of the measured window.
+        warm_up_s: Time before it in which requests go out and only errors are counted.
+        max_requests: The measured window closes after this many responses even if there is time left.
+    """
+
     concurrency: int
     seconds: float
     warm_up_s: float = 0.0
-    distinct: int | None = None
     max_requests: int = MAX_REQUESTS
+
+
+def filling(
+    host: str, port: int, path: str, headers: dict[str, str], bodies: tuple[str, ...], distinct: int
+) -> LoadPlan:
+    """A plan that sends each of `distinct` bodies twice, one after the other, so that a cache has them all."""
+    return LoadPlan(
+        host, port, path, headers, bodies, distinct=distinct, concurrency=1, seconds=60.0, max_requests=2 * distinct
+    )
+
+
+@dataclass(frozen=True)
+class ArrivalPlan(RequestPlan):
+    """What to send, and at which rate, whether or not earlier requests were answered.
+
+    Attributes:
+        phases: (rate, seconds) one after the other: arrivals a second, and for how long.
+        connections: Most connections; an arrival that finds them all in use waits for one, and its latency counts on.
+        max_unanswered: The run ends early once more arrivals than this have no answer.
+        drain_s: Longest wait for the last answers.
+        seed: Of the arrival times.
+    """
+
+    phases: tuple[tuple[float, float], ...]
+    connections: int = 256
+    max_unanswered: int = 10_000
+    drain_s: float = 10.0
+    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -81,7 +118,17 @@ def read_plan(document: dict[str, Any]) -> LoadPlan:
     return LoadPlan(**{**document, "bodies": tuple(document["bodies"])})
 
 
-def requests_of(plan: LoadPlan) -> Iterator[tuple[bytes, ...]]:
+def read_arrival_plan(document: dict[str, Any]) -> ArrivalPlan:
+    """The same for arrivals at a rate.
+
+    Raises:
+        TypeError: a member is unknown or missing.
+    """
+    phases = tuple((float(rate), float(seconds)) for rate, seconds in document["phases"])
+    return ArrivalPlan(**{**document, "bodies": tuple(document["bodies"]), "phases": phases})
+
+
+def requests_of(plan: RequestPlan) -> Iterator[tuple[bytes, ...]]:
     """The requests of a plan, each as the pieces of one write; endless.
 
     Raises:
@@ -93,7 +140,7 @@ def requests_of(plan: LoadPlan) -> Iterator[tuple[bytes, ...]]:
     return _stamped(plan, [split_for_stamp(body) for body in bodies])
 
 
-def _stamped(plan: LoadPlan, halves: list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, ...]]:
+def _stamped(plan: RequestPlan, halves: list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, ...]]:
     pieces = [(_head(plan, len(before) + STAMP_BYTES + len(after)) + before, after) for before, after in halves]
     first = 0 if plan.distinct else int.from_bytes(os.urandom(5), "big") << 20
     for number in itertools.count():
@@ -102,7 +149,8 @@ def _stamped(plan: LoadPlan, halves: list[tuple[bytes, bytes]]) -> Iterator[tupl
         yield before, stamp.to_bytes(STAMP_BYTES, "big"), after
 
 
-def _head(plan: LoadPlan, body_bytes: int) -> bytes:
-    headers = {"Host": f"{plan.host}:{plan.port}", "Content-Length": str(body_bytes), **plan.headers}
+def _head(plan: RequestPlan, body_bytes: int) -> bytes:
+    host = f"[{plan.host}]" if ":" in plan.host else plan.host
+    headers = {"Host": f"{host}:{plan.port}", "Content-Length": str(body_bytes), **plan.headers}
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"POST {plan.path} HTTP/1.1\r\n{fields}\r\n".encode("latin-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +38,7 @@ def print_report(console: Console, samples: Sequence[Sample], checks: Sequence[C
             console.print(f"[red]does not hold[/red]: {check.what}", highlight=False)
     console.print(f"{sum(check.holds for check in checks)} of {len(checks)} checks hold")
     if wanted := goals(medians):
-        console.print(_goal_table(wanted))
+        console.print(goal_table(wanted))
 
 
 def write_json(
@@ -87,8 +88,8 @@ def _table(title: str, rows: Sequence[Sample], medians: Medians) -> Table:
             row.case.photo,
             row.case.system,
             str(row.case.concurrency),
-            _figure(row.requests_per_s),
-            *(_figure(value) for value in (row.p50_ms, row.p95_ms, row.p99_ms, row.system_cpu_ms, row.load_cpu_ms)),
+            figure(row.requests_per_s),
+            *(figure(value) for value in (row.p50_ms, row.p95_ms, row.p99_ms, row.system_cpu_ms, row.load_cpu_ms)),
             ", ".join(f"{count} × {kind}" for kind, count in row.errors.items()),
             ", ".join(f"{value:.2f} × {peer}" for peer, value in _ratios(row, medians).items()),
             style="bold" if row.case.system == TAPETUM else None,
@@ -96,20 +97,21 @@ def _table(title: str, rows: Sequence[Sample], medians: Medians) -> Table:
     return table
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
     """A figure with three digits that count, or nothing."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return ""
     return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f}"
 
 
-def _goal_table(wanted: Sequence[Goal]) -> Table:
+def goal_table(wanted: Sequence[Goal]) -> Table:
+    """Goals, what was wanted of each, and what was reached."""
     table = Table(title="Goals", title_justify="left")
     table.add_column("goal")
     table.add_column("wanted", justify="right")
     table.add_column("reached", justify="right")
     table.add_column("")
     for goal in wanted:
-        reached = "not measured" if goal.reached is None else _figure(goal.reached)
+        reached = "not measured" if goal.reached is None else figure(goal.reached) or "never"
         table.add_row(goal.what, goal.wanted, reached, {None: "", True: "[green]yes", False: "[red]no"}[goal.met])
     return table

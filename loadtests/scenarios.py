@@ -27,7 +27,7 @@ from loadtests.contenders import (
     tapetum,
     tapetum_without_cache,
 )
-from loadtests.load_plan import LoadPlan
+from loadtests.load_plan import filling
 from loadtests.measuring import Measurement, measure
 from loadtests.photos import LARGE, SMALL, body_of_100_kb, photos
 from loadtests.processes import LOOPBACK, RunningSystem, SystemFailed, post
@@ -137,10 +137,7 @@ def _ask(workload: Workload, contender: Contender, port: int, photo: bytes) -> P
 
 
 def _fill_cache(contender: Contender, port: int, files: tuple[str, ...], system: RunningSystem) -> None:
-    plan = LoadPlan(
-        LOOPBACK, port, contender.path, dict(contender.headers), files, 1, 60.0, 0.0, CACHED_BODIES, 2 * CACHED_BODIES
-    )
-    measure(plan, system)
+    measure(filling(LOOPBACK, port, contender.path, dict(contender.headers), files, CACHED_BODIES), system)
 
 
 def _check_misses(bench: Bench, concurrency: int, change: Readings, measurement: Measurement) -> None:

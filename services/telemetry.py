@@ -96,17 +96,42 @@ STAGE_SECONDS = Histogram(
     buckets=_STAGE_SECONDS,
 )
 QUEUE_IMAGES = Gauge("tapetum_queue_images", "Images waiting for a device.", ("task",), multiprocess_mode="livesum")
+MODEL_CONFIGURED = Gauge(
+    "tapetum_model_configured",
+    "1 for each model of the configuration, whether it is ready or not.",
+    ("task", "model"),
+    multiprocess_mode="livemax",
+)
 MODEL_READY = Gauge(
     "tapetum_model_ready", "Replicas in which the model is loaded and warm.", _MODEL, multiprocess_mode="livesum"
 )
 MODEL_LOAD_SECONDS = Gauge(
     "tapetum_model_load_seconds", "Time to load and warm the model.", _MODEL, multiprocess_mode="mostrecent"
 )
+REPLICAS = Gauge(
+    "tapetum_replicas", "Replicas of a deployment that have started.", ("deployment",), multiprocess_mode="livesum"
+)
+REPLICA_START_TIME = Gauge(
+    "tapetum_replica_start_time_seconds",
+    "Unix time at which the latest replica of a deployment began to start.",
+    ("deployment",),
+    multiprocess_mode="mostrecent",
+)
 FEEDBACK = Counter(
     "tapetum_feedback",
     "Images that somebody told the truth about, by what became of it (ok, disconnected, or the code of the error).",
     ("model", "outcome"),
 )
+
+
+def replica_starts(deployment: str) -> None:
+    """Record that a replica of a deployment begins to start."""
+    REPLICA_START_TIME.labels(deployment).set_to_current_time()
+
+
+def replica_has_started(deployment: str) -> None:
+    """Count this process as a replica of a deployment, for as long as it lives."""
+    REPLICAS.labels(deployment).set(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +181,19 @@ MODEL_DRIFT = ToldGauge(
     "stability index.",
     (*_WEIGHTS, "kind"),
 )
-TOLD_GAUGES = (MODEL_ACCURACY, MODEL_ACCURACY_AGE, LIVE_ACCURACY, LIVE_ACCURACY_SAMPLES, MODEL_DRIFT)
+MODEL_DRIFT_BY_CHANCE = ToldGauge(
+    "tapetum_model_drift_by_chance",
+    "What that index is on average where nothing has shifted, for so few images.",
+    (*_WEIGHTS, "kind"),
+)
+TOLD_GAUGES = (
+    MODEL_ACCURACY,
+    MODEL_ACCURACY_AGE,
+    LIVE_ACCURACY,
+    LIVE_ACCURACY_SAMPLES,
+    MODEL_DRIFT,
+    MODEL_DRIFT_BY_CHANCE,
+)
 
 
 def render_metrics(told: Sequence[Metric] = ()) -> bytes:

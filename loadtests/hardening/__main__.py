@@ -31,6 +31,7 @@ from loadtests.hardening.soak import check_soak
 from loadtests.hardening.sockets import check_sockets
 from loadtests.hardening.stack import Target, running_target
 from loadtests.hardening.verdict import Verdict, markdown_of, table_of
+from loadtests.processes import SystemFailed
 
 console = Console(width=None if Console().is_terminal else 160)
 KEY = "hardening-key"
@@ -61,7 +62,7 @@ def hardening(
     logs = folder or Path(tempfile.mkdtemp(prefix="hardening-"))
     logs.mkdir(parents=True, exist_ok=True)
     verdicts: list[Verdict] = []
-    for verdict in _run(parts, logs, images, soak_minutes, examples):
+    for verdict in _all_of(_run(parts, logs, images, soak_minutes, examples)):
         console.print(f"{'✓' if verdict.held else '✗'} {verdict.check}: {verdict.result}", markup=False)
         for example in verdict.examples:
             console.print(f"    {example}", markup=False)
@@ -71,6 +72,14 @@ def hardening(
     if markdown:
         markdown.write_text(markdown_of(verdicts), encoding="utf-8")
     raise typer.Exit(0 if all(verdict.held for verdict in verdicts) else 1)
+
+
+def _all_of(verdicts: Iterator[Verdict]) -> Iterator[Verdict]:
+    """The same; a stack that does not start is the last verdict, so that those before it are not lost."""
+    try:
+        yield from verdicts
+    except SystemFailed as error:
+        yield Verdict("start", "the stack starts", str(error).partition("\n")[0], held=False)
 
 
 def _run(parts: tuple[Part, ...], logs: Path, images: int, soak_minutes: float, examples: int) -> Iterator[Verdict]:

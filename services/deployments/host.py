@@ -40,6 +40,8 @@ from services.telemetry import (
     QUEUE_IMAGES,
     STAGE_SECONDS,
     configure_logging,
+    replica_has_started,
+    replica_starts,
 )
 from services.topology import ModelDeployment, ModelSpec
 from services.wire import Failure, Item, Outcome, describe_prediction
@@ -131,11 +133,12 @@ class ModelHost:
     """Dataclass in `models.adapter` that holds the task's parameters."""
 
     def __init__(self, config: dict[str, Any]) -> None:
+        self._config = ModelDeployment.model_validate(config)
+        replica_starts(self._config.name)
         fence_replica_grpc()
         settings = read_settings()
         configure_logging(settings)
         self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
-        self._config = ModelDeployment.model_validate(config)
         self._models = {spec.name: self._load(spec) for spec in self._config.models}
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
         self._batcher: Batcher[Prepared, Forwarded, Outcome] = Batcher(
@@ -152,6 +155,7 @@ class ModelHost:
             streams=self._config.num_streams,
             initializer=partial(use_threads, self._config.num_threads or torch.get_num_threads()),
         )
+        replica_has_started(self._config.name)
 
     async def predict(self, items: list[Item]) -> list[Outcome]:
         """Answer a list of images: same length, same order; a failure stands in its image's place."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from prometheus_client.core import Metric
 
+from services.drift import Comparison
 from services.gateway.accuracy import READ_INTERVAL_S, AccuracyWatch, age_s
 from services.gateway.registry import Registry
 from services.telemetry import (
@@ -17,6 +18,7 @@ from services.telemetry import (
     MODEL_ACCURACY,
     MODEL_ACCURACY_AGE,
     MODEL_DRIFT,
+    MODEL_DRIFT_BY_CHANCE,
     tell,
 )
 
@@ -33,7 +35,8 @@ def accuracy_gauges(registry: Registry, watch: AccuracyWatch) -> list[Metric]:
         MODEL_ACCURACY_AGE.family(_known(_ages(registry, watch))),
         LIVE_ACCURACY.family(_known(_live(registry, watch))),
         LIVE_ACCURACY_SAMPLES.family(_known(_samples(registry, watch))),
-        MODEL_DRIFT.family(_known(_drift(registry, watch))),
+        MODEL_DRIFT.family(_known(_drift(registry, watch, lambda comparison: comparison.index))),
+        MODEL_DRIFT_BY_CHANCE.family(_known(_drift(registry, watch, lambda comparison: comparison.by_chance))),
     ]
 
 
@@ -79,8 +82,8 @@ def _samples(registry: Registry, watch: AccuracyWatch) -> Iterator[Sample]:
             yield (model.name, model.version), float(len(live.given))
 
 
-def _drift(registry: Registry, watch: AccuracyWatch) -> Iterator[Sample]:
+def _drift(registry: Registry, watch: AccuracyWatch, value: Callable[[Comparison], float]) -> Iterator[Sample]:
     for model in registry.served():
         if drift := watch.drift(model):
             for kind, comparison in drift.comparisons.items():
-                yield (model.name, model.version, kind), comparison.index
+                yield (model.name, model.version, kind), value(comparison)

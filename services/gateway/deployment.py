@@ -22,7 +22,7 @@ from services.hosts import is_loopback
 from services.loopback import fence_replica_grpc, node_address, public_host
 from services.settings import Settings, read_settings
 from services.stack_token import read_token
-from services.telemetry import configure_logging
+from services.telemetry import configure_logging, replica_has_started, replica_starts
 from services.topology import Topology
 
 UNBOUNDED_CALLS = 100_000
@@ -40,6 +40,7 @@ class Gateway:
     """
 
     def __init__(self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any]]) -> None:
+        replica_starts("Gateway")
         fence_replica_grpc()
         shape_http_server()
         self._settings = read_settings()
@@ -48,6 +49,7 @@ class Gateway:
         self._topology = Topology.model_validate(topology)
         tasks = {config.name: config.task for config in self._topology.deployments}
         self._backends = {name: RayBackend(handle, tasks[name]) for name, handle in backends.items()}
+        replica_has_started("Gateway")
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Ray Serve once the replica is constructed."""

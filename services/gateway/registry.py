@@ -17,6 +17,7 @@ from services.gateway.model_calls import ModelCalls
 from services.gateway.queue_wait import QueueWait
 from services.gateway.served_model import ServedModel
 from services.gateway.versions import Versions
+from services.telemetry import MODEL_CONFIGURED
 from services.topology import GatewayScale, ModelDeployment, Topology
 from services.wire import Outcome
 
@@ -41,6 +42,8 @@ class Registry:
     def __init__(self, topology: Topology, backends: Mapping[str, Backend], max_wait_s: float = float("inf")) -> None:
         self._backends = dict(backends)
         self._tasks = {spec.name: config.task for config in topology.deployments for spec in config.models}
+        for name, task in self._tasks.items():
+            MODEL_CONFIGURED.labels(task, name).set(1)
         self._models_of = {config.name: tuple(spec.name for spec in config.models) for config in topology.deployments}
         self._calls = {
             spec.name: calls_to(self._backends[config.name], topology.gateway, config, max_wait_s)

@@ -256,6 +256,7 @@ async def test_drift_is_told_from_a_hundred_images_on(settings: Settings):
         await ask_many(client, range(100, 250))
         await until(lambda: images_seen(client), 150)
         values = await gauges(client, "tapetum_model_drift")
+        by_chance = await gauges(client, "tapetum_model_drift_by_chance")
         drift = (await accuracy_of(client))["drift"]
     assert set(values) == set(same) and min(values.values()) > 5
     assert (drift["dataset"], drift["reference_images"]) == ("imagenet-sample", 500)
@@ -263,6 +264,7 @@ async def test_drift_is_told_from_a_hundred_images_on(settings: Settings):
         "score": pytest.approx(1 / 200 + 1 / 150, abs=1e-6),
         "class": pytest.approx(1 / 200 + 1 / 150, abs=1e-6),
     }
+    assert by_chance == pytest.approx(dict.fromkeys(same, 1 / 200 + 1 / 150))
 
 
 async def test_drift_counts_only_what_the_models_own_defaults_would_have_given(settings: Settings):

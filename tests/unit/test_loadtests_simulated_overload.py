@@ -1,4 +1,4 @@
-"""The overload benchmark: where more comes than a model can answer, some images are refused and none is late."""
+"""The simulated overload: where more comes than a model can answer, some images are refused and none is late."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from loadtests.overload import offer
+from loadtests.simulated_overload import offer
 from services.settings import Settings
 from services.telemetry import configure_logging
 
