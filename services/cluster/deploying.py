@@ -36,7 +36,7 @@ def deploy(path: Path, address: str, *, host: str | None, port: int | None, say:
     Returns:
         Exit status: 0 after a signal, which ends the watch and not the application; 1 where it could not be deployed.
     """
-    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         settings = read_settings()
         config = read_serve_file(path).listening_at(host, port)
@@ -50,7 +50,8 @@ def deploy(path: Path, address: str, *, host: str | None, port: int | None, say:
         say("stopped watching; the application goes on (`serve shutdown` ends it)")
         return 0
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Deployment:
