@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,10 @@ SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8
 DOCKERFILE = ROOT / "deploy/docker/Dockerfile"
 BASE = "docker.io/library/python:3.11-slim-bookworm"
 IMAGE = "localhost/tapetum:latest"
+REUSE = "TAPETUM_TEST_REUSE_IMAGES"
+"""Where this variable is set, images that are there are taken as they are, whatever has changed since."""
+READY_WITHIN_S = 420.0
+"""Of a machine whose two cores do other work, too; alone it takes about a minute."""
 
 _REDIS = """\
 FROM {base}
@@ -39,6 +44,8 @@ def build_images(podman: Podman) -> None:
     """Build Tapetum's image with the torch of the package index, and the stand-ins; what is there is used again."""
     if shutil.disk_usage(FOLDER).free < FREE_BYTES and not podman.has_image(IMAGE):
         pytest.skip(f"the image: {FOLDER} has less than {FREE_BYTES / 1e9:.0f} GB free")
+    if os.environ.get(REUSE) and podman.has_image(IMAGE):
+        return
     podman.make_base(BASE)
     podman.share_uv_cache()
     for service, dockerfile in (("redis", _REDIS), ("prometheus", _PROMETHEUS)):
@@ -70,8 +77,8 @@ class Project:
         """Run podman-compose on the project."""
         files = [part for file in self._files for part in ("--file", str(file))]
         return self._podman.run(
-            self._podman.compose, "--project-name", self._name, *files, *arguments, timeout_s=timeout_s,
-            **self._environment,
+            self._podman.compose, "--project-name", self._name, *files, *arguments,
+            check=True, timeout_s=timeout_s, **self._environment,
         )  # fmt: skip
 
     def container(self, service: str) -> str:

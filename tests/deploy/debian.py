@@ -32,4 +32,4 @@ def need_programs(**packages: str) -> None:
 
 def _is_there(name: str) -> bool:
     program = name.replace("_", "-")
-    return bool(shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin:/usr/libexec/podman"))
+    return bool(shutil.which(program) or shutil.which(program, path="/usr/sbin:/sbin:/usr/lib/podman"))

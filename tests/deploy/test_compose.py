@@ -16,6 +16,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -23,7 +24,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.deploy.composed import ROOT, SERVICES, Project, build_images, up, wait_for
+from tests.deploy.composed import READY_WITHIN_S, ROOT, SERVICES, Project, build_images, up, wait_for
 from tests.deploy.debian import need_programs
 from tests.deploy.podman import Podman, podman_here
 
@@ -66,7 +67,7 @@ def ports() -> dict[str, str]:
 def stack(podman: Podman, ports: dict[str, str]) -> Iterator[Project]:
     with up(Project(podman, "tapetum-test", **ports), *STARTED) as project:
         url = f"http://127.0.0.1:{ports['TAPETUM_PORT']}"
-        wait_for("ready", lambda: is_ready(url), 240, lambda: project.logs("tapetum"))
+        wait_for("ready", lambda: is_ready(url), READY_WITHIN_S, lambda: project.logs("tapetum"))
         yield project
 
 
@@ -93,7 +94,7 @@ def test_podman_compose_understands_the_files(podman: Podman):
     assert yaml.safe_load(config)["services"].keys() == SERVICES.keys()
 
 
-def ask_as_in_the_readme(url: str) -> dict[str, object]:
+def ask_as_in_the_readme(url: str) -> dict[str, Any]:
     """Run the README's first curl, on this stack."""
     line = re.search(r"^curl .*v1/classify.*$", README, re.MULTILINE)
     assert line
@@ -206,7 +207,7 @@ def test_killed_container_comes_back(stack: Project, url: str, service: str):
         60,
         lambda: stack.logs(service),
     )
-    wait_for("ready again", lambda: is_ready(url), 240, lambda: stack.logs("tapetum"))
+    wait_for("ready again", lambda: is_ready(url), READY_WITHIN_S, lambda: stack.logs("tapetum"))
     ask_as_in_the_readme(url)
     assert ask_as_in_the_readme(url)["cached"]
 
@@ -229,7 +230,7 @@ def test_published_stack_asks_for_a_key_and_refuses_to_start_without_one(
     )
     with up(project, "redis", "tapetum"):
         public = f"http://127.0.0.1:{ports['TAPETUM_PUBLIC_PORT']}"
-        wait_for("ready", lambda: is_ready(public), 240, lambda: project.logs("tapetum"))
+        wait_for("ready", lambda: is_ready(public), READY_WITHIN_S, lambda: project.logs("tapetum"))
         photo = (ROOT / "docs/images/coffee.jpg").read_bytes()
 
         def status(**headers: str) -> int:
