@@ -33,6 +33,8 @@ _POINTS: Final = 80
 _LETTER: Final = 6.2
 """Pixels of a letter, about."""
 
+_CARD: Final = (0x18, 0x1B, 0x1F)
+
 _STYLE: Final = """
 .ground { fill: #0e1016; } .card { fill: #181b1f; stroke: #2c3235; }
 text { fill: #9fa3ad; font: 11px system-ui, "DejaVu Sans", sans-serif; }
@@ -42,7 +44,6 @@ text { fill: #9fa3ad; font: 11px system-ui, "DejaVu Sans", sans-serif; }
 .mid { text-anchor: middle; } .end { text-anchor: end; }
 .grid { stroke: #2c3235; fill: none; } .axis { stroke: #44494e; fill: none; }
 .curve { fill: none; stroke-width: 1.5; stroke-linejoin: round; }
-.area { opacity: .18; }
 .limit { stroke: #f2495c; stroke-dasharray: 6 4; fill: none; }
 """
 
@@ -62,10 +63,11 @@ class Span:
     interval: str
 
     def read(self, prometheus: Prometheus, panel: Panel) -> list[Series]:
-        """All series of a panel."""
+        """The series of a panel; those that ended before the picture does are of no use as a latest number."""
         step_s = max(1.0, (self.end_s - self.start_s) / _POINTS)
         asked = (self.interval, self.start_s, self.end_s, step_s)
-        return [series for query in panel.queries for series in prometheus.over_time(query, *asked)]
+        found = [series for query in panel.queries for series in prometheus.over_time(query, *asked)]
+        return [one for one in found if panel.kind == "lines" or one.times_s[-1] >= self.end_s - 2 * step_s]
 
 
 def draw(board: Dashboard, prometheus: Prometheus, span: Span) -> str:
@@ -151,7 +153,7 @@ def _lines(panel: Panel, series: Sequence[Series], span: Span, width: int, heigh
         times = [at - span.start_s for at in one.times_s]
         if panel.stacked:
             area = axes.line([times[0], *times, times[-1]], [0.0, *values, 0.0])
-            parts.append(Markup('<path class="area" fill="{}" d="{}"/>').format(_color(number), area))
+            parts.append(Markup('<path fill="{}" d="{}"/>').format(_color(number, 0.25), area))
         parts.append(
             Markup('<path class="curve" stroke="{}" d="{}"/>').format(_color(number), axes.line(times, values))
         )
@@ -177,8 +179,10 @@ def _legend(names: Sequence[str], width: int, height: int) -> tuple[Markup, int]
     return Markup("").join(parts), lines
 
 
-def _color(number: int) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*COLORS[number % len(COLORS)])
+def _color(number: int, share: float = 1.0) -> str:
+    """The colour of a line, or so much of it on the ground of a card."""
+    mixed = (share * one + (1 - share) * below for one, below in zip(COLORS[number % len(COLORS)], _CARD, strict=True))
+    return "#{:02x}{:02x}{:02x}".format(*map(round, mixed))
 
 
 def _stacked(series: Sequence[Series]) -> list[tuple[Series, list[float]]]:

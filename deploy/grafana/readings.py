@@ -41,7 +41,7 @@ class Prometheus:
     """
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=30)
+        self._url = url
 
     def now(self, expr: str) -> list[dict[str, Any]]:
         """The samples of a query, each with its labels as `metric` and its time and number as `value`.
@@ -66,7 +66,7 @@ class Prometheus:
         return [_series(query, row["metric"], row["values"]) for row in found]
 
     def _ask(self, what: str, params: Mapping[str, Any]) -> list[dict[str, Any]]:
-        answer = self._client.get(f"/api/v1/{what}", params=params).json()
+        answer = httpx.get(f"{self._url}/api/v1/{what}", params=params, timeout=30).json()
         if answer["status"] != "success":
             raise ValueError(f"{params['query']}: {answer['error']}")
         return answer["data"]["result"]

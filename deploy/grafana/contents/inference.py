@@ -102,7 +102,7 @@ MODELS = Dashboard(
             ),
             Panel(
                 "90th percentile of batch size",
-                "One run of ten has at least so many images.",
+                "One run of ten has about so many images or more.",
                 "short",
                 percentiles(f"tapetum_batch_size_bucket{_OF_MODEL}", "model", [0.9]),
             ),
