@@ -68,6 +68,9 @@ class RunningSystem:
             self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            if error is None:
+                raise SystemFailed(f"{self._name} did not end within {STOP_TIMEOUT_S:g} s") from None
         finally:
             for process in {*left, *self.processes()}:
                 with suppress(psutil.Error):
