@@ -5,8 +5,8 @@
 
 It starts `tapetum serve` with the classifier alone, sends photos of 640×480, at one connection and at many, past the
 cache and from it, and reads the CPU time of HAProxy, gateway, replica, Redis and all else through psutil. The time of
-the network for a batch is CPU time of one thread. Measure on a machine that does nothing else: other programs make not only latencies longer but
-CPU times, too, by half and more, for they share its caches.
+the network for a batch is CPU time of one thread. Measure on a machine that does nothing else: other programs make
+latencies longer, and CPU times, too, for they share its caches.
 """
 
 from __future__ import annotations

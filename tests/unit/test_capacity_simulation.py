@@ -12,8 +12,8 @@ import simpy
 from loadtests.simulation.batches import Image, SimulatedBatcher, SimulatedCoalescer
 from loadtests.simulation.bursts import gaps_s
 from loadtests.simulation.cores import Cores, Process, Steps, Times
-from loadtests.simulation.costs import QUIET, Costs, Measured
-from loadtests.simulation.fit import shares
+from loadtests.simulation.costs import QUIET, Costs, Measured, Point
+from loadtests.simulation.fit import fit, shares
 from loadtests.simulation.run import Load, simulate, simulate_point
 from loadtests.simulation.service import Topology
 
@@ -178,10 +178,28 @@ def test_windows_with_the_same_images_per_call_are_refused():
         shares((3.0, 1.5), (1.0, 1.0))
 
 
-@pytest.mark.parametrize("point", [0, 1, 2, 5], ids=["misses × 1", "misses × 8", "misses × 32", "hits × 32"])
-def test_simulated_throughput_is_near_what_was_measured_on_a_quiet_machine(point: int):
+@pytest.mark.parametrize("number", [0, 1, 2, 5], ids=["misses × 1", "misses × 8", "misses × 32", "hits × 32"])
+def test_simulated_throughput_is_near_what_was_measured_on_a_quiet_machine(number: int):
     measured = Measured.read(QUIET)
-    expected = measured.points[point]
+    expected = measured.points[number]
     outlook = simulate_point(measured.costs, expected, Topology(cores=measured.machine["cores"]), seconds=4.0)
     assert outlook.requests_per_s == pytest.approx(expected.requests_per_s, rel=0.2)
     assert sum(outlook.cpu_ms.values()) == pytest.approx(sum(expected.cpu_ms.values()), rel=0.2)
+
+
+def point(connections: int, cpu_ms: dict[str, float], per_call: float | None, per_batch: float | None) -> Point:
+    hits = float(per_call is None)
+    return Point("", connections, hits, 100.0, 1.0, 2.0, cpu_ms, per_call, per_batch, 0.1, 0.0)
+
+
+def test_the_costs_behind_three_measured_windows_are_found_again():
+    def misses(connections: int, per_call: float, per_batch: float) -> Point:
+        replica_ms = 0.5 / per_call + 2.0 + 2.0 / per_batch + 4.0
+        gateway_ms = 0.5 + 0.5 + 1.0 / per_call
+        cpu_ms = {"HAProxy": 0.1, "gateway": gateway_ms, "replica": replica_ms, "Redis": 0.1}
+        return point(connections, cpu_ms, per_call, per_batch)
+
+    hits = point(32, {"HAProxy": 0.1, "gateway": 0.5, "replica": 0.0, "Redis": 0.05}, None, None)
+    batches_ms = {size: 2.0 + 4.0 * size for size in (1, 2, 4, 8)}
+    costs = fit(misses(1, 1.0, 1.0), misses(32, 4.0, 3.0), hits, batches_ms, idle_cores=0.0)
+    assert vars(costs) == pytest.approx(vars(COSTS))
