@@ -1,0 +1,279 @@
+"""A Ray cluster of several nodes on this machine, deployed from `deploy/serve/config.yaml`.
+
+lan (10.77.0.1)    the test, and Valkey with a password: cache, limits, feedback and Ray's GCS
+  ├── head (.10)   Ray's head, which runs no replica, and its dashboard; HAProxy
+  ├── a (.11)      a worker with room for one gateway and one classifier; HAProxy
+  └── b (.12)      another
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from services.embedded_cache import find_server
+from services.local.environment import RAY_DEFAULTS
+from services.local.stack import DEFAULT_CONFIG
+from tests.deploy.cluster_network import Network
+from tests.deploy.cluster_node import Node, die_with_parent
+
+RATE_LIMIT = 300
+"""Requests a minute of one API key."""
+START_TIMEOUT_S = 240.0
+_REDIS_PORT = 6390
+_GCS_PORT = 6379
+_DASHBOARD_PORT = 8265
+_BIN = Path(sys.executable).parent
+_ROOT = Path(__file__).parents[2]
+
+
+class Cluster:
+    """Head, workers and Valkey; made by `running_cluster`.
+
+    Attributes:
+        head: Ray's head.
+        workers: The machines with replicas, by name.
+        folder: A folder that all machines see under the same path.
+        keys: API keys of the load; each is limited to `RATE_LIMIT`.
+        guest_keys: API keys for other requests.
+    """
+
+    def __init__(self, network: Network, folder: Path) -> None:
+        self.folder = folder
+        self.keys = [secrets.token_hex(8) for _ in range(8)]
+        self.guest_keys = [secrets.token_hex(8) for _ in range(4)]
+        self._network = network
+        self._password = secrets.token_hex(16)
+        self._ray_token = secrets.token_hex(32)
+        self._stack_token = secrets.token_hex(32)
+        self._valkey: subprocess.Popen[bytes] | None = None
+        (folder / "keys").write_text("\n".join([*self.keys, *self.guest_keys]) + "\n")
+        (folder / "ray-token").write_text(self._ray_token)
+        self.head = self._node("head", 10)
+        self.workers = {name: self._node(name, 11 + number) for number, name in enumerate("abc")}
+
+    def start(self) -> None:
+        """Start Valkey, the head, workers a and b, and the application; returns when every replica runs.
+
+        One after the other: each takes much of a small machine, and Ray gives up on a node that starts too slowly.
+        """
+        self._start_valkey()
+        self.start_head()
+        self.wait_for_node(self.head)
+        for name in ("a", "b"):
+            self.wait_for_node(self.start_worker(name))
+        self.deploy()
+        self.wait_until_steady()
+
+    def start_head(self) -> None:
+        """Start the head; it finds an earlier one's state in Valkey."""
+        options = [
+            *("--head", f"--port={_GCS_PORT}", "--num-cpus=0", "--include-dashboard=true"),
+            *(f"--dashboard-host={self.head.address}", f"--dashboard-port={_DASHBOARD_PORT}"),
+            f"--redis-password={self._password}",
+        ]
+        gcs = {
+            "RAY_REDIS_ADDRESS": f"{self._network.gateway}:{_REDIS_PORT}",
+            "RAY_external_storage_namespace": "tapetum",
+        }
+        self._start(self.head, options, gcs)
+
+    def start_worker(self, name: str) -> Node:
+        """Start a worker."""
+        node = self.workers[name]
+        self._start(node, [f"--address={self.gcs_address}", "--num-cpus=1"], {})
+        return node
+
+    def deploy(self, **classifier: Any) -> None:
+        """Deploy the configuration.
+
+        Args:
+            classifier: Keys of the classifier that differ from `deploy/serve/config.yaml`.
+        """
+        file = self.folder / "config.yaml"
+        document = cluster_config(classifier)
+        file.write_text(yaml.safe_dump(document))
+        response = self.dashboard("PUT", "/api/serve/applications/", json=document)
+        assert response.status_code == 200, response.text
+
+    def stop(self) -> None:
+        """Kill everything."""
+        for node in (*self.workers.values(), self.head):
+            node.kill()
+        if self._valkey is not None:
+            self._valkey.kill()
+            self._valkey.wait()
+
+    @property
+    def gcs_address(self) -> str:
+        """Where workers and drivers join."""
+        return f"{self.head.address}:{_GCS_PORT}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Of Ray's dashboard, which takes jobs."""
+        return f"http://{self.head.address}:{_DASHBOARD_PORT}"
+
+    def dashboard(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Ask Ray's dashboard."""
+        headers = {"Authorization": f"Bearer {self._ray_token}"}
+        return httpx.request(method, self.dashboard_url + path, headers=headers, timeout=30, trust_env=False, **options)
+
+    def alive_nodes(self) -> dict[str, str]:
+        """Ray's ids of the nodes that are alive, by address; empty while nobody can say."""
+        with suppress(httpx.HTTPError, KeyError, TypeError, ValueError):
+            listed = self.dashboard("GET", "/api/v0/nodes").json()["data"]["result"]["result"]
+            return {node["node_ip"]: node["node_id"] for node in listed if node["state"] == "ALIVE"}
+        return {}
+
+    def application(self) -> dict[str, Any]:
+        """What Ray Serve says of the application; empty while it cannot be asked."""
+        with suppress(httpx.HTTPError, KeyError, ValueError):
+            return self.dashboard("GET", "/api/serve/applications/").json()["applications"]["tapetum"]
+        return {}
+
+    def replicas(self, deployment: str) -> Counter[str]:
+        """Running replicas of a deployment by the address of their node."""
+        found = self.application().get("deployments", {}).get(deployment, {}).get("replicas", [])
+        return Counter(replica["node_ip"] for replica in found if replica["state"] == "RUNNING")
+
+    def wait_for_node(self, node: Node) -> None:
+        """Return when Ray knows a node."""
+
+        def is_known() -> bool:
+            assert node.is_running(), node.log_end()
+            return node.address in self.alive_nodes()
+
+        eventually(is_known, f"{node.name} in the cluster", self.log_ends)
+
+    def is_steady(self) -> bool:
+        """Whether the application runs with two gateways and two classifiers."""
+        return self.application().get("status") == "RUNNING" and all(
+            self.replicas(name).total() == 2 for name in ("Gateway", "Classifier")
+        )
+
+    def wait_until_steady(self) -> None:
+        """Return when all replicas run, and every node's HAProxy answers."""
+        eventually(self.is_steady, "two gateways and two classifiers", self.log_ends)
+        for node in (self.head, *self.workers.values()):
+            if node.is_running():
+                eventually(lambda node=node: is_ready(node.url), f"HAProxy of {node.name}", self.log_ends)
+
+    def run(self, *command: str, timeout_s: float = 180.0) -> str:
+        """Run a command of the project or of Ray from the head's network, and return what it printed."""
+        return self.head.run([str(_BIN / command[0]), *command[1:]], self.environment, timeout_s)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every node, and of commands."""
+        return {
+            "HOME": os.environ.get("HOME", "/root"),
+            "PATH": f"{_BIN}:{os.environ['PATH']}",
+            "PYTHONPATH": str(_ROOT),
+            "OMP_NUM_THREADS": "1",
+            "RAY_raylet_start_wait_time_s": "120",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.folder / "ray-token"),
+            "TAPETUM_API_KEYS_FILE": str(self.folder / "keys"),
+            "TAPETUM_REDIS_URL": f"redis://:{self._password}@{self._network.gateway}:{_REDIS_PORT}/0",
+            "TAPETUM_RATE_LIMIT": f"{RATE_LIMIT}/minute",
+        }
+
+    def log_ends(self) -> str:
+        """The last lines of every node's log."""
+        return "\n".join(node.log_end() for node in (self.head, *self.workers.values()))
+
+    def _node(self, name: str, number: int) -> Node:
+        return Node(name, *self._network.add(name, number), self.folder)
+
+    def _start(self, node: Node, options: list[str], more: Mapping[str, str]) -> None:
+        command = [
+            *("ray", "start", *options, f"--node-ip-address={node.address}"),
+            *("--object-store-memory=134217728", "--disable-usage-stats", "--block"),
+        ]
+        node.start(command, {**RAY_DEFAULTS, **self.environment, **more})
+
+    def _start_valkey(self) -> None:
+        options = {
+            "bind": self._network.gateway,
+            "port": str(_REDIS_PORT),
+            "requirepass": self._password,
+            "save": "",
+            "appendonly": "no",
+            "dir": str(self.folder),
+        }
+        command = [str(find_server()), *(part for name, value in options.items() for part in (f"--{name}", value))]
+        with (self.folder / "valkey.log").open("wb") as log:
+            self._valkey = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent
+            )
+
+
+def cluster_config(classifier: Mapping[str, Any]) -> dict[str, Any]:
+    """`deploy/serve/config.yaml` with two replicas of its gateway and of its classifier, and no other model."""
+    document = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
+    document["http_options"]["host"] = "0.0.0.0"
+    args = document["applications"][0]["args"]
+    args["gateway"]["num_replicas"] = 2
+    args["deployments"] = [
+        {**each, "num_replicas": 2, "num_streams": 1, **classifier}
+        for each in args["deployments"]
+        if each["name"] == "Classifier"
+    ]
+    return document
+
+
+def is_ready(url: str) -> bool:
+    """Whether a gateway answers there that all models are ready."""
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/readyz", timeout=10, trust_env=False).status_code == 200
+    return False
+
+
+def eventually(
+    condition: Callable[[], bool], what: str, explain: Callable[[], str] = str, within_s: float = START_TIMEOUT_S
+) -> float:
+    """Wait for a condition.
+
+    Returns:
+        Seconds that it took.
+
+    Raises:
+        AssertionError: it did not come true in time.
+    """
+    started_at = time.monotonic()
+    while not condition():
+        if time.monotonic() - started_at > within_s:
+            raise AssertionError(f"not within {within_s:g} s: {what}\n{explain()}")
+        time.sleep(0.5)
+    return time.monotonic() - started_at
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """A cluster whose replicas all run; this thread is in its network. Nothing is left of it afterwards."""
+    # not in /tmp, which every node has for itself
+    folder = Path(tempfile.mkdtemp(prefix="tapetum-cluster-", dir="/var/tmp"))
+    try:
+        with Network() as network, network.entered():
+            cluster = Cluster(network, folder)
+            try:
+                cluster.start()
+                yield cluster
+            finally:
+                cluster.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
