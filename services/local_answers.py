@@ -6,7 +6,6 @@ the same JSON.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from models.entries import LetterboxPreprocessing, Preprocessing
 from models.errors import ImageError, NonFiniteOutput
 from models.images import DecodedImage
 from models.predictions import Prediction
+from services.cpus import count_cpus
 from services.image_problem import Problem
 from services.wire import describe_prediction
 
@@ -61,7 +61,7 @@ def local_answers(
         decode: In place of the adapter's own `decode`, for other caps on images.
     """
     decode = decode or adapter.decode
-    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS), thread_name_prefix="decode")
+    pool = ThreadPoolExecutor(min(count_cpus(), MAX_THREADS), thread_name_prefix="decode")
     try:
         for batch in _prepared_ahead(items, read, adapter, decode, pool):
             predictions = _predictions(adapter, [prepared for _, prepared in batch], parameters)

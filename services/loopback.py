@@ -1,7 +1,7 @@
 """Keeps the replicas of a single-machine stack off the network.
 
 Ray binds to loopback where its node address is 127.0.0.1, but for the gRPC server of every replica (`[::]:0` in Ray
-2.60), which is closed here, and HAProxy's statistics and metrics ports, which `services.local.haproxy_launcher` closes.
+2.60), which is closed here, and HAProxy's statistics and metrics ports, which `services.nodes.haproxy_launcher` closes.
 `tests/integration/test_stack.py` holds it.
 """
 

@@ -77,6 +77,17 @@ def keep_metrics_from_full_disks() -> None:
     values.MmapedDict = AllocatedDict  # pyright: ignore[reportPrivateImportUsage]
 
 
+def share_metrics(folder: Path) -> None:
+    """Have `prometheus_client` keep the metrics of this process in files of a folder; call it before a metric is made.
+
+    Args:
+        folder: That all processes of a node share. It is not named in the environment that they inherit: Ray's own
+            processes would keep their metrics there, too.
+    """
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    values.ValueClass = values.MultiProcessValue()  # pyright: ignore[reportPrivateImportUsage]
+
+
 def problem() -> str | None:
     """Why metrics of this process stay in its memory; None where they do not."""
     return _problems[0] if _problems else None

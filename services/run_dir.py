@@ -1,7 +1,12 @@
-"""The private folder of a running stack: where it may lie, and what becomes of one whose stack was killed."""
+"""The private folder of a running stack or node: where it may lie, and what becomes of one whose stack was killed.
+
+A process holds its folder by a lock on a file in it. The kernel lets go of the lock when the process ends, however that
+ends, and knows the locks of all containers that share the folder, whose process ids mean nothing to each other.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -13,7 +18,10 @@ from typing import Final
 import psutil
 
 _PREFIX: Final = "tapetum-"
+_LOCK: Final = "lock"
 _STOP_TIMEOUT_S: Final = 5.0
+_held: Final[dict[Path, int]] = {}
+"""Locks of this process, by folder."""
 
 MOST_CHARACTERS: Final = 13
 """Length of a folder in which the paths of all sockets still fit.
@@ -41,23 +49,63 @@ def socket_folder() -> Path:
 
 
 def make_run_dir() -> Path:
-    """A private folder for one run. Its name begins with the process id, so that a later start knows whose it was.
+    """A private folder for one run, held by this process.
 
     Raises:
         NoFolder: there is no place for it.
     """
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=socket_folder()))
+    draft = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}{os.getpid()}-", dir=socket_folder()))
+    run_dir = draft.with_name(draft.name.removeprefix("."))
+    lock = _lock(draft)
+    draft.rename(run_dir)  # only now does another start see it
+    if lock is not None:
+        _held[run_dir] = lock
+    return run_dir
+
+
+def hold(folder: Path) -> bool:
+    """Hold a folder for as long as this process runs; False where another process holds it."""
+    lock = _lock(folder)
+    if lock is not None:
+        _held[folder] = lock
+    return lock is not None
+
+
+def release(folder: Path) -> None:
+    """Let go of a folder that this process holds."""
+    if (lock := _held.pop(folder, None)) is not None:
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int | None:
+    """The descriptor of a locked file; None where another process has the lock."""
+    lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
 
 
 def clean_up_after_crashes() -> None:
     """Remove the folders of runs that were killed, and end processes that were left running on them."""
-    me = psutil.Process().username()
     for run_dir in (found for folder in _folders() for found in folder.glob(f"{_PREFIX}*-*")):
         pid = run_dir.name.removeprefix(_PREFIX).partition("-")[0]
-        with suppress(OSError, KeyError):
-            if pid.isdigit() and run_dir.owner() == me and not psutil.pid_exists(int(pid)):
+        with suppress(OSError):
+            if pid.isdigit() and run_dir.stat().st_uid == os.getuid() and _is_left(run_dir, int(pid)):
                 end_processes_of(run_dir)
                 shutil.rmtree(run_dir, ignore_errors=True)
+
+
+def _is_left(run_dir: Path, pid: int) -> bool:
+    """Whether the process that made a folder has ended; a folder without a lock is of a version that made none."""
+    if not (run_dir / _LOCK).exists():
+        return not psutil.pid_exists(pid)
+    if (lock := _lock(run_dir)) is None:
+        return False
+    os.close(lock)
+    return True
 
 
 def end_processes_of(run_dir: Path) -> None:

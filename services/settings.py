@@ -14,6 +14,8 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 2**20
+MIN_SECRET = 16
+"""Characters of a secret."""
 _PREFIX: Final = "TAPETUM_"
 _OTHER_VARIABLES: Final = frozenset({"TAPETUM_CATALOG", "TAPETUM_API_KEY", "TAPETUM_BENCHMARK"})
 """Read elsewhere: by the catalog, by the command line as a client, by load tests."""
@@ -106,6 +108,12 @@ class Settings(BaseSettings):
         default=(), description="API keys, separated by commas; none: no key is asked for."
     )
     api_keys_file: Path | None = Field(default=None, description="File with one API key a line, added to the above.")
+    stack_token: SecretStr | None = Field(
+        default=None,
+        min_length=MIN_SECRET,
+        description="Secret of all nodes of a cluster, at least 16 characters; needed by `tapetum node`.",
+    )
+    stack_token_file: Path | None = Field(default=None, description="File with that secret, in place of the above.")
     cache_shared: bool = Field(
         default=True,
         description="All API keys share cached answers; false: each has its own, and learns nothing of the others.",
@@ -156,7 +164,8 @@ class Settings(BaseSettings):
         default="info", description="Least level that is logged."
     )
     run_dir: Path | None = Field(
-        default=None, description="Private folder of a running stack; `tapetum serve` makes one and sets this."
+        default=None,
+        description="Private folder of a running stack; `tapetum serve` and `tapetum node` make one and set this.",
     )
 
     @field_validator("max_body_bytes")
@@ -208,6 +217,29 @@ class Settings(BaseSettings):
         if not from_file:
             raise SettingsError(f"TAPETUM_API_KEYS_FILE: {self.api_keys_file} holds no key")
         return keys + from_file
+
+    def cluster_secret(self) -> str | None:
+        """The secret of `stack_token` or `stack_token_file`; None where neither is set.
+
+        Raises:
+            SettingsError: the file cannot be read, or holds too short a secret.
+        """
+        if self.stack_token is not None:
+            return self.stack_token.get_secret_value()
+        if self.stack_token_file is None:
+            return None
+        try:
+            secret = self.stack_token_file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "is not text"
+            raise SettingsError(
+                f"TAPETUM_STACK_TOKEN_FILE: {self.stack_token_file} cannot be read ({reason})"
+            ) from None
+        if len(secret) < MIN_SECRET:
+            raise SettingsError(
+                f"TAPETUM_STACK_TOKEN_FILE: {self.stack_token_file} holds fewer than {MIN_SECRET} characters"
+            )
+        return secret
 
 
 def check_names(names: Iterable[str]) -> None:

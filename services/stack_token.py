@@ -19,9 +19,14 @@ PROOF_HEADER: Final = "X-Tapetum-Proof"
 _FILE: Final = "stack-token"
 
 
-def write_token(run_dir: Path) -> str:
-    """Make the token of a stack and leave it in its private folder, for its gateways."""
-    token = secrets.token_hex(32)
+def write_token(run_dir: Path, secret: str | None = None) -> str:
+    """Make the token of a stack and leave it in its private folder, for its gateways.
+
+    Args:
+        run_dir: The folder.
+        secret: That all nodes of a cluster have, whose tokens are the same then; None: a token of its own.
+    """
+    token = prove(secret, "stack") if secret else secrets.token_hex(32)
     file = run_dir / _FILE
     file.touch(0o600)
     file.write_text(token, encoding="ascii")
@@ -29,7 +34,7 @@ def write_token(run_dir: Path) -> str:
 
 
 def read_token(run_dir: Path | None) -> str | None:
-    """The token of the stack that this process belongs to; None where it has none, as under `serve deploy`."""
+    """The token of the stack that this process belongs to; None without `tapetum serve` and `tapetum node`."""
     file = run_dir / _FILE if run_dir else None
     return file.read_text(encoding="ascii") if file and file.exists() else None
 

@@ -1,10 +1,10 @@
 """Every Prometheus metric object of the service, and the log set-up.
 
 Labels come from closed sets only (configured models, tasks, stages, outcomes), so the number of series is bounded
-whatever clients send; data sets are those of the latest evaluations, a few for each model. `tapetum serve` points
-`PROMETHEUS_MULTIPROC_DIR` at a folder that all processes of a node share: each process counts in files of its own
-there, `/metrics` adds them up, and what a replica counted stays counted after it is replaced. What all gateways know
-alike (accuracy and drift) is not added up: the one that is asked tells it.
+whatever clients send; data sets are those of the latest evaluations, a few for each model. All processes of a node
+share a folder, which `tapetum serve` or `tapetum node` makes: each process counts in files of its own there, `/metrics`
+adds them up, and what a replica counted stays counted after it is replaced. What all gateways know alike (accuracy and
+drift) is not added up: the one that is asked tells it, and each leaves it in a file of its own there.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterable, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -37,7 +38,18 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from services import metric_files
 from services.settings import Settings
 
+_RUN_DIR = os.environ.get("TAPETUM_RUN_DIR")
+_TOLD_FILES = "told_*.prom"
+
+
+def metrics_folder(run_dir: Path) -> Path:
+    """The folder in which the processes of a node count, in the node's private folder."""
+    return run_dir / "metrics"
+
+
 metric_files.keep_metrics_from_full_disks()
+if _RUN_DIR and metrics_folder(Path(_RUN_DIR)).is_dir():
+    metric_files.share_metrics(metrics_folder(Path(_RUN_DIR)))
 
 _TRACEBACK_CHARS = 2500
 LOG_PIPE = "log.pipe"
@@ -154,12 +166,41 @@ def render_metrics(told: Sequence[Metric] = ()) -> bytes:
         told: The `TOLD_GAUGES` as this process knows them.
     """
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    registry = REGISTRY
-    if folder:
-        forget_ended_processes(Path(folder))
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry, path=folder)
-    return generate_latest(registry) + generate_latest(cast(CollectorRegistry, _Told(told)))
+    return (_add_up(Path(folder)) if folder else generate_latest(REGISTRY)) + _write_down(told)
+
+
+def render_node(folder: Path) -> bytes:
+    """The metrics of all processes of a node, as a process tells them that is none of these.
+
+    Args:
+        folder: In which the processes count.
+    """
+    files = [file for file in folder.glob(_TOLD_FILES) if not _has_ended(file)]
+    newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
+    return _add_up(folder) + (newest.read_bytes() if newest else b"")
+
+
+def tell(told: Sequence[Metric]) -> None:
+    """Leave the `TOLD_GAUGES` where `render_node` finds them, in place of what this process told before."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if folder is None:
+        return
+    file = Path(folder) / _TOLD_FILES.replace("*", str(os.getpid()))
+    draft = file.with_suffix(".new")
+    with suppress(OSError):  # a full disk; then what was told before stays
+        draft.write_bytes(_write_down(told))
+        draft.replace(file)
+
+
+def _add_up(folder: Path) -> bytes:
+    forget_ended_processes(folder)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, path=str(folder))
+    return generate_latest(registry)
+
+
+def _write_down(told: Sequence[Metric]) -> bytes:
+    return generate_latest(cast(CollectorRegistry, _Told(told)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +215,15 @@ class _Told:
 
 def forget_ended_processes(folder: Path) -> None:
     """Drop the live gauges of processes that have ended, so that a killed replica is not counted as alive."""
-    for file in folder.glob("gauge_live*_*.db"):
-        match = re.search(r"_(\d+)\.db$", file.name)
-        if match and not psutil.pid_exists(int(match[1])):
+    for file in (*folder.glob("gauge_live*_*.db"), *folder.glob(_TOLD_FILES)):
+        if _has_ended(file):
             file.unlink(missing_ok=True)
+
+
+def _has_ended(file: Path) -> bool:
+    """Whether the process has ended whose id ends the name of a file."""
+    match = re.search(r"_(\d+)$", file.stem)
+    return match is not None and not psutil.pid_exists(int(match[1]))
 
 
 def read_gauge(name: str, folder: Path) -> float:

@@ -6,6 +6,8 @@
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
     tapetum models list|show|pull     what can be served
     tapetum evaluate                  how good a model is on labelled images, with a report
+    tapetum node -- COMMAND…          a node of a Ray cluster
+    tapetum config env|compose|…      what the environment of such nodes must hold
     tapetum train KIND                a model of one's own, from folders of images: classifier, detector or segmenter
 
 Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import
@@ -25,9 +27,11 @@ from typer.core import TyperGroup
 from models.errors import ModelsError, UnknownModel
 from services.cli.catalog import app as models_app
 from services.cli.classify import classify
+from services.cli.config import app as config_app
 from services.cli.console import CommandError, no_such_model, show_error
 from services.cli.detect import detect
 from services.cli.evaluate import evaluate
+from services.cli.node import node
 from services.cli.segment import segment
 from services.cli.serve import serve
 from services.cli.train import app as train_app
@@ -63,6 +67,8 @@ app.command(epilog="Example: tapetum detect photo.jpg --save drawn/")(detect)
 app.command(epilog="Example: tapetum segment photo.jpg --save drawn/")(segment)
 app.command(epilog="Example: tapetum evaluate --model yolo-person --data person/instances_val.json")(evaluate)
 app.command(epilog="Example: tapetum serve --port 9000")(serve)
+app.command(epilog="Example: tapetum node -- ray start --head --block")(node)
+app.add_typer(config_app, name="config")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import signal
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
 
+from services.cpus import count_cpus
 from services.evaluation.asking import Asker, Asking, ModelFacts, open_asker
 from services.evaluation.worker import Part, PartResult, Work, answer_part
 from services.gpus import is_reservable
@@ -39,7 +39,7 @@ _PREFIX: Final = "tapetum-eval-"
 
 def default_workers() -> int:
     """One for each CPU, and no more than four: each holds a model."""
-    return min(os.cpu_count() or 1, _MOST_WORKERS)
+    return min(count_cpus(), _MOST_WORKERS)
 
 
 class CrewError(Exception):

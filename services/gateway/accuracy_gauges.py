@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from prometheus_client.core import Metric
 
-from services.gateway.accuracy import AccuracyWatch, age_s
+from services.gateway.accuracy import READ_INTERVAL_S, AccuracyWatch, age_s
 from services.gateway.registry import Registry
 from services.telemetry import (
     LIVE_ACCURACY,
@@ -16,6 +17,7 @@ from services.telemetry import (
     MODEL_ACCURACY,
     MODEL_ACCURACY_AGE,
     MODEL_DRIFT,
+    tell,
 )
 
 LABEL_CHARACTERS: Final = 100
@@ -33,6 +35,13 @@ def accuracy_gauges(registry: Registry, watch: AccuracyWatch) -> list[Metric]:
         LIVE_ACCURACY_SAMPLES.family(_known(_samples(registry, watch))),
         MODEL_DRIFT.family(_known(_drift(registry, watch))),
     ]
+
+
+async def keep_told(registry: Registry, watch: AccuracyWatch) -> None:
+    """Leave the gauges for the node's own `/metrics` every few seconds, until cancelled."""
+    while True:
+        await asyncio.sleep(READ_INTERVAL_S)
+        await asyncio.to_thread(tell, accuracy_gauges(registry, watch))
 
 
 def _known(samples: Iterator[Sample]) -> Iterator[Sample]:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from services.gateway.accuracy import AccuracyWatch
-from services.gateway.accuracy_gauges import accuracy_gauges
+from services.gateway.accuracy_gauges import accuracy_gauges, keep_told
 from services.gateway.admission import Admission
 from services.gateway.bodies import Bodies
 from services.gateway.byte_budget import ByteBudget
@@ -92,7 +92,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        watches = [asyncio.create_task(watch) for watch in (registry.watch(), accuracy.watch())]
+        watching = (registry.watch(), accuracy.watch(), keep_told(registry, accuracy))
+        watches = [asyncio.create_task(watch) for watch in watching]
         yield
         for watch in watches:
             watch.cancel()

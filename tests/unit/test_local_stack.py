@@ -23,9 +23,10 @@ from services import run_dir
 from services.gateway.stack_check import StackCheck
 from services.local import readiness
 from services.local.errors import StackError
-from services.local.ports import Ports, check_port, public_addresses
+from services.local.ports import check_port, public_addresses
 from services.local.readiness import wait_until_ready
 from services.local.stack import serve
+from services.nodes.ports import Ports
 from services.run_dir import MOST_CHARACTERS, make_run_dir, socket_folder
 from services.stack_token import prove, read_token, write_token
 

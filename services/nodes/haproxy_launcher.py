@@ -48,8 +48,8 @@ class Plan:
 
     Attributes:
         program: HAProxy itself.
-        port: The public port.
-        hosts: Addresses to listen on there.
+        port: The public port; None: that of the configuration, as on a node of a cluster.
+        hosts: Addresses to listen on there; empty: that of the configuration.
         token: Of the stack, put into every request.
         token_header: The header for it.
         max_header_bytes: Longest header of a request.
@@ -59,7 +59,7 @@ class Plan:
     """
 
     program: str
-    port: int
+    port: int | None
     hosts: tuple[str, ...]
     token: str
     token_header: str
@@ -103,7 +103,7 @@ def _edit_line(line: str, section: str, plan: Plan, has_application: bool) -> It
     if not words or re.match(r"errorfile 50[234]$", " ".join(words[:2])):
         return ()
     if section == "frontend http_frontend" and words[0] == "bind":
-        return _frontend(plan)
+        return _frontend(plan, line)
     if words[0] == "bind" and re.match(r"(\*|):\d+$", words[1]):  # statistics and metrics, open to every interface
         return (f"    bind 127.0.0.1:{words[1].rpartition(':')[2]}",)
     if line.strip() == "option abortonclose":
@@ -126,10 +126,18 @@ def _defaults(line: str, plan: Plan) -> Iterator[str]:
         yield f"    http-error status {status} {_content(status, code, message)}"
 
 
-def _frontend(plan: Plan) -> Iterator[str]:
-    """Lines for the public port: its addresses, and the checks and headers of requests."""
-    for host in plan.hosts:
-        yield from (f"    bind {bound}" for bound in _bound(host, plan.port))
+def _frontend(plan: Plan, bind: str) -> Iterator[str]:
+    """Lines for the public port: its addresses, and the checks and headers of requests.
+
+    Args:
+        plan: Where to listen, and the limits of requests.
+        bind: Ray's own line of where to listen.
+    """
+    if plan.port is None:
+        host, _, port = bind.split()[1].rpartition(":")
+        yield from (f"    bind {bound}" for bound in _bound(host.strip("[]") or "0.0.0.0", int(port)))
+    else:
+        yield from (f"    bind {bound}" for host in plan.hosts for bound in _bound(host, plan.port))
     if plan.max_connections_per_address:
         yield "    stick-table type ipv6 size 100k expire 60s store conn_cur"
         yield "    tcp-request connection track-sc0 src unless { src 127.0.0.0/8 ::1 }"
@@ -145,7 +153,8 @@ def _frontend(plan: Plan) -> Iterator[str]:
     yield "    http-request set-header X-Forwarded-For %[src]"
     yield f"    {_answer(414, *URL_TOO_LONG)} if {{ url,length gt {plan.max_url_bytes} }}"
     yield f"    {_answer(431, *HEADER_TOO_LARGE)} if {{ req.hdrs,length gt {plan.max_header_bytes} }}"
-    yield f"    {_answer(404, *NOT_FOUND)} if {{ path,url_dec -m beg /-/ }}"
+    unless_health = " !{ path /-/healthz }" if plan.port is None else ""  # which probes of a cluster's nodes ask for
+    yield f"    {_answer(404, *NOT_FOUND)} if {{ path,url_dec -m beg /-/ }}{unless_health}"
 
 
 def _bound(host: str, port: int) -> tuple[str, ...]:

@@ -1,0 +1,32 @@
+"""Prints the log lines of all processes of a node."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from services.telemetry import LOG_PIPE
+
+
+def start_log_printer(run_dir: Path, console: TextIO) -> None:
+    """Make the pipe that processes log through, and print what comes out of it for as long as this process runs.
+
+    Args:
+        run_dir: Private folder of the node.
+        console: Where to print.
+    """
+    pipe = run_dir / LOG_PIPE
+    os.mkfifo(pipe, 0o600)
+    end = os.open(pipe, os.O_RDWR)  # for writing too, so that it never reads as ended
+    threading.Thread(target=_print_lines, args=(end, console), name="log printer", daemon=True).start()
+
+
+def _print_lines(pipe: int, console: TextIO) -> None:
+    with os.fdopen(pipe, "r", encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            with suppress(OSError):  # nobody reads the console any more; the processes must not notice
+                console.write(line)
+                console.flush()
