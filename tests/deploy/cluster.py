@@ -23,16 +23,18 @@ from typing import Any
 
 import httpx
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from services.embedded_cache import find_server
-from services.local.environment import RAY_DEFAULTS
 from services.local.stack import DEFAULT_CONFIG
+from services.nodes.environment import set_ray_token
 from tests.deploy.cluster_network import Network
 from tests.deploy.cluster_node import Node, die_with_parent
 
 RATE_LIMIT = 300
 """Requests a minute of one API key."""
-START_TIMEOUT_S = 240.0
+START_TIMEOUT_S = 300.0
+_FIRST_ADDRESS = 10
 _REDIS_PORT = 6390
 _GCS_PORT = 6379
 _DASHBOARD_PORT = 8265
@@ -44,8 +46,8 @@ class Cluster:
     """Head, workers and Valkey; made by `running_cluster`.
 
     Attributes:
+        nodes: The machines by name: head, and the workers a, b and c.
         head: Ray's head.
-        workers: The machines with replicas, by name.
         folder: A folder that all machines see under the same path.
         keys: API keys of the load; each is limited to `RATE_LIMIT`.
         guest_keys: API keys for other requests.
@@ -57,13 +59,14 @@ class Cluster:
         self.guest_keys = [secrets.token_hex(8) for _ in range(4)]
         self._network = network
         self._password = secrets.token_hex(16)
-        self._ray_token = secrets.token_hex(32)
-        self._stack_token = secrets.token_hex(32)
+        self._secret = secrets.token_hex(32)
         self._valkey: subprocess.Popen[bytes] | None = None
         (folder / "keys").write_text("\n".join([*self.keys, *self.guest_keys]) + "\n")
-        (folder / "ray-token").write_text(self._ray_token)
-        self.head = self._node("head", 10)
-        self.workers = {name: self._node(name, 11 + number) for number, name in enumerate("abc")}
+        self.nodes = {
+            name: Node(name, *network.add(name, number), folder)
+            for number, name in enumerate(("head", "a", "b", "c"), _FIRST_ADDRESS)
+        }
+        self.head = self.nodes["head"]
 
     def start(self) -> None:
         """Start Valkey, the head, workers a and b, and the application; returns when every replica runs.
@@ -71,30 +74,21 @@ class Cluster:
         One after the other: each takes much of a small machine, and Ray gives up on a node that starts too slowly.
         """
         self._start_valkey()
-        self.start_head()
-        self.wait_for_node(self.head)
-        for name in ("a", "b"):
-            self.wait_for_node(self.start_worker(name))
+        for name in ("head", "a", "b"):
+            self.add(name)
         self.deploy()
         self.wait_until_steady()
 
-    def start_head(self) -> None:
-        """Start the head; it finds an earlier one's state in Valkey."""
-        options = [
-            *("--head", f"--port={_GCS_PORT}", "--num-cpus=0", "--include-dashboard=true"),
-            *(f"--dashboard-host={self.head.address}", f"--dashboard-port={_DASHBOARD_PORT}"),
-            f"--redis-password={self._password}",
-        ]
-        gcs = {
-            "RAY_REDIS_ADDRESS": f"{self._network.gateway}:{_REDIS_PORT}",
-            "RAY_external_storage_namespace": "tapetum",
-        }
-        self._start(self.head, options, gcs)
+    def add(self, name: str) -> Node:
+        """Start the head or a worker, and return when Ray knows it; one that ends is started again, as a pod is."""
+        node = self.nodes[name]
 
-    def start_worker(self, name: str) -> Node:
-        """Start a worker."""
-        node = self.workers[name]
-        self._start(node, [f"--address={self.gcs_address}", "--num-cpus=1"], {})
+        def is_known() -> bool:
+            if not node.is_running():
+                self._start(node)
+            return node.address in self.alive_nodes()
+
+        eventually(is_known, f"{name} in the cluster", self.log_ends)
         return node
 
     def deploy(self, **classifier: Any) -> None:
@@ -111,7 +105,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Kill everything."""
-        for node in (*self.workers.values(), self.head):
+        for node in self.nodes.values():
             node.kill()
         if self._valkey is not None:
             self._valkey.kill()
@@ -129,7 +123,7 @@ class Cluster:
 
     def dashboard(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Ask Ray's dashboard."""
-        headers = {"Authorization": f"Bearer {self._ray_token}"}
+        headers = {"Authorization": f"Bearer {self.environment['RAY_AUTH_TOKEN']}"}
         return httpx.request(method, self.dashboard_url + path, headers=headers, timeout=30, trust_env=False, **options)
 
     def alive_nodes(self) -> dict[str, str]:
@@ -150,15 +144,6 @@ class Cluster:
         found = self.application().get("deployments", {}).get(deployment, {}).get("replicas", [])
         return Counter(replica["node_ip"] for replica in found if replica["state"] == "RUNNING")
 
-    def wait_for_node(self, node: Node) -> None:
-        """Return when Ray knows a node."""
-
-        def is_known() -> bool:
-            assert node.is_running(), node.log_end()
-            return node.address in self.alive_nodes()
-
-        eventually(is_known, f"{node.name} in the cluster", self.log_ends)
-
     def is_steady(self) -> bool:
         """Whether the application runs with two gateways and two classifiers."""
         return self.application().get("status") == "RUNNING" and all(
@@ -168,7 +153,7 @@ class Cluster:
     def wait_until_steady(self) -> None:
         """Return when all replicas run, and every node's HAProxy answers."""
         eventually(self.is_steady, "two gateways and two classifiers", self.log_ends)
-        for node in (self.head, *self.workers.values()):
+        for node in self.nodes.values():
             if node.is_running():
                 eventually(lambda node=node: is_ready(node.url), f"HAProxy of {node.name}", self.log_ends)
 
@@ -179,32 +164,42 @@ class Cluster:
     @property
     def environment(self) -> dict[str, str]:
         """Of every node, and of commands."""
-        return {
+        environment = {
             "HOME": os.environ.get("HOME", "/root"),
             "PATH": f"{_BIN}:{os.environ['PATH']}",
             "PYTHONPATH": str(_ROOT),
             "OMP_NUM_THREADS": "1",
             "RAY_raylet_start_wait_time_s": "120",
-            "RAY_AUTH_MODE": "token",
-            "RAY_AUTH_TOKEN_PATH": str(self.folder / "ray-token"),
             "TAPETUM_API_KEYS_FILE": str(self.folder / "keys"),
             "TAPETUM_REDIS_URL": f"redis://:{self._password}@{self._network.gateway}:{_REDIS_PORT}/0",
             "TAPETUM_RATE_LIMIT": f"{RATE_LIMIT}/minute",
+            "TAPETUM_STACK_TOKEN": self._secret,
         }
+        set_ray_token(environment, self._secret)
+        return environment
 
     def log_ends(self) -> str:
         """The last lines of every node's log."""
-        return "\n".join(node.log_end() for node in (self.head, *self.workers.values()))
+        return "\n".join(node.log_end() for node in self.nodes.values())
 
-    def _node(self, name: str, number: int) -> Node:
-        return Node(name, *self._network.add(name, number), self.folder)
-
-    def _start(self, node: Node, options: list[str], more: Mapping[str, str]) -> None:
+    def _start(self, node: Node) -> None:
+        """Start a node; the head finds the state of an earlier one in Valkey."""
+        environment = self.environment
+        if node is self.head:
+            options = [
+                *("--head", f"--port={_GCS_PORT}", "--num-cpus=0", "--include-dashboard=true"),
+                *(f"--dashboard-host={node.address}", f"--dashboard-port={_DASHBOARD_PORT}"),
+                f"--redis-password={self._password}",
+            ]
+            environment["RAY_REDIS_ADDRESS"] = f"{self._network.gateway}:{_REDIS_PORT}"
+            environment["RAY_external_storage_namespace"] = "tapetum"
+        else:
+            options = [f"--address={self.gcs_address}", "--num-cpus=1"]
         command = [
-            *("ray", "start", *options, f"--node-ip-address={node.address}"),
+            *("tapetum", "node", "--", "ray", "start", *options, f"--node-ip-address={node.address}"),
             *("--object-store-memory=134217728", "--disable-usage-stats", "--block"),
         ]
-        node.start(command, {**RAY_DEFAULTS, **self.environment, **more})
+        node.start(command, environment)
 
     def _start_valkey(self) -> None:
         options = {
@@ -241,6 +236,17 @@ def is_ready(url: str) -> bool:
     with suppress(httpx.HTTPError):
         return httpx.get(f"{url}/readyz", timeout=10, trust_env=False).status_code == 200
     return False
+
+
+def metric(node: Node, name: str, **labels: str) -> float:
+    """Sum of a metric's samples that carry these labels, of all processes of a node."""
+    text = httpx.get(f"http://{node.address}:9464/metrics", timeout=30, trust_env=False).text
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )
 
 
 def eventually(

@@ -18,10 +18,10 @@ import httpx
 import pytest
 
 from loadtests.photos import SMALL, photos
-from tests.deploy.cluster import RATE_LIMIT, Cluster, eventually
+from tests.deploy.cluster import RATE_LIMIT, Cluster, eventually, metric
 from tests.deploy.cluster_load import LoadReport, OpenLoad
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 CALM_S = 5.0
 """Load before and after what happens."""
@@ -36,8 +36,7 @@ def client() -> Iterator[httpx.Client]:
 @contextmanager
 def load_through(cluster: Cluster, *names: str) -> Iterator[LoadReport]:
     """Load through the named nodes, from `CALM_S` before to `CALM_S` after the block; its figures are printed."""
-    nodes = {"head": cluster.head, **cluster.workers}
-    with OpenLoad([nodes[name].url for name in names], cluster.keys) as load:
+    with OpenLoad([cluster.nodes[name].url for name in names], cluster.keys) as load:
         time.sleep(CALM_S)
         yield load.report
         time.sleep(CALM_S)
@@ -57,7 +56,7 @@ def classify(client: httpx.Client, url: str, image: bytes, key: str, **headers: 
 
 
 def test_replicas_lie_on_both_workers_and_none_on_the_head(cluster: Cluster):
-    workers = {cluster.workers[name].address for name in ("a", "b")}
+    workers = {cluster.nodes[name].address for name in ("a", "b")}
     assert set(cluster.replicas("Gateway")) == workers
     assert set(cluster.replicas("Classifier")) == workers
 
@@ -65,12 +64,21 @@ def test_replicas_lie_on_both_workers_and_none_on_the_head(cluster: Cluster):
 def test_answer_of_one_gateway_is_a_cache_hit_at_every_other(cluster: Cluster, client: httpx.Client):
     [photo] = photos(SMALL, ["coffee"])
     key = cluster.guest_keys[0]
-    first = classify(client, cluster.workers["a"].url, photo, key).json()
+    first = classify(client, cluster.nodes["a"].url, photo, key).json()
     assert first["cached"] is False
     time.sleep(0.5)  # it is written in the background
+    before = {name: hits(cluster, name) for name in ("a", "b")}
     for name in ("a", "b") * 8:
-        again = classify(client, cluster.workers[name].url, photo, key).json()
+        again = classify(client, cluster.nodes[name].url, photo, key).json()
         assert (again["cached"], again["predictions"]) == (True, first["predictions"])
+    made = {name: hits(cluster, name) - before[name] for name in ("a", "b")}
+    assert sum(made.values()) == 16
+    assert min(made.values()) > 0, "one gateway has answered all"
+
+
+def hits(cluster: Cluster, name: str) -> float:
+    """Cache hits of the gateways of a worker."""
+    return metric(cluster.nodes[name], "tapetum_cache_requests_total", outcome="hit")
 
 
 def test_feedback_is_taken_by_a_gateway_that_has_not_answered(cluster: Cluster, client: httpx.Client):
@@ -78,12 +86,13 @@ def test_feedback_is_taken_by_a_gateway_that_has_not_answered(cluster: Cluster, 
     [photo] = photos(SMALL, ["chelsea"])
     headers = {"x-api-key": cluster.guest_keys[1]}
     names = itertools.cycle(("a", "b", "head"))
-    nodes = {"head": cluster.head, **cluster.workers}
     for number in range(16):
-        given = classify(client, nodes[next(names)].url, photo, headers["x-api-key"], **{"x-request-id": f"f-{number}"})
+        given = classify(
+            client, cluster.nodes[next(names)].url, photo, headers["x-api-key"], **{"x-request-id": f"f-{number}"}
+        )
         assert given.status_code == 200, given.text
         told = client.post(
-            f"{nodes[next(names)].url}/v1/feedback",
+            f"{cluster.nodes[next(names)].url}/v1/feedback",
             json={"request_id": f"f-{number}", "target": {"class": "Egyptian cat"}},
             headers=headers,
         )
@@ -94,7 +103,7 @@ def test_feedback_is_taken_by_a_gateway_that_has_not_answered(cluster: Cluster, 
 def test_rate_limit_of_a_key_counts_the_requests_to_all_gateways(cluster: Cluster, client: httpx.Client):
     """Each gateway alone would let all of these through: they are 1.5 limits, and each gateway gets half of them."""
     [photo] = photos(SMALL, ["coffee"])
-    urls = itertools.cycle(cluster.workers[name].url for name in ("a", "b"))
+    urls = itertools.cycle(cluster.nodes[name].url for name in ("a", "b"))
     statuses = [
         classify(client, next(urls), photo, cluster.guest_keys[2]).status_code for _ in range(RATE_LIMIT * 3 // 2)
     ]
@@ -111,7 +120,7 @@ def test_submitted_evaluation_runs_on_the_cluster_and_its_figures_are_shown(clus
         *("--output", str(cluster.folder / "evaluation"), "--submit", "--address", cluster.dashboard_url),
     )
     assert "recorded in" in printed, printed
-    url, headers = f"{cluster.workers['b'].url}/v1/accuracy", {"x-api-key": cluster.guest_keys[0]}
+    url, headers = f"{cluster.nodes['b'].url}/v1/accuracy", {"x-api-key": cluster.guest_keys[0]}
 
     def offline() -> list[dict[str, Any]]:
         return client.get(url, headers=headers).json()["models"][0]["offline"]
@@ -123,14 +132,14 @@ def test_submitted_evaluation_runs_on_the_cluster_and_its_figures_are_shown(clus
 
 def test_worker_is_killed(cluster: Cluster):
     with load_through(cluster, "head", "b") as report:
-        cluster.workers["a"].kill()
+        cluster.nodes["a"].kill()
         time.sleep(30)
     check(report)
 
 
 def test_worker_is_added_and_gets_the_missing_replicas(cluster: Cluster):
     with load_through(cluster, "head", "b") as report:
-        worker = cluster.start_worker("a")
+        worker = cluster.add("a")
         took_s = eventually(cluster.is_steady, "replicas on the new worker", cluster.log_ends)
         cluster.wait_until_steady()
     print(f"replicas ran after {took_s:.0f} s")
@@ -141,12 +150,12 @@ def test_worker_is_added_and_gets_the_missing_replicas(cluster: Cluster):
 
 def test_raylet_is_terminated(cluster: Cluster):
     """The command of the node ends with it, so that whoever has started the node starts it again."""
-    node = cluster.workers["b"]
+    node = cluster.nodes["b"]
     with load_through(cluster, "head", "a") as report:
         node.process("raylet").terminate()
         assert node.wait(60) != 0
         time.sleep(20)
-        cluster.start_worker("b")
+        cluster.add("b")
         eventually(cluster.is_steady, "replicas on the restarted worker", cluster.log_ends)
         cluster.wait_until_steady()
     check(report)
@@ -154,8 +163,8 @@ def test_raylet_is_terminated(cluster: Cluster):
 
 def test_drained_node_loses_no_request(cluster: Cluster):
     """Worker c has room for what leaves worker b."""
-    cluster.wait_for_node(cluster.start_worker("c"))
-    address = cluster.workers["b"].address
+    cluster.add("c")
+    address = cluster.nodes["b"].address
     with load_through(cluster, "head", "a") as report:
         cluster.run(
             *("ray", "drain-node", "--address", cluster.gcs_address, "--node-id", cluster.alive_nodes()[address]),
@@ -165,7 +174,7 @@ def test_drained_node_loses_no_request(cluster: Cluster):
         took_s = eventually(lambda: has_moved(cluster, address), "the replicas to move", cluster.log_ends)
         eventually(lambda: address not in cluster.alive_nodes(), "the end of the node", cluster.log_ends)
     print(f"the replicas moved in {took_s:.0f} s")
-    cluster.workers["b"].kill()
+    cluster.nodes["b"].kill()
     assert not report.failures, report
     assert not report.lost, report
 
@@ -180,8 +189,8 @@ def has_moved(cluster: Cluster, address: str) -> bool:
 
 def test_worker_that_is_sent_sigterm_drains_and_loses_no_request(cluster: Cluster):
     """That is how Kubernetes stops a pod. Worker b, which has come back, has room for what leaves worker c."""
-    cluster.wait_for_node(cluster.start_worker("b"))
-    node = cluster.workers["c"]
+    cluster.add("b")
+    node = cluster.nodes["c"]
     with load_through(cluster, "head", "a") as report:
         node.terminate()
         node.wait(120)
@@ -211,12 +220,12 @@ def test_head_is_killed_and_comes_back(cluster: Cluster):
     with load_through(cluster, "a", "b") as report:
         cluster.head.kill()
         time.sleep(6)
-        cluster.start_head()
+        cluster.add("head")
         took_s = eventually(cluster.is_steady, "the head to take over", cluster.log_ends)
         cluster.wait_until_steady()
     print(f"the head knew all replicas after {took_s:.0f} s")
     check(report)
-    assert set(cluster.replicas("Classifier")) == {cluster.workers[name].address for name in ("a", "b")}
+    assert set(cluster.replicas("Classifier")) == {cluster.nodes[name].address for name in ("a", "b")}
 
 
 def write_data(folder: Path) -> Path:
