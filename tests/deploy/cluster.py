@@ -38,6 +38,13 @@ _FIRST_ADDRESS = 10
 _REDIS_PORT = 6390
 _GCS_PORT = 6379
 _DASHBOARD_PORT = 8265
+_AGENT_PORTS = (
+    "--dashboard-agent-listen-port=6401",
+    "--dashboard-agent-grpc-port=6402",
+    "--runtime-env-agent-port=6403",
+    "--metrics-export-port=6404",
+)
+"""Where a raylet chooses them, it ends unless its agents have told it theirs within 15 seconds."""
 _BIN = Path(sys.executable).parent
 _ROOT = Path(__file__).parents[2]
 
@@ -197,7 +204,7 @@ class Cluster:
             options = [f"--address={self.gcs_address}", "--num-cpus=1"]
         command = [
             *("tapetum", "node", "--", "ray", "start", *options, f"--node-ip-address={node.address}"),
-            *("--object-store-memory=134217728", "--disable-usage-stats", "--block"),
+            *("--object-store-memory=134217728", "--disable-usage-stats", "--block", *_AGENT_PORTS),
         ]
         node.start(command, environment)
 

@@ -84,18 +84,13 @@ def hits(cluster: Cluster, name: str) -> float:
 def test_feedback_is_taken_by_a_gateway_that_has_not_answered(cluster: Cluster, client: httpx.Client):
     """HAProxy takes the gateways in turn, so that of 16 pairs of requests some go to different ones."""
     [photo] = photos(SMALL, ["chelsea"])
-    headers = {"x-api-key": cluster.guest_keys[1]}
-    names = itertools.cycle(("a", "b", "head"))
+    key = cluster.guest_keys[1]
+    urls = itertools.cycle(cluster.nodes[name].url for name in ("a", "b", "head"))
     for number in range(16):
-        given = classify(
-            client, cluster.nodes[next(names)].url, photo, headers["x-api-key"], **{"x-request-id": f"f-{number}"}
-        )
+        given = classify(client, next(urls), photo, key, **{"x-request-id": f"photo-{number}"})
         assert given.status_code == 200, given.text
-        told = client.post(
-            f"{cluster.nodes[next(names)].url}/v1/feedback",
-            json={"request_id": f"f-{number}", "target": {"class": "Egyptian cat"}},
-            headers=headers,
-        )
+        feedback = {"request_id": f"photo-{number}", "target": {"class": "Egyptian cat"}}
+        told = client.post(f"{next(urls)}/v1/feedback", json=feedback, headers={"x-api-key": key})
         assert told.status_code == 200, told.text
         assert told.json()["live"]["samples"] == number + 1
 
