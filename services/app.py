@@ -28,7 +28,7 @@ QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
 """Ray's own log line for every request costs more than the answer's JSON; the gateway logs each request itself."""
 
 LOAD_ATTEMPTS = 2
-"""A model that cannot be loaded is reported after so many tries; Ray's own 20 take minutes."""
+"""What keeps a replica from starting is reported after so many tries; Ray's own 20 take minutes."""
 
 
 def build(args: dict[str, Any] | Topology) -> Application:
@@ -43,9 +43,10 @@ def build(args: dict[str, Any] | Topology) -> Application:
     topology = check_topology(args)
     backends = {config.name: _bind_models(config) for config in topology.deployments}
     gateway = Gateway.options(
-        **_scale(topology.gateway),
-        ray_actor_options={"num_cpus": topology.gateway.num_cpus},
+        max_constructor_retry_count=LOAD_ATTEMPTS,
         logging_config=QUIET,
+        ray_actor_options=topology.gateway.reservation,
+        **_scale(topology.gateway),
     )
     return gateway.bind(topology.model_dump(), backends)
 
@@ -56,13 +57,16 @@ def _bind_models(config: ModelDeployment) -> Application:
         max_ongoing_requests=config.max_ongoing_requests,
         max_constructor_retry_count=LOAD_ATTEMPTS,
         logging_config=QUIET,
-        ray_actor_options={"num_cpus": config.num_cpus, "num_gpus": config.reserved_gpus},
+        ray_actor_options={**config.reservation, "num_gpus": config.reserved_gpus},
         **_scale(config),
     )
     return deployment.bind(config.model_dump())
 
 
 def _scale(config: Scaled) -> dict[str, Any]:
+    scale: dict[str, Any] = {"graceful_shutdown_timeout_s": config.graceful_shutdown_timeout_s}
+    if config.max_replicas_per_node is not None:
+        scale["max_replicas_per_node"] = config.max_replicas_per_node
     if config.autoscaling is None:
-        return {"num_replicas": config.num_replicas}
-    return {"autoscaling_config": config.autoscaling.model_dump()}
+        return {**scale, "num_replicas": config.num_replicas}
+    return {**scale, "autoscaling_config": config.autoscaling.model_dump()}

@@ -1,25 +1,41 @@
-"""Keeps the replicas of a single-machine stack off the network.
+"""Keeps the private servers of a replica off the networks that its Ray node is not on.
 
-Ray binds to loopback where its node address is 127.0.0.1, but for the gRPC server of every replica (`[::]:0` in Ray
-2.60), which is closed here, and HAProxy's statistics and metrics ports, which `services.nodes.haproxy_launcher` closes.
-`tests/integration/test_stack.py` holds it.
+Ray binds to the address of the node, but for the gRPC server of every replica (`[::]:0` in Ray 2.60), which is bound to
+that address here: on one machine to loopback. HAProxy's statistics and metrics ports, which Ray binds to every
+interface, are closed by `services.nodes.haproxy_launcher`. `tests/integration/test_stack.py` holds it.
 """
 
 from __future__ import annotations
 
-from services.hosts import LOOPBACK, is_loopback
+from typing import Any
+
+
+def node_address() -> str:
+    """Address of the Ray node that this process runs on."""
+    import ray
+
+    return ray.util.get_node_ip_address()
+
+
+def public_host() -> str:
+    """The address that Ray Serve was started to listen on for clients; call from a replica."""
+    import ray
+    from ray.serve.context import _get_global_client
+
+    client: Any = _get_global_client()
+    options: Any = ray.get(client._controller.get_http_config.remote())
+    return options.host or "0.0.0.0"
 
 
 def fence_replica_grpc() -> None:
-    """Bind this replica's own gRPC server to loopback where its Ray node is on loopback; call from its constructor."""
-    import ray
+    """Bind this replica's own gRPC server to the address of its Ray node; call from its constructor."""
     from ray.serve._private import replica
 
-    if not is_loopback(ray.util.get_node_ip_address()):
-        return
+    node = node_address()
+    host = f"[{node}]" if ":" in node else node
     add_port = replica.add_port_to_grpc_server  # pyright: ignore[reportPrivateImportUsage]
 
-    def add_loopback_port(server: object, address: str) -> int:
-        return add_port(server, address.replace("[::]:", f"{LOOPBACK}:"))
+    def add_port_of_node(server: object, address: str) -> int:
+        return add_port(server, address.replace("[::]:", f"{host}:"))
 
-    replica.add_port_to_grpc_server = add_loopback_port  # pyright: ignore[reportPrivateImportUsage]
+    replica.add_port_to_grpc_server = add_port_of_node  # pyright: ignore[reportPrivateImportUsage]

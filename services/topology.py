@@ -58,12 +58,31 @@ class Scaled(_Strict):
     num_replicas: int = Field(default=1, ge=1, description="Replicas, where they do not follow the load.")
     autoscaling: Autoscaling | None = Field(default=None, description="Replicas by load; see below.")
     num_cpus: float = Field(default=1.0, ge=0, description="CPUs that Ray reserves for a replica.")
+    memory: int | None = Field(default=None, ge=1, description="Bytes of memory that Ray reserves for a replica.")
+    resources: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+        default=None, description="Custom resources of Ray that a replica reserves, by name, such as `{gateway: 1}`."
+    )
+    accelerator_type: str | None = Field(
+        default=None, min_length=1, description="Replicas run on nodes with this accelerator, such as `H200`."
+    )
+    max_replicas_per_node: int | None = Field(
+        default=None, ge=1, le=100, description="Most replicas on one node; 1 spreads them over nodes."
+    )
+    graceful_shutdown_timeout_s: float = Field(
+        default=30.0, ge=0, description="Longest wait of a replica for its requests when it is stopped or moved."
+    )
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
         if self.autoscaling is not None and self.num_replicas != 1:
             raise ValueError("num_replicas is set, and autoscaling, too: leave one of them out")
         return self
+
+    @property
+    def reservation(self) -> dict[str, Any]:
+        """What Ray reserves for a replica, in the words of its `ray_actor_options`."""
+        named = {"memory": self.memory, "resources": self.resources, "accelerator_type": self.accelerator_type}
+        return {"num_cpus": self.num_cpus, **{name: value for name, value in named.items() if value is not None}}
 
     @property
     def max_replicas(self) -> int:
@@ -220,6 +239,7 @@ class ServedApplication(_Strict):
     import_path: Literal["services.app:build"] = "services.app:build"
     args: Topology
     runtime_env: dict[str, Any] = {}
+    logging_config: dict[str, Any] | None = None
 
 
 class ServeFile(BaseModel):
@@ -229,7 +249,32 @@ class ServeFile(BaseModel):
 
     proxy_location: Literal["HeadOnly", "EveryNode"] = "EveryNode"
     http_options: HttpOptions = HttpOptions()
+    grpc_options: dict[str, Any] | None = None
+    logging_config: dict[str, Any] | None = None
+    target_capacity: float | None = Field(default=None, ge=0, le=100)
     applications: tuple[ServedApplication] = Field(description="Exactly one.")
+
+    def listening_at(self, host: str | None, port: int | None) -> ServeFile:
+        """The same with another public address; None leaves what the file says."""
+        given: dict[str, Any] = {"host": host, "port": port}
+        changed = {name: value for name, value in given.items() if value is not None}
+        return self.model_copy(update={"http_options": self.http_options.model_copy(update=changed)})
+
+    def to_document(self) -> dict[str, Any]:
+        """What Ray Serve's HTTP API takes: all that the file or this class says, and nothing that is unset."""
+        document = self.model_dump(mode="json", exclude_none=True)
+        args = self.topology.model_dump(mode="json", exclude_unset=True)
+        return {**document, "applications": [{**document["applications"][0], "args": args}]}
+
+    def for_clusters(self) -> list[str]:
+        """Names of keys that are set and have a meaning on clusters alone."""
+        given = {
+            "runtime_env": self.applications[0].runtime_env,
+            "grpc_options": self.grpc_options,
+            "logging_config": self.logging_config or self.applications[0].logging_config,
+            "target_capacity": self.target_capacity,
+        }
+        return [name for name, value in given.items() if value not in (None, {})]
 
     @property
     def topology(self) -> Topology:

@@ -1,6 +1,6 @@
 """The command `tapetum`.
 
-    tapetum serve                     the whole stack on this machine
+    tapetum serve                     the whole stack on this machine, or with `--address` on a cluster
     tapetum classify IMAGE…           the classes of images, with no server, or with `--url` from one
     tapetum detect IMAGE…             the objects in images, likewise
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise

@@ -19,18 +19,34 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port, in place of http_options.port in the file.")
     ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Deploy to a running Ray cluster instead: auto, ray://HOST:PORT, or its dashboard http://HOST:PORT.",
+        ),
+    ] = None,
     jobs: Annotated[
         bool,
         typer.Option("--jobs", help="Run Ray's dashboard, too, so that `tapetum evaluate --submit` can send jobs."),
     ] = False,
 ) -> None:
-    """Start the whole stack on this machine, and stop it on Ctrl-C.
+    """Start the whole stack on this machine, and stop it on Ctrl-C; or deploy to a cluster.
 
     The gateway, the models and, unless TAPETUM_REDIS_URL is set, a cache server. Ctrl-C and SIGTERM answer what is in
     flight, then leave no process behind; sent twice, they end at once.
+
+    With --address it deploys to a cluster whose nodes `tapetum node` started, and Ctrl-C only stops watching.
     docs/settings.md lists the environment variables.
     """
     from services.local.stack import DEFAULT_CONFIG
+
+    if address is not None:
+        if jobs:
+            raise typer.BadParameter("--jobs is for a stack on this machine; a cluster decides itself on its dashboard")
+        from services.cluster.deploying import deploy
+
+        raise typer.Exit(deploy(config or DEFAULT_CONFIG, address, host=host, port=port))
     from services.local.stack import serve as run_stack
 
     raise typer.Exit(run_stack(config or DEFAULT_CONFIG, host=host, port=port, jobs=jobs))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import structlog
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from services.exposure import check_exposure, check_redis
 from services.gateway.app import create_app
 from services.gateway.backends import RayBackend
 from services.gateway.cache import RedisCache
@@ -16,8 +18,9 @@ from services.gateway.live_store import RedisStore
 from services.gateway.offload import favour_the_event_loop
 from services.gateway.registry import Registry
 from services.gateway.stack_check import StackCheck
-from services.loopback import fence_replica_grpc
-from services.settings import read_settings
+from services.hosts import is_loopback
+from services.loopback import fence_replica_grpc, node_address, public_host
+from services.settings import Settings, read_settings
 from services.stack_token import read_token
 from services.telemetry import configure_logging
 from services.topology import Topology
@@ -41,6 +44,7 @@ class Gateway:
         shape_http_server()
         self._settings = read_settings()
         configure_logging(self._settings)
+        _check_node(self._settings)
         self._topology = Topology.model_validate(topology)
         tasks = {config.name: config.task for config in self._topology.deployments}
         self._backends = {name: RayBackend(handle, tasks[name]) for name, handle in backends.items()}
@@ -66,3 +70,17 @@ class Gateway:
             app.add_middleware(StackCheck, token=token)  # pyright: ignore[reportArgumentType]  # a factory, too
         favour_the_event_loop()
         return app
+
+
+def _check_node(settings: Settings) -> None:
+    """Refuse to start on a cluster without what gateways need there; `serve status` shows why.
+
+    Raises:
+        SettingsError: a setting is missing.
+    """
+    check_exposure(public_host(), settings)
+    check_redis(node_address(), settings)
+    if settings.run_dir is None and not is_loopback(node_address()):
+        structlog.get_logger().warning(
+            "this node was not started by `tapetum node`: HAProxy has no token, and metrics are those of one process"
+        )

@@ -38,6 +38,8 @@ class StackCheck:
             )
             await refusal(scope, receive, send)
             return
+        if client := headers.get("x-forwarded-for"):  # set by HAProxy, which may run on another node than this gateway
+            scope["client"] = (client, 0)
         nonce = headers.get(NONCE_HEADER)
 
         async def send_with_proof(message: Message) -> None:

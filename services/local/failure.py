@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def explain_failure(application: str, message: str) -> str:
     """One line of why the application did not start, out of Ray Serve's status of it."""
@@ -9,9 +11,14 @@ def explain_failure(application: str, message: str) -> str:
 
     status = ray_serve.status().applications.get(application)
     texts = [part.message for part in status.deployments.values() if part.message] if status else []
-    lines = [line.strip() for line in "\n".join(texts or [message]).splitlines() if line.strip()]
+    return f"a deployment did not start: {find_reason(texts or [message])}"
+
+
+def find_reason(messages: Iterable[str]) -> str:
+    """The last line that names an error, out of messages with tracebacks; or else the last line."""
+    lines = [line.strip() for line in "\n".join(messages).splitlines() if line.strip()]
     reasons = [line for line in lines if "Error" in line.partition(":")[0] or "models.errors" in line]
-    return f"a deployment did not start: {(reasons or lines)[-1]}"
+    return (reasons or lines or ["no reason is given"])[-1]
 
 
 def explain_haproxy(message: str) -> str:

@@ -27,6 +27,7 @@ from typing import Any, Final, NoReturn
 
 from services.cpus import count_cpus
 from services.embedded_cache import CacheServerError, EmbeddedCache
+from services.exposure import check_exposure
 from services.gateway.admission import DRAINING_FILE
 from services.gateway.tasks import TASKS
 from services.hosts import LOOPBACK, is_loopback
@@ -79,9 +80,9 @@ def serve(
         Exit status: 0 after a signal, 1 where the stack could not start or failed. A second signal ends the process.
     """
     try:
-        config = _with_address(read_serve_file(path), host, port)
-        if config.applications[0].runtime_env:
-            say("warning: runtime_env is ignored: `tapetum serve` runs all processes in its own environment")
+        config = read_serve_file(path).listening_at(host, port)
+        if ignored := config.for_clusters():
+            say(f"warning: {', '.join(ignored)} is ignored: `tapetum serve` runs all processes in its own environment")
         settings = read_settings()
         check_exposure(config.http_options.host, settings)
         check_cpus(config)
@@ -301,20 +302,6 @@ class Stack:
         self._say(f"✓ {time.monotonic() - self._started_at:5.1f} s  {what}")
 
 
-def check_exposure(host: str, settings: Settings) -> None:
-    """Refuse to listen beyond loopback without API keys.
-
-    Raises:
-        StackError: that is what was asked for, and no setting allows it.
-    """
-    if is_loopback(host) or settings.all_api_keys() or settings.allow_open_network:
-        return
-    raise StackError(
-        f"{host} can be reached from other machines, and no API key is set: set TAPETUM_API_KEYS or "
-        "TAPETUM_API_KEYS_FILE, or TAPETUM_ALLOW_OPEN_NETWORK=true if everybody may use this server"
-    )
-
-
 def check_cpus(config: ServeFile) -> None:
     """Refuse a configuration that reserves more CPUs to begin with than this process may use.
 
@@ -328,12 +315,6 @@ def check_cpus(config: ServeFile) -> None:
     available = count_cpus()
     if needed > available:
         raise StackError(f"the configuration reserves {needed:g} CPUs (num_cpus), and this machine has {available}")
-
-
-def _with_address(config: ServeFile, host: str | None, port: int | None) -> ServeFile:
-    given: dict[str, Any] = {"host": host, "port": port}
-    changed = {name: value for name, value in given.items() if value is not None}
-    return config.model_copy(update={"http_options": config.http_options.model_copy(update=changed)})
 
 
 def _ended_part_of_ray() -> str:

@@ -36,7 +36,7 @@ def free_port() -> int:
             return port
 
 
-def plan_for(port: int, **changes: object) -> Plan:
+def plan_for(port: int | None, **changes: object) -> Plan:
     given = {"program": get_haproxy_binary(), "port": port, "hosts": ("127.0.0.1",), "token": TOKEN}
     sizes = {"max_header_bytes": MAX_HEADER_BYTES, "max_url_bytes": MAX_URL_BYTES}
     return Plan(**{**given, **sizes, "token_header": "X-Tapetum-Stack", **changes})  # type: ignore[arg-type]
@@ -65,6 +65,7 @@ def rendered(folder: Path, port: int, gateway: int | None) -> Path:
         bufsize=64 * 1024,
     )
     options.has_received_routes = True
+    options.has_received_servers = gateway is not None
     api = HAProxyApi(options, backends, str(folder / "haproxy.cfg"))
     asyncio.run(asyncio.to_thread(api._generate_config_file_internal))
     return folder / "haproxy.cfg"
@@ -109,8 +110,9 @@ class Gateway:
 
 
 @contextmanager
-def haproxy(config: Path, plan: Plan) -> Iterator[str]:
-    """HAProxy, started as Ray starts it."""
+def haproxy(config: Path, plan: Plan, port: int | None = None) -> Iterator[str]:
+    """HAProxy, started as Ray starts it; listens on `port` where the plan leaves that to the configuration."""
+    port = plan.port or port
     plan_file = config.with_name("plan.json")
     plan_file.write_text(plan.to_json())
     command = [sys.executable, "-I", "-S", haproxy_launcher.__file__, str(plan_file), "-db", "-f", str(config), "-dR"]
@@ -121,11 +123,11 @@ def haproxy(config: Path, plan: Plan) -> Iterator[str]:
             assert process.poll() is None
             assert time.monotonic() < give_up_at
             try:
-                socket.create_connection(("127.0.0.1", plan.port)).close()
+                socket.create_connection(("127.0.0.1", port)).close()  # type: ignore[arg-type]
                 break
             except OSError:
                 time.sleep(0.02)
-        yield f"http://127.0.0.1:{plan.port}"
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         process.wait()
@@ -205,6 +207,27 @@ def test_paths_of_ray_are_not_served(tmp_path: Path, gateway: Gateway, path: str
     with haproxy(rendered(tmp_path, plan.port, gateway.port), plan) as url:
         response = httpx.get(f"{url}{path}")
     assert (response.status_code, response.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_node_of_a_cluster_listens_where_its_configuration_says_and_answers_probes(tmp_path: Path, gateway: Gateway):
+    port = free_port()
+    plan = plan_for(None, hosts=())
+    with haproxy(rendered(tmp_path, port, gateway.port), plan, port) as url:
+        wait_for_gateway(url)
+        assert httpx.get(f"{url}/-/healthz").status_code == 200
+        for path in ("/-/routes", "/-/healthz/x", "/%2D/healthz"):
+            assert httpx.get(f"{url}{path}").status_code == 404
+        httpx.get(f"{url}/v1/models", headers={"X-Forwarded-For": "192.0.2.1"})
+    assert f"x-tapetum-stack: {TOKEN}".encode() in gateway.received[-1].lower()
+    assert b"x-forwarded-for: 127.0.0.1" in gateway.received[-1].lower()
+
+
+@pytest.mark.parametrize(
+    ("host", "bound"), [("0.0.0.0", "*:8000"), ("10.0.0.1", "10.0.0.1:8000"), ("fd00::1", "[fd00::1]:8000 v6only")]
+)
+def test_address_of_the_configuration_is_kept(host: str, bound: str):
+    frontend = f"frontend http_frontend\n    bind {'*' if host == '0.0.0.0' else host}:8000\n"
+    assert f"    bind {bound}\n" in edit(frontend, plan_for(None, hosts=()))
 
 
 def test_long_urls_and_headers_are_refused_by_name(tmp_path: Path):

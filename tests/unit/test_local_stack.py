@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -107,6 +110,51 @@ def test_run_of_a_process_that_has_ended_is_removed_wherever_it_lies(monkeypatch
     assert own.exists()
 
 
+HOLD = """
+import sys, time
+from pathlib import Path
+from services import run_dir
+assert run_dir.hold(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_run_of_another_container_is_not_taken_for_one_that_has_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Its process id means nothing here, and may be nobody's."""
+    nobody = next(pid for pid in range(4_000_000, 4_190_000) if not psutil.pid_exists(pid))
+    theirs = tmp_path / f"tapetum-{nobody}-abc"
+    theirs.mkdir()
+    monkeypatch.setattr(run_dir, "_folders", lambda: iter([tmp_path]))
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(theirs)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        assert not run_dir.hold(theirs)
+        run_dir.clean_up_after_crashes()
+        assert theirs.exists()
+        other.kill()
+    run_dir.clean_up_after_crashes()
+    assert not theirs.exists(), "its process was killed, which is known here, too"
+
+
+def test_run_whose_id_another_process_has_now_is_removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    left = tmp_path / f"tapetum-{os.getpid()}-abc"
+    left.mkdir()
+    (left / "lock").touch()
+    monkeypatch.setattr(run_dir, "_folders", lambda: iter([tmp_path]))
+    run_dir.clean_up_after_crashes()
+    assert not left.exists()
+
+
+def test_new_run_is_held(monkeypatch: pytest.MonkeyPatch):
+    made = make_run_dir()
+    monkeypatch.setattr(run_dir, "_folders", lambda: iter([made.parent]))
+    assert (made / "lock").exists()
+    assert not run_dir.hold(made)
+    run_dir.release(made)
+    shutil.rmtree(made)
+
+
 async def ask(token: str, headers: Mapping[str, str]) -> httpx.Response:
     app = StackCheck(Starlette(routes=[Route("/", lambda _: PlainTextResponse("mine"))]), token)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://stack") as client:
@@ -125,6 +173,21 @@ def test_gateway_answers_its_own_stack_only(tmp_path: Path):
         assert response.status_code == 503
         assert response.json()["error"]["code"] == "not_ready"
         assert token not in response.text + str(response.headers)
+
+
+def test_client_behind_the_haproxy_of_another_node_keeps_its_address(tmp_path: Path):
+    token = write_token(tmp_path, "a secret of the whole cluster")
+    app = StackCheck(Starlette(routes=[Route("/", lambda request: PlainTextResponse(request.client.host))]), token)
+
+    async def address(headers: Mapping[str, str]) -> str:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, client=("10.0.0.2", 4)), base_url="http://x"
+        ) as c:
+            return (await c.get("/", headers=headers)).text
+
+    told = {"X-Tapetum-Stack": token, "X-Forwarded-For": "192.0.2.7"}
+    assert asyncio.run(address(told)) == "192.0.2.7"
+    assert asyncio.run(address({"X-Tapetum-Stack": token})) == "10.0.0.2"
 
 
 def test_gateway_proves_its_token_without_telling_it(tmp_path: Path):

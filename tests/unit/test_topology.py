@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.topology import TopologyError, check_topology
+from services.topology import ServeFile, TopologyError, check_topology
 
 
 def deployment(**keys: Any) -> dict[str, Any]:
@@ -45,3 +45,57 @@ def test_replica_on_a_gpu_reserves_one_unless_told_otherwise(keys: dict[str, Any
 def test_keys_that_would_do_nothing_are_refused_by_name(keys: dict[str, Any], reason: str):
     with pytest.raises(TopologyError, match=reason):
         check_topology(deployment(**keys))
+
+
+RESERVED = {
+    "num_cpus": 2.0,
+    "memory": 2**30,
+    "resources": {"gpu_pool": 1.0},
+    "accelerator_type": "H200",
+}
+
+
+def test_reservations_and_limits_reach_ray_serve():
+    from services.app import build
+
+    keys = {**RESERVED, "max_replicas_per_node": 1, "graceful_shutdown_timeout_s": 45}
+    application = build({**deployment(**keys), "gateway": {"resources": {"gateway": 0.5}, "max_replicas_per_node": 2}})
+    gateway = application._bound_deployment
+    assert gateway.ray_actor_options == {"num_cpus": 1.0, "resources": {"gateway": 0.5}}
+    assert gateway._replica_config.max_replicas_per_node == 2
+    assert gateway._deployment_config.graceful_shutdown_timeout_s == 30.0
+    models = gateway.init_args[1]["Classifier"]._bound_deployment
+    assert models.ray_actor_options == {**RESERVED, "num_gpus": 0.0}
+    assert models._replica_config.max_replicas_per_node == 1
+    assert models._deployment_config.graceful_shutdown_timeout_s == 45.0
+
+
+@pytest.mark.parametrize(
+    ("keys", "key"),
+    [
+        ({"max_replicas_per_node": 0}, "max_replicas_per_node"),
+        ({"memory": 0}, "memory"),
+        ({"resources": {"x": -1}}, "resources.x"),
+        ({"graceful_shutdown_timeout_s": -1}, "graceful_shutdown_timeout_s"),
+    ],
+)
+def test_impossible_reservations_are_refused_by_name(keys: dict[str, Any], key: str):
+    with pytest.raises(TopologyError, match=rf"args: deployments\.0\.{key}: "):
+        check_topology(deployment(**keys))
+
+
+def test_file_for_a_cluster_is_not_refused_and_goes_there_as_it_is():
+    application = {"args": deployment(), "runtime_env": {"env_vars": {"A": "b"}}}
+    given = {"grpc_options": {"port": 9000}, "logging_config": {"encoding": "JSON"}, "target_capacity": 50.0}
+    file = ServeFile.model_validate({**given, "applications": [application]})
+    assert file.for_clusters() == ["runtime_env", *given]
+    document = file.listening_at("0.0.0.0", None).to_document()
+    assert document.items() >= given.items()
+    assert document["http_options"] == {"host": "0.0.0.0", "port": 8000, "keep_alive_timeout_s": 65}
+    from ray.serve.schema import ServeDeploySchema
+
+    (sent,) = ServeDeploySchema.model_validate(document).applications
+    assert (sent.name, sent.route_prefix, sent.import_path) == ("tapetum", "/", "services.app:build")
+    assert sent.runtime_env["env_vars"] == {"A": "b"}
+    assert check_topology(sent.args) == check_topology(deployment())
+    assert set(sent.args["deployments"][0]) == {"name", "task", "models"}, "what the file leaves out is left out"

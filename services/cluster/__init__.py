@@ -1,0 +1,1 @@
+"""Deploys to a Ray cluster that runs already, and watches it: `tapetum serve --address`."""
