@@ -21,7 +21,7 @@ from loadtests.photos import SMALL, photos
 from tests.deploy.cluster import RATE_LIMIT, Cluster, eventually, metric
 from tests.deploy.cluster_load import LoadReport, OpenLoad
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 CALM_S = 5.0
 """Load before and after what happens."""
