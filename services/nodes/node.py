@@ -11,6 +11,7 @@ tapetum node -- ray start --head --block
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -33,6 +34,9 @@ from services.stack_token import write_token
 
 _SECRETS = ("TAPETUM_STACK_TOKEN", "TAPETUM_STACK_TOKEN_FILE")
 """Not in the environment of Ray's processes, which need only what is derived from it."""
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""Ray colours what `ray start` prints, on a pipe, too."""
 
 
 def run_node(command: Sequence[str], folder: Path, metrics_host: str, metrics_port: int) -> int:
@@ -118,4 +122,4 @@ def _is_event(line: str) -> bool:
 
 def _event(line: str) -> str:
     time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-    return orjson.dumps({"event": line.strip(), "level": "info", "timestamp": time}).decode()
+    return orjson.dumps({"event": _COLOUR.sub("", line).strip(), "level": "info", "timestamp": time}).decode()
