@@ -82,12 +82,14 @@ class Cluster:
         self.wait_until_steady()
 
     def add(self, name: str) -> Node:
-        """Start the head or a worker, and return when Ray knows it; one that ends is started again, as a pod is."""
+        """Start the head or a worker, and return when Ray knows it; a node that ends is started again, as a pod is."""
         node = self.nodes[name]
+        self._start(node)
 
         def is_known() -> bool:
-            if not node.is_running():
-                self._start(node)
+            for other in self.nodes.values():
+                if other.has_ended():
+                    self._start(other)
             return node.address in self.alive_nodes()
 
         eventually(is_known, f"{name} in the cluster", self.log_ends)

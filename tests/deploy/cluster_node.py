@@ -88,6 +88,10 @@ class Node:
         """Whether its command runs."""
         return self._process is not None and self._process.poll() is None
 
+    def has_ended(self) -> bool:
+        """Whether its command has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def processes(self) -> list[psutil.Process]:
         """Its processes; the first is its command."""
         if self._process is None:
