@@ -1,8 +1,8 @@
 """A cluster of a head and two workers goes on answering while nodes end, drain, come and change their configuration.
 
 The tests run in the order in which they stand here, for each begins with the nodes that the one before has left.
-Of the requests that are under way, one in 500 may fail at its first attempt and none at the second, through another
-node.
+Of the requests, one in 500 may fail at its first attempt, besides those that a node was working on when it was killed,
+and none at its second, through another node. Where nodes drain, none may fail at all.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def load_through(cluster: Cluster, *names: str) -> Iterator[LoadReport]:
 
 
 def check(report: LoadReport) -> None:
-    """At most one in 500 failed at first, and every retry was answered."""
+    """As few failed at first as may, and every retry was answered."""
     assert not report.lost, report
     assert len(report.failures) <= report.allowed_failures, report
 
@@ -92,7 +92,14 @@ def test_feedback_is_taken_by_a_gateway_that_has_not_answered(cluster: Cluster, 
         feedback = {"request_id": f"photo-{number}", "target": {"class": "Egyptian cat"}}
         told = client.post(f"{next(urls)}/v1/feedback", json=feedback, headers={"x-api-key": key})
         assert told.status_code == 200, told.text
-        assert told.json()["live"]["samples"] == number + 1
+    headers = {"x-api-key": key}
+
+    def live_samples(name: str) -> int:
+        shown = client.get(f"{cluster.nodes[name].url}/v1/accuracy", headers=headers).json()
+        return (shown["models"][0]["live"] or {"samples": 0})["samples"]
+
+    # every gateway counts them all, a few seconds later
+    eventually(lambda: all(live_samples(name) == 16 for name in ("a", "b") * 2), "16 feedbacks", within_s=30)
 
 
 def test_rate_limit_of_a_key_counts_the_requests_to_all_gateways(cluster: Cluster, client: httpx.Client):
