@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -61,8 +63,8 @@ class LoadReport:
         ordered = sorted(self.latencies_s)
         p50, p99 = (percentile(ordered, share) * 1e3 for share in (0.5, 0.99))
         return (
-            f"{self.requests} requests, {len(self.failures)} failed at first {self.failures[:5]}, "
-            f"{len(self.lost)} lost {self.lost[:5]}, p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+            f"{self.requests} requests, {len(self.failures)} failed at first {dict(Counter(self.failures))}, "
+            f"{len(self.lost)} lost {dict(Counter(self.lost))}, p50 {p50:.0f} ms, p99 {p99:.0f} ms"
         )
 
 
@@ -135,5 +137,8 @@ async def _ask(client: httpx.AsyncClient, entrance: str, body: bytes, headers: d
     try:
         response = await client.post(f"{entrance}/v1/classify", content=body, headers=headers)
     except httpx.HTTPError as error:
-        return f"{type(error).__name__} at {entrance}"
-    return None if response.status_code == 200 else f"{response.status_code} {response.text[:200]} at {entrance}"
+        return type(error).__name__
+    if response.status_code == 200:
+        return None
+    code = re.search(r'"code":"(\w+)"', response.text)
+    return f"{response.status_code} {code[1] if code else response.text[:100]}"
