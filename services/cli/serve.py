@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,9 @@ def serve(
             raise typer.BadParameter("--jobs is for a stack on this machine; a cluster decides itself on its dashboard")
         from services.cluster.deploying import deploy
 
-        raise typer.Exit(deploy(config or DEFAULT_CONFIG, address, host=host, port=port))
+        # at once, though it may go into a pipe: whoever reads it waits for the line that says that all runs
+        say = partial(print, flush=True)
+        raise typer.Exit(deploy(config or DEFAULT_CONFIG, address, host=host, port=port, say=say))
     from services.local.stack import serve as run_stack
 
     raise typer.Exit(run_stack(config or DEFAULT_CONFIG, host=host, port=port, jobs=jobs))
