@@ -132,7 +132,9 @@ class Stack:
     def _plan(self, connections: int, distinct: int, seconds: float, requests: int = 10**6) -> LoadPlan:
         path, headers = self._contender.path, dict(self._contender.headers)
         files = tuple(self._files)
-        return LoadPlan(LOOPBACK, self._port, path, headers, files, connections, seconds, 0.5, distinct, requests)
+        return LoadPlan(
+            LOOPBACK, self._port, path, headers, files, connections, seconds, 0.5, requests, distinct=distinct
+        )
 
     def _cpu_s(self) -> dict[str, float]:
         total = dict.fromkeys([*NAMES.values(), OTHERS], 0.0)

@@ -13,7 +13,7 @@ KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 OVERLAYS: Final = ("cpu", "gpu", "high-availability")
 
 
-def documents(path: Path) -> list[dict[str, Any]]:
+def documents(path: Path) -> list[Any]:
     """All documents of a YAML file."""
     return [document for document in yaml.safe_load_all(path.read_text(encoding="utf-8")) if document]
 

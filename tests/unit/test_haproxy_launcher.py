@@ -42,8 +42,9 @@ def plan_for(port: int | None, **changes: object) -> Plan:
     return Plan(**{**given, **sizes, "token_header": "X-Tapetum-Stack", **changes})  # type: ignore[arg-type]
 
 
-def rendered(folder: Path, port: int, gateway: int | None) -> Path:
+def rendered(folder: Path, port: int | None, gateway: int | None) -> Path:
     """The configuration of the installed Ray, with a gateway or before there is an application."""
+    assert port is not None
     from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
     from ray.serve.config import HTTPOptions
 

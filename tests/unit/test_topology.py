@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -64,7 +64,8 @@ def test_reservations_and_limits_reach_ray_serve():
     assert gateway.ray_actor_options == {"num_cpus": 1.0, "resources": {"gateway": 0.5}}
     assert gateway._replica_config.max_replicas_per_node == 2
     assert gateway._deployment_config.graceful_shutdown_timeout_s == 30.0
-    models = gateway.init_args[1]["Classifier"]._bound_deployment
+    _, backends = cast(tuple[Any, Any], gateway.init_args)
+    models = backends["Classifier"]._bound_deployment
     assert models.ray_actor_options == {**RESERVED, "num_gpus": 0.0}
     assert models._replica_config.max_replicas_per_node == 1
     assert models._deployment_config.graceful_shutdown_timeout_s == 45.0
