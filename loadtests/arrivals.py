@@ -7,7 +7,7 @@ users are, and a latency counts **from the moment at which the request was due**
 answer before it, a missing connection or this program itself, is in the figure.
 
 How late this program was is measured for every request (`Arrival.late_s`). It is no property of the service, so a run
-in which it was large says nothing: see `loadtests.point`.
+in which it was large is discarded: see `loadtests.point`.
 
 It runs as a process of its own, `python -m loadtests.arrivals`, which reads an `ArrivalPlan` as JSON from stdin and
 prints an `Offered` as JSON.
@@ -20,7 +20,6 @@ import gc
 import itertools
 import json
 import random
-import subprocess
 import sys
 import time
 from collections import deque
@@ -31,7 +30,7 @@ from typing import Any, Final, NamedTuple
 from loadtests.connection import Connection
 from loadtests.http_response import Response
 from loadtests.load_plan import ArrivalPlan, read_arrival_plan, requests_of
-from loadtests.processes import SystemFailed
+from loadtests.processes import run_generator
 
 START_S: Final = 0.05
 TIMER_S: Final = 0.0005
@@ -216,16 +215,7 @@ def offer(plan: ArrivalPlan) -> Offered:
     Raises:
         SystemFailed: the generator broke off.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtests.arrivals"],
-        input=json.dumps(asdict(plan)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemFailed(f"the load generator broke off:\n{done.stderr[-2000:]}")
-    return read_offered(json.loads(done.stdout))
+    return read_offered(json.loads(run_generator("loadtests.arrivals", asdict(plan))))
 
 
 def read_offered(document: dict[str, Any]) -> Offered:

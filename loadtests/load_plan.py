@@ -1,4 +1,4 @@
-"""What a load generator is told, what it reports, and the bytes that it sends."""
+"""Input and output of a load generator: the plan, the result, and the request bytes."""
 
 from __future__ import annotations
 

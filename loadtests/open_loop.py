@@ -12,8 +12,6 @@ the generator itself was late is void, and is tried once more.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +42,7 @@ from loadtests.load_charts import latency_chart
 from loadtests.load_plan import ArrivalPlan, RequestPlan, filling
 from loadtests.photos import SMALL, body_of_100_kb, photos
 from loadtests.point import Bounds, Point, Verdict, point_of
-from loadtests.processes import LOOPBACK, SystemFailed
+from loadtests.processes import LOOPBACK, SystemFailed, run_generator
 from loadtests.rate_search import Found, find_highest_rate
 from loadtests.report import figure
 from loadtests.scenes import scene
@@ -169,15 +167,7 @@ def fill_cache(requests: RequestPlan) -> None:
     """
     assert requests.distinct
     plan = filling(requests.host, requests.port, requests.path, requests.headers, requests.bodies, requests.distinct)
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtests.load"],
-        input=json.dumps(asdict(plan)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemFailed(f"the load generator broke off:\n{done.stderr[-2000:]}")
+    run_generator("loadtests.load", asdict(plan))
 
 
 def requests_to(url: str, kind: Kind, bodies: tuple[str, ...], headers: dict[str, str]) -> RequestPlan:

@@ -46,7 +46,7 @@ class Verdict(StrEnum):
     HELD = "held"
     EXCEEDED = "exceeded"
     VOID = "void"
-    """The generator was too late: the point says nothing of the service."""
+    """The generator was too late: the point does not measure the service."""
 
 
 @dataclass(frozen=True)

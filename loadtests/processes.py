@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import psutil
 
@@ -24,6 +27,27 @@ _MARK = "TAPETUM_BENCHMARK"
 
 class SystemFailed(Exception):
     """A system did not start, or ended too early; the message holds the end of its log."""
+
+
+def run_generator(module: str, plan: Mapping[str, Any]) -> str:
+    """Run a load generator in a process of its own until it ends.
+
+    Args:
+        module: Python module that reads a plan as JSON from standard input.
+        plan: The plan, JSON-able.
+
+    Returns:
+        Its standard output.
+
+    Raises:
+        SystemFailed: the generator exited with an error.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", module], input=json.dumps(plan), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SystemFailed(f"the load generator broke off:\n{done.stderr[-2000:]}")
+    return done.stdout
 
 
 class RunningSystem:

@@ -57,7 +57,7 @@ def local_answers(
         items: Whatever stands for the images.
         read: From one of them to the encoded image, or to why there is none; called in threads.
         adapter: A loaded model.
-        parameters: What it is told.
+        parameters: Request parameters, such as thresholds.
         decode: In place of the adapter's own `decode`, for other caps on images.
     """
     decode = decode or adapter.decode

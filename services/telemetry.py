@@ -136,7 +136,7 @@ def replica_has_started(deployment: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ToldGauge:
-    """A gauge that is told when it is asked for, out of what a gateway knows, and leaves no trace of former labels.
+    """A gauge computed at each scrape from the gateway's state; series of former labels disappear.
 
     Attributes:
         name: Of the metric.
@@ -218,7 +218,7 @@ def render_node(folder: Path) -> bytes:
 
 
 def tell(told: Sequence[Metric]) -> None:
-    """Leave the `TOLD_GAUGES` where `render_node` finds them, in place of what this process told before."""
+    """Write the `TOLD_GAUGES` to the file that `render_node` reads, replacing this process' former ones."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
         return

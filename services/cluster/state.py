@@ -16,7 +16,7 @@ class ApplicationState:
     Attributes:
         status: `DEPLOYING`, `RUNNING`, `UNHEALTHY`, `DEPLOY_FAILED` …; `NOT_STARTED` where there is none.
         deployments: Name and replicas of each, such as `Gateway 1/2`: those that run, those that are wanted.
-        reason: Why it is not healthy; empty where it is, or nothing is told.
+        reason: Why it is unhealthy; empty if it is healthy or Ray Serve gives no message.
         deployed_at_s: Unix time of the latest deployment by the cluster's clock; 0.0 where there is none.
         nodes: Addresses of nodes that take requests.
     """

@@ -1,4 +1,4 @@
-"""The gauges of accuracy and drift, told when they are asked for: series of what is gone, or was replaced, are gone."""
+"""Gauges of accuracy and drift, computed at each scrape, so that series of replaced models disappear."""
 
 from __future__ import annotations
 

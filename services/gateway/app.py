@@ -237,7 +237,7 @@ def _without_names(entry: dict[str, Any]) -> dict[str, Any]:
 def _add_probes(app: FastAPI, registry: Registry, admission: Admission, accuracy: AccuracyWatch) -> None:
     @app.get("/healthz", tags=["probes"])
     async def healthz() -> Liveness:
-        """Whether the gateway is alive; it says nothing of the models."""
+        """Liveness of the gateway; the models are not checked."""
         return Liveness()
 
     @app.get("/readyz", tags=["probes"], responses={503: {"model": Readiness, "description": "Not ready."}})

@@ -33,13 +33,11 @@ class LoadReport:
     """What became of the requests of a load.
 
     Attributes:
-        rate_per_s: Requests a second.
         latencies_s: From the due time of each answered request to its answer, a retry included.
         failures: What happened to first attempts that got no 200.
         lost: What happened to requests that got none at the second attempt, either.
     """
 
-    rate_per_s: float
     latencies_s: list[float] = field(default_factory=list[float])
     failures: list[str] = field(default_factory=list[str])
     lost: list[str] = field(default_factory=list[str])
@@ -51,13 +49,8 @@ class LoadReport:
 
     @property
     def allowed_failures(self) -> int:
-        """First attempts that may fail: one in 500, and what is in flight at the moment in which a node ends.
-
-        The latter is the rate times the median latency, each part of one counted as one: none can be saved that the
-        dead node was working on, and on a machine with other work there are more of them.
-        """
-        in_flight = self.rate_per_s * percentile(sorted(self.latencies_s), 0.5)
-        return math.ceil(self.requests / 500) + math.ceil(in_flight)
+        """First attempts that may fail: one in 500, rounded up."""
+        return math.ceil(self.requests / 500)
 
     def __str__(self) -> str:
         ordered = sorted(self.latencies_s)
@@ -82,7 +75,7 @@ class OpenLoad:
 
     def __init__(self, entrances: Sequence[str], keys: Sequence[str], rate_per_s: float = RATE_PER_S) -> None:
         assert len(entrances) >= 2, "a retry needs another node"
-        self.report = LoadReport(rate_per_s)
+        self.report = LoadReport()
         self._entrances = list(entrances)
         self._keys = itertools.cycle(keys)
         self._pause_s = 1 / rate_per_s

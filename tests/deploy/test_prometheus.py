@@ -32,7 +32,7 @@ PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
 PANELS = [(board.name, panel) for board in DASHBOARDS for panels in board.rows.values() for panel in panels]
 ALERTS = rules("alert")
 IMAGES = 110
-"""A few more than the 100 from which on drift is told."""
+"""A few more than the 100 images from which drift is reported."""
 CAT, DETECTOR = "efficientnet-lite0", "yolo-digits"
 
 
