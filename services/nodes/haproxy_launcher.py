@@ -192,13 +192,33 @@ def main(plan_file: str, arguments: Sequence[str]) -> None:
     end_with_parent()
     for flag, name in itertools.pairwise(arguments):
         if flag == "-f":
-            _edit_file(Path(name), plan)
+            edit_file(Path(name), plan)
     os.execv(plan.program, [plan.program, *arguments])
 
 
-def _edit_file(file: Path, plan: Plan) -> None:
-    draft = file.with_suffix(".edited")
-    draft.write_text(edit(file.read_text(encoding="utf-8"), plan), encoding="utf-8")
+def edit_file(file: Path, plan: Plan) -> None:
+    """Edit a configuration in place; one without gateways is replaced by the last that had some.
+
+    Ray Serve leaves them out while it builds a changed application, which takes seconds, and for good where that fails.
+    They still run then. Of those that do not, HAProxy's health checks find out, and it answers 503 itself.
+
+    Args:
+        file: As Ray Serve 2.60 has rendered it; the last one with gateways is kept beside it.
+        plan: What to put into it.
+    """
+    text = edit(file.read_text(encoding="utf-8"), plan)
+    kept = file.with_suffix(".last")
+    if re.search(r"^\s+server ", text, re.MULTILINE):
+        _replace(kept, text)
+    elif kept.exists():
+        text = kept.read_text(encoding="utf-8")
+    _replace(file, text)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = file.with_name(f"{file.name}.draft")
+    draft.write_text(text, encoding="utf-8")
     draft.replace(file)
 
 

