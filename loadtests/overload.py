@@ -176,7 +176,7 @@ def overload(
 ) -> None:
     """Measure what a real service does with twice the requests that it can answer."""
     about = machine.describe()
-    effort = Effort(Bounds(p99_ms=p99_ms, late_ms=p99_ms / 5), seconds=3.0)
+    effort = Effort(Bounds(p99_ms=p99_ms, late_ms=p99_ms / 5), seconds=6.0)
     try:
         with tempfile.TemporaryDirectory(prefix="tapetum-overload-") as name:
             folder = Path(name)

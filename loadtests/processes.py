@@ -42,9 +42,9 @@ def run_generator(module: str, plan: Mapping[str, Any]) -> str:
     Raises:
         SystemFailed: the generator exited with an error.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", module], input=json.dumps(plan), capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", module]
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}  # unbuffered, `print` drops what a full pipe does not take
+    done = subprocess.run(command, input=json.dumps(plan), env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemFailed(f"the load generator broke off:\n{done.stderr[-2000:]}")
     return done.stdout

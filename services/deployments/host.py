@@ -10,6 +10,9 @@ model, however many wait, never keep those of a fast one from being decoded.
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
+import threading
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +49,12 @@ from services.telemetry import (
 from services.topology import ModelDeployment, ModelSpec
 from services.wire import Failure, Item, Outcome, describe_prediction
 
+NICENESS = 5
+"""Of threads that compute, on Linux: where CPUs are short, a gateway and HAProxy on the same machine go first.
+
+Measured by `python -m loadtests.overload`, twice the highest rate on two cores: 503 within 25 to 29 ms at p99; without it
+within 53 to 56 ms."""
+
 log = structlog.get_logger()
 
 MAX_ANSWER_BYTES = 64 * 2**20
@@ -69,7 +78,7 @@ class HostedModel:
         labels = (entry.task, entry.name, entry.version)
         self.adapter = adapter
         self.pool = ThreadPoolExecutor(
-            config.num_pool_threads, thread_name_prefix=f"pool-{entry.name}", initializer=use_threads, initargs=(1,)
+            config.num_pool_threads, thread_name_prefix=f"pool-{entry.name}", initializer=start_thread, initargs=(1,)
         )
         answering = {
             **entry.to_dict(),
@@ -153,7 +162,7 @@ class ModelHost:
             max_queue_cost=self._config.pixels_queued,
             batch_wait_timeout_s=self._config.batch_wait_timeout_s,
             streams=self._config.num_streams,
-            initializer=partial(use_threads, self._config.num_threads or torch.get_num_threads()),
+            initializer=partial(start_thread, self._config.num_threads or torch.get_num_threads()),
         )
         replica_has_started(self._config.name)
 
@@ -333,7 +342,7 @@ def error_for(error: Exception) -> ServiceError:
     return ServiceError("the model failed on this image")
 
 
-def use_threads(count: int) -> None:
+def start_thread(count: int) -> None:
     """Set the number of threads that torch uses for operations of the calling thread.
 
     The first time that a thread computes, torch gives it the count that was set last in the whole process: so it is
@@ -341,6 +350,8 @@ def use_threads(count: int) -> None:
     """
     torch.get_num_threads()
     torch.set_num_threads(count)
+    if platform.system() == "Linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
 
 
 def failed(error: ServiceError) -> Outcome:

@@ -11,7 +11,7 @@ from services.gateway.coalescer import Coalescer
 from services.gateway.queue_wait import QueueWait
 from services.wire import Item, Outcome
 
-TIME_SHARE = 0.8
+TIME_SHARE = 0.7
 """An image is refused where its expected latency is above this share of its time limit; the rest is a safety margin."""
 
 
