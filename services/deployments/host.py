@@ -52,8 +52,8 @@ from services.wire import Failure, Item, Outcome, describe_prediction
 NICENESS = 5
 """Of threads that compute, on Linux: where CPUs are short, a gateway and HAProxy on the same machine go first.
 
-Measured by `python -m loadtests.overload`, twice the highest rate on two cores: 503 within 25 to 29 ms at p99; without it
-within 53 to 56 ms."""
+Measured by `python -m loadtests.overload`, twice the highest rate on two cores: 503 within 25 to 29 ms at p99; within
+53 to 56 ms at niceness 0."""
 
 log = structlog.get_logger()
 
