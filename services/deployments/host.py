@@ -50,10 +50,8 @@ from services.topology import ModelDeployment, ModelSpec
 from services.wire import Failure, Item, Outcome, describe_prediction
 
 NICENESS = 5
-"""Of threads that compute, on Linux: where CPUs are short, a gateway and HAProxy on the same machine go first.
-
-Measured by `python -m loadtests.overload`, twice the highest rate on two cores: 503 within 25 to 29 ms at p99; within
-53 to 56 ms at niceness 0."""
+"""Of threads that compute, on Linux: where CPUs are short, a gateway and HAProxy on the same machine go first, so that
+an overload is refused at once (`python -m loadtests.overload`, docs/load-tests.md)."""
 
 log = structlog.get_logger()
 
@@ -343,15 +341,16 @@ def error_for(error: Exception) -> ServiceError:
 
 
 def start_thread(count: int) -> None:
-    """Set the number of threads that torch uses for operations of the calling thread.
+    """Set the number of threads that torch uses for operations of the calling thread, and lower its priority.
 
     The first time that a thread computes, torch gives it the count that was set last in the whole process: so it is
-    read before it is set.
+    read before it is set. Threads that it starts inherit the priority, which is never raised: that takes a privilege.
     """
     torch.get_num_threads()
     torch.set_num_threads(count)
-    if platform.system() == "Linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    if platform.system() == "Linux":  # elsewhere priorities are those of processes
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, max(os.getpriority(os.PRIO_PROCESS, thread), NICENESS))
 
 
 def failed(error: ServiceError) -> Outcome:

@@ -116,6 +116,10 @@ class Cluster:
         assert process.returncode == 0, "".join(printed)
         return "".join(printed)
 
+    def put(self, document: Mapping[str, Any]) -> None:
+        """Hand a Serve configuration to Ray's dashboard, as KubeRay does, unchecked."""
+        self.dashboard("PUT", "/api/serve/applications/", json=document).raise_for_status()
+
     def stop(self) -> None:
         """Kill everything."""
         for node in self.nodes.values():

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from loadtests.photos import SMALL, photos
-from tests.deploy.cluster import RATE_LIMIT, Cluster, eventually, metric
+from tests.deploy.cluster import RATE_LIMIT, Cluster, cluster_config, eventually, metric
 from tests.deploy.cluster_load import LoadReport, OpenLoad
 
 pytestmark = pytest.mark.timeout(1800)
@@ -211,6 +211,17 @@ def test_changed_configuration_rolls_out(cluster: Cluster):
         took_s = time.monotonic() - changed_at
     print(f"new classifiers ran after {took_s:.0f} s")
     check(report)
+
+
+def test_configuration_that_cannot_be_built_leaves_the_gateways_that_run(cluster: Cluster):
+    """It is put to Ray Serve itself, for `tapetum serve` would refuse it."""
+    with load_through(cluster, "a", "b") as report:
+        cluster.put(cluster_config({"models": [{"name": "no-such-model"}]}))
+        eventually(lambda: cluster.application().get("status") == "DEPLOY_FAILED", "a failed build", cluster.log_ends)
+        time.sleep(10)
+    check(report)
+    cluster.deploy(max_batch_size=4)
+    cluster.wait_until_steady()
 
 
 def replica_ids(cluster: Cluster) -> set[str]:

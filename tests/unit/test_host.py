@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import platform
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -13,7 +17,7 @@ import skimage.data
 from PIL import Image
 
 from models.adapter import DetectionParameters, ModelInput
-from services.deployments.host import ModelHost
+from services.deployments.host import NICENESS, ModelHost, start_thread
 from services.settings import read_settings
 from services.wire import Item, Outcome
 from tests.unit.detector_cards import CLASSES, write_detector
@@ -151,3 +155,20 @@ def test_replica_describes_all_that_the_gateway_needs(host: ModelHost):
     assert (entry["max_batch_size"], entry["max_batch_pixels"]) == (8, 8192)
     assert entry["training"]["epochs"] == 0
     assert orjson.dumps(entry)
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="priorities of threads are Linux's")
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("before", "after"), [(None, NICENESS), (NICENESS + 3, NICENESS + 3)])
+def test_thread_that_computes_yields_to_the_gateway_and_needs_no_privilege_for_it(before: int | None, after: int):
+    def run() -> int:
+        thread = threading.get_native_id()
+        if before is not None:
+            os.setpriority(os.PRIO_PROCESS, thread, before)
+        start_thread(1)
+        return os.getpriority(os.PRIO_PROCESS, thread)
+
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(run).result() == max(after, own)
+    assert os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) == own
