@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.boxes import iou
+from models.detection.selection import iou
 from models.entries import Task
-from models.masks import Mask
+from models.geometry.masks import Mask
 from models.predictions import Classification, Detections, Prediction, SemanticMask
 
 SURE_SCORE: Final = 0.5

@@ -34,15 +34,15 @@ from loadtests.device_timing import (
     time_batch,
 )
 from models.adapter import ModelInput
-from models.catalog import find
+from models.catalog.loading import load
+from models.catalog.lookup import find
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite
 from models.classification.torchvision_manifest import CLASSIFIERS
 from models.classification.torchvision_networks import build, drop_auxiliary_heads
 from models.errors import UnsupportedRuntime, WeightsUnavailable
-from models.loading import load
 from models.runtime import Precision, Runtime
-from models.torchvision_weights import find_weights
+from models.sources.torchvision_weights import find_weights
 
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
 QUICK_BATCH_SIZES: Final = (1, 8, 32)

@@ -30,10 +30,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from loadtests.synthetic_detections import synthetic_detections
-from models.metrics.coco import CocoFigures
+from models.datasets.samples import ObjectTarget
+from models.metrics.coco.average_precision import CocoFigures
 from services.evaluation.job import PART_IMAGES
 from services.evaluation.lines import coco_annotations, coco_results
-from services.evaluation.samples import ObjectTarget
 from services.evaluation.scorers.objects import ObjectScorer
 from services.evaluation.scoring import Record
 

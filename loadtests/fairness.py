@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from loadtests.simulated_replica import MAX_BATCH_SIZE, SimulatedReplica
-from services.gateway.coalescer import Coalescer
-from services.gateway.registry import calls_to
+from services.answers.wire import Item, Outcome
+from services.gateway.serving.coalescer import Coalescer
+from services.gateway.serving.registry import calls_to
 from services.topology import GatewayScale, ModelDeployment
-from services.wire import Item, Outcome
 
 SLOW, FAST = "slow", "fast"
 IMAGE_S: Final = {SLOW: 0.1, FAST: 0.005}

@@ -21,14 +21,14 @@ import torch
 from PIL import Image
 
 from models.adapter import MaskFormat, SegmentationParameters
+from models.catalog.loading import load
 from models.detection.candidates import Candidates
 from models.entries import LetterboxPreprocessing
-from models.letterbox import Letterbox
-from models.loading import load
+from models.imaging.letterbox import Letterbox
 from models.predictions import Prediction
 from models.segmentation.instances import instances_from
 from models.segmentation.mask_rcnn_regions import RegionMasks
-from services.wire import describe_prediction
+from services.answers.wire import describe_prediction
 
 SIZE: Final = (3000, 4000)
 MODELS: Final = ("unet-nuclei", "unet-person", "mask-rcnn-person", "mask-rcnn-nuclei")

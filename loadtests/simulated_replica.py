@@ -8,9 +8,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
+from services.answers.wire import Item, Outcome
 from services.deployments.batcher import Batcher
 from services.errors import ServiceError
-from services.wire import Item, Outcome
 
 MAX_BATCH_SIZE: Final = 4
 _ANSWER: Final = b'{"image":{"height":1,"width":1},"predictions":[]}'
@@ -27,7 +27,7 @@ _ENTRY: Final[Mapping[str, Any]] = {
 
 
 class SimulatedReplica:
-    """A `services.gateway.backends.Backend` with one device.
+    """A `services.gateway.serving.backends.Backend` with one device.
 
     Args:
         image_s: Seconds that an image takes on the device, by the model's name.

@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.evaluation.samples import ObjectTarget
+from models.datasets.samples import ObjectTarget
+from services.answers.wire import BOX_MEMBERS
 from services.evaluation.scoring import Record
-from services.wire import BOX_MEMBERS
 
 _SIDE: Final = 640
 

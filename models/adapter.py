@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.entries import CatalogEntry, MaskFormat
-from models.images import MAX_BYTES, MAX_PIXELS, DecodedImage
+from models.imaging.decoding import MAX_BYTES, MAX_PIXELS, DecodedImage
 from models.predictions import Prediction
 from models.runtime import Runtime
 

@@ -176,7 +176,7 @@ class CatalogEntry:
     """Everything that is known of a model before it is loaded.
 
     Attributes:
-        name: What `models.loading.load` and the API call it.
+        name: What `models.catalog.loading.load` and the API call it.
         version: Changes whenever answers may.
         task: The kind of answer.
         architecture: The network, as its paper calls it, or for a card as `models.detection.architectures` and

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import NonFiniteOutput
-from models.masks import Mask
+from models.geometry.masks import Mask
 
 
 @dataclass(frozen=True, eq=False)

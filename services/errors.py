@@ -172,7 +172,7 @@ class InvalidImage(RequestError):
 
     @classmethod
     def of(cls, error: ImageError) -> InvalidImage:
-        """Translate an error of `models.images`: the one place where that happens."""
+        """Translate an error of `models.imaging.decoding`: the one place where that happens."""
         status = next((code for kind, code in IMAGE_STATUS.items() if isinstance(error, kind)), 400)
         return cls(error.message, error.details, error.code, status)
 
@@ -216,7 +216,7 @@ _BY_CODE: dict[str, type[ServiceError]] = {
 
 
 def rebuild(status: int, code: str, message: str, details: dict[str, Any]) -> ServiceError:
-    """The error that a replica reported by its parts (`services.wire.Failure`)."""
+    """The error that a replica reported by its parts (`services.answers.wire.Failure`)."""
     if code in _BY_CODE:
         return _BY_CODE[code](message, details)
     if code == ServiceError.code:

@@ -135,7 +135,7 @@ def replica_has_started(deployment: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ToldGauge:
+class ComputedGauge:
     """A gauge computed at each scrape from the gateway's state; series of former labels disappear.
 
     Attributes:
@@ -161,32 +161,34 @@ class ToldGauge:
 
 
 _WEIGHTS = ("model", "version")
-MODEL_ACCURACY = ToldGauge(
+MODEL_ACCURACY = ComputedGauge(
     "tapetum_model_accuracy",
     "What the latest evaluation of the very weights that are served measured, a share from 0 to 1.",
     (*_WEIGHTS, "dataset", "metric"),
 )
-MODEL_ACCURACY_AGE = ToldGauge(
+MODEL_ACCURACY_AGE = ComputedGauge(
     "tapetum_model_accuracy_age_seconds", "Time since that evaluation ended.", (*_WEIGHTS, "dataset")
 )
-LIVE_ACCURACY = ToldGauge(
+LIVE_ACCURACY = ComputedGauge(
     "tapetum_live_accuracy",
     "The same of the latest answers that feedback was given on, a share from 0 to 1.",
     (*_WEIGHTS, "metric"),
 )
-LIVE_ACCURACY_SAMPLES = ToldGauge("tapetum_live_accuracy_samples", "Feedbacks that the live accuracy is of.", _WEIGHTS)
-MODEL_DRIFT = ToldGauge(
+LIVE_ACCURACY_SAMPLES = ComputedGauge(
+    "tapetum_live_accuracy_samples", "Feedbacks that the live accuracy is of.", _WEIGHTS
+)
+MODEL_DRIFT = ComputedGauge(
     "tapetum_model_drift",
     "How far the latest answers are from those of the latest evaluation, by top score or by class: the population "
     "stability index.",
     (*_WEIGHTS, "kind"),
 )
-MODEL_DRIFT_BY_CHANCE = ToldGauge(
+MODEL_DRIFT_BY_CHANCE = ComputedGauge(
     "tapetum_model_drift_by_chance",
     "What that index is on average where nothing has shifted, for so few images.",
     (*_WEIGHTS, "kind"),
 )
-TOLD_GAUGES = (
+COMPUTED_GAUGES = (
     MODEL_ACCURACY,
     MODEL_ACCURACY_AGE,
     LIVE_ACCURACY,
@@ -200,7 +202,7 @@ def render_metrics(told: Sequence[Metric] = ()) -> bytes:
     """The metrics of all processes of this node, in Prometheus' text format.
 
     Args:
-        told: The `TOLD_GAUGES` as this process knows them.
+        told: The `COMPUTED_GAUGES` as this process knows them.
     """
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     return (_add_up(Path(folder)) if folder else generate_latest(REGISTRY)) + _write_down(told)
@@ -218,7 +220,7 @@ def render_node(folder: Path) -> bytes:
 
 
 def tell(told: Sequence[Metric]) -> None:
-    """Write the `TOLD_GAUGES` to the file that `render_node` reads, replacing this process' former ones."""
+    """Write the `COMPUTED_GAUGES` to the file that `render_node` reads, replacing this process' former ones."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
         return

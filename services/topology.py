@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from models.catalog import CatalogEntry, find
+from models.catalog.lookup import CatalogEntry, find
 from models.entries import Task
 from models.errors import ModelsError
-from models.text_documents import DocumentError
-from services.gpus import gpu_is_seen, is_reservable
-from services.yaml_documents import read_yaml
+from models.sources.text_documents import DocumentError
+from models.sources.yaml_documents import read_yaml
+from services.machine.gpus import gpu_is_seen, is_reservable
 
 M = TypeVar("M", bound=BaseModel)
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]

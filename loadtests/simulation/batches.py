@@ -11,7 +11,7 @@ from typing import Final
 import simpy
 
 from loadtests.simulation.cores import Steps
-from services.gateway.coalescer import CALLS_PER_RECEIVER
+from services.gateway.serving.coalescer import CALLS_PER_RECEIVER
 
 ROUNDING_S: Final = 1e-9
 
@@ -30,7 +30,7 @@ class Image:
 
 
 class SimulatedCoalescer:
-    """Merges images into calls by the rules of `services.gateway.coalescer.Coalescer`.
+    """Merges images into calls by the rules of `services.gateway.serving.coalescer.Coalescer`.
 
     Args:
         env: Simulated time.

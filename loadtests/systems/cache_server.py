@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 
 from loadtests.processes import LOOPBACK
 from loadtests.systems.noop_answer import ANSWER, JSON
-from services.embedded_cache import EmbeddedCache
+from services.local.embedded_cache import EmbeddedCache
 from services.settings import Settings
 
 

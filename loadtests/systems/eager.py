@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.entries import CatalogEntry, Task
-from models.weights_files import fetch, load_into, read_state_dict
+from models.sources.weights_files import fetch, load_into, read_state_dict
 
 StateDict = dict[str, Tensor]
 

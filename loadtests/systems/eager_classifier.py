@@ -10,7 +10,7 @@ from torchvision import transforms
 
 from loadtests.systems.eager import EagerModel
 from loadtests.workloads import CLASSIFICATION
-from models.catalog import find
+from models.catalog.lookup import find
 from models.classification.efficientnet_lite import EfficientNetLite, from_published
 from models.classification.imagenet_classes import imagenet_class_names
 from models.entries import Preprocessing

@@ -19,7 +19,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from loadtests.systems.eager import EagerModel
 from loadtests.workloads import SEGMENTATION
-from models.catalog import find
+from models.catalog.lookup import find
 from models.entries import LetterboxPreprocessing
 from models.segmentation.architectures import build_segmenter
 

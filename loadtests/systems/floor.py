@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from models.adapter import Adapter, ModelInput
-from models.loading import load
+from models.catalog.loading import load
 from models.runtime import Runtime
-from services.parameters import complete
+from services.answers.parameters import complete
+from services.answers.wire import describe_prediction
 from services.topology import ModelDeployment, read_serve_file
-from services.wire import describe_prediction
 
 PLAIN = "plain loop"
 OVERLAPPED = "decoding overlapped"

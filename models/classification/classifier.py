@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from models import images
 from models.adapter import ClassificationParameters, ModelInput, RawOutput
 from models.classification.ranking import most_probable
 from models.entries import CatalogEntry, Preprocessing
-from models.execution import Executor
-from models.images import DecodedImage
+from models.execution.executor import Executor
+from models.imaging import decoding
+from models.imaging.crop import resize_and_crop
+from models.imaging.decoding import DecodedImage
 from models.predictions import Classification
-from models.preprocessing import resize_and_crop
 from models.runtime import Runtime
 
 _BLANK_LEVEL: Final = 127
@@ -56,11 +56,11 @@ class Classifier:
         self._executor = Executor(network, entry.preprocessing, self.runtime)
 
     def decode(
-        self, data: bytes, *, max_bytes: int = images.MAX_BYTES, max_pixels: int = images.MAX_PIXELS
+        self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
     ) -> DecodedImage:
         """See `models.adapter.Adapter.decode`."""
         needed = _DECODE_MARGIN * self._preprocessing.resize
-        return images.decode(data, min_short_side=needed, max_bytes=max_bytes, max_pixels=max_pixels)
+        return decoding.decode(data, min_short_side=needed, max_bytes=max_bytes, max_pixels=max_pixels)
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models import images
 from models.adapter import ClassificationParameters, ModelInput, RawOutput
 from models.classification.ranking import most_probable
 from models.entries import CatalogEntry
-from models.images import DecodedImage
+from models.imaging import decoding
+from models.imaging.decoding import DecodedImage
 from models.predictions import Classification
 from models.runtime import Runtime
 
@@ -35,10 +35,10 @@ class NoopClassifier:
         self._pixels = np.zeros((1, 1, 3), np.uint8)
 
     def decode(
-        self, data: bytes, *, max_bytes: int = images.MAX_BYTES, max_pixels: int = images.MAX_PIXELS
+        self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
     ) -> DecodedImage:
         """Reads the header; the pixel that is given is always the same."""
-        return DecodedImage(self._pixels, images.inspect(data, max_bytes=max_bytes, max_pixels=max_pixels).size)
+        return DecodedImage(self._pixels, decoding.inspect(data, max_bytes=max_bytes, max_pixels=max_pixels).size)
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""

@@ -11,7 +11,7 @@ import torchvision.models
 from torchvision.models import WeightsEnum
 
 from models.classification.torchvision_manifest import CLASSIFIERS, TorchvisionFacts
-from models.torchvision_weights import members_of, published_facts
+from models.sources.torchvision_weights import members_of, published_facts
 
 _LICENCE: Final = "BSD-3-Clause for the file; trained on ImageNet-1k, whose terms of access are for research"
 

@@ -6,7 +6,7 @@ The facts lie in ``models/weights/torchvision.json``; ``python -m models.classif
 from typing import Final
 
 from models.entries import Accuracy, CatalogEntry, Interpolation, Preprocessing
-from models.torchvision_manifest import (
+from models.sources.torchvision_manifest import (
     FOLDER,
     NOT_MEASURED,
     PublishedFacts,

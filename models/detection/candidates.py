@@ -53,7 +53,7 @@ class CandidateNetwork(Protocol):
         Called by one thread at a time per stream of a replica: it must be safe to call from several.
 
         Args:
-            pixels: (N, H, W, 3) uint8 RGB, N at least 1, resized and padded as `models.letterbox` does.
+            pixels: (N, H, W, 3) uint8 RGB, N at least 1, resized and padded as `models.imaging.letterbox` does.
 
         Returns:
             One for each of the N images, in the same order: scores of at least `SCORE_FLOOR`, at most `MAX_CANDIDATES`.

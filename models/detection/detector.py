@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.adapter import DetectionParameters, ModelInput, RawOutput
-from models.boxes import are_boxes, select
 from models.detection.candidates import CandidateNetwork, Candidates
+from models.detection.selection import are_boxes, select
 from models.entries import CatalogEntry
-from models.letterbox import Letterbox
-from models.letterboxed import LetterboxedAdapter
+from models.imaging.letterbox import Letterbox
+from models.letterbox_adapter import LetterboxedAdapter
 from models.predictions import Detections
 from models.runtime import Runtime
 

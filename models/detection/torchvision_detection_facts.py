@@ -12,7 +12,7 @@ import torchvision.models
 from torchvision.models import WeightsEnum, detection
 
 from models.detection.torchvision_detection_manifest import DETECTORS, TorchvisionDetectorFacts
-from models.torchvision_weights import members_of, published_facts
+from models.sources.torchvision_weights import members_of, published_facts
 
 COCO_LICENCE: Final = (
     "BSD-3-Clause for the file; trained on COCO train2017, whose photos are under their own Creative Commons licences"

@@ -8,7 +8,7 @@ from typing import Final
 
 from models.detection.coco_classes import COCO_CATEGORIES
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing
-from models.torchvision_manifest import (
+from models.sources.torchvision_manifest import (
     FOLDER,
     NOT_MEASURED,
     PublishedFacts,

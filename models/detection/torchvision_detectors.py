@@ -1,8 +1,8 @@
 """Runs torchvision's detectors up to their candidates: Faster R-CNN, RetinaNet, FCOS, SSD and what is built like them.
 
 torchvision resizes, normalises, suppresses and cuts off inside the network. Here only the convolutions and the decoding
-are its own: `models.letterbox` resizes, and `models.boxes` decides what is given, with each request's own thresholds.
-With torchvision's thresholds the answers are torchvision's, which the tests hold.
+are its own: `models.imaging.letterbox` resizes, and `models.detection.selection` decides what is given, with each
+request's own thresholds. With torchvision's thresholds the answers are torchvision's, which the tests hold.
 """
 
 # pyright: reportMissingTypeStubs=false
@@ -22,7 +22,7 @@ from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.torchvision_stages import OneStage, Regions, TorchvisionDetector, TwoStages, multiple_of
 from models.entries import LetterboxPreprocessing
-from models.execution import Executor
+from models.execution.executor import Executor
 from models.runtime import Runtime
 
 _SMALLEST_SIDE: Final = 1e-2

@@ -18,8 +18,8 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.models.detection.ssd import SSD
 
 from models.detection.candidates import MAX_CANDIDATES
-from models.execution import DTYPES, folded
-from models.finite import require_finite
+from models.execution.executor import DTYPES, folded
+from models.execution.finite import require_finite
 from models.runtime import Runtime
 
 TorchvisionDetector = FasterRCNN | RetinaNet | FCOS | SSD

@@ -8,7 +8,7 @@ from torch import Tensor
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.yolov1 import YoloV1, read
 from models.entries import LetterboxPreprocessing
-from models.execution import Executor
+from models.execution.executor import Executor
 from models.runtime import Runtime
 
 

@@ -13,7 +13,7 @@ from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.grid import boxes_of, cells, flatten
 from models.detection.yolox import STRIDES, Yolox
 from models.entries import LetterboxPreprocessing
-from models.execution import Executor
+from models.execution.executor import Executor
 from models.runtime import Runtime
 
 _FLOOR_LOGIT: Final = log(SCORE_FLOOR / (1 - SCORE_FLOOR))

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
-from models.drawing.chips import Rectangle
-from models.drawing.marks import Mark
+from models.drawing.annotations import Mark
+from models.drawing.labels import Rectangle
 from models.drawing.palette import INK, Color
 
 _FILL: Final = 0.4

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from models.drawing.marks import Mark
-from models.images import MAX_BYTES, MAX_PIXELS, decode
-from models.masks import Mask
+from models.drawing.annotations import Mark
+from models.geometry.masks import Mask
+from models.imaging.decoding import MAX_BYTES, MAX_PIXELS, decode
 
 
 def cut_out(
@@ -19,10 +19,10 @@ def cut_out(
     exactly, and nothing of what was left out remains in the file. (Softer edges would take colour from outside.)
 
     Args:
-        data: The photo, in any format of `models.images`.
+        data: The photo, in any format of `models.imaging.decoding`.
         marks: The answer to it; those without a mask add nothing.
-        max_bytes: As for `models.images.decode`.
-        max_pixels: As for `models.images.decode`.
+        max_bytes: As for `models.imaging.decoding.decode`.
+        max_pixels: As for `models.imaging.decoding.decode`.
 
     Returns:
         RGBA, upright, of the photo's own size; all of it is transparent where nothing was found.

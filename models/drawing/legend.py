@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw
 
+from models.drawing.annotations import Mark
 from models.drawing.lettering import Lettering, drawable
-from models.drawing.marks import Mark
 from models.drawing.palette import PAPER
 from models.drawing.shapes import fill, frost, rounded
 

@@ -10,10 +10,10 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
+from models.drawing.annotations import Mark
 from models.drawing.areas import draw_areas
-from models.drawing.chips import Chip, ChipLayout, Rectangle, Wording
+from models.drawing.labels import Chip, ChipLayout, Rectangle, Wording
 from models.drawing.lettering import drawable
-from models.drawing.marks import Mark
 from models.drawing.palette import INK, Color
 
 _SHADOW: Final = (*INK, 120)

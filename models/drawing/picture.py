@@ -37,13 +37,13 @@ from typing import Final, Literal
 import numpy as np
 from PIL import Image
 
+from models.drawing.annotations import Mark
 from models.drawing.areas import draw_areas
 from models.drawing.legend import draw_legend
-from models.drawing.marks import Mark
 from models.drawing.objects import draw_objects
 from models.drawing.palette import INK
 from models.drawing.ranking import draw_ranking
-from models.images import MAX_BYTES, MAX_PIXELS, DecodedImage, decode, inspect
+from models.imaging.decoding import MAX_BYTES, MAX_PIXELS, DecodedImage, decode, inspect
 
 try:
     import simplejpeg
@@ -71,11 +71,11 @@ def draw(
     """Draws an answer on an encoded photo.
 
     Args:
-        data: The photo, in any format of `models.images`.
+        data: The photo, in any format of `models.imaging.decoding`.
         marks: The answer to it, best first; none leaves the photo as it is.
         max_side: Longest side of the picture in pixels.
-        max_bytes: As for `models.images.decode`.
-        max_pixels: As for `models.images.decode`.
+        max_bytes: As for `models.imaging.decoding.decode`.
+        max_pixels: As for `models.imaging.decoding.decode`.
 
     Returns:
         RGB, upright.

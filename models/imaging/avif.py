@@ -10,8 +10,8 @@ from PIL import features
 
 from models.errors import BrokenImage, UnreadableImage
 from models.imaging import pillow
-from models.imaging.boxes import MAX_BOXES, boxes
 from models.imaging.header import StoredHeader, too_many
+from models.imaging.iso_boxes import MAX_BOXES, boxes
 
 _BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS: Final = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})

@@ -47,7 +47,7 @@ def decode(data: bytes, header: JpegHeader, min_short_side: int | None = None) -
     Args:
         data: The JPEG.
         header: Its header.
-        min_short_side: As for `models.images.decode`.
+        min_short_side: As for `models.imaging.decoding.decode`.
 
     Returns:
         (H, W, 3) uint8 RGB, C-contiguous.

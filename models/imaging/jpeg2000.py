@@ -14,8 +14,8 @@ from PIL import features
 
 from models.errors import BrokenImage, UnreadableImage
 from models.imaging import pillow
-from models.imaging.boxes import boxes
 from models.imaging.header import StoredHeader, too_many
+from models.imaging.iso_boxes import boxes
 
 SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM: Final = b"\xff\x4f\xff\x51"

@@ -24,7 +24,7 @@ def opened(data: bytes, image_format: str) -> Generator[ImageFile.ImageFile]:
 
     Args:
         data: The encoded image.
-        image_format: Its format, one of `models.images.FORMATS`.
+        image_format: Its format, one of `models.imaging.decoding.FORMATS`.
 
     Yields:
         The image, with its header read and its pixels not yet decoded.

@@ -133,7 +133,7 @@ class Blocks:
             with TiffImageFile(BytesIO(file)) as image:
                 image.im = Image.new(image.mode, image.size).im  # else Pillow's bomb check would count bytes as pixels
                 found = np.asarray(image)
-        except MemoryError:  # `models.images` translates it
+        except MemoryError:  # `models.imaging.decoding` translates it
             raise
         except Exception as error:  # as in `models.imaging.pillow.opened`
             raise BrokenImage("the TIFF is truncated or corrupt") from error

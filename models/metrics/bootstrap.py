@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.shares import mean_of_known
+from models.metrics.ratios import mean_of_known
 
 CHUNK_BYTES: Final = 64 * 2**20
 """Of the weights that are in memory at a time, unless told."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.shares import Numbers, share, where_known
+from models.metrics.ratios import Numbers, share, where_known
 
 DILATION_RATIO: Final = 0.02
 """How near, as a share of the image's diagonal: the paper's, section 5.1, and its published code's."""

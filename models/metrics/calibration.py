@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.shares import Numbers, share
+from models.metrics.ratios import Numbers, share
 
 BINS: Final = 15
 """As C. Guo et al. count ("On Calibration of Modern Neural Networks", 2017, arXiv:1706.04599, section 5)."""

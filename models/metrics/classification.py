@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.shares import Numbers, mean_of_known, share, where_known
+from models.metrics.ratios import Numbers, mean_of_known, share, where_known
 
 
 def top_k_accuracy(ranks: NDArray[np.integer[Any]], k: int) -> float:

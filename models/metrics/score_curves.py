@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from models.metrics.shares import share
+from models.metrics.ratios import share
 
 RECALLS: Final = np.linspace(0, 1, 101)
 """At which a curve is told."""

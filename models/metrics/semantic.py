@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.metrics.shares import Numbers, mean_of_known, share, where_known
+from models.metrics.ratios import Numbers, mean_of_known, share, where_known
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.letterbox import Letterbox
+from models.imaging.letterbox import Letterbox
 
 _VALUES_AT_ONCE: Final = 2**21
 """Logits at the size of the original that exist at a time: 8 MB, several times."""

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
-from models.boxes import are_boxes
+from models.detection.selection import are_boxes
 from models.entries import CatalogEntry
-from models.images import DecodedImage
-from models.letterbox import Letterbox
-from models.letterboxed import LetterboxedAdapter
-from models.masks import Mask
+from models.geometry.masks import Mask
+from models.imaging.decoding import DecodedImage
+from models.imaging.letterbox import Letterbox
+from models.letterbox_adapter import LetterboxedAdapter
 from models.predictions import InstanceMasks
 from models.runtime import Runtime
 from models.segmentation.mask_rcnn_regions import RegionMaskNetwork, RegionMasks

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
 from models.adapter import DetectionParameters
-from models.boxes import select
 from models.detection.candidates import Candidates
+from models.detection.selection import select
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
-from models.execution import DTYPES, folded
-from models.finite import require_finite
+from models.execution.executor import DTYPES, folded
+from models.execution.finite import require_finite
 from models.runtime import Runtime
 
 SCORE_FLOOR: Final = 0.05
@@ -58,7 +58,7 @@ class RegionMaskNetwork(Protocol):
         """Runs the network.
 
         Args:
-            pixels: (N, H, W, 3) uint8 RGB, N at least 1, resized and padded as `models.letterbox` does.
+            pixels: (N, H, W, 3) uint8 RGB, N at least 1, resized and padded as `models.imaging.letterbox` does.
 
         Returns:
             One for each of the N images, in the same order.
@@ -69,7 +69,7 @@ class RegionMaskNetwork(Protocol):
         """Gives the masks of objects whose boxes are known.
 
         Args:
-            pixels: (H, W, 3) uint8 RGB, resized and padded as `models.letterbox` does.
+            pixels: (H, W, 3) uint8 RGB, resized and padded as `models.imaging.letterbox` does.
             boxes: (K, 4) float32, x_min, y_min, x_max, y_max in its pixels.
             class_ids: (K,) int64.
 

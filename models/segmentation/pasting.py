@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.masks import Mask
+from models.geometry.masks import Mask
 
 _PADDING: Final = 1
 """Cells of 0 around a mask, without which an object that fills its box would have hard edges there."""

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
 from models.entries import CatalogEntry, LetterboxPreprocessing
-from models.execution import Executor
-from models.letterbox import Letterbox
-from models.letterboxed import LetterboxedAdapter
+from models.execution.executor import Executor
+from models.imaging.letterbox import Letterbox
+from models.letterbox_adapter import LetterboxedAdapter
 from models.predictions import SemanticMask
 from models.runtime import Runtime
 from models.segmentation.class_maps import ClassMap, class_map_from

@@ -19,7 +19,7 @@ from models.segmentation.torchvision_segmentation_manifest import (
     SemanticFacts,
     TorchvisionSegmenterFacts,
 )
-from models.torchvision_weights import members_of, published_facts
+from models.sources.torchvision_weights import members_of, published_facts
 
 
 def facts_of(builder: str, weights: WeightsEnum) -> TorchvisionSegmenterFacts:

@@ -11,7 +11,7 @@ from models.detection import torchvision_detection_manifest
 from models.detection.torchvision_detection_manifest import TorchvisionDetectorFacts
 from models.entries import INSTANCE_DEFAULTS, Accuracy, CatalogEntry, LetterboxPreprocessing
 from models.segmentation.voc_classes import VOC_CATEGORIES
-from models.torchvision_manifest import (
+from models.sources.torchvision_manifest import (
     FOLDER,
     NOT_MEASURED,
     PublishedFacts,

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from models.adapter import Adapter, P, R
+from models.datasets.photo_dataset import DatasetError, PhotoDataset
 from models.errors import ImageError
-from models.training.photo_dataset import DatasetError, PhotoDataset
 
 
 def answers(adapter: Adapter[P, R], dataset: PhotoDataset, parameters: P) -> Iterator[R]:

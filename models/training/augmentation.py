@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import resize_image
 
+from models.datasets.object_masks import IdMap
 from models.training.canvas import Canvas, Piece
-from models.training.object_masks import IdMap
 from models.training.photos import PhotoReader
 
 _LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)

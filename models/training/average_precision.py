@@ -7,13 +7,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from models.metrics.coco import CocoFigures, coco_state
-from models.metrics.coco_scenes import Found, Scene, Targets
+from models.datasets.object_masks import CocoMasks
+from models.datasets.photo_dataset import Photo, PhotoDataset
+from models.metrics.coco.average_precision import CocoFigures, coco_state
+from models.metrics.coco.image_results import GroundTruth, ImageResult, Predictions
 from models.predictions import Detections, InstanceMasks
 from models.training.coco import categories_of, read_document
 from models.training.coco_objects import CocoObject, objects_of_photo, rows_by_image
-from models.training.object_masks import CocoMasks
-from models.training.photo_dataset import Photo, PhotoDataset
 
 _FIGURES: Final = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large")
 _PART: Final = 64
@@ -34,7 +34,7 @@ def average_precision(
     Returns:
         `map` (mean over IoU thresholds from 0.50 to 0.95), `map_50`, `map_75`, and that of small (up to 32² pixels),
         medium and large (from 96² on) objects as `map_small`, `map_medium`, `map_large`; 0 to 1, NaN where there is no
-        such object. See `models.metrics.coco`.
+        such object. See `models.metrics.coco.average_precision`.
     """
     class_ids = range(len(dataset.class_names))
     scenes = _scenes(dataset, predictions, masks)
@@ -44,7 +44,7 @@ def average_precision(
     return {name: figures[name] for name in _FIGURES}
 
 
-def _scenes(dataset: PhotoDataset, predictions: Iterable[Detections], masks: bool) -> Iterator[Scene]:
+def _scenes(dataset: PhotoDataset, predictions: Iterable[Detections], masks: bool) -> Iterator[ImageResult]:
     annotations = None
     if dataset.source.is_file():
         annotations = _rows(dataset.source)
@@ -55,10 +55,10 @@ def _scenes(dataset: PhotoDataset, predictions: Iterable[Detections], masks: boo
             rows = objects_of_photo(dataset.source, annotations.get(photo.image_id, ()), photo.size)
             targets = _of_file(photo, rows, dataset.category_ids, masks)
         shapes = prediction.masks if masks and isinstance(prediction, InstanceMasks) else None
-        found = Found(
+        found = Predictions(
             prediction.boxes.astype(np.float64), prediction.class_ids, prediction.scores.astype(np.float64), shapes
         )
-        yield Scene(photo.image_id, photo.size, targets, found)
+        yield ImageResult(photo.image_id, photo.size, targets, found)
 
 
 def _rows(path: Path) -> Mapping[int, Sequence[tuple[int, Mapping[str, Any]]]]:
@@ -67,10 +67,10 @@ def _rows(path: Path) -> Mapping[int, Sequence[tuple[int, Mapping[str, Any]]]]:
     return rows_by_image(path, document, categories_of(path, document))
 
 
-def _of_file(photo: Photo, found: Sequence[CocoObject], category_ids: tuple[int, ...], masks: bool) -> Targets:
+def _of_file(photo: Photo, found: Sequence[CocoObject], category_ids: tuple[int, ...], masks: bool) -> GroundTruth:
     """As the file has them: areas are its own, and crowds are among them, which may have boxes only."""
     objects = [item for item in found if item.category_id in category_ids]
-    return Targets(
+    return GroundTruth(
         np.array([item.box for item in objects], np.float64).reshape(-1, 4),
         np.array([category_ids.index(item.category_id) for item in objects], np.int64),
         np.array([item.area(photo.size) for item in objects], np.float64),
@@ -79,10 +79,10 @@ def _of_file(photo: Photo, found: Sequence[CocoObject], category_ids: tuple[int,
     )
 
 
-def _of_photo(photo: Photo) -> Targets:
+def _of_photo(photo: Photo) -> GroundTruth:
     assert photo.masks is not None
     shapes = tuple(photo.masks.objects())
-    return Targets(
+    return GroundTruth(
         photo.boxes.astype(np.float64),
         photo.class_ids,
         np.array([mask.area for mask in shapes], np.float64),

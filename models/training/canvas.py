@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.training.object_masks import UNKNOWN, IdMap
+from models.datasets.object_masks import UNKNOWN, IdMap
 
 UNKNOWN_CLASS: Final = 255
 """In a class map: nobody knows what is here."""
@@ -24,7 +24,7 @@ class Piece:
         boxes: (N, 4) float32, x_min, y_min, x_max, y_max in its pixels.
         class_ids: (N,) int64.
         crowds: (M, 4) float32, regions to learn nothing from.
-        ids: (h, w), see `models.training.object_masks.IdMap`; None where nobody asks for masks.
+        ids: (h, w), see `models.datasets.object_masks.IdMap`; None where nobody asks for masks.
         masked: Whether its objects have masks.
     """
 

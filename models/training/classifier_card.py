@@ -6,13 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from models import images
-from models.catalog import find
+from models.catalog.lookup import find
 from models.classification.small_inputs import can_be_finer, fineness_for, least_size
+from models.datasets.folders import ClassFolders
+from models.datasets.photo_dataset import DatasetError
 from models.entries import CatalogEntry, Preprocessing, WeightsSource
 from models.errors import ImageError
-from models.training.folders import ClassFolders
-from models.training.photo_dataset import DatasetError
+from models.imaging import decoding
 
 _SMALL: Final = 64
 """Images below this are trained at their own size, unless another is asked for."""
@@ -87,7 +87,7 @@ def _own_size(architecture: str, folders: ClassFolders) -> int | None:
     sides: list[int] = []
     for image in folders.train[::step]:
         try:
-            sides.append(min(images.inspect(image.path.read_bytes()).size))
+            sides.append(min(decoding.inspect(image.path.read_bytes()).size))
         except (OSError, ImageError) as error:
             raise DatasetError(f"{image.path}: {error}") from None
     return max(least_size(architecture), int(np.median(sides))) if max(sides) < _SMALL else None

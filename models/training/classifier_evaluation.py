@@ -9,17 +9,17 @@ import numpy as np
 from torch import nn
 
 from models.adapter import ClassificationParameters, ModelInput
-from models.card_weights import as_stored
 from models.classification.architectures import build_classifier
 from models.classification.classifier import Classifier
+from models.datasets.folders import LabelledImage
+from models.datasets.photo_dataset import DatasetError
+from models.datasets.prefetch import made_ahead
 from models.entries import CatalogEntry
 from models.errors import ImageError
 from models.metrics.classification import top_k_accuracy
 from models.runtime import Runtime
+from models.sources.card_weights import as_stored
 from models.training.classifier import loader_threads
-from models.training.folders import LabelledImage
-from models.training.photo_dataset import DatasetError
-from models.training.prefetch import made_ahead
 
 TOP: Final = 5
 _BATCH: Final = 32

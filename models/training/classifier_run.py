@@ -8,8 +8,9 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from models.cards import write_card
+from models.catalog.cards import write_card
 from models.classification.architectures import build_classifier, known_classifiers
+from models.datasets.folders import ClassFolders, read_class_folders
 from models.entries import Accuracy, CatalogEntry, Preprocessing
 from models.runtime import Runtime
 from models.training.classifier import ClassificationRecipe, ClassifierSettings, quicken_strided_depthwise
@@ -18,7 +19,6 @@ from models.training.classifier_evaluation import TOP, accuracy, as_served
 from models.training.classifier_start import NOTHING, start_classifier
 from models.training.crops import CropAugmentation
 from models.training.engine import Progress, Run, Schedule
-from models.training.folders import ClassFolders, read_class_folders
 from models.training.machine import machine_name, training_precision
 from models.training.naming import check_name
 
@@ -32,7 +32,7 @@ class ClassifierOptions:
 
     Attributes:
         architecture: A name of `models.classification.architectures`.
-        data: A folder as `models.training.folders` reads it.
+        data: A folder as `models.datasets.folders` reads it.
         output: Folder for the card and its weights, and for a folder `NAME.run` with log and checkpoint.
         name: Of the model.
         start: `imagenet`, `none`, a name of the catalog, or the path of a model card.

@@ -5,15 +5,15 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from models.cards import read_card
-from models.catalog import find
+from models.catalog.cards import read_card
+from models.catalog.lookup import find
 from models.classification.efficientnet_lite import from_published
 from models.classification.torchvision_networks import current_keys
 from models.entries import CatalogEntry
 from models.errors import WeightsUnavailable
+from models.sources.weights_files import fetch, read_state_dict
 from models.training.classifier import last_layer
 from models.training.transfer import IMAGENET, NOTHING
-from models.weights_files import fetch, read_state_dict
 
 _CARD_SUFFIX: Final = ".json"
 

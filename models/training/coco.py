@@ -11,14 +11,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models import images
+from models.datasets.coco_members import is_unknown_side, shown, side_length
+from models.datasets.data_folder import DataFolder, is_file
+from models.datasets.object_masks import CocoMasks
+from models.datasets.photo_dataset import DatasetError, Photo, PhotoDataset
 from models.errors import ImageError
-from models.text_documents import DocumentError, read_json
-from models.training.coco_members import is_unknown_side, shown, side_length
+from models.imaging import decoding
+from models.sources.text_documents import DocumentError, read_json
 from models.training.coco_objects import CocoObject, objects_of_photo, rows_by_image, whole_member
-from models.training.data_folder import DataFolder, is_file
-from models.training.object_masks import CocoMasks
-from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
 
 _IMAGE_FOLDER: Final = "images"
 _TRIED_PHOTOS: Final = 20
@@ -51,7 +51,7 @@ def read_coco(
     limit: int | None = None,
     allow_outside: bool = False,
 ) -> PhotoDataset:
-    """Reads an annotation file; see `models.training.coco_members` for the spellings of its members.
+    """Reads an annotation file; see `models.datasets.coco_members` for the spellings of its members.
 
     Args:
         path: The file; the photos are in `images/` beside it, or beside it.
@@ -182,7 +182,7 @@ def _size(row: Mapping[str, Any], path: Path, place: str) -> tuple[int, int]:
     if height is not None and width is not None:
         return height, width
     try:
-        return images.inspect(path.read_bytes()).size
+        return decoding.inspect(path.read_bytes()).size
     except (OSError, ImageError) as error:
         raise DatasetError(f"{path}: {error}") from None
 

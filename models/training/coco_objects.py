@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from models.training.coco_members import box_numbers, finite_number, flag, segment_of, shown, whole_number
-from models.training.object_masks import rectangle, segment_area, segment_box
-from models.training.photo_dataset import DatasetError
+from models.datasets.coco_members import box_numbers, finite_number, flag, segment_of, shown, whole_number
+from models.datasets.object_masks import rectangle, segment_area, segment_box
+from models.datasets.photo_dataset import DatasetError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ class CocoObject:
 def objects_of_photo(
     path: Path, rows: Sequence[tuple[int, Mapping[str, Any]]], size: tuple[int, int]
 ) -> list[CocoObject]:
-    """Reads the annotations of one photo; see `models.training.coco_members` for the spellings.
+    """Reads the annotations of one photo; see `models.datasets.coco_members` for the spellings.
 
     Args:
         path: Of the file, for messages.

@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 
 from models.adapter import Adapter, DetectionParameters
-from models.card_weights import as_stored
+from models.datasets.photo_dataset import PhotoDataset
 from models.detection.architectures import build_detector, candidate_network
 from models.detection.detector import Detector
 from models.detection.yolov1 import YoloV1
 from models.entries import DETECTION_DEFAULTS, CatalogEntry, LetterboxPreprocessing
 from models.runtime import Runtime
+from models.sources.card_weights import as_stored
 from models.training.answers import answers
 from models.training.average_precision import average_precision
 from models.training.engine import Progress
 from models.training.faster_rcnn_loss import faster_rcnn_loss
-from models.training.photo_dataset import PhotoDataset
 from models.training.photo_run import PhotoOptions, PhotoTask, new_card, train_on_photos
 from models.training.targets import Target
 from models.training.yolov1_loss import yolov1_loss

@@ -13,11 +13,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models import images
+from models.datasets.data_folder import DataFolder
+from models.datasets.object_masks import NumberedPicture, read_numbers
+from models.datasets.photo_dataset import DatasetError, Photo, PhotoDataset
 from models.errors import ImageError
-from models.training.data_folder import DataFolder
-from models.training.object_masks import NumberedPicture, read_numbers
-from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
+from models.imaging import decoding
 
 _CLASSES: Final = "classes.txt"
 _UNKNOWN: Final = 255
@@ -75,7 +75,7 @@ def _photo(path: Path, labels: Mapping[str, Path], number: int, names: tuple[str
         raise DatasetError(f"{path}: there is no label {path.stem}.png")
     label = labels[path.stem]
     try:
-        picture, size = read_numbers(label), images.inspect(path.read_bytes()).size
+        picture, size = read_numbers(label), decoding.inspect(path.read_bytes()).size
     except (OSError, ValueError, ImageError) as error:
         raise DatasetError(f"{label}: {error}") from None
     if picture.shape != size:

@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from typing import Final
 
-from models.catalog import find
+from models.catalog.lookup import find
 from models.errors import UnknownModel
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""As `models.cards` asks for it."""
+"""As `models.catalog.cards` asks for it."""
 
 
 def check_name(name: str, output: Path) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.datasets.photo_dataset import PhotoDataset
+from models.datasets.prefetch import made_ahead
 from models.training.augmentation import Augmentation, ExampleMaker
-from models.training.photo_dataset import PhotoDataset
 from models.training.photos import PhotoReader
-from models.training.prefetch import made_ahead
 from models.training.targets import Target
 
 _BACKBONE_SCALE: Final = 0.15

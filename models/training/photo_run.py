@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.cards import write_card
-from models.catalog import find
+from models.catalog.cards import write_card
+from models.catalog.lookup import find
+from models.datasets.photo_dataset import DatasetError, PhotoDataset
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Task, WeightsSource
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
@@ -20,7 +21,6 @@ from models.training.engine import Progress, Run, Schedule
 from models.training.id_maps import is_id_maps, read_id_maps
 from models.training.machine import machine_name, training_precision
 from models.training.naming import check_name
-from models.training.photo_dataset import DatasetError, PhotoDataset
 from models.training.photo_recipe import Objective, PhotoRecipe, PhotoSettings
 from models.training.teacher import with_taught_masks
 from models.training.transfer import IMAGENET, NOTHING, Frozen, freeze, lite_encoder, start_network

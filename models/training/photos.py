@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models import images
+from models.datasets.object_masks import UNKNOWN, IdMap
+from models.datasets.photo_dataset import DatasetError, Photo
 from models.errors import ImageError
-from models.training.object_masks import UNKNOWN, IdMap
-from models.training.photo_dataset import DatasetError, Photo
+from models.imaging import decoding
 
 _CACHE_BYTES: Final = 4 * 2**30
 
@@ -80,7 +80,7 @@ class PhotoReader:
 
     def _decode(self, photo: Photo) -> NDArray[np.uint8]:
         try:
-            image = images.decode(photo.path.read_bytes(), min_short_side=self._longest_side)
+            image = decoding.decode(photo.path.read_bytes(), min_short_side=self._longest_side)
         except (OSError, ImageError) as error:
             raise DatasetError(f"{photo.path}: {error}") from None
         photo.check_size(image.size)

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from torchvision.models.detection.mask_rcnn import MaskRCNN
 
 from models.adapter import Adapter, SegmentationParameters
-from models.card_weights import as_stored
+from models.datasets.photo_dataset import DatasetError, PhotoDataset
 from models.entries import INSTANCE_DEFAULTS, CatalogEntry, LetterboxPreprocessing
 from models.runtime import Runtime
 from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter
+from models.sources.card_weights import as_stored
 from models.training.answers import answers
 from models.training.average_precision import average_precision
 from models.training.canvas import UNKNOWN_CLASS
 from models.training.engine import Progress
 from models.training.mask_rcnn_loss import mask_rcnn_loss
-from models.training.photo_dataset import DatasetError, PhotoDataset
 from models.training.photo_recipe import PhotoSettings
 from models.training.photo_run import PhotoOptions, PhotoTask, new_card, shown_names, train_on_photos
 from models.training.segmentation_loss import segmentation_loss

@@ -5,12 +5,12 @@ from typing import Final
 
 import numpy as np
 
+from models.datasets.object_masks import UNKNOWN
+from models.datasets.photo_dataset import Photo, PhotoDataset
 from models.metrics.confusion import confusion_matrix
 from models.metrics.semantic import Overlap, semantic_figures
 from models.predictions import SemanticMask
 from models.training.canvas import UNKNOWN_CLASS
-from models.training.object_masks import UNKNOWN
-from models.training.photo_dataset import Photo, PhotoDataset
 
 _FIGURES: Final = ("iou", "miou", "dice", "pixel_accuracy")
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from models import images
+from models.catalog.loading import load
+from models.datasets.object_masks import CocoMasks, rectangle
+from models.datasets.photo_dataset import DatasetError, Photo, PhotoDataset
 from models.errors import ImageError
-from models.loading import load
+from models.imaging import decoding
 from models.runtime import Runtime
 from models.segmentation.instances import InstanceSegmenter
-from models.training.object_masks import CocoMasks, rectangle
-from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
 
 
 def with_taught_masks(dataset: PhotoDataset, teacher: str, runtime: Runtime) -> PhotoDataset:
@@ -46,7 +46,7 @@ def with_taught_masks(dataset: PhotoDataset, teacher: str, runtime: Runtime) -> 
 
 def _taught(photo: Photo, teacher: InstanceSegmenter, class_names: tuple[str, ...]) -> Photo:
     try:
-        image = images.decode(photo.path.read_bytes())
+        image = decoding.decode(photo.path.read_bytes())
     except (OSError, ImageError) as error:
         raise DatasetError(f"{photo.path}: {error}") from None
     photo.check_size(image.size)

@@ -6,11 +6,11 @@ from typing import Final, Literal
 import torch
 from torch import Tensor, nn
 
-from models.catalog import find
+from models.catalog.lookup import find
 from models.classification.efficientnet_lite import folded, from_published
 from models.detection.lite_backbone import LiteEncoder
 from models.detection.yolox_family import from_official
-from models.weights_files import fetch, read_state_dict
+from models.sources.weights_files import fetch, read_state_dict
 
 Frozen = Literal["none", "filters", "backbone"]
 """What of a backbone keeps its weights: nothing; its first two stages and all its depthwise filters; everything."""

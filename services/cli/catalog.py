@@ -17,7 +17,7 @@ from services.cli.console import Screen
 from services.cli.loading import download_bar
 
 if TYPE_CHECKING:
-    from models.catalog import CatalogEntry
+    from models.catalog.lookup import CatalogEntry
 
 app = typer.Typer(no_args_is_help=True, help="Show and fetch the models that can be served.")
 
@@ -32,7 +32,7 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each model.")] = False,
 ) -> None:
     """List the models: those that come with Tapetum and your own first, then families whose weights are downloaded."""
-    from models.catalog import find, names
+    from models.catalog.lookup import find, names
 
     entries = [entry for entry in map(find, names()) if task in (None, entry.task)]
     if as_json:
@@ -57,7 +57,7 @@ def show_model(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, on one line.")] = False,
 ) -> None:
     """Show all that is known of one model: weights, preprocessing, licence, accuracy."""
-    from models.catalog import find
+    from models.catalog.lookup import find
 
     entry = find(name)
     if as_json:
@@ -69,12 +69,12 @@ def show_model(
 @app.command("pull", epilog="Example: tapetum models pull torchvision/resnet50")
 def pull_model(name: _Name) -> None:
     """Download a model's weights, so that it starts without the network, and check them."""
-    from models.catalog import find
+    from models.catalog.lookup import find
 
     screen = Screen()
     entry = find(name)
     with screen.err.status(f"looking for {entry.name}"):
-        from models.loading import pull
+        from models.catalog.loading import pull
     with download_bar(screen, entry.name) as report:
         pull(entry.name, report)
     screen.out.print(f"{entry.name} is here", highlight=False)

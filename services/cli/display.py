@@ -13,10 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from services.answers.image_problem import Problem
 from services.cli.console import Screen, printable
 from services.cli.layouts import Layout
 from services.cli.results import Result
-from services.image_problem import Problem
 
 if TYPE_CHECKING:
     from services.client.answers import Answer

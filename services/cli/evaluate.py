@@ -9,7 +9,7 @@ import typer
 
 from services.cli.console import Screen
 from services.cli.options import ApiKey, Device, PrecisionOption
-from services.gpus import gpu_is_seen
+from services.machine.gpus import gpu_is_seen
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_DASHBOARD = "http://127.0.0.1:8265"
@@ -122,11 +122,11 @@ def evaluate(
     if max_drop and baseline is None:
         raise typer.BadParameter("--max-drop needs a --baseline to drop from")
     from services.cli.evaluation_session import Gates, run_evaluation
-    from services.evaluation.asking import Asking
-    from services.evaluation.crew import Place, default_workers
     from services.evaluation.job import Plan, Thresholds
+    from services.evaluation.predictors import PredictorConfig
+    from services.evaluation.worker_pool import Place, default_workers
 
-    asking = Asking(
+    asking = PredictorConfig(
         model,
         through,
         (url or DEFAULT_URL) if through == "gateway" else None,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from models.catalog import find
+from models.catalog.lookup import find
+from models.datasets.opening import check_spec
 from services.cli.console import CommandError
-from services.evaluation.asking import Asking, open_asker
-from services.evaluation.datasets.opening import check_spec
 from services.evaluation.job import Plan
+from services.evaluation.predictors import PredictorConfig, open_asker
 from services.evaluation.result import ResultError, read_result
 
 
@@ -32,7 +32,7 @@ def check_plan(plan: Plan) -> None:
         _check_model(plan.asking)
 
 
-def _check_model(asking: Asking) -> None:
+def _check_model(asking: PredictorConfig) -> None:
     if asking.through == "adapter":
         find(asking.model)
         return

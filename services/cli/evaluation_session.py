@@ -12,12 +12,12 @@ from typing import Any
 import orjson
 from rich.text import Text
 
-from services.accuracy_store import StoreError
+from models.datasets.samples import DatasetError, LabelProblem
+from services.accuracy.store import StoreError
 from services.cli.console import CommandError, Screen, printable
 from services.cli.evaluation_checks import check_plan
 from services.cli.evaluation_display import counted, evaluation_display, show_figures
 from services.client import TapetumError
-from services.evaluation.crew import CrewError
 from services.evaluation.gates import (
     Condition,
     GateError,
@@ -30,7 +30,7 @@ from services.evaluation.publishing import publish, write_page
 from services.evaluation.report.comparison import Comparison
 from services.evaluation.result import SHOWN, ResultError, read_result
 from services.evaluation.run_folder import REPORT, RunFolderError
-from services.evaluation.samples import DatasetError, LabelProblem
+from services.evaluation.worker_pool import CrewError
 from services.settings import SettingsError, read_settings
 
 _SHOWN_PROBLEMS = 5

@@ -21,8 +21,8 @@ from services.cli.console import CommandError, Screen
 
 if TYPE_CHECKING:
     from models.adapter import Adapter
-    from models.downloads import Progress as Report
     from models.entries import CatalogEntry
+    from models.sources.downloads import Progress as Report
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -49,7 +49,7 @@ def find_model(task: Task, name: str | None) -> CatalogEntry:
         UnknownModel: there is no such model.
         CommandError: the model is for another task.
     """
-    from models.catalog import find
+    from models.catalog.lookup import find
 
     entry = find(name or FAVOURITES[task])
     if entry.task != task:
@@ -64,9 +64,9 @@ def load_model(screen: Screen, entry: CatalogEntry, options: RuntimeOptions) -> 
         ModelsError: the weights or the runtime are not to be had; the message says what to do.
     """
     with screen.err.status(f"loading {entry.name}"):
-        from models.loading import load
+        from models.catalog.loading import load
         from models.runtime import Runtime
-        from models.weights_files import fetch
+        from models.sources.weights_files import fetch
 
         runtime = Runtime(options.device, options.precision)
     if entry.weights.kind != "none":

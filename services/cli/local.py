@@ -8,12 +8,12 @@ from typing import Any
 
 from models.adapter import Adapter, Parameters
 from models.entries import Task
+from services.answers.image_problem import Problem
+from services.answers.local import local_answers
 from services.cli.console import CommandError
 from services.cli.results import Result
 from services.cli.sources import ImageSource, UnreadableSource
 from services.client.answers import Answer, Classification, Detections, Segmentation
-from services.image_problem import Problem
-from services.local_answers import local_answers
 from services.settings import SettingsError, read_settings
 
 _ANSWERS: dict[Task, type[Answer[Any]]] = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
 
+from services.answers.image_problem import Problem
+from services.answers.remote import RemoteQuestion, remote_answers
 from services.cli.options import Question
 from services.cli.results import Result
 from services.cli.sources import ImageSource, UnreadableSource
 from services.client import AsyncClient, TapetumError
-from services.image_problem import Problem
-from services.remote_answers import RemoteQuestion, remote_answers
 
 MAX_BYTES = 256 * 2**20
 """Nothing larger is even read; the server's own cap is lower."""

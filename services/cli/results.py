@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.image_problem import Problem
+from services.answers.image_problem import Problem
 
 if TYPE_CHECKING:
     from services.client.answers import Answer

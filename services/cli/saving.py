@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from models.drawing.annotations import marks_of_answer
 from models.drawing.cutouts import cut_out
-from models.drawing.marks import marks_of_answer
 from models.drawing.picture import PictureFormat, draw, encode
-from models.images import inspect
-from models.masks import Mask
+from models.geometry.masks import Mask
+from models.imaging.decoding import inspect
+from services.answers.image_problem import Problem
 from services.cli.console import CommandError
 from services.cli.results import Result
 from services.cli.sources import STDIN
 from services.client.masks import RunLengths
-from services.image_problem import Problem
 
 _SUFFIXES: dict[PictureFormat, str] = {"jpeg": ".jpg", "png": ".png"}
 

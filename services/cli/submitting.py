@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from rich.text import Text
 
 from services.cli.console import CommandError, Screen, printable
-from services.hosts import is_loopback
-from services.ray_environment import set_ray_environment
+from services.machine.hosts import is_loopback
+from services.machine.ray_environment import set_ray_environment
 
 _API_KEY: Final = "TAPETUM_API_KEY"
 _PASSED_ON: Final = ("TAPETUM_REDIS_URL", "TAPETUM_ACCURACY_FILE", "TAPETUM_CATALOG")

@@ -40,8 +40,8 @@ def run_training(train: Callable[[Callable[[Progress], None]], Path], name: str,
 
 @contextmanager
 def _one_line_errors(run_folder: Path) -> Generator[None]:
+    from models.datasets.photo_dataset import DatasetError
     from models.training.engine import RunStopped, TrainingDiverged
-    from models.training.photo_dataset import DatasetError
 
     try:
         yield
@@ -57,7 +57,7 @@ def _one_line_errors(run_folder: Path) -> Generator[None]:
 
 
 def _show_result(screen: Screen, card: Path, command: str) -> None:
-    from models.cards import read_card
+    from models.catalog.cards import read_card
 
     entry = read_card(card)
     seconds = float(entry.training.get("training_time_s", 0))

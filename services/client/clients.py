@@ -24,7 +24,7 @@ from services.client.answers import (
 from services.client.calls import Attempts, Call, Endpoint, Image, Parameters
 from services.client.errors import TapetumError
 from services.client.parameters import DetectionParameters, SegmentationParameters
-from services.hosts import is_loopback
+from services.machine.hosts import is_loopback
 
 T = TypeVar("T")
 X = TypeVar("X")

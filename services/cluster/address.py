@@ -7,9 +7,9 @@ import os
 from urllib.parse import urlsplit
 
 from services.cluster.errors import ClusterError
-from services.hosts import is_loopback
+from services.machine.hosts import is_loopback
+from services.machine.ray_environment import set_ray_environment
 from services.nodes.environment import set_ray_token
-from services.ray_environment import set_ray_environment
 from services.settings import Settings
 
 

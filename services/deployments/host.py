@@ -25,14 +25,15 @@ import structlog
 import torch
 
 from models.adapter import Adapter, ModelInput
+from models.catalog.loading import load
 from models.errors import ImageError, NonFiniteOutput
-from models.loading import load
 from models.runtime import Runtime
+from services.accuracy.drift import Summary, summarise
+from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
 from services.deployments.identity import code_digest, identity_of
-from services.drift import Summary, summarise
 from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
-from services.loopback import fence_replica_grpc
+from services.machine.loopback import fence_replica_grpc
 from services.settings import read_settings
 from services.telemetry import (
     BATCH_SIZE,
@@ -47,7 +48,6 @@ from services.telemetry import (
     replica_starts,
 )
 from services.topology import ModelDeployment, ModelSpec
-from services.wire import Failure, Item, Outcome, describe_prediction
 
 NICENESS = 5
 """Of threads that compute, on Linux: where CPUs are short, a gateway and HAProxy on the same machine go first, so that

@@ -21,7 +21,7 @@ import services
 
 IDENTITY_BYTES: Final = 16
 
-_ANSWERING_CODE: Final = ("wire.py", "deployments")
+_ANSWERING_CODE: Final = ("answers/wire.py", "deployments")
 """What of `services` decides on an answer; of `models` everything may."""
 
 _LIBRARIES: Final = ("numpy", "pillow", "simplejpeg", "torch", "torchvision")

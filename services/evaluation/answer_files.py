@@ -8,15 +8,15 @@ from typing import Any
 
 import orjson
 
-from services.drift import Distribution, summarise
-from services.evaluation.asking import ModelFacts
+from models.datasets.samples import EvaluationSet
+from services.accuracy.drift import Distribution, summarise
+from services.answers.parameters import complete
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.lines import UNKNOWN_CLASS, Line, category_ids, coco_results
+from services.evaluation.predictors import ModelFacts
 from services.evaluation.result import SHOWN
 from services.evaluation.run_folder import PREDICTIONS, TARGETS, JsonList, RunFolder, replaced
-from services.evaluation.samples import EvaluationSet
-from services.evaluation.worker import Part
-from services.parameters import complete
+from services.evaluation.worker import Chunk
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Answered:
 
 
 def write_answers(
-    folder: RunFolder, parts: Sequence[Part], facts: ModelFacts, data: EvaluationSet, match: ClassMatch
+    folder: RunFolder, parts: Sequence[Chunk], facts: ModelFacts, data: EvaluationSet, match: ClassMatch
 ) -> Answered:
     """Write what the model said, and of objects what is known, for COCO's own tools to measure again.
 
@@ -85,7 +85,7 @@ def _as_served(answer: Mapping[str, Any], least_score: float) -> Mapping[str, An
     return {**answer, "predictions": rows}
 
 
-def _write_targets(folder: RunFolder, parts: Sequence[Part], names: Mapping[int, str]) -> None:
+def _write_targets(folder: RunFolder, parts: Sequence[Chunk], names: Mapping[int, str]) -> None:
     with replaced(folder.path / TARGETS) as file:
         file.write(b'{"images":')
         with JsonList(file) as images:
@@ -101,5 +101,5 @@ def _write_targets(folder: RunFolder, parts: Sequence[Part], names: Mapping[int,
         file.write(b"}\n")
 
 
-def _answered(folder: RunFolder, parts: Sequence[Part]) -> Iterator[Line]:
+def _answered(folder: RunFolder, parts: Sequence[Chunk]) -> Iterator[Line]:
     return (line for line in folder.lines(parts) if "problem" not in line)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from services.evaluation.samples import (
+from models.datasets.samples import (
     UNNAMED,
     ClassTarget,
     DatasetError,

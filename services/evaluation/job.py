@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import orjson
 
+from models.datasets.opening import open_dataset
+from models.datasets.samples import EvaluationSet, Kind, LabelProblem
 from models.entries import DETECTION_DEFAULTS
 from services.evaluation.answer_files import write_answers
-from services.evaluation.asking import Asking, ModelFacts
 from services.evaluation.class_match import ClassMatch
-from services.evaluation.crew import Crew, Place, cluster
-from services.evaluation.datasets.opening import open_dataset
 from services.evaluation.gates import check_comparable, check_names
 from services.evaluation.lines import Line
+from services.evaluation.predictors import ModelFacts, PredictorConfig
 from services.evaluation.result import (
     FORMAT,
     describe_measured,
@@ -27,10 +27,10 @@ from services.evaluation.result import (
     versions,
 )
 from services.evaluation.run_folder import RESULT, RunFolder, replaced
-from services.evaluation.samples import EvaluationSet, Kind, LabelProblem
 from services.evaluation.scorers import scorer_for
 from services.evaluation.scoring import Ranking
-from services.evaluation.worker import Part, Work
+from services.evaluation.worker import Chunk, Work
+from services.evaluation.worker_pool import Place, WorkerPool, cluster
 
 PART_IMAGES: Final = 32
 """Images of a part: what is lost with a worker, and what a stopped job does again."""
@@ -75,7 +75,7 @@ class Plan:
 
     Attributes:
         asking: Which model, and by which way.
-        data: As `services.evaluation.datasets.opening.open_dataset` reads it.
+        data: As `models.datasets.opening.open_dataset` reads it.
         limit: The first so many images only.
         thresholds: For objects.
         place: Where the workers run.
@@ -87,7 +87,7 @@ class Plan:
         allow_outside: Whether labels may name files outside the data folder.
     """
 
-    asking: Asking
+    asking: PredictorConfig
     data: str
     limit: int | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -141,7 +141,7 @@ class Finished:
     data: EvaluationSet
     match: ClassMatch
     ranking: Ranking
-    parts: Sequence[Part]
+    parts: Sequence[Chunk]
 
     def line(self, index: int) -> Line:
         """What was written down of an image, by its index in the data set."""
@@ -176,7 +176,7 @@ def evaluate(
     """
     started_at = datetime.now(UTC)
     with cluster(plan.place):
-        crew = Crew(plan.asking, plan.place)
+        crew = WorkerPool(plan.asking, plan.place)
         say(f"loading {plan.asking.model}")
         facts = crew.describe()
         say(f"reading {plan.data}")
@@ -236,9 +236,9 @@ def _asked_protocol(facts: ModelFacts, parameters: Mapping[str, Any]) -> dict[st
     return {**parameters, **({"iou_threshold": 0.5} if facts.kind == "instance" else {})}
 
 
-def _parts(images: int) -> list[Part]:
+def _parts(images: int) -> list[Chunk]:
     starts = range(0, images, PART_IMAGES)
-    return [Part(number, start, min(start + PART_IMAGES, images)) for number, start in enumerate(starts)]
+    return [Chunk(number, start, min(start + PART_IMAGES, images)) for number, start in enumerate(starts)]
 
 
 def _open_folder(plan: Plan, facts: ModelFacts, data: EvaluationSet, parameters: Mapping[str, Any]) -> RunFolder:
@@ -270,7 +270,7 @@ def _free_folder(stem: str, identity: Mapping[str, Any]) -> RunFolder:
 
 
 def _answer_all(
-    crew: Crew, work: Work, folder: RunFolder, parts: Sequence[Part], report: Callable[[Progress], None]
+    crew: WorkerPool, work: Work, folder: RunFolder, parts: Sequence[Chunk], report: Callable[[Progress], None]
 ) -> tuple[float, int]:
     """Have every part answered that is not yet.
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models.datasets.samples import EvaluationSet, ObjectTarget
+from services.answers.image_problem import Problem
 from services.evaluation.class_match import ClassMatch
-from services.evaluation.samples import EvaluationSet, ObjectTarget
 from services.evaluation.scoring import Record
-from services.image_problem import Problem
 
 Line = Mapping[str, Any]
 UNKNOWN_CLASS = "unknown_class"

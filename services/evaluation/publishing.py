@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from services.accuracy_store import RecordedRun, record_run
+from models.datasets.samples import Kind
+from services.accuracy.store import RecordedRun, record_run
 from services.evaluation.job import Finished
 from services.evaluation.report.page import Group, ReportInput, ReportPicture, write_report
 from services.evaluation.report.pictures import draw_pair
 from services.evaluation.run_folder import REPORT
-from services.evaluation.samples import Kind
 from services.settings import Settings
 
 PICTURES: Final = 6

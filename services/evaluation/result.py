@@ -12,8 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from models.text_documents import DocumentError, read_json
-from services.evaluation.samples import LabelProblem
+from models.datasets.samples import LabelProblem
+from models.sources.text_documents import DocumentError, read_json
 from services.evaluation.scoring import Measured
 
 FORMAT: Final = 1

@@ -19,8 +19,8 @@ from uuid import uuid4
 import orjson
 
 from services.evaluation.lines import Line
-from services.evaluation.scoring import Columns
-from services.evaluation.worker import Part, PartResult, unpack
+from services.evaluation.scoring import MetricState
+from services.evaluation.worker import Chunk, PartResult, unpack
 
 PLAN: Final = "plan.json"
 RESULT: Final = "result.json"
@@ -90,27 +90,27 @@ class RunFolder:
         with replaced(self._columns_path(result.part)) as file:
             file.write(result.columns)
 
-    def has(self, part: Part) -> bool:
+    def has(self, part: Chunk) -> bool:
         """Whether a part is finished."""
         return self._columns_path(part).is_file()
 
-    def lines(self, parts: Sequence[Part]) -> Iterator[Line]:
+    def lines(self, parts: Sequence[Chunk]) -> Iterator[Line]:
         """The lines of finished parts, one part in memory at a time."""
         for part in parts:
             yield from map(orjson.loads, self._lines_path(part).read_bytes().splitlines())
 
-    def columns(self, parts: Sequence[Part]) -> Sequence[Columns]:
+    def columns(self, parts: Sequence[Chunk]) -> Sequence[MetricState]:
         """What the scorer kept of finished parts, read anew whenever one is asked for."""
         return _StoredColumns([self._columns_path(part) for part in parts])
 
-    def _lines_path(self, part: Part) -> Path:
+    def _lines_path(self, part: Chunk) -> Path:
         return self._parts / f"{part.number:06d}.jsonl"
 
-    def _columns_path(self, part: Part) -> Path:
+    def _columns_path(self, part: Chunk) -> Path:
         return self._parts / f"{part.number:06d}.npz"
 
 
-class _StoredColumns(Sequence[Columns]):
+class _StoredColumns(Sequence[MetricState]):
     """The arrays of parts, of which none is kept in memory."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -120,10 +120,10 @@ class _StoredColumns(Sequence[Columns]):
         return len(self._paths)
 
     @overload
-    def __getitem__(self, place: int) -> Columns: ...
+    def __getitem__(self, place: int) -> MetricState: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[Columns]: ...
-    def __getitem__(self, place: int | slice) -> Columns | Sequence[Columns]:
+    def __getitem__(self, place: slice) -> Sequence[MetricState]: ...
+    def __getitem__(self, place: int | slice) -> MetricState | Sequence[MetricState]:
         if isinstance(place, slice):
             return _StoredColumns(self._paths[place])
         return unpack(self._paths[place].read_bytes())

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.datasets.samples import Target
 from models.metrics.bootstrap import centred_interval
-from services.evaluation.samples import Target
 
-Columns = dict[str, NDArray[Any]]
+MetricState = dict[str, NDArray[Any]]
 """What a scorer keeps of a part: arrays by name, without Python objects, as `numpy.savez` writes them."""
 
 
@@ -32,7 +32,7 @@ class Record:
         name: File name.
         size: (height, width) of the upright image in pixels.
         target: In the model's class ids; objects and classes that the model does not know are left out.
-        answer: As `services.wire.describe_prediction` writes it: what every client gets.
+        answer: As `services.answers.wire.describe_prediction` writes it: what every client gets.
     """
 
     index: int
@@ -111,13 +111,13 @@ def bootstrap_protocol(replicates: int, seed: int, **more: int) -> dict[str, Any
     return {"bootstrap": drawn}
 
 
-class Scorer(Protocol):
+class Metric(Protocol):
     """Measures one kind of answers."""
 
-    def score(self, records: Sequence[Record]) -> Columns:
+    def score(self, records: Sequence[Record]) -> MetricState:
         """Boils the records of one part down; its own part only, in the order of their indices."""
         ...
 
-    def finish(self, parts: Sequence[Columns]) -> Measured:
+    def finish(self, parts: Sequence[MetricState]) -> Measured:
         """Figures over all parts, in the order of their indices; there may be none, and parts without images."""
         ...

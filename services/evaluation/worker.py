@@ -1,6 +1,6 @@
 """What one worker does: reads the images of a part, has them answered, and boils the answers down.
 
-Runs inside a Ray actor (`services.evaluation.crew`), and knows nothing of Ray.
+Runs inside a Ray actor (`services.evaluation.worker_pool`), and knows nothing of Ray.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import orjson
 
-from services.evaluation.asking import Asker
+from models.datasets.samples import DatasetError, EvaluationSet, Target
+from services.answers.image_problem import Problem
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.lines import UNKNOWN_CLASS, Line, answered_line, failed_line
-from services.evaluation.samples import DatasetError, EvaluationSet, Target
-from services.evaluation.scoring import Columns, Record, Scorer
-from services.image_problem import Problem
+from services.evaluation.predictors import Predictor
+from services.evaluation.scoring import Metric, MetricState, Record
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Chunk:
     """Images that one worker answers in one go.
 
     Attributes:
@@ -53,7 +53,7 @@ class Work:
 
     data: EvaluationSet
     match: ClassMatch
-    scorer: Scorer
+    scorer: Metric
     parameters: Mapping[str, Any]
 
 
@@ -69,14 +69,14 @@ class PartResult:
         seconds: How long it took.
     """
 
-    part: Part
+    part: Chunk
     lines: bytes
     columns: bytes
     failures: int
     seconds: float
 
 
-def answer_part(part: Part, work: Work, asker: Asker) -> PartResult:
+def answer_part(part: Chunk, work: Work, asker: Predictor) -> PartResult:
     """Answers and measures the images of a part; one that cannot be answered is told of in its line.
 
     Raises:
@@ -107,14 +107,14 @@ def answer_part(part: Part, work: Work, asker: Asker) -> PartResult:
     )
 
 
-def pack(columns: Columns) -> bytes:
+def pack(columns: MetricState) -> bytes:
     """Columns as bytes."""
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **columns)
     return file.getvalue()
 
 
-def unpack(data: bytes) -> Columns:
+def unpack(data: bytes) -> MetricState:
     """The inverse of `pack`."""
     with np.load(io.BytesIO(data), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}

@@ -14,21 +14,18 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from services.gateway.accuracy import AccuracyWatch
-from services.gateway.accuracy_gauges import accuracy_gauges, keep_told
-from services.gateway.admission import Admission
+from services.gateway.accuracy.answer_log import AnswerLog
+from services.gateway.accuracy.drift_watch import DriftWatch
+from services.gateway.accuracy.feedback import FeedbackHandler
+from services.gateway.accuracy.feedback_store import FeedbackStore, MemoryStore
+from services.gateway.accuracy.gauges import accuracy_gauges, keep_told
+from services.gateway.accuracy.overview import AccuracyWatch
 from services.gateway.bodies import Bodies
 from services.gateway.byte_budget import ByteBudget
-from services.gateway.cache import ResultCache
 from services.gateway.chunked_responses import ChunkedResponses
 from services.gateway.cors import Cors
-from services.gateway.drift_watch import DriftWatch
-from services.gateway.envelope import DOCUMENT_ASSETS, DOCUMENTS, PROBES, Envelope, routing_error
-from services.gateway.feedback import FeedbackHandler
-from services.gateway.inspection import Inspector
 from services.gateway.limits import ApiKeys, RateLimiter
-from services.gateway.live_store import LiveStore, MemoryStore
-from services.gateway.offload import Workers
+from services.gateway.middleware import DOCUMENT_ASSETS, DOCUMENTS, PROBES, RequestMiddleware, routing_error
 from services.gateway.openapi import (
     ACCURACY_EXAMPLE,
     FEEDBACK_EXAMPLE,
@@ -39,12 +36,16 @@ from services.gateway.openapi import (
     describe_request,
 )
 from services.gateway.prediction import PredictionHandler
-from services.gateway.predictor import Predictor
-from services.gateway.receipts import Receipts
-from services.gateway.registry import Registry
 from services.gateway.rendering import Renderer
 from services.gateway.responses import Responder
 from services.gateway.schemas import AccuracyOverview, FeedbackAnswer, Liveness, ModelList, Readiness
+from services.gateway.serving.admission import ConcurrencyLimiter
+from services.gateway.serving.cache import ResultCache
+from services.gateway.serving.inspection import Inspector
+from services.gateway.serving.offload import Workers
+from services.gateway.serving.predictor import Predictor
+from services.gateway.serving.registry import Registry
+from services.gateway.serving.request_path import RequestPath
 from services.gateway.tasks import TASKS, TaskApi
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
@@ -62,7 +63,7 @@ def create_app(
     settings: Settings,
     registry: Registry,
     cache: ResultCache | None,
-    store: LiveStore | None = None,
+    store: FeedbackStore | None = None,
     *,
     under_ray: bool = False,
 ) -> FastAPI:
@@ -72,17 +73,18 @@ def create_app(
         settings: Limits, keys and caps.
         registry: The models and the way to them.
         cache: Result cache; None: no cache.
-        store: Receipts and feedback; None: in the memory of this process.
+        store: AnswerLog and feedback; None: in the memory of this process.
         under_ray: Whether Ray Serve itself sends `X-Request-ID` and cancels requests of clients that disconnect.
     """
     readers = Workers(READERS, "read")
     bodies = Bodies(settings, readers, watch_disconnects=not under_ray)
-    admission = Admission(settings)
+    admission = ConcurrencyLimiter(settings)
     store = store or MemoryStore()
     drift = DriftWatch(settings.drift_window)
     inspector = Inspector(settings)
     predictor = Predictor(cache, drift, registry)
-    receipts = Receipts(store, cache, registry, settings)
+    receipts = AnswerLog(store, cache, registry, settings)
+    path = RequestPath(registry, inspector, predictor, admission, receipts, settings.cache_shared)
     accuracy = AccuracyWatch(registry, store, drift, settings)
     feedback = FeedbackHandler(settings, bodies, admission, receipts, store, accuracy)
     renderer, responder = Renderer(settings), Responder(readers)
@@ -121,7 +123,7 @@ def create_app(
         timeout_s=settings.send_timeout_s,
     )
     app.add_middleware(
-        Envelope,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
+        RequestMiddleware,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
         keys=ApiKeys(settings.all_api_keys()),
         limiter=limiter,
         open_paths=PROBES | DOCUMENTS if settings.open_probes else frozenset(),
@@ -130,10 +132,7 @@ def create_app(
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
     for api in TASKS:
-        handler = PredictionHandler(
-            api, settings, registry, inspector, predictor, renderer, responder, bodies, admission, receipts
-        )
-        _add_task(app, api, handler)
+        _add_task(app, api, PredictionHandler(api, settings, path, bodies, renderer, responder))
     _add_accuracy(app, feedback, accuracy)
     _add_models(app, registry, accuracy)
     _add_probes(app, registry, admission, accuracy)
@@ -234,7 +233,7 @@ def _without_names(entry: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key != "class_names"}
 
 
-def _add_probes(app: FastAPI, registry: Registry, admission: Admission, accuracy: AccuracyWatch) -> None:
+def _add_probes(app: FastAPI, registry: Registry, admission: ConcurrencyLimiter, accuracy: AccuracyWatch) -> None:
     @app.get("/healthz", tags=["probes"])
     async def healthz() -> Liveness:
         """Liveness of the gateway; the models are not checked."""

@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect, Request
 from services.errors import BodyTooLarge, RequestError, RequestTimeout, UnsupportedContentType
 from services.gateway.byte_budget import ByteBudget, Share, TooSlow
 from services.gateway.disconnects import ended_with_client
-from services.gateway.offload import TimeLimit, Workers
+from services.gateway.serving.offload import TimeLimit, Workers
 from services.settings import Settings
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from services.errors import Forbidden
-from services.gateway.envelope import error_response, make_request_id
+from services.gateway.middleware import error_response, make_request_id
 
 
 class Cors(CORSMiddleware):

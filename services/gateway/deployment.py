@@ -9,19 +9,19 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
-from services.exposure import check_exposure, check_redis
+from services.gateway.accuracy.feedback_store import RedisStore
 from services.gateway.app import create_app
-from services.gateway.backends import RayBackend
-from services.gateway.cache import RedisCache
+from services.gateway.exposure import check_exposure, check_redis
 from services.gateway.http_server import shape_http_server
-from services.gateway.live_store import RedisStore
-from services.gateway.offload import favour_the_event_loop
-from services.gateway.registry import Registry
+from services.gateway.serving.backends import RayBackend
+from services.gateway.serving.cache import RedisCache
+from services.gateway.serving.offload import favour_the_event_loop
+from services.gateway.serving.registry import Registry
 from services.gateway.stack_check import StackCheck
-from services.hosts import is_loopback
-from services.loopback import fence_replica_grpc, node_address, public_host
+from services.machine.hosts import is_loopback
+from services.machine.loopback import fence_replica_grpc, node_address, public_host
+from services.machine.stack_token import read_token
 from services.settings import Settings, read_settings
-from services.stack_token import read_token
 from services.telemetry import configure_logging, replica_has_started, replica_starts
 from services.topology import Topology
 

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import orjson
 
 from services.errors import BodyTooLarge, RequestError
-from services.gateway.offload import TimeLimit
+from services.gateway.serving.offload import TimeLimit
 
 MAX_VALUES: Final = 2**18
 """Values in a JSON body. Two bytes of it may make a value of a hundred, and nothing else runs while they are made."""

@@ -9,7 +9,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from services.errors import BodyTooLarge, InvalidParameters, RequestError
-from services.gateway.offload import TimeLimit
+from services.gateway.serving.offload import TimeLimit
 
 MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 2**16

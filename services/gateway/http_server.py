@@ -11,7 +11,7 @@ from typing import Any, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from services.errors import RequestError, ServiceError
-from services.gateway.envelope import error_response, is_request_id, make_request_id
+from services.gateway.middleware import error_response, is_request_id, make_request_id
 
 RAY_HEADERS: Final = frozenset(
     {

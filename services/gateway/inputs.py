@@ -6,7 +6,6 @@ import binascii
 import io
 from base64 import b64decode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,9 +21,10 @@ from services.errors import (
 from services.gateway.bodies import Body
 from services.gateway.documents import parse_object
 from services.gateway.forms import parse_form
-from services.gateway.offload import INLINE_BYTES, TimeLimit
 from services.gateway.parameters import TaskParameters
 from services.gateway.schemas import Base64Image, JsonBody
+from services.gateway.serving.offload import INLINE_BYTES, TimeLimit
+from services.gateway.serving.request_path import PredictionInput
 from services.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
@@ -50,22 +50,7 @@ MAX_PROBLEMS: Final = 1000
 ACCEPTED = "an image (image/*), application/octet-stream, multipart/form-data or application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInput:
-    """A request, read and checked.
-
-    Attributes:
-        images: The encoded images; an error where one could not even be taken out of the request.
-        several: Whether the client sent a list, and gets a list back.
-        parameters: Validated parameters of the task.
-    """
-
-    images: tuple[bytes | ServiceError, ...]
-    several: bool
-    parameters: TaskParameters
-
-
-async def read_input(body: Body, kind: type[TaskParameters], settings: Settings, limit: TimeLimit) -> TaskInput:
+async def read_input(body: Body, kind: type[TaskParameters], settings: Settings, limit: TimeLimit) -> PredictionInput:
     """Read the body and the parameters of a prediction request.
 
     Args:
@@ -93,7 +78,7 @@ async def read_input(body: Body, kind: type[TaskParameters], settings: Settings,
             f"{len(images)} images in one request; at most {settings.max_images_per_request} are taken",
             {"images": len(images), "max_images": settings.max_images_per_request},
         )
-    return TaskInput(images, several, _read_parameters(kind, body.request, given))
+    return PredictionInput(images, several, _read_parameters(kind, body.request, given))
 
 
 def _read_parameters(kind: type[TaskParameters], request: Request, given: Mapping[str, Any]) -> TaskParameters:

@@ -21,7 +21,7 @@ from services.errors import (
     RateLimited,
     Unauthorized,
 )
-from services.gateway.breaker import Breaker
+from services.gateway.serving.breaker import Breaker
 from services.settings import Settings
 
 log = structlog.get_logger()

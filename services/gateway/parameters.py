@@ -20,8 +20,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from models.entries import MaskFormat
+from services.answers.parameters import UnknownClasses, complete
 from services.errors import InvalidParameters
-from services.parameters import UnknownClasses, complete
 
 MAX_LISTED = 1000
 """Most values in the list of a parameter."""

@@ -13,17 +13,17 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from models.drawing.annotations import marks_of_answer
 from models.drawing.cutouts import cut_out
-from models.drawing.marks import marks_of_answer
 from models.drawing.picture import PictureFormat, draw, encode
 from models.errors import ImageError
 from services.errors import InvalidImage, InvalidParameters, NotAcceptable
-from services.gateway.inputs import TaskInput
 from services.gateway.negotiation import Rendering, choose_format
-from services.gateway.offload import TimeLimit, Workers
 from services.gateway.parameters import CocoParameters, SegmentParameters
-from services.gateway.predictor import Answer
 from services.gateway.responses import entity_tag
+from services.gateway.serving.offload import TimeLimit, Workers
+from services.gateway.serving.predictor import Answer
+from services.gateway.serving.request_path import PredictionInput
 from services.settings import Settings
 from services.telemetry import STAGE_SECONDS
 
@@ -31,21 +31,21 @@ RENDER_THREADS: Final = 2
 """Pictures that one gateway draws at a time. Each may hold the pixels of the largest photo that is accepted."""
 
 
-def wanted_picture(request: Request, task_input: TaskInput) -> Rendering | None:
+def wanted_picture(request: Request, given: PredictionInput) -> Rendering | None:
     """Whether a request gets a picture, and which; None is JSON.
 
     Raises:
         NotAcceptable: no such picture can be made, or there are several images, each of which would need its own.
         InvalidParameters: the parameters ask for a shape of JSON, too, or for a cut-out where there are no masks.
     """
-    parameters = task_input.parameters
+    parameters = given.parameters
     if parameters.render == "cutout" and not isinstance(parameters, SegmentParameters):
         message = "render: only a segmentation has masks to cut out; there are true and false here"
         raise InvalidParameters(message, {"parameter": "render"})
     wanted = choose_format(", ".join(request.headers.getlist("accept")), parameters.render)
     if wanted is None:
         return None
-    if task_input.several:
+    if given.several:
         raise NotAcceptable("a drawn answer shows one image: send one in a request, or accept application/json")
     if isinstance(parameters, CocoParameters) and parameters.format != "json":
         raise InvalidParameters("format: coco is a list, which cannot be drawn", {"parameter": "format"})

@@ -11,14 +11,14 @@ from blake3 import blake3
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.answers.wire import BOX_MEMBERS, PIXEL_DIGITS
 from services.errors import ServiceError
-from services.gateway.inputs import TaskInput
-from services.gateway.offload import INLINE_BYTES, TimeLimit, Workers
 from services.gateway.parameters import CocoParameters
-from services.gateway.predictor import KEY_PREFIX, Answer
-from services.gateway.served_model import ServedModel
+from services.gateway.serving.offload import INLINE_BYTES, TimeLimit, Workers
+from services.gateway.serving.predictor import KEY_PREFIX, Answer
+from services.gateway.serving.request_path import PredictionInput
+from services.gateway.serving.served_model import ServedModel
 from services.telemetry import IMAGE_ERRORS
-from services.wire import BOX_MEMBERS, PIXEL_DIGITS
 
 Answers = Sequence[Answer | ServiceError]
 
@@ -34,14 +34,14 @@ class Responder:
         self._workers = workers
 
     async def respond(
-        self, request: Request, served: ServedModel, task_input: TaskInput, answers: Answers, limit: TimeLimit
+        self, request: Request, served: ServedModel, given: PredictionInput, answers: Answers, limit: TimeLimit
     ) -> Response:
         """The response to a request, in the shape that it asks for.
 
         Args:
             request: The request; its id goes into the answer.
             served: The model of the request.
-            task_input: Images and parameters of the request.
+            given: Images and parameters of the request.
             answers: One for each image, in their order.
             limit: Time limit of the request.
 
@@ -49,14 +49,14 @@ class Responder:
             ServiceError: the only image has no answer, or one of them has none and the shape has no place for an
                 error; or the time limit has passed.
         """
-        for answer in answers if task_input.several else ():
+        for answer in answers if given.several else ():
             if isinstance(answer, ServiceError):
                 IMAGE_ERRORS.labels(served.task, answer.code).inc()
-        parameters = task_input.parameters
+        parameters = given.parameters
         if isinstance(parameters, CocoParameters) and parameters.format == "coco":
             image_ids = parameters.image_id or range(len(answers))
             return await self._make(answers, lambda: coco_response(image_ids, answers, limit), limit)
-        if task_input.several:
+        if given.several:
             return await self._make(answers, lambda: list_response(request, served, answers), limit)
         return single_response(request, answers[0])
 

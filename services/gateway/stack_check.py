@@ -9,8 +9,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import NotReady
-from services.gateway.envelope import error_response, make_request_id
-from services.stack_token import NONCE_HEADER, PROOF_HEADER, TOKEN_HEADER, prove
+from services.gateway.middleware import error_response, make_request_id
+from services.machine.stack_token import NONCE_HEADER, PROOF_HEADER, TOKEN_HEADER, prove
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class StackCheck:
 
     Attributes:
         app: The gateway.
-        token: Of the stack; see `services.stack_token`.
+        token: Of the stack; see `services.machine.stack_token`.
     """
 
     app: ASGIApp

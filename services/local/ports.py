@@ -6,8 +6,8 @@ import socket
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
 
-from services.hosts import LOOPBACK, is_loopback
 from services.local.errors import StackError
+from services.machine.hosts import LOOPBACK, is_loopback
 
 
 def public_addresses(host: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 
 from services.local.errors import StackError
-from services.stack_token import NONCE_HEADER, PROOF_HEADER, prove
+from services.machine.stack_token import NONCE_HEADER, PROOF_HEADER, prove
 
 READY_TIMEOUT_S: Final = 600.0
 _STRANGER_TIMEOUT_S: Final = 5.0

@@ -25,12 +25,10 @@ from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from services.cpus import count_cpus
-from services.embedded_cache import CacheServerError, EmbeddedCache
-from services.exposure import check_exposure
-from services.gateway.admission import DRAINING_FILE
+from services.gateway.exposure import check_exposure
+from services.gateway.serving.admission import DRAINING_FILE
 from services.gateway.tasks import TASKS
-from services.hosts import LOOPBACK, is_loopback
+from services.local.embedded_cache import CacheServerError, EmbeddedCache
 from services.local.errors import PartEnded, StackError
 from services.local.failure import explain_failure, explain_haproxy
 from services.local.haproxy_keeper import HAProxyKeeper
@@ -38,15 +36,17 @@ from services.local.ports import address, check_port, public_addresses
 from services.local.readiness import wait_until_ready
 from services.local.reserve import Reserve
 from services.local.stopping import StopRequested, StopSignals, end_at_once
+from services.machine.cpus import count_cpus
+from services.machine.hosts import LOOPBACK, is_loopback
+from services.machine.ray_environment import ON_LOOPBACK, provide_token
+from services.machine.run_dir import NoFolder, clean_up_after_crashes, make_run_dir, release
+from services.machine.stack_token import write_token
 from services.nodes.environment import set_defaults
 from services.nodes.errors import NodeError
 from services.nodes.haproxy import haproxy_environment, write_launcher
 from services.nodes.log_printer import start_log_printer
 from services.nodes.ports import Ports
-from services.ray_environment import ON_LOOPBACK, provide_token
-from services.run_dir import NoFolder, clean_up_after_crashes, make_run_dir, release
 from services.settings import Settings, SettingsError, read_settings
-from services.stack_token import write_token
 from services.telemetry import metrics_folder, read_gauge
 from services.topology import ServeFile, TopologyError, read_serve_file
 

@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn
 
 import psutil
 
-from services.run_dir import end_processes, end_processes_of
+from services.machine.run_dir import end_processes, end_processes_of
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _END_TIMEOUT_S: Final = 1.0

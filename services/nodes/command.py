@@ -19,8 +19,8 @@ from typing import IO, Final
 
 import psutil
 
+from services.machine.run_dir import end_processes
 from services.nodes.errors import NodeError
-from services.run_dir import end_processes
 
 PASSED_ON: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 """Signals that the command gets when this process gets them."""

@@ -12,9 +12,9 @@ import resource
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from services.cpus import count_cpus
-from services.hosts import bypass_proxies
-from services.ray_environment import ALWAYS
+from services.machine.cpus import count_cpus
+from services.machine.hosts import bypass_proxies
+from services.machine.ray_environment import ALWAYS
 
 RAY_DEFAULTS: Final = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",

@@ -7,9 +7,9 @@ import shutil
 import stat
 from pathlib import Path
 
+from services.machine.run_dir import hold
 from services.nodes.errors import NodeError
 from services.nodes.haproxy import MOST_CHARACTERS
-from services.run_dir import hold
 from services.telemetry import metrics_folder
 
 

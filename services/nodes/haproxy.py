@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from services.gateway.envelope import MAX_HEADER_BYTES, MAX_URL_BYTES
+from services.gateway.middleware import MAX_HEADER_BYTES, MAX_URL_BYTES
+from services.machine.stack_token import TOKEN_HEADER
 from services.nodes import haproxy_launcher
 from services.nodes.haproxy_launcher import Plan
 from services.settings import Settings
-from services.stack_token import TOKEN_HEADER
 
 MOST_CHARACTERS: Final = 97 - len("/") - 56 - len("/h")
 """Length of a folder in which the paths of HAProxy's sockets fit; 56 are the digits of a node's id in Ray."""

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import orjson
 
+from services.machine.run_dir import release
+from services.machine.stack_token import write_token
 from services.nodes.command import run_command
 from services.nodes.environment import CLUSTER_DEFAULTS, set_defaults, set_ray_token
 from services.nodes.errors import NodeError
@@ -28,9 +30,7 @@ from services.nodes.folder import make_node_folder
 from services.nodes.haproxy import haproxy_environment, write_launcher
 from services.nodes.log_printer import start_log_printer
 from services.nodes.ports import Ports
-from services.run_dir import release
 from services.settings import Settings, read_settings
-from services.stack_token import write_token
 
 _SECRETS = ("TAPETUM_STACK_TOKEN", "TAPETUM_STACK_TOKEN_FILE")
 """Not in the environment of Ray's processes, which need only what is derived from it."""

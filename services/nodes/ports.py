@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import Final
 
-from services.hosts import LOOPBACK
+from services.machine.hosts import LOOPBACK
 from services.nodes.errors import NodeError
 
 _BLOCK: Final = 256

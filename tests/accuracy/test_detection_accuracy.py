@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from models.catalog import find
-from models.loading import load
+from models.catalog.loading import load
+from models.catalog.lookup import find
 from models.runtime import Runtime
 from models.training.coco import read_coco
 from models.training.detector_run import evaluate_adapter

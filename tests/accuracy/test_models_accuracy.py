@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from models.adapter import ModelInput
-from models.loading import load
+from models.catalog.loading import load
 from models.runtime import Runtime
 
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "imagenet-sample"

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from models.catalog import find
-from models.loading import load
+from models.catalog.loading import load
+from models.catalog.lookup import find
+from models.datasets.photo_dataset import PhotoDataset
 from models.runtime import Runtime
 from models.training.coco import read_coco
 from models.training.id_maps import read_id_maps
-from models.training.photo_dataset import PhotoDataset
 from models.training.segmenter_run import evaluate_adapter
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

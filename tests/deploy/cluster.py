@@ -25,7 +25,7 @@ import httpx
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.embedded_cache import find_server
+from services.local.embedded_cache import find_server
 from services.local.stack import DEFAULT_CONFIG
 from services.nodes.environment import set_ray_token
 from tests.deploy.cluster_network import Network

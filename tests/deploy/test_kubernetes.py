@@ -24,7 +24,7 @@ from redis.exceptions import AuthenticationError
 from redis.retry import Retry
 
 from loadtests.processes import free_port
-from services.embedded_cache import find_server
+from services.local.embedded_cache import find_server
 from tests.unit.manifests import KUBERNETES, OVERLAYS, ROOT, documents, of_kind, pod_templates, ray_templates
 
 SCHEMAS: Final = ROOT.parent / "shared/schemas"

@@ -22,8 +22,8 @@ from skimage import data
 from deploy.grafana.dashboards import DASHBOARDS
 from deploy.grafana.picture import Span, draw
 from deploy.grafana.readings import Prometheus
-from services.accuracy_store import RecordedRun, record_run
-from services.drift import Distribution
+from services.accuracy.drift import Distribution
+from services.accuracy.store import RecordedRun, record_run
 from services.settings import Settings
 from tests.deploy.debian import need_programs
 from tests.unit.promql import Selector, rules, selectors

@@ -15,15 +15,15 @@ import time
 
 os.environ.update(RAY_SERVE_THROUGHPUT_OPTIMIZED="1", RAY_SERVE_ENABLE_HA_PROXY="0", RAY_AUTH_MODE="disabled")
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
-from services.ray_environment import set_ray_environment  # before Ray is imported
+from services.machine.ray_environment import set_ray_environment  # before Ray is imported
 
 set_ray_environment(on_loopback=True, joining=False)
 import ray  # noqa: E402
 from ray import serve  # noqa: E402
 
-from services.gateway.backends import RayBackend  # noqa: E402
-from services.gateway.coalescer import Coalescer  # noqa: E402
-from services.wire import Item  # noqa: E402
+from services.answers.wire import Item  # noqa: E402
+from services.gateway.serving.backends import RayBackend  # noqa: E402
+from services.gateway.serving.coalescer import Coalescer  # noqa: E402
 
 CALL_S, LINGER_S = 2.0, 0.3
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from services.embedded_cache import EmbeddedCache
 from services.errors import RateLimited
-from services.gateway.cache import PAUSE_S, RedisCache
+from services.gateway.accuracy.feedback_store import RedisStore
 from services.gateway.limits import RateLimiter
-from services.gateway.live_store import RedisStore
-from services.gateway.seals import Seal
+from services.gateway.serving.cache import PAUSE_S, RedisCache
+from services.gateway.serving.seals import Seal
+from services.local.embedded_cache import EmbeddedCache
 
 pytestmark = pytest.mark.integration
 

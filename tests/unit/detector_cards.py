@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from models.cards import write_card
+from models.catalog.cards import write_card
 from models.detection.architectures import build_detector
 from models.detection.yolox import Yolox
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, WeightsSource

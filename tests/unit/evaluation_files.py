@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from services.evaluation.samples import EvaluationSet, ObjectTarget, RegionTarget
+from models.datasets.samples import EvaluationSet, ObjectTarget, RegionTarget
 
 HEIGHT, WIDTH = 60, 100
 

@@ -14,15 +14,15 @@ import orjson
 from fastapi import FastAPI
 from PIL import Image
 
+from services.answers.wire import Failure, Item, Outcome
 from services.deployments.identity import identity_of
 from services.errors import ServiceError
+from services.gateway.accuracy.feedback_store import FeedbackStore
 from services.gateway.app import create_app
-from services.gateway.cache import ResultCache
-from services.gateway.live_store import LiveStore
-from services.gateway.registry import Registry
+from services.gateway.serving.cache import ResultCache
+from services.gateway.serving.registry import Registry
 from services.settings import Settings
 from services.topology import ModelDeployment, ModelSpec, Topology
-from services.wire import Failure, Item, Outcome
 
 
 class FakeBackend:
@@ -128,7 +128,9 @@ async def gateway(
         yield client
 
 
-async def make_app(backend: FakeBackend, cache: ResultCache | None, store: LiveStore | None, **options: Any) -> FastAPI:
+async def make_app(
+    backend: FakeBackend, cache: ResultCache | None, store: FeedbackStore | None, **options: Any
+) -> FastAPI:
     """The application behind `gateway`; what it does in the background is not started."""
     models = tuple(ModelSpec(name=name) for name in backend.names)
     deployment = ModelDeployment.model_construct(name="Fake", task=backend.entry["task"], models=models)

@@ -11,19 +11,20 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from models.masks import Mask
-from models.metrics.coco_scenes import Found, Scene, Targets, corner_and_size
+from models.geometry.boxes import with_sizes
+from models.geometry.masks import Mask
+from models.metrics.coco.image_results import GroundTruth, ImageResult, Predictions
 
 SIZE = (240, 320)
 
 
-def seeded_scenes(seed: int, images: int = 24, classes: int = 4, masks: bool = False) -> list[Scene]:
+def seeded_scenes(seed: int, images: int = 24, classes: int = 4, masks: bool = False) -> list[ImageResult]:
     """With crowds, images without targets, without anything found, with 130 found of one class; odd seeds with ties."""
     drawing = np.random.default_rng(seed)
     return [_scene(drawing, 3 * number + 1, classes, masks, ties=seed % 2 == 1) for number in range(images)]
 
 
-def _scene(drawing: np.random.Generator, image_id: int, classes: int, masks: bool, ties: bool) -> Scene:
+def _scene(drawing: np.random.Generator, image_id: int, classes: int, masks: bool, ties: bool) -> ImageResult:
     count = 0 if drawing.random() < 0.1 else int(drawing.integers(1, 9))
     boxes, class_ids = _boxes(drawing, count), drawing.integers(0, classes, count)
     found_count = int(drawing.choice([0, 12, 25, 140], p=[0.1, 0.5, 0.3, 0.1]))
@@ -44,11 +45,11 @@ def _scene(drawing: np.random.Generator, image_id: int, classes: int, masks: boo
     scores = drawing.random(found_count).round(1 if ties else 6)
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], 1) * drawing.uniform(0.5, 1, count)
     crowds = drawing.random(count) < 0.15
-    return Scene(
+    return ImageResult(
         image_id,
         SIZE,
-        Targets(boxes, class_ids, areas, crowds, _ellipses(boxes) if masks else None),
-        Found(found, found_ids, scores, _ellipses(found) if masks else None),
+        GroundTruth(boxes, class_ids, areas, crowds, _ellipses(boxes) if masks else None),
+        Predictions(found, found_ids, scores, _ellipses(found) if masks else None),
     )
 
 
@@ -77,19 +78,19 @@ def scene_of(
     found: Sequence[tuple[Sequence[float], int, float]],
     image_id: int = 1,
     crowds: Sequence[bool] | None = None,
-) -> Scene:
+) -> ImageResult:
     """An image by hand: boxes and classes of targets; boxes, classes and scores of what was found."""
     boxes = np.array([box for box, _ in targets], np.float64).reshape(-1, 4)
-    return Scene(
+    return ImageResult(
         image_id,
         SIZE,
-        Targets(
+        GroundTruth(
             boxes,
             np.array([class_id for _, class_id in targets], np.int64),
             np.prod(boxes[:, 2:] - boxes[:, :2], 1),
             np.array(crowds or [False] * len(targets), np.bool_),
         ),
-        Found(
+        Predictions(
             np.array([box for box, _, _ in found], np.float64).reshape(-1, 4),
             np.array([class_id for _, class_id, _ in found], np.int64),
             np.array([score for _, _, score in found], np.float64),
@@ -97,19 +98,19 @@ def scene_of(
     )
 
 
-def coco_files(scenes: Sequence[Scene], classes: int, masks: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def coco_files(scenes: Sequence[ImageResult], classes: int, masks: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The annotation file and the results; categories are numbered from 1."""
     images = [{"id": scene.image_id, "height": scene.size[0], "width": scene.size[1]} for scene in scenes]
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for scene in scenes:
         known, found = scene.targets, scene.found
-        for index, box in enumerate(corner_and_size(known.boxes).tolist()):
+        for index, box in enumerate(with_sizes(known.boxes).tolist()):
             row: dict[str, Any] = {"id": len(annotations) + 1, "image_id": scene.image_id, "bbox": box}
             row |= {"category_id": int(known.class_ids[index]) + 1, "area": float(known.areas[index])}
             row["iscrowd"] = int(known.crowds[index])
             annotations.append(row | ({"segmentation": known.masks[index].to_coco()} if known.masks else {}))
-        for index, box in enumerate(corner_and_size(found.boxes).tolist()):
+        for index, box in enumerate(with_sizes(found.boxes).tolist()):
             row: dict[str, Any] = {"image_id": scene.image_id, "category_id": int(found.class_ids[index]) + 1}
             row["score"] = float(found.scores[index])
             shape = {"segmentation": found.masks[index].to_coco()} if masks and found.masks else {"bbox": box}
@@ -119,7 +120,7 @@ def coco_files(scenes: Sequence[Scene], classes: int, masks: bool) -> tuple[dict
 
 
 def pycocotools_evaluation(
-    scenes: Sequence[Scene], classes: int, masks: bool = False, limits: Sequence[int] = (1, 10, 100)
+    scenes: Sequence[ImageResult], classes: int, masks: bool = False, limits: Sequence[int] = (1, 10, 100)
 ) -> Any:
     """What pycocotools measures: a `COCOeval`, accumulated, and summarised where there are three limits."""
     file, results = coco_files(scenes, classes, masks)

@@ -70,7 +70,7 @@ def labels_of_metrics() -> dict[str, frozenset[str]]:
             known |= {f"{name}_sum": labels, f"{name}_count": labels, f"{name}_bucket": labels | {"le"}}
         else:
             known[f"{name}_total" if collector._type == "counter" else name] = labels
-    known |= {gauge.name: frozenset(gauge.labels) for gauge in telemetry.TOLD_GAUGES}
+    known |= {gauge.name: frozenset(gauge.labels) for gauge in telemetry.COMPUTED_GAUGES}
     return known | {name: frozenset({"task"} if name.startswith("task:") else ()) for name in rules("record")}
 
 

@@ -108,9 +108,9 @@ def _wait_until_alive(port: int) -> None:
 
 
 async def _serve(descriptor: int, backend: str, settings: dict[str, Any]) -> None:
-    from services.gateway.cache import MemoryCache
     from services.gateway.http_server import shape_http_server
-    from services.gateway.offload import favour_the_event_loop
+    from services.gateway.serving.cache import MemoryCache
+    from services.gateway.serving.offload import favour_the_event_loop
     from tests.unit import gateway_fakes
 
     shape_http_server()

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from models.cards import write_card
+from models.catalog.cards import write_card
 from models.entries import INSTANCE_DEFAULTS, Accuracy, CatalogEntry, LetterboxPreprocessing, WeightsSource
 from models.segmentation.architectures import build_segmenter, segmentation_of
 

@@ -15,7 +15,8 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from services.accuracy_store import (
+from services.accuracy.drift import Distribution, Summary
+from services.accuracy.store import (
     MAX_RUNS,
     REDIS_HASH,
     RecordedRun,
@@ -25,8 +26,7 @@ from services.accuracy_store import (
     read_runs,
     record_run,
 )
-from services.drift import Distribution, Summary
-from services.embedded_cache import EmbeddedCache
+from services.local.embedded_cache import EmbeddedCache
 from services.settings import Settings
 
 COUNTED = Distribution()
@@ -151,7 +151,7 @@ def test_two_writers_lose_nothing(settings: Settings):
 
 
 def test_oldest_runs_make_room(settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.accuracy_store.MAX_RUNS", 3)
+    monkeypatch.setattr("services.accuracy.store.MAX_RUNS", 3)
     for number in range(5):
         record_run(replace(RUN, dataset=str(number), finished_at_s=float(number)), settings)
     assert times(read_runs(settings)) == [4.0, 3.0, 2.0]
@@ -219,7 +219,7 @@ def test_redis_is_read_when_it_changed_and_its_garbage_is_passed_over(
     before = redis.info("commandstats")["cmdstat_hgetall"]["calls"]
     assert times(reader.read()) == [1000.0]
     assert redis.info("commandstats")["cmdstat_hgetall"]["calls"] == before, "nothing was said to have changed"
-    monkeypatch.setattr("services.accuracy_store.MAX_RUNS", 1)
+    monkeypatch.setattr("services.accuracy.store.MAX_RUNS", 1)
     record_run(replace(RUN, dataset="other", finished_at_s=2000.0), with_redis)
     assert times(reader.read()) == [2000.0]
     assert redis.hlen(REDIS_HASH) == 2, "the new run, and the garbage"

@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 from typer.testing import CliRunner
 
-from models.masks import Mask
+from models.geometry.masks import Mask
+from services.answers.image_problem import Problem
 from services.cli import app
 from services.cli.results import Result
 from services.cli.saving import save_pictures
 from services.client.answers import Region, Segmentation
 from services.client.masks import Polygons, RunLengths
-from services.image_problem import Problem
 from tests.photos import encoded, photo
 
 SIZE = (400, 600)

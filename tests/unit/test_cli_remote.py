@@ -21,13 +21,13 @@ from typer.testing import CliRunner, Result
 
 from models.adapter import SegmentationParameters
 from models.predictions import SemanticMask
+from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.cli import app
 from services.client import Box, Classification, Client, Detections, TapetumError
 from services.gateway.app import create_app
-from services.gateway.registry import Registry
+from services.gateway.serving.registry import Registry
 from services.settings import Settings
 from services.topology import check_topology
-from services.wire import Failure, Item, Outcome, describe_prediction
 from tests.unit.gateway_fakes import identified, sign
 from tests.unit.serving import serving
 

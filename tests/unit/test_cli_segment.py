@@ -17,14 +17,14 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from models.entries import LetterboxPreprocessing
-from models.masks import Mask
+from models.geometry.masks import Mask
+from services.answers.local import batch_size
 from services.cli import app
 from services.cli.console import Screen
 from services.cli.display import show_text
 from services.cli.layouts import MASKS
 from services.cli.results import Result as ImageResult
 from services.client import Box, Instance, Region, RunLengths, Segmentation
-from services.local_answers import batch_size
 from tests.unit.segmenter_cards import INSTANCE_CLASSES, SEMANTIC_CLASSES, write_segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")

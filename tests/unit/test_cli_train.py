@@ -20,14 +20,14 @@ from typer.testing import CliRunner, Result
 import models.training.classifier_run
 import models.training.detector_run
 from models.adapter import ClassificationParameters
+from models.datasets.photo_dataset import DatasetError
 from models.errors import WeightsUnavailable
 from models.training.engine import Progress, RunStopped, TrainingDiverged
-from models.training.photo_dataset import DatasetError
+from services.answers.wire import Item
 from services.cli import app
 from services.cli.console import Screen
 from services.cli.training_display import training_display
 from services.deployments.host import ModelHost
-from services.wire import Item
 from tests.unit.tiny_images import KINDS, write_pictures
 
 COMMAND = [sys.executable, "-c", "from services.cli import main; main()"]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from models.adapter import SegmentationParameters
 from models.entries import MaskFormat
-from models.masks import Mask
+from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, Prediction, SemanticMask
+from services.answers.wire import describe_prediction
 from services.client import (
     AsyncClient,
     Box,
@@ -29,7 +30,6 @@ from services.client import (
     TapetumError,
 )
 from services.client.masks import parse_mask
-from services.wire import describe_prediction
 
 SIZE = (50, 40)
 NAMES = ("background", "field", "wood")

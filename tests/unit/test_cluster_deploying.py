@@ -10,7 +10,7 @@ from services.cluster.address import find_dashboard
 from services.cluster.deploying import deploy
 from services.cluster.errors import ClusterError
 from services.cluster.state import ApplicationState
-from services.exposure import check_exposure, check_redis
+from services.gateway.exposure import check_exposure, check_redis
 from services.local.stack import DEFAULT_CONFIG
 from services.settings import Settings, SettingsError
 

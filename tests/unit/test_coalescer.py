@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.errors import Overloaded
-from services.gateway.coalescer import Coalescer
+from services.gateway.serving.coalescer import Coalescer
 
 
 class Receiver:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services import cpus
+from services.machine import cpus
 
 
 def lay(folder: Path, **files: str) -> None:

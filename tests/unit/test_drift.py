@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from models.adapter import SegmentationParameters
-from models.masks import Mask
+from models.geometry.masks import Mask
 from models.predictions import Classification, Detections, InstanceMasks, Prediction, SemanticMask
-from services.drift import (
+from services.accuracy.drift import (
     NOTHING,
     Distribution,
     Summary,
@@ -24,7 +24,7 @@ from services.drift import (
     score_bin,
     summarise,
 )
-from services.wire import describe_prediction
+from services.answers.wire import describe_prediction
 
 NAMES = ("background", "cat", "dog", "cow")
 CLASS_MAP = np.array([[0, 0, 1, 1], [2, 2, 2, 0]], np.uint8)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from services.evaluation.class_match import ClassMatch
-from services.evaluation.samples import (
+from models.datasets.samples import (
     ClassTarget,
     DatasetError,
     Kind,
@@ -18,6 +17,7 @@ from services.evaluation.samples import (
     RegionTarget,
     Sample,
 )
+from services.evaluation.class_match import ClassMatch
 
 
 @dataclass

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from services.evaluation.samples import ClassTarget, RegionTarget
+from models.datasets.samples import ClassTarget, RegionTarget
 from services.evaluation.scorers.classification import ClassificationScorer
 from services.evaluation.scoring import Measured, Record
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.evaluation.crew import CrewError, Place, check_room
+from services.evaluation.worker_pool import CrewError, Place, check_room
 
 TWO_MACHINES = [{"CPU": 4.0, "GPU": 2.0}, {"CPU": 8.0}]
 

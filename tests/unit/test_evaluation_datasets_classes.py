@@ -8,8 +8,8 @@ from typing import get_args
 
 import pytest
 
-from services.evaluation.datasets.opening import FORMATS, open_dataset
-from services.evaluation.samples import ClassTarget, DatasetError, EvaluationSet, ProblemKind
+from models.datasets.opening import FORMATS, open_dataset
+from models.datasets.samples import ClassTarget, DatasetError, EvaluationSet, ProblemKind
 from tests.unit.evaluation_files import objects, problems, write_photo, write_text
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.samples import DatasetError
+from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError
 from tests.unit.evaluation_files import class_map, objects, problems, write_coco, write_photo, write_text
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

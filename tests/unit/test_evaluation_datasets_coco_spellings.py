@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.samples import DatasetError, EvaluationSet, Kind
+from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError, EvaluationSet, Kind
 from tests.unit.coco_spellings import READ, Document, all_spellings, clean, spelled
 from tests.unit.evaluation_files import objects, write_photo
 

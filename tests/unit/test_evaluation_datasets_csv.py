@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.samples import DatasetError
+from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError
 from tests.unit.evaluation_files import objects, problems, write_photo, write_text
 
 TABLE = "file,x_min,y_min,x_max,y_max,class\na.png,10,10,30,20.5,dog\na.png,0,0,5,5,cat\nb.png,,,,,\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.samples import ClassTarget, DatasetError
+from models.datasets.opening import open_dataset
+from models.datasets.samples import ClassTarget, DatasetError
 from tests.unit.evaluation_files import objects, problems, write_numbers, write_photo, write_text
 
 ROW = "0 0.5 0.5 0.2 0.5"

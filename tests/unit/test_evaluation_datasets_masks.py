@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError
 from models.training.id_maps import read_id_maps
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.samples import DatasetError
 from tests.unit.evaluation_files import class_map, objects, problems, write_numbers, write_photo, write_text
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.datasets.xml_lines import read_xml
-from services.evaluation.samples import DatasetError
+from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError
+from models.datasets.xml_lines import read_xml
 from tests.unit.evaluation_files import class_map, objects, problems, write_numbers, write_photo, write_text
 
 CAT = """  <object>

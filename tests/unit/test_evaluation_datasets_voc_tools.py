@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.datasets.xml_lines import MAX_BYTES, read_xml
-from services.evaluation.samples import DatasetError
+from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError
+from models.datasets.xml_lines import MAX_BYTES, read_xml
 from tests.unit.evaluation_files import objects, problems, write_photo, write_text
 
 BOX = "<bndbox><xmin>11</xmin><ymin>21</ymin><xmax>30</xmax><ymax>40</ymax></bndbox>"

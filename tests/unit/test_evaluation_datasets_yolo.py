@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.samples import DatasetError
+from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError
 from tests.unit.evaluation_files import class_map, objects, problems, write_photo, write_text
 
 BOX = "1 0.5 0.5 0.2 0.5"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.samples import DatasetError, EvaluationSet
+from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError, EvaluationSet
 from tests.unit.evaluation_files import objects, problems, write_photo, write_text
 
 BOX = "0 0.5 0.5 0.2 0.5"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import images
-from services.evaluation.datasets.digits import DigitScenes
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.samples import ClassTarget, DatasetError, Kind, ObjectTarget
+from models.datasets.digits import DigitScenes
+from models.datasets.opening import open_dataset
+from models.datasets.samples import ClassTarget, DatasetError, Kind, ObjectTarget
+from models.imaging import decoding
 from tests.unit.evaluation_files import class_map, objects
 
 
@@ -63,7 +63,7 @@ def test_an_index_gives_the_same_scene_whatever_came_before() -> None:
 
 def test_another_process_makes_the_same_scene() -> None:
     program = (
-        "from hashlib import sha256; from services.evaluation.datasets.digits import DigitScenes;"
+        "from hashlib import sha256; from models.datasets.digits import DigitScenes;"
         "print(sha256(DigitScenes('detection', 2).load(7).image).hexdigest())"
     )
     other = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
@@ -74,7 +74,7 @@ def test_classifiers_get_one_large_digit() -> None:
     data = DigitScenes("classification", count=300)
     sample = data.load(0)
     assert isinstance(sample.target, ClassTarget)
-    assert images.inspect(sample.image).size == (96, 96)
+    assert decoding.inspect(sample.image).size == (96, 96)
     counts = np.bincount([int(data.scene(index).class_ids[0]) for index in range(300)], minlength=10)
     assert counts.min() >= 15
 
@@ -82,7 +82,7 @@ def test_classifiers_get_one_large_digit() -> None:
 def test_a_fifth_of_every_class_is_held_back() -> None:
     from sklearn.datasets import load_digits
 
-    from services.evaluation.datasets import digits
+    from models.datasets import digits
 
     (val, val_ids), (train, train_ids) = (digits._digits(split) for split in ("val", "train"))  # pyright: ignore[reportPrivateUsage]
     loaded: Any = load_digits()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from models.entries import Segmentation, Task
-from services.evaluation.asking import ModelFacts
 from services.evaluation.job import Thresholds, asked_parameters
+from services.evaluation.predictors import ModelFacts
 
 
 def facts(task: Task, segmentation: Segmentation | None = None, **defaults: float) -> ModelFacts:

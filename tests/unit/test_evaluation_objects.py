@@ -13,11 +13,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from loadtests.synthetic_detections import coco_documents, synthetic_detections
-from models.metrics.coco_scenes import Scene
-from services.evaluation.samples import ObjectTarget
+from models.datasets.samples import ObjectTarget
+from models.metrics.coco.image_results import ImageResult
+from services.answers.wire import BOX_MEMBERS
 from services.evaluation.scorers.objects import ObjectScorer
 from services.evaluation.scoring import Measured, Record
-from services.wire import BOX_MEMBERS
 from tests.unit.object_scenes import pycocotools_evaluation, scene_of, seeded_scenes
 
 NAMES = ("cat", "dog", "horse", "person", "fish")
@@ -25,7 +25,7 @@ MEASURED = (0, 1, 2, 3)
 HERE, THERE, FAR = (10, 10, 60, 60), (100, 10, 150, 60), (200, 150, 250, 200)
 
 
-def record_of(scene: Scene, index: int, masks: bool = False) -> Record:
+def record_of(scene: ImageResult, index: int, masks: bool = False) -> Record:
     """As the job makes one, from what every client gets."""
     targets, found = scene.targets, scene.found
     order = np.argsort(-found.scores, kind="stable")
@@ -40,7 +40,7 @@ def record_of(scene: Scene, index: int, masks: bool = False) -> Record:
     return Record(index, scene.image_id, f"{index}.jpg", scene.size, target, {"predictions": rows})
 
 
-def measured(scenes: Sequence[Scene], part: int = 5, masks: bool = False, **options: Any) -> Measured:
+def measured(scenes: Sequence[ImageResult], part: int = 5, masks: bool = False, **options: Any) -> Measured:
     scorer = ObjectScorer(NAMES, MEASURED, masks=masks, **{"replicates": 40, **options})
     records = [record_of(scene, index, masks) for index, scene in enumerate(scenes)]
     return scorer.finish([scorer.score(records[start : start + part]) for start in range(0, len(records), part)])

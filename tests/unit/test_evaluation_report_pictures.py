@@ -10,15 +10,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.drawing.marks import Mark
+from models.datasets.samples import ClassTarget, ObjectTarget, RegionTarget
+from models.drawing.annotations import Mark
 from models.drawing.palette import color_of
 from models.errors import BrokenImage
-from models.masks import Mask
+from models.geometry.masks import Mask
 from models.predictions import Classification, Detections, InstanceMasks, SemanticMask
+from services.answers.wire import describe_prediction
 from services.evaluation.report.matching import Verdict, match
 from services.evaluation.report.pictures import COLOR_KEYS, MAX_SIDE, draw_pair
-from services.evaluation.samples import ClassTarget, ObjectTarget, RegionTarget
-from services.wire import describe_prediction
 from tests.photos import encoded
 
 NAMES = ("cat", "dog")

@@ -9,24 +9,24 @@ import numpy as np
 import pytest
 
 from services.evaluation.run_folder import JsonList, RunFolder, RunFolderError, replaced
-from services.evaluation.worker import Part, PartResult, pack
+from services.evaluation.worker import Chunk, PartResult, pack
 
 PLAN = {"model": {"name": "m", "parameters": {"top_k": 5}}, "data": "abc", "images": 4}
 
 
-def finished(part: Part) -> PartResult:
+def finished(part: Chunk) -> PartResult:
     lines = b"".join(b'{"index":%d}\n' % index for index in range(part.start, part.stop))
     return PartResult(part, lines, pack({"indices": np.arange(part.start, part.stop)}), 0, 0.1)
 
 
 def test_a_finished_part_is_found_again_with_its_lines_and_arrays(tmp_path: Path) -> None:
-    folder, part = RunFolder(tmp_path / "run"), Part(1, 2, 4)
+    folder, part = RunFolder(tmp_path / "run"), Chunk(1, 2, 4)
     assert not folder.open(PLAN)
     folder.add(finished(part))
     again = RunFolder(tmp_path / "run")
     assert again.open(PLAN)
     assert again.has(part)
-    assert not again.has(Part(0, 0, 2))
+    assert not again.has(Chunk(0, 0, 2))
     assert [line["index"] for line in again.lines([part])] == [2, 3]
     assert [columns["indices"].tolist() for columns in again.columns([part])] == [[2, 3]]
 
@@ -46,7 +46,7 @@ def test_a_cleared_folder_takes_another_run(tmp_path: Path) -> None:
 
 
 def test_a_part_whose_writing_was_cut_off_is_not_finished(tmp_path: Path) -> None:
-    folder, part = RunFolder(tmp_path), Part(0, 0, 2)
+    folder, part = RunFolder(tmp_path), Chunk(0, 0, 2)
     folder.open(PLAN)
     folder.add(finished(part))
     (tmp_path / "parts" / "000000.npz").unlink()

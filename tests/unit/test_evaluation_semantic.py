@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.masks import Mask
-from services.evaluation.samples import IGNORED, ClassTarget, RegionTarget
+from models.datasets.samples import IGNORED, ClassTarget, RegionTarget
+from models.geometry.masks import Mask
 from services.evaluation.scorers.semantic import SemanticScorer
 from services.evaluation.scoring import Measured, Record
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from services.answers.wire import Item, Outcome
 from services.errors import ServiceError
-from services.wire import Item, Outcome
 from tests.unit.gateway_fakes import FakeBackend, classify, gateway, png
 
 

@@ -17,16 +17,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from services.accuracy_store import RecordedRun, record_run
+from services.accuracy.drift import Distribution, Summary
+from services.accuracy.store import RecordedRun, record_run
+from services.answers.wire import Item, Outcome
 from services.client import AsyncClient, Classification
-from services.drift import Distribution, Summary
-from services.embedded_cache import EmbeddedCache
-from services.gateway.cache import MemoryCache
-from services.gateway.live_store import LiveStore, MemoryStore, RedisStore, StoreFailed
+from services.gateway.accuracy.feedback_store import FeedbackStore, MemoryStore, RedisStore, StoreFailed
 from services.gateway.schemas import AccuracyOverview
+from services.gateway.serving.cache import MemoryCache
+from services.local.embedded_cache import EmbeddedCache
 from services.settings import Settings
-from services.telemetry import TOLD_GAUGES
-from services.wire import Item, Outcome
+from services.telemetry import COMPUTED_GAUGES
 from tests.unit.gateway_fakes import FakeBackend, classify, make_app, png, post
 from tests.unit.serving import serving
 from tests.unit.test_gateway_detection import FakeDetector
@@ -50,8 +50,8 @@ RUN = RecordedRun(
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.accuracy.READ_INTERVAL_S", 0.01)
-    monkeypatch.setattr("services.gateway.receipts.SECOND_LOOK_S", 0.0)
+    monkeypatch.setattr("services.gateway.accuracy.overview.READ_INTERVAL_S", 0.01)
+    monkeypatch.setattr("services.gateway.accuracy.answer_log.SECOND_LOOK_S", 0.0)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, backend: FakeBackend | None = None, store: LiveStore | None = None, **options: Any
+    settings: Settings, backend: FakeBackend | None = None, store: FeedbackStore | None = None, **options: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a gateway that does in the background what it does there."""
     options = {"accuracy_file": settings.accuracy_file, "redis_url": settings.redis_url, **options}
@@ -198,7 +198,7 @@ async def told(client: httpx.AsyncClient, image: bytes, target: dict[str, Any]) 
 
 
 async def test_feedback_on_weights_that_were_replaced_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.gateway.versions.STILL_SERVED_S", 0.5)
+    monkeypatch.setattr("services.gateway.serving.versions.STILL_SERVED_S", 0.5)
     backend = Cats()
     async with running(settings, backend) as client:
         request_id = (await classify(client, png())).json()["request_id"]
@@ -354,7 +354,7 @@ async def test_client_gives_feedback_and_reads_accuracy(settings: Settings):
     assert (first.name, first.offline, second.live, second.drift) == ("efficientnet-lite0", (), None, None)
 
 
-@pytest.mark.parametrize("gauge", TOLD_GAUGES, ids=lambda gauge: gauge.name)
+@pytest.mark.parametrize("gauge", COMPUTED_GAUGES, ids=lambda gauge: gauge.name)
 def test_gauge_is_documented_as_it_is(gauge: Any):
     labels = ", ".join(f"`{label}`" for label in gauge.labels)
     assert f"| `{gauge.name}` | gauge | {labels} | {gauge.documentation} |" in (DOCS / "metrics.md").read_text()
@@ -368,7 +368,7 @@ async def test_scrape_is_well_formed_with_all_gauges(settings: Settings):
         text = (await client.get("/metrics")).text
     names = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
     assert len(names) == len(set(names))
-    assert {gauge.name for gauge in TOLD_GAUGES} <= set(names)
+    assert {gauge.name for gauge in COMPUTED_GAUGES} <= set(names)
 
 
 async def test_example_of_the_page_runs(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

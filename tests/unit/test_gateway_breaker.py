@@ -8,9 +8,9 @@ import time
 import pytest
 
 from services.errors import RateLimited
-from services.gateway import breaker as module
-from services.gateway.breaker import PAUSE_S, Breaker
 from services.gateway.limits import RateLimiter
+from services.gateway.serving import breaker as module
+from services.gateway.serving.breaker import PAUSE_S, Breaker
 
 
 class Clock:

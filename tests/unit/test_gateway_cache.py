@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.gateway.cache import MemoryCache
+from services.gateway.serving.cache import MemoryCache
 from tests.unit.gateway_fakes import FakeBackend, class_id_of, classify, gateway, png
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from services.answers.wire import Item, Outcome
 from services.errors import Overloaded, ServiceError
 from services.gateway.byte_budget import ByteBudget, Share
-from services.wire import Item, Outcome
 from tests.unit.gateway_fakes import FakeBackend, make_app, png
 from tests.unit.raw_http import RawResponse, ask, connect, read_response, request
 from tests.unit.serving import serving

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.gateway.cache import MemoryCache
-from services.wire import Item
+from services.answers.wire import Item
+from services.gateway.serving.cache import MemoryCache
 from tests.unit.gateway_fakes import FakeBackend, broken_inside, classify, gateway, png, post
 
 MODEL = "street-net"

@@ -12,7 +12,7 @@ import pytest
 
 from services.errors import RequestError
 from services.gateway.documents import LONG, parse_object
-from services.gateway.offload import NO_LIMIT
+from services.gateway.serving.offload import NO_LIMIT
 from tests.unit.gateway_fakes import FakeBackend, classify, gateway, png
 
 JSON = {"content-type": "application/json"}

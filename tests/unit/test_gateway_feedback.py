@@ -17,13 +17,13 @@ import pytest
 from PIL import Image
 
 from models.adapter import SegmentationParameters
-from models.masks import Mask
+from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, Prediction, SemanticMask
-from services.gateway.cache import MemoryCache
-from services.gateway.live_store import MemoryStore
+from services.answers.wire import Item
+from services.gateway.accuracy.feedback_store import MemoryStore
 from services.gateway.openapi import ACCURACY_EXAMPLE, FEEDBACK_EXAMPLE, describe_feedback
 from services.gateway.schemas import AccuracyOverview, FeedbackAnswer, FeedbackRequest
-from services.wire import Item
+from services.gateway.serving.cache import MemoryCache
 from tests.unit.gateway_fakes import FakeBackend, broken_inside, classify, gateway, make_app, png, post
 from tests.unit.test_gateway_detection import FakeDetector
 from tests.unit.test_gateway_segmentation import CLASS_MAP, FakeInstances, FakeSegmenter
@@ -35,7 +35,7 @@ NO_IDS = np.zeros(0, np.int64)
 
 @pytest.fixture(autouse=True)
 def no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.receipts.SECOND_LOOK_S", 0.0)
+    monkeypatch.setattr("services.gateway.accuracy.answer_log.SECOND_LOOK_S", 0.0)
 
 
 class Cats(FakeBackend):

@@ -12,18 +12,18 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from services.embedded_cache import EmbeddedCache
-from services.gateway.cache import RedisCache
-from services.gateway.live_store import RedisStore
-from services.gateway.predictor import KEY_PREFIX
-from services.gateway.receipts import SECOND_LOOK_S
+from services.gateway.accuracy.answer_log import SECOND_LOOK_S
+from services.gateway.accuracy.feedback_store import RedisStore
+from services.gateway.serving.cache import RedisCache
+from services.gateway.serving.predictor import KEY_PREFIX
+from services.local.embedded_cache import EmbeddedCache
 from tests.unit.gateway_fakes import classify, make_app, png
 from tests.unit.test_gateway_feedback import Cats, error_of, tell
 
 
 @pytest.fixture(autouse=True)
 def no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.receipts.SECOND_LOOK_S", 0.0)
+    monkeypatch.setattr("services.gateway.accuracy.answer_log.SECOND_LOOK_S", 0.0)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def two_gateways(server: EmbeddedCache) -> AsyncIterator[list[httpx.AsyncC
 async def test_gateways_share_answers_feedback_and_windows(
     two_gateways: list[httpx.AsyncClient], server: EmbeddedCache, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("services.gateway.receipts.SECOND_LOOK_S", SECOND_LOOK_S)
+    monkeypatch.setattr("services.gateway.accuracy.answer_log.SECOND_LOOK_S", SECOND_LOOK_S)
     one, other = two_gateways
     request_id = (await classify(one, png(1))).json()["request_id"]
     told = await tell(other, request_id, {"class": "tabby"})

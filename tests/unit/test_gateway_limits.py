@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from services.answers.wire import Item, Outcome
 from services.errors import OutOfTime, Overloaded, ServiceError
-from services.gateway.cache import MemoryCache
-from services.gateway.envelope import error_response
-from services.wire import Item, Outcome
+from services.gateway.middleware import error_response
+from services.gateway.serving.cache import MemoryCache
 from tests.unit.gateway_fakes import FakeBackend, classify, gateway, png
 
 

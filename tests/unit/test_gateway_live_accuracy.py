@@ -10,16 +10,16 @@ import orjson
 import pytest
 from numpy.random import Generator, default_rng
 
-from models.masks import Mask
-from services.drift import Summary
+from models.geometry.masks import Mask
+from services.accuracy.drift import Summary
+from services.answers.wire import BOX_MEMBERS
 from services.errors import OutOfTime
-from services.gateway.drift_watch import DriftWatch, distribution_of
-from services.gateway.judging import IOU_THRESHOLD, judge
-from services.gateway.live_accuracy import Given, Live, entry_of, figures_of, given_of
-from services.gateway.offload import TimeLimit
-from services.gateway.served_model import ServedModel
-from services.gateway.truths import TrueObjects, read_truth
-from services.wire import BOX_MEMBERS
+from services.gateway.accuracy.drift_watch import DriftWatch, distribution_of
+from services.gateway.accuracy.feedback_metrics import IOU_THRESHOLD, judge
+from services.gateway.accuracy.ground_truth import TrueObjects, read_truth
+from services.gateway.accuracy.live_accuracy import Given, Live, entry_of, figures_of, given_of
+from services.gateway.serving.offload import TimeLimit
+from services.gateway.serving.served_model import ServedModel
 from tests.unit.gateway_fakes import FakeBackend
 
 SIZE = (60, 80)

@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from models.drawing.palette import color_of
+from services.answers.wire import Item
 from services.errors import NotAcceptable
 from services.gateway import rendering
-from services.gateway.cache import MemoryCache
 from services.gateway.negotiation import choose_format
 from services.gateway.rendering import RENDER_THREADS
-from services.wire import Item
+from services.gateway.serving.cache import MemoryCache
 from tests.unit.gateway_fakes import FakeBackend, broken_inside, classify, gateway, png, post
 
 PHOTO = png(200, size=(640, 480))

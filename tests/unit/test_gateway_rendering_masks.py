@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from models.drawing.palette import color_of
-from models.masks import Mask
+from models.geometry.masks import Mask
+from services.answers.wire import Item
 from services.errors import NotAcceptable
-from services.gateway.cache import MemoryCache
 from services.gateway.negotiation import choose_format
-from services.wire import Item
+from services.gateway.serving.cache import MemoryCache
 from tests.unit.gateway_fakes import FakeBackend, gateway, png, post
 
 PHOTO = png(200, size=(640, 480))

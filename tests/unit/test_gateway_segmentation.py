@@ -14,13 +14,13 @@ from pydantic import TypeAdapter
 
 from models.adapter import SegmentationParameters
 from models.entries import MaskFormat
-from models.masks import Mask
+from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, Prediction, SemanticMask
-from services.gateway.cache import MemoryCache
+from services.answers.wire import Item, Outcome, describe_prediction, encode_prediction
 from services.gateway.parameters import DetectParameters, SegmentParameters
 from services.gateway.schemas import CocoSegmentation, Instance, Region, SegmentAnswer, SegmentListAnswer
+from services.gateway.serving.cache import MemoryCache
 from services.gateway.tasks import TASKS
-from services.wire import Item, Outcome, describe_prediction, encode_prediction
 from tests.unit.gateway_fakes import FakeBackend, broken_inside, gateway, png, post
 
 MODEL = "field-net"

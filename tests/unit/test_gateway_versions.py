@@ -11,12 +11,12 @@ import httpx
 import orjson
 import pytest
 
+from services.answers.wire import Item, Outcome
 from services.deployments.identity import answering_sources, digest_of
 from services.errors import ServiceError
-from services.gateway.cache import MemoryCache
-from services.gateway.live_store import MemoryStore
+from services.gateway.accuracy.feedback_store import MemoryStore
 from services.gateway.schemas import ClassifyListAnswer, DetectAnswer
-from services.wire import Item, Outcome
+from services.gateway.serving.cache import MemoryCache
 from tests.unit.gateway_fakes import FakeBackend, classify, gateway, identified, make_app, png, post, sign
 from tests.unit.test_gateway_feedback import Cats, error_of, tell
 
@@ -85,7 +85,7 @@ async def test_results_of_a_list_by_another_version_name_it():
 
 
 async def test_feedback_and_drift_count_for_the_version_that_answered(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.gateway.receipts.SECOND_LOOK_S", 0.0)
+    monkeypatch.setattr("services.gateway.accuracy.answer_log.SECOND_LOOK_S", 0.0)
     store = MemoryStore()
     app = await make_app(Rolling("1", "2", "1", "2"), MemoryCache(), store)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
@@ -149,7 +149,7 @@ async def test_answer_of_an_unknown_replica_is_not_sent():
 
 
 async def test_version_that_is_heard_of_no_more_gives_way_to_the_one_that_answers(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.gateway.versions.STILL_SERVED_S", 0.05)
+    monkeypatch.setattr("services.gateway.serving.versions.STILL_SERVED_S", 0.05)
     backend = Rolling("2", "1")
     async with gateway(backend) as client:
         await classify(client, png(1))
@@ -158,7 +158,9 @@ async def test_version_that_is_heard_of_no_more_gives_way_to_the_one_that_answer
         assert (await client.get(f"/v1/models/{MODEL}")).json()["version"] == "1"
 
 
-@pytest.mark.parametrize("name", ["models/images.py", "services/wire.py", "services/deployments/host.py"])
+@pytest.mark.parametrize(
+    "name", ["models/imaging/decoding.py", "services/answers/wire.py", "services/deployments/host.py"]
+)
 def test_edit_of_the_code_that_answers_changes_its_digest(name: str):
     sources = dict(answering_sources())
     before = digest_of(sources.items(), {"torch": "2"})
@@ -221,7 +223,7 @@ def as_key(key: str, **headers: str) -> dict[str, str]:
 
 
 async def test_nobody_judges_or_replaces_the_answers_of_another_key(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.gateway.receipts.SECOND_LOOK_S", 0.0)
+    monkeypatch.setattr("services.gateway.accuracy.answer_log.SECOND_LOOK_S", 0.0)
     mine, other = as_key("one-key", **{"x-request-id": "a"}), as_key("other-key", **{"x-request-id": "a"})
     async with gateway(Cats(), MemoryCache(), **TWO_KEYS) as client:
         await classify(client, png(1), headers=mine)
@@ -241,7 +243,7 @@ async def test_nobody_judges_or_replaces_the_answers_of_another_key(monkeypatch:
 
 @pytest.mark.parametrize("line", [b"", b"null", b"[]", b"[5]", b"[[]]", b'[["noop","1","d",["a"],"x"]]', b"\xff"])
 async def test_receipt_that_is_none_is_as_good_as_nothing(line: bytes, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("services.gateway.receipts.SECOND_LOOK_S", 0.0)
+    monkeypatch.setattr("services.gateway.accuracy.answer_log.SECOND_LOOK_S", 0.0)
     store = MemoryStore()
     app = await make_app(Cats(), MemoryCache(), store)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:

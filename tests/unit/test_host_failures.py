@@ -13,8 +13,8 @@ import torch
 
 from models.adapter import DetectionParameters, ModelInput
 from models.errors import NonFiniteOutput
+from services.answers.wire import Item, Outcome
 from services.deployments.host import ModelHost
-from services.wire import Item, Outcome
 from tests.unit.detector_cards import write_detector
 from tests.unit.test_host import DEFAULTS, photo
 

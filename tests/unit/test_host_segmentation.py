@@ -14,11 +14,11 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from models.masks import Mask
+from models.geometry.masks import Mask
+from services.answers.parameters import PARAMETERS
+from services.answers.wire import Item, Outcome
 from services.deployments import host as host_module
 from services.deployments.host import ModelHost
-from services.parameters import PARAMETERS
-from services.wire import Item, Outcome
 from tests.unit.segmenter_cards import INSTANCE_CLASSES, SEMANTIC_CLASSES, write_segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")

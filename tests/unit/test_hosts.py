@@ -7,7 +7,7 @@ import urllib.request
 import httpx
 import pytest
 
-from services.hosts import bypass_proxies, is_loopback
+from services.machine.hosts import bypass_proxies, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "LOCALHOST", "::1"])

@@ -6,7 +6,7 @@ import pytest
 from loadtests.agreement import agree, judge, prediction_from, sure_findings
 from models.entries import Task
 from models.predictions import Classification, Detections, Prediction, SemanticMask
-from services.wire import describe_prediction
+from services.answers.wire import describe_prediction
 
 SIZE = (100, 200)
 BOX = (10.0, 10.0, 60.0, 60.0)

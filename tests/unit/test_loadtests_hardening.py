@@ -12,7 +12,7 @@ from loadtests.hardening.raw_requests import raw_requests
 from loadtests.hardening.shape import error_problem, response_problem
 from loadtests.hardening.sockets import exchange, responses_in
 from loadtests.hardening.verdict import Verdict, markdown_of
-from models.images import decode
+from models.imaging.decoding import decode
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"

@@ -17,8 +17,8 @@ from loadtests.scenarios import SECTIONS
 from loadtests.systems.eager import load_eager
 from loadtests.systems.fastapi_server import create_app
 from loadtests.workloads import CLASSIFICATION, DETECTION, SEGMENTATION, WORKLOADS, Workload
-from models.catalog import find
-from models.loading import load
+from models.catalog.loading import load
+from models.catalog.lookup import find
 from services.gateway.tasks import TASKS
 from services.topology import read_serve_file
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from models.adapter import ClassificationParameters
-from models.catalog import find
+from models.catalog.lookup import find
 from models.classification.classifier import Classifier
 from models.runtime import Runtime
-from services.image_problem import Problem
-from services.local_answers import local_answers
+from services.answers.image_problem import Problem
+from services.answers.local import local_answers
 from tests.unit.gateway_fakes import png
 
 DARK, BRIGHT = png(10, (32, 32)), png(255, (32, 32))

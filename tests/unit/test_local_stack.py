@@ -22,16 +22,16 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from services import run_dir
 from services.gateway.stack_check import StackCheck
 from services.local import readiness
 from services.local.errors import StackError
 from services.local.ports import check_port, public_addresses
 from services.local.readiness import wait_until_ready
 from services.local.stack import serve
+from services.machine import run_dir
+from services.machine.run_dir import MOST_CHARACTERS, make_run_dir, socket_folder
+from services.machine.stack_token import prove, read_token, write_token
 from services.nodes.ports import Ports
-from services.run_dir import MOST_CHARACTERS, make_run_dir, socket_folder
-from services.stack_token import prove, read_token, write_token
 
 
 def test_two_stacks_share_no_port():
@@ -113,7 +113,7 @@ def test_run_of_a_process_that_has_ended_is_removed_wherever_it_lies(monkeypatch
 HOLD = """
 import sys, time
 from pathlib import Path
-from services import run_dir
+from services.machine import run_dir
 assert run_dir.hold(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)

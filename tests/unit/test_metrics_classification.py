@@ -14,8 +14,8 @@ from sklearn.metrics import precision_recall_curve as sklearn_curve
 
 from models.metrics.classification import ClassScores, top_k_accuracy
 from models.metrics.confusion import confusion_matrix
+from models.metrics.ratios import mean_of_known, share
 from models.metrics.score_curves import precision_recall_curve, separation, sums_by_group
-from models.metrics.shares import mean_of_known, share
 
 ONCE = np.ones((4, 1))
 

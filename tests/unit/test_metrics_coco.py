@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from models.metrics.bootstrap import centred_interval, weight_chunks
-from models.metrics.coco import AREAS, HEADLINES, CocoFigures, coco_state, detection_limits
-from models.metrics.coco_bootstrap import (
+from models.metrics.coco.average_precision import AREAS, HEADLINES, CocoFigures, coco_state, detection_limits
+from models.metrics.coco.bootstrap import (
     affordable_replicates,
     resampled_figures,
     resampled_operations,
     weighted_figures,
 )
-from models.metrics.coco_matches import Matches
-from models.metrics.coco_matching import match_scenes
-from models.metrics.coco_ranking import rank_classes
-from models.metrics.coco_scenes import Scene
-from models.metrics.coco_thresholds import Verdicts, best_operation
+from models.metrics.coco.image_results import ImageResult
+from models.metrics.coco.matches import Matches
+from models.metrics.coco.matching import match_scenes
+from models.metrics.coco.ranking import rank_classes
+from models.metrics.coco.thresholds import Verdicts, best_operation
 from tests.unit.object_scenes import pycocotools_evaluation, scene_of, seeded_scenes
 
 SEEDS = [*((seed, False) for seed in range(8)), *((seed, True) for seed in range(8, 12))]
@@ -27,12 +27,14 @@ CLASSES = 4
 HERE, THERE = (10, 10, 60, 60), (100, 10, 150, 60)
 
 
-def in_parts(scenes: Sequence[Scene], masks: bool = False, classes: int = CLASSES, most: int = 100) -> CocoFigures:
+def in_parts(
+    scenes: Sequence[ImageResult], masks: bool = False, classes: int = CLASSES, most: int = 100
+) -> CocoFigures:
     parts = [scenes[start : start + 7] for start in range(0, len(scenes), 7)]
     return CocoFigures.of([coco_state(part, range(classes), masks, most) for part in reversed(parts)])
 
 
-def matches_in_parts(scenes: Sequence[Scene], masks: bool = False, most: int = 100) -> Matches:
+def matches_in_parts(scenes: Sequence[ImageResult], masks: bool = False, most: int = 100) -> Matches:
     parts = [scenes[start : start + 5] for start in range(0, len(scenes), 5)]
     return Matches.joined([match_scenes(part, masks, most) for part in reversed(parts)])
 
@@ -115,7 +117,7 @@ def test_a_replicate_measures_what_pycocotools_does_of_the_images_drawn() -> Non
     scenes = seeded_scenes(4)
     counts = np.random.default_rng(5).multinomial(len(scenes), np.full(len(scenes), 1 / len(scenes)))
     drawn = [scene for scene, count in zip(scenes, counts, strict=True) for _ in range(count)]
-    renumbered = [Scene(number, scene.size, scene.targets, scene.found) for number, scene in enumerate(drawn)]
+    renumbered = [ImageResult(number, scene.size, scene.targets, scene.found) for number, scene in enumerate(drawn)]
     rankings = list(rank_classes(matches_in_parts(scenes), range(CLASSES)))
     weighted = weighted_figures(rankings, counts[:, None].astype(np.float64), (1, 10, 100))
     oracle = pycocotools_evaluation(renumbered, CLASSES)
@@ -161,7 +163,7 @@ def test_without_images_all_replicates_are_drawn_at_once(monkeypatch: pytest.Mon
         drawn.append(weights.shape[1])
         return weighted_figures(rankings, weights, limits, areas)
 
-    monkeypatch.setattr("models.metrics.coco_bootstrap.weighted_figures", counting)
+    monkeypatch.setattr("models.metrics.coco.bootstrap.weighted_figures", counting)
     assert np.isnan(resampled_figures(match_scenes([], False), range(80), (1, 10, 100), 1000, seed=0)["map"]).all()
     assert drawn == [1000]
 

@@ -7,12 +7,13 @@ import hotcoco
 import numpy as np
 import pytest
 
-from models.metrics.coco_confusion import object_confusion
-from models.metrics.coco_errors import ERRORS, error_costs
-from models.metrics.coco_matches import Matches
-from models.metrics.coco_matching import match_scenes
-from models.metrics.coco_scenes import Scene, corner_and_size, overlaps
-from models.metrics.coco_thresholds import (
+from models.geometry.boxes import with_sizes
+from models.metrics.coco.confusion import object_confusion
+from models.metrics.coco.errors import ERRORS, error_costs
+from models.metrics.coco.image_results import ImageResult, overlaps
+from models.metrics.coco.matches import Matches
+from models.metrics.coco.matching import match_scenes
+from models.metrics.coco.thresholds import (
     CURVE_SCORES,
     Verdicts,
     best_operation,
@@ -27,14 +28,15 @@ HERE, THERE, FAR = (10, 10, 60, 60), (100, 10, 150, 60), (200, 150, 250, 200)
 HALF_OFF = (40, 10, 90, 60)  # IoU with HERE: 20 x 50 of 80 x 50, 0.25
 
 
-def kinds(scene: Scene) -> list[str | None]:
+def kinds(scene: ImageResult) -> list[str | None]:
     """Of what was found, class by class and by falling score."""
     return [(*ERRORS, None)[kind] for kind in match_scenes([scene], False).kinds]
 
 
-def without_crowds(scenes: Sequence[Scene]) -> list[Scene]:
+def without_crowds(scenes: Sequence[ImageResult]) -> list[ImageResult]:
     return [
-        Scene(scene.image_id, scene.size, scene.targets.only(~scene.targets.crowds), scene.found) for scene in scenes
+        ImageResult(scene.image_id, scene.size, scene.targets.only(~scene.targets.crowds), scene.found)
+        for scene in scenes
     ]
 
 
@@ -87,11 +89,11 @@ def test_errors_are_those_of_hotcoco_where_there_are_no_crowds(seed: int) -> Non
     assert min(theirs["counts"].values()) > 0
 
 
-def confusion_by_brute_force(scenes: Sequence[Scene], threshold: float, masks: bool) -> np.ndarray:
+def confusion_by_brute_force(scenes: Sequence[ImageResult], threshold: float, masks: bool) -> np.ndarray:
     matrix = np.zeros((CLASSES + 1, CLASSES + 1), int)
     for scene in scenes:
         best, _ = scene.found.counted(100)
-        ious = overlaps(Scene(scene.image_id, scene.size, scene.targets, best), masks)
+        ious = overlaps(ImageResult(scene.image_id, scene.size, scene.targets, best), masks)
         left = set(range(len(scene.targets.areas)))
         for found in sorted(range(len(best.scores)), key=lambda index: -best.scores[index]):
             if best.scores[found] < threshold:
@@ -127,7 +129,7 @@ def test_confusion_is_that_of_brute_force(seed: int, masks: bool) -> None:
 
 def test_confusion_is_that_of_hotcoco_where_targets_lie_apart() -> None:
     drawing = np.random.default_rng(3)
-    scenes: list[Scene] = []
+    scenes: list[ImageResult] = []
     for number in range(1, 30):
         targets = [((x, 20, x + 50, 70), int(drawing.integers(CLASSES))) for x in (10, 110, 210)]
         found = [
@@ -155,7 +157,7 @@ def test_classes_of_the_confusion_are_those_that_are_measured() -> None:
     assert matrix.tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
-def verdicts_of(*scenes: Scene) -> Verdicts:
+def verdicts_of(*scenes: ImageResult) -> Verdicts:
     return Verdicts.of(match_scenes(scenes, False))
 
 
@@ -216,5 +218,5 @@ def test_parts_are_joined_in_the_order_of_image_ids() -> None:
     np.testing.assert_array_equal(again.matched, whole.matched)
 
 
-def test_boxes_are_written_as_corner_and_size() -> None:
-    assert corner_and_size(np.array([[10.0, 20.0, 15.0, 40.0]])).tolist() == [[10, 20, 5, 20]]
+def test_boxes_are_written_as_with_sizes() -> None:
+    assert with_sizes(np.array([[10.0, 20.0, 15.0, 40.0]])).tolist() == [[10, 20, 5, 20]]

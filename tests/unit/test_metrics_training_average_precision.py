@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.masks import Mask
+from models.datasets.photo_dataset import PhotoDataset
+from models.geometry.masks import Mask
 from models.predictions import Detections, InstanceMasks
 from models.training.average_precision import average_precision
 from models.training.coco import read_coco
-from models.training.photo_dataset import PhotoDataset
 from models.training.run_log import RunLog
 from tests.unit.object_scenes import SIZE, coco_files, pycocotools_evaluation, seeded_scenes
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torchvision.ops import batched_nms
 
 from models.adapter import DetectionParameters
-from models.boxes import are_boxes, area, iou, select, suppress, with_corners, with_sizes
 from models.detection.candidates import Candidates
+from models.detection.selection import are_boxes, iou, select, suppress
+from models.geometry.boxes import with_sizes
 
 coordinates = st.floats(-50, 450, width=32)
 scores = st.floats(0, 1, width=32)
@@ -25,17 +26,15 @@ PAIR = candidates_of([(0, 0, 10, 10, 0.8, 0), (0, 0, 10, 8, 0.9, 1), (50, 50, 60
 """The first two have an IoU of 0.8."""
 
 
-def test_area_and_iou_are_those_of_torchvision_but_for_boxes_without_area():
+def test_iou_is_that_of_torchvision_but_for_boxes_without_area():
     boxes = torch.tensor([[0.0, 0, 10, 10], [5, 5, 15, 15], [3, 3, 3, 3]])
-    assert area(boxes).tolist() == [100, 100, 0]
     torch.testing.assert_close(iou(boxes[:2], boxes[:2]), torch.tensor([[1, 1 / 7], [1 / 7, 1]]))
     assert iou(boxes[2:], boxes[2:]).tolist() == [[0]]
 
 
-def test_coco_boxes_have_sizes_and_come_back():
-    boxes = torch.tensor([[1.0, 2, 11, 22]])
-    assert with_sizes(boxes).tolist() == [[1, 2, 10, 20]]
-    assert torch.equal(with_corners(with_sizes(boxes)), boxes)
+def test_coco_boxes_have_sizes():
+    assert with_sizes([(1.0, 2, 11, 22)]).tolist() == [[1, 2, 10, 20]]
+    assert with_sizes([]).shape == (0, 4)
 
 
 def test_classes_do_not_suppress_each_other_unless_asked_to():

@@ -15,16 +15,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 from models.adapter import ClassificationParameters, DetectionParameters
-from models.cards import card_names, read_card, write_card
-from models.catalog import find, names
+from models.catalog.cards import card_names, read_card, write_card
+from models.catalog.loading import load, pull
+from models.catalog.lookup import find, names
 from models.classification.architectures import build_classifier
 from models.detection.architectures import build_detector
 from models.detection.detector import Detector
-from models.downloads import file_digest
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import BrokenCard, UnknownModel, WeightsCorrupt, WeightsUnavailable
-from models.loading import load, pull
 from models.runtime import Runtime
+from models.sources.downloads import file_digest
 from tests.photos import encoded
 
 FP32 = Runtime(precision="fp32")
@@ -336,6 +336,7 @@ def test_a_card_without_its_weights_is_refused(catalog):
 def test_cards_are_read_without_torch(catalog):
     written(catalog)
     program = (
-        "import sys, models.catalog as c; assert c.find('plates-1').class_count == 2; sys.exit('torch' in sys.modules)"
+        "import sys; from models.catalog import lookup; assert lookup.find('plates-1').class_count == 2; "
+        "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torchvision.models
 
-from models.catalog import find, names
+from models.catalog.lookup import find, names
 from models.classification.bundled import EFFICIENTNET_LITE0
 from models.classification.torchvision_facts import all_facts
 from models.classification.torchvision_manifest import CLASSIFIERS

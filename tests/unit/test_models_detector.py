@@ -11,15 +11,15 @@ from PIL import Image
 from torch import nn
 
 from models.adapter import DetectionParameters, ModelInput
-from models.boxes import iou
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.detector import Detector
 from models.detection.lite_backbone import build_yolox_lite
+from models.detection.selection import iou
 from models.detection.yolox import Yolox
 from models.detection.yolox_candidates import YoloxCandidates, candidates_from
 from models.detection.yolox_family import build_yolox
 from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
-from models.execution import Executor
+from models.execution.executor import Executor
 from models.runtime import Runtime, cpu_has_bf16
 from tests.photos import encoded, exif_with_orientation, photo
 

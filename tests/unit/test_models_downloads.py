@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from models.downloads import WrongDigest, download
+from models.sources.downloads import WrongDigest, download
 
 BODY = bytes(range(256)) * 12_000
 DIGEST = hashlib.sha256(BODY).hexdigest()

@@ -14,13 +14,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.drawing.chips import ChipLayout
+from models.drawing.annotations import Mark, marks_of, marks_of_answer
+from models.drawing.labels import ChipLayout
 from models.drawing.lettering import Lettering, drawable
-from models.drawing.marks import Mark, marks_of, marks_of_answer
 from models.drawing.palette import COLORS, INK, Color, color_of
 from models.drawing.picture import draw, draw_on, encode
 from models.errors import BrokenImage
-from models.images import DecodedImage
+from models.imaging.decoding import DecodedImage
 from models.predictions import Classification, Detections
 from tests.photos import encoded, exif_with_orientation, photo, quadrants
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.drawing.annotations import Mark
 from models.drawing.cutouts import cut_out
-from models.drawing.marks import Mark
 from models.drawing.picture import encode
 from models.errors import ImageTooLarge
-from models.masks import Mask
+from models.geometry.masks import Mask
 from tests.photos import BLUE, encoded, exif_with_orientation, photo, quadrants
 
 

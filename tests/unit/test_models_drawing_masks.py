@@ -11,14 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.drawing.chips import ChipLayout
-from models.drawing.marks import Mark, marks_of, marks_of_answer
-from models.drawing.neighbours import keys_apart
+from models.drawing.annotations import Mark, marks_of, marks_of_answer
+from models.drawing.color_assignment import keys_apart
+from models.drawing.labels import ChipLayout
 from models.drawing.palette import Color, color_of, oklab
 from models.drawing.picture import draw
-from models.masks import Mask
+from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, SemanticMask
-from services.wire import encode_prediction
+from services.answers.wire import encode_prediction
 from tests.photos import encoded, exif_with_orientation, quadrants
 
 WHITE = (255, 255, 255)

@@ -10,13 +10,13 @@ from models.classification.torchvision_manifest import CLASSIFIERS
 from models.classification.torchvision_networks import build, drop_auxiliary_heads
 from models.entries import Preprocessing
 from models.errors import NonFiniteOutput
-from models.execution import Executor
-from models.folding import fold_batch_norms, remove_idle_layers
-from models.graph import last_layers
-from models.onednn import PackedConvolution, can_pack, pack_convolutions
-from models.rounding import diffuse_rounding
+from models.execution.executor import Executor
+from models.execution.folding import fold_batch_norms, remove_idle_layers
+from models.execution.graph import last_layers
+from models.execution.onednn import PackedConvolution, can_pack, pack_convolutions
+from models.execution.rounding import diffuse_rounding
 from models.runtime import Runtime, cpu_has_bf16
-from models.torchvision_weights import find_weights
+from models.sources.torchvision_weights import find_weights
 
 PREPROCESSING = Preprocessing(64, 64, "bilinear", (123.0, 117.0, 104.0), (58.0, 57.0, 56.0))
 PLAIN = Runtime(precision="fp32", fuse=False, channels_last=False)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from loadtests.hardening.hostile_images import KINDS, png_chunk
 from loadtests.hardening.tiff_files import with_directory
 from models.errors import BrokenImage, ImageError, ImageTooLarge
-from models.images import FORMATS, DecodedImage, decode, inspect
+from models.imaging.decoding import FORMATS, DecodedImage, decode, inspect
 from tests.photos import encoded, exif_with_orientation, quadrants
 
 # Pillow warns of odd metadata before it carries on; in these tests nearly all metadata is odd.

@@ -16,7 +16,7 @@ from PIL import Image
 from loadtests.hardening.hostile_images import png_chunk
 from loadtests.hardening.tiff_files import packed_rows
 from models.errors import BrokenImage, UnreadableImage
-from models.images import decode, inspect
+from models.imaging.decoding import decode, inspect
 from tests.photos import encoded, exif_with_orientation, photo, quadrants
 
 HEIGHT, WIDTH = 21, 37

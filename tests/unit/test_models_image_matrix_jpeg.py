@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from models.errors import BrokenImage, UnreadableImage
-from models.images import decode, inspect
 from models.imaging import jpeg
+from models.imaging.decoding import decode, inspect
 from tests.photos import encoded, photo
 from tests.unit.jpeg_files import sampled_jpeg, scaled_planes
 

@@ -30,7 +30,7 @@ from loadtests.hardening.tiff_files import (
     with_directory,
 )  # fmt: skip
 from models.errors import ImageTooLarge, UnreadableImage
-from models.images import decode, inspect
+from models.imaging.decoding import decode, inspect
 from models.imaging.tiff_blocks import written
 
 HEIGHT, WIDTH = 21, 37

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from models.errors import BrokenImage, EmptyImage, ImageTooLarge, UnreadableImage
-from models.images import FORMATS, decode, inspect
 from models.imaging import jpeg
-from models.imaging.boxes import MAX_BOXES
+from models.imaging.decoding import FORMATS, decode, inspect
 from models.imaging.header import MAX_PARTS
+from models.imaging.iso_boxes import MAX_BOXES
 from models.imaging.jpeg_header import MAX_SCANS, MAX_SEGMENTS
 from tests.photos import BLUE, GREEN, RED, WHITE, corners, encoded, exif_with_orientation, photo, quadrants
 

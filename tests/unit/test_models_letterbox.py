@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.entries import LetterboxPreprocessing
-from models.letterbox import Letterbox
+from models.imaging.letterbox import Letterbox
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 YOLO = LetterboxPreprocessing(416, 416, ZERO, ONE)

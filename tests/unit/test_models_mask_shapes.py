@@ -12,10 +12,11 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from models.drawing.mask_pngs import indexed_png, png
 from models.drawing.palette import color_of
-from models.mask_outlines import parts
-from models.mask_shapes import indexed_png, png, polygons
-from models.masks import Mask
+from models.geometry.masks import Mask
+from models.geometry.outlines import parts
+from models.geometry.polygons import polygons
 
 sides = st.integers(1, 12)
 speckles = st.tuples(sides, sides).flatmap(lambda size: arrays.arrays(np.bool_, size))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
-from models.masks import Mask
+from models.geometry.masks import Mask
 
 sides = st.integers(1, 12)
 pictures = st.tuples(sides, sides).flatmap(lambda size: arrays.arrays(np.bool_, size))

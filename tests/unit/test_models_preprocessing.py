@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.transforms import functional
 
 from models.entries import Interpolation, Preprocessing
-from models.preprocessing import resize_and_crop
+from models.imaging.crop import resize_and_crop
 from tests.photos import photo
 
 KERNELS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from models.adapter import ModelInput, SegmentationParameters
 from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
-from models.letterbox import Letterbox
+from models.imaging.letterbox import Letterbox
 from models.predictions import SemanticMask
 from models.runtime import Runtime
 from models.segmentation.class_maps import class_map_from

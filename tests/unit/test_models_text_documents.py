@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.text_documents import DocumentError, read_json, read_text
+from models.sources.text_documents import DocumentError, read_json, read_text
 from tests.unit.evaluation_files import write_text
 
 

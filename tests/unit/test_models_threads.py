@@ -13,8 +13,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from models.loading import load
-from models.masks import Mask
+from models.catalog.loading import load
+from models.geometry.masks import Mask
 from models.runtime import Runtime
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,11 +12,12 @@ import torchvision.models
 from PIL import Image
 
 from models.adapter import DetectionParameters
-from models.boxes import are_boxes, iou, select
-from models.catalog import find
+from models.catalog.loading import load
+from models.catalog.lookup import find
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR
 from models.detection.coco_classes import COCO_CATEGORIES
 from models.detection.lite_faster_rcnn import build_faster_rcnn_lite
+from models.detection.selection import are_boxes, iou, select
 from models.detection.torchvision_detection_facts import all_facts
 from models.detection.torchvision_detection_manifest import DETECTORS, find_torchvision_detector
 from models.detection.torchvision_detector_networks import (
@@ -26,10 +27,9 @@ from models.detection.torchvision_detector_networks import (
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
 from models.errors import UnknownModel
-from models.loading import load
 from models.runtime import Runtime, cpu_has_bf16
-from models.torchvision_weights import find_weights
-from models.weights_files import load_into, locate
+from models.sources.torchvision_weights import find_weights
+from models.sources.weights_files import load_into, locate
 from tests.photos import encoded
 from tests.unit.untrained_networks import (
     as_published,

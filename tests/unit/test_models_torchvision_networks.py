@@ -5,16 +5,16 @@ import torch
 import torchvision.models
 from torchvision.models import get_model
 
-from models import weights_files
-from models.catalog import find
+from models.catalog.loading import load, pull
+from models.catalog.lookup import find
 from models.classification.torchvision_manifest import CLASSIFIERS
 from models.classification.torchvision_networks import build, current_keys, drop_auxiliary_heads
 from models.entries import Preprocessing
 from models.errors import UnknownModel, WeightsCorrupt, WeightsUnavailable
-from models.loading import load, pull
 from models.runtime import Runtime
-from models.torchvision_weights import find_weights
-from models.weights_files import locate
+from models.sources import weights_files
+from models.sources.torchvision_weights import find_weights
+from models.sources.weights_files import locate
 from tests.photos import encoded, photo
 
 RUNTIME = Runtime(precision="fp32")
@@ -33,7 +33,7 @@ def no_network(monkeypatch):
     def refuse(*_, **__):
         raise ConnectionRefusedError("connection refused")
 
-    monkeypatch.setattr("models.downloads.urlopen", refuse)
+    monkeypatch.setattr("models.sources.downloads.urlopen", refuse)
 
 
 def write_state_dict(name: str, **options) -> torch.nn.Module:

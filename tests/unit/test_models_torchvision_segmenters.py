@@ -12,21 +12,21 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from models.adapter import SegmentationParameters
-from models.catalog import find
+from models.catalog.loading import load
+from models.catalog.lookup import find
 from models.detection.coco_classes import COCO_CATEGORIES
 from models.detection.torchvision_detection_manifest import DETECTORS
 from models.detection.torchvision_detector_networks import build_torchvision_detector, without_version
 from models.entries import LetterboxPreprocessing
 from models.errors import UnknownModel, WeightsCorrupt
-from models.execution import Executor
-from models.loading import load
+from models.execution.executor import Executor
 from models.runtime import Runtime, cpu_has_bf16
 from models.segmentation.torchvision_segmentation_facts import all_facts
 from models.segmentation.torchvision_segmentation_manifest import SEGMENTERS, find_torchvision_segmenter
 from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
 from models.segmentation.voc_classes import VOC_CATEGORIES
-from models.torchvision_weights import find_weights
-from models.weights_files import load_into, locate
+from models.sources.torchvision_weights import find_weights
+from models.sources.weights_files import load_into, locate
 from tests.photos import encoded
 from tests.unit.untrained_networks import as_published, settle_norms
 

@@ -11,18 +11,18 @@ import pytest
 import torch
 from torch import nn
 
-from models import weights_files
+from models.catalog.loading import load
 from models.classification.architectures import build_classifier
 from models.classification.small_inputs import fineness_for, make_finer
+from models.datasets.folders import read_class_folders
+from models.datasets.photo_dataset import DatasetError
 from models.errors import WeightsUnavailable
-from models.loading import load
+from models.sources import weights_files
 from models.training.classifier import ClassificationRecipe, ClassifierSettings, last_layer
 from models.training.classifier_run import ClassifierOptions, train_classifier
 from models.training.crops import CropAugmentation
 from models.training.engine import CannotResume
-from models.training.folders import read_class_folders
 from models.training.naming import check_name
-from models.training.photo_dataset import DatasetError
 from tests.unit.tiny_images import KINDS, SIDE, write_pictures
 
 needs_weights = pytest.mark.skipif(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models.training.data_folder import DataFolder
-from models.training.photo_dataset import DatasetError
+from models.datasets.data_folder import DataFolder
+from models.datasets.photo_dataset import DatasetError
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from models.datasets.photo_dataset import DatasetError
 from models.detection.grid import boxes_of, cells, flatten
 from models.detection.lite_backbone import build_yolox_lite
 from models.predictions import Detections
@@ -16,7 +17,6 @@ from models.training.augmentation import Augmentation, ExampleMaker
 from models.training.average_precision import average_precision
 from models.training.coco import annotation_file, read_coco
 from models.training.coco_objects import objects_of_photo
-from models.training.photo_dataset import DatasetError
 from models.training.photo_recipe import coloured
 from models.training.photos import PhotoReader
 from models.training.yolox_loss import Target, yolox_loss

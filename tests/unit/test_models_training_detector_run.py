@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.catalog import find
-from models.loading import load
+from models.catalog.loading import load
+from models.catalog.lookup import find
+from models.datasets.photo_dataset import DatasetError
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
 from models.training.coco import read_coco
 from models.training.detector_run import evaluate_adapter, train_detector
 from models.training.engine import CannotResume, Progress, Schedule
-from models.training.photo_dataset import DatasetError
 from models.training.photo_recipe import PhotoSettings
 from models.training.photo_run import PhotoOptions, normalised_as, read_data
 from models.training.transfer import lite_encoder, start_network

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.datasets.folders import ImageReader, LabelledImage, read_class_folders
+from models.datasets.photo_dataset import DatasetError
+from models.datasets.prefetch import made_ahead
 from models.training.crops import CropAugmentation, CropMaker
-from models.training.folders import ImageReader, LabelledImage, read_class_folders
-from models.training.photo_dataset import DatasetError
-from models.training.prefetch import made_ahead
 from tests.unit.tiny_images import KINDS, write_pictures
 
 

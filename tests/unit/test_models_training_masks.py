@@ -14,7 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from models.masks import Mask
+from models.datasets.object_masks import UNKNOWN, CocoMasks, read_numbers
+from models.datasets.photo_dataset import DatasetError, Photo, PhotoDataset
+from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, SemanticMask
 from models.segmentation.lite_mask_rcnn import build_mask_rcnn_lite
 from models.training.augmentation import Augmentation, ExampleMaker
@@ -22,8 +24,6 @@ from models.training.average_precision import average_precision
 from models.training.coco import read_coco
 from models.training.id_maps import is_id_maps, read_id_maps
 from models.training.mask_rcnn_loss import cut_masks, mask_rcnn_loss
-from models.training.object_masks import UNKNOWN, CocoMasks, read_numbers
-from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
 from models.training.photo_recipe import PhotoSettings
 from models.training.photos import PhotoReader
 from models.training.segmentation_loss import segmentation_loss

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.catalog import find
+from models.catalog.loading import load
+from models.catalog.lookup import find
+from models.datasets.photo_dataset import DatasetError
 from models.entries import LetterboxPreprocessing
-from models.loading import load
 from models.predictions import InstanceMasks, SemanticMask
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
 from models.training.coco import read_coco
 from models.training.engine import Schedule
 from models.training.id_maps import read_id_maps
-from models.training.photo_dataset import DatasetError
 from models.training.photo_recipe import PhotoSettings
 from models.training.photo_run import PhotoOptions, read_data
 from models.training.segmenter_run import evaluate_adapter, train_segmenter

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.datasets.object_masks import UNKNOWN, CocoMasks
+from models.datasets.photo_dataset import DatasetError, Photo, PhotoDataset
 from models.errors import UnknownModel
 from models.runtime import Runtime
-from models.training.object_masks import UNKNOWN, CocoMasks
-from models.training.photo_dataset import DatasetError, Photo, PhotoDataset
 from models.training.photos import PhotoReader
 from models.training.teacher import with_taught_masks
 from tests.unit.segmenter_cards import write_segmenter

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from models.typed_json import Misfit, read_as
+from models.sources.typed_json import Misfit, read_as
 
 
 @dataclass(frozen=True)

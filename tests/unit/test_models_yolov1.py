@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.boxes import iou
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR
+from models.detection.selection import iou
 from models.detection.yolov1 import build_yolov1, read
 from models.detection.yolov1_candidates import YoloV1Candidates, candidates_from
 from models.entries import LetterboxPreprocessing

@@ -10,17 +10,17 @@ from torch import nn
 from torch.nn.functional import max_pool2d
 
 from models.adapter import ModelInput
-from models.catalog import find
+from models.catalog.loading import load
+from models.catalog.lookup import find
 from models.detection.coco_classes import COCO_CLASSES
 from models.detection.csp_darknet import Focus, PooledPyramid
 from models.detection.yolox_candidates import candidates_from
 from models.detection.yolox_entries import _PUBLISHED, find_yolox, yolox_names
 from models.detection.yolox_family import SIZES, build_yolox, from_official
-from models.downloads import file_digest
 from models.errors import WeightsCorrupt
-from models.loading import load
 from models.runtime import Runtime
-from models.weights_files import fetch, load_into, locate, read_state_dict
+from models.sources.downloads import file_digest
+from models.sources.weights_files import fetch, load_into, locate, read_state_dict
 
 STEM = "backbone.backbone.stem.conv.conv.weight"
 
@@ -319,7 +319,7 @@ def test_a_later_download_with_another_digest_is_not_kept(hub_cache, entry, monk
     path = fetch(entry)
     read_state_dict(entry, path)
     path.unlink()
-    monkeypatch.setattr("models.downloads.urlopen", lambda *_, **__: Answer())
+    monkeypatch.setattr("models.sources.downloads.urlopen", lambda *_, **__: Answer())
     with pytest.raises(WeightsCorrupt, match="came altered"):
         fetch(entry)
     assert [path.name for path in hub_cache.iterdir()] == ["yolox_nano.pth.sha256"]

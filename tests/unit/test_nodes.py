@@ -17,11 +17,11 @@ import psutil
 import pytest
 import yaml
 
+from services.machine.run_dir import release
 from services.nodes.environment import CLUSTER_DEFAULTS, set_ray_token
 from services.nodes.errors import NodeError
 from services.nodes.exporter import NodeExporter
 from services.nodes.folder import make_node_folder
-from services.run_dir import release
 
 SECRET = "a secret of the whole cluster"
 TAPETUM = [sys.executable, "-m", "services.cli"]

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from services.answers.wire import Item, Outcome
 from services.errors import OutOfTime, Overloaded, ServiceError
-from services.gateway.model_calls import ModelCalls
-from services.gateway.queue_wait import QueueWait
-from services.gateway.registry import calls_to
+from services.gateway.serving.model_calls import ModelCalls
+from services.gateway.serving.queue_wait import QueueWait
+from services.gateway.serving.registry import calls_to
 from services.topology import GatewayScale, ModelDeployment
-from services.wire import Item, Outcome
 from tests.unit.virtual_time import run_virtually
 
-MODULE = "services.gateway.model_calls"
+MODULE = "services.gateway.serving.model_calls"
 
 
 def test_nothing_is_expected_before_an_image_was_answered():

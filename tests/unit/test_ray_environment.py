@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from services.ray_environment import provide_token
+from services.machine.ray_environment import provide_token
 
 
 @pytest.fixture(autouse=True)

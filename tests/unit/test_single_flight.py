@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from services.gateway.single_flight import SingleFlight
+from services.gateway.serving.single_flight import SingleFlight
 
 
 class Work:

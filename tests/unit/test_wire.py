@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 
 from models.predictions import Classification, Detections
-from services.wire import encode_prediction
+from services.answers.wire import encode_prediction
 
 
 def test_objects_are_written_best_first_with_their_numbers_rounded():

@@ -15,9 +15,9 @@ from pycocotools import mask as coco_mask
 
 from models.adapter import SegmentationParameters
 from models.entries import MaskFormat
-from models.masks import Mask
+from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, SemanticMask
-from services.wire import describe_prediction, encode_prediction
+from services.answers.wire import describe_prediction, encode_prediction
 
 NAMES = ("background", "field", "wood", "lake")
 SIZE = (40, 60)

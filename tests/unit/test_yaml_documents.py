@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from models.text_documents import DocumentError
-from services.evaluation.datasets.opening import open_dataset
-from services.evaluation.samples import DatasetError
+from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError
+from models.sources.text_documents import DocumentError
+from models.sources.yaml_documents import read_yaml
 from services.topology import TopologyError, read_serve_file
-from services.yaml_documents import read_yaml
 from tests.unit.evaluation_files import write_text
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

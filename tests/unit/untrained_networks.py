@@ -10,7 +10,7 @@ import torchvision.models
 from torch import nn
 from torchvision.models import WeightsEnum, detection
 
-from models.torchvision_weights import find_weights
+from models.sources.torchvision_weights import find_weights
 
 LOGITS, SOFTMAX_LOGITS, DELTAS, DISTANCES, MASK_LOGITS = (-3.0, 1.5), (0.0, 2.0), (0.0, 0.4), (2.0, 0.5), (0.5, 2.0)
 """Mean and standard deviation that each channel of a last layer's output is given."""

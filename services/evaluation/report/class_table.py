@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from services.evaluation.report.charts import sparkline
 from services.evaluation.report.comparison import Change, Comparison
+from services.evaluation.report.metric_labels import MAIN_COLUMN, NO_SHARE, column
 from services.evaluation.report.numbers import count, finite, share, short_count
-from services.evaluation.report.wording import MAIN_COLUMN, NO_SHARE, column
 
 _FEW: Final = 12
 _FIRST: Final = ("class_id", "class_name", "targets")

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.drawing.marks import Mark
+from models.datasets.samples import IGNORED
+from models.drawing.annotations import Mark
 from services.evaluation.report.matching import Matching, Verdict
 from services.evaluation.report.numbers import share
-from services.evaluation.samples import IGNORED
 
 _MOST: Final = 6
 

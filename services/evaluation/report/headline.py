@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.evaluation.report.comparison import Change, Comparison
+from services.evaluation.report.metric_labels import LEADING, MAIN, figure
 from services.evaluation.report.numbers import finite, share
-from services.evaluation.report.wording import LEADING, MAIN, figure
 
 
 @dataclass(frozen=True)

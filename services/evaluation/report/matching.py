@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from models.drawing.marks import Mark
-from services.evaluation.samples import ObjectTarget
+from models.datasets.samples import ObjectTarget
+from models.drawing.annotations import Mark
+from models.geometry.boxes import with_sizes
 
 IOU_THRESHOLD: Final = 0.5
 
@@ -97,12 +98,7 @@ def _overlaps(marks: Sequence[Mark], target: ObjectTarget) -> NDArray[np.float64
         found: Any = [mark.mask.to_coco() for mark in marks if mark.mask is not None]
         there: Any = [mask.to_coco() for mask in target.masks]
     else:
-        found = _with_sizes(np.array([mark.box for mark in marks], np.float64))
-        there = _with_sizes(target.boxes)
+        found = with_sizes(np.array([mark.box for mark in marks], np.float64))
+        there = with_sizes(target.boxes)
     crowds = target.crowds.astype(np.uint8).tolist()
     return np.array(cast(Any, coco_mask).iou(found, there, crowds), np.float64).reshape(len(marks), -1)
-
-
-def _with_sizes(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From corners to x, y, width and height."""
-    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1)

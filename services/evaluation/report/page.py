@@ -25,6 +25,7 @@ from services.evaluation.report.class_table import class_table_of
 from services.evaluation.report.comparison import Comparison
 from services.evaluation.report.headline import headline_of
 from services.evaluation.report.matrix import confused_pairs, matrix_of
+from services.evaluation.report.metric_labels import GROUPS, KINDS, THROUGH, in_words
 from services.evaluation.report.pictures import Pair
 from services.evaluation.report.sections import (
     curve_chart,
@@ -35,7 +36,6 @@ from services.evaluation.report.sections import (
     score_charts,
 )
 from services.evaluation.report.summary import summary_of
-from services.evaluation.report.wording import GROUPS, KINDS, THROUGH, in_words
 from services.evaluation.run_folder import replaced
 
 Group = Literal["best", "worst", "confidently_wrong"]

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.drawing.marks import Box, Mark, marks_of_answer
+from models.datasets.samples import IGNORED, ClassTarget, ObjectTarget, RegionTarget, Target
+from models.drawing.annotations import Box, Mark, marks_of_answer
 from models.drawing.picture import draw_on
-from models.images import DecodedImage, decode
-from models.masks import Mask
+from models.geometry.masks import Mask
+from models.imaging.decoding import DecodedImage, decode
 from services.evaluation.report.differences import object_notes, region_notes
 from services.evaluation.report.matching import Verdict, match
-from services.evaluation.samples import IGNORED, ClassTarget, ObjectTarget, RegionTarget, Target
 
 MAX_SIDE: Final = 480
 """Longest side of a picture in pixels."""
@@ -95,10 +95,9 @@ def draw_pair(
     Args:
         image: The encoded photo.
         target: What is there, in the model's class ids.
-        answer: What the model said, as `services.wire.describe_prediction` writes it, with run lengths for masks.
-        class_names: The model's.
-        score_threshold: Objects below are not drawn; None draws all.
-        measured: Predictions of other objects or regions are not drawn, since nobody knows where those are; None
+        answer: What the model said, as `services.answers.wire.describe_prediction` writes it, with run lengths for
+        masks. class_names: The model's. score_threshold: Objects below are not drawn; None draws all. measured:
+        Predictions of other objects or regions are not drawn, since nobody knows where those are; None
             draws all.
 
     Returns:

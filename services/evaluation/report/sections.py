@@ -18,8 +18,8 @@ from services.evaluation.report.charts import (
     score_histogram,
 )
 from services.evaluation.report.comparison import Comparison
+from services.evaluation.report.metric_labels import ERRORS, OUTLINES, PROTOCOL, THROUGH, Wording, in_words
 from services.evaluation.report.numbers import count, duration, finite, moment, plain, share
-from services.evaluation.report.wording import ERRORS, OUTLINES, PROTOCOL, THROUGH, Wording, in_words
 
 _TRUST: Final = (
     "The line on a bar is its accuracy; on the diagonal, that is the confidence. "

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from services.evaluation.report.metric_labels import ERRORS, MAIN_COLUMN
 from services.evaluation.report.numbers import count, finite, share
-from services.evaluation.report.wording import ERRORS, MAIN_COLUMN
 
 
 def summary_of(result: Mapping[str, Any]) -> tuple[str, ...]:

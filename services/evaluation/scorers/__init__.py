@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from services.evaluation.samples import Kind
-from services.evaluation.scoring import Scorer
+from models.datasets.samples import Kind
+from services.evaluation.scoring import Metric
 
 
-def scorer_for(kind: Kind, class_names: tuple[str, ...], measured: tuple[int, ...], max_detections: int) -> Scorer:
+def scorer_for(kind: Kind, class_names: tuple[str, ...], measured: tuple[int, ...], max_detections: int) -> Metric:
     """The scorer of a kind.
 
     Args:

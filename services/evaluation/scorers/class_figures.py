@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from models.metrics.calibration import BINS, bin_edges, bins_of, expected_calibration_error
 from models.metrics.classification import ClassScores
+from models.metrics.ratios import mean_of_known, share
 from models.metrics.score_curves import Separation, separation, sums_by_group
-from models.metrics.shares import mean_of_known, share
-from services.evaluation.scoring import Columns
+from services.evaluation.scoring import MetricState
 
 _TOP: Final = 5
 
@@ -39,7 +39,7 @@ class Answers:
     probabilities: NDArray[np.float32]
 
     @classmethod
-    def of(cls, parts: Sequence[Columns]) -> Answers:
+    def of(cls, parts: Sequence[MetricState]) -> Answers:
         """Joins at least one part."""
         return cls(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
 

@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.datasets.samples import ClassTarget
 from models.metrics.bootstrap import weight_chunks
 from models.metrics.calibration import BINS, bin_edges, reliability
 from models.metrics.confusion import confusion_matrix
 from models.metrics.score_curves import precision_recall_curve
-from services.evaluation.samples import ClassTarget
 from services.evaluation.scorers.class_figures import Answers, class_scores, figures, mean_separation, separations
-from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record, bootstrap_protocol
+from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record, bootstrap_protocol
 
 _DRAWN_CLASSES: Final = 60
 _LISTED_CONFUSIONS: Final = 30
@@ -44,7 +44,7 @@ class ClassificationScorer:
     seed: int = 0
     replicates: int = field(default=1000, kw_only=True)
 
-    def score(self, records: Sequence[Record]) -> Columns:
+    def score(self, records: Sequence[Record]) -> MetricState:
         """Boils records down.
 
         Args:
@@ -75,7 +75,7 @@ class ClassificationScorer:
         index = np.array([record.index for record in records], np.int64)
         return {"index": index, **whole, "confidence": confidence, "probabilities": probabilities}
 
-    def finish(self, parts: Sequence[Columns]) -> Measured:
+    def finish(self, parts: Sequence[MetricState]) -> Measured:
         """Makes figures of all parts.
 
         Returns:

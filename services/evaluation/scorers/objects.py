@@ -9,15 +9,23 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.masks import Mask
-from models.metrics.coco import AREAS, IOU_THRESHOLDS, RECALLS, CocoFigures, coco_state, detection_limits
-from models.metrics.coco_bootstrap import affordable_replicates, resampled_figures, resampled_operations
-from models.metrics.coco_confusion import object_confusion
-from models.metrics.coco_errors import error_costs
-from models.metrics.coco_matches import Matches
-from models.metrics.coco_matching import match_scenes
-from models.metrics.coco_scenes import Found, Scene
-from models.metrics.coco_thresholds import (
+from models.datasets.samples import ObjectTarget
+from models.geometry.masks import Mask
+from models.metrics.coco.average_precision import (
+    AREAS,
+    IOU_THRESHOLDS,
+    RECALLS,
+    CocoFigures,
+    coco_state,
+    detection_limits,
+)
+from models.metrics.coco.bootstrap import affordable_replicates, resampled_figures, resampled_operations
+from models.metrics.coco.confusion import object_confusion
+from models.metrics.coco.errors import error_costs
+from models.metrics.coco.image_results import ImageResult, Predictions
+from models.metrics.coco.matches import Matches
+from models.metrics.coco.matching import match_scenes
+from models.metrics.coco.thresholds import (
     CURVE_SCORES,
     Operation,
     Verdicts,
@@ -26,9 +34,8 @@ from models.metrics.coco_thresholds import (
     score_histogram,
     surest_mistakes,
 )
-from services.evaluation.samples import ObjectTarget
-from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record, bootstrap_protocol
-from services.wire import BOX_MEMBERS
+from services.answers.wire import BOX_MEMBERS
+from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record, bootstrap_protocol
 
 _SCORE_EDGES: Final = np.linspace(0, 1, 11).round(1).tolist()
 _BOXES, _MASKS = "box_", "mask_"
@@ -67,14 +74,14 @@ class ObjectScorer:
         self._limits = detection_limits(max_detections)
         self._replicates = replicates
 
-    def score(self, records: Sequence[Record]) -> Columns:
-        """Matches what was found in the images of one part; see `Scorer.score`.
+    def score(self, records: Sequence[Record]) -> MetricState:
+        """Matches what was found in the images of one part; see `Metric.score`.
 
         Raises:
             ValueError: Masks are to be measured, and an object has none.
         """
         scenes = [_scene(record, self._masks).of_classes(self._measured) for record in records]
-        columns: Columns = {"indices": np.array([record.index for record in records], np.int64)}
+        columns: MetricState = {"indices": np.array([record.index for record in records], np.int64)}
         columns["image_ids"] = np.array([record.image_id for record in records], np.int64)
         for prefix in self._prefixes():
             masks, most = prefix == _MASKS, self._limits[-1]
@@ -83,8 +90,8 @@ class ObjectScorer:
             columns |= match_scenes(scenes, masks, most).to_columns(prefix)
         return columns
 
-    def finish(self, parts: Sequence[Columns]) -> Measured:
-        """Figures over all parts; see `Scorer.finish`."""
+    def finish(self, parts: Sequence[MetricState]) -> Measured:
+        """Figures over all parts; see `Metric.finish`."""
         parts = parts or [self.score([])]
         prefix = self._prefixes()[0]
         matches = _matches(parts, prefix)
@@ -105,7 +112,7 @@ class ObjectScorer:
         return (_MASKS, _BOXES) if self._masks else (_BOXES,)
 
     def _headline(
-        self, parts: Sequence[Columns], coco: CocoFigures, matches: Matches, verdicts: Verdicts, replicates: int
+        self, parts: Sequence[MetricState], coco: CocoFigures, matches: Matches, verdicts: Verdicts, replicates: int
     ) -> dict[str, Figure]:
         drawn = resampled_figures(matches, self._measured, self._limits, replicates, self._seed)
         headline = _bounded(coco.headline(), drawn)
@@ -176,25 +183,25 @@ def _bounded(values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64
     return {name: Figure.of(value, drawn[name]) for name, value in values.items()}
 
 
-def _scene(record: Record, masks: bool) -> Scene:
+def _scene(record: Record, masks: bool) -> ImageResult:
     """An answer in the words of the metrics."""
     known = record.target
     assert isinstance(known, ObjectTarget)
     rows: Sequence[Mapping[str, Any]] = record.answer["predictions"]
-    found = Found(
+    found = Predictions(
         np.array([[row["box"][member] for member in BOX_MEMBERS] for row in rows], np.float64).reshape(-1, 4),
         np.array([row["class_id"] for row in rows], np.int64),
         np.array([row["score"] for row in rows], np.float64),
         tuple(Mask.from_coco(row["mask"]) for row in rows) if masks else None,
     )
-    return Scene(record.image_id, record.size, known, found)
+    return ImageResult(record.image_id, record.size, known, found)
 
 
-def _matches(parts: Sequence[Columns], prefix: str) -> Matches:
+def _matches(parts: Sequence[MetricState], prefix: str) -> Matches:
     return Matches.joined([Matches.from_columns(part, prefix) for part in parts])
 
 
-def _figures(parts: Sequence[Columns], prefix: str) -> CocoFigures:
+def _figures(parts: Sequence[MetricState], prefix: str) -> CocoFigures:
     return CocoFigures.of([part[prefix + "state"].tobytes() for part in parts])
 
 
@@ -219,7 +226,7 @@ def _curves(coco: CocoFigures) -> dict[str, Any]:
     }
 
 
-def _ranking(parts: Sequence[Columns], matches: Matches, verdicts: Verdicts, best: Operation) -> Ranking:
+def _ranking(parts: Sequence[MetricState], matches: Matches, verdicts: Verdicts, best: Operation) -> Ranking:
     """An image's quality is its F1 from the best score of all images on; 1 where nothing is to be found or found.
 
     Its surest mistake is what has the highest score of all that is right nowhere at IoU 0.5, and in no crowd.

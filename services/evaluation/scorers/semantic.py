@@ -9,14 +9,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.masks import Mask
+from models.datasets.samples import IGNORED, RegionTarget
+from models.geometry.masks import Mask
 from models.metrics.bootstrap import resampled_sums
 from models.metrics.boundaries import DILATION_RATIO, boundary_iou, boundary_overlap
 from models.metrics.confusion import confusion_matrix
+from models.metrics.ratios import mean_of_known, share
 from models.metrics.semantic import Overlap, image_iou, semantic_figures
-from models.metrics.shares import mean_of_known, share
-from services.evaluation.samples import IGNORED, RegionTarget
-from services.evaluation.scoring import Columns, Figure, Measured, Ranking, Record, bootstrap_protocol
+from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record, bootstrap_protocol
 
 _COUNTS: Final = ("both", "target", "prediction", "boundary_both", "boundary_either")
 """What is counted of every class in every image."""
@@ -44,7 +44,7 @@ class SemanticScorer:
         """(K,) ascending: what is measured, the background first."""
         return np.union1d([0], self.measured).astype(np.int64)
 
-    def score(self, records: Sequence[Record]) -> Columns:
+    def score(self, records: Sequence[Record]) -> MetricState:
         """Boils records down.
 
         Args:
@@ -72,7 +72,7 @@ class SemanticScorer:
         index = np.array([record.index for record in records], np.int64)
         return {"index": index, "confusion": confusion, **dict(zip(_COUNTS, counts, strict=True))}
 
-    def finish(self, parts: Sequence[Columns]) -> Measured:
+    def finish(self, parts: Sequence[MetricState]) -> Measured:
         """Makes figures of all parts.
 
         Returns:

@@ -1,0 +1,218 @@
+"""Model cards: a trained model as two files, ``NAME.json`` that tells all about it and ``NAME.safetensors``.
+
+A card is a catalog entry, written down. Every file that training makes is such a pair, and so are the models that come
+with the package; whoever serves one needs no more. Reading and writing cards loads no torch.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+from models.adapter import ClassificationParameters, DetectionParameters, Parameters, SegmentationParameters
+from models.entries import (
+    DETECTION_DEFAULTS,
+    INSTANCE_DEFAULTS,
+    Accuracy,
+    CatalogEntry,
+    LetterboxPreprocessing,
+    Preprocessing,
+    Segmentation,
+    Speed,
+    Task,
+    WeightsSource,
+)
+from models.errors import BrokenCard
+from models.sources.text_documents import DocumentError, read_json
+from models.sources.typed_json import Misfit, read_as
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_PREPROCESSING: Final[Mapping[Task, type[Preprocessing] | type[LetterboxPreprocessing]]] = {
+    "classification": Preprocessing,
+    "detection": LetterboxPreprocessing,
+    "segmentation": LetterboxPreprocessing,
+}
+_DEFAULTS: Final[Mapping[Task, Mapping[str, int | float]]] = {
+    "classification": {"top_k": 5},
+    "detection": DETECTION_DEFAULTS,
+    "segmentation": {},
+}
+_PARAMETERS: Final[Mapping[Task, type[Parameters]]] = {
+    "classification": ClassificationParameters,
+    "detection": DetectionParameters,
+    "segmentation": SegmentationParameters,
+}
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """The member `weights` of a card."""
+
+    file: str
+    sha256: str
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True)
+class _Document:
+    """The members of a card, as they stand in the file; what they mean is told by `models.entries.CatalogEntry`."""
+
+    name: str
+    version: str
+    task: Task
+    architecture: str
+    class_names: tuple[str, ...]
+    preprocessing: Mapping[str, Any]
+    weights: _Weights
+    licence: str
+    description: str
+    category_ids: tuple[int, ...] | None = None
+    arguments: Mapping[str, bool | int | float | str] = field(default_factory=dict[str, bool | int | float | str])
+    accuracy: tuple[Accuracy, ...] = ()
+    defaults: Mapping[str, int | float] = field(default_factory=dict[str, int | float])
+    training: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    speed: tuple[Speed, ...] = ()
+    segmentation: Segmentation | None = None
+
+
+def card_names(folder: Path) -> tuple[str, ...]:
+    """Lists the models of a folder, in alphabetical order: every ``NAME.json`` that has a ``NAME.safetensors``."""
+    paths = sorted(folder.glob("*.json"))
+    return tuple(path.stem for path in paths if path.with_suffix(".safetensors").is_file() and _is_name(path.stem))
+
+
+def card_path(folder: Path, name: str) -> Path | None:
+    """Looks for a card.
+
+    Args:
+        folder: Where.
+        name: Whatever somebody asks for.
+
+    Returns:
+        Path of the card, or None where there is none of that name.
+    """
+    path = folder / f"{name}.json"
+    return path if _is_name(name) and path.is_file() else None
+
+
+def read_card(path: Path) -> CatalogEntry:
+    """Reads and checks a card; the weights beside it are not looked at.
+
+    Args:
+        path: Of ``NAME.json``.
+
+    Returns:
+        The entry; its weights are of kind `card`.
+
+    Raises:
+        BrokenCard: There is no such file, or it is no card; the message names the member that is wrong.
+    """
+    try:
+        document = read_as(_Document, read_json(path))
+        return _entry_from(document, path)
+    except DocumentError as error:
+        raise BrokenCard(str(path), f"is no model card: {error.reason}") from error
+    except ValueError as error:  # a Misfit, or what an entry refuses
+        raise BrokenCard(str(path), f"is no model card: {error}") from error
+
+
+def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]") -> Path:
+    """Writes a trained model, so that it can be served once the folder is in ``TAPETUM_CATALOG``.
+
+    Each of the two files is replaced as a whole, the weights first.
+
+    Args:
+        folder: Where to; made if it is not there.
+        card: The entry. Its class names must be known; the kind, location and digest of its weights are filled in.
+        state: The network's state dict. Its arrays of two dimensions and more are written in half precision.
+
+    Returns:
+        Path of the card.
+
+    Raises:
+        BrokenCard: The entry cannot be read back from a card, for instance for its name.
+        OSError: The files cannot be written.
+    """
+    from models.sources.card_weights import save_weights
+
+    path = folder / f"{card.name}.json"
+    weights = replace(card.weights, kind="card", location=f"{card.name}.safetensors", sha256="0" * 64)
+    _check(replace(card, weights=weights), path)
+    folder.mkdir(parents=True, exist_ok=True)
+    sha256 = save_weights(folder / weights.location, state)
+    text = json.dumps(_document_of(replace(card, weights=replace(weights, sha256=sha256))), indent=2)
+    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    try:
+        part.write_text(f"{text}\n", encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _entry_from(document: _Document, path: Path) -> CatalogEntry:
+    weights = document.weights
+    stem = path.name.removesuffix(".json")
+    if not _is_name(document.name) or document.name != stem:
+        raise Misfit("name", f"{stem!r}, as the file is called, of letters, digits, dots, hyphens and underscores")
+    if not _is_name(weights.file):
+        raise Misfit("weights.file", "the name of a file beside the card")
+    if not _SHA256.fullmatch(weights.sha256):
+        raise Misfit("weights.sha256", "64 hexadecimal digits")
+    read_as(_PARAMETERS[document.task], document.defaults, "defaults")
+    if not document.class_names:
+        raise Misfit("class_names", "a list of at least one name")
+    return CatalogEntry(
+        name=document.name,
+        version=document.version,
+        task=document.task,
+        architecture=document.architecture,
+        weights=WeightsSource("card", weights.file, weights.sha256, weights.licence, weights.source),
+        preprocessing=read_as(_PREPROCESSING[document.task], document.preprocessing, "preprocessing"),
+        class_count=len(document.class_names),
+        licence=document.licence,
+        accuracy=document.accuracy,
+        description=document.description,
+        defaults={**_defaults_of(document), **document.defaults},
+        class_names=document.class_names,
+        category_ids=document.category_ids,
+        arguments=document.arguments,
+        training=document.training,
+        speed=document.speed,
+        segmentation=document.segmentation,
+        folder=path.parent,
+    )
+
+
+def _defaults_of(document: _Document) -> Mapping[str, int | float]:
+    return INSTANCE_DEFAULTS if document.segmentation == "instance" else _DEFAULTS[document.task]
+
+
+def _is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
+def _document_of(entry: CatalogEntry) -> dict[str, object]:
+    weights = entry.weights
+    members = {name: value for name, value in entry.to_dict().items() if name != "class_count"}
+    return {
+        **members,
+        "weights": asdict(_Weights(weights.location, weights.sha256 or "", weights.licence, weights.source)),
+    }
+
+
+def _check(card: CatalogEntry, path: Path) -> None:
+    """Reads a card back before anything is written."""
+    try:
+        document = json.loads(json.dumps(_document_of(card), allow_nan=False))
+        _entry_from(read_as(_Document, document), path)
+    except (ValueError, TypeError) as error:
+        raise BrokenCard(str(path), f"would be no model card: {error}") from error

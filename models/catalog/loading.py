@@ -1,0 +1,203 @@
+"""From a name to a model that answers."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from models.adapter import Adapter
+from models.catalog.lookup import find
+from models.classification import torchvision_facts, torchvision_manifest
+from models.classification.architectures import build_classifier, known_classifiers
+from models.classification.classifier import Classifier
+from models.classification.efficientnet_lite import EfficientNetLite, from_published
+from models.classification.imagenet_classes import imagenet_class_names
+from models.classification.noop import NoopClassifier
+from models.classification.torchvision_networks import (
+    build,
+    current_keys,
+    drop_auxiliary_heads,
+)
+from models.detection import torchvision_detection_facts, torchvision_detection_manifest
+from models.detection.architectures import build_detector, candidate_network, known_detectors
+from models.detection.detector import Detector
+from models.detection.torchvision_detector_networks import (
+    build_torchvision_detector,
+    without_version,
+)
+from models.detection.torchvision_detectors import TorchvisionCandidates
+from models.detection.yolox_family import from_official
+from models.entries import CatalogEntry, LetterboxPreprocessing
+from models.errors import BrokenCard
+from models.runtime import Runtime
+from models.segmentation import torchvision_segmentation_facts, torchvision_segmentation_manifest
+from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of, segmenter
+from models.segmentation.instances import InstanceSegmenter
+from models.segmentation.semantic import SemanticSegmenter
+from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
+from models.sources.downloads import Progress
+from models.sources.torchvision_weights import installed
+from models.sources.weights_files import fetch, load_into, read_state_dict
+
+_Build = Callable[[str, int, Mapping[str, int | float | str | bool]], nn.Module]
+
+
+def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa: B008 - frozen
+    """Loads a model, downloading its weights first where they are not on this machine.
+
+    Args:
+        name: A name of `models.catalog.lookup`.
+        runtime: Where and how it is to run.
+
+    Returns:
+        The model, not warmed up.
+
+    Raises:
+        UnknownModel: There is no such model.
+        BrokenCard: It has a card that is none, or that names an architecture that there is not or that does not suit
+            the rest of the card.
+        WeightsUnavailable: Its weights are not here and cannot be downloaded.
+        WeightsCorrupt: Its weights file is not what it should be.
+        UnsupportedRuntime: This machine cannot do what the runtime asks.
+    """
+    entry = find(name)
+    runtime = runtime.resolve()
+    if entry.weights.kind == "none":
+        return NoopClassifier(entry, runtime)
+    torchvision = name.startswith("torchvision/")
+    if entry.task == "detection":
+        return _load_torchvision_detector(name, runtime) if torchvision else _load_detector(entry, runtime)
+    if entry.task == "segmentation":
+        return _load_torchvision_segmenter(name, runtime) if torchvision else _load_segmenter(entry, runtime)
+    if entry.weights.kind == "card":
+        return _load_own_classifier(entry, runtime)
+    return _load_torchvision(name, runtime) if torchvision else _load_bundled(entry, runtime)
+
+
+def pull(name: str, progress: Progress | None = None) -> None:
+    """Fetches a model's weights and checks that they can be read, without building the network.
+
+    Args:
+        name: A name of `models.catalog.lookup`.
+        progress: Told of a download as it goes: the bytes that have come, and all bytes or 0.
+
+    Raises:
+        UnknownModel: There is no such model.
+        BrokenCard: It has a card that is none.
+        WeightsUnavailable: The weights are not here and cannot be downloaded.
+        WeightsCorrupt: The file is not what it should be.
+    """
+    entry = find(name)
+    if entry.weights.kind != "none":
+        read_state_dict(entry, fetch(entry, progress))
+
+
+def _load_bundled(entry: CatalogEntry, runtime: Runtime) -> Classifier:
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    network = EfficientNetLite(entry.class_count)
+    load_into(network, from_published(state), entry, path)
+    return Classifier(entry, imagenet_class_names(), runtime, network.eval(), digest)
+
+
+def _load_torchvision(name: str, runtime: Runtime) -> Classifier:
+    weights, entry = installed(
+        name, torchvision_manifest.CLASSIFIERS, torchvision_facts.facts_of, torchvision_manifest.entry_from
+    )
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    network = build(weights, entry.architecture)
+    load_into(network, current_keys(state, entry.architecture), entry, path)
+    drop_auxiliary_heads(network, entry.architecture)
+    return Classifier(entry, tuple(weights.meta["categories"]), runtime, network.eval(), digest)
+
+
+def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier:
+    network, digest = _filled(entry, build_classifier, known_classifiers())
+    return Classifier(entry, _class_names(entry), runtime, network, digest)
+
+
+def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:
+    assert isinstance(entry.preprocessing, LetterboxPreprocessing)
+    network, digest = _filled(entry, build_detector, known_detectors())
+    try:
+        ready = candidate_network(network, entry.preprocessing, runtime)
+    except ValueError as error:
+        raise BrokenCard(_card_of(entry), f"preprocessing does not suit {entry.architecture}: {error}") from error
+    return Detector(entry, _class_names(entry), runtime, ready, digest)
+
+
+def _load_torchvision_detector(name: str, runtime: Runtime) -> Detector:
+    weights, entry = installed(
+        name,
+        torchvision_detection_manifest.DETECTORS,
+        torchvision_detection_facts.facts_of,
+        torchvision_detection_manifest.entry_from,
+    )
+    assert isinstance(entry.preprocessing, LetterboxPreprocessing)
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    network = build_torchvision_detector(weights, entry.architecture)
+    load_into(network, without_version(state), entry, path)
+    ready = TorchvisionCandidates(network.eval(), entry.preprocessing, runtime)
+    return Detector(entry, _class_names(entry), runtime, ready, digest)
+
+
+def _load_segmenter(entry: CatalogEntry, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
+    architecture = entry.architecture
+    if architecture in known_segmenters() and entry.segmentation != (kind := segmentation_of(architecture)):
+        message = f"segmentation must be {kind!r} for {architecture}, not {entry.segmentation!r}"
+        raise BrokenCard(_card_of(entry), message)
+    network, digest = _filled(entry, build_segmenter, known_segmenters())
+    try:
+        return segmenter(entry, runtime, network, digest)
+    except ValueError as error:
+        raise BrokenCard(_card_of(entry), str(error)) from error
+
+
+def _load_torchvision_segmenter(name: str, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
+    weights, entry = installed(
+        name,
+        torchvision_segmentation_manifest.SEGMENTERS,
+        torchvision_segmentation_facts.facts_of,
+        torchvision_segmentation_manifest.entry_from,
+    )
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    if entry.segmentation == "instance":
+        network = build_torchvision_detector(weights, entry.architecture)
+        load_into(network, without_version(state), entry, path)
+    else:
+        network = build_torchvision_segmenter(weights, entry.architecture)
+        load_into(network, state, entry, path)
+        network = ClassScores(network)
+    return segmenter(entry, runtime, network.eval(), digest, first_label=0)
+
+
+def _filled(entry: CatalogEntry, build_network: _Build, known: tuple[str, ...]) -> tuple[nn.Module, str]:
+    """The network that an entry tells of, with its weights, in evaluation mode; and the digest of their file."""
+    network = _built(entry, build_network, known)
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    load_into(network, from_official(state) if entry.name.startswith("yolox/") else state, entry, path)
+    return network.eval(), digest
+
+
+def _built(entry: CatalogEntry, build_network: _Build, known: tuple[str, ...]) -> nn.Module:
+    if entry.architecture not in known:
+        raise BrokenCard(_card_of(entry), f"architecture must be one of {', '.join(known)}, not {entry.architecture!r}")
+    try:
+        return build_network(entry.architecture, entry.class_count, entry.arguments)
+    except (TypeError, ValueError) as error:
+        message = f"{entry.architecture} cannot be built with arguments {dict(entry.arguments)}: {error}"
+        raise BrokenCard(_card_of(entry), message) from error
+
+
+def _card_of(entry: CatalogEntry) -> str:
+    return str((entry.folder or Path()) / f"{entry.name}.json")
+
+
+def _class_names(entry: CatalogEntry) -> tuple[str, ...]:
+    assert entry.class_names is not None
+    return entry.class_names

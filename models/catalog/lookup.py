@@ -1,0 +1,103 @@
+"""What can be served, readable without torch.
+
+A name is one of
+
+- a bundled model, the first of `names()`;
+- a model of the user's own: the name of a card (`models.catalog.cards`) in one of the folders of ``TAPETUM_CATALOG``,
+  which are separated as those of ``PATH`` are;
+- ``yolox/<size>``, the official YOLOX models;
+- ``torchvision/<builder>``, a classifier, detector or segmenter of torchvision with its recommended weights, or
+  ``torchvision/<builder>@<weights>`` for others (``torchvision/resnet50@IMAGENET1K_V1``).
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from models.catalog.cards import card_names, card_path, read_card
+from models.classification.bundled import EFFICIENTNET_LITE0, NOOP
+from models.classification.torchvision_manifest import builder_names, find_torchvision
+from models.detection.torchvision_detection_manifest import DETECTORS, find_torchvision_detector
+from models.detection.yolox_entries import find_yolox, yolox_names
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
+from models.errors import BrokenCard, UnknownModel
+from models.segmentation.torchvision_segmentation_manifest import SEGMENTERS, find_torchvision_segmenter
+
+__all__ = [
+    "Accuracy",
+    "CatalogEntry",
+    "LetterboxPreprocessing",
+    "Preprocessing",
+    "WeightsSource",
+    "find",
+    "names",
+]
+
+CATALOG_VARIABLE: Final = "TAPETUM_CATALOG"
+_WEIGHTS: Final = Path(__file__).parents[1] / "weights"
+_BUILT_IN: Final = {entry.name: entry for entry in (EFFICIENTNET_LITE0, NOOP)}
+
+
+def find(name: str) -> CatalogEntry:
+    """Looks a model up.
+
+    Args:
+        name: As told at the top.
+
+    Returns:
+        Its entry.
+
+    Raises:
+        UnknownModel: There is no such model; the error carries `names()`.
+        BrokenCard: It has a card that is none, two cards, or the name of a bundled model; or a folder of
+            ``TAPETUM_CATALOG`` is not there.
+    """
+    own = _own_card(name)
+    if own is not None:
+        return read_card(own)
+    entry = _bundled().get(name) or find_yolox(name) or _find_in_torchvision(name)
+    if entry is None:
+        raise UnknownModel(name, names())
+    return entry
+
+
+def names() -> tuple[str, ...]:
+    """Lists every model: the bundled ones, the user's own, YOLOX by size, and torchvision's, task by task.
+
+    Raises:
+        BrokenCard: A folder of ``TAPETUM_CATALOG`` is not there.
+    """
+    own = (name for folder in _own_folders() for name in card_names(folder))
+    builders = (*builder_names(), *DETECTORS.builder_names(), *SEGMENTERS.builder_names())
+    torchvision = (f"torchvision/{builder}" for builder in builders)
+    return tuple(dict.fromkeys((*_bundled(), *own, *yolox_names(), *torchvision)))
+
+
+def _find_in_torchvision(name: str) -> CatalogEntry | None:
+    return find_torchvision(name) or find_torchvision_detector(name) or find_torchvision_segmenter(name)
+
+
+def _own_card(name: str) -> Path | None:
+    """The card that goes by a name in the user's folders."""
+    found = [path for folder in _own_folders() if (path := card_path(folder, name)) is not None]
+    if found and name in _bundled():
+        raise BrokenCard(str(found[0]), f"{name!r} is the name of a model that comes with Tapetum; choose another")
+    if len(found) > 1:
+        raise BrokenCard(str(found[1]), f"there is another model called {name!r}, {found[0]}; rename one of them")
+    return found[0] if found else None
+
+
+def _own_folders() -> list[Path]:
+    """Read at every call, so that a new card can be served without starting again."""
+    folders = [Path(folder) for folder in os.environ.get(CATALOG_VARIABLE, "").split(os.pathsep) if folder]
+    for folder in folders:
+        if not folder.is_dir():
+            raise BrokenCard(str(folder), f"is named by {CATALOG_VARIABLE}, but there is no such folder")
+    return list(dict.fromkeys(folder.resolve() for folder in folders))
+
+
+@cache
+def _bundled() -> dict[str, CatalogEntry]:
+    cards = (read_card(_WEIGHTS / f"{name}.json") for name in card_names(_WEIGHTS))
+    return {**_BUILT_IN, **{card.name: card for card in cards}}

@@ -1,0 +1,45 @@
+"""Reads images in folders by class: `cat/…jpg`, `dog/…jpg`, or the same below `val/`.
+
+The rules are those of `models.datasets.folders`: a class is called what its folder is called, and folders within it
+belong to it. A name that is a number is a name all the same, and no class id of a model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.datasets.classified_photos import ClassifiedPhotos
+from models.datasets.data_folder import DataFolder
+from models.datasets.folders import class_folders, labelled_images
+from models.datasets.label_problems import ProblemList
+from models.datasets.photo_files import spread
+from models.datasets.samples import DatasetError, Kind
+
+
+def read_class_folders(
+    folder: Path, kind: Kind, limit: int | None = None, allow_outside: bool = False
+) -> ClassifiedPhotos:
+    """Reads a folder.
+
+    Args:
+        folder: With a folder for every class, or with such a folder `val`, which comes first.
+        kind: `classification`.
+        limit: So many images, evenly from all classes.
+        allow_outside: Whether images may be links to files outside the folder.
+
+    Raises:
+        DatasetError: There are no such folders.
+    """
+    if kind != "classification":
+        raise DatasetError(f"{folder}: folders by class say nothing of where objects are; this model is measured on"
+                           " COCO, YOLO, VOC, CSV or masks")  # fmt: skip
+    root = folder / "val" if (folder / "val").is_dir() and class_folders(folder / "val") else folder
+    class_names = class_folders(root)
+    if not class_names:
+        raise DatasetError(f"{folder}: no folders with images; looked for val/CLASS/ and CLASS/")
+    whole = root.absolute()
+    name = f"{whole.parent.name}/val" if whole.name == "val" else whole.name
+    images = labelled_images(root, class_names)
+    DataFolder(folder, allow_outside=allow_outside).checked(image.path for image in images)
+    photos = [(index, image.path.relative_to(root).as_posix(), image.class_id) for index, image in enumerate(images, 1)]
+    return ClassifiedPhotos.of(name, root, class_names, spread(photos, limit), ProblemList())

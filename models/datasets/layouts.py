@@ -1,0 +1,191 @@
+"""Detects the layout of a data folder, as annotation tools export it.
+
+The folder is searched for labels of objects, then its splits, `val` first; then for tables and folders by class. Two
+formats in one folder are ambiguous: the error lists them for the user to choose.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from models.datasets.class_table import LABELS
+from models.datasets.coco_json import ANNOTATION_FILES
+from models.datasets.data_folder import is_file
+from models.datasets.folder_names import SPLIT_FOLDERS, files_below, files_in, sub_folder
+from models.datasets.folders import class_folders
+from models.datasets.photo_files import is_folder
+from models.datasets.samples import DatasetError, Kind
+from models.datasets.voc_folder import CLASS_MAPS, has_voc
+from models.datasets.xml_lines import read_xml
+from models.datasets.yolo_folder import has_yolo
+
+_COCO_FILES: Final = (*ANNOTATION_FILES, "_annotations.coco.json", "result.json", "result_coco.json")
+_COCO_NAMES: Final = tuple(re.compile(rf"instances_{split}.*\.json") for split in ("val", "test", "default"))
+_COCO_TRAIN: Final = re.compile(r"instances_train.*\.json")
+_MEASURED: Final = SPLIT_FOLDERS[:-1]
+_NO_CLASSES: Final = ("images", "labels", "jpegimages", "segmentationclass", "segmentationobject", "annotations")
+_MASK_PLACES: Final = ("val", ".")
+_CVAT: Final = "annotations.xml"
+_ROBOFLOW_CLASSES: Final = "_classes.csv"
+_TABLES: Final = ("json", "csv", "folders")
+_OBJECTS: Final = ("detection", "instance", "semantic")
+_MOST_PLACES: Final = 100
+
+
+class Layout(NamedTuple):
+    """Labels that were found.
+
+    Attributes:
+        format_name: `coco`, `voc`, `yolo`, `masks`, `json`, `csv` or `folders`.
+        path: The folder or file to be read.
+        seen: The file or folder by which it was detected.
+        kinds: Tasks that it can be used for.
+    """
+
+    format_name: str
+    path: Path
+    seen: str
+    kinds: tuple[str, ...] = _OBJECTS
+
+
+def find_layout(folder: Path, kind: Kind) -> Layout:
+    """Finds the labels of a folder.
+
+    Args:
+        folder: To look in.
+        kind: The task; formats that cannot be read for it are skipped.
+
+    Raises:
+        DatasetError: There are none, or those of several formats or files; the message lists them.
+    """
+    found = list(_objects_in(folder)) or list(_objects_of_splits(folder))
+    if not found or kind == "classification":
+        found += _tables_and_classes(folder)
+    usable = [layout for layout in found if kind in layout.kinds]
+    if len(usable) == 1 or (usable and usable[0].format_name in _TABLES):
+        return usable[0]
+    if usable:
+        ways = "; ".join(f"{layout.seen}: {layout.format_name}:{layout.path}" for layout in usable)
+        raise DatasetError(f"{folder}: holds labels in {len(usable)} places; name one of them: {ways}")
+    if found and not _below(folder):
+        return found[0]  # whose reader says why it cannot be measured on
+    raise DatasetError(f"{folder}: holds no labels that are known{_hint(folder)}")
+
+
+def annotation_file(folder: Path) -> Path:
+    """Finds the file of a folder in COCO's format.
+
+    Raises:
+        DatasetError: There is none, or more than one.
+    """
+    found = list(_coco_in(folder)) or [
+        layout for split in _splits(folder) for layout in _coco_in(split) if split.name in _MEASURED
+    ]
+    if not found:
+        raise DatasetError(f"{folder}: no {', '.join(_COCO_FILES)}, nor annotations/instances_*.json{_hint(folder)}")
+    if len(found) > 1:
+        raise DatasetError(f"{folder}: {', '.join(layout.seen for layout in found)}; name one of them")
+    return found[0].path
+
+
+def _objects_in(folder: Path) -> Iterator[Layout]:
+    yield from _coco_in(folder)
+    if has_voc(folder):
+        kinds = _OBJECTS if (folder / CLASS_MAPS).is_dir() else ("detection",)
+        yield Layout("voc", folder, "XML files or masks of Pascal VOC", kinds)
+    if has_yolo(folder):
+        yield Layout("yolo", folder, "YOLO's settings or text files")
+    if any(_has_masks(folder / place) for place in _MASK_PLACES):
+        yield Layout("masks", folder, "labels/*.png")
+
+
+def _coco_in(folder: Path) -> Iterator[Layout]:
+    """The annotation file to evaluate on; several where the names are ambiguous."""
+    places = [place for place in (folder, sub_folder(folder, "annotations")) if place is not None]
+    for place in places:
+        files = files_in(place, ".json")
+        named = next((place / name for name in _COCO_FILES if is_file(place / name)), None)
+        found = [named] if named is not None else []
+        for pattern in _COCO_NAMES:
+            found = found or [path for path in files if pattern.fullmatch(path.name)]
+        if found:
+            yield from (Layout("coco", path, path.relative_to(folder).as_posix()) for path in found)
+            return
+
+
+def _objects_of_splits(folder: Path) -> list[Layout]:
+    """The labels of the first split to evaluate on."""
+    for split in _splits(folder):
+        if split.name not in _MEASURED:
+            continue
+        found = [layout._replace(seen=f"{split.name}/: {layout.seen}") for layout in _objects_in(split)]
+        boxes = split / "_annotations.csv"
+        if not found and is_file(boxes):
+            found = [Layout("csv", boxes, f"{split.name}/{boxes.name}", ("detection",))]
+        if found:
+            return found
+    return []
+
+
+def _splits(folder: Path) -> list[Path]:
+    return [folder / name for name in SPLIT_FOLDERS if (folder / name).is_dir()]
+
+
+def _has_masks(folder: Path) -> bool:
+    labels = folder / "labels"
+    return is_folder(folder / "images") and is_folder(labels) and next(files_below(labels, ".png"), None) is not None
+
+
+def _tables_and_classes(folder: Path) -> list[Layout]:
+    found: list[Layout] = []
+    if (folder / LABELS).is_file():
+        found.append(Layout("json", folder, LABELS, ("classification",)))
+    if any(path.name != _ROBOFLOW_CLASSES for path in files_in(folder, ".csv")):
+        found.append(Layout("csv", folder, "*.csv", ("classification", "detection")))
+    classes = _class_folder(folder)
+    if classes is not None:
+        found.append(Layout("folders", classes, "folders by class", ("classification",)))
+    return found
+
+
+def _class_folder(folder: Path) -> Path | None:
+    """The folder with one folder per class: the split to evaluate on, or the folder itself."""
+    names = _classes_in(folder)
+    if names and not set(names) <= set(SPLIT_FOLDERS):
+        return folder
+    return next((split for split in _splits(folder) if split.name in _MEASURED and _classes_in(split)), None)
+
+
+def _classes_in(folder: Path) -> list[str]:
+    return [name for name in class_folders(folder) if name.lower() not in _NO_CLASSES]
+
+
+def _hint(folder: Path) -> str:
+    """A hint for the error message: unsupported files that were found, or paths to name instead."""
+    for place in (folder, *_splits(folder)):
+        if is_file(place / _CVAT) and _root_tag(place / _CVAT) == "annotations":
+            return (
+                f"; {place / _CVAT} is CVAT's own format: export COCO 1.0, Pascal VOC 1.1 or Ultralytics YOLO instead"
+            )
+        if is_file(place / _ROBOFLOW_CLASSES):
+            return (f"; {place / _ROBOFLOW_CLASSES} has a column for every class: export Roboflow's Folder Structure"
+                    " for a classifier, COCO Segmentation for masks")  # fmt: skip
+    near = [*_below(folder), *map(str, files_in(folder, ".json", ".csv", ".yaml", ".yml"))]
+    near += [str(path) for path in files_below(folder, ".json") if _COCO_TRAIN.fullmatch(path.name)][:1]
+    return f"; name one of {', '.join(dict.fromkeys(near[:10]))}" if near else ""
+
+
+def _below(folder: Path) -> list[str]:
+    """Sub-folders with labels of objects."""
+    places = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return [str(place) for place in places[:_MOST_PLACES] if next(_objects_in(place), None) is not None]
+
+
+def _root_tag(path: Path) -> str:
+    try:
+        return read_xml(path).tag
+    except DatasetError:
+        return ""

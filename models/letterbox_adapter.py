@@ -1,0 +1,108 @@
+"""What the adapters of all networks that see whole images do alike: decode, resize and pad, group, warm up."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+
+from models.adapter import ModelInput, Parameters, RawOutput
+from models.entries import CatalogEntry, LetterboxPreprocessing
+from models.imaging import decoding
+from models.imaging.decoding import DecodedImage
+from models.imaging.letterbox import Letterbox
+from models.predictions import Prediction
+from models.runtime import Runtime
+
+P = TypeVar("P", bound=Parameters)
+R = TypeVar("R", bound=Prediction)
+
+_BLANK_LEVEL: Final = 114
+_DECODE_MARGIN: Final = 2
+"""A JPEG is decoded at a smaller scale only where each side keeps this many times the pixels that the resize needs.
+
+Measured with YOLOX on EfficientNet-Lite0 on 100 photos with people, enlarged five times: AP 23.7 % with full decoding,
+23.6 % at a margin of 2 and 23.5 % at 1."""
+_USUAL_SHAPES: Final = ((3, 4), (4, 3), (1, 1), (2, 3), (3, 2), (9, 16), (16, 9))
+"""Heights and widths of photos in proportion, the most frequent first."""
+_WARM_UP_S: Final = 4.0
+"""When no other shape and batch size is tried any more. What a shape costs beyond its own run, the first time, is some
+30 ms; a compiled network is different and takes all the time that it needs."""
+
+
+class LetterboxedAdapter(ABC, Generic[P, R]):
+    """A `models.adapter.Adapter` but for the network and the reading of its output, which a subclass adds.
+
+    Args:
+        entry: Its catalog entry.
+        class_names: One for every class id.
+        runtime: Where and how it runs, resolved.
+        weights_digest: sha256 in hex of the file that its weights came from.
+        parameters: What a caller gets who sets none, and whose entry says nothing else.
+    """
+
+    def __init__(
+        self, entry: CatalogEntry, class_names: tuple[str, ...], runtime: Runtime, weights_digest: str, parameters: P
+    ) -> None:
+        assert isinstance(entry.preprocessing, LetterboxPreprocessing)
+        self.entry = entry
+        self.class_names = class_names
+        self.runtime = runtime
+        self.weights_digest = weights_digest
+        self._preprocessing = entry.preprocessing
+        self._parameters: P = replace(parameters, **entry.defaults)
+
+    def decode(
+        self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
+    ) -> DecodedImage:
+        """See `models.adapter.Adapter.decode`."""
+        letterbox = self._letterbox(decoding.inspect(data, max_bytes=max_bytes, max_pixels=max_pixels).size)
+        needed = _DECODE_MARGIN * min(letterbox.resized_size)
+        return decoding.decode(data, min_short_side=needed, max_bytes=max_bytes, max_pixels=max_pixels)
+
+    def preprocess(self, image: DecodedImage) -> ModelInput:
+        """See `models.adapter.Adapter.preprocess`."""
+        return ModelInput(self._letterbox(image.size).place(image.pixels), image.size)
+
+    @abstractmethod
+    def forward(self, inputs: Sequence[ModelInput]) -> RawOutput:
+        """See `models.adapter.Adapter.forward`."""
+
+    @abstractmethod
+    def postprocess(self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[P]) -> list[R]:
+        """See `models.adapter.Adapter.postprocess`."""
+
+    def predict(self, images: Sequence[bytes], parameters: P | None = None) -> list[R]:
+        """See `models.adapter.Adapter.predict`."""
+        inputs = [self.preprocess(self.decode(data)) for data in images]
+        groups: dict[Hashable, list[int]] = {}
+        for index, item in enumerate(inputs):
+            groups.setdefault(item.batch_key, []).append(index)
+        found: dict[int, Any] = {}
+        for group in groups.values():
+            found.update(zip(group, self.forward([inputs[index] for index in group]), strict=True))
+        wanted = parameters or self._parameters
+        return self.postprocess([found[index] for index in range(len(inputs))], inputs, [wanted] * len(inputs))
+
+    def warm_up(self, max_batch_size: int) -> None:
+        """See `models.adapter.Adapter.warm_up`; on a slow machine only the first of the usual shapes are tried."""
+        ends_at = time.monotonic() + _WARM_UP_S
+        shapes = self._usual_input_sizes()
+        for batch_size in sorted({*(1 << power for power in range(max_batch_size.bit_length())), max_batch_size}):
+            for shape in shapes:
+                if time.monotonic() > ends_at and not self.runtime.compile:
+                    return
+                blank = ModelInput(np.full((*shape, 3), _BLANK_LEVEL, np.uint8), shape)
+                self.forward([blank] * batch_size)
+
+    def _usual_input_sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of the inputs that photos of the usual shapes give, none twice."""
+        side = self._preprocessing.long_side
+        sizes = (self._letterbox((side * height, side * width)).input_size for height, width in _USUAL_SHAPES)
+        return list(dict.fromkeys(sizes))
+
+    def _letterbox(self, image_size: tuple[int, int]) -> Letterbox:
+        """Where an image lies; a compiled network has one shape, or it would be compiled for dozens."""
+        return Letterbox.fit(image_size, self._preprocessing, square=self.runtime.compile)

@@ -1,0 +1,154 @@
+"""What is known of one image and what was found in it: the objects that COCO's figures are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.geometry.boxes import with_sizes
+from models.geometry.masks import Mask
+
+_BOXES_ONLY: Final = "masks are to be measured, but an image has boxes only"
+
+Chosen = NDArray[np.bool_] | NDArray[np.int64]
+"""Which of N objects: (N,) bool, or the indices of M of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """The objects of one image.
+
+    Attributes:
+        boxes: (N, 4) float64, x_min, y_min, x_max, y_max in pixels.
+        class_ids: (N,) int64, at least 0.
+        areas: (N,) float64 in pixels, as the data set has them: of the mask where there is one, and not of the box.
+        crowds: (N,) bool, whether it is a region of many objects: what is found within counts neither for nor against.
+        masks: N, or None where only boxes are known.
+    """
+
+    boxes: NDArray[np.float64]
+    class_ids: NDArray[np.int64]
+    areas: NDArray[np.float64]
+    crowds: NDArray[np.bool_]
+    masks: tuple[Mask, ...] | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.class_ids)
+        shapes = self.boxes.shape, self.class_ids.shape, self.areas.shape, self.crowds.shape
+        if shapes != ((count, 4), (count,), (count,), (count,)):
+            raise ValueError(f"boxes, class_ids, areas and crowds must be (N, 4), (N,), (N,) and (N,), not {shapes}")
+        if self.masks is not None and len(self.masks) != count:
+            raise ValueError(f"expected {count} masks, not {len(self.masks)}")
+
+    def only(self, chosen: Chosen) -> GroundTruth:
+        """Some of the objects."""
+        masks = _some(self.masks, chosen)
+        return GroundTruth(self.boxes[chosen], self.class_ids[chosen], self.areas[chosen], self.crowds[chosen], masks)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The objects that were found in one image, in any order; of equal scores the first one counts as the better.
+
+    Attributes:
+        boxes: (N, 4) float64, x_min, y_min, x_max, y_max in pixels; not looked at where masks are measured.
+        class_ids: (N,) int64, at least 0.
+        scores: (N,) float64, 0 to 1.
+        masks: N, or None where only boxes are known.
+    """
+
+    boxes: NDArray[np.float64]
+    class_ids: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    masks: tuple[Mask, ...] | None = None
+
+    def only(self, chosen: Chosen) -> Predictions:
+        """Some of the objects."""
+        return Predictions(self.boxes[chosen], self.class_ids[chosen], self.scores[chosen], _some(self.masks, chosen))
+
+    def counted(self, max_detections: int) -> tuple[Predictions, NDArray[np.int64]]:
+        """Those that count: the best of each class.
+
+        Args:
+            max_detections: Of each class.
+
+        Returns:
+            Class by class, each by falling score; and for each the place in its class, from 0.
+        """
+        order = np.lexsort((-self.scores, self.class_ids))
+        class_ids = self.class_ids[order]
+        places = np.arange(len(order)) - np.searchsorted(class_ids, class_ids)
+        kept = places < max_detections
+        return self.only(order[kept]), places[kept]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageResult:
+    """One image.
+
+    Attributes:
+        image_id: Unique in its data set, at least 0. Equal scores rank by it, as in COCO's tools.
+        size: (height, width) in pixels, of its masks, too.
+        targets: What is known.
+        found: What was found.
+    """
+
+    image_id: int
+    size: tuple[int, int]
+    targets: GroundTruth
+    found: Predictions
+
+    def of_classes(self, class_ids: Sequence[int]) -> ImageResult:
+        """The same image with the objects of some classes only."""
+        targets, found = self.targets, self.found
+        known, asked = np.isin(targets.class_ids, class_ids), np.isin(found.class_ids, class_ids)
+        return ImageResult(self.image_id, self.size, targets.only(known), found.only(asked))
+
+
+def run_lengths(objects: GroundTruth | Predictions) -> list[dict[str, Any]]:
+    """The masks of objects as COCO writes them.
+
+    Raises:
+        ValueError: They have none.
+    """
+    if objects.masks is None:
+        raise ValueError(_BOXES_ONLY)
+    return [mask.to_coco() for mask in objects.masks]
+
+
+def overlaps(scene: ImageResult, masks: bool) -> NDArray[np.float64]:
+    """(N, M) intersection over union of N found objects with M targets; with a crowd, over the found object's area.
+
+    Raises:
+        ValueError: Masks are to be measured, and there are boxes only.
+    """
+    from hotcoco import primitives
+
+    targets, found = scene.targets, scene.found
+    if masks:
+        return primitives.mask_iou(run_lengths(found), run_lengths(targets), targets.crowds)
+    return primitives.bbox_iou(with_sizes(found.boxes), with_sizes(targets.boxes), targets.crowds)
+
+
+def found_areas(found: Predictions, masks: bool) -> NDArray[np.float64]:
+    """(N,) in pixels, of masks or of boxes.
+
+    Raises:
+        ValueError: Masks are to be measured, and there are boxes only.
+    """
+    if not masks:
+        return np.prod(found.boxes[:, 2:] - found.boxes[:, :2], 1)
+    if found.masks is None:
+        raise ValueError(_BOXES_ONLY)
+    return np.array([mask.area for mask in found.masks], np.float64)
+
+
+def _some(masks: tuple[Mask, ...] | None, chosen: Chosen) -> tuple[Mask, ...] | None:
+    if masks is None:
+        return None
+    indices: list[int] = np.arange(len(masks))[chosen].tolist()
+    return tuple(masks[index] for index in indices)

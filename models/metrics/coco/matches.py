@@ -1,0 +1,109 @@
+"""What every found object was: the compact record from which intervals, thresholds, confusion and errors are made.
+
+`models.metrics.coco.average_precision` has average precision by a library, which keeps to itself what each object was
+found to be. Here the same matching is done in numpy (`models.metrics.coco.matching`), and a few numbers an object are
+kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+IN_CROWD: Final = -2
+"""In place of a class: counts neither for nor against."""
+
+AT_50: Final = 1
+"""The bit of IoU 0.5 in `Matches.matched` and `ignored`."""
+
+_OF_TARGETS: Final = ("target_images", "target_classes", "target_counts", "missed")
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """N objects that were found in I images, and G targets.
+
+    Found objects stand image by image, in an image class by class, and in a class by falling score. Bit t of `matched`
+    and `ignored` is for `IOU_THRESHOLDS[t]` of `models.metrics.coco.average_precision`, their columns for its `AREAS`.
+
+    Attributes:
+        image_ids: (I,) int64, ascending.
+        images: (N,) int32, index of the image.
+        class_ids: (N,) int32.
+        scores: (N,) float64.
+        places: (N,) int32, place among the objects of its image and class, from 0.
+        matched: (N, 4) uint16, whether it has a target, or a crowd.
+        ignored: (N, 4) uint16, whether it counts neither for nor against: it has a crowd, or a target of another size,
+            or is of another size itself and has nothing.
+        kinds: (N,) uint8, the error that it is: see `models.metrics.coco.errors`.
+        mended: (N,) int32, the class in which it would be right if its error was mended; -1 if in none.
+        taken_for: (N,) int32, the class of the target that it stands for where classes do not matter, for a confusion
+            matrix: see `models.metrics.coco.confusion`; -1 for the background, `IN_CROWD` where it is in a crowd.
+        target_images: (G,) int32, index of the image.
+        target_classes: (G,) int32.
+        target_counts: (G, 4) bool, whether it is to be found among objects of that size; a crowd never is.
+        missed: (G,) bool, whether it is an error.
+    """
+
+    image_ids: NDArray[np.int64]
+    images: NDArray[np.int32]
+    class_ids: NDArray[np.int32]
+    scores: NDArray[np.float64]
+    places: NDArray[np.int32]
+    matched: NDArray[np.uint16]
+    ignored: NDArray[np.uint16]
+    kinds: NDArray[np.uint8]
+    mended: NDArray[np.int32]
+    taken_for: NDArray[np.int32]
+    target_images: NDArray[np.int32]
+    target_classes: NDArray[np.int32]
+    target_counts: NDArray[np.bool_]
+    missed: NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Matches]) -> Matches:
+        """Puts parts of a data set together.
+
+        Args:
+            parts: At least one, of different images.
+
+        Returns:
+            The same as of all images at once, whatever the order of the parts.
+
+        Raises:
+            ValueError: An image is there twice.
+        """
+        columns = {field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
+        offsets = np.cumsum([0, *(len(part.image_ids) for part in parts)])[:-1]
+        for name in ("images", "target_images"):
+            sizes = [len(getattr(part, name)) for part in parts]
+            columns[name] = columns[name] + np.repeat(offsets, sizes).astype(np.int32)
+        return cls(**columns)._in_order()
+
+    def _in_order(self) -> Matches:
+        """Images ascending by id."""
+        if np.all(np.diff(self.image_ids) > 0):
+            return self
+        order = np.argsort(self.image_ids, kind="stable")
+        if np.any(twice := np.diff(self.image_ids[order]) == 0):
+            raise ValueError(f"the image {self.image_ids[order][1:][twice][0]} is there twice")
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order))
+        images, target_images = place[self.images], place[self.target_images]
+        found, targets = np.argsort(images, kind="stable"), np.argsort(target_images, kind="stable")
+        columns: dict[str, NDArray[Any]] = {**vars(self), "images": images, "target_images": target_images}
+        orders = {name: targets if name in _OF_TARGETS else found for name in columns} | {"image_ids": order}
+        return Matches(**{name: column[orders[name]] for name, column in columns.items()})
+
+    def to_columns(self, prefix: str) -> dict[str, NDArray[Any]]:
+        """Arrays by name, each beginning with `prefix`."""
+        return {prefix + name: column for name, column in vars(self).items()}
+
+    @classmethod
+    def from_columns(cls, columns: dict[str, NDArray[Any]], prefix: str) -> Matches:
+        """The inverse of `to_columns`."""
+        return cls(**{field.name: columns[prefix + field.name] for field in fields(cls)})

@@ -1,0 +1,216 @@
+"""Weights on disk: finding them, fetching them, and refusing those that are not what they should be."""
+
+import logging
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Final, TypeGuard, cast
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor, nn
+
+from models.entries import CatalogEntry
+from models.errors import WeightsCorrupt, WeightsUnavailable
+from models.sources.card_weights import load_weights
+from models.sources.downloads import Progress, WrongDigest, download, file_digest
+
+_HASH_IN_NAME: Final = re.compile(r"-([a-f0-9]{8,})\.[a-z]+$")
+"""torch hub's convention: the first digits of the file's sha256 stand before its extension."""
+
+_DOWNLOADED: Final = ("torch_hub", "url")
+
+_log = logging.getLogger(__name__)
+
+
+def locate(entry: CatalogEntry) -> Path:
+    """Tells where a model's weights lie, or will lie once fetched.
+
+    Args:
+        entry: The model; its weights must be of a kind that is a file.
+
+    Returns:
+        The path of the file, which need not exist.
+
+    Raises:
+        WeightsUnavailable: The Python package that carries the weights is not installed.
+    """
+    if entry.weights.kind in _DOWNLOADED:
+        return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(entry.weights.location).path).name
+    if entry.weights.kind == "card":
+        assert entry.folder is not None
+        return entry.folder / entry.weights.location
+    package, _, inside = entry.weights.location.partition("/")
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        message = f"{entry.weights.location} is not there; install the Python package {package.replace('_', '-')}"
+        raise WeightsUnavailable(entry.name, message)
+    return Path(spec.submodule_search_locations[0]) / inside
+
+
+def fetch(entry: CatalogEntry, progress: Progress | None = None) -> Path:
+    """Makes sure that a model's weights are on this machine.
+
+    Args:
+        entry: The model.
+        progress: Told of a download as it goes.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        WeightsUnavailable: They are not here and cannot be downloaded.
+        WeightsCorrupt: What was downloaded is not what was published or, where no digest was, not what came the first
+            time; nothing is kept.
+    """
+    path = locate(entry)
+    if path.exists():
+        return path
+    if entry.weights.kind not in _DOWNLOADED:
+        raise WeightsUnavailable(entry.name, f"{path} is not there; {_fix(entry, path)}")
+    url = entry.weights.location
+    try:
+        download(url, path, _expected_digest(entry, path), progress)
+    except OSError as error:
+        message = f"{path} is not there and {url} could not be downloaded ({error}); {_fix(entry, path)}"
+        raise WeightsUnavailable(entry.name, message) from error
+    except WrongDigest as error:
+        message = f"{url} came altered (sha256 {error}), so {path} was not written; {_fix_digest(entry, path)}"
+        raise WeightsCorrupt(entry.name, message) from error
+    return path
+
+
+def read_state_dict(entry: CatalogEntry, path: Path) -> tuple[dict[str, Tensor], str]:
+    """Reads a weights file, running no code that it may hold.
+
+    A file in torch hub's cache may be the user's own, as with torch hub itself: where it is not the published one this
+    is logged, and the digest tells it apart. Other files must be what was published. Where nothing was, the digest of
+    the first file is recorded beside it, and every later one must have it too.
+
+    Args:
+        entry: The model that it belongs to.
+        path: The file, from `fetch`: a state dict, or a training checkpoint that holds one under `model`; of a model
+            card, a safetensors file.
+
+    Returns:
+        The state dict, and the sha256 of the file in hex.
+
+    Raises:
+        WeightsCorrupt: The file is truncated or holds no state dict, or is not the one that it should be.
+    """
+    digest = file_digest(path)
+    _check_digest(entry, path, digest)
+    try:
+        loaded = _unpacked(entry, path)
+    except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
+        raise WeightsCorrupt(entry.name, f"{path} is truncated or corrupt; {_fix(entry, path)}") from error
+    state = _state_dict_in(loaded)
+    if state is None:
+        raise WeightsCorrupt(entry.name, f"{path} holds no state dict; {_fix(entry, path)}")
+    if not _expected_digest(entry, path):
+        _record_digest(path, digest)
+    return state, digest
+
+
+def load_into(network: nn.Module, state: dict[str, Tensor], entry: CatalogEntry, path: Path) -> None:
+    """Puts a state dict into a network, every key and shape of which must fit.
+
+    Args:
+        network: The network.
+        state: Its weights.
+        entry: The model, for the message.
+        path: Where the weights come from, for the message.
+
+    Raises:
+        WeightsCorrupt: They belong to another network.
+    """
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsCorrupt(
+            entry.name, f"{path} holds another network's weights ({reason} ...); {_fix(entry, path)}"
+        ) from error
+
+
+def _unpacked(entry: CatalogEntry, path: Path) -> object:
+    if entry.weights.kind == "card":
+        return load_weights(path)
+    loaded: object = torch.load(path, map_location="cpu", weights_only=True)
+    return loaded
+
+
+def _state_dict_in(loaded: object) -> dict[str, Tensor] | None:
+    content: object = loaded
+    if isinstance(loaded, dict) and "model" in loaded:
+        content = cast("dict[object, object]", loaded)["model"]
+    return content if _is_state_dict(content) else None
+
+
+def _is_state_dict(loaded: object) -> TypeGuard[dict[str, Tensor]]:
+    if not isinstance(loaded, dict):
+        return False
+    items = cast("dict[object, object]", loaded).items()
+    return all(isinstance(key, str) and isinstance(value, Tensor) for key, value in items)
+
+
+def _check_digest(entry: CatalogEntry, path: Path, digest: str) -> None:
+    expected = _expected_digest(entry, path)
+    if digest.startswith(expected):
+        return
+    if entry.weights.kind == "torch_hub":
+        _log.warning("%s: %s is not the published file (sha256 %s)", entry.name, path, digest)
+        return
+    message = f"{path} was altered (sha256 {digest}, expected {expected}); {_fix_digest(entry, path)}"
+    raise WeightsCorrupt(entry.name, message)
+
+
+def _expected_digest(entry: CatalogEntry, path: Path) -> str:
+    """The sha256 in hex, or its first digits: as published, or as it was the first time; or nothing."""
+    return _published_digest(entry) or _recorded_digest(path)
+
+
+def _digest_record(path: Path) -> Path:
+    """Where the digest of the first file lies that came here without a published one."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _recorded_digest(path: Path) -> str:
+    record = _digest_record(path)
+    return record.read_text(encoding="ascii").strip() if record.exists() else ""
+
+
+def _record_digest(path: Path, digest: str) -> None:
+    try:
+        _digest_record(path).write_text(f"{digest}\n", encoding="ascii")
+    except OSError as error:
+        _log.warning("the sha256 of %s, %s, could not be written down: %s", path, digest, error)
+
+
+def _published_digest(entry: CatalogEntry) -> str:
+    """The sha256 in hex, or its first digits, or nothing where nothing was published."""
+    if entry.weights.sha256 is not None:
+        return entry.weights.sha256
+    match = _HASH_IN_NAME.search(entry.weights.location)
+    return match.group(1) if match else ""
+
+
+def _fix(entry: CatalogEntry, path: Path) -> str:
+    if entry.weights.kind == "card":
+        return f"it belongs to the model card {entry.name}.json beside it: both come from one training"
+    if entry.weights.kind == "package":
+        return f"reinstall the Python package {entry.weights.location.partition('/')[0].replace('_', '-')}"
+    return (
+        f"remove {path} if it exists and run `tapetum models pull {entry.name}`, or put {entry.weights.location} there"
+    )
+
+
+def _fix_digest(entry: CatalogEntry, path: Path) -> str:
+    """What to do about a file of another digest."""
+    record = _digest_record(path)
+    if _published_digest(entry) or not record.exists():
+        return _fix(entry, path)
+    return (
+        f"if the publisher changed the file, remove {record}, which holds the first one's sha256; {_fix(entry, path)}"
+    )

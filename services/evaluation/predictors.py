@@ -1,0 +1,204 @@
+"""Asks a model about images: through its adapter in this process, or through a running gateway.
+
+Both ways give the same JSON, so that nothing after this module knows which of them it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from models.catalog.lookup import find
+from models.datasets.samples import Kind
+from models.entries import Segmentation, Task
+from models.imaging.decoding import MAX_BYTES, MAX_PIXELS
+from services.answers.image_problem import Problem
+from services.answers.parameters import complete
+from services.answers.remote import RemoteAnswer, RemoteQuestion, remote_answers
+from services.client import AsyncClient
+
+Through = Literal["adapter", "gateway"]
+Read = Callable[[int], bytes | Problem]
+"""From the index of an image to the encoded file; called in threads."""
+
+_GATEWAY_TIMEOUT_S = 120.0
+_NOT_KEPT = {"Cache-Control": "no-store"}
+"""Images of an evaluation are no traffic: they push no answer out of the cache, and are not looked at for drift."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictorConfig:
+    """Which model is asked, and by which way.
+
+    Attributes:
+        model: Its name.
+        through: `adapter`, or `gateway`.
+        url: Of the gateway; None for the adapter.
+        api_key: That the gateway asks for.
+        device: For the adapter: `cpu`, `cuda` or `cuda:N`.
+        precision: For the adapter, see `models.runtime.Runtime`.
+        max_image_bytes: For the adapter: the largest encoded image that it reads.
+        max_image_pixels: For the adapter: the largest image, height × width.
+    """
+
+    model: str
+    through: Through = "adapter"
+    url: str | None = None
+    api_key: str | None = None
+    device: str = "cpu"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    max_image_bytes: int = MAX_BYTES
+    max_image_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of the model that answers.
+
+    Attributes:
+        name: In the catalog.
+        version: Its version.
+        task: Kind of its answers.
+        segmentation: Of a segmenter, what its masks are of.
+        class_names: One for every class id.
+        defaults: Parameters where a request sets none.
+        weights_digest: sha256 of the weights file in hex.
+        runtime: Where and how it runs, see `models.runtime.Runtime`.
+    """
+
+    name: str
+    version: str
+    task: Task
+    segmentation: Segmentation | None
+    class_names: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    weights_digest: str
+    runtime: Mapping[str, Any]
+
+    @property
+    def kind(self) -> Kind:
+        """What it is measured by."""
+        if self.task == "segmentation":
+            return "instance" if self.segmentation == "instance" else "semantic"
+        return self.task
+
+
+class Predictor(Protocol):
+    """Answers images.
+
+    Attributes:
+        facts: Of the model that answers.
+    """
+
+    facts: ModelFacts
+
+    def ask(
+        self, indices: Iterable[int], read: Read, parameters: Mapping[str, Any]
+    ) -> Iterator[tuple[int, Mapping[str, Any] | Problem]]:
+        """What the model says of each image, in order: `image` and `predictions` as every client gets them.
+
+        Args:
+            indices: Of the images.
+            read: From one of them to the file.
+            parameters: Of the task, by the names of the HTTP API.
+
+        Raises:
+            TapetumError: the gateway is not there, or refuses the key, the model or a parameter.
+            ValueError: another version of the model answers than was to be measured.
+        """
+        ...
+
+
+def open_asker(asking: PredictorConfig) -> Predictor:
+    """Loads the model, or looks it up at the gateway.
+
+    Raises:
+        ModelsError: it cannot be loaded.
+        TapetumError: the gateway is not there, refuses the key, or has no such model.
+        ValueError: the address is none.
+    """
+    return _AdapterAsker(asking) if asking.through == "adapter" else _GatewayAsker(asking)
+
+
+class _AdapterAsker:
+    def __init__(self, asking: PredictorConfig) -> None:
+        from models.catalog.loading import load
+        from models.runtime import Runtime
+
+        entry = find(asking.model)
+        self._adapter = load(asking.model, Runtime(asking.device, asking.precision))
+        caps = {"max_bytes": asking.max_image_bytes, "max_pixels": asking.max_image_pixels}
+        self._decode = partial(self._adapter.decode, **caps)
+        self.facts = ModelFacts(
+            name=entry.name,
+            version=entry.version,
+            task=entry.task,
+            segmentation=entry.segmentation,
+            class_names=tuple(self._adapter.class_names),
+            defaults=dict(entry.defaults),
+            weights_digest=self._adapter.weights_digest,
+            runtime=asdict(self._adapter.runtime),
+        )
+
+    def ask(
+        self, indices: Iterable[int], read: Read, parameters: Mapping[str, Any]
+    ) -> Iterator[tuple[int, Mapping[str, Any] | Problem]]:
+        from services.answers.local import local_answers
+
+        facts = self.facts
+        told = complete(facts.task, parameters, facts.defaults, facts.class_names, facts.segmentation)
+        for local in local_answers(indices, read, self._adapter, told, self._decode):
+            yield local.item, local.body
+
+
+class _GatewayAsker:
+    def __init__(self, asking: PredictorConfig) -> None:
+        self._asking = asking
+        self.facts = asyncio.run(self._ask_facts())
+
+    def _client(self) -> AsyncClient:
+        assert self._asking.url is not None
+        return AsyncClient(
+            self._asking.url, api_key=self._asking.api_key, headers=_NOT_KEPT, timeout_s=_GATEWAY_TIMEOUT_S
+        )
+
+    async def _ask_facts(self) -> ModelFacts:
+        async with self._client() as client:
+            entry = (await client.model(self._asking.model)).entry
+        return ModelFacts(
+            name=entry["name"],
+            version=entry["version"],
+            task=entry["task"],
+            segmentation=entry.get("segmentation"),
+            class_names=tuple(entry["class_names"]),
+            defaults=dict(entry["defaults"]),
+            weights_digest=entry["weights_digest"],
+            runtime=dict(entry["runtime"]),
+        )
+
+    def ask(
+        self, indices: Iterable[int], read: Read, parameters: Mapping[str, Any]
+    ) -> Iterator[tuple[int, Mapping[str, Any] | Problem]]:
+        question = RemoteQuestion(self.facts.task, self.facts.name, parameters)
+        with asyncio.Runner() as runner:
+            client = self._client()
+            answers = remote_answers(indices, read, client, question)
+
+            async def following() -> RemoteAnswer[int] | None:
+                return await anext(answers, None)
+
+            try:
+                while (remote := runner.run(following())) is not None:
+                    answer = remote.answer
+                    if not isinstance(answer, Problem) and answer.version != self.facts.version:
+                        raise ValueError(
+                            f"{self._asking.url}: version {answer.version} of {self.facts.name} answers, where version "
+                            f"{self.facts.version} was to be measured: the model was replaced meanwhile"
+                        )
+                    yield remote.item, answer if isinstance(answer, Problem) else answer.to_json()
+            finally:
+                runner.run(answers.aclose())
+                runner.run(client.close())

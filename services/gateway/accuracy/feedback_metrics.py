@@ -1,0 +1,160 @@
+"""What an answer got right, given the truth: counts by name, of which any number of answers can be added up.
+
+They are `right` and `answers` for a class; `matched`, `found`, `targets` and `overlap` for objects; and for regions, in
+pixels, `both ID`, `target ID` and `found ID` of every class. `services.gateway.accuracy.live_accuracy` makes figures of
+them.
+"""
+
+from __future__ import annotations
+
+import io
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from models.geometry.boxes import with_sizes
+from models.geometry.masks import Mask
+from models.metrics.coco.pairing import Pairs, pair_greedily
+from models.metrics.confusion import confusion_matrix
+from models.metrics.semantic import Overlap
+from services.answers.wire import BOX_MEMBERS
+from services.client.masks import parse_mask
+from services.gateway.accuracy.ground_truth import IGNORED, TrueClass, TrueObjects, TrueRegions, Truth
+from services.gateway.serving.offload import NO_LIMIT, TimeLimit
+
+IOU_THRESHOLD: Final = 0.5
+"""The least IoU at which something found can be an object that is there."""
+
+Counts = Mapping[str, float]
+
+
+def judge(
+    answer: Mapping[str, Any],
+    truth: Truth,
+    class_ids: Sequence[int] | None,
+    classes: int,
+    limit: TimeLimit = NO_LIMIT,
+) -> Counts:
+    """Compare an answer with the truth. Masks of large photos take long: never do it on an event loop.
+
+    Args:
+        answer: As `services.answers.wire.describe_prediction` writes it.
+        truth: Of the kind that suits it.
+        class_ids: The classes that were asked for, where not all were: of other classes nothing was missed.
+        classes: How many the model has.
+        limit: Time limit of the request.
+
+    Raises:
+        OutOfTime: the time limit has passed, or the client has disconnected.
+    """
+    if isinstance(truth, TrueClass):
+        best = answer["predictions"][:1]
+        return {"right": int(bool(best) and best[0]["class_id"] in truth.class_ids), "answers": 1}
+    if isinstance(truth, TrueObjects):
+        return _judge_objects(answer["predictions"], truth, class_ids, classes, limit)
+    return _judge_regions(answer, truth, class_ids, classes)
+
+
+def _judge_objects(
+    found: Sequence[Mapping[str, Any]],
+    truth: TrueObjects,
+    class_ids: Sequence[int] | None,
+    classes: int,
+    limit: TimeLimit,
+) -> Counts:
+    """The best object found chooses first, of the targets of its class that are free the one with the greatest IoU."""
+    of_class = np.zeros((classes, len(truth.class_ids)), bool)
+    for target, ids in enumerate(truth.class_ids):
+        of_class[list(ids), target] = True
+    wanted = of_class[list(range(classes) if class_ids is None else class_ids)].any(0) & ~truth.crowds
+    same_class = of_class[[row["class_id"] for row in found]]
+    pairs = _pairs_of_masks if truth.masks is not None else _pairs_of_boxes
+    pairs = pairs(found, truth, same_class, limit)
+    pairs = pairs.only(np.lexsort((-pairs.targets, -pairs.ious, pairs.found)))
+    turns, thresholds = np.arange(len(found)), np.array([IOU_THRESHOLD])
+    choice = pair_greedily(pairs, turns, thresholds, wanted[:, None], truth.crowds)[:, 0, 0]
+    chosen = choice[pairs.found] == pairs.targets
+    in_crowd = truth.crowds[pairs.targets]
+    matched = chosen & ~in_crowd
+    return {
+        "matched": int(matched.sum()),
+        "found": len(found) - int((chosen & in_crowd).sum()),
+        "targets": int(wanted.sum()),
+        "overlap": round(float(pairs.ious[matched].sum()), 6),
+    }
+
+
+def _pairs_of_boxes(
+    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], limit: TimeLimit
+) -> Pairs:
+    limit.check()
+    boxes = with_sizes([[row["box"][member] for member in BOX_MEMBERS] for row in found])
+    ious = _overlaps(boxes, truth.boxes, truth.crowds)
+    rows, targets = np.nonzero((ious >= IOU_THRESHOLD) & same_class)
+    return Pairs(rows, targets, ious[rows, targets])
+
+
+def _pairs_of_masks(
+    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], limit: TimeLimit
+) -> Pairs:
+    """One pair at a time, for pycocotools lets no other thread run meanwhile."""
+    assert truth.masks is not None
+    rows: list[int] = []
+    targets: list[int] = []
+    ious: list[float] = []
+    for row in np.flatnonzero(same_class.any(1)).tolist():
+        mask = _mask_of(found[row]["mask"], truth.masks[0].size)
+        near = _overlaps(with_sizes([mask.bounds]), truth.boxes, truth.crowds)[0] > 0
+        for target in np.flatnonzero(near & same_class[row]).tolist():
+            limit.check()
+            crowd = truth.crowds[target : target + 1]
+            iou = float(_overlaps([mask.to_coco()], [truth.masks[target].to_coco()], crowd)[0, 0])
+            if iou >= IOU_THRESHOLD:
+                rows.append(row)
+                targets.append(target)
+                ious.append(iou)
+    return Pairs(np.array(rows, np.int64), np.array(targets, np.int64), np.array(ious, np.float64))
+
+
+def _overlaps(found: Any, targets: Any, crowds: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(F, T) IoU of boxes or masks; with a crowd, the share of what was found that lies in it."""
+    if not len(found) or not len(targets):
+        return np.zeros((len(found), len(targets)))
+    return np.array(cast(Any, coco_mask).iou(found, targets, crowds.astype(np.uint8)), np.float64)
+
+
+def _mask_of(written: Any, size: Sequence[int]) -> Mask:
+    """A mask of an answer, in whatever format it was asked for."""
+    if isinstance(written, dict):
+        return Mask.from_coco(cast(Mapping[str, Any], written))
+    height, width = size
+    return Mask.from_array(parse_mask(written, (height, width)).to_array())
+
+
+def _judge_regions(
+    answer: Mapping[str, Any], truth: TrueRegions, class_ids: Sequence[int] | None, classes: int
+) -> Counts:
+    targets = truth.class_map
+    if class_ids is not None:
+        others = np.setdiff1d(np.arange(1, classes), class_ids).astype(np.uint8)
+        targets = np.where(np.isin(targets, others), np.uint8(0), targets)
+    pixels = Overlap.of(confusion_matrix(targets, _class_map(answer, truth.class_map.shape), classes, IGNORED))
+    there = np.flatnonzero(pixels.either).tolist()
+    parts = {"both": pixels.both, "target": pixels.target, "found": pixels.prediction}
+    return {f"{part} {class_id}": int(counts[class_id]) for part, counts in parts.items() for class_id in there}
+
+
+def _class_map(answer: Mapping[str, Any], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """(H, W) uint8 class ids of an answer, in whatever format its masks are."""
+    if "class_map" in answer:
+        with Image.open(io.BytesIO(b64decode(answer["class_map"]))) as image:
+            return np.asarray(image).astype(np.uint8)
+    class_map = np.zeros(size, np.uint8)
+    for row in answer["predictions"]:
+        class_map[_mask_of(row["mask"], size).to_array()] = row["class_id"]
+    return class_map

@@ -1,0 +1,271 @@
+"""What gateways remember together between requests: who was given which answer, who gave feedback, and sliding windows.
+
+Of an answer a line of some hundred bytes is kept, under a name made of its client and request: which model it came
+from, and where in the result cache it is. Such lines are written a moment later, many at a time, so that a request
+costs microseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol, cast
+
+import structlog
+from redis.exceptions import RedisError
+
+from services.gateway.serving.cache import connect
+from services.gateway.serving.seals import Seal
+
+log = structlog.get_logger()
+
+FLUSH_S: Final = 0.05
+"""How long a line waits for others before all are written."""
+
+MAX_WAITING: Final = 4096
+"""Lines that wait; further ones are dropped, and those answers take no feedback."""
+
+WINDOW_TTL_S: Final = 30 * 24 * 3600
+"""A window to which nothing came for so long is forgotten, such as that of weights that were replaced."""
+
+MAX_LINES: Final = 50_000
+"""Lines that a gateway on its own keeps, the latest."""
+
+LEAST_PATIENCE_S: Final = 1.0
+"""Time limit of an operation, even where that of the result cache is shorter: no prediction waits for this store."""
+
+WARNING_PAUSE_S: Final = 30.0
+"""Between two lines of the log that say the same."""
+
+_ASKED: Final = "tapetum:asked:"
+_CLAIM: Final = "tapetum:given:"
+_WINDOW: Final = "tapetum:window:"
+
+
+class StoreFailed(Exception):
+    """The store is down or slow; its argument names the reason."""
+
+
+class FeedbackStore(Protocol):
+    """What gateways remember together."""
+
+    def remember(self, name: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
+        """Keep a line of a request, some time soon. Never raises.
+
+        Args:
+            name: Of the request; a later line of the same name takes its place.
+            line: What to keep.
+            ttl_s: For how many seconds.
+            answers: Keys of the result cache that are to last as long, where they are there.
+        """
+        ...
+
+    async def recall(self, name: str) -> bytes | None:
+        """The line of a request; None where there is none (any more).
+
+        Raises:
+            StoreFailed
+        """
+        ...
+
+    async def claim(self, name: str, ttl_s: int) -> bool:
+        """Whether nobody has claimed this name before.
+
+        Raises:
+            StoreFailed
+        """
+        ...
+
+    async def release(self, name: str) -> None:
+        """Take back a claim.
+
+        Raises:
+            StoreFailed
+        """
+        ...
+
+    async def push(self, window: str, entries: Sequence[bytes], size: int) -> None:
+        """Put entries into a window, the oldest first, of which the latest `size` are kept.
+
+        Raises:
+            StoreFailed: some of them may have been put there all the same.
+        """
+        ...
+
+    async def read(self, windows: Sequence[str], size: int) -> list[list[bytes]]:
+        """The latest entries of each window, the newest first.
+
+        Raises:
+            StoreFailed
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class MemoryStore:
+    """A store of one process, for tests and for a gateway on its own."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, tuple[float, bytes]] = {}
+        self.claims: dict[str, float] = {}
+        self.windows: dict[str, deque[bytes]] = {}
+
+    def remember(self, name: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
+        """Keep a line of a request."""
+        self.lines.pop(name, None)
+        self.lines[name] = (time.monotonic() + ttl_s, line)
+        while len(self.lines) > MAX_LINES:
+            del self.lines[next(iter(self.lines))]
+
+    async def recall(self, name: str) -> bytes | None:
+        """The line of a request."""
+        expires_at, line = self.lines.get(name, (0.0, b""))
+        return line if time.monotonic() < expires_at else None
+
+    async def claim(self, name: str, ttl_s: int) -> bool:
+        """Whether nobody has claimed this name before."""
+        if time.monotonic() < self.claims.get(name, 0.0):
+            return False
+        self.claims[name] = time.monotonic() + ttl_s
+        while len(self.claims) > MAX_LINES:
+            del self.claims[next(iter(self.claims))]
+        return True
+
+    async def release(self, name: str) -> None:
+        """Take back a claim."""
+        self.claims.pop(name, None)
+
+    async def push(self, window: str, entries: Sequence[bytes], size: int) -> None:
+        """Put entries into a window."""
+        kept = self.windows.setdefault(window, deque(maxlen=size))
+        kept.extendleft(entries)
+
+    async def read(self, windows: Sequence[str], size: int) -> list[list[bytes]]:
+        """The latest entries of each window, the newest first."""
+        return [list(self.windows.get(window, ()))[:size] for window in windows]
+
+    async def close(self) -> None:
+        """Forget everything."""
+        self.lines.clear()
+
+
+class _Line(NamedTuple):
+    line: bytes
+    ttl_s: int
+    answers: Sequence[str]
+
+
+class RedisStore:
+    """A store on the Redis-compatible server that has the result cache, too, for all gateways that use it.
+
+    Redis before version 7 does not know how to let an answer live longer: there, feedback on an answer that came from
+    the cache is taken only as long as that was to stay there.
+
+    Args:
+        url: `redis://…`, `rediss://…` or `unix://…`.
+        timeout_s: Longest time that one operation may take, but at least `LEAST_PATIENCE_S`.
+        secret: That checksums of lines are keyed with.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float, secret: str | None = None) -> None:
+        self._redis = connect(url, max(timeout_s, LEAST_PATIENCE_S))
+        self._seal = Seal(secret)
+        self._waiting: dict[str, _Line] = {}
+        self._writing: Mapping[str, _Line] = {}
+        self._writer: asyncio.Task[None] | None = None
+        self._warned_at = float("-inf")
+
+    def remember(self, name: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
+        """Keep a line of a request, some time soon."""
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting[name] = _Line(line, ttl_s, answers)
+        if self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(self._write_all())
+
+    async def recall(self, name: str) -> bytes | None:
+        """The line of a request; one whose checksum is wrong is as good as none."""
+        for waiting in (self._waiting, self._writing):
+            if name in waiting:
+                return waiting[name].line
+        try:
+            stored = cast(bytes | None, await self._redis.get(f"{_ASKED}{name}"))
+        except RedisError as error:
+            raise StoreFailed(type(error).__name__) from None
+        return stored and self._seal.open(name, stored)
+
+    async def claim(self, name: str, ttl_s: int) -> bool:
+        """Whether nobody has claimed this name before."""
+        try:
+            return await self._redis.set(f"{_CLAIM}{name}", b"", ex=ttl_s, nx=True) is not None
+        except RedisError as error:
+            raise StoreFailed(type(error).__name__) from None
+
+    async def release(self, name: str) -> None:
+        """Take back a claim."""
+        try:
+            await self._redis.delete(f"{_CLAIM}{name}")
+        except RedisError as error:
+            raise StoreFailed(type(error).__name__) from None
+
+    async def push(self, window: str, entries: Sequence[bytes], size: int) -> None:
+        """Put entries into a window."""
+        if not entries:
+            return
+        key = f"{_WINDOW}{window}"
+        pipeline = self._redis.pipeline()
+        pipeline.lpush(key, *cast(Sequence[str], entries))
+        pipeline.ltrim(key, 0, size - 1)
+        pipeline.expire(key, WINDOW_TTL_S)
+        try:
+            await pipeline.execute()
+        except RedisError as error:
+            raise StoreFailed(type(error).__name__) from None
+
+    async def read(self, windows: Sequence[str], size: int) -> list[list[bytes]]:
+        """The latest entries of each window, the newest first."""
+        if not windows:
+            return []
+        pipeline = self._redis.pipeline(transaction=False)
+        for window in windows:
+            pipeline.lrange(f"{_WINDOW}{window}", 0, size - 1)
+        try:
+            return cast(list[list[bytes]], await pipeline.execute())
+        except RedisError as error:
+            raise StoreFailed(type(error).__name__) from None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._writer is not None:
+            self._writer.cancel()
+        await self._redis.aclose()
+
+    async def _write_all(self) -> None:
+        """Write what waits, and what comes meanwhile, until nothing waits."""
+        try:
+            while self._waiting:
+                await asyncio.sleep(FLUSH_S)
+                self._writing, self._waiting = self._waiting, {}
+                await self._write(self._writing)
+                self._writing = {}
+        finally:
+            self._writer = None
+
+    async def _write(self, lines: Mapping[str, _Line]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for name, (line, ttl_s, answers) in lines.items():
+            pipeline.set(f"{_ASKED}{name}", self._seal.close(name, line), ex=ttl_s)
+            for key in answers:
+                pipeline.expire(key, ttl_s, gt=True)
+        try:
+            results = await pipeline.execute(raise_on_error=False)
+        except RedisError as error:
+            results = [error]
+        failed = next((result for result in results if isinstance(result, Exception)), None)
+        if failed is not None and time.monotonic() - self._warned_at > WARNING_PAUSE_S:
+            self._warned_at = time.monotonic()
+            log.warning("answers take no feedback", answers=len(lines), reason=type(failed).__name__)

@@ -1,0 +1,213 @@
+"""The truth about an image, as somebody tells it afterwards: checked, and in the class ids of the model."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from models.errors import ImageError
+from models.geometry.boxes import with_sizes
+from models.geometry.masks import Mask
+from models.imaging import png
+from models.imaging.pillow import opened
+from services.answers.parameters import UnknownClasses, find_classes
+from services.errors import InvalidParameters
+from services.gateway.accuracy.ground_truth_schemas import (
+    ClassTruth,
+    ObjectsTruth,
+    RegionsTruth,
+    ToldBox,
+    ToldMask,
+    ToldObject,
+)
+from services.gateway.inputs import validate
+from services.gateway.parameters import LISTED_CLASSES
+from services.gateway.serving.offload import NO_LIMIT, TimeLimit
+
+M = TypeVar("M", bound=BaseModel)
+Kind = Literal["classification", "detection", "instance", "semantic"]
+
+IGNORED: Final = 255
+"""Pixels of a class map that nobody knows; they count neither for a model nor against it."""
+
+_BLOCK: Final = 2**20
+"""Pixels that are counted at a time."""
+
+_PNG_BIT_DEPTH: Final = 24
+"""Place of the byte of a PNG file that says how many bits a sample has (PNG specification, section 11.2.1)."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrueClass:
+    """The class of an image.
+
+    Attributes:
+        class_ids: Ids of that name: mostly one, but some names stand for several classes.
+    """
+
+    class_ids: frozenset[int]
+
+
+@dataclass(frozen=True, eq=False)
+class TrueObjects:
+    """The objects of an image.
+
+    Attributes:
+        class_ids: Of each, as in `TrueClass`.
+        crowds: (N,) bool, whether each is a region of many objects: what is found within counts neither for nor
+            against.
+        boxes: (N, 4) float64, x, y, width and height in pixels, cut to the image; with masks, the least around each.
+        masks: Of each; None where they are told by their boxes.
+    """
+
+    class_ids: tuple[frozenset[int], ...]
+    crowds: NDArray[np.bool_]
+    boxes: NDArray[np.float64]
+    masks: tuple[Mask, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class TrueRegions:
+    """The class of every pixel.
+
+    Attributes:
+        class_map: (H, W) uint8 class ids, 0 the background; `IGNORED` where nobody knows.
+    """
+
+    class_map: NDArray[np.uint8]
+
+
+Truth = TrueClass | TrueObjects | TrueRegions
+
+
+def read_truth(
+    target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit = NO_LIMIT
+) -> Truth:
+    """Check what somebody tells.
+
+    Args:
+        target: As it was sent.
+        entry: Catalog entry of the model, with its class names.
+        size: (height, width) of the upright image in pixels.
+        limit: Time limit of the request.
+
+    Raises:
+        InvalidParameters: it does not suit the model or the image; the message names the member.
+        OutOfTime: the time limit has passed, or the client has disconnected.
+    """
+    kind = kind_of(entry)
+    if kind == "classification":
+        return TrueClass(_class_ids(_checked(ClassTruth, target).class_name, entry, "class"))
+    if kind == "semantic":
+        return _regions(_checked(RegionsTruth, target), entry, size, limit)
+    told = _checked(ObjectsTruth, target).objects
+    class_ids = (_class_ids(one.class_name, entry, f"objects.{index}.class") for index, one in enumerate(told))
+    crowds = np.array([one.crowd for one in told], bool)
+    return TrueObjects(tuple(class_ids), crowds, *_places(told, size, kind, limit))
+
+
+def kind_of(entry: Mapping[str, Any]) -> Kind:
+    """What the answers of a model are measured by."""
+    return entry.get("segmentation") or entry["task"]
+
+
+def _checked(schema: type[M], target: Mapping[str, Any]) -> M:
+    return validate(schema, target, "target")
+
+
+def _wrong(member: str, problem: str, **details: Any) -> InvalidParameters:
+    return InvalidParameters(f"target.{member}: {problem}", {"parameter": f"target.{member}", **details})
+
+
+def _class_ids(name: int | str, entry: Mapping[str, Any], member: str) -> frozenset[int]:
+    class_names: Sequence[str] = entry["class_names"]
+    background = kind_of(entry) == "semantic"
+    try:
+        found = find_classes([name], class_names, background)
+    except UnknownClasses as error:
+        known = list(error.known[:LISTED_CLASSES])
+        raise _wrong(member, str(error), known=known, classes=len(error.known)) from None
+    return frozenset(range(int(background), len(class_names)) if found is None else found)
+
+
+def _places(
+    told: Sequence[ToldObject], size: tuple[int, int], kind: Kind, limit: TimeLimit
+) -> tuple[NDArray[np.float64], tuple[Mask, ...] | None]:
+    """The members `boxes` and `masks` of `TrueObjects`."""
+    masks = [one.mask for one in told]
+    for index, mask in enumerate(masks):
+        if mask is not None and kind == "detection":
+            raise _wrong(f"objects.{index}.mask", "this model finds boxes")
+    if not told or any(mask is None for mask in masks):
+        edges = [_cut(one.box, size, f"objects.{index}") for index, one in enumerate(told)]
+        return with_sizes(edges), None
+    read: list[Mask] = []
+    for index, mask in enumerate(masks):
+        limit.check()
+        assert mask is not None
+        read.append(_mask(mask, size, f"objects.{index}.mask"))
+    return with_sizes([mask.bounds for mask in read]), tuple(read)
+
+
+def _cut(box: ToldBox | None, size: tuple[int, int], member: str) -> tuple[float, float, float, float]:
+    """What of a box lies within the image."""
+    if box is None:
+        raise _wrong(member, "give all objects a mask, or all of them a box")
+    height, width = size
+    if box.x_min >= width or box.y_min >= height or box.x_max <= 0 or box.y_max <= 0:
+        raise _wrong(f"{member}.box", f"lies outside the image, which has {width} x {height} pixels")
+    return max(box.x_min, 0.0), max(box.y_min, 0.0), min(box.x_max, width), min(box.y_max, height)
+
+
+def _mask(told: ToldMask, size: tuple[int, int], member: str) -> Mask:
+    try:
+        return Mask.from_stranger(told.model_dump(), size)
+    except ValueError as error:
+        raise _wrong(member, str(error)) from None
+
+
+def _regions(told: RegionsTruth, entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit) -> TrueRegions:
+    if told.class_map is not None:
+        return TrueRegions(_class_map(told.class_map, len(entry["class_names"]), size))
+    class_map = np.zeros(size, np.uint8)
+    for index, one in enumerate(told.masks or ()):
+        limit.check()
+        class_id = min(_class_ids(one.class_name, entry, f"masks.{index}.class"))
+        region, (top, left) = _mask(one.mask, size, f"masks.{index}.mask").to_region()
+        class_map[top : top + region.shape[0], left : left + region.shape[1]][region] = class_id
+    return TrueRegions(class_map)
+
+
+def _class_map(text: str, classes: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    try:
+        file = b64decode(text, validate=True)
+        with opened(png.without_metadata(file), "png") as image:
+            found, mode = (image.height, image.width), image.mode
+            usable = found == size and mode in ("1", "L", "P")
+            pixels = np.asarray(image).astype(np.uint8) if usable else np.zeros(0, np.uint8)
+    except (ValueError, ImageError):
+        raise _wrong("class_map", "must be a PNG file in base64, of the image's size") from None
+    if found != size:
+        problem = f"must be of the image's size, {size[1]} x {size[0]} pixels, not {found[1]} x {found[0]}"
+        raise _wrong("class_map", problem)
+    if not usable:
+        raise _wrong("class_map", "must be a PNG file with one value of up to 8 bits a pixel: class ids")
+    if mode == "L" and file[_PNG_BIT_DEPTH] in (2, 4):  # Pillow spreads such shades of grey over 0 to 255
+        pixels //= 255 // (2 ** file[_PNG_BIT_DEPTH] - 1)
+    if strange := _values(pixels) - {*range(classes), IGNORED}:
+        raise _wrong("class_map", f"class {min(strange)} is not one of the model's {classes}, nor {IGNORED}: ignored")
+    return pixels
+
+
+def _values(pixels: NDArray[np.uint8]) -> set[int]:
+    """Which values there are."""
+    flat, seen = pixels.reshape(-1), np.zeros(256, np.int64)
+    for first in range(0, flat.size, _BLOCK):
+        seen += np.bincount(flat[first : first + _BLOCK], minlength=256)
+    return set(np.flatnonzero(seen).tolist())

@@ -1,0 +1,60 @@
+"""ConcurrencyLimiter control: how many requests one gateway handles at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from services.errors import NotReady, Overloaded
+from services.settings import Settings
+from services.telemetry import REQUESTS_IN_FLIGHT
+
+DRAINING_FILE = "draining"
+"""While this file is in the stack's run folder, its gateways take no new requests."""
+
+
+class ConcurrencyLimiter:
+    """Bounds how many requests one gateway has in flight.
+
+    No request waits here. Images wait for their model only, in `services.gateway.serving.model_calls`: so requests for
+    a slow model hold up neither those for a fast one nor those that the cache answers.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._slots = settings.max_concurrent_requests + settings.max_queued_requests
+        self._admitted = 0
+        self._draining = settings.run_dir / DRAINING_FILE if settings.run_dir else None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the stack is about to stop."""
+        return self._draining is not None and self._draining.exists()
+
+    def check(self) -> None:
+        """Refuse a request before its body is read.
+
+        Raises:
+            NotReady: the stack is stopping.
+            Overloaded: all slots are taken.
+        """
+        if self.is_draining:
+            raise NotReady("the server is stopping")
+        if self._admitted >= self._slots:
+            raise Overloaded("too many requests at a time", {"requests": self._admitted})
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncGenerator[None]:
+        """Hold a slot while a request is handled, once its body has been read.
+
+        Raises:
+            Overloaded: all slots are taken.
+        """
+        if self._admitted >= self._slots:
+            raise Overloaded("too many requests at a time", {"requests": self._admitted})
+        self._admitted += 1
+        REQUESTS_IN_FLIGHT.inc()
+        try:
+            yield
+        finally:
+            self._admitted -= 1
+            REQUESTS_IN_FLIGHT.dec()

@@ -1,0 +1,120 @@
+"""The way to the model replicas: a Protocol at the outside edge, and Ray Serve's handles behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pickle import PickleBuffer
+from typing import Any, Protocol, cast
+
+import structlog
+from ray.exceptions import RayActorError, RaySystemError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from services.answers.wire import Item, Outcome
+from services.errors import BackendFailed, NotReady, Overloaded, ServiceError
+from services.telemetry import CALL_IMAGES, CALL_RETRIES
+
+log = structlog.get_logger()
+
+LOST = (RayActorError, RaySystemError, ReplicaUnavailableError)
+"""What a handle raises when the replica went away with the call; inference can simply be run again."""
+
+RETRIES = 4
+RETRY_PAUSE_S = 0.2
+HEAVY_CALL_BYTES = 2**20
+"""A call of more image bytes goes through Ray's shared memory, where a second thread copies it without Python's lock.
+
+What is smaller is pickled and sent by the gateway's event loop itself, which is quicker for each call; an image of 32
+MiB would keep every other request waiting there for 0.1 s.
+"""
+
+
+class Backend(Protocol):
+    """One model deployment, as a gateway sees it."""
+
+    async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
+        """Answers to a list of images: same length, same order, an error in the place of a failure."""
+        ...
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """Catalog entries of the models that are warm there."""
+        ...
+
+
+class RayBackend:
+    """A deployment behind a Ray Serve handle.
+
+    Args:
+        handle: `DeploymentHandle` of a `services.deployments.host.ModelHost`; Ray types its methods as anything.
+        task: For the metrics.
+    """
+
+    def __init__(self, handle: Any, task: str) -> None:
+        self._handle = _with_pickle(handle)
+        self._heavy_handle = _sent_by_thread(handle).options(_by_reference=True)
+        self._call_images = CALL_IMAGES.labels(task)
+        self._retries = CALL_RETRIES.labels(task)
+
+    async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
+        """Send one call; if its replica is lost, send each image again, alone, so that a deadly one harms no other."""
+        self._call_images.observe(len(items))
+        try:
+            return await self._send(items)
+        except LOST as error:
+            log.warning("replica lost", images=len(items), reason=type(error).__name__)
+            return await asyncio.gather(*(self._try_again(item) for item in items))
+        except BackPressureError:
+            raise Overloaded("the model's replicas are busy") from None
+        except DeploymentUnavailableError:
+            raise NotReady("the model's deployment is not available") from None
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """Ask one replica what it serves; another, where that one is lost."""
+        try:
+            return await self._handle.describe.remote()
+        except LOST:
+            return await self._handle.describe.remote()
+
+    def _send(self, items: list[Item]) -> Any:
+        if sum(len(item.image) for item in items) <= HEAVY_CALL_BYTES:
+            return self._handle.predict.remote(items)
+        lent: list[Any] = [item._replace(image=cast(Any, _Lent(item.image))) for item in items]
+        return self._heavy_handle.predict.remote(lent)
+
+    async def _try_again(self, item: Item) -> Outcome | ServiceError:
+        for attempt in range(RETRIES):
+            if time.time() > item.deadline_s:
+                break
+            self._retries.inc()
+            try:
+                return (await self._send([item]))[0]
+            except LOST:
+                await asyncio.sleep(RETRY_PAUSE_S * 2**attempt)
+            except (BackPressureError, DeploymentUnavailableError):
+                break
+        return BackendFailed("the replica that worked on this image was lost, and so were the retries")
+
+
+def _with_pickle(handle: Any) -> Any:
+    """A handle for plain tuples (`services.answers.wire`): plain pickle is quicker at them than Ray's cloudpickle."""
+    return handle.options(request_serialization="pickle", response_serialization="pickle")
+
+
+def _sent_by_thread(handle: Any) -> Any:
+    """Another handle of the same deployment, whose calls are sent by a thread of Ray Serve's."""
+    other = cast(Any, DeploymentHandle)(handle.deployment_name, handle.app_name)
+    other._init(_run_router_in_separate_loop=True)  # Ray has no public way to choose it for one handle
+    return other
+
+
+class _Lent:
+    """Bytes that are pickled by reference, so that Ray copies them without Python's lock; they arrive as `bytes`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return bytes, (PickleBuffer(self._data),)

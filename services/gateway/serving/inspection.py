@@ -1,0 +1,93 @@
+"""Checks image headers without blocking the event loop: short ones at once, others in a thread."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from models.errors import ImageError
+from models.imaging.decoding import inspect
+from services.errors import InvalidImage, ServiceError
+from services.gateway.serving.offload import TimeLimit, Workers
+from services.settings import Settings
+
+Checked = tuple[bytes | ServiceError, ...]
+"""Encoded images, or errors in their place."""
+
+INSPECTORS: Final = 2
+"""Headers that one gateway looks at in threads at a time."""
+
+INLINE_FILE_BYTES: Final = 1024
+"""A file of no more bytes is checked on the event loop: even a compressed ICC profile of this size takes only 1 ms."""
+
+SHORT_SEGMENTS: Final = 64
+"""Segments before a JPEG's scan with which it is looked at at once; cameras write about ten."""
+
+
+class Inspector:
+    """Checks format and size of images.
+
+    Args:
+        settings: Caps on the image.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
+        self._workers = Workers(INSPECTORS, "inspect")
+
+    async def check(
+        self, images: tuple[bytes | ServiceError, ...], limit: TimeLimit
+    ) -> tuple[bytes | ServiceError, ...]:
+        """Check images by their headers.
+
+        Args:
+            images: Encoded images, or errors in their place, which stay there.
+            limit: Time limit of the request.
+
+        Returns:
+            The same, with an `InvalidImage` in the place of each that is empty, too large, or not an image.
+        """
+        if all(isinstance(image, ServiceError) or self._is_quick(image) for image in images):
+            return tuple([self._checked(image) for image in images])
+
+        def work() -> Checked:
+            checked: list[bytes | ServiceError] = []
+            for image in images:
+                limit.check()
+                checked.append(self._checked(image))
+            return tuple(checked)
+
+        return await self._workers.run(work, limit)
+
+    def _is_quick(self, image: bytes) -> bool:
+        return len(image) <= INLINE_FILE_BYTES or len(image) > self._max_bytes or has_short_header(image)
+
+    def close(self) -> None:
+        """Shut the thread pool down."""
+        self._workers.close()
+
+    def _checked(self, image: bytes | ServiceError) -> bytes | ServiceError:
+        if isinstance(image, ServiceError):
+            return image
+        try:
+            inspect(image, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+        except ImageError as error:
+            return InvalidImage.of(error)
+        return image
+
+
+def has_short_header(image: bytes) -> bool:
+    """Whether this is a JPEG file with few segments before its first scan. It takes 2 to 3 microseconds.
+
+    Source: ITU-T T.81, section B.1.1.
+    """
+    if not image.startswith(b"\xff\xd8"):
+        return False
+    position = 2
+    for _ in range(SHORT_SEGMENTS):
+        head = image[position : position + 4]
+        if len(head) < 4 or head[0] != 0xFF or head[1] == 0xFF:
+            return False
+        if head[1] == 0xDA:
+            return True
+        position += 2 + (head[2] << 8) + head[3]
+    return False

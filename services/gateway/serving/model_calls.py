@@ -1,0 +1,111 @@
+"""Calls to one model: an image that would wait too long is refused, the others are merged into few calls."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from services.answers.wire import Item, Outcome
+from services.errors import OutOfTime, Overloaded
+from services.gateway.serving.coalescer import Coalescer
+from services.gateway.serving.queue_wait import QueueWait
+
+TIME_SHARE = 0.7
+"""An image is refused where its expected latency is above this share of its time limit; the rest is a safety margin."""
+
+
+class ModelCalls:
+    """Sends the images of one model, and bounds how long they wait.
+
+    Each model has its own calls, so that the images of a fast one never wait for those of a slow one beside it.
+
+    Args:
+        coalescer: Carries images to the model's replicas.
+        wait: Estimates the wait for this model.
+        max_wait_s: Longest expected wait; an image that would wait longer is refused.
+    """
+
+    def __init__(self, coalescer: Coalescer[Item, Outcome], wait: QueueWait, max_wait_s: float) -> None:
+        self._coalescer = coalescer
+        self._wait = wait
+        self._max_wait_s = max_wait_s
+        self._in_flight = 0
+
+    def __len__(self) -> int:
+        """Images in flight: those that wait to be sent, and those that were sent."""
+        return self._in_flight
+
+    def of_request(self) -> RequestCalls:
+        """Calls for the images of one request, which do not count as each other's queue."""
+        return RequestCalls(self, self._in_flight)
+
+    async def submit(self, item: Item, ahead: int | None = None) -> Outcome:
+        """The outcome of one image.
+
+        Args:
+            item: The image.
+            ahead: Images of others that were in flight before it; None: all that are in flight.
+
+        Raises:
+            Overloaded: it would wait too long; `retry_after_s` is when those in flight are done.
+            ServiceError: as `services.gateway.serving.backends.Backend` says.
+        """
+        clock = asyncio.get_running_loop().time
+        in_flight = self._in_flight + 1
+        self._check(in_flight if ahead is None else ahead + 1, in_flight, item.deadline_s - time.time())
+        came_at = clock()
+        self._in_flight = in_flight
+        try:
+            outcome = await self._coalescer.submit(item)
+        except (asyncio.CancelledError, OutOfTime):
+            self._see_unanswered(in_flight, came_at, clock())
+            raise
+        finally:
+            self._in_flight -= 1
+        if outcome.failure is None:
+            self._see_answered(in_flight, came_at, clock(), outcome.stages_ms)
+        elif outcome.failure.code == OutOfTime.code:
+            self._see_unanswered(in_flight, came_at, clock())
+        return outcome
+
+    def _check(self, place: int, in_flight: int, time_left_s: float) -> None:
+        if in_flight == 1:
+            return
+        service_s = self._wait.service_s
+        wait_s = self._wait.latency_s(place) - service_s if place > 1 else 0.0
+        # A time limit that is too short even without a queue is no overload: the answer is 504, not 503.
+        too_late = self._wait.latency_s(in_flight) > TIME_SHARE * time_left_s >= service_s
+        if wait_s > self._max_wait_s or too_late:
+            wait_s = self._wait.latency_s(in_flight) - service_s
+            raise Overloaded(
+                f"{in_flight - 1} images are in flight; another one would wait {wait_s:.1f} s",
+                {"images": in_flight - 1, "expected_wait_s": round(wait_s, 3)},
+                max(wait_s, 1.0),
+            )
+
+    def _see_answered(self, in_flight: int, came_at: float, now_s: float, stages_ms: dict[str, float]) -> None:
+        service_s = (sum(stages_ms.values()) - stages_ms.get("queue", 0.0)) / 1e3
+        self._wait.see(in_flight, now_s - came_at, service_s, now_s)
+
+    def _see_unanswered(self, in_flight: int, came_at: float, now_s: float) -> None:
+        """Record an image that was not answered as a lower bound of the latency, where that is above the estimate."""
+        if now_s - came_at > self._wait.latency_s(in_flight):
+            self._wait.see(in_flight, now_s - came_at, self._wait.service_s, now_s)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCalls:
+    """Calls for the images of one request.
+
+    Attributes:
+        calls: Calls to the model.
+        ahead: Images that were in flight when the request arrived.
+    """
+
+    calls: ModelCalls
+    ahead: int
+
+    async def submit(self, item: Item) -> Outcome:
+        """See `ModelCalls.submit`."""
+        return await self.calls.submit(item, self.ahead)

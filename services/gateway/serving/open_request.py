@@ -1,0 +1,82 @@
+"""A request on its way: admission, its time limit, and the outcome under which it is counted when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.requests import ClientDisconnect
+
+from services.errors import OutOfTime, ServiceError
+from services.gateway.serving.admission import ConcurrencyLimiter
+from services.gateway.serving.offload import TimeLimit
+
+NO_MODEL = ""
+"""Metric label of requests that fail before their model is found. Unvalidated input never becomes a metric label:
+cardinality would be unbounded."""
+
+
+@dataclass(slots=True)
+class OpenRequest:
+    """A request between its arrival and its end.
+
+    Attributes:
+        started_at: `time.perf_counter()` of its arrival.
+        limit: Time limit, for work in threads.
+        deadline_s: The same as Unix time, for other processes.
+        model: Metric label; set once the model is found.
+        images: Images in it; 0 until they have been read.
+        outcome: `ok`, `partial`, `disconnected`, or the code of an error.
+    """
+
+    started_at: float = field(default_factory=time.perf_counter)
+    limit: TimeLimit = field(default_factory=lambda: TimeLimit(float("inf")))
+    deadline_s: float = float("inf")
+    model: str = NO_MODEL
+    images: int = 0
+    outcome: str = "ok"
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since its arrival."""
+        return time.perf_counter() - self.started_at
+
+
+@asynccontextmanager
+async def open_request(
+    limiter: ConcurrencyLimiter, timeout_s: Callable[[], float], record: Callable[[OpenRequest], None]
+) -> AsyncGenerator[OpenRequest]:
+    """Admit a request, end it at its time limit, and record its outcome.
+
+    Args:
+        limiter: Refuses it where too many are in flight.
+        timeout_s: Reads its time limit; may raise a ServiceError.
+        record: Called with its outcome when it ends, in whatever way.
+
+    Raises:
+        ServiceError: it was refused, took too long, or failed.
+    """
+    opened = OpenRequest()
+    try:
+        seconds = timeout_s()
+        opened.limit, opened.deadline_s = TimeLimit(time.monotonic() + seconds), time.time() + seconds
+        async with asyncio.timeout(seconds):
+            limiter.check()
+            yield opened
+    except TimeoutError:
+        opened.outcome = OutOfTime.code
+        raise OutOfTime("the request took longer than its time limit") from None
+    except ServiceError as error:
+        opened.outcome = error.code
+        raise
+    except (asyncio.CancelledError, ClientDisconnect):
+        opened.outcome = "disconnected"
+        raise
+    except Exception:
+        opened.outcome = ServiceError.code
+        raise
+    finally:
+        record(opened)

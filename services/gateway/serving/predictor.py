@@ -1,0 +1,242 @@
+"""Predicts one image: result cache, single flight, batched call to a replica.
+
+key ──► cache ──hit──────────────────────────────► answer
+           └─miss─► single flight ─► coalesced call ─► answer, and into the cache
+
+The cache is looked up for the current version of the model. The answer of a replica is labelled, cached and counted by
+the version that the replica reports: during a rolling update that may be another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
+
+import orjson
+from blake3 import blake3
+
+from services.answers.wire import Item, Outcome
+from services.errors import NotReady, OutOfTime, Overloaded, rebuild
+from services.gateway.accuracy.drift_watch import DriftWatch
+from services.gateway.serving.answer_shapes import is_answer
+from services.gateway.serving.cache import FAILED, Lookup, ResultCache
+from services.gateway.serving.model_calls import RequestCalls
+from services.gateway.serving.registry import Registry
+from services.gateway.serving.served_model import ServedModel
+from services.gateway.serving.single_flight import SingleFlight
+from services.telemetry import CACHE_REQUESTS
+
+INLINE_HASH_BYTES: Final = 2**20
+"""A larger image is hashed in a thread."""
+
+KEY_PREFIX: Final = "tapetum:"
+"""Prefix of cache keys; a digest in hex follows."""
+
+MOST_VERSIONS: Final = 3
+"""Most versions of a model that are called for one image, where their classes or defaults differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """What `Cache-Control` of a request allows."""
+
+    read: bool = True
+    write: bool = True
+
+    @classmethod
+    def of(cls, header: str) -> CachePolicy:
+        """`no-cache` runs the model and stores the answer; `no-store` neither reads nor writes the cache."""
+        if not header:
+            return _ALLOW_ALL
+        directives = {directive.strip().lower() for directive in header.split(",")}
+        store = "no-store" not in directives
+        return cls(read=store and "no-cache" not in directives, write=store)
+
+
+_ALLOW_ALL = CachePolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRequest:
+    """The model and the parameters of a request, completed for one version of the model.
+
+    Attributes:
+        model: The version.
+        parameters: Complete and validated.
+        canonical: The same as bytes: equal for equal parameters.
+        complete: From the catalog entry of a version to the complete parameters of the request.
+        scope: Client whose cached answers are used; empty: those of all clients.
+        calls: Sends the images of the request to the model.
+    """
+
+    model: ServedModel
+    parameters: dict[str, Any]
+    canonical: bytes
+    complete: Callable[[Mapping[str, Any]], dict[str, Any]]
+    scope: bytes
+    calls: RequestCalls
+
+    @classmethod
+    def of(
+        cls, model: ServedModel, complete: Callable[[Mapping[str, Any]], dict[str, Any]], scope: str = ""
+    ) -> PredictionRequest:
+        """Complete the parameters of a request for one version of a model.
+
+        Raises:
+            InvalidParameters: this version does not accept the parameters.
+        """
+        parameters = complete(model.entry)
+        canonical = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
+        return cls(model, parameters, canonical, complete, scope.encode(), model.calls.of_request())
+
+    def to(self, model: ServedModel) -> PredictionRequest:
+        """The same request for another version of the model.
+
+        Raises:
+            InvalidParameters: this version does not accept the parameters.
+        """
+        return replace(PredictionRequest.of(model, self.complete), scope=self.scope, calls=self.calls)
+
+    def key(self, image_digest: bytes) -> str:
+        """The cache key of the answer to one image."""
+        parts = (image_digest, self.model.identity, self.scope, self.canonical)
+        return KEY_PREFIX + blake3(b"\0".join(parts)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one image.
+
+    Attributes:
+        body: JSON object as `services.answers.wire.Outcome` has it.
+        cached: Whether it came from the cache.
+        key: Cache key: a digest of image, model, weights and parameters.
+        stages_ms: Milliseconds by stage.
+        question: Model and parameters; `model` is the version that answered.
+    """
+
+    body: bytes
+    cached: bool
+    key: str
+    stages_ms: dict[str, float]
+    question: PredictionRequest
+
+    @property
+    def model(self) -> ServedModel:
+        """The version that answered."""
+        return self.question.model
+
+
+class _Answered(NamedTuple):
+    """An outcome, and the question completed for the version that answered."""
+
+    outcome: Outcome
+    question: PredictionRequest
+
+
+class Predictor:
+    """Answers images from the result cache, from a call in flight for the same image, or from the model.
+
+    Args:
+        cache: Result cache; None where caching is off.
+        drift: Records answers to detect drift.
+        registry: Knows the versions of the models.
+    """
+
+    def __init__(self, cache: ResultCache | None, drift: DriftWatch, registry: Registry) -> None:
+        self._cache = cache
+        self._drift = drift
+        self._registry = registry
+        self._flights: SingleFlight[_Answered] = SingleFlight()
+
+    async def answer(self, question: PredictionRequest, image: bytes, policy: CachePolicy, deadline_s: float) -> Answer:
+        """Answer one image.
+
+        Args:
+            question: Model and parameters.
+            image: The encoded file; its header has been checked.
+            policy: Whether the cache is read and written.
+            deadline_s: Unix time until which the client waits.
+
+        Raises:
+            ServiceError: the image has no answer.
+        """
+        digest = await asyncio.to_thread(_digest, image) if len(image) > INLINE_HASH_BYTES else _digest(image)
+        stages_ms: dict[str, float] = {}
+        for _ in range(MOST_VERSIONS):
+            key = question.key(digest)
+            started_at = time.perf_counter()
+            found = await self._look_up(question.model, key, policy)
+            stages_ms["cache"] = (time.perf_counter() - started_at) * 1e3
+            if found is not None:
+                return Answer(found, True, key, stages_ms, question)
+            outcome, answered = await self._work_out(question, digest, image, policy, deadline_s)
+            if outcome.failure is not None:
+                raise rebuild(*outcome.failure)
+            assert outcome.body is not None
+            if answered.parameters == question.parameters:
+                return Answer(outcome.body, False, answered.key(digest), {**stages_ms, **outcome.stages_ms}, answered)
+            question = answered  # its classes or defaults differ, and so do the complete parameters
+        raise NotReady(f"{question.model.name} is being replaced by another version")
+
+    async def _look_up(self, model: ServedModel, key: str, policy: CachePolicy) -> bytes | None:
+        task = model.task
+        if self._cache is None or not policy.read:
+            CACHE_REQUESTS.labels(task, "bypass").inc()
+            return None
+        lookup = await self._cache.get(key)
+        if lookup.body is not None and not await is_answer(model, lookup.body):
+            lookup = FAILED
+        CACHE_REQUESTS.labels(task, self._outcome_of(lookup, key)).inc()
+        return lookup.body
+
+    def _outcome_of(self, lookup: Lookup, key: str) -> str:
+        if lookup.failed:
+            return "error"
+        if lookup.body is not None:
+            return "hit"
+        return "coalesced" if self._flights.is_flying(key) else "miss"
+
+    async def _work_out(
+        self, question: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
+    ) -> _Answered:
+        def call() -> Awaitable[_Answered]:
+            return self._call(question, digest, image, policy, deadline_s)
+
+        if not policy.read:
+            return await call()
+        key, was_refused = question.key(digest), False
+        while True:
+            joined = self._flights.is_flying(key)
+            try:
+                return await self._flights.run(key, call)
+            except (OutOfTime, Overloaded) as error:
+                # The request whose call this one joined may have had less time left: call the model again. Once only
+                # where it was refused, so that requests for the same image do not refuse each other one by one.
+                if not joined or was_refused or time.time() > deadline_s:
+                    raise
+                was_refused = isinstance(error, Overloaded)
+
+    async def _call(
+        self, question: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
+    ) -> _Answered:
+        model = question.model
+        outcome = await question.calls.submit(Item(model.name, image, question.parameters, deadline_s, model.identity))
+        if outcome.failure is not None and outcome.failure.code == OutOfTime.code:
+            raise OutOfTime(outcome.failure.message)
+        if outcome.body is None:
+            return _Answered(outcome, question)
+        answering = self._registry.answered_by(model, outcome)
+        answered = question if answering.identity == model.identity else question.to(answering)
+        if policy.write and answered.parameters == question.parameters:
+            self._drift.see(answering, question.parameters, outcome.summary)
+            if self._cache is not None:
+                self._cache.put(answered.key(digest), outcome.body)
+        return _Answered(outcome, answered)
+
+
+def _digest(image: bytes) -> bytes:
+    return blake3(image).digest()

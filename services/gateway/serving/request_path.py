@@ -1,0 +1,163 @@
+"""The request path behind every protocol: from encoded images and parameters to answers, counted and logged.
+
+A protocol reads its requests into `PredictionInput`, and writes its responses from the answers. What lies between is
+the same for all: admission, time limit, model, header checks, cache, single flight, batching, metrics and the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+import structlog
+
+from models.entries import Task
+from services.errors import ServiceError
+from services.gateway.accuracy.answer_log import AnswerLog
+from services.gateway.parameters import TaskParameters
+from services.gateway.serving.admission import ConcurrencyLimiter
+from services.gateway.serving.inspection import Inspector
+from services.gateway.serving.open_request import OpenRequest, open_request
+from services.gateway.serving.predictor import Answer, CachePolicy, PredictionRequest, Predictor
+from services.gateway.serving.registry import Registry
+from services.gateway.serving.served_model import ServedModel
+from services.telemetry import REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionInput:
+    """A prediction request, read and validated.
+
+    Attributes:
+        images: The encoded images; an error where one could not even be taken out of the request.
+        several: Whether the client sent a list, and gets a list back, in which an image may fail alone.
+        parameters: Validated parameters of the task.
+    """
+
+    images: tuple[bytes | ServiceError, ...]
+    several: bool
+    parameters: TaskParameters
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    Attributes:
+        tenant: A name for the API key.
+        request_id: Of the request, unique to the tenant.
+    """
+
+    tenant: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPath:
+    """Answers the prediction requests of all tasks and protocols.
+
+    Attributes:
+        registry: Finds the models.
+        inspector: Checks image headers.
+        predictor: Answers one image.
+        limiter: Caps the requests in flight.
+        answer_log: Remembers answers for feedback.
+        cache_shared: Whether a client may get answers that were cached for another.
+    """
+
+    registry: Registry
+    inspector: Inspector
+    predictor: Predictor
+    limiter: ConcurrencyLimiter
+    answer_log: AnswerLog
+    cache_shared: bool
+
+    def open(
+        self, task: Task, caller: Caller, timeout_s: Callable[[], float]
+    ) -> AbstractAsyncContextManager[OpenRequest]:
+        """Admit a request; when the context ends, it is counted and logged. See `open_request`."""
+        return open_request(self.limiter, timeout_s, lambda opened: _record(task, caller, opened))
+
+    async def check(
+        self, opened: OpenRequest, task: Task, given: PredictionInput
+    ) -> tuple[ServedModel, PredictionInput]:
+        """Find the model, and check the headers of the images.
+
+        Returns:
+            The model, and the input with an error in the place of each image that cannot be accepted.
+
+        Raises:
+            ServiceError: there is no such model, or the only image cannot be accepted.
+        """
+        served = self.registry.find(task, given.parameters.model)
+        opened.model, opened.images = served.name, len(given.images)
+        checked = await self.inspector.check(given.images, opened.limit)
+        return served, PredictionInput(checked, given.several, given.parameters)
+
+    async def answer(
+        self, opened: OpenRequest, caller: Caller, served: ServedModel, given: PredictionInput, policy: CachePolicy
+    ) -> list[Answer | ServiceError]:
+        """Answer all images of a request, which holds a slot of the limiter meanwhile.
+
+        Args:
+            opened: The request.
+            caller: Who asks; the answers are remembered for its feedback.
+            served: The model.
+            given: Images and parameters.
+            policy: Whether the cache is read and written.
+
+        Returns:
+            One for each image, in their order.
+
+        Raises:
+            ServiceError: the parameters do not fit the model, or the only image has no answer.
+        """
+        given.parameters.check(len(given.images))
+        scope = "" if self.cache_shared else caller.tenant
+        asked = PredictionRequest.of(served, given.parameters.complete, scope)
+
+        async def answer(image: bytes | ServiceError) -> Answer:
+            if isinstance(image, ServiceError):
+                raise image
+            return await self.predictor.answer(asked, image, policy, opened.deadline_s)
+
+        answers: list[Answer | ServiceError]
+        if given.several:
+            results = await asyncio.gather(*map(answer, given.images), return_exceptions=True)
+            answers = [_as_item_error(result) for result in results]
+        else:
+            answers = [await answer(given.images[0])]
+        self.answer_log.remember(caller.tenant, caller.request_id, answers, policy)
+        if any(isinstance(answer, ServiceError) for answer in answers):
+            opened.outcome = "partial"
+        return answers
+
+
+def _as_item_error(answer: Answer | BaseException) -> Answer | ServiceError:
+    if isinstance(answer, Answer | ServiceError):
+        return answer
+    if isinstance(answer, Exception):
+        log.error("prediction failed", exc_info=answer)
+        return ServiceError("the model failed on this image")
+    raise answer
+
+
+def _record(task: Task, caller: Caller, opened: OpenRequest) -> None:
+    model, took_s = opened.model, opened.elapsed_s
+    REQUESTS.labels(task, model, opened.outcome).inc()
+    REQUEST_SECONDS.labels(task, model).observe(took_s)
+    if opened.images:
+        REQUEST_IMAGES.labels(task, model).inc(opened.images)
+    log.info(
+        "request",
+        request_id=caller.request_id,
+        task=task,
+        model=model,
+        outcome=opened.outcome,
+        images=opened.images,
+        ms=round(took_s * 1e3, 2),
+    )

@@ -1,0 +1,62 @@
+"""One version of a served model, by which answers are labelled, cached and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.accuracy.store import ModelKey
+from services.answers.parameters import complete
+from services.gateway.serving.model_calls import ModelCalls
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One version of a model that is loaded in at least one replica.
+
+    Attributes:
+        entry: The catalog entry, and the device and precision of the replica.
+        identity: Digest of what an answer depends on besides image and parameters: see
+            `services.deployments.identity`.
+        answer_prefix: The first members of every JSON answer.
+        key: Name, version and weights digest, by which accuracy is recorded.
+        score_threshold: Default score threshold of objects; None where the model finds no objects.
+        calls: Sends images to the model, whichever version answers.
+    """
+
+    name: str
+    task: str
+    version: str
+    entry: dict[str, Any]
+    identity: bytes
+    answer_prefix: bytes
+    key: ModelKey
+    score_threshold: float | None
+    calls: ModelCalls
+
+    @classmethod
+    def of(cls, entry: dict[str, Any], calls: ModelCalls) -> ServedModel:
+        """From the description that a replica sends."""
+        key = name, version, _ = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
+        return cls(
+            name=name,
+            task=entry["task"],
+            version=version,
+            entry=entry,
+            identity=bytes.fromhex(entry["identity"]),
+            answer_prefix=orjson.dumps({"model": name, "version": version})[:-1],
+            key=key,
+            score_threshold=_score_threshold(entry),
+            calls=calls,
+        )
+
+
+def _score_threshold(entry: Mapping[str, Any]) -> float | None:
+    segmentation = entry.get("segmentation")
+    if segmentation == "semantic":
+        return None
+    told = complete(entry["task"], {}, entry["defaults"], entry["class_names"], segmentation)
+    return getattr(told, "score_threshold", None)
