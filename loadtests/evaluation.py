@@ -33,8 +33,8 @@ from loadtests.synthetic_detections import synthetic_detections
 from models.datasets.samples import ObjectTarget
 from models.metrics.coco.average_precision import CocoFigures
 from services.evaluation.job import PART_IMAGES
+from services.evaluation.kinds.object_scorer import ObjectScorer
 from services.evaluation.lines import coco_annotations, coco_results
-from services.evaluation.scorers.objects import ObjectScorer
 from services.evaluation.scoring import Record
 
 MODEL: Final = "yolo-digits"

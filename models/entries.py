@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 Task = Literal["classification", "detection", "segmentation"]
 Segmentation = Literal["semantic", "instance"]
+Kind = Literal["classification", "detection", "instance", "semantic"]
+"""The task of a model, or of a segmenter the type of its masks: what its predictions are and how they are measured."""
 MaskFormat = Literal["rle", "polygon", "png"]
 """How an answer writes masks down: COCO's compressed run lengths, COCO's polygons, or PNG files in base64."""
 Interpolation = Literal["bilinear", "bicubic"]
@@ -231,11 +233,33 @@ class CatalogEntry:
         if (self.task != "classification") != isinstance(self.preprocessing, LetterboxPreprocessing):
             raise ValueError(f"{self.name}: {type(self.preprocessing).__name__} does not belong to {self.task}")
 
+    @property
+    def kind(self) -> Kind:
+        """The task, or of a segmenter the type of its masks."""
+        return kind_of(self.task, self.segmentation)
+
     def to_dict(self) -> dict[str, object]:
         """Gives the entry as plain dictionaries, lists, strings and numbers, ready for JSON and for strangers' eyes."""
         document = asdict(self)
         del document["folder"]
         return {**document, "accuracy": list(document["accuracy"]), "speed": list(document["speed"])}
+
+
+def kind_of(task: Task, segmentation: Segmentation | None) -> Kind:
+    """Returns the kind of a model.
+
+    Args:
+        task: Task of the model.
+        segmentation: Type of its masks; None for other tasks.
+
+    Raises:
+        ValueError: The task is segmentation, and the type of its masks is None.
+    """
+    if task != "segmentation":
+        return task
+    if segmentation is None:
+        raise ValueError("a segmenter needs a type of masks")
+    return segmentation
 
 
 DETECTION_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.25, "iou_threshold": 0.5, "max_detections": 100}

@@ -18,6 +18,7 @@ from models.entries import (
     INSTANCE_DEFAULTS,
     Accuracy,
     CatalogEntry,
+    Kind,
     LetterboxPreprocessing,
     Preprocessing,
     Segmentation,
@@ -39,10 +40,11 @@ _PREPROCESSING: Final[Mapping[Task, type[Preprocessing] | type[LetterboxPreproce
     "detection": LetterboxPreprocessing,
     "segmentation": LetterboxPreprocessing,
 }
-_DEFAULTS: Final[Mapping[Task, Mapping[str, int | float]]] = {
+_DEFAULTS: Final[Mapping[Kind, Mapping[str, int | float]]] = {
     "classification": {"top_k": 5},
     "detection": DETECTION_DEFAULTS,
-    "segmentation": {},
+    "instance": INSTANCE_DEFAULTS,
+    "semantic": {},
 }
 _PARAMETERS: Final[Mapping[Task, type[Parameters]]] = {
     "classification": ClassificationParameters,
@@ -170,7 +172,7 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
     read_as(_PARAMETERS[document.task], document.defaults, "defaults")
     if not document.class_names:
         raise Misfit("class_names", "a list of at least one name")
-    return CatalogEntry(
+    entry = CatalogEntry(
         name=document.name,
         version=document.version,
         task=document.task,
@@ -181,7 +183,6 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         licence=document.licence,
         accuracy=document.accuracy,
         description=document.description,
-        defaults={**_defaults_of(document), **document.defaults},
         class_names=document.class_names,
         category_ids=document.category_ids,
         arguments=document.arguments,
@@ -190,10 +191,7 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         segmentation=document.segmentation,
         folder=path.parent,
     )
-
-
-def _defaults_of(document: _Document) -> Mapping[str, int | float]:
-    return INSTANCE_DEFAULTS if document.segmentation == "instance" else _DEFAULTS[document.task]
+    return replace(entry, defaults={**_DEFAULTS[entry.kind], **document.defaults})
 
 
 def _is_name(text: str) -> bool:

@@ -165,7 +165,7 @@ def _load_torchvision_segmenter(name: str, runtime: Runtime) -> SemanticSegmente
     )
     path = fetch(entry)
     state, digest = read_state_dict(entry, path)
-    if entry.segmentation == "instance":
+    if entry.kind == "instance":
         network = build_torchvision_detector(weights, entry.architecture)
         load_into(network, without_version(state), entry, path)
     else:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets.photo_dataset import DatasetError
+from models.entries import Kind
 from models.metrics.coco.image_results import GroundTruth as ObjectTarget
 
 __all__ = [
@@ -27,9 +28,6 @@ __all__ = [
     "Sample",
     "Target",
 ]
-
-Kind = Literal["classification", "detection", "instance", "semantic"]
-"""What is measured: a task, and for segmentation what its masks are of."""
 
 IGNORED: Final = 255
 """Pixels of a class map that nobody knows; they count neither for a model nor against it."""

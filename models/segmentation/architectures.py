@@ -81,7 +81,7 @@ def segmenter(
         The adapter.
     """
     assert entry.class_names is not None and isinstance(entry.preprocessing, LetterboxPreprocessing)
-    if entry.segmentation == "semantic":
+    if entry.kind == "semantic":
         return SemanticSegmenter(entry, entry.class_names, runtime, network, weights_digest)
     regions = MaskRcnnRegions(network, entry.preprocessing, runtime, first_label)
     return InstanceSegmenter(entry, entry.class_names, runtime, regions, weights_digest)

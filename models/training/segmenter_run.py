@@ -78,7 +78,7 @@ def evaluate_adapter(adapter: Adapter[Any, Any], dataset: PhotoDataset) -> dict[
     most = max(100, *(len(photo.boxes) for photo in masked.photos))
     wanted = SegmentationParameters(score_threshold=0.0, max_detections=most)
     found = answers(adapter, masked, wanted)
-    if adapter.entry.segmentation == "semantic":
+    if adapter.entry.kind == "semantic":
         return semantic_accuracy(masked, found)
     return average_precision(masked, found, masks=True, max_detections=most)
 

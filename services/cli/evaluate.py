@@ -122,7 +122,8 @@ def evaluate(
     if max_drop and baseline is None:
         raise typer.BadParameter("--max-drop needs a --baseline to drop from")
     from services.cli.evaluation_session import Gates, run_evaluation
-    from services.evaluation.job import Plan, Thresholds
+    from services.evaluation.job import Plan
+    from services.evaluation.kinds.kind_evaluation import Thresholds
     from services.evaluation.predictors import PredictorConfig
     from services.evaluation.worker_pool import Place, default_workers
 

@@ -17,16 +17,10 @@ from services.cli.console import Screen, printable
 from services.cli.training_display import LINE_EVERY_S, duration
 from services.evaluation.gates import LOWER_IS_BETTER
 from services.evaluation.job import Progress as JobProgress
+from services.evaluation.kinds import KINDS
 
 _BAR_WIDTH = 20
 _SHOWN_CLASSES = 20
-_OF_A_CLASS = {
-    "classification": ("precision", "recall", "f1", "average_precision"),
-    "detection": ("map", "map_50", "precision", "recall", "best_score"),
-    "instance": ("map", "map_50", "precision", "recall", "best_score"),
-    "semantic": ("iou", "dice", "boundary_iou"),
-}
-"""Columns of the table of classes, by kind of model."""
 _LEAST_NAME = 12
 """Letters that the first column of a table keeps, however narrow the terminal is."""
 _GAP = 2
@@ -142,7 +136,7 @@ def _figures(result: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> _
 
 def _classes(result: Mapping[str, Any]) -> _Table:
     """The classes with the most targets."""
-    columns = _OF_A_CLASS[result["model"]["kind"]]
+    columns = KINDS[result["model"]["kind"]].terminal_columns
     rows = sorted(result["per_class"], key=lambda row: -(row["targets"] or 0))
     texts = (
         [printable(row["class_name"]), f"{row['targets']:,}", *(_shown(row[name]) for name in columns)]

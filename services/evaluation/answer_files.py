@@ -12,6 +12,7 @@ from models.datasets.samples import EvaluationSet
 from services.accuracy.drift import Distribution, summarise
 from services.answers.parameters import complete
 from services.evaluation.class_match import ClassMatch
+from services.evaluation.kinds import KINDS
 from services.evaluation.lines import UNKNOWN_CLASS, Line, category_ids, coco_results
 from services.evaluation.predictors import ModelFacts
 from services.evaluation.result import SHOWN
@@ -67,7 +68,7 @@ def write_answers(
             for row in coco_results(line, categories):
                 predictions.add(row)
             answered.reference.add(summarise(_as_served(line["answer"], least_score)))
-    if facts.kind in ("detection", "instance"):
+    if KINDS[facts.kind].writes_targets:
         named = {categories[class_id]: facts.class_names[class_id] for class_id in match.measured}
         _write_targets(folder, parts, named)
     return answered

@@ -12,11 +12,11 @@ from models.datasets.samples import (
     ClassTarget,
     DatasetError,
     EvaluationSet,
-    Kind,
     ObjectTarget,
     RegionTarget,
     Target,
 )
+from services.evaluation.kinds import KINDS, KindEvaluation
 
 _NONE = -1
 
@@ -47,10 +47,11 @@ class ClassMatch:
         Raises:
             DatasetError: they have no class in common.
         """
-        first = 1 if data.kind == "semantic" else 0  # the background is the background
+        kind = KINDS[data.kind]
+        first = int(kind.has_background)
         of_data, of_model = data.class_names[first:], class_names[first:]
         nameless = of_data == (UNNAMED,) and len(of_model) == 1
-        found = [0] if nameless else _by_name(of_data, of_model, data.kind)
+        found = [0] if nameless else _by_name(of_data, of_model, kind)
         ids = [number if number == _NONE else number + first for number in found]
         to_model = np.array([*range(first), *ids], np.int64)
         if all(number == _NONE for number in ids):
@@ -81,13 +82,13 @@ class ClassMatch:
         return RegionTarget(table[target.class_map])
 
 
-def _by_name(of_data: tuple[str, ...], of_model: tuple[str, ...], kind: Kind) -> list[int]:
+def _by_name(of_data: tuple[str, ...], of_model: tuple[str, ...], kind: KindEvaluation) -> list[int]:
     """By name as it is written, or else in lower case with spaces for `_` and `-`; the first of equal names.
 
     Classifiers have equal names for different classes (ImageNet has two cranes): where a classifier's data set has the
     model's names in the model's order, a class is matched by its place.
     """
-    if kind == "classification" and of_data == of_model:
+    if kind.matches_by_place and of_data == of_model:
         return list(range(len(of_data)))
     exact = _first_places(of_model)
     loose = _first_places(tuple(map(_simple, of_model)))

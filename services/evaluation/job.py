@@ -13,11 +13,12 @@ from typing import Any, Final
 import orjson
 
 from models.datasets.opening import open_dataset
-from models.datasets.samples import EvaluationSet, Kind, LabelProblem
-from models.entries import DETECTION_DEFAULTS
+from models.datasets.samples import EvaluationSet, LabelProblem
 from services.evaluation.answer_files import write_answers
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.gates import check_comparable, check_names
+from services.evaluation.kinds import KINDS
+from services.evaluation.kinds.kind_evaluation import Thresholds
 from services.evaluation.lines import Line
 from services.evaluation.predictors import ModelFacts, PredictorConfig
 from services.evaluation.result import (
@@ -27,7 +28,6 @@ from services.evaluation.result import (
     versions,
 )
 from services.evaluation.run_folder import RESULT, RunFolder, replaced
-from services.evaluation.scorers import scorer_for
 from services.evaluation.scoring import Ranking
 from services.evaluation.worker import Chunk, Work
 from services.evaluation.worker_pool import Place, WorkerPool, cluster
@@ -37,9 +37,6 @@ PART_IMAGES: Final = 32
 
 _OF_STATE: Final = ("tapetum", "hotcoco")
 """Packages whose versions decide on what a part keeps."""
-
-_MOST_CLASSES: Final = 1000
-"""More the HTTP API does not give of an image."""
 
 
 class WrongLabels(Exception):
@@ -52,21 +49,6 @@ class WrongLabels(Exception):
     def __init__(self, problems: Sequence[LabelProblem]) -> None:
         super().__init__(problems)
         self.problems = tuple(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """What detectors and instance segmenters are asked with.
-
-    Attributes:
-        score_threshold: As low as that: average precision is made of all scores.
-        iou_threshold: Of the suppression of overlapping boxes; None leaves it to the model. Masks know none.
-        max_detections: The best objects of an image that count.
-    """
-
-    score_threshold: float = 0.001
-    iou_threshold: float | None = None
-    max_detections: int = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +168,9 @@ def evaluate(
         if plan.baseline is not None:
             _check_baseline(plan.baseline, facts, data)
         match = ClassMatch.of(data, facts.name, facts.class_names)
-        parameters = asked_parameters(facts, plan.thresholds)
-        scorer = scorer_for(facts.kind, facts.class_names, match.measured, plan.thresholds.max_detections)
+        kind = KINDS[facts.kind]
+        parameters = kind.parameters(facts, plan.thresholds)
+        scorer = kind.metric(facts.class_names, match.measured, plan.thresholds.max_detections)
         check_names(plan.figures, list(scorer.finish([]).headline))
         folder = _open_folder(plan, facts, data, parameters)
         parts = _parts(len(data))
@@ -201,7 +184,7 @@ def evaluate(
         "data": {**_describe_data(plan, data, match), "left_out": answered.left_out},
         "through": plan.asking.through,
         "limit": plan.limit,
-        **describe_measured(replace(measured, protocol={**_asked_protocol(facts, parameters), **measured.protocol})),
+        **describe_measured(replace(measured, protocol={**parameters, **kind.protocol, **measured.protocol})),
         "failed": {"count": answered.failures, "shown": answered.shown},
         "reference": answered.reference.to_dict(),
         "time": _describe_time(started_at, asked_s, asked, plan.place),
@@ -214,26 +197,6 @@ def evaluate(
 
 def _check_baseline(baseline: Mapping[str, Any], facts: ModelFacts, data: EvaluationSet) -> None:
     check_comparable({"data": {"digest": data.digest, "images": len(data)}, "model": {"kind": facts.kind}}, baseline)
-
-
-def asked_parameters(facts: ModelFacts, thresholds: Thresholds) -> dict[str, Any]:
-    """What a model is told for its evaluation, by the names of the HTTP API."""
-    objects = {"score_threshold": thresholds.score_threshold, "max_detections": thresholds.max_detections}
-    overlap = thresholds.iou_threshold
-    if overlap is None:
-        overlap = facts.defaults.get("iou_threshold", DETECTION_DEFAULTS["iou_threshold"])
-    by_kind: dict[Kind, dict[str, Any]] = {
-        "classification": {"top_k": min(len(facts.class_names), _MOST_CLASSES)},
-        "detection": {**objects, "iou_threshold": overlap},
-        "instance": objects,
-        "semantic": {},
-    }
-    return by_kind[facts.kind]
-
-
-def _asked_protocol(facts: ModelFacts, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands beside the figures of what was asked; masks of objects are told apart in the network at 0.5."""
-    return {**parameters, **({"iou_threshold": 0.5} if facts.kind == "instance" else {})}
 
 
 def _parts(images: int) -> list[Chunk]:

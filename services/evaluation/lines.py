@@ -12,14 +12,12 @@ from typing import Any
 from models.datasets.samples import EvaluationSet, ObjectTarget
 from services.answers.image_problem import Problem
 from services.evaluation.class_match import ClassMatch
+from services.evaluation.kinds import KINDS
 from services.evaluation.scoring import Record
 
 Line = Mapping[str, Any]
 UNKNOWN_CLASS = "unknown_class"
 """Code of the problem of an image whose one class the model does not know: left out, and no failure."""
-
-KEPT_CLASSES = 5
-"""Of a classification, so many classes are written down; the scorer has seen all."""
 
 
 def failed_line(index: int, name: str, problem: Problem) -> Line:
@@ -29,15 +27,13 @@ def failed_line(index: int, name: str, problem: Problem) -> Line:
 
 def answered_line(record: Record, data: EvaluationSet, match: ClassMatch) -> Line:
     """The line of an image that was answered and measured."""
-    answer = dict(record.answer)
-    if data.kind == "classification":
-        answer["predictions"] = answer["predictions"][:KEPT_CLASSES]
+    predictions = record.answer["predictions"][: KINDS[data.kind].kept_predictions]
     line: dict[str, Any] = {
         "index": record.index,
         "name": record.name,
         "image_id": record.image_id,
         "size": record.size,
-        "answer": answer,
+        "answer": {**record.answer, "predictions": predictions},
     }
     if isinstance(record.target, ObjectTarget):
         line["target"] = coco_annotations(record.target, record.image_id, category_ids(data, match))

@@ -12,8 +12,7 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from models.catalog.lookup import find
-from models.datasets.samples import Kind
-from models.entries import Segmentation, Task
+from models.entries import Kind, Segmentation, Task, kind_of
 from models.imaging.decoding import MAX_BYTES, MAX_PIXELS
 from services.answers.image_problem import Problem
 from services.answers.parameters import complete
@@ -80,10 +79,8 @@ class ModelFacts:
 
     @property
     def kind(self) -> Kind:
-        """What it is measured by."""
-        if self.task == "segmentation":
-            return "instance" if self.segmentation == "instance" else "semantic"
-        return self.task
+        """The task, or of a segmenter the type of its masks."""
+        return kind_of(self.task, self.segmentation)
 
 
 class Predictor(Protocol):

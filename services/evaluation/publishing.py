@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets.samples import Kind
 from services.accuracy.store import RecordedRun, record_run
 from services.evaluation.job import Finished
+from services.evaluation.kinds import KINDS
 from services.evaluation.report.page import Group, ReportInput, ReportPicture, write_report
 from services.evaluation.report.pictures import draw_pair
 from services.evaluation.run_folder import REPORT
@@ -21,19 +21,6 @@ from services.settings import Settings
 
 PICTURES: Final = 6
 """Of each group."""
-
-_QUALITY: Final[Mapping[Kind, str]] = {
-    "classification": "probability of the right class",
-    "detection": "F1 of this image",
-    "instance": "F1 of this image",
-    "semantic": "IoU of this image",
-}
-_MISTAKE: Final[Mapping[Kind, str]] = {
-    "classification": "probability of the wrong class",
-    "detection": "score of the mistake",
-    "instance": "score of the mistake",
-    "semantic": "share of pixels that are wrong",
-}
 
 
 def write_page(run: Finished, baseline: Mapping[str, Any] | None = None) -> Path:
@@ -94,6 +81,7 @@ def _or_nan(number: float | None) -> float:
 
 def _pictures(run: Finished) -> Iterator[ReportPicture]:
     """Drawn at the score at which objects are found best."""
+    kind = KINDS[run.facts.kind]
     best_score = run.result["details"].get("f1_curve", {}).get("best_score")
     for group, index, number in chosen(run):
         sample = run.data.load(index)
@@ -101,7 +89,7 @@ def _pictures(run: Finished) -> Iterator[ReportPicture]:
         assert target is not None
         answer = run.line(index)["answer"]
         pair = draw_pair(sample.image, target, answer, run.facts.class_names, best_score, run.match.measured)
-        chosen_by = (_MISTAKE if group == "confidently_wrong" else _QUALITY)[run.facts.kind]
+        chosen_by = kind.mistake if group == "confidently_wrong" else kind.quality
         yield ReportPicture(group, sample.name, f"{chosen_by} {number:.3f}", pair)
 
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models.datasets.samples import ClassTarget, RegionTarget
-from services.evaluation.scorers.classification import ClassificationScorer
+from services.evaluation.kinds.classification_scorer import ClassificationScorer
 from services.evaluation.scoring import Measured, Record
 
 PETS = ("cat", "dog", "owl")
@@ -210,11 +210,11 @@ def test_a_target_of_another_kind_is_refused() -> None:
 
 
 def test_replicates_of_curves_are_fewer_where_images_times_classes_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.evaluation.scorers.classification._CURVE_WORK", 150 * 7 * 120)
+    monkeypatch.setattr("services.evaluation.kinds.classification_scorer._CURVE_WORK", 150 * 7 * 120)
     found = measured(random_records(150, 7), tuple("abcdefg"), replicates=300)
     assert found.protocol["bootstrap"]["replicates"] == 300
     assert found.protocol["bootstrap"]["replicates_average_precision"] == 120
     assert found.headline["roc_auc"].low < found.headline["roc_auc"].value < found.headline["roc_auc"].high
-    monkeypatch.setattr("services.evaluation.scorers.classification._CURVE_WORK", 0)
+    monkeypatch.setattr("services.evaluation.kinds.classification_scorer._CURVE_WORK", 0)
     found = measured(random_records(150, 7), tuple("abcdefg"), replicates=300)
     assert found.protocol["bootstrap"]["replicates_average_precision"] == 100

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from models.entries import Segmentation, Task
-from services.evaluation.job import Thresholds, asked_parameters
+from services.evaluation.kinds import KINDS
+from services.evaluation.kinds.kind_evaluation import Thresholds
 from services.evaluation.predictors import ModelFacts
 
 
@@ -26,10 +27,10 @@ def facts(task: Task, segmentation: Segmentation | None = None, **defaults: floa
     ],
 )
 def test_every_kind_is_asked_for_all_that_its_figures_need(model: ModelFacts, asked: Mapping[str, Any]) -> None:
-    assert asked_parameters(model, Thresholds()) == asked
+    assert KINDS[model.kind].parameters(model, Thresholds()) == asked
 
 
 def test_boxes_suppress_each_other_as_where_the_model_is_served_unless_the_user_says_otherwise() -> None:
     model = facts("detection", iou_threshold=0.65)
-    assert asked_parameters(model, Thresholds())["iou_threshold"] == 0.65
-    assert asked_parameters(model, Thresholds(iou_threshold=0.0))["iou_threshold"] == 0.0
+    assert KINDS[model.kind].parameters(model, Thresholds())["iou_threshold"] == 0.65
+    assert KINDS[model.kind].parameters(model, Thresholds(iou_threshold=0.0))["iou_threshold"] == 0.0

@@ -16,7 +16,7 @@ from loadtests.synthetic_detections import coco_documents, synthetic_detections
 from models.datasets.samples import ObjectTarget
 from models.metrics.coco.image_results import ImageResult
 from services.answers.wire import BOX_MEMBERS
-from services.evaluation.scorers.objects import ObjectScorer
+from services.evaluation.kinds.object_scorer import ObjectScorer
 from services.evaluation.scoring import Measured, Record
 from tests.unit.object_scenes import pycocotools_evaluation, scene_of, seeded_scenes
 

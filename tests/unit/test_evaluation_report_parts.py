@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.evaluation.report import numbers
+from services.evaluation import numbers
 from services.evaluation.report.axes import Axes
 from services.evaluation.report.charts import Curve, f1_curve, precision_recall, reliability, score_histogram
 from services.evaluation.report.class_table import class_table_of

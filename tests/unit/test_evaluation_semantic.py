@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.datasets.samples import IGNORED, ClassTarget, RegionTarget
 from models.geometry.masks import Mask
-from services.evaluation.scorers.semantic import SemanticScorer
+from services.evaluation.kinds.semantic_scorer import SemanticScorer
 from services.evaluation.scoring import Measured, Record
 
 NAMES = ("background", "road", "tree", "sky")

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from services.evaluation.numbers import count, finite, share, short_count
 from services.evaluation.report.axes import Axes, hint, picture, shares_ticks, text
-from services.evaluation.report.numbers import count, finite, share, short_count
 
 Numbers = Sequence[float | None]
 

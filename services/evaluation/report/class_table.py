@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from services.evaluation.kinds import KINDS, KindEvaluation
+from services.evaluation.numbers import finite, share
 from services.evaluation.report.charts import sparkline
 from services.evaluation.report.comparison import Change, Comparison
-from services.evaluation.report.metric_labels import MAIN_COLUMN, NO_SHARE, column
-from services.evaluation.report.numbers import count, finite, share, short_count
+from services.evaluation.report.metric_labels import NO_SHARE, column
 
 _FEW: Final = 12
 _FIRST: Final = ("class_id", "class_name", "targets")
@@ -78,18 +79,18 @@ class ClassTable:
 
 def class_table_of(result: Mapping[str, Any], comparison: Comparison | None) -> ClassTable:
     """Makes the table of a `result.json`; classes without a number stand at the end."""
-    kind, rows = result["model"]["kind"], list(result["per_class"])
+    kind, rows = KINDS[result["model"]["kind"]], list(result["per_class"])
     names = list(dict.fromkeys(name for row in rows for name in row if name not in _FIRST))
-    main = MAIN_COLUMN.get(kind, "")
+    main = kind.main_column
     weakest_first = len(rows) > _FEW and main in names
     if weakest_first:
         rows.sort(key=lambda row: 2.0 if (value := finite(row.get(main))) is None else value)
     curves = _curves(result["details"])
-    shown = tuple(_row(row, names, main, kind, comparison, curves) for row in rows)
+    shown = tuple(_row(row, names, kind, comparison, curves) for row in rows)
     return ClassTable(
-        tuple(map(column, names)),
+        tuple(column(kind, name) for name in names),
         names.index(main) if main in names else None,
-        {"semantic": "Pixels", "classification": "Images"}.get(kind, "Objects"),
+        kind.unit.capitalize(),
         shown,
         weakest_first,
         any(row.change for row in shown),
@@ -100,19 +101,19 @@ def class_table_of(result: Mapping[str, Any], comparison: Comparison | None) -> 
 def _row(
     row: Mapping[str, Any],
     names: Sequence[str],
-    main: str,
-    kind: str,
+    kind: KindEvaluation,
     comparison: Comparison | None,
     curves: Mapping[int, Mapping[str, Any]],
 ) -> ClassRow:
     class_id, targets = row["class_id"], finite(row.get("targets"))
     curve = curves.get(class_id)
     spark = Markup("") if curve is None else sparkline(curve["recall"], curve["precision"], "precision against recall")
-    change = None if comparison is None else comparison.class_change(class_id, main, row.get(main))
-    written = short_count(targets) if kind == "semantic" else count(targets)
+    change = (
+        None if comparison is None else comparison.class_change(class_id, kind.main_column, row.get(kind.main_column))
+    )
     return ClassRow(
         str(row["class_name"]),
-        ClassCell(written, "" if targets is None else f"{targets:g}", None),
+        ClassCell(kind.write_count(targets), "" if targets is None else f"{targets:g}", None),
         tuple(_cell(name, row.get(name)) for name in names),
         change,
         spark,

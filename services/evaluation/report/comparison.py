@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.evaluation.gates import LOWER_IS_BETTER
+from services.evaluation.numbers import count, finite, moment, plain, signed
 from services.evaluation.report.metric_labels import PROTOCOL, in_words
-from services.evaluation.report.numbers import count, finite, moment, plain, signed
 
 Verdict = Literal["better", "worse", "same"]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from models.datasets.samples import IGNORED
 from models.drawing.annotations import Mark
+from services.evaluation.numbers import share
 from services.evaluation.report.matching import Matching, Verdict
-from services.evaluation.report.numbers import share
 
 _MOST: Final = 6
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from services.evaluation.kinds import KINDS, KindEvaluation
+from services.evaluation.numbers import finite, share
 from services.evaluation.report.comparison import Change, Comparison
-from services.evaluation.report.metric_labels import LEADING, MAIN, figure
-from services.evaluation.report.numbers import finite, share
+from services.evaluation.report.metric_labels import figure
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,15 @@ class Headline:
 
 def headline_of(result: Mapping[str, Any], comparison: Comparison | None) -> Headline:
     """Sorts the figures of a `result.json` by how much they say."""
-    kind = result["model"]["kind"]
-    views = {name: _view(name, one or {}, comparison) for name, one in result["headline"].items()}
-    main = views.pop(MAIN.get(kind, ""), None)
-    leading = [views.pop(name) for name in LEADING.get(kind, ()) if name in views]
+    kind = KINDS[result["model"]["kind"]]
+    views = {name: _view(kind, name, one or {}, comparison) for name, one in result["headline"].items()}
+    main = views.pop(kind.main, None)
+    leading = [views.pop(name) for name in kind.leading if name in views]
     return Headline(main, tuple(leading), tuple(views.values()))
 
 
-def _view(name: str, one: Mapping[str, Any], comparison: Comparison | None) -> FigureView:
-    words = figure(name)
+def _view(kind: KindEvaluation, name: str, one: Mapping[str, Any], comparison: Comparison | None) -> FigureView:
+    words = figure(kind, name)
     low, high = finite(one.get("low")), finite(one.get("high"))
     interval = "" if low is None or high is None else f"{share(low)} to {share(high)}"
     change = None if comparison is None else comparison.change(name, one)

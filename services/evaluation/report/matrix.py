@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from services.evaluation.report.numbers import count, finite, share, short_count
+from services.evaluation.numbers import count, finite, share, short_count
 
 MOST_CLASSES: Final = 60
 _ROOMY: Final = 8

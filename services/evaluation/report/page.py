@@ -20,12 +20,13 @@ from typing import Any, Final, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from services.evaluation.report import numbers
+from services.evaluation import numbers
+from services.evaluation.kinds import KINDS
 from services.evaluation.report.class_table import class_table_of
 from services.evaluation.report.comparison import Comparison
 from services.evaluation.report.headline import headline_of
 from services.evaluation.report.matrix import confused_pairs, matrix_of
-from services.evaluation.report.metric_labels import GROUPS, KINDS, THROUGH, in_words
+from services.evaluation.report.metric_labels import GROUPS, THROUGH, in_words
 from services.evaluation.report.pictures import Pair
 from services.evaluation.report.sections import (
     curve_chart,
@@ -103,14 +104,14 @@ def _context(report: ReportInput) -> dict[str, Any]:
     result, details = report.result, report.result["details"]
     comparison = None if report.baseline is None else Comparison.of(result, report.baseline)
     names = dict(enumerate(report.class_names)) | {row["class_id"]: row["class_name"] for row in result["per_class"]}
-    kind = result["model"]["kind"]
+    kind = KINDS[result["model"]["kind"]]
     style, script = Markup(_text("page.css")), Markup(_text("page.js.j2"))
     return {
         "style": style,
         "script": script,
         "script_hash": b64encode(sha256(script.encode()).digest()).decode(),
         "result": result,
-        "kind": KINDS.get(kind, kind),
+        "kind": kind.title,
         "through": THROUGH.get(str(result.get("through")), str(result.get("through"))),
         "started": numbers.moment((result.get("time") or {}).get("started_at")),
         "comparison": comparison,
@@ -120,7 +121,7 @@ def _context(report: ReportInput) -> dict[str, Any]:
         "replicates": replicates(result),
         "curves": curve_chart(details, names, comparison),
         "classes": class_table_of(result, comparison),
-        "matrix": matrix_of(details.get("confusion"), names, _unit(kind)),
+        "matrix": matrix_of(details.get("confusion"), names, kind.unit),
         "pairs": confused_pairs(details, names),
         "score_charts": score_charts(result),
         "errors": error_bars(details),
@@ -129,10 +130,6 @@ def _context(report: ReportInput) -> dict[str, Any]:
         "failed": _failed(result),
         "run": run_lines(result),
     }
-
-
-def _unit(kind: str) -> str:
-    return {"classification": "images", "semantic": "pixels"}.get(kind, "objects")
 
 
 def _groups(pictures: Sequence[ReportPicture]) -> list[tuple[str, str, list[ReportPicture]]]:

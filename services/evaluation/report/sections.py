@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
+from services.evaluation.kinds.kind_evaluation import Wording
+from services.evaluation.numbers import count, duration, finite, moment, plain, share
 from services.evaluation.report.charts import (
     Curve,
     f1_curve,
@@ -18,8 +20,7 @@ from services.evaluation.report.charts import (
     score_histogram,
 )
 from services.evaluation.report.comparison import Comparison
-from services.evaluation.report.metric_labels import ERRORS, OUTLINES, PROTOCOL, THROUGH, Wording, in_words
-from services.evaluation.report.numbers import count, duration, finite, moment, plain, share
+from services.evaluation.report.metric_labels import ERRORS, OUTLINES, PROTOCOL, THROUGH, in_words
 
 _TRUST: Final = (
     "The line on a bar is its accuracy; on the diagonal, that is the confidence. "

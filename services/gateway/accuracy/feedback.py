@@ -14,7 +14,7 @@ from services.errors import AlreadyGiven, FeedbackUnavailable
 from services.gateway.accuracy.answer_log import AnswerLog, GivenAnswer
 from services.gateway.accuracy.feedback_metrics import Counts, judge
 from services.gateway.accuracy.feedback_store import FeedbackStore, StoreFailed
-from services.gateway.accuracy.ground_truth import kind_of, read_truth
+from services.gateway.accuracy.ground_truth import read_truth
 from services.gateway.accuracy.live_accuracy import Live, figures_of, or_none
 from services.gateway.accuracy.overview import AccuracyWatch
 from services.gateway.bodies import Bodies
@@ -102,7 +102,7 @@ class FeedbackHandler:
             truth = read_truth(told.target, served.entry, size, limit)
             return judge(answer, truth, given.class_ids, len(served.entry["class_names"]), limit)
 
-        if kind_of(served.entry) == "classification" and len(told.target) == 1:
+        if served.kind == "classification" and len(told.target) == 1:
             return work()
         return await self._workers.run(work, limit)
 
@@ -126,7 +126,7 @@ def _parse(sent: dict[str, Any]) -> FeedbackRequest:
 
 
 def _respond(told: FeedbackRequest, served: ServedModel, counts: Counts, live: Live) -> Response:
-    figures = figures_of(kind_of(served.entry), counts)
+    figures = figures_of(served.kind, counts)
     body = {
         "model": served.name,
         "version": served.version,

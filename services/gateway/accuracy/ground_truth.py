@@ -5,12 +5,13 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from models.entries import Kind, kind_of
 from models.errors import ImageError
 from models.geometry.boxes import with_sizes
 from models.geometry.masks import Mask
@@ -31,7 +32,6 @@ from services.gateway.parameters import LISTED_CLASSES
 from services.gateway.serving.offload import NO_LIMIT, TimeLimit
 
 M = TypeVar("M", bound=BaseModel)
-Kind = Literal["classification", "detection", "instance", "semantic"]
 
 IGNORED: Final = 255
 """Pixels of a class map that nobody knows; they count neither for a model nor against it."""
@@ -101,7 +101,7 @@ def read_truth(
         InvalidParameters: it does not suit the model or the image; the message names the member.
         OutOfTime: the time limit has passed, or the client has disconnected.
     """
-    kind = kind_of(entry)
+    kind = kind_of(entry["task"], entry.get("segmentation"))
     if kind == "classification":
         return TrueClass(_class_ids(_checked(ClassTruth, target).class_name, entry, "class"))
     if kind == "semantic":
@@ -110,11 +110,6 @@ def read_truth(
     class_ids = (_class_ids(one.class_name, entry, f"objects.{index}.class") for index, one in enumerate(told))
     crowds = np.array([one.crowd for one in told], bool)
     return TrueObjects(tuple(class_ids), crowds, *_places(told, size, kind, limit))
-
-
-def kind_of(entry: Mapping[str, Any]) -> Kind:
-    """What the answers of a model are measured by."""
-    return entry.get("segmentation") or entry["task"]
 
 
 def _checked(schema: type[M], target: Mapping[str, Any]) -> M:
@@ -127,7 +122,7 @@ def _wrong(member: str, problem: str, **details: Any) -> InvalidParameters:
 
 def _class_ids(name: int | str, entry: Mapping[str, Any], member: str) -> frozenset[int]:
     class_names: Sequence[str] = entry["class_names"]
-    background = kind_of(entry) == "semantic"
+    background = entry.get("segmentation") == "semantic"
     try:
         found = find_classes([name], class_names, background)
     except UnknownClasses as error:

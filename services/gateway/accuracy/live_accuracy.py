@@ -13,10 +13,10 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 import orjson
 
+from models.entries import Kind
 from models.metrics.ratios import share
 from models.metrics.semantic import Overlap, semantic_figures
 from services.gateway.accuracy.feedback_metrics import Counts
-from services.gateway.accuracy.ground_truth import Kind
 
 FIGURES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "classification": ("top1",),

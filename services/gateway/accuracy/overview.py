@@ -18,7 +18,6 @@ from services.accuracy.store import ModelKey, RecordedRun, RunReader
 from services.gateway.accuracy.drift_watch import Drift, DriftWatch
 from services.gateway.accuracy.feedback_metrics import Counts
 from services.gateway.accuracy.feedback_store import FeedbackStore, StoreFailed
-from services.gateway.accuracy.ground_truth import kind_of
 from services.gateway.accuracy.live_accuracy import Given, Live, entry_of, given_of, iso_time, or_none
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
@@ -89,7 +88,7 @@ class AccuracyWatch:
         async with self._live_lock:
             await self._store.push(_feedback_window(model.key), [entry_of(newest)], size)
             known = self._live.get(model.key)
-            live = known.after(newest, size) if known else Live.of(kind_of(model.entry), [newest])
+            live = known.after(newest, size) if known else Live.of(model.kind, [newest])
             self._live[model.key] = live
         return live
 
@@ -183,9 +182,8 @@ def age_s(run: RecordedRun) -> float:
 def _live_of(models: Sequence[ServedModel], told: Sequence[Sequence[bytes]]) -> dict[ModelKey, Live]:
     found: dict[ModelKey, Live] = {}
     for model, entries in zip(models, told, strict=True):
-        kind = kind_of(model.entry)
-        if given := given_of(entries, kind):
-            found[model.key] = Live.of(kind, given)
+        if given := given_of(entries, model.kind):
+            found[model.key] = Live.of(model.kind, given)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from models.entries import Kind, kind_of
 from services.accuracy.store import ModelKey
 from services.answers.parameters import complete
 from services.gateway.serving.model_calls import ModelCalls
@@ -18,6 +19,7 @@ class ServedModel:
     """One version of a model that is loaded in at least one replica.
 
     Attributes:
+        kind: The task, or of a segmenter the type of its masks.
         entry: The catalog entry, and the device and precision of the replica.
         identity: Digest of what an answer depends on besides image and parameters: see
             `services.deployments.identity`.
@@ -29,6 +31,7 @@ class ServedModel:
 
     name: str
     task: str
+    kind: Kind
     version: str
     entry: dict[str, Any]
     identity: bytes
@@ -44,6 +47,7 @@ class ServedModel:
         return cls(
             name=name,
             task=entry["task"],
+            kind=kind_of(entry["task"], entry.get("segmentation")),
             version=version,
             entry=entry,
             identity=bytes.fromhex(entry["identity"]),

@@ -6,6 +6,7 @@ Every function takes what JSON gives: a number, or None; NaN and infinity count 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -95,6 +96,19 @@ def plain(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {plain(one)}" for key, one in value.items())  # pyright: ignore[reportUnknownVariableType]
     return str(value)
+
+
+def of_hundred(part: float, *, short: bool = False) -> str:
+    """Writes a share as a person says it, with a decimal where a whole number would read as all or nothing."""
+    percent = 100 * part
+    digits = f"{percent:.0f}" if 1 <= percent <= 99 or percent in (0, 100) else f"{percent:.1f}"
+    return digits if short else f"{digits} of a hundred"
+
+
+def headline_value(result: Mapping[str, Any], name: str) -> float | None:
+    """Returns a headline figure of a `result.json`; None where it was not measured."""
+    figure: Mapping[str, Any] = result["headline"].get(name) or {}
+    return finite(figure.get("value"))
 
 
 def _signless(text: str) -> str:

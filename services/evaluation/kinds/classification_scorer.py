@@ -14,7 +14,7 @@ from models.metrics.bootstrap import weight_chunks
 from models.metrics.calibration import BINS, bin_edges, reliability
 from models.metrics.confusion import confusion_matrix
 from models.metrics.score_curves import precision_recall_curve
-from services.evaluation.scorers.class_figures import Answers, class_scores, figures, mean_separation, separations
+from services.evaluation.kinds.class_figures import Answers, class_scores, figures, mean_separation, separations
 from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record, bootstrap_protocol
 
 _DRAWN_CLASSES: Final = 60
@@ -79,7 +79,7 @@ class ClassificationScorer:
         """Makes figures of all parts.
 
         Returns:
-            `headline` and `per_class` as in `services.evaluation.scorers.class_figures`. `details`: `confusion` with
+            `headline` and `per_class` as in `services.evaluation.kinds.class_figures`. `details`: `confusion` with
             `class_ids` (those that are a target or a prediction) and `matrix` (rows by target), None above 60 classes;
             `most_confused`, at most 30 pairs with their `count`; `curves` with `class_id` (None for all pairs of image
             and class together), `recall` and `precision`, of single classes up to 60; `reliability`. Of `ranking`,
