@@ -27,8 +27,7 @@ from models.entries import (
     WeightsSource,
 )
 from models.errors import BrokenCard
-from models.sources.text_documents import DocumentError, read_json
-from models.sources.typed_json import Misfit, read_as
+from models.sources.text_documents import DocumentError, convert_json, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,11 +117,11 @@ def read_card(path: Path) -> CatalogEntry:
         BrokenCard: There is no such file, or it is no card; the message names the member that is wrong.
     """
     try:
-        document = read_as(_Document, read_json(path))
+        document = convert_json(read_json(path), _Document)
         return _entry_from(document, path)
     except DocumentError as error:
         raise BrokenCard(str(path), f"is no model card: {error.reason}") from error
-    except ValueError as error:  # a Misfit, or what an entry refuses
+    except ValueError as error:  # a member that is wrong, or what an entry refuses
         raise BrokenCard(str(path), f"is no model card: {error}") from error
 
 
@@ -164,21 +163,23 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
     weights = document.weights
     stem = path.name.removesuffix(".json")
     if not _is_name(document.name) or document.name != stem:
-        raise Misfit("name", f"{stem!r}, as the file is called, of letters, digits, dots, hyphens and underscores")
+        raise ValueError(
+            f"name must be {stem!r}, as the file is called, of letters, digits, dots, hyphens and underscores"
+        )
     if not _is_name(weights.file):
-        raise Misfit("weights.file", "the name of a file beside the card")
+        raise ValueError("weights.file must be the name of a file beside the card")
     if not _SHA256.fullmatch(weights.sha256):
-        raise Misfit("weights.sha256", "64 hexadecimal digits")
-    read_as(_PARAMETERS[document.task], document.defaults, "defaults")
+        raise ValueError("weights.sha256 must be 64 hexadecimal digits")
+    convert_json(document.defaults, _PARAMETERS[document.task], "defaults")
     if not document.class_names:
-        raise Misfit("class_names", "a list of at least one name")
+        raise ValueError("class_names must be a list of at least one name")
     entry = CatalogEntry(
         name=document.name,
         version=document.version,
         task=document.task,
         architecture=document.architecture,
         weights=WeightsSource("card", weights.file, weights.sha256, weights.licence, weights.source),
-        preprocessing=read_as(_PREPROCESSING[document.task], document.preprocessing, "preprocessing"),
+        preprocessing=convert_json(document.preprocessing, _PREPROCESSING[document.task], "preprocessing"),
         class_count=len(document.class_names),
         licence=document.licence,
         accuracy=document.accuracy,
@@ -211,6 +212,6 @@ def _check(card: CatalogEntry, path: Path) -> None:
     """Reads a card back before anything is written."""
     try:
         document = json.loads(json.dumps(_document_of(card), allow_nan=False))
-        _entry_from(read_as(_Document, document), path)
+        _entry_from(convert_json(document, _Document), path)
     except (ValueError, TypeError) as error:
         raise BrokenCard(str(path), f"would be no model card: {error}") from error

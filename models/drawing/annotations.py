@@ -1,4 +1,4 @@
-"""What is drawn: the parts of an answer, the same whether it comes from a model here or as JSON from a server."""
+"""What is drawn: the classes or objects of an answer of the HTTP API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any, cast
 from models.drawing.color_assignment import keys_apart
 from models.drawing.palette import Color, color_of
 from models.geometry.masks import Mask
-from models.predictions import Classification, InstanceMasks, Prediction, SemanticMask
 
 Box = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright original."""
@@ -40,33 +39,6 @@ class Mark:
         return color_of(self.class_id if self.color_key is None else self.color_key)
 
 
-def marks_of(prediction: Prediction, class_names: Sequence[str]) -> list[Mark]:
-    """Makes the marks of a prediction, best first, and those of pixels by their number, the most first.
-
-    Args:
-        prediction: From a model in this process.
-        class_names: The model's name of every class id.
-
-    Returns:
-        One mark for each class or object. A class has one colour in every picture. But where a model knows a single
-        class, so that colour would tell nothing, and where masks are to be told apart, every object of a picture has
-        its own.
-    """
-    class_ids: list[int] = prediction.class_ids.tolist()
-    names = [class_names[class_id] for class_id in class_ids]
-    if isinstance(prediction, SemanticMask):
-        masks = [Mask.from_array(prediction.class_map == class_id) for class_id in class_ids]
-        shares = [mask.area / prediction.class_map.size for mask in masks]
-        marks = map(Mark, class_ids, names, shares, [None] * len(masks), [None] * len(masks), masks)
-        return sorted(marks, key=lambda mark: -mark.score)
-    if isinstance(prediction, Classification):
-        return list(map(Mark, class_ids, names, prediction.probabilities.tolist()))
-    boxes = [cast(Box, tuple(box)) for box in prediction.boxes.tolist()]
-    masks = prediction.masks if isinstance(prediction, InstanceMasks) else [None] * len(boxes)
-    keys = _color_keys(boxes, own=len(class_names) == 1 or isinstance(prediction, InstanceMasks))
-    return list(map(Mark, class_ids, names, prediction.scores.tolist(), boxes, keys, masks))
-
-
 def marks_of_answer(answer: Mapping[str, Any], class_count: int | None = None) -> list[Mark]:
     """Makes the marks of an answer of the HTTP API, best first.
 
@@ -78,7 +50,8 @@ def marks_of_answer(answer: Mapping[str, Any], class_count: int | None = None) -
             granted.
 
     Returns:
-        As `marks_of`.
+        One mark for each class or object. A class has one colour in every picture, except that every object of a
+        picture has its own where objects have masks, or where the model knows a single class.
 
     Raises:
         ValueError: Masks are not run lengths.

@@ -1,8 +1,6 @@
 """A photo with its answer drawn on it, whatever the task; needs Pillow and numpy, and no torch.
 
-    marks_of(prediction, class_names) ──┐
-                                        ├─► draw(photo, marks) ─► PIL image ─► encode(image, "jpeg")
-    marks_of_answer(json) ──────────────┘
+    marks_of_answer(json) ─► draw(photo, marks) ─► PIL image ─► encode(image, "jpeg")
 
 The picture has the photo's size, with three exceptions. A photo whose longest side is below 480 pixels is enlarged by a
 whole factor, since nothing legible fits on it; one with a side above 4096 pixels is shrunk; and a strip is extended on

@@ -1,9 +1,16 @@
-"""Reads text and JSON files within bounds; every error is one line that names the file."""
+"""Reads text and JSON files within bounds; every error is one line that names the file or the member."""
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast, get_args
+
+import msgspec
+
+T = TypeVar("T")
 
 MOST_BYTES: Final = 2**24
 """The size limit of a card or a result; label files may be larger."""
@@ -90,3 +97,48 @@ def parse_json(text: str, path: Path, pairs: bool = False) -> Any:
         raise DocumentError(path, f"not JSON: {_DEEP}") from None
     except ValueError as error:  # also of a number with more digits than Python converts
         raise DocumentError(path, f"not JSON: {error}") from None
+
+
+def convert_json(value: object, kind: type[T], member: str = "") -> T:
+    """Converts parsed JSON to a dataclass, by msgspec in strict mode.
+
+    msgspec ignores unknown members of a dataclass and accepts NaN; both are refused here.
+
+    Args:
+        value: What `json.loads` returned.
+        kind: The dataclass; a member that it has a default for may be absent.
+        member: Path of the value within its document, such as `preprocessing`; empty for the whole document.
+
+    Raises:
+        ValueError: A member is absent, unknown, of another type or not finite; the message names it.
+    """
+    try:
+        converted = msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        raise ValueError(f"{_joined(member, path.strip('.`')) or 'the document'}: {reason}") from None
+    _check_members(converted, value, member)
+    return converted
+
+
+def _check_members(converted: Any, value: Any, member: str) -> None:
+    if is_dataclass(converted):
+        known = {field.name: field for field in fields(converted)}
+        for name, item in value.items():
+            path = _joined(member, name)
+            if name not in known:
+                raise ValueError(f"{path} must be left out: there are only {', '.join(known)}")
+            if Any not in get_args(known[name].type):
+                _check_members(getattr(converted, name), item, path)
+    elif isinstance(converted, Mapping):
+        for name, item in cast("Mapping[str, object]", converted).items():
+            _check_members(item, value[name], _joined(member, name))
+    elif isinstance(converted, tuple):
+        for index, item in enumerate(cast("tuple[object, ...]", converted)):
+            _check_members(item, value[index], f"{member}[{index}]")
+    elif isinstance(converted, float) and not isfinite(converted):
+        raise ValueError(f"{member} must be a finite number")
+
+
+def _joined(*parts: str) -> str:
+    return ".".join(filter(None, parts))

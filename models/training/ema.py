@@ -1,44 +1,30 @@
-"""The moving average of a network's weights, which predicts better than the weights themselves."""
+"""The exponential moving average (EMA) of a network's weights, which predicts better than the weights themselves."""
 
-import copy
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 
-class MovingAverage:
-    """Follows a network.
+def moving_average(network: nn.Module, decay: float, ramp_steps: int) -> AveragedModel:
+    """Starts the average of a network's weights and buffers; call its `update_parameters` after every step.
 
     Args:
-        network: What to follow.
+        network: Copied; the copy (`module`) is in evaluation mode.
         decay: Share of the average that stays at each step, in the end.
         ramp_steps: Steps over which the decay rises from nothing: early weights are soon worthless.
     """
 
-    def __init__(self, network: nn.Module, decay: float, ramp_steps: int) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._decay = decay
-        self._ramp_steps = ramp_steps
-        self.steps = 0
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], steps: Tensor | int) -> None:
+        share = 1 - decay * (1 - math.exp(-int(steps) / ramp_steps))
+        for ours, theirs in zip(averaged, current, strict=True):
+            if ours.is_floating_point():
+                ours.lerp_(theirs, share)
+            else:  # a counter of batch norm
+                ours.copy_(theirs)
 
-    @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
-        """Takes in one more step of the network's weights and batch norm statistics."""
-        self.steps += 1
-        decay = self._decay * (1 - math.exp(-self.steps / self._ramp_steps))
-        ours, theirs = self.network.state_dict(), network.state_dict()
-        moving = [key for key, value in ours.items() if value.is_floating_point()]
-        for key in moving:
-            ours[key].lerp_(theirs[key], 1 - decay)
-        for key in ours.keys() - moving:
-            ours[key].copy_(theirs[key])
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "steps": self.steps}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.steps = state["steps"]
+    average = AveragedModel(network, multi_avg_fn=update, use_buffers=True)
+    average.n_averaged += 1  # the initial weights count, or else the first update would replace them
+    average.eval().requires_grad_(False)
+    return average

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from models.training.checkpoints import CannotResume, Checkpoints, check_settings
-from models.training.ema import MovingAverage
+from models.training.ema import moving_average
 from models.training.generators import generator_state, restore_generators
 from models.training.interruption import Interruption, RunStopped
 from models.training.run_log import RunLog
@@ -120,7 +120,7 @@ class Run:
         self._report = report
         self._device = next(recipe.network.parameters()).device
         self._optimizer = torch.optim.AdamW(_decayed(recipe.parameter_groups(), schedule.weight_decay))
-        self._average = MovingAverage(recipe.network, schedule.ema_decay, schedule.ema_ramp_steps)
+        self._average = moving_average(recipe.network, schedule.ema_decay, schedule.ema_ramp_steps)
         self._per_epoch = recipe.steps_per_epoch()
         self._steps = schedule.epochs * self._per_epoch
         self._step = 0
@@ -136,7 +136,7 @@ class Run:
     @property
     def average(self) -> nn.Module:
         """The network with the moving average of the weights: what a run is for."""
-        return self._average.network
+        return self._average.module
 
     @property
     def figures(self) -> Mapping[str, float]:
@@ -159,7 +159,8 @@ class Run:
         if state is not None:
             check_settings(self._checkpoints.newest, json.loads(state["settings"]), self._settings)
             self._recipe.network.load_state_dict(state["network"])
-            self._average.load_state_dict(state["average"])
+            self._average.module.load_state_dict(state["average"]["network"])
+            self._average.n_averaged.fill_(state["average"]["steps"] + 1)
             self._optimizer.load_state_dict(state["optimizer"])
             self._step, self._figures = state["step"], state["figures"]
             self._evaluated_step = state.get("evaluated_step", self._step)
@@ -220,7 +221,7 @@ class Run:
         parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self._schedule.max_gradient_norm)
         self._optimizer.step()  # pyright: ignore[reportUnknownMemberType]
-        self._average.update(self._recipe.network)
+        self._average.update_parameters(self._recipe.network)
         self._step += 1
         return {**{name: value.detach() for name, value in losses.items()}, _GRADIENT_NORM: norm}
 
@@ -254,7 +255,7 @@ class Run:
             return
         started_at = time.monotonic()
         with self._interruption.at_once():
-            self._figures = dict(self._recipe.evaluate(self._average.network))
+            self._figures = dict(self._recipe.evaluate(self._average.module))
         self._evaluated_step = self._step
         evaluation_s = time.monotonic() - started_at
         self._log.add({"epoch": epochs, "step": self._step, **self._figures, "evaluation_s": evaluation_s})
@@ -268,7 +269,7 @@ class Run:
             {
                 "settings": json.dumps(self._settings),
                 "network": self._recipe.network.state_dict(),
-                "average": self._average.state_dict(),
+                "average": {"network": self._average.module.state_dict(), "steps": self._step},
                 "optimizer": self._optimizer.state_dict(),
                 "step": self._step,
                 "evaluated_step": self._evaluated_step,

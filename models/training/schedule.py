@@ -39,7 +39,11 @@ class Schedule:
                 raise ValueError(f"{name} must be at least 1, not {value}")
 
     def rate(self, step: int, total: int) -> float:
-        """The learning rate of a step as a share of the greatest: a line up, then half a cosine down."""
+        """The learning rate of a step as a share of the greatest: a line up, then half a cosine down.
+
+        torch's `CosineAnnealingLR` has one final learning rate for all parameter groups; here each group ends at the
+        same share of its own.
+        """
         warm_up_steps = min(self.warm_up_steps, int(total * _LONGEST_WARM_UP))
         if step < warm_up_steps:
             return (step + 1) / warm_up_steps

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import orjson
 
 from models.adapter import Parameters, SegmentationParameters
 from models.drawing.mask_pngs import indexed_png, png
@@ -72,13 +71,6 @@ class Outcome(NamedTuple):
     summary: Summary | None = None
     identity: bytes = b""
     described: bytes | None = None
-
-
-def encode_prediction(
-    prediction: Prediction, class_names: Sequence[str], parameters: Parameters | None = None
-) -> bytes:
-    """The JSON body of an `Outcome`; the arguments are those of `describe_prediction`."""
-    return orjson.dumps(describe_prediction(prediction, class_names, parameters))
 
 
 def describe_prediction(

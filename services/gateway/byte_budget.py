@@ -101,11 +101,6 @@ class ByteBudget:
         self._bytes = 0
         self._shares: set[Share] = set()
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes that are buffered now."""
-        return self._bytes
-
     def take(self, share: Share, size: int) -> None:
         """Count bytes of a share; where the cap is reached, the slowest client is refused.
 

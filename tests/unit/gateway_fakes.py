@@ -19,7 +19,7 @@ from services.deployments.identity import identity_of
 from services.errors import ServiceError
 from services.gateway.accuracy.feedback_store import FeedbackStore
 from services.gateway.app import create_app
-from services.gateway.serving.cache import ResultCache
+from services.gateway.serving.cache import MISS, Lookup, ResultCache
 from services.gateway.serving.registry import Registry
 from services.settings import Settings
 from services.topology import ModelDeployment, ModelSpec, Topology
@@ -88,6 +88,23 @@ class Signing:
 
     async def _described(self) -> list[dict[str, Any]]:
         return [entry if "identity" in entry else identified(entry) for entry in await self._backend.describe()]
+
+
+class MemoryCache:
+    """A result cache in a dict."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, bytes] = {}
+
+    async def get(self, key: str) -> Lookup:
+        body = self.bodies.get(key)
+        return MISS if body is None else Lookup(body)
+
+    def put(self, key: str, body: bytes) -> None:
+        self.bodies[key] = body
+
+    async def close(self) -> None:
+        self.bodies.clear()
 
 
 def identified(entry: dict[str, Any]) -> dict[str, Any]:

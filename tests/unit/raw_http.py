@@ -109,12 +109,11 @@ def _wait_until_alive(port: int) -> None:
 
 async def _serve(descriptor: int, backend: str, settings: dict[str, Any]) -> None:
     from services.gateway.http_server import shape_http_server
-    from services.gateway.serving.cache import MemoryCache
     from services.gateway.serving.offload import favour_the_event_loop
     from tests.unit import gateway_fakes
 
     shape_http_server()
-    app = await gateway_fakes.make_app(getattr(gateway_fakes, backend)(), MemoryCache(), None, **settings)
+    app = await gateway_fakes.make_app(getattr(gateway_fakes, backend)(), gateway_fakes.MemoryCache(), None, **settings)
     lags_s: list[float] = []
 
     async def tell_lags() -> list[float]:

@@ -23,11 +23,10 @@ from services.answers.wire import Item, Outcome
 from services.client import AsyncClient, Classification
 from services.gateway.accuracy.feedback_store import FeedbackStore, MemoryStore, RedisStore, StoreFailed
 from services.gateway.schemas import AccuracyOverview
-from services.gateway.serving.cache import MemoryCache
 from services.local.embedded_cache import EmbeddedCache
 from services.settings import Settings
 from services.telemetry import COMPUTED_GAUGES
-from tests.unit.gateway_fakes import FakeBackend, classify, make_app, png, post
+from tests.unit.gateway_fakes import FakeBackend, MemoryCache, classify, make_app, png, post
 from tests.unit.serving import serving
 from tests.unit.test_gateway_detection import FakeDetector
 

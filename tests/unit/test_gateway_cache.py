@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.gateway.serving.cache import MemoryCache
-from tests.unit.gateway_fakes import FakeBackend, class_id_of, classify, gateway, png
+from tests.unit.gateway_fakes import FakeBackend, MemoryCache, class_id_of, classify, gateway, png
 
 
 async def test_second_time_is_answered_from_the_cache_without_a_call():

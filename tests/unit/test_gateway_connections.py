@@ -113,7 +113,10 @@ async def test_client_that_is_refused_in_the_moment_in_which_its_bytes_come_stay
     quick.hold(60)
     with pytest.raises(Overloaded):
         await waiting
-    assert budget.held_bytes == 60
+    rest = Share(budget)
+    rest.hold(40)
+    with pytest.raises(Overloaded):
+        rest.hold(1)
 
 
 async def test_slow_upload_takes_no_place_at_work():

@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from services.answers.wire import Item
-from services.gateway.serving.cache import MemoryCache
-from tests.unit.gateway_fakes import FakeBackend, broken_inside, classify, gateway, png, post
+from tests.unit.gateway_fakes import FakeBackend, MemoryCache, broken_inside, classify, gateway, png, post
 
 MODEL = "street-net"
 

@@ -23,8 +23,7 @@ from services.answers.wire import Item
 from services.gateway.accuracy.feedback_store import MemoryStore
 from services.gateway.openapi import ACCURACY_EXAMPLE, FEEDBACK_EXAMPLE, describe_feedback
 from services.gateway.schemas import AccuracyOverview, FeedbackAnswer, FeedbackRequest
-from services.gateway.serving.cache import MemoryCache
-from tests.unit.gateway_fakes import FakeBackend, broken_inside, classify, gateway, make_app, png, post
+from tests.unit.gateway_fakes import FakeBackend, MemoryCache, broken_inside, classify, gateway, make_app, png, post
 from tests.unit.test_gateway_detection import FakeDetector
 from tests.unit.test_gateway_segmentation import CLASS_MAP, FakeInstances, FakeSegmenter
 

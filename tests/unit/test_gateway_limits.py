@@ -10,8 +10,7 @@ from pathlib import Path
 from services.answers.wire import Item, Outcome
 from services.errors import OutOfTime, Overloaded, ServiceError
 from services.gateway.middleware import error_response
-from services.gateway.serving.cache import MemoryCache
-from tests.unit.gateway_fakes import FakeBackend, classify, gateway, png
+from tests.unit.gateway_fakes import FakeBackend, MemoryCache, classify, gateway, png
 
 
 async def test_time_limit_is_kept_and_a_follower_with_more_time_is_still_answered():

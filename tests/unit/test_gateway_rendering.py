@@ -20,8 +20,7 @@ from services.errors import NotAcceptable
 from services.gateway import rendering
 from services.gateway.negotiation import choose_format
 from services.gateway.rendering import RENDER_THREADS
-from services.gateway.serving.cache import MemoryCache
-from tests.unit.gateway_fakes import FakeBackend, broken_inside, classify, gateway, png, post
+from tests.unit.gateway_fakes import FakeBackend, MemoryCache, broken_inside, classify, gateway, png, post
 
 PHOTO = png(200, size=(640, 480))
 JPEG, PNG = {"accept": "image/jpeg"}, {"accept": "image/png"}

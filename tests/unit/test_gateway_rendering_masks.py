@@ -18,8 +18,7 @@ from models.geometry.masks import Mask
 from services.answers.wire import Item
 from services.errors import NotAcceptable
 from services.gateway.negotiation import choose_format
-from services.gateway.serving.cache import MemoryCache
-from tests.unit.gateway_fakes import FakeBackend, gateway, png, post
+from tests.unit.gateway_fakes import FakeBackend, MemoryCache, gateway, png, post
 
 PHOTO = png(200, size=(640, 480))
 SKY = Mask.from_region(np.ones((200, 640), bool), (0, 0), (480, 640))

@@ -16,12 +16,11 @@ from models.adapter import SegmentationParameters
 from models.entries import MaskFormat
 from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, Prediction, SemanticMask
-from services.answers.wire import Item, Outcome, describe_prediction, encode_prediction
+from services.answers.wire import Item, Outcome, describe_prediction
 from services.gateway.parameters import DetectParameters, SegmentParameters
 from services.gateway.schemas import CocoSegmentation, Instance, Region, SegmentAnswer, SegmentListAnswer
-from services.gateway.serving.cache import MemoryCache
 from services.gateway.tasks import TASKS
-from tests.unit.gateway_fakes import FakeBackend, broken_inside, gateway, png, post
+from tests.unit.gateway_fakes import FakeBackend, MemoryCache, broken_inside, gateway, png, post
 
 MODEL = "field-net"
 SIZE = (4, 6)
@@ -61,8 +60,8 @@ class FakeSegmenter(FakeBackend):
         if item.image == broken_inside():
             return super()._answer(item)
         parameters = SegmentationParameters(**item.parameters)
-        found: Prediction = self.predict_one(parameters)
-        return Outcome(encode_prediction(found, self.entry["class_names"], parameters), None, {"forward": 1.5})
+        answer = describe_prediction(self.predict_one(parameters), self.entry["class_names"], parameters)
+        return Outcome(orjson.dumps(answer), None, {"forward": 1.5})
 
     def predict_one(self, parameters: SegmentationParameters) -> Prediction:
         """The prediction for any image."""

@@ -16,8 +16,7 @@ from services.deployments.identity import answering_sources, digest_of
 from services.errors import ServiceError
 from services.gateway.accuracy.feedback_store import MemoryStore
 from services.gateway.schemas import ClassifyListAnswer, DetectAnswer
-from services.gateway.serving.cache import MemoryCache
-from tests.unit.gateway_fakes import FakeBackend, classify, gateway, identified, make_app, png, post, sign
+from tests.unit.gateway_fakes import FakeBackend, MemoryCache, classify, gateway, identified, make_app, png, post, sign
 from tests.unit.test_gateway_feedback import Cats, error_of, tell
 
 MODEL = "efficientnet-lite0"

@@ -212,16 +212,16 @@ def test_no_name_leads_out_of_a_folder(catalog, name):
     ("change", "message"),
     [
         ({"name": "other"}, "name must be 'plates-1', as the file is called"),
-        ({"task": "pose"}, "task must be one of classification, detection, segmentation"),
+        ({"task": "pose"}, "task: Invalid enum value 'pose'"),
         ({"class_names": []}, "class_names must be a list of at least one name"),
-        ({"class_names": ["a", 7]}, "class_names[1] must be text"),
-        ({"preprocessing": {"short_side": 96}}, "preprocessing.long_side must be given"),
+        ({"class_names": ["a", 7]}, "class_names[1]: Expected `str`, got `int`"),
+        ({"preprocessing": {"short_side": 96}}, "preprocessing: Object missing required field `long_side`"),
         ({"weights": {"file": "../x", "sha256": "", "licence": "", "source": ""}}, "weights.file must be the name of"),
         ({"weights": {"file": "x", "sha256": "12", "licence": "", "source": ""}}, "weights.sha256 must be 64"),
         ({"defaults": {"top_k": 3}}, "defaults.top_k must be left out: there are only score_threshold"),
-        ({"defaults": {"iou_threshold": 2}}, "iou_threshold must be from 0 to 1, not 2"),
+        ({"defaults": {"iou_threshold": 2}}, "defaults: iou_threshold must be from 0 to 1, not 2"),
         ({"colour": "red"}, "colour must be left out"),
-        ({"accuracy": [{"metric": "ap"}]}, "accuracy[0].dataset must be given"),
+        ({"accuracy": [{"metric": "ap"}]}, "accuracy[0]: Object missing required field `dataset`"),
     ],
 )
 def test_a_broken_card_is_named_with_its_member(catalog, change, message):

@@ -14,14 +14,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.drawing.annotations import Mark, marks_of, marks_of_answer
+from models.drawing.annotations import Mark, marks_of_answer
 from models.drawing.labels import ChipLayout
 from models.drawing.lettering import Lettering, drawable
 from models.drawing.palette import COLORS, INK, Color, color_of
 from models.drawing.picture import draw, draw_on, encode
 from models.errors import BrokenImage
 from models.imaging.decoding import DecodedImage
-from models.predictions import Classification, Detections
+from models.predictions import Detections
+from services.answers.wire import describe_prediction
 from tests.photos import encoded, exif_with_orientation, photo, quadrants
 
 WHITE = (255, 255, 255)
@@ -182,13 +183,12 @@ def test_class_has_its_colour_in_every_picture():
 def test_objects_of_a_single_class_have_colours_of_their_own():
     boxes = np.array([[10, 10, 50, 50], [60, 60, 90, 90]], np.float32)
     found = Detections(boxes, np.array([0.9, 0.8], np.float32), np.zeros(2, np.int64), (100, 100))
-    assert [mark.color_key for mark in marks_of(found, ["person"])] == [0, 1]
-    assert [mark.color_key for mark in marks_of(found, ["person", "car"])] == [None, None]
+    answer = describe_prediction(found, ["person"])
+    assert [mark.color_key for mark in marks_of_answer(answer, 1)] == [0, 1]
+    assert [mark.color_key for mark in marks_of_answer(answer, 2)] == [None, None]
 
 
-def test_marks_are_the_same_from_a_model_and_from_json():
-    found = Detections(np.array([[1, 2, 3, 4]], np.float32), np.array([0.5], np.float32), np.array([1]), (10, 10))
-    named = Classification(np.array([1, 0]), np.array([0.75, 0.25], np.float32), (10, 10))
+def test_marks_say_what_the_answer_says():
     box = {"x_min": 1.0, "y_min": 2.0, "x_max": 3.0, "y_max": 4.0}
     objects = {"predictions": [{"box": box, "class_id": 1, "class_name": "car", "score": 0.5}]}
     classes = {
@@ -197,8 +197,8 @@ def test_marks_are_the_same_from_a_model_and_from_json():
             {"class_id": 0, "class_name": "cat", "probability": 0.25},
         ]
     }
-    assert marks_of(found, ["cat", "car"]) == marks_of_answer(objects, 2) == [Mark(1, "car", 0.5, (1, 2, 3, 4))]
-    assert marks_of(named, ["cat", "car"]) == marks_of_answer(classes) == [Mark(1, "car", 0.75), Mark(0, "cat", 0.25)]
+    assert marks_of_answer(objects, 2) == [Mark(1, "car", 0.5, (1, 2, 3, 4))]
+    assert marks_of_answer(classes) == [Mark(1, "car", 0.75), Mark(0, "cat", 0.25)]
 
 
 # Text

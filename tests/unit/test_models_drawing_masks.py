@@ -6,19 +6,18 @@ import itertools
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.drawing.annotations import Mark, marks_of, marks_of_answer
+from models.drawing.annotations import Mark, marks_of_answer
 from models.drawing.color_assignment import keys_apart
 from models.drawing.labels import ChipLayout
 from models.drawing.palette import Color, color_of, oklab
 from models.drawing.picture import draw
 from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, SemanticMask
-from services.answers.wire import encode_prediction
+from services.answers.wire import describe_prediction
 from tests.photos import encoded, exif_with_orientation, quadrants
 
 WHITE = (255, 255, 255)
@@ -176,7 +175,8 @@ def test_objects_with_masks_have_colours_of_their_own():
     masks = (rectangle((0, 0, 4, 4), (9, 9)), rectangle((5, 5, 9, 9), (9, 9)))
     boxes, scores = np.array([[0, 0, 4, 4], [5, 5, 9, 9]], np.float32), np.array([0.9, 0.8], np.float32)
     found = InstanceMasks(boxes, scores, np.array([7, 7]), (9, 9), masks)
-    assert [mark.color_key for mark in marks_of(found, list("abcdefgh"))] == [0, 1]
+    marks = marks_of_answer(describe_prediction(found, list("abcdefgh")), 8)
+    assert [mark.color_key for mark in marks] == [0, 1]
 
 
 def test_neighbours_among_hundreds_have_colours_that_lie_apart():
@@ -200,21 +200,19 @@ def test_class_has_its_colour_wherever_it_is():
 # Marks
 
 
-def test_marks_of_objects_are_the_same_from_a_model_and_from_json():
+def test_objects_of_an_answer_keep_their_boxes_and_masks():
     masks = (rectangle((0, 0, 4, 4), (9, 9)), rectangle((5, 5, 9, 9), (9, 9)))
     boxes, scores = np.array([[0, 0, 4, 4], [5, 5, 9, 9]], np.float32), np.array([0.75, 0.5], np.float32)
     found = InstanceMasks(boxes, scores, np.array([1, 0]), (9, 9), masks)
-    answer = orjson.loads(encode_prediction(found, ["cat", "car"]))
-    assert marks_of(found, ["cat", "car"]) == marks_of_answer(answer, 2)
-    assert marks_of(found, ["cat", "car"])[0] == Mark(1, "car", 0.75, (0, 0, 4, 4), 0, masks[0])
+    marks = marks_of_answer(describe_prediction(found, ["cat", "car"]), 2)
+    assert marks == [Mark(1, "car", 0.75, (0, 0, 4, 4), 0, masks[0]), Mark(0, "cat", 0.5, (5, 5, 9, 9), 1, masks[1])]
 
 
-def test_marks_of_classes_are_the_same_from_a_model_and_from_json():
+def test_classes_of_an_answer_come_with_most_pixels_first_and_their_masks():
     class_map = np.array([[0, 2, 2, 2], [0, 0, 1, 1]], np.uint8)
     found = SemanticMask(class_map, np.array([1, 2]), None, (2, 4))
     names = ["background", "sea", "sky"]
-    marks = marks_of(found, names)
-    assert marks == marks_of_answer(orjson.loads(encode_prediction(found, names)), 3)
+    marks = marks_of_answer(describe_prediction(found, names), 3)
     assert [(mark.class_name, mark.score) for mark in marks] == [("sky", 0.375), ("sea", 0.25)]
     assert [mark.mask for mark in marks] == [Mask.from_array(class_map == 2), Mask.from_array(class_map == 1)]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from models.training import engine
-from models.training.ema import MovingAverage
+from models.training.ema import moving_average
 from models.training.engine import CannotResume, Progress, Run, RunStopped, Schedule, TrainingDiverged
 
 PER_EPOCH = 5
@@ -259,6 +259,27 @@ def test_a_group_learns_at_its_share_of_the_rate(tmp_path: Path) -> None:
     assert not torch.equal(recipe.network[3].weight, Regression().network[3].weight)  # type: ignore[index]
 
 
+def test_each_group_ends_at_the_same_share_of_its_own_learning_rate(tmp_path: Path) -> None:
+    rates: list[list[float]] = []
+    recipe = Regression(rate_of_first=0.1)
+    run = run_of(recipe, tmp_path, epochs=5, warm_up_steps=2)
+    optimizer = run._optimizer  # type: ignore[reportPrivateUsage]
+    optimizer.register_step_post_hook(lambda *_: rates.append([group["lr"] for group in optimizer.param_groups]))
+    run.train()
+    scales = [group["scale"] for group in optimizer.param_groups]
+    assert {*scales} == {1.0, 0.1}
+    middle, last = (0.02 + 0.98 * (1 + math.cos(math.pi * at / 23)) / 2 for at in (11, 22))
+    for step, share in ((0, 0.5), (1, 1.0), (2, 1.0), (13, middle), (24, last)):
+        assert rates[step] == pytest.approx([0.01 * share * scale for scale in scales], rel=1e-9), step
+
+
+def test_a_checkpoint_holds_the_average_and_its_steps(tmp_path: Path) -> None:
+    run = finished(Regression(), tmp_path)
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["average"]
+    assert {*saved} == {"network", "steps"} and saved["steps"] == EPOCHS * PER_EPOCH
+    assert all(torch.equal(value, run.average.state_dict()[name]) for name, value in saved["network"].items())
+
+
 def test_what_is_reported_is_where_the_run_is(tmp_path: Path) -> None:
     reports: list[Progress] = []
     run_of(Regression(), tmp_path, reports.append).train()
@@ -297,16 +318,17 @@ def test_a_schedule_needs_an_epoch() -> None:
 
 def test_the_moving_average_moves_by_its_share() -> None:
     network = nn.BatchNorm1d(1)
-    average = MovingAverage(network, decay=0.75, ramp_steps=2)
+    average = moving_average(network, decay=0.75, ramp_steps=2)
     wanted = 1.0
     for step, value in ((1, 5.0), (2, -3.0)):
         network.load_state_dict(
             {**network.state_dict(), "weight": torch.tensor([value]), "num_batches_tracked": torch.tensor(step)}
         )
-        average.update(network)
+        average.update_parameters(network)
         decay = 0.75 * (1 - math.exp(-step / 2))
         wanted = decay * wanted + (1 - decay) * value
-    state = average.network.state_dict()
+    state = average.module.state_dict()
     assert state["weight"].item() == pytest.approx(wanted)
     assert state["num_batches_tracked"].item() == 2
-    assert not any(parameter.requires_grad for parameter in average.network.parameters())
+    assert not any(parameter.requires_grad for parameter in average.module.parameters())
+    assert not average.module.training

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import orjson
 
 from models.predictions import Classification, Detections
-from services.answers.wire import encode_prediction
+from services.answers.wire import describe_prediction
 
 
 def test_objects_are_written_best_first_with_their_numbers_rounded():
     boxes = np.array([[0, 1.2345, 30.999, 20], [5.005, 5, 6, 6]], np.float32)
     found = Detections(boxes, np.array([0.87654321, 0.25], np.float32), np.array([1, 0], np.int64), (20, 31))
-    assert orjson.loads(encode_prediction(found, ("cat", "dog"))) == {
+    assert describe_prediction(found, ("cat", "dog")) == {
         "image": {"height": 20, "width": 31},
         "predictions": [
             {
@@ -33,11 +32,11 @@ def test_objects_are_written_best_first_with_their_numbers_rounded():
 
 def test_image_with_nothing_in_it_has_an_empty_list():
     nothing = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64), (4, 6))
-    assert orjson.loads(encode_prediction(nothing, ("cat",)))["predictions"] == []
+    assert describe_prediction(nothing, ("cat",))["predictions"] == []
 
 
 def test_classes_are_written_with_their_probabilities():
     classes = Classification(np.array([1], np.int64), np.array([1 / 3], np.float32), (4, 6))
-    assert orjson.loads(encode_prediction(classes, ("cat", "dog")))["predictions"] == [
+    assert describe_prediction(classes, ("cat", "dog"))["predictions"] == [
         {"class_id": 1, "class_name": "dog", "probability": 0.333333}
     ]

@@ -7,7 +7,6 @@ import io
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -17,7 +16,7 @@ from models.adapter import SegmentationParameters
 from models.entries import MaskFormat
 from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, SemanticMask
-from services.answers.wire import describe_prediction, encode_prediction
+from services.answers.wire import describe_prediction
 
 NAMES = ("background", "field", "wood", "lake")
 SIZE = (40, 60)
@@ -67,7 +66,7 @@ def same(one: NDArray[np.bool_], other: NDArray[np.bool_], mask_format: MaskForm
 
 
 def test_classes_come_with_most_pixels_first_and_numbers_of_them():
-    answer = orjson.loads(encode_prediction(semantic(), NAMES))
+    answer = describe_prediction(semantic(), NAMES)
     rows = [{name: value for name, value in row.items() if name != "mask"} for row in answer["predictions"]]
     assert answer["image"] == {"height": 40, "width": 60}
     assert "class_map" not in answer
@@ -126,5 +125,5 @@ def test_object_without_pixels_is_still_an_answer():
     mask = Mask.from_array(np.zeros(SIZE, bool))
     found = InstanceMasks(box, np.array([0.5], np.float32), np.array([0], np.int64), SIZE, (mask,))
     for mask_format in ("rle", "polygon", "png"):
-        (row,) = orjson.loads(encode_prediction(found, ("field",), told(mask_format)))["predictions"]
+        (row,) = describe_prediction(found, ("field",), told(mask_format))["predictions"]
         assert row["area_pixels"] == 0

@@ -55,26 +55,6 @@ class ResultCache(Protocol):
         ...
 
 
-class MemoryCache:
-    """A cache in a dict, for tests and for a gateway on its own."""
-
-    def __init__(self) -> None:
-        self.bodies: dict[str, bytes] = {}
-
-    async def get(self, key: str) -> Lookup:
-        """Look a key up."""
-        body = self.bodies.get(key)
-        return MISS if body is None else Lookup(body)
-
-    def put(self, key: str, body: bytes) -> None:
-        """Keep a body."""
-        self.bodies[key] = body
-
-    async def close(self) -> None:
-        """Forget everything."""
-        self.bodies.clear()
-
-
 class RedisCache:
     """A cache on a Redis-compatible server.
 
