@@ -46,7 +46,7 @@ def prediction_from(task: Task, document: Mapping[str, Any]) -> Prediction:
     return Detections(np.array(edges, np.float32).reshape(-1, 4), scores, class_ids, size)
 
 
-def sure_findings(prediction: Prediction) -> int:
+def confident_predictions(prediction: Prediction) -> int:
     """How much of an answer every other must have.
 
     That is its best class, its boxes of `SURE_SCORE` and more, or its classes of `SURE_SHARE` and more of the pixels.
@@ -93,8 +93,8 @@ def judge(who: str, expected: Sequence[Prediction], answers: Sequence[Prediction
         What must hold, as a line, and whether it does.
     """
     same = sum(answer is not None and agree(one, answer) for one, answer in zip(expected, answers, strict=True))
-    sure = sum(map(sure_findings, expected))
-    what = f"{who}: agrees with the floor on {same} of {len(expected)} photos, of whose findings {sure} are sure"
+    sure = sum(map(confident_predictions, expected))
+    what = f"{who}: agrees with the floor on {same} of {len(expected)} photos, of whose predictions {sure} are confident"
     return what, same == len(expected) and sure > 0
 
 

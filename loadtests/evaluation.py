@@ -4,7 +4,7 @@
     python -m loadtests.evaluation --only scoring --images 1000
     python -m loadtests.evaluation --only memory --memory-images 200 2000
 
-`scoring`: average precision of made-up detections (5,000 images, 80 classes, 100 detections an image), by the scorer of
+`scoring`: average precision of made-up detections (5,000 images, 80 classes, 100 detections an image), by the metric of
 `tapetum evaluate` and by pycocotools, on one core each, and whether all of both's figures agree.
 `workers`: `tapetum evaluate` of a bundled model on the built-in scenes by one worker and by two, in turn.
 `memory`: the most that any process of a job holds, for few and for many images.
@@ -33,7 +33,7 @@ from loadtests.synthetic_detections import synthetic_detections
 from models.datasets.samples import ObjectTarget
 from models.metrics.coco.average_precision import CocoFigures
 from services.evaluation.job import PART_IMAGES
-from services.evaluation.kinds.object_scorer import ObjectScorer
+from services.evaluation.kinds.object_metric import ObjectMetric
 from services.evaluation.lines import coco_annotations, coco_results
 from services.evaluation.scoring import Record
 
@@ -155,7 +155,7 @@ def bench_memory(model: str, data: str, counts: Sequence[int]) -> None:
 
 
 def bench_scoring(images: int, classes: int, detections: int) -> None:
-    """Prints how long the scorer and pycocotools take over the same detections, and how far their figures differ.
+    """Prints how long the metric and pycocotools take over the same detections, and how far their figures differ.
 
     Raises:
         SystemExit: they differ by more than 1e-9.
@@ -163,23 +163,23 @@ def bench_scoring(images: int, classes: int, detections: int) -> None:
     print(f"## Scoring: {images:,} images, {classes} classes, {detections} detections an image\n")
     records = list(synthetic_detections(images, classes, detections, seed=0))
     names = tuple(f"class {number}" for number in range(classes))
-    scorer = ObjectScorer(names, tuple(range(classes)), masks=False, max_detections=100, replicates=REPLICATES)
+    metric = ObjectMetric(names, tuple(range(classes)), masks=False, max_detections=100, replicates=REPLICATES)
     started_at = time.perf_counter()
-    parts = [scorer.score(records[start : start + PART_IMAGES]) for start in range(0, images, PART_IMAGES)]
+    parts = [metric.update(records[start : start + PART_IMAGES]) for start in range(0, images, PART_IMAGES)]
     scored_s = time.perf_counter() - started_at
     started_at = time.perf_counter()
     numbers = CocoFigures.of([part["box_state"].tobytes() for part in parts]).headline()
     figures_s = time.perf_counter() - started_at
     started_at = time.perf_counter()
-    measured = scorer.finish(parts)
+    measured = metric.compute(parts)
     finished_s = time.perf_counter() - started_at
     oracle, loaded_s, oracle_s = _pycocotools(records, classes)
     rows = (
         ("pycocotools: evaluate, accumulate, summarize", oracle_s, ""),
-        ("the scorer: match in parts, then the twelve figures", scored_s + figures_s, "the same figures"),
+        ("the metric: match in parts, then the twelve figures", scored_s + figures_s, "the same figures"),
         ("pycocotools, with the reading of its rows", loaded_s + oracle_s, ""),
         (
-            "the scorer: all of it",
+            "the metric: all of it",
             scored_s + finished_s,
             f"and classes, curves, confusion, errors, {measured.protocol['bootstrap']['replicates']} replicates of all",
         ),

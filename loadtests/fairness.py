@@ -38,7 +38,7 @@ class Calls(Protocol):
 def one_coalescer(replica: SimulatedReplica) -> dict[str, Calls]:
     """Calls that images of all models share."""
     shared: Coalescer[Item, Outcome] = Coalescer(
-        replica.predict, max_items=MAX_BATCH_SIZE, receivers=1, linger_s=GatewayScale().linger_s
+        replica.predict, max_items=MAX_BATCH_SIZE, receivers=1, coalesce_wait_s=GatewayScale().coalesce_wait_s
     )
     return dict.fromkeys(IMAGE_S, shared)
 

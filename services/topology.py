@@ -6,8 +6,10 @@ key here; a key that is wrong or unknown is refused by name before anything star
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,6 +26,9 @@ Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
 
 PIXELS_PER_IMAGE = 640 * 640
 """What an image of a full batch may have on average, where `max_batch_pixels` is not set: the largest usual input."""
+
+_RENAMED: Final[Mapping[str, str]] = {"linger_s": "coalesce_wait_s", "num_streams": "num_device_threads"}
+"""Keys of earlier versions, which are still read, and what they are called now."""
 
 
 class TopologyError(Exception):
@@ -54,6 +59,20 @@ class Autoscaling(_Strict):
 
 class Scaled(_Strict):
     """Replicas and their resources, of a gateway or a model deployment."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed_keys(cls, document: Any) -> Any:
+        if not isinstance(document, Mapping):
+            return document
+        keys: dict[str, Any] = dict(document)  # pyright: ignore[reportUnknownArgumentType]
+        for old, new in _RENAMED.items():
+            if old in keys and new in cls.model_fields:
+                if new in keys:
+                    raise ValueError(f"{old} is the old name of {new}: leave it out")
+                warnings.warn(f"{old} is called {new} now", FutureWarning, stacklevel=2)
+                keys[new] = keys.pop(old)
+        return keys
 
     num_replicas: int = Field(default=1, ge=1, description="Replicas, where they do not follow the load.")
     autoscaling: Autoscaling | None = Field(default=None, description="Replicas by load; see below.")
@@ -93,7 +112,7 @@ class Scaled(_Strict):
 class GatewayScale(Scaled):
     """The deployment that speaks HTTP."""
 
-    linger_s: float = Field(
+    coalesce_wait_s: float = Field(
         default=0.003, ge=0, le=1, description="How long a call to replicas that are busy waits for company."
     )
 
@@ -139,7 +158,7 @@ class ModelDeployment(Scaled):
     num_threads: int | None = Field(
         default=None, ge=1, description="Threads that one run of a network uses; unset: as many as `num_cpus`."
     )
-    num_streams: int = Field(
+    num_device_threads: int = Field(
         default=1,
         ge=1,
         description="Batches that run side by side in a replica: one on a GPU, a core each on a CPU.",

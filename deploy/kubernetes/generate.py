@@ -65,7 +65,7 @@ def gpu(config: dict[str, Any]) -> None:
         name = deployment["name"]
         _scale(deployment, 1, 4, 4)
         deployment |= {"num_cpus": 1, "device": "cuda", "num_gpus": _GPU_SHARES[name]}
-        deployment |= {"num_streams": 1, "max_batch_size": _GPU_BATCHES[name]}
+        deployment |= {"num_device_threads": 1, "max_batch_size": _GPU_BATCHES[name]}
         if "max_batch_pixels" in deployment:
             deployment["max_batch_pixels"] = 4 * 2**20
 

@@ -37,7 +37,7 @@ class SimulatedCoalescer:
         send: Carries one call, from its start until its answer is back.
         max_items: Most images in one call.
         receivers: Replicas; each gets up to two calls at a time.
-        linger_s: How long the second call of a receiver waits for company.
+        coalesce_wait_s: How long the second call of a receiver waits for company.
 
     Attributes:
         calls: Calls so far.
@@ -51,7 +51,7 @@ class SimulatedCoalescer:
         *,
         max_items: int,
         receivers: int,
-        linger_s: float,
+        coalesce_wait_s: float,
     ) -> None:
         self.calls = 0
         self.images = 0
@@ -59,7 +59,7 @@ class SimulatedCoalescer:
         self._send = send
         self._max_items = max_items
         self._receivers = receivers
-        self._linger_s = linger_s
+        self._coalesce_wait_s = coalesce_wait_s
         self._waiting: deque[Image] = deque()
         self._in_flight = 0
         self._wakes_at = math.inf
@@ -73,7 +73,7 @@ class SimulatedCoalescer:
         while self._waiting and self._in_flight < CALLS_PER_RECEIVER * self._receivers:
             idle = max(1, self._receivers - self._in_flight)
             size = min(self._max_items, math.ceil(len(self._waiting) / idle))
-            departure = self._waiting[0].since + self._linger_s
+            departure = self._waiting[0].since + self._coalesce_wait_s
             if self._in_flight >= self._receivers and size < self._max_items and self._env.now + ROUNDING_S < departure:
                 self._wake_at(departure)
                 return

@@ -25,7 +25,7 @@ class Topology:
         streams: Batches that run side by side in a replica.
         pool_threads: Threads of a replica that decode and post-process.
         max_batch_size: Most images in a batch.
-        linger_s: How long the second call of a replica waits for company.
+        coalesce_wait_s: How long the second call of a replica waits for company.
         cores: Cores of the one machine that all run on; None: a cluster, where no thread waits for a core.
         gpu: The network runs on a device of its own and uses no core.
     """
@@ -37,7 +37,7 @@ class Topology:
     streams: int = 2
     pool_threads: int = 2
     max_batch_size: int = 8
-    linger_s: float = 0.003
+    coalesce_wait_s: float = 0.003
     cores: int | None = None
     gpu: bool = False
 
@@ -109,7 +109,7 @@ class Gateway:
             self._send,
             max_items=topology.max_batch_size * topology.streams,
             receivers=topology.replicas,
-            linger_s=topology.linger_s,
+            coalesce_wait_s=topology.coalesce_wait_s,
         )
         self._costs = costs
         self._replicas = replicas

@@ -37,14 +37,14 @@ def average_precision(
         such object. See `models.metrics.coco.average_precision`.
     """
     class_ids = range(len(dataset.class_names))
-    scenes = _scenes(dataset, predictions, masks)
+    scenes = _results(dataset, predictions, masks)
     parts = iter(lambda: list(islice(scenes, _PART)), [])
     states = [coco_state(part, class_ids, masks, max_detections) for part in parts]
     figures = CocoFigures.of(states or [coco_state([], class_ids, masks, max_detections)]).headline()
     return {name: figures[name] for name in _FIGURES}
 
 
-def _scenes(dataset: PhotoDataset, predictions: Iterable[Detections], masks: bool) -> Iterator[ImageResult]:
+def _results(dataset: PhotoDataset, predictions: Iterable[Detections], masks: bool) -> Iterator[ImageResult]:
     annotations = None
     if dataset.source.is_file():
         annotations = _rows(dataset.source)

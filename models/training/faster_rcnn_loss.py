@@ -25,8 +25,8 @@ def faster_rcnn_loss(network: FasterRCNN, images: Tensor, targets: Sequence[Targ
     Returns:
         `loss_objectness` and `loss_rpn_box_reg` of the first stage, `loss_classifier` and `loss_box_reg` of the second.
     """
-    features, proposals, sizes, truths, first = first_stage(network, images, targets)
-    _, second = network.roi_heads(features, proposals, sizes, truths)
+    features, proposals, sizes, ground_truth, first = first_stage(network, images, targets)
+    _, second = network.roi_heads(features, proposals, sizes, ground_truth)
     return {**first, **second}
 
 
@@ -44,11 +44,11 @@ def first_stage(
         The features by level, the proposed boxes of each image, the images' sizes, the targets as torchvision takes
         them, and the losses of the first stage.
     """
-    truths = [{"boxes": target.boxes, "labels": target.class_ids + 1, "masks": target.ids} for target in targets]
+    ground_truth = [{"boxes": target.boxes, "labels": target.class_ids + 1, "masks": target.ids} for target in targets]
     height, width = images.shape[2:]
     batch = ImageList(images, [(int(height), int(width))] * len(images))
     features = {name: level.float() for name, level in network.backbone(images).items()}
-    proposals, losses = network.rpn(batch, features, truths)
+    proposals, losses = network.rpn(batch, features, ground_truth)
     with torch.no_grad():
         proposals = [boxes.float() for boxes in proposals]
-    return features, proposals, batch.image_sizes, truths, losses
+    return features, proposals, batch.image_sizes, ground_truth, losses

@@ -34,8 +34,8 @@ def mask_rcnn_loss(network: MaskRCNN, images: Tensor, targets: Sequence[Target])
         As `models.training.faster_rcnn_loss.faster_rcnn_loss`, and `loss_mask`.
     """
     heads: Any = network.roi_heads
-    features, proposals, sizes, truths, first = first_stage(network, images, targets)
-    regions, matched, labels, deltas = heads.select_training_samples(proposals, truths)
+    features, proposals, sizes, ground_truth, first = first_stage(network, images, targets)
+    regions, matched, labels, deltas = heads.select_training_samples(proposals, ground_truth)
     logits, found = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, regions, sizes)))
     class_loss, box_loss = fastrcnn_loss(logits, found, labels, deltas)
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from services.cli.console import printable
 
 if TYPE_CHECKING:
-    from services.client.findings import Box, ClassPrediction, Detection, Instance, Region
+    from services.client.predictions import Box, ClassPrediction, Detection, Instance, Region
 
 _SCORE_WIDTH = 6
 _NAME_RATIO = 2

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from services.client.errors import TapetumError, error_from
-from services.client.findings import ClassPrediction, Detection, Instance, Region
+from services.client.predictions import ClassPrediction, Detection, Instance, Region
 
 P = TypeVar("P", bound=ClassPrediction | Detection | Instance | Region)
 
@@ -45,11 +45,11 @@ class Answer(Generic[P]):
             image_size=(result["image"]["height"], result["image"]["width"]),
             cached=result["cached"],
             request_id=body["request_id"],
-            **cls._findings(result),
+            **cls._predictions(result),
         )
 
     @classmethod
-    def _findings(cls, result: Mapping[str, Any]) -> dict[str, Any]:
+    def _predictions(cls, result: Mapping[str, Any]) -> dict[str, Any]:
         """What is said of the image, by the names of the attributes."""
         return {"predictions": tuple(cls.row.parse(item) for item in result["predictions"])}
 
@@ -97,7 +97,7 @@ class Segmentation(Answer[Instance | Region]):
     class_map: bytes | None = field(default=None, repr=False)
 
     @classmethod
-    def _findings(cls, result: Mapping[str, Any]) -> dict[str, Any]:
+    def _predictions(cls, result: Mapping[str, Any]) -> dict[str, Any]:
         size = (result["image"]["height"], result["image"]["width"])
         text = result.get("class_map")
         class_map = None if text is None else b64decode(text)

@@ -159,7 +159,7 @@ class ModelHost:
             max_queue_items=self._config.max_queued_images,
             max_queue_cost=self._config.pixels_queued,
             batch_wait_timeout_s=self._config.batch_wait_timeout_s,
-            streams=self._config.num_streams,
+            streams=self._config.num_device_threads,
             initializer=partial(start_thread, self._config.num_threads or torch.get_num_threads()),
         )
         replica_has_started(self._config.name)
@@ -200,7 +200,7 @@ class ModelHost:
         limit = asyncio.timeout(item.deadline_s - time.time())
         try:
             async with limit:
-                queued = await self._work_out(item)
+                queued = await self._compute(item)
         except TimeoutError as error:
             return failed(OutOfTime("the time limit passed in the replica") if limit.expired() else error_for(error))
         except Exception as error:
@@ -211,7 +211,7 @@ class ModelHost:
         queued.result.stages_ms["queue"] = queued.queue_s * 1e3
         return self._models[item.model].sign(queued.result, item.identity)
 
-    async def _work_out(self, item: Item) -> Queued[Outcome]:
+    async def _compute(self, item: Item) -> Queued[Outcome]:
         """One image, step by step; where this is cancelled, the steps that have not begun are dropped."""
         pool = self._models[item.model].pool
         prepared = await asyncio.get_running_loop().run_in_executor(pool, self._prepare, item)

@@ -170,13 +170,13 @@ def evaluate(
         match = ClassMatch.of(data, facts.name, facts.class_names)
         kind = KINDS[facts.kind]
         parameters = kind.parameters(facts, plan.thresholds)
-        scorer = kind.metric(facts.class_names, match.measured, plan.thresholds.max_detections)
-        check_names(plan.figures, list(scorer.finish([]).headline))
+        metric = kind.metric(facts.class_names, match.measured, plan.thresholds.max_detections)
+        check_names(plan.figures, list(metric.compute([]).headline))
         folder = _open_folder(plan, facts, data, parameters)
         parts = _parts(len(data))
-        asked_s, asked = _answer_all(crew, Work(data, match, scorer, parameters), folder, parts, report)
+        asked_s, asked = _answer_all(crew, Work(data, match, metric, parameters), folder, parts, report)
     say("measuring")
-    measured = scorer.finish(folder.columns(parts))
+    measured = metric.compute(folder.columns(parts))
     answered = write_answers(folder, parts, facts, data, match)
     result = {
         "format": FORMAT,

@@ -100,7 +100,7 @@ class RunFolder:
             yield from map(orjson.loads, self._lines_path(part).read_bytes().splitlines())
 
     def columns(self, parts: Sequence[Chunk]) -> Sequence[MetricState]:
-        """What the scorer kept of finished parts, read anew whenever one is asked for."""
+        """What the metric kept of finished parts, read anew whenever one is asked for."""
         return _StoredColumns([self._columns_path(part) for part in parts])
 
     def _lines_path(self, part: Chunk) -> Path:

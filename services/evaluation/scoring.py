@@ -1,6 +1,6 @@
 """What the loop knows of metrics: records go in, arrays come out, and all arrays together make figures.
 
-A scorer has two halves. `score` runs in the workers and boils the records of a part down to a few arrays; `finish`
+A metric has two halves. `score` runs in the workers and boils the records of a part down to a few arrays; `finish`
 runs once, over the arrays of all parts, and needs no image and no prediction any more. So memory does not grow with
 pixels, and a part that was scored never has to be scored again.
 """
@@ -19,7 +19,7 @@ from models.datasets.samples import Target
 from models.metrics.bootstrap import centred_interval
 
 MetricState = dict[str, NDArray[Any]]
-"""What a scorer keeps of a part: arrays by name, without Python objects, as `numpy.savez` writes them."""
+"""What a metric keeps of a part: arrays by name, without Python objects, as `numpy.savez` writes them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Measured:
         headline: Figures of the whole data set by name, the most important first.
         per_class: One row for every class that was measured: `class_id`, `class_name`, and its numbers (NaN where
             there is nothing to measure).
-        details: Curves, confusion and so on, as JSON has it; each scorer tells which.
+        details: Curves, confusion and so on, as JSON has it; each metric tells which.
         ranking: Of the images.
         protocol: Settings that the figures depend on, by name, to stand beside them.
     """
@@ -114,10 +114,10 @@ def bootstrap_protocol(replicates: int, seed: int, **more: int) -> dict[str, Any
 class Metric(Protocol):
     """Measures one kind of answers."""
 
-    def score(self, records: Sequence[Record]) -> MetricState:
+    def update(self, records: Sequence[Record]) -> MetricState:
         """Boils the records of one part down; its own part only, in the order of their indices."""
         ...
 
-    def finish(self, parts: Sequence[MetricState]) -> Measured:
+    def compute(self, parts: Sequence[MetricState]) -> Measured:
         """Figures over all parts, in the order of their indices; there may be none, and parts without images."""
         ...

@@ -47,13 +47,13 @@ class Work:
     Attributes:
         data: The images and what is known of them.
         match: From its classes to the model's.
-        scorer: Measures the answers.
+        metric: Measures the answers.
         parameters: What the model is told, by the names of the HTTP API.
     """
 
     data: EvaluationSet
     match: ClassMatch
-    scorer: Metric
+    metric: Metric
     parameters: Mapping[str, Any]
 
 
@@ -64,7 +64,7 @@ class PartResult:
     Attributes:
         part: Which.
         lines: One JSON object a line for every image: see `services.evaluation.lines`.
-        columns: What the scorer kept, as `numpy.savez` writes it.
+        columns: What the metric kept, as `numpy.savez` writes it.
         failures: Images without an answer.
         seconds: How long it took.
     """
@@ -101,7 +101,7 @@ def answer_part(part: Chunk, work: Work, asker: Predictor) -> PartResult:
     return PartResult(
         part,
         b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines),
-        pack(work.scorer.score(records)),
+        pack(work.metric.update(records)),
         failures,
         time.perf_counter() - started_at,
     )

@@ -240,7 +240,7 @@ def cluster_config(classifier: Mapping[str, Any]) -> dict[str, Any]:
     args = document["applications"][0]["args"]
     args["gateway"]["num_replicas"] = 2
     args["deployments"] = [
-        {**each, "num_replicas": 2, "num_streams": 1, **classifier}
+        {**each, "num_replicas": 2, "num_device_threads": 1, **classifier}
         for each in args["deployments"]
         if each["name"] == "Classifier"
     ]

@@ -25,7 +25,7 @@ from services.answers.wire import Item  # noqa: E402
 from services.gateway.serving.backends import RayBackend  # noqa: E402
 from services.gateway.serving.coalescer import Coalescer  # noqa: E402
 
-CALL_S, LINGER_S = 2.0, 0.3
+CALL_S, COALESCE_WAIT_S = 2.0, 0.3
 
 
 def digest(image):
@@ -60,7 +60,7 @@ class Front:
     def __init__(self, replica):
         self.replica = replica
         backend = RayBackend(replica, "classification")
-        self.calls = Coalescer(backend.predict, max_items=4, receivers=1, linger_s=LINGER_S)
+        self.calls = Coalescer(backend.predict, max_items=4, receivers=1, coalesce_wait_s=COALESCE_WAIT_S)
 
     async def submit(self, image):
         return await self.calls.submit(Item("any", image, {}, time.time() + 60))
@@ -80,12 +80,12 @@ async def main(front):
     first = front.submit.remote(b"first")
     await asyncio.sleep(0.1)
     leaves, stays = front.submit.remote(b"leaves"), front.submit.remote(b"stays")
-    await asyncio.sleep(LINGER_S + 0.5)
+    await asyncio.sleep(COALESCE_WAIT_S + 0.5)
     leaves.cancel()
     got = await stays
     await first
     gone = [front.submit.remote(bytes(1)) for _ in range(2)]
-    await asyncio.sleep(LINGER_S + 0.5)
+    await asyncio.sleep(COALESCE_WAIT_S + 0.5)
     for request in gone:
         request.cancel()
     await asyncio.sleep(0.5)

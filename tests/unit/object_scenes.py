@@ -104,7 +104,7 @@ def coco_files(scenes: Sequence[ImageResult], classes: int, masks: bool) -> tupl
     annotations: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for scene in scenes:
-        known, found = scene.targets, scene.found
+        known, found = scene.targets, scene.predictions
         for index, box in enumerate(with_sizes(known.boxes).tolist()):
             row: dict[str, Any] = {"id": len(annotations) + 1, "image_id": scene.image_id, "bbox": box}
             row |= {"category_id": int(known.class_ids[index]) + 1, "area": float(known.areas[index])}

@@ -132,7 +132,7 @@ def test_a_coalescer_has_two_calls_for_a_receiver_and_the_second_one_lingers():
         sent.append((env.now, len(images)))
         yield env.timeout(1.0)
 
-    coalescer = SimulatedCoalescer(env, send, max_items=16, receivers=1, linger_s=0.1)
+    coalescer = SimulatedCoalescer(env, send, max_items=16, receivers=1, coalesce_wait_s=0.1)
 
     def source() -> Steps:
         for _ in range(20):

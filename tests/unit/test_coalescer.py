@@ -36,7 +36,7 @@ class Receiver:
 
 
 def coalescer(receiver: Receiver, **options: float) -> Coalescer[int, int]:
-    return Coalescer(receiver.send, **{"max_items": 8, "receivers": 1, "linger_s": 10.0, **options})  # type: ignore[arg-type]
+    return Coalescer(receiver.send, **{"max_items": 8, "receivers": 1, "coalesce_wait_s": 10.0, **options})  # type: ignore[arg-type]
 
 
 async def test_what_is_ready_in_one_turn_of_the_loop_travels_together():
@@ -58,7 +58,7 @@ async def test_what_comes_while_a_call_is_out_goes_with_the_next():
 
 async def test_busy_receiver_gets_a_second_call_after_the_linger_and_no_third():
     receiver = Receiver(takes_s=0.2)
-    calls = coalescer(receiver, linger_s=0.02)
+    calls = coalescer(receiver, coalesce_wait_s=0.02)
     tasks = [asyncio.create_task(calls.submit(0))]
     await asyncio.sleep(0.005)
     tasks += [asyncio.create_task(calls.submit(n)) for n in (1, 2)]
@@ -91,7 +91,7 @@ async def test_full_call_does_not_linger():
 
 async def test_call_is_bounded_by_weight_and_a_heavier_item_goes_alone():
     receiver = Receiver()
-    calls = Coalescer(receiver.send, max_items=8, receivers=1, linger_s=0.0, weight=lambda item: item, max_weight=5)
+    calls = Coalescer(receiver.send, max_items=8, receivers=1, coalesce_wait_s=0.0, weight=lambda item: item, max_weight=5)
     await asyncio.gather(*(calls.submit(n) for n in (2, 3, 9, 1)))
     assert receiver.calls == [[2, 3], [9], [1]]
 
@@ -143,7 +143,7 @@ async def test_call_belongs_to_none_of_its_requests():
         seen.append(request.get())
         return items
 
-    calls: Coalescer[int, int] = Coalescer(send, max_items=2, receivers=1, linger_s=0)
+    calls: Coalescer[int, int] = Coalescer(send, max_items=2, receivers=1, coalesce_wait_s=0)
     request.set("first")
     await calls.submit(1)
     assert seen == [""]
@@ -176,7 +176,7 @@ async def test_wrong_number_of_results_is_an_error():
     async def send(_items: list[int]) -> list[int]:
         return []
 
-    calls: Coalescer[int, int] = Coalescer(send, max_items=2, receivers=1, linger_s=0)
+    calls: Coalescer[int, int] = Coalescer(send, max_items=2, receivers=1, coalesce_wait_s=0)
     with pytest.raises(RuntimeError, match="1 items went out and 0 results came back"):
         await calls.submit(1)
 
@@ -202,7 +202,7 @@ def test_every_caller_gets_its_own_result(items: list[int], seed: int):
             assert task.cancelled()
 
     async def main() -> None:
-        calls = coalescer(receiver, linger_s=0.001, max_items=5)
+        calls = coalescer(receiver, coalesce_wait_s=0.001, max_items=5)
         await asyncio.gather(*(caller(calls, item) for item in items))
         assert len(calls) == 0
 

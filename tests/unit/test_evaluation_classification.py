@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from models.datasets.samples import ClassTarget, RegionTarget
-from services.evaluation.kinds.classification_scorer import ClassificationScorer
+from services.evaluation.kinds.classification_metric import ClassificationMetric
 from services.evaluation.scoring import Measured, Record
 
 PETS = ("cat", "dog", "owl")
@@ -35,8 +35,8 @@ RECORDS = [
 
 
 def measured(records: list[Record], names: tuple[str, ...] = PETS, **settings: Any) -> Measured:
-    scorer = ClassificationScorer(names, tuple(range(len(names))), **settings)
-    return scorer.finish([scorer.score(records)])
+    metric = ClassificationMetric(names, tuple(range(len(names))), **settings)
+    return metric.compute([metric.update(records)])
 
 
 def random_records(count: int, classes: int) -> list[Record]:
@@ -85,8 +85,8 @@ def test_a_class_without_images_has_nan_in_its_row_and_is_left_out_of_means() ->
 
 
 def test_only_measured_classes_have_rows_and_others_can_still_be_answered() -> None:
-    scorer = ClassificationScorer(PETS, (0, 1))
-    found = scorer.finish([scorer.score([record(0, 0, (2, 0.9), (0, 0.1)), record(1, 1, (1, 1.0))])])
+    metric = ClassificationMetric(PETS, (0, 1))
+    found = metric.compute([metric.update([record(0, 0, (2, 0.9), (0, 0.1)), record(1, 1, (1, 1.0))])])
     assert [row["class_id"] for row in found.per_class] == [0, 1]
     assert found.headline["top1"].value == 1 / 2
     assert found.details["confusion"]["class_ids"] == [0, 1, 2]
@@ -145,10 +145,10 @@ def test_figures_of_classes_are_scikit_learns() -> None:
 
 def test_parts_give_the_same_as_all_at_once() -> None:
     records = random_records(60, 7)
-    scorer = ClassificationScorer(tuple("abcdefg"), tuple(range(7)), replicates=50)
-    at_once = scorer.finish([scorer.score(records)])
-    parts = [scorer.score(records[:10]), scorer.score([]), scorer.score(records[10:])]
-    in_parts = scorer.finish(parts)
+    metric = ClassificationMetric(tuple("abcdefg"), tuple(range(7)), replicates=50)
+    at_once = metric.compute([metric.update(records)])
+    parts = [metric.update(records[:10]), metric.update([]), metric.update(records[10:])]
+    in_parts = metric.compute(parts)
     assert in_parts.headline == at_once.headline
     assert json.dumps(in_parts.details) == json.dumps(at_once.details)
     assert in_parts.per_class == at_once.per_class
@@ -167,7 +167,7 @@ def test_of_next_to_nothing_there_are_figures_without_a_warning(records: list[Re
 
 
 def test_without_parts_there_are_no_figures() -> None:
-    assert math.isnan(ClassificationScorer(PETS, (0, 1)).finish([]).headline["top1"].value)
+    assert math.isnan(ClassificationMetric(PETS, (0, 1)).compute([]).headline["top1"].value)
 
 
 def test_every_figure_lies_within_its_interval() -> None:
@@ -200,21 +200,21 @@ def test_another_seed_moves_the_interval_and_not_the_figure() -> None:
 )
 def test_an_answer_that_makes_no_sense_is_refused(wrong: Record, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        ClassificationScorer(PETS, (0, 1)).score([wrong])
+        ClassificationMetric(PETS, (0, 1)).update([wrong])
 
 
 def test_a_target_of_another_kind_is_refused() -> None:
     pixels = Record(0, 0, "0.png", (1, 1), RegionTarget(np.zeros((1, 1), np.uint8)), RECORDS[0].answer)
     with pytest.raises(TypeError, match="measured by classes, not by RegionTarget"):
-        ClassificationScorer(PETS, (0, 1)).score([pixels])
+        ClassificationMetric(PETS, (0, 1)).update([pixels])
 
 
 def test_replicates_of_curves_are_fewer_where_images_times_classes_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.evaluation.kinds.classification_scorer._CURVE_WORK", 150 * 7 * 120)
+    monkeypatch.setattr("services.evaluation.kinds.classification_metric._CURVE_WORK", 150 * 7 * 120)
     found = measured(random_records(150, 7), tuple("abcdefg"), replicates=300)
     assert found.protocol["bootstrap"]["replicates"] == 300
     assert found.protocol["bootstrap"]["replicates_average_precision"] == 120
     assert found.headline["roc_auc"].low < found.headline["roc_auc"].value < found.headline["roc_auc"].high
-    monkeypatch.setattr("services.evaluation.kinds.classification_scorer._CURVE_WORK", 0)
+    monkeypatch.setattr("services.evaluation.kinds.classification_metric._CURVE_WORK", 0)
     found = measured(random_records(150, 7), tuple("abcdefg"), replicates=300)
     assert found.protocol["bootstrap"]["replicates_average_precision"] == 100

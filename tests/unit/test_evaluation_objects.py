@@ -1,4 +1,4 @@
-"""The scorer of objects: the figures of COCO with their intervals, in parts or at once, and what it tells besides."""
+"""The metric of objects: the figures of COCO with their intervals, in parts or at once, and what it tells besides."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ from loadtests.synthetic_detections import coco_documents, synthetic_detections
 from models.datasets.samples import ObjectTarget
 from models.metrics.coco.image_results import ImageResult
 from services.answers.wire import BOX_MEMBERS
-from services.evaluation.kinds.object_scorer import ObjectScorer
+from services.evaluation.kinds.object_metric import ObjectMetric
 from services.evaluation.scoring import Measured, Record
 from tests.unit.object_scenes import pycocotools_evaluation, scene_of, seeded_scenes
 
@@ -27,7 +27,7 @@ HERE, THERE, FAR = (10, 10, 60, 60), (100, 10, 150, 60), (200, 150, 250, 200)
 
 def record_of(scene: ImageResult, index: int, masks: bool = False) -> Record:
     """As the job makes one, from what every client gets."""
-    targets, found = scene.targets, scene.found
+    targets, found = scene.targets, scene.predictions
     order = np.argsort(-found.scores, kind="stable")
     rows: list[dict[str, Any]] = []
     for place in order.tolist():
@@ -41,9 +41,9 @@ def record_of(scene: ImageResult, index: int, masks: bool = False) -> Record:
 
 
 def measured(scenes: Sequence[ImageResult], part: int = 5, masks: bool = False, **options: Any) -> Measured:
-    scorer = ObjectScorer(NAMES, MEASURED, masks=masks, **{"replicates": 40, **options})
+    metric = ObjectMetric(NAMES, MEASURED, masks=masks, **{"replicates": 40, **options})
     records = [record_of(scene, index, masks) for index, scene in enumerate(scenes)]
-    return scorer.finish([scorer.score(records[start : start + part]) for start in range(0, len(records), part)])
+    return metric.compute([metric.update(records[start : start + part]) for start in range(0, len(records), part)])
 
 
 def values(figures: Mapping[str, Any]) -> list[float]:
@@ -83,8 +83,8 @@ def test_every_headline_number_has_an_interval_around_it() -> None:
 
 
 def test_columns_are_plain_arrays() -> None:
-    scorer = ObjectScorer(NAMES, MEASURED, masks=False)
-    columns = scorer.score([record_of(scene, index) for index, scene in enumerate(seeded_scenes(0))])
+    metric = ObjectMetric(NAMES, MEASURED, masks=False)
+    columns = metric.update([record_of(scene, index) for index, scene in enumerate(seeded_scenes(0))])
     assert all(isinstance(column, np.ndarray) and column.dtype != object for column in columns.values())
 
 
@@ -147,9 +147,9 @@ def test_details_are_what_a_report_draws() -> None:
 
 
 def test_nothing_at_all_is_nan() -> None:
-    scorer = ObjectScorer(NAMES, MEASURED, masks=True, replicates=5)
-    for parts in ([], [scorer.score([]), scorer.score([])]):
-        found = scorer.finish(parts)
+    metric = ObjectMetric(NAMES, MEASURED, masks=True, replicates=5)
+    for parts in ([], [metric.update([]), metric.update([])]):
+        found = metric.compute(parts)
         assert all(math.isnan(number) for number in values(found.headline))
         assert not len(found.ranking.indices)
         assert found.details["f1_curve"]["f1"] == pytest.approx([math.nan] * 101, nan_ok=True)
@@ -172,16 +172,16 @@ def test_the_protocol_tells_what_figures_depend_on() -> None:
 
 
 def test_masks_that_a_data_set_does_not_have_are_told() -> None:
-    scorer = ObjectScorer(NAMES, MEASURED, masks=True)
+    metric = ObjectMetric(NAMES, MEASURED, masks=True)
     with pytest.raises(ValueError, match="boxes only"):
-        scorer.score([record_of(scene_of([(HERE, 0)], []), 0)])
+        metric.update([record_of(scene_of([(HERE, 0)], []), 0)])
 
 
 def test_synthetic_detections_are_repeatable_and_measured_as_pycocotools_does() -> None:
     records, again = (list(synthetic_detections(12, 4, 30, seed=1)) for _ in range(2))
     assert [record.answer for record in records] == [record.answer for record in again]
-    scorer = ObjectScorer(NAMES, MEASURED, masks=False, replicates=2)
-    found = scorer.finish([scorer.score(records[:5]), scorer.score(records[5:])])
+    metric = ObjectMetric(NAMES, MEASURED, masks=False, replicates=2)
+    found = metric.compute([metric.update(records[:5]), metric.update(records[5:])])
     file, results = coco_documents(records, 4)
     with contextlib.redirect_stdout(io.StringIO()):
         truth: Any = COCO()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.datasets.samples import IGNORED, ClassTarget, RegionTarget
 from models.geometry.masks import Mask
-from services.evaluation.kinds.semantic_scorer import SemanticScorer
+from services.evaluation.kinds.semantic_metric import SemanticMetric
 from services.evaluation.scoring import Measured, Record
 
 NAMES = ("background", "road", "tree", "sky")
@@ -36,8 +36,8 @@ RECORDS = [
 
 
 def measured(records: list[Record], classes: tuple[int, ...] = (0, 1, 2), **settings: Any) -> Measured:
-    scorer = SemanticScorer(NAMES, classes, **settings)
-    return scorer.finish([scorer.score(records)])
+    metric = SemanticMetric(NAMES, classes, **settings)
+    return metric.compute([metric.update(records)])
 
 
 def random_records(count: int) -> list[Record]:
@@ -97,9 +97,9 @@ def test_images_are_ranked_by_the_classes_that_they_have() -> None:
 
 def test_parts_give_the_same_as_all_at_once() -> None:
     records = random_records(12)
-    scorer = SemanticScorer(NAMES, (0, 1, 2), replicates=50)
-    at_once = scorer.finish([scorer.score(records)])
-    in_parts = scorer.finish([scorer.score(records[:5]), scorer.score([]), scorer.score(records[5:])])
+    metric = SemanticMetric(NAMES, (0, 1, 2), replicates=50)
+    at_once = metric.compute([metric.update(records)])
+    in_parts = metric.compute([metric.update(records[:5]), metric.update([]), metric.update(records[5:])])
     assert in_parts.headline == at_once.headline
     assert in_parts.per_class == at_once.per_class
     assert json.dumps(in_parts.details) == json.dumps(at_once.details)
@@ -127,7 +127,7 @@ def test_where_there_is_nothing_to_measure_all_is_nan_without_a_warning(records:
 
 
 def test_without_parts_there_are_no_figures() -> None:
-    assert math.isnan(SemanticScorer(NAMES, (0, 1)).finish([]).headline["miou"].value)
+    assert math.isnan(SemanticMetric(NAMES, (0, 1)).compute([]).headline["miou"].value)
 
 
 def test_the_interval_of_one_image_is_its_figure() -> None:
@@ -154,13 +154,13 @@ def answered(*rows: dict[str, Any]) -> Record:
 )
 def test_what_makes_no_sense_is_refused(wrong: Record, problem: str) -> None:
     with pytest.raises((ValueError, TypeError), match=problem):
-        SemanticScorer(NAMES, (0, 1, 2)).score([wrong])
+        SemanticMetric(NAMES, (0, 1, 2)).update([wrong])
 
 
 def test_all_255_classes_that_a_class_map_can_hold_are_measured() -> None:
     class_map = np.arange(255, dtype=np.uint8).reshape(15, 17)
-    scorer = SemanticScorer(tuple(map(str, range(255))), tuple(range(255)), replicates=2)
-    assert scorer.finish([scorer.score([record(0, class_map, class_map)])]).headline["miou"].value == 1
+    metric = SemanticMetric(tuple(map(str, range(255))), tuple(range(255)), replicates=2)
+    assert metric.compute([metric.update([record(0, class_map, class_map)])]).headline["miou"].value == 1
 
 
 def test_the_protocol_tells_how_intervals_came_about() -> None:
@@ -171,7 +171,7 @@ def test_the_protocol_tells_how_intervals_came_about() -> None:
 def test_maps_of_another_size_and_targets_of_another_kind_are_refused() -> None:
     other_size = Record(0, 0, "0.png", (2, 3), RegionTarget(picture("00", "01")), {"predictions": []})
     with pytest.raises(ValueError, match=r"the class map is \(2, 2\), and the image \(2, 3\)"):
-        SemanticScorer(NAMES, (0, 1)).score([other_size])
+        SemanticMetric(NAMES, (0, 1)).update([other_size])
     other_kind = Record(0, 0, "0.png", (2, 2), ClassTarget(0), {"predictions": []})
     with pytest.raises(TypeError, match="measured by class maps, not by ClassTarget"):
-        SemanticScorer(NAMES, (0, 1)).score([other_kind])
+        SemanticMetric(NAMES, (0, 1)).update([other_kind])

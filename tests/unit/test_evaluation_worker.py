@@ -1,4 +1,4 @@
-"""What a worker makes of a part: records for the scorer, and a line for every image, whatever became of it."""
+"""What a worker makes of a part: records for the metric, and a line for every image, whatever became of it."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ BOX = {"x_min": 1.0, "y_min": 2.0, "x_max": 4.0, "y_max": 8.0}
 class Metric:
     """Keeps which records it was given."""
 
-    def score(self, records: Sequence[Record]) -> MetricState:
+    def update(self, records: Sequence[Record]) -> MetricState:
         return {"indices": np.array([record.index for record in records], np.int64)}
 
-    def finish(self, parts: Sequence[MetricState]) -> Measured:
+    def compute(self, parts: Sequence[MetricState]) -> Measured:
         raise NotImplementedError
 
 

@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadtests.agreement import agree, judge, prediction_from, sure_findings
+from loadtests.agreement import agree, judge, prediction_from, confident_predictions
 from models.entries import Task
 from models.predictions import Classification, Detections, Prediction, SemanticMask
 from services.answers.wire import describe_prediction
@@ -71,8 +71,8 @@ def test_answers_agree_where_each_has_what_the_other_is_sure_of(one: Prediction,
 
 
 def test_sure_findings_are_boxes_of_half_a_score_and_classes_of_a_hundredth_of_the_pixels():
-    assert sure_findings(_objects((BOX, 0.9), (BOX, 0.5), (BOX, 0.49))) == 2
-    assert sure_findings(_regions((0, 2), (10, 12), (20, 21), (30, 31))) == 2
+    assert confident_predictions(_objects((BOX, 0.9), (BOX, 0.5), (BOX, 0.49))) == 2
+    assert confident_predictions(_regions((0, 2), (10, 12), (20, 21), (30, 31))) == 2
 
 
 TASKS: dict[type[Prediction], Task] = {
@@ -97,9 +97,9 @@ def test_system_is_judged_by_all_photos(expected: list[Prediction], answers: lis
     assert judge("it", expected, answers)[1] is holds
 
 
-def test_judgement_says_how_many_photos_and_findings_were_compared():
+def test_judgement_says_how_many_photos_and_predictions_were_compared():
     what, _ = judge("it", [FOUND, NOTHING], [FOUND, None])
-    assert what == "it: agrees with the floor on 1 of 2 photos, of whose findings 1 are sure"
+    assert what == "it: agrees with the floor on 1 of 2 photos, of whose predictions 1 are confident"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 import yaml
 from PIL import Image
 
-from loadtests.agreement import agree, prediction_from, sure_findings
+from loadtests.agreement import agree, prediction_from, confident_predictions
 from loadtests.contenders import with_one_model
 from loadtests.overhead import Section
 from loadtests.photos import CROWD, SMALL, photos
@@ -42,14 +42,14 @@ def _config(folder: Path, *deployments: dict[str, Any]) -> Path:
     return path
 
 
-CLASSIFIER = {"name": "Classifier", "task": "classification", "models": ["noop"], "num_streams": 2}
+CLASSIFIER = {"name": "Classifier", "task": "classification", "models": ["noop"], "num_device_threads": 2}
 DETECTOR = {"name": "Detector", "task": "detection", "models": ["yolox/tiny", "yolox/s"], "max_batch_size": 3}
 
 
 def _one_deployment(folder: Path, model: str, *deployments: dict[str, Any]) -> tuple[str, list[str], int, int]:
     topology = read_serve_file(with_one_model(_config(folder, *deployments), model, folder / "one.yaml")).topology
     (kept,) = topology.deployments
-    return kept.name, [spec.name for spec in kept.models], kept.num_streams, kept.max_batch_size
+    return kept.name, [spec.name for spec in kept.models], kept.num_device_threads, kept.max_batch_size
 
 
 def test_one_model_gets_the_deployment_of_its_task(tmp_path: Path):
@@ -74,7 +74,7 @@ async def test_peer_answers_as_the_adapter_does(workload: Workload, picture: str
         answer = (await client.post(workload.path, content=photo)).json()
     (expected,) = load(workload.model).predict([photo])
     assert (answer["model"], answer["image"]) == (workload.model, {"height": 480, "width": 640})
-    assert sure_findings(expected) and agree(prediction_from(workload.task, answer), expected)
+    assert confident_predictions(expected) and agree(prediction_from(workload.task, answer), expected)
 
 
 def test_detecting_peer_gives_boxes_in_pixels_of_a_tall_photo():

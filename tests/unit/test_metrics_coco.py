@@ -17,7 +17,7 @@ from models.metrics.coco.bootstrap import (
 )
 from models.metrics.coco.image_results import ImageResult
 from models.metrics.coco.matches import Matches
-from models.metrics.coco.matching import match_scenes
+from models.metrics.coco.matching import match_images
 from models.metrics.coco.ranking import rank_classes
 from models.metrics.coco.thresholds import Verdicts, best_operation
 from tests.unit.object_scenes import pycocotools_evaluation, scene_of, seeded_scenes
@@ -36,7 +36,7 @@ def in_parts(
 
 def matches_in_parts(scenes: Sequence[ImageResult], masks: bool = False, most: int = 100) -> Matches:
     parts = [scenes[start : start + 5] for start in range(0, len(scenes), 5)]
-    return Matches.joined([match_scenes(part, masks, most) for part in reversed(parts)])
+    return Matches.joined([match_images(part, masks, most) for part in reversed(parts)])
 
 
 def as_nan(values: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def test_a_replicate_measures_what_pycocotools_does_of_the_images_drawn() -> Non
     scenes = seeded_scenes(4)
     counts = np.random.default_rng(5).multinomial(len(scenes), np.full(len(scenes), 1 / len(scenes)))
     drawn = [scene for scene, count in zip(scenes, counts, strict=True) for _ in range(count)]
-    renumbered = [ImageResult(number, scene.size, scene.targets, scene.found) for number, scene in enumerate(drawn)]
+    renumbered = [ImageResult(number, scene.size, scene.targets, scene.predictions) for number, scene in enumerate(drawn)]
     rankings = list(rank_classes(matches_in_parts(scenes), range(CLASSES)))
     weighted = weighted_figures(rankings, counts[:, None].astype(np.float64), (1, 10, 100))
     oracle = pycocotools_evaluation(renumbered, CLASSES)
@@ -164,7 +164,7 @@ def test_without_images_all_replicates_are_drawn_at_once(monkeypatch: pytest.Mon
         return weighted_figures(rankings, weights, limits, areas)
 
     monkeypatch.setattr("models.metrics.coco.bootstrap.weighted_figures", counting)
-    assert np.isnan(resampled_figures(match_scenes([], False), range(80), (1, 10, 100), 1000, seed=0)["map"]).all()
+    assert np.isnan(resampled_figures(match_images([], False), range(80), (1, 10, 100), 1000, seed=0)["map"]).all()
     assert drawn == [1000]
 
 
@@ -210,7 +210,7 @@ def test_absent_classes_and_sizes_are_nan_and_left_out_of_means() -> None:
     assert all(math.isnan(headline[name]) for name in ("map_small", "map_large", "mar_small", "mar_large"))
     assert figures.by_class()["map"][0] == pytest.approx(1)
     assert math.isnan(figures.by_class()["map"][1])
-    matches = match_scenes([scene_of([(box, 0)], [(box, 0, 0.9)])], False)
+    matches = match_images([scene_of([(box, 0)], [(box, 0, 0.9)])], False)
     drawn = resampled_figures(matches, range(2), (1, 10, 100), 10, seed=0)
     assert np.isnan(drawn["map_small"]).all()
     assert centred_interval(math.nan, drawn["map_small"]) == pytest.approx((math.nan, math.nan), nan_ok=True)
@@ -239,7 +239,7 @@ def test_masks_that_are_missing_are_told() -> None:
     with pytest.raises(ValueError, match="boxes only"):
         coco_state([scene], [0], masks=True)
     with pytest.raises(ValueError, match="boxes only"):
-        match_scenes([scene], masks=True)
+        match_images([scene], masks=True)
 
 
 def test_no_detections_at_all_are_refused() -> None:

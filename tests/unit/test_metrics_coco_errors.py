@@ -12,14 +12,14 @@ from models.metrics.coco.confusion import object_confusion
 from models.metrics.coco.errors import ERRORS, error_costs
 from models.metrics.coco.image_results import ImageResult, overlaps
 from models.metrics.coco.matches import Matches
-from models.metrics.coco.matching import match_scenes
+from models.metrics.coco.matching import match_images
 from models.metrics.coco.thresholds import (
     CURVE_SCORES,
     Verdicts,
     best_operation,
     f1_curve,
     score_histogram,
-    surest_mistakes,
+    most_confident_errors,
 )
 from tests.unit.object_scenes import coco_files, scene_of, seeded_scenes
 
@@ -30,12 +30,12 @@ HALF_OFF = (40, 10, 90, 60)  # IoU with HERE: 20 x 50 of 80 x 50, 0.25
 
 def kinds(scene: ImageResult) -> list[str | None]:
     """Of what was found, class by class and by falling score."""
-    return [(*ERRORS, None)[kind] for kind in match_scenes([scene], False).kinds]
+    return [(*ERRORS, None)[kind] for kind in match_images([scene], False).kinds]
 
 
 def without_crowds(scenes: Sequence[ImageResult]) -> list[ImageResult]:
     return [
-        ImageResult(scene.image_id, scene.size, scene.targets.only(~scene.targets.crowds), scene.found)
+        ImageResult(scene.image_id, scene.size, scene.targets.only(~scene.targets.crowds), scene.predictions)
         for scene in scenes
     ]
 
@@ -54,12 +54,12 @@ def test_each_kind_of_error_is_told() -> None:
 def test_what_lies_in_a_crowd_of_its_class_is_no_error() -> None:
     crowd = scene_of([(HERE, 0), (FAR, 1)], [(HERE, 0, 0.9), (HERE, 1, 0.8)], crowds=[True, False])
     assert kinds(crowd) == [None, "background"]
-    assert [cost.count for cost in error_costs(match_scenes([crowd], False), [0, 1])] == [0, 0, 0, 0, 1, 1]
+    assert [cost.count for cost in error_costs(match_images([crowd], False), [0, 1])] == [0, 0, 0, 0, 1, 1]
 
 
 def test_a_target_that_could_be_mended_is_not_missed() -> None:
     near = scene_of([(HERE, 0), (FAR, 0)], [(HALF_OFF, 0, 0.9)])
-    costs = {cost.name: cost for cost in error_costs(match_scenes([near], False), [0])}
+    costs = {cost.name: cost for cost in error_costs(match_images([near], False), [0])}
     assert (costs["localisation"].count, costs["missed"].count) == (1, 1)
     assert costs["localisation"].delta_map_50 == pytest.approx(51 / 101)  # one of two would be found
     assert costs["missed"].delta_map_50 == 0  # nothing is right even so
@@ -67,8 +67,8 @@ def test_a_target_that_could_be_mended_is_not_missed() -> None:
 
 def test_a_wrong_class_is_mended_in_the_class_of_its_target() -> None:
     scene = scene_of([(HERE, 0), (THERE, 1)], [(HERE, 0, 0.9), (THERE, 0, 0.95)])
-    costs = {cost.name: cost.delta_map_50 for cost in error_costs(match_scenes([scene], False), [0, 1])}
-    # As it is, class 0 has 1/2 and class 1 has 0; mended, both have 1.
+    costs = {cost.name: cost.delta_map_50 for cost in error_costs(match_images([scene], False), [0, 1])}
+    # As it is, class 0 has 1/2 and class 1 has 0; corrected, both have 1.
     assert costs["classification"] == pytest.approx(0.75)
 
 
@@ -81,7 +81,7 @@ def test_errors_are_those_of_hotcoco_where_there_are_no_crowds(seed: int) -> Non
     oracle.evaluate()
     theirs = oracle.tide_errors()
     names: dict[str, str] = dict(zip(ERRORS, ("Loc", "Cls", "Both", "Dupe", "Bkg", "Miss"), strict=True))
-    for cost in error_costs(match_scenes(scenes, False), range(CLASSES)):
+    for cost in error_costs(match_images(scenes, False), range(CLASSES)):
         assert cost.count == theirs["counts"][names[cost.name]], cost.name
         if cost.name == "classification" and seed % 2:
             continue  # which of equal scores comes first in the class that one is moved to is nobody's rule
@@ -92,7 +92,7 @@ def test_errors_are_those_of_hotcoco_where_there_are_no_crowds(seed: int) -> Non
 def confusion_by_brute_force(scenes: Sequence[ImageResult], threshold: float, masks: bool) -> np.ndarray:
     matrix = np.zeros((CLASSES + 1, CLASSES + 1), int)
     for scene in scenes:
-        best, _ = scene.found.counted(100)
+        best, _ = scene.predictions.counted(100)
         ious = overlaps(ImageResult(scene.image_id, scene.size, scene.targets, best), masks)
         left = set(range(len(scene.targets.areas)))
         for found in sorted(range(len(best.scores)), key=lambda index: -best.scores[index]):
@@ -121,7 +121,7 @@ def confusion_by_brute_force(scenes: Sequence[ImageResult], threshold: float, ma
 @pytest.mark.parametrize(("seed", "masks"), [(0, False), (1, False), (2, False), (3, False), (4, True)])
 def test_confusion_is_that_of_brute_force(seed: int, masks: bool) -> None:
     scenes = seeded_scenes(seed, masks=masks)
-    matches = match_scenes(scenes, masks)
+    matches = match_images(scenes, masks)
     for threshold in (0.0, 0.3, 0.7, 1.1):
         matrix = object_confusion(matches, range(CLASSES), threshold)
         np.testing.assert_array_equal(matrix, confusion_by_brute_force(scenes, threshold, masks))
@@ -140,25 +140,25 @@ def test_confusion_is_that_of_hotcoco_where_targets_lie_apart() -> None:
     file, results = coco_files(scenes, CLASSES, masks=False)
     truth = hotcoco.COCO(file)
     theirs = hotcoco.COCOeval(truth, truth.load_res(results), "bbox").confusion_matrix(0.5, min_score=0.4)
-    matrix = object_confusion(match_scenes(scenes, False), range(CLASSES), 0.4)
+    matrix = object_confusion(match_images(scenes, False), range(CLASSES), 0.4)
     np.testing.assert_array_equal(matrix, theirs["matrix"])
 
 
 def test_an_object_is_taken_for_its_own_class_first() -> None:
     rider, horse = (10, 10, 60, 60), (10, 14, 60, 64)
     scene = scene_of([(rider, 0), (horse, 1)], [((10, 13, 60, 63), 0, 0.9), ((10, 11, 60, 61), 1, 0.8)])
-    matrix = object_confusion(match_scenes([scene], False), [0, 1], 0.5)
+    matrix = object_confusion(match_images([scene], False), [0, 1], 0.5)
     assert matrix.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_classes_of_the_confusion_are_those_that_are_measured() -> None:
     scene = scene_of([(HERE, 7), (THERE, 3)], [(HERE, 3, 0.9), (FAR, 7, 0.8)])
-    matrix = object_confusion(match_scenes([scene], False), [3, 7], 0.0)
+    matrix = object_confusion(match_images([scene], False), [3, 7], 0.0)
     assert matrix.tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
 
 
 def verdicts_of(*scenes: ImageResult) -> Verdicts:
-    return Verdicts.of(match_scenes(scenes, False))
+    return Verdicts.of(match_images(scenes, False))
 
 
 def test_the_best_threshold_has_the_highest_f1() -> None:
@@ -196,7 +196,7 @@ def test_the_surest_mistake_is_no_crowd_and_may_be_a_duplicate() -> None:
     clean = scene_of([(HERE, 0)], [(HERE, 0, 0.9)], image_id=1)
     twice = scene_of([(HERE, 0)], [(HERE, 0, 0.9), (HERE, 0, 0.8), (FAR, 0, 0.3)], image_id=2)
     crowded = scene_of([(HERE, 0)], [(HERE, 0, 0.9)], image_id=3, crowds=[True])
-    mistakes = surest_mistakes(verdicts_of(clean, twice, crowded), 3)
+    mistakes = most_confident_errors(verdicts_of(clean, twice, crowded), 3)
     assert mistakes == pytest.approx([math.nan, 0.8, math.nan], nan_ok=True)
 
 
@@ -208,9 +208,9 @@ def test_scores_are_counted_by_whether_they_were_right() -> None:
 
 def test_parts_are_joined_in_the_order_of_image_ids() -> None:
     scenes = seeded_scenes(1)
-    whole = match_scenes(scenes, False)
+    whole = match_images(scenes, False)
     mixed = Matches.joined(
-        [match_scenes(scenes[9:], False), match_scenes(scenes[:4], False), match_scenes(scenes[4:9], False)]
+        [match_images(scenes[9:], False), match_images(scenes[:4], False), match_images(scenes[4:9], False)]
     )
     for name, column in whole.to_columns("").items():
         np.testing.assert_array_equal(column, mixed.to_columns("")[name], err_msg=name)

@@ -33,8 +33,8 @@ def test_a_data_set_is_measured_as_pycocotools_does(masks: bool, tmp_path: Path)
     dataset = written(tmp_path, coco_files(scenes, 4, masks=True)[0])
     predictions: list[Detections] = []
     for scene in scenes:
-        order = np.argsort(-scene.found.scores, kind="stable")
-        found = scene.found.only(order)
+        order = np.argsort(-scene.predictions.scores, kind="stable")
+        found = scene.predictions.only(order)
         columns = found.boxes.astype(np.float32), found.scores.astype(np.float32), found.class_ids, SIZE
         assert found.masks is not None
         predictions.append(InstanceMasks(*columns, found.masks) if masks else Detections(*columns))

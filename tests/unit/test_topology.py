@@ -47,6 +47,21 @@ def test_keys_that_would_do_nothing_are_refused_by_name(keys: dict[str, Any], re
         check_topology(deployment(**keys))
 
 
+def test_key_of_an_earlier_version_is_read_with_a_warning():
+    with pytest.warns(FutureWarning) as warned:
+        topology = check_topology(deployment(num_streams=3) | {"gateway": {"linger_s": 0.5}})
+    assert (topology.deployments[0].num_device_threads, topology.gateway.coalesce_wait_s) == (3, 0.5)
+    assert {str(warning.message) for warning in warned} == {
+        "linger_s is called coalesce_wait_s now",
+        "num_streams is called num_device_threads now",
+    }
+
+
+def test_key_in_both_its_names_is_refused():
+    with pytest.raises(TopologyError, match="num_streams is the old name of num_device_threads: leave it out"):
+        check_topology(deployment(num_streams=3, num_device_threads=2))
+
+
 RESERVED = {
     "num_cpus": 2.0,
     "memory": 2**30,

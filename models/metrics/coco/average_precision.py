@@ -52,12 +52,12 @@ def detection_limits(max_detections: int) -> tuple[int, ...]:
 
 
 def coco_state(
-    scenes: Sequence[ImageResult], class_ids: Sequence[int], masks: bool, max_detections: int = 100
+    results: Sequence[ImageResult], class_ids: Sequence[int], masks: bool, max_detections: int = 100
 ) -> bytes:
     """Matches the images of one part.
 
     Args:
-        scenes: The images, with objects of these classes only (`ImageResult.of_classes`); there may be none.
+        results: The images, with objects of these classes only (`ImageResult.of_classes`); there may be none.
         class_ids: Those that are measured.
         masks: Whether overlap is that of masks, and not of boxes.
         max_detections: The best of an image and a class that count.
@@ -74,9 +74,9 @@ def coco_state(
     params.max_dets = list(detection_limits(max_detections))
     categories = [{"id": class_id + 1, "name": str(class_id)} for class_id in class_ids]
     evaluation = StreamingEval(categories, params.iou_type, params=params)
-    images = [{"id": scene.image_id, "height": scene.size[0], "width": scene.size[1]} for scene in scenes]
-    targets = [row for scene in scenes for row in _target_rows(scene, masks)]
-    found = [row for scene in scenes for row in _found_rows(scene, masks)]
+    images = [{"id": result.image_id, "height": result.size[0], "width": result.size[1]} for result in results]
+    targets = [row for result in results for row in _target_rows(result, masks)]
+    found = [row for result in results for row in _found_rows(result, masks)]
     evaluation.update(images, [{**row, "id": number} for number, row in enumerate(targets, 1)], found)
     return evaluation.to_bytes()
 
@@ -164,8 +164,8 @@ class CocoFigures:
 _IOU_CHOICES: Final = {"map": slice(None), "map_50": slice(0, 1), "map_75": slice(5, 6)}
 
 
-def _target_rows(scene: ImageResult, masks: bool) -> list[dict[str, Any]]:
-    targets = scene.targets
+def _target_rows(result: ImageResult, masks: bool) -> list[dict[str, Any]]:
+    targets = result.targets
     shapes = run_lengths(targets) if masks else [None] * len(targets.areas)
     rows = zip(
         targets.class_ids.tolist(),
@@ -177,7 +177,7 @@ def _target_rows(scene: ImageResult, masks: bool) -> list[dict[str, Any]]:
     )
     return [
         {
-            "image_id": scene.image_id,
+            "image_id": result.image_id,
             "category_id": class_id + 1,
             "bbox": box,
             "area": area,
@@ -188,12 +188,12 @@ def _target_rows(scene: ImageResult, masks: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _found_rows(scene: ImageResult, masks: bool) -> list[dict[str, Any]]:
+def _found_rows(result: ImageResult, masks: bool) -> list[dict[str, Any]]:
     """With a mask there is no box, as its area would stand for that of the mask (pycocotools, `COCO.loadRes`)."""
-    found = scene.found
+    found = result.predictions
     key, shapes = ("segmentation", run_lengths(found)) if masks else ("bbox", with_sizes(found.boxes).tolist())
     rows = zip(found.class_ids.tolist(), found.scores.tolist(), shapes, strict=True)
     return [
-        {"image_id": scene.image_id, "category_id": class_id + 1, "score": score, key: shape}
+        {"image_id": result.image_id, "category_id": class_id + 1, "score": score, key: shape}
         for class_id, score, shape in rows
     ]

@@ -30,8 +30,8 @@ def object_confusion(matches: Matches, class_ids: Sequence[int], score_threshold
     """
     index = np.full(int(max([*class_ids, 0])) + 2, len(class_ids))  # the last one, and so -1, too, is the background
     index[list(class_ids)] = np.arange(len(class_ids))
-    shown = (matches.scores >= score_threshold) & (matches.taken_for != IN_CROWD)
-    taken, found = index[matches.taken_for[shown]], index[matches.class_ids[shown]]
+    shown = (matches.scores >= score_threshold) & (matches.confused_with != IN_CROWD)
+    taken, found = index[matches.confused_with[shown]], index[matches.class_ids[shown]]
     matrix = confusion_matrix(taken, found, len(class_ids) + 1)
     targets = np.bincount(index[matches.target_classes[matches.target_counts[:, 0]]], minlength=len(matrix))
     matrix[:-1, -1] = targets[:-1] - matrix[:-1].sum(1)

@@ -8,7 +8,7 @@ Its six kinds, for something found that is right nowhere at IoU 0.5, and for a t
 * duplicate: a target of its class overlaps it by 0.5 or more, but something with a higher score was found for that.
 * background: no target overlaps it by more than 0.1.
 * both: none of these, so a target of another class overlaps it, by 0.1 to 0.5.
-* missed: a target with nothing right, and no error of localisation or classification that could be mended to be it.
+* missed: a target with nothing right, and no error of localisation or classification that could be corrected to be it.
 
 Where several apply, the first of localisation, classification, duplicate and background does, as in the authors' own
 code (https://github.com/dbolya/tide, `tidecv/quantify.py`). Counts agree with theirs, with one thing told otherwise:
@@ -44,13 +44,13 @@ class Errors(NamedTuple):
 
     Attributes:
         kinds: (F,) uint8, of each found object the place in `ERRORS`, or `NO_ERROR`.
-        mended: (F,) int32, the target that it would be right for if its error was mended; `NOTHING` if for none: its
-            kind cannot be mended, the target has something right already, or something with a higher score is mended.
+        corrected_target: (F,) int32, the target that it would be right for if its error was corrected; `NOTHING` if for none: its
+            kind cannot be corrected, the target has something right already, or something with a higher score is corrected.
         missed: (G,) bool, of each target.
     """
 
     kinds: NDArray[np.uint8]
-    mended: NDArray[np.int32]
+    corrected_target: NDArray[np.int32]
     missed: NDArray[np.bool_]
 
 
@@ -82,8 +82,8 @@ def find_errors(
     }
     kinds = np.where(wrong, np.select(list(rules.values()), list(rules), BOTH), NO_ERROR).astype(np.uint8)
     closest = np.where(kinds == LOCALISATION, same, np.where(kinds == CLASSIFICATION, other, NOTHING))
-    mended, mendable = _first_for_each(closest, used, ranks)
-    return Errors(kinds, mended, ~used & ~mendable)
+    corrected, correctable = _first_for_each(closest, used, ranks)
+    return Errors(kinds, corrected, ~used & ~correctable)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class ErrorCost:
 
 
 def error_costs(matches: Matches, class_ids: Sequence[int]) -> list[ErrorCost]:
-    """What each kind of error costs, mended alone (TIDE, section 2.3).
+    """What each kind of error costs, corrected alone (TIDE, section 2.3).
 
     What is wrong in place or class becomes right, if there is a target that nothing right and nothing better was found
     for; all else that is wrong goes, and so does what is missed. What would fall, which sorting can make it do by a
@@ -123,13 +123,13 @@ def error_costs(matches: Matches, class_ids: Sequence[int]) -> list[ErrorCost]:
     costs: list[ErrorCost] = []
     for kind, name in enumerate(ERRORS):
         error = matches.kinds == kind
-        mended = error & (matches.mended >= 0)
+        corrected = error & (matches.corrected_class >= 0)
         left = matches.target_classes[matches.target_counts[:, 0] & ~matches.missed] if kind == MISSED else targets
         after = _map_50(
-            np.where(mended, matches.mended, matches.class_ids),
+            np.where(corrected, matches.corrected_class, matches.class_ids),
             matches.scores,
-            right | mended,
-            counted & (~error | mended),
+            right | corrected,
+            counted & (~error | corrected),
             left,
             known,
         )
@@ -172,12 +172,12 @@ def _closest(pairs: Pairs, count: int) -> tuple[NDArray[np.int64], NDArray[np.fl
 def _first_for_each(
     closest: NDArray[np.int64], used: NDArray[np.bool_], ranks: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Of all that could be mended to be a target, the one with the highest score; and the targets that have one."""
-    mended, mendable = np.full(len(closest), NOTHING, np.int32), np.zeros(len(used), np.bool_)
+    """Of all that could be corrected to be a target, the one with the highest score; and the targets that have one."""
+    corrected, correctable = np.full(len(closest), NOTHING, np.int32), np.zeros(len(used), np.bool_)
     able = np.flatnonzero(closest != NOTHING)
     able = able[~used[closest[able]]]
     able = able[np.argsort(ranks[able], kind="stable")]
     targets, first = np.unique(closest[able], return_index=True)
-    mended[able[first]] = targets
-    mendable[targets] = True
-    return mended, mendable
+    corrected[able[first]] = targets
+    correctable[targets] = True
+    return corrected, correctable

@@ -93,18 +93,18 @@ class ImageResult:
     Attributes:
         image_id: Unique in its data set, at least 0. Equal scores rank by it, as in COCO's tools.
         size: (height, width) in pixels, of its masks, too.
-        targets: What is known.
-        found: What was found.
+        targets: The ground truth.
+        predictions: What the model found.
     """
 
     image_id: int
     size: tuple[int, int]
     targets: GroundTruth
-    found: Predictions
+    predictions: Predictions
 
     def of_classes(self, class_ids: Sequence[int]) -> ImageResult:
         """The same image with the objects of some classes only."""
-        targets, found = self.targets, self.found
+        targets, found = self.targets, self.predictions
         known, asked = np.isin(targets.class_ids, class_ids), np.isin(found.class_ids, class_ids)
         return ImageResult(self.image_id, self.size, targets.only(known), found.only(asked))
 
@@ -120,7 +120,7 @@ def run_lengths(objects: GroundTruth | Predictions) -> list[dict[str, Any]]:
     return [mask.to_coco() for mask in objects.masks]
 
 
-def overlaps(scene: ImageResult, masks: bool) -> NDArray[np.float64]:
+def overlaps(result: ImageResult, masks: bool) -> NDArray[np.float64]:
     """(N, M) intersection over union of N found objects with M targets; with a crowd, over the found object's area.
 
     Raises:
@@ -128,7 +128,7 @@ def overlaps(scene: ImageResult, masks: bool) -> NDArray[np.float64]:
     """
     from hotcoco import primitives
 
-    targets, found = scene.targets, scene.found
+    targets, found = result.targets, result.predictions
     if masks:
         return primitives.mask_iou(run_lengths(found), run_lengths(targets), targets.crowds)
     return primitives.bbox_iou(with_sizes(found.boxes), with_sizes(targets.boxes), targets.crowds)

@@ -40,8 +40,8 @@ class Matches:
         ignored: (N, 4) uint16, whether it counts neither for nor against: it has a crowd, or a target of another size,
             or is of another size itself and has nothing.
         kinds: (N,) uint8, the error that it is: see `models.metrics.coco.errors`.
-        mended: (N,) int32, the class in which it would be right if its error was mended; -1 if in none.
-        taken_for: (N,) int32, the class of the target that it stands for where classes do not matter, for a confusion
+        corrected_class: (N,) int32, the class in which it would be right if its error was corrected; -1 if in none.
+        confused_with: (N,) int32, the class of the target that it stands for where classes do not matter, for a confusion
             matrix: see `models.metrics.coco.confusion`; -1 for the background, `IN_CROWD` where it is in a crowd.
         target_images: (G,) int32, index of the image.
         target_classes: (G,) int32.
@@ -57,8 +57,8 @@ class Matches:
     matched: NDArray[np.uint16]
     ignored: NDArray[np.uint16]
     kinds: NDArray[np.uint8]
-    mended: NDArray[np.int32]
-    taken_for: NDArray[np.int32]
+    corrected_class: NDArray[np.int32]
+    confused_with: NDArray[np.int32]
     target_images: NDArray[np.int32]
     target_classes: NDArray[np.int32]
     target_counts: NDArray[np.bool_]

@@ -24,18 +24,18 @@ _BITS: Final = (1 << np.arange(len(IOU_THRESHOLDS))).astype(np.uint16)
 _RANGES: Final = np.array(list(AREAS.values()), np.float64)
 
 
-def match_scenes(scenes: Sequence[ImageResult], masks: bool, max_detections: int = 100) -> Matches:
+def match_images(results: Sequence[ImageResult], masks: bool, max_detections: int = 100) -> Matches:
     """Matches the images of one part.
 
     Args:
-        scenes: The images; there may be none.
+        results: The images; there may be none.
         masks: Whether overlap is that of masks, and not of boxes.
         max_detections: The best of an image and a class that count.
 
     Raises:
         ValueError: Masks are to be measured, and an image has none.
     """
-    part = _Part.of(sorted(scenes, key=lambda scene: scene.image_id), masks, max_detections)
+    part = _Part.of(sorted(results, key=lambda result: result.image_id), masks, max_detections)
     counts = ~part.crowds[:, None] & _within(part.target_areas)
     choice = _choose(part, counts)
     has = choice != NOTHING
@@ -58,8 +58,8 @@ def match_scenes(scenes: Sequence[ImageResult], masks: bool, max_detections: int
         matched=_packed(has),
         ignored=_packed(ignored),
         kinds=errors.kinds,
-        mended=_class_of(errors.mended, part),
-        taken_for=_taken_for(part, ranks),
+        corrected_class=_class_of(errors.corrected_target, part),
+        confused_with=_confused_with(part, ranks),
         target_images=part.target_images,
         target_classes=part.target_classes.astype(np.int32),
         target_counts=counts,
@@ -84,18 +84,18 @@ class _Part:
     pairs: Pairs
 
     @classmethod
-    def of(cls, scenes: Sequence[ImageResult], masks: bool, max_detections: int) -> _Part:
+    def of(cls, results: Sequence[ImageResult], masks: bool, max_detections: int) -> _Part:
         found, places = (
-            zip(*(scene.found.counted(max_detections) for scene in scenes), strict=True) if scenes else ((), ())
+            zip(*(result.predictions.counted(max_detections) for result in results), strict=True) if results else ((), ())
         )
         counted = [
-            ImageResult(scene.image_id, scene.size, scene.targets, best)
-            for scene, best in zip(scenes, found, strict=True)
+            ImageResult(result.image_id, result.size, result.targets, best)
+            for result, best in zip(results, found, strict=True)
         ]
-        targets = [scene.targets for scene in scenes]
-        numbers = np.arange(len(scenes), dtype=np.int32)
+        targets = [result.targets for result in results]
+        numbers = np.arange(len(results), dtype=np.int32)
         return cls(
-            np.array([scene.image_id for scene in scenes], np.int64),
+            np.array([result.image_id for result in results], np.int64),
             np.repeat(numbers, [len(best.scores) for best in found]),
             _joined([best.class_ids for best in found], np.int64),
             _joined([best.scores for best in found], np.float64),
@@ -120,12 +120,12 @@ class _Part:
         return ranks
 
 
-def _pairs(scenes: Sequence[ImageResult], masks: bool) -> Pairs:
+def _pairs(results: Sequence[ImageResult], masks: bool) -> Pairs:
     """All that overlap by `BACKGROUND_IOU` or more, by found object and target."""
     first_found = first_target = 0
     pairs: list[Pairs] = []
-    for scene in scenes:
-        ious = overlaps(scene, masks)
+    for result in results:
+        ious = overlaps(result, masks)
         found, targets = np.nonzero(ious >= BACKGROUND_IOU)
         pairs.append(Pairs(found + first_found, targets + first_target, ious[found, targets]))
         first_found += ious.shape[0]
@@ -149,8 +149,8 @@ def _choose(part: _Part, counts: NDArray[np.bool_]) -> NDArray[np.int32]:
     return pair_greedily(pairs, turns, IOU_THRESHOLDS, counts, part.crowds)
 
 
-def _taken_for(part: _Part, ranks: NDArray[np.int64]) -> NDArray[np.int32]:
-    """(N,) see `Matches.taken_for`."""
+def _confused_with(part: _Part, ranks: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(N,) see `Matches.confused_with`."""
     crowd = part.crowds[part.pairs.targets]
     chosen = (part.pairs.ious >= POSITIVE_IOU) & (part.same_class | ~crowd)
     pairs = part.pairs.only(chosen)

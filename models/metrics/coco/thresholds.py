@@ -119,7 +119,7 @@ def f1_curve(verdicts: Verdicts) -> NDArray[np.float64]:
     return figures(np.stack([right, found, np.full(len(found), len(verdicts.target_classes))], 1))[:, 2]
 
 
-def surest_mistakes(verdicts: Verdicts, images: int) -> NDArray[np.float64]:
+def most_confident_errors(verdicts: Verdicts, images: int) -> NDArray[np.float64]:
     """(I,) the highest score of what is wrong in each image; NaN where nothing is."""
     highest = np.full(images, -np.inf)
     np.maximum.at(highest, verdicts.images[~verdicts.right], verdicts.scores[~verdicts.right])

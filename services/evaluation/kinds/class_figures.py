@@ -20,7 +20,7 @@ _TOP: Final = 5
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What `services.evaluation.kinds.classification_scorer.ClassificationScorer.score` keeps, of all images.
+    """What `services.evaluation.kinds.classification_metric.ClassificationMetric.score` keeps, of all images.
 
     Attributes:
         index: (N,) int64, of the images in their data set.

@@ -17,9 +17,9 @@ _MOST_CLASSES: Final = 1000
 
 
 def _metric(class_names: tuple[str, ...], measured: tuple[int, ...], _max_detections: int) -> Metric:
-    from services.evaluation.kinds.classification_scorer import ClassificationScorer
+    from services.evaluation.kinds.classification_metric import ClassificationMetric
 
-    return ClassificationScorer(class_names, measured)
+    return ClassificationMetric(class_names, measured)
 
 
 def _parameters(facts: ModelFacts, _thresholds: Thresholds) -> dict[str, Any]:

@@ -71,9 +71,9 @@ def object_evaluation(
     """
 
     def metric(class_names: tuple[str, ...], measured: tuple[int, ...], max_detections: int) -> Metric:
-        from services.evaluation.kinds.object_scorer import ObjectScorer
+        from services.evaluation.kinds.object_metric import ObjectMetric
 
-        return ObjectScorer(class_names, measured, masks=masks, max_detections=max_detections)
+        return ObjectMetric(class_names, measured, masks=masks, max_detections=max_detections)
 
     return KindEvaluation(
         title=title,

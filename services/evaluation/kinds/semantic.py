@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def _metric(class_names: tuple[str, ...], measured: tuple[int, ...], _max_detections: int) -> Metric:
-    from services.evaluation.kinds.semantic_scorer import SemanticScorer
+    from services.evaluation.kinds.semantic_metric import SemanticMetric
 
-    return SemanticScorer(class_names, measured)
+    return SemanticMetric(class_names, measured)
 
 
 def _parameters(_facts: ModelFacts, _thresholds: Thresholds) -> dict[str, Any]:

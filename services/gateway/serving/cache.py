@@ -74,9 +74,9 @@ class RedisCache:
         self._max_entry_bytes = max_entry_bytes
         self._seal = Seal(secret)
         self._breaker = Breaker("result cache", max_pause_s=PAUSE_S)
-        self._lookups: Coalescer[str, Lookup] = Coalescer(self._mget, max_items=64, receivers=1, linger_s=0.0)
+        self._lookups: Coalescer[str, Lookup] = Coalescer(self._mget, max_items=64, receivers=1, coalesce_wait_s=0.0)
         self._writes: Coalescer[tuple[str, bytes], None] = Coalescer(
-            self._set_all, max_items=64, receivers=1, linger_s=0.0, max_waiting=256
+            self._set_all, max_items=64, receivers=1, coalesce_wait_s=0.0, max_waiting=256
         )
         self._write_tasks: set[asyncio.Task[None]] = set()
 

@@ -6,7 +6,7 @@
                            └───────────────────────────┘
 
 A hop between processes costs a millisecond or two of CPU however much it carries, so it is paid once for all that wait.
-While a receiver is idle, an item goes out at once. When each has a call, what comes is gathered for `linger_s`, which
+While a receiver is idle, an item goes out at once. When each has a call, what comes is gathered for `coalesce_wait_s`, which
 costs nobody anything, for the receivers are busy; then it goes out as a second call, which waits in the receiver's own
 queue, decoded and ready, when the first is done. There is no third.
 """
@@ -60,7 +60,7 @@ class Coalescer(Generic[T, R]):
         send: Carries a list. If it raises, every item of that call gets the exception, and no other.
         max_items: Most items in one call.
         receivers: How many work side by side; each gets up to two calls at a time.
-        linger_s: How long the second call of a receiver waits for company, counted from its oldest item.
+        coalesce_wait_s: How long the second call of a receiver waits for company, counted from its oldest item.
         max_waiting: Items that may wait; one more is refused.
         weight: What an item counts towards `max_weight`: its bytes, say.
         max_weight: Largest sum of weights in one call; a single heavier item goes alone.
@@ -72,7 +72,7 @@ class Coalescer(Generic[T, R]):
         *,
         max_items: int,
         receivers: int,
-        linger_s: float,
+        coalesce_wait_s: float,
         max_waiting: int = 4096,
         weight: Callable[[T], int] = lambda item: 1,
         max_weight: int = 2**62,
@@ -80,7 +80,7 @@ class Coalescer(Generic[T, R]):
         self._send = send
         self._max_items = max_items
         self._receivers = receivers
-        self._linger_s = linger_s
+        self._coalesce_wait_s = coalesce_wait_s
         self._max_waiting = max_waiting
         self._weight = weight
         self._max_weight = max_weight
@@ -121,7 +121,7 @@ class Coalescer(Generic[T, R]):
         self._wake_up = None
         loop = asyncio.get_running_loop()
         while len(self._calls) < CALLS_PER_RECEIVER * self._receivers and (batch := self._peek()):
-            departure = batch[0].since + self._linger_s
+            departure = batch[0].since + self._coalesce_wait_s
             if len(self._calls) >= self._receivers and len(batch) < self._max_items and loop.time() < departure:
                 self._wake_up = loop.call_at(departure, self._start_calls)
                 return

@@ -169,11 +169,11 @@ class Predictor:
         for _ in range(MOST_VERSIONS):
             key = question.key(digest)
             started_at = time.perf_counter()
-            found = await self._look_up(question.model, key, policy)
+            found = await self._read_cache(question.model, key, policy)
             stages_ms["cache"] = (time.perf_counter() - started_at) * 1e3
             if found is not None:
                 return Answer(found, True, key, stages_ms, question)
-            outcome, answered = await self._work_out(question, digest, image, policy, deadline_s)
+            outcome, answered = await self._compute(question, digest, image, policy, deadline_s)
             if outcome.failure is not None:
                 raise rebuild(*outcome.failure)
             assert outcome.body is not None
@@ -182,7 +182,7 @@ class Predictor:
             question = answered  # its classes or defaults differ, and so do the complete parameters
         raise NotReady(f"{question.model.name} is being replaced by another version")
 
-    async def _look_up(self, model: ServedModel, key: str, policy: CachePolicy) -> bytes | None:
+    async def _read_cache(self, model: ServedModel, key: str, policy: CachePolicy) -> bytes | None:
         task = model.task
         if self._cache is None or not policy.read:
             CACHE_REQUESTS.labels(task, "bypass").inc()
@@ -200,7 +200,7 @@ class Predictor:
             return "hit"
         return "coalesced" if self._flights.is_flying(key) else "miss"
 
-    async def _work_out(
+    async def _compute(
         self, question: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
     ) -> _Answered:
         def call() -> Awaitable[_Answered]:

@@ -168,12 +168,12 @@ class Registry:
 
 def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max_wait_s: float) -> ModelCalls:
     """The calls to one model: images are merged into few calls, none larger than the batches of one replica."""
-    fills_replica = config.max_batch_size * config.num_streams
+    fills_replica = config.max_batch_size * config.num_device_threads
     coalescer = Coalescer(
         backend.predict,
         max_items=fills_replica,
         receivers=config.max_replicas,
-        linger_s=scale.linger_s,
+        coalesce_wait_s=scale.coalesce_wait_s,
         weight=lambda item: len(item.image),
         max_weight=MAX_CALL_BYTES,
     )

@@ -23,7 +23,7 @@ _COUNTS: Final = ("both", "target", "prediction", "boundary_both", "boundary_eit
 
 
 @dataclass(frozen=True)
-class SemanticScorer:
+class SemanticMetric:
     """Measures what semantic segmenters answer; figures are defined in `models.metrics.semantic` and `.boundaries`.
 
     Attributes:
@@ -44,7 +44,7 @@ class SemanticScorer:
         """(K,) ascending: what is measured, the background first."""
         return np.union1d([0], self.measured).astype(np.int64)
 
-    def score(self, records: Sequence[Record]) -> MetricState:
+    def update(self, records: Sequence[Record]) -> MetricState:
         """Boils records down.
 
         Args:
@@ -72,7 +72,7 @@ class SemanticScorer:
         index = np.array([record.index for record in records], np.int64)
         return {"index": index, "confusion": confusion, **dict(zip(_COUNTS, counts, strict=True))}
 
-    def finish(self, parts: Sequence[MetricState]) -> Measured:
+    def compute(self, parts: Sequence[MetricState]) -> Measured:
         """Makes figures of all parts.
 
         Returns:
@@ -81,7 +81,7 @@ class SemanticScorer:
             quality is `models.metrics.semantic.image_iou`, and wrong confidence the share of an image's known pixels
             that are wrong.
         """
-        joined = [self.score([]), *parts]
+        joined = [self.update([]), *parts]
         whole = {name: np.concatenate([part[name] for part in joined]) for name in joined[0]}
         counts = np.stack([whole[name] for name in _COUNTS], 1)
         class_ids = self.class_ids

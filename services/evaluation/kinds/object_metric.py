@@ -24,7 +24,7 @@ from models.metrics.coco.confusion import object_confusion
 from models.metrics.coco.errors import error_costs
 from models.metrics.coco.image_results import ImageResult, Predictions
 from models.metrics.coco.matches import Matches
-from models.metrics.coco.matching import match_scenes
+from models.metrics.coco.matching import match_images
 from models.metrics.coco.thresholds import (
     CURVE_SCORES,
     Operation,
@@ -32,7 +32,7 @@ from models.metrics.coco.thresholds import (
     best_operation,
     f1_curve,
     score_histogram,
-    surest_mistakes,
+    most_confident_errors,
 )
 from services.answers.wire import BOX_MEMBERS
 from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record, bootstrap_protocol
@@ -41,7 +41,7 @@ _SCORE_EDGES: Final = np.linspace(0, 1, 11).round(1).tolist()
 _BOXES, _MASKS = "box_", "mask_"
 
 
-class ObjectScorer:
+class ObjectMetric:
     """Measures found objects; details are those that `services.evaluation.report` draws."""
 
     def __init__(
@@ -74,25 +74,25 @@ class ObjectScorer:
         self._limits = detection_limits(max_detections)
         self._replicates = replicates
 
-    def score(self, records: Sequence[Record]) -> MetricState:
+    def update(self, records: Sequence[Record]) -> MetricState:
         """Matches what was found in the images of one part; see `Metric.score`.
 
         Raises:
             ValueError: Masks are to be measured, and an object has none.
         """
-        scenes = [_scene(record, self._masks).of_classes(self._measured) for record in records]
+        results = [_result_of(record, self._masks).of_classes(self._measured) for record in records]
         columns: MetricState = {"indices": np.array([record.index for record in records], np.int64)}
         columns["image_ids"] = np.array([record.image_id for record in records], np.int64)
         for prefix in self._prefixes():
             masks, most = prefix == _MASKS, self._limits[-1]
-            state = coco_state(scenes, self._measured, masks, most)
+            state = coco_state(results, self._measured, masks, most)
             columns[prefix + "state"] = np.frombuffer(state, np.uint8)
-            columns |= match_scenes(scenes, masks, most).to_columns(prefix)
+            columns |= match_images(results, masks, most).to_columns(prefix)
         return columns
 
-    def finish(self, parts: Sequence[MetricState]) -> Measured:
+    def compute(self, parts: Sequence[MetricState]) -> Measured:
         """Figures over all parts; see `Metric.finish`."""
-        parts = parts or [self.score([])]
+        parts = parts or [self.update([])]
         prefix = self._prefixes()[0]
         matches = _matches(parts, prefix)
         verdicts = Verdicts.of(matches)
@@ -183,7 +183,7 @@ def _bounded(values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64
     return {name: Figure.of(value, drawn[name]) for name, value in values.items()}
 
 
-def _scene(record: Record, masks: bool) -> ImageResult:
+def _result_of(record: Record, masks: bool) -> ImageResult:
     """An answer in the words of the metrics."""
     known = record.target
     assert isinstance(known, ObjectTarget)
@@ -237,4 +237,4 @@ def _ranking(parts: Sequence[MetricState], matches: Matches, verdicts: Verdicts,
     count = len(matches.image_ids)
     right, found, targets = verdicts.by_image(count, best.score).T
     quality = np.where(found + targets > 0, 2 * right / np.maximum(found + targets, 1), 1.0)
-    return Ranking(indices[order], quality[place], surest_mistakes(verdicts, count)[place])
+    return Ranking(indices[order], quality[place], most_confident_errors(verdicts, count)[place])

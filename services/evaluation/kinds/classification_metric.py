@@ -26,7 +26,7 @@ _LEAST_CURVE_REPLICATES: Final = 100
 
 
 @dataclass(frozen=True)
-class ClassificationScorer:
+class ClassificationMetric:
     """Measures what classifiers answer; figures are defined in `models.metrics`.
 
     Predictions are over all classes of the model. Means are over the measured classes that have an image: a class
@@ -44,7 +44,7 @@ class ClassificationScorer:
     seed: int = 0
     replicates: int = field(default=1000, kw_only=True)
 
-    def score(self, records: Sequence[Record]) -> MetricState:
+    def update(self, records: Sequence[Record]) -> MetricState:
         """Boils records down.
 
         Args:
@@ -75,7 +75,7 @@ class ClassificationScorer:
         index = np.array([record.index for record in records], np.int64)
         return {"index": index, **whole, "confidence": confidence, "probabilities": probabilities}
 
-    def finish(self, parts: Sequence[MetricState]) -> Measured:
+    def compute(self, parts: Sequence[MetricState]) -> Measured:
         """Makes figures of all parts.
 
         Returns:
@@ -86,7 +86,7 @@ class ClassificationScorer:
             quality is the probability given to the right class, and wrong confidence the top probability where it
             is another class's.
         """
-        answers = Answers.of([self.score([]), *parts])
+        answers = Answers.of([self.update([]), *parts])
         curve_replicates = self._curve_replicates(answers)
         return Measured(
             self._headline(answers, curve_replicates),
