@@ -94,7 +94,7 @@ def judge(who: str, expected: Sequence[Prediction], answers: Sequence[Prediction
     """
     same = sum(answer is not None and agree(one, answer) for one, answer in zip(expected, answers, strict=True))
     sure = sum(map(confident_predictions, expected))
-    what = f"{who}: agrees with the floor on {same} of {len(expected)} photos, of whose predictions {sure} are confident"
+    what = f"{who}: agrees with the floor on {same} of {len(expected)} photos, {sure} of their predictions confident"
     return what, same == len(expected) and sure > 0
 
 

@@ -18,9 +18,9 @@ from services.client.answers import (
 )
 from services.client.clients import AsyncClient, Client
 from services.client.errors import TapetumError
-from services.client.predictions import Box, ClassPrediction, Detection, Instance, Region
 from services.client.masks import Mask, MaskImage, Polygons, RunLengths
 from services.client.parameters import DetectionParameters, SegmentationParameters
+from services.client.predictions import Box, ClassPrediction, Detection, Instance, Region
 
 __all__ = [
     "AsyncClient",

@@ -1,7 +1,5 @@
 """The bundled detectors still find what their cards say, on photos that were held out of their training."""
 
-from pathlib import Path
-
 import pytest
 
 from models.catalog.loading import load
@@ -9,8 +7,9 @@ from models.catalog.lookup import find
 from models.runtime import Runtime
 from models.training.coco import read_coco
 from models.training.detector_run import evaluate_adapter
+from tests.checkout import SHARED_DATA
 
-VAL = Path(__file__).parents[3] / "shared" / "data" / "person" / "instances_val.json"
+VAL = SHARED_DATA / "person" / "instances_val.json"
 SLICE = 40
 EXACT = Runtime(precision="fp32")
 """The default of a CPU without bf16."""

@@ -2,7 +2,6 @@
 
 import json
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +10,9 @@ from PIL import Image
 from models.adapter import ModelInput
 from models.catalog.loading import load
 from models.runtime import Runtime
+from tests.checkout import SHARED_DATA
 
-SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "imagenet-sample"
+SAMPLE = SHARED_DATA / "imagenet-sample"
 BATCH = 4
 pytestmark = pytest.mark.skipif(not SAMPLE.is_dir(), reason="the ImageNet sample is not beside the project")
 

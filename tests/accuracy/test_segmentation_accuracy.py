@@ -1,7 +1,6 @@
 """The bundled segmenters still find what their cards say, on images that were held out of their training."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,9 @@ from models.runtime import Runtime
 from models.training.coco import read_coco
 from models.training.id_maps import read_id_maps
 from models.training.segmenter_run import evaluate_adapter
+from tests.checkout import SHARED_DATA
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = SHARED_DATA
 SLICE = 40
 EXACT = Runtime(precision="fp32")
 """The default of a CPU without bf16."""

@@ -28,6 +28,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.local.embedded_cache import find_server
 from services.local.stack import DEFAULT_CONFIG
 from services.nodes.environment import set_ray_token
+from tests.checkout import ROOT
 from tests.deploy.cluster_network import Network
 from tests.deploy.cluster_node import Node, die_with_parent
 
@@ -41,7 +42,6 @@ _REDIS_PORT = 6390
 _GCS_PORT = 6379
 _DASHBOARD_PORT = 8265
 _BIN = Path(sys.executable).parent
-_ROOT = Path(__file__).parents[2]
 
 
 class Cluster:
@@ -184,7 +184,7 @@ class Cluster:
         environment = {
             "HOME": os.environ.get("HOME", "/root"),
             "PATH": f"{_BIN}:{os.environ['PATH']}",
-            "PYTHONPATH": str(_ROOT),
+            "PYTHONPATH": str(ROOT),
             "OMP_NUM_THREADS": "1",
             "TAPETUM_API_KEYS_FILE": str(self.folder / "keys"),
             "TAPETUM_REDIS_URL": f"redis://:{self._password}@{self._network.gateway}:{_REDIS_PORT}/0",

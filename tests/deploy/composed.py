@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.checkout import ROOT
 from tests.deploy.podman import FOLDER, FREE_BYTES, Podman
 
-ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))["services"]
 DOCKERFILE = ROOT / "deploy/docker/Dockerfile"

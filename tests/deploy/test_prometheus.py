@@ -25,10 +25,11 @@ from deploy.grafana.readings import Prometheus
 from services.accuracy.drift import Distribution
 from services.accuracy.store import RecordedRun, record_run
 from services.settings import Settings
+from tests.checkout import ROOT
 from tests.deploy.debian import need_programs
 from tests.unit.promql import Selector, rules, selectors
 
-PROMETHEUS = Path(__file__).parents[2] / "deploy" / "prometheus"
+PROMETHEUS = ROOT / "deploy" / "prometheus"
 PANELS = [(board.name, panel) for board in DASHBOARDS for panels in board.rows.values() for panel in panels]
 ALERTS = rules("alert")
 IMAGES = 110

@@ -21,6 +21,8 @@ from PIL import Image
 from running import RunningStack, running_stack, write_config
 from skimage import data
 
+from tests.checkout import DOCS
+
 pytestmark = pytest.mark.integration
 
 MODEL = "yolo-person"
@@ -59,11 +61,11 @@ def test_astronaut_is_found(stack: RunningStack, photos: dict[str, bytes]):
 
 
 def test_document_shows_the_answer_that_its_command_gets(stack: RunningStack):
-    text = (Path(__file__).parents[2] / "docs" / "detection.md").read_text(encoding="utf-8")
+    text = (DOCS / "detection.md").read_text(encoding="utf-8")
     shown = re.search(r"```json\n(.*?)```", text, re.DOTALL)
     assert shown
     expected = json.loads(shown[1])
-    photo = Path(__file__).parents[2] / "docs" / "images" / "astronaut.jpg"
+    photo = DOCS / "images" / "astronaut.jpg"
     answer = detect(stack, photo.read_bytes(), score_threshold=0.5).json()
     assert answer.keys() == expected.keys()
     assert {**answer, "predictions": 0, "request_id": 0} == {**expected, "predictions": 0, "request_id": 0}

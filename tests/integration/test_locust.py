@@ -17,10 +17,10 @@ import yaml
 from running import RunningStack, free_port, running_stack, write_config
 
 from loadtests.thresholds import KINDS, TASKS
+from tests.checkout import ROOT
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "locust", "-f", str(ROOT / "loadtests" / "locustfile.py"), "--only-summary")
 
 

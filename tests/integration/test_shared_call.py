@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 
+from tests.checkout import ROOT
+
 pytestmark = pytest.mark.integration
 SCRIPT = Path(__file__).with_name("shared_call.py")
 
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, Any]:
-    root = Path(__file__).parents[2]
     ended = subprocess.run(
         [sys.executable, str(SCRIPT)],
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=200,

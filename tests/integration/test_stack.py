@@ -33,6 +33,8 @@ from running import (
 )
 from skimage import data
 
+from tests.checkout import ROOT
+
 pytestmark = pytest.mark.integration
 
 
@@ -63,11 +65,10 @@ def test_photos_get_their_real_classes(stack: RunningStack, photos: dict[str, by
 
 
 def test_readme_shows_the_answer_that_its_command_gets(stack: RunningStack):
-    root = Path(__file__).parents[2]
-    shown = re.search(r"```json\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    shown = re.search(r"```json\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert shown
     expected = orjson.loads(shown[1])
-    answer = classify(stack, (root / "docs" / "images" / "coffee.jpg").read_bytes(), top_k=3).json()
+    answer = classify(stack, (ROOT / "docs" / "images" / "coffee.jpg").read_bytes(), top_k=3).json()
     assert answer.keys() == expected.keys()
     assert {**answer, "predictions": 0, "request_id": 0} == {**expected, "predictions": 0, "request_id": 0}
     for got, wanted in zip(answer["predictions"], expected["predictions"], strict=True):

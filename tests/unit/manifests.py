@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import yaml
 
-ROOT: Final = Path(__file__).parents[2]
+from tests.checkout import ROOT
+
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
 OVERLAYS: Final = ("cpu", "gpu", "high-availability")
 

@@ -13,8 +13,9 @@ from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
 from services import telemetry
+from tests.checkout import ROOT
 
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus" / "rules"
+RULES = ROOT / "deploy" / "prometheus" / "rules"
 _SELECTOR = re.compile(r"(?<![\w\"{,=~])([a-zA-Z_][\w:]*)\s*(\{[^}]*\})?(?!\s*\(|[\w:])")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"')
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")

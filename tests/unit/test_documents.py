@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +16,8 @@ from services.local.stack import DEFAULT_CONFIG
 from services.nodes.environment import CLUSTER_DEFAULTS, machine_defaults
 from services.settings import Settings
 from services.topology import GatewayScale, ModelDeployment, read_serve_file
+from tests.checkout import ROOT
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -44,8 +44,9 @@ class Errors(NamedTuple):
 
     Attributes:
         kinds: (F,) uint8, of each found object the place in `ERRORS`, or `NO_ERROR`.
-        corrected_target: (F,) int32, the target that it would be right for if its error was corrected; `NOTHING` if for none: its
-            kind cannot be corrected, the target has something right already, or something with a higher score is corrected.
+        corrected_target: (F,) int32, the target that it would be right for if its error was corrected; `NOTHING` if for
+            none: its kind cannot be corrected, the target has something right already, or something with a higher score
+            is corrected.
         missed: (G,) bool, of each target.
     """
 

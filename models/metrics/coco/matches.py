@@ -41,8 +41,9 @@ class Matches:
             or is of another size itself and has nothing.
         kinds: (N,) uint8, the error that it is: see `models.metrics.coco.errors`.
         corrected_class: (N,) int32, the class in which it would be right if its error was corrected; -1 if in none.
-        confused_with: (N,) int32, the class of the target that it stands for where classes do not matter, for a confusion
-            matrix: see `models.metrics.coco.confusion`; -1 for the background, `IN_CROWD` where it is in a crowd.
+        confused_with: (N,) int32, the class of the target that it stands for where classes do not matter, for a
+            confusion matrix: see `models.metrics.coco.confusion`; -1 for the background, `IN_CROWD` where it is in a
+            crowd.
         target_images: (G,) int32, index of the image.
         target_classes: (G,) int32.
         target_counts: (G, 4) bool, whether it is to be found among objects of that size; a crowd never is.

@@ -85,12 +85,11 @@ class _Part:
 
     @classmethod
     def of(cls, results: Sequence[ImageResult], masks: bool, max_detections: int) -> _Part:
-        found, places = (
-            zip(*(result.predictions.counted(max_detections) for result in results), strict=True) if results else ((), ())
-        )
+        best = [result.predictions.counted(max_detections) for result in results]
+        found, places = zip(*best, strict=True) if best else ((), ())
         counted = [
-            ImageResult(result.image_id, result.size, result.targets, best)
-            for result, best in zip(results, found, strict=True)
+            ImageResult(result.image_id, result.size, result.targets, kept)
+            for result, kept in zip(results, found, strict=True)
         ]
         targets = [result.targets for result in results]
         numbers = np.arange(len(results), dtype=np.int32)

@@ -31,8 +31,8 @@ from models.metrics.coco.thresholds import (
     Verdicts,
     best_operation,
     f1_curve,
-    score_histogram,
     most_confident_errors,
+    score_histogram,
 )
 from services.answers.wire import BOX_MEMBERS
 from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record, bootstrap_protocol

@@ -6,9 +6,9 @@
                            └───────────────────────────┘
 
 A hop between processes costs a millisecond or two of CPU however much it carries, so it is paid once for all that wait.
-While a receiver is idle, an item goes out at once. When each has a call, what comes is gathered for `coalesce_wait_s`, which
-costs nobody anything, for the receivers are busy; then it goes out as a second call, which waits in the receiver's own
-queue, decoded and ready, when the first is done. There is no third.
+While a receiver is idle, an item goes out at once. When each has a call, what comes is gathered for `coalesce_wait_s`,
+which costs nobody anything, for the receivers are busy; then it goes out as a second call, which waits in the queue of
+the receiver, decoded and ready, when the first is done. There is no third.
 """
 
 from __future__ import annotations
