@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -97,9 +98,16 @@ def test_layout_in_the_readme_is_the_tree():
     assert listed
     for path in listed:
         assert (ROOT / path).exists(), path
-    for folder in (path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))):
-        if folder.name != "runs" and not folder.name.endswith(".egg-info"):
-            assert any(path.startswith(folder.name) for path in listed), folder.name
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for folder in {path.partition("/")[0] for path in tracked if "/" in path and not path.startswith(".")}:
+        assert any(path.startswith(folder) for path in listed), folder
+
+
+@pytest.mark.parametrize("name", ["architecture.md", "extending.md"])
+def test_files_that_are_named_exist(name: str):
+    named = re.findall(r"`((?:models|services|tests|docs|deploy|loadtests)/[\w./-]*)`", document(name))
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
