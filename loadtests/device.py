@@ -38,7 +38,6 @@ from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite
-from models.classification.torchvision_manifest import CLASSIFIERS
 from models.classification.torchvision_networks import build, drop_auxiliary_heads
 from models.errors import UnsupportedRuntime, WeightsUnavailable
 from models.runtime import Precision, Runtime
@@ -111,7 +110,7 @@ def adapter_for(name: str, runtime: Runtime) -> AnyAdapter:
     torch.manual_seed(SEED)
     network: torch.nn.Module = EfficientNetLite()
     if name.startswith("torchvision/"):
-        network = build(find_weights(name, CLASSIFIERS), entry.architecture)
+        network = build(find_weights(name), entry.architecture)
         drop_auxiliary_heads(network, entry.architecture)
     class_names = tuple(f"class {index}" for index in range(entry.class_count))
     return Classifier(entry, class_names, runtime, network.eval(), "random")

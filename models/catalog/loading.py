@@ -8,7 +8,7 @@ from torch import nn
 
 from models.adapter import Adapter
 from models.catalog.lookup import find
-from models.classification import torchvision_facts, torchvision_manifest
+from models.classification import torchvision_entries as torchvision_classifiers
 from models.classification.architectures import build_classifier, known_classifiers
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite, from_published
@@ -19,7 +19,7 @@ from models.classification.torchvision_networks import (
     current_keys,
     drop_auxiliary_heads,
 )
-from models.detection import torchvision_detection_facts, torchvision_detection_manifest
+from models.detection import torchvision_entries as torchvision_detectors
 from models.detection.architectures import build_detector, candidate_network, known_detectors
 from models.detection.detector import Detector
 from models.detection.torchvision_detector_networks import (
@@ -31,12 +31,13 @@ from models.detection.yolox_family import from_official
 from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.errors import BrokenCard
 from models.runtime import Runtime
-from models.segmentation import torchvision_segmentation_facts, torchvision_segmentation_manifest
+from models.segmentation import torchvision_entries as torchvision_segmenters
 from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of, segmenter
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
 from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
 from models.sources.downloads import Progress
+from models.sources.torchvision_manifest import PREFIX
 from models.sources.torchvision_weights import installed
 from models.sources.weights_files import fetch, load_into, read_state_dict
 
@@ -65,7 +66,7 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
     runtime = runtime.resolve()
     if entry.weights.kind == "none":
         return NoopClassifier(entry, runtime)
-    torchvision = name.startswith("torchvision/")
+    torchvision = name.startswith(PREFIX)
     if entry.task == "detection":
         return _load_torchvision_detector(name, runtime) if torchvision else _load_detector(entry, runtime)
     if entry.task == "segmentation":
@@ -102,9 +103,7 @@ def _load_bundled(entry: CatalogEntry, runtime: Runtime) -> Classifier:
 
 
 def _load_torchvision(name: str, runtime: Runtime) -> Classifier:
-    weights, entry = installed(
-        name, torchvision_manifest.CLASSIFIERS, torchvision_facts.facts_of, torchvision_manifest.entry_from
-    )
+    weights, entry = installed(name, torchvision_classifiers.entry_of)
     path = fetch(entry)
     state, digest = read_state_dict(entry, path)
     network = build(weights, entry.architecture)
@@ -129,12 +128,7 @@ def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:
 
 
 def _load_torchvision_detector(name: str, runtime: Runtime) -> Detector:
-    weights, entry = installed(
-        name,
-        torchvision_detection_manifest.DETECTORS,
-        torchvision_detection_facts.facts_of,
-        torchvision_detection_manifest.entry_from,
-    )
+    weights, entry = installed(name, torchvision_detectors.entry_of)
     assert isinstance(entry.preprocessing, LetterboxPreprocessing)
     path = fetch(entry)
     state, digest = read_state_dict(entry, path)
@@ -157,12 +151,7 @@ def _load_segmenter(entry: CatalogEntry, runtime: Runtime) -> SemanticSegmenter 
 
 
 def _load_torchvision_segmenter(name: str, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
-    weights, entry = installed(
-        name,
-        torchvision_segmentation_manifest.SEGMENTERS,
-        torchvision_segmentation_facts.facts_of,
-        torchvision_segmentation_manifest.entry_from,
-    )
+    weights, entry = installed(name, torchvision_segmenters.entry_of)
     path = fetch(entry)
     state, digest = read_state_dict(entry, path)
     if entry.kind == "instance":

@@ -13,16 +13,14 @@ A name is one of
 import os
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from models.catalog.cards import card_names, card_path, read_card
 from models.classification.bundled import EFFICIENTNET_LITE0, NOOP
-from models.classification.torchvision_manifest import builder_names, find_torchvision
-from models.detection.torchvision_detection_manifest import DETECTORS, find_torchvision_detector
 from models.detection.yolox_entries import find_yolox, yolox_names
-from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, Task, WeightsSource
 from models.errors import BrokenCard, UnknownModel
-from models.segmentation.torchvision_segmentation_manifest import SEGMENTERS, find_torchvision_segmenter
+from models.sources.torchvision_manifest import PREFIX, find_torchvision, torchvision_builders
 
 __all__ = [
     "Accuracy",
@@ -56,7 +54,7 @@ def find(name: str) -> CatalogEntry:
     own = _own_card(name)
     if own is not None:
         return read_card(own)
-    entry = _bundled().get(name) or find_yolox(name) or _find_in_torchvision(name)
+    entry = _bundled().get(name) or find_yolox(name) or find_torchvision(name)
     if entry is None:
         raise UnknownModel(name, names())
     return entry
@@ -69,13 +67,8 @@ def names() -> tuple[str, ...]:
         BrokenCard: A folder of ``TAPETUM_CATALOG`` is not there.
     """
     own = (name for folder in _own_folders() for name in card_names(folder))
-    builders = (*builder_names(), *DETECTORS.builder_names(), *SEGMENTERS.builder_names())
-    torchvision = (f"torchvision/{builder}" for builder in builders)
+    torchvision = (f"{PREFIX}{builder}" for task in get_args(Task) for builder in torchvision_builders(task))
     return tuple(dict.fromkeys((*_bundled(), *own, *yolox_names(), *torchvision)))
-
-
-def _find_in_torchvision(name: str) -> CatalogEntry | None:
-    return find_torchvision(name) or find_torchvision_detector(name) or find_torchvision_segmenter(name)
 
 
 def _own_card(name: str) -> Path | None:

@@ -10,10 +10,9 @@ from torch import nn
 
 from models.classification.efficientnet_lite import EfficientNetLite
 from models.classification.small_inputs import make_finer
-from models.classification.torchvision_manifest import builder_names
 from models.classification.torchvision_networks import drop_auxiliary_heads
+from models.sources.torchvision_manifest import PREFIX, torchvision_builders
 
-TORCHVISION: Final = "torchvision/"
 EFFICIENTNET_LITE0: Final = "efficientnet-lite0"
 _ALWAYS: Final[Mapping[str, Mapping[str, Any]]] = {
     "googlenet": {"transform_input": True, "init_weights": False},
@@ -24,7 +23,7 @@ _ALWAYS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 def known_classifiers() -> tuple[str, ...]:
     """Lists the architectures."""
-    return (EFFICIENTNET_LITE0, *(f"{TORCHVISION}{builder}" for builder in builder_names()))
+    return (EFFICIENTNET_LITE0, *(f"{PREFIX}{builder}" for builder in torchvision_builders("classification")))
 
 
 def build_classifier(
@@ -56,7 +55,7 @@ def _build(architecture: str, class_count: int, options: Mapping[str, Any]) -> n
         return EfficientNetLite(class_count, **options)
     if architecture not in known_classifiers():
         raise KeyError(architecture)
-    builder = architecture.removeprefix(TORCHVISION)
+    builder = architecture.removeprefix(PREFIX)
     options = {**_ALWAYS.get(builder, {}), **options, "num_classes": class_count}
     network = torchvision.models.get_model(builder, weights=None, **options)
     drop_auxiliary_heads(network, builder)

@@ -17,15 +17,5 @@ COCO_CLASSES: Final[tuple[str, ...]] = (
 _CATEGORY_COUNT: Final = 91
 _UNUSED_CATEGORY_IDS: Final = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
-
-def _with_gaps() -> tuple[str, ...]:
-    names = iter(COCO_CLASSES)
-    used = ("N/A" if number in _UNUSED_CATEGORY_IDS else next(names) for number in range(1, _CATEGORY_COUNT))
-    return "__background__", *used
-
-
 COCO_CATEGORY_IDS: Final = tuple(sorted(set(range(1, _CATEGORY_COUNT)) - _UNUSED_CATEGORY_IDS))
 """The category id of each of `COCO_CLASSES`."""
-
-COCO_CATEGORIES: Final = _with_gaps()
-"""At the place of their category ids, 1 to 90, as torchvision's detectors number them; the gaps are "N/A"."""

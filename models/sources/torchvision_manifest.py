@@ -1,99 +1,70 @@
-"""What is known of torchvision's published weights, without importing torchvision.
+"""Catalog entries of torchvision's published weights, without importing torchvision.
 
-Each task has a manifest in ``models/weights``, one row for every set of weights, read off torchvision's own weights
-enums by the task's module of facts; a test keeps the two equal. So a process that must stay free of torch, such as the
-gateway, still knows every model.
+``models/weights/torchvision.json`` has a row for every set of weights: its catalog entry, which
+``python -m models.catalog.torchvision_entries`` reads off the installed torchvision; a test keeps the two equal. So a
+process that must stay free of torch, such as the gateway, still lists every model.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
-from typing import Final, Generic, TypedDict, TypeVar
+from typing import Any, Final
 
-from models.entries import WeightsSource
+from msgspec import convert
 
-NOT_MEASURED: Final = "as published by torchvision; not measured here"
-FOLDER: Final = Path(__file__).parents[1] / "weights"
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, Task, WeightsSource
 
-
-class PublishedFacts(TypedDict):
-    """What every set of torchvision's weights tells of itself.
-
-    Attributes:
-        builder: Name of the function in `torchvision.models` or its modules `detection` and `segmentation`.
-        weights: Name of the member of its weights enum.
-        recommended: Whether it is the enum's `DEFAULT`.
-        url: Where the file is downloaded from.
-        class_count: Number of classes.
-        parameters: Number of parameters.
-        licence: Of the weights.
-        recipe: Where their making is told.
-    """
-
-    builder: str
-    weights: str
-    recommended: bool
-    url: str
-    class_count: int
-    parameters: int
-    licence: str
-    recipe: str
+PATH: Final = Path(__file__).parents[1] / "weights" / "torchvision.json"
+PREFIX: Final = "torchvision/"
 
 
-Facts = TypeVar("Facts", bound=PublishedFacts)
-
-
-class TorchvisionManifest(Generic[Facts]):
-    """The rows of one task.
+def find_torchvision(name: str) -> CatalogEntry | None:
+    """Looks up the entry of a set of weights.
 
     Args:
-        path: The file: a JSON list of rows.
+        name: ``torchvision/<builder>``, with the weights that torchvision recommends, or
+            ``torchvision/<builder>@<weights>``.
+
+    Returns:
+        The entry under that name, or None where there is no such builder or no such weights.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def find(self, name: str) -> Facts | None:
-        """Looks a set of weights up.
-
-        Args:
-            name: ``torchvision/<builder>``, with the recommended weights, or ``torchvision/<builder>@<weights>``.
-
-        Returns:
-            Its row, or None where there is no such builder or no such weights.
-        """
-        family, _, rest = name.partition("/")
-        builder, _, weights = rest.partition("@")
-        if family != "torchvision" or rest.endswith("@"):
-            return None
-        rows = self._rows.get(builder, ())
-        return next((row for row in rows if row["weights"] == weights or (not weights and row["recommended"])), None)
-
-    def builder_names(self) -> tuple[str, ...]:
-        """Lists the builders in alphabetical order."""
-        return tuple(self._rows)
-
-    def write(self, rows: Sequence[Facts]) -> None:
-        """Replaces all rows, one a line."""
-        lines = ",\n".join(json.dumps(row) for row in rows)
-        self.path.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-
-    @cached_property
-    def _rows(self) -> Mapping[str, Sequence[Facts]]:
-        rows: list[Facts] = json.loads(self.path.read_text(encoding="utf-8"))
-        builders = sorted({row["builder"] for row in rows})
-        return {builder: tuple(row for row in rows if row["builder"] == builder) for builder in builders}
+    builder, at, weights = name.removeprefix(PREFIX).partition("@")
+    if not name.startswith(PREFIX):
+        return None
+    entries = (entry for entry in _entries() if entry.architecture == builder)
+    found = next((entry for entry in entries if (entry.version == weights if at else entry.name == name)), None)
+    return None if found is None else replace(found, name=name)
 
 
-def weights_source(facts: PublishedFacts) -> WeightsSource:
-    """Tells where the weights of a row come from."""
-    return WeightsSource(
-        kind="torch_hub", location=facts["url"], sha256=None, licence=facts["licence"], source=facts["recipe"]
-    )
+def torchvision_builders(task: Task) -> tuple[str, ...]:
+    """Lists the builders of a task in alphabetical order."""
+    return tuple(sorted({entry.architecture for entry in _entries() if entry.task == task}))
 
 
-def on_byte_scale(channels: Sequence[float]) -> tuple[float, float, float]:
-    """Brings a mean or a standard deviation of R, G and B from the scale 0 to 1 to the scale 0 to 255."""
-    red, green, blue = (round(255 * channel, 6) for channel in channels)
-    return red, green, blue
+def write(entries: Sequence[CatalogEntry]) -> None:
+    """Replaces all rows, one a line."""
+    lines = ",\n".join(json.dumps(row_of(entry)) for entry in entries)
+    PATH.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def row_of(entry: CatalogEntry) -> dict[str, object]:
+    """An entry as JSON has it, without the members that are empty."""
+    return {name: value for name, value in entry.to_dict().items() if value or name == "defaults"}
+
+
+@cache
+def _entries() -> tuple[CatalogEntry, ...]:
+    return tuple(map(_entry_from, json.loads(PATH.read_text(encoding="utf-8"))))
+
+
+def _entry_from(row: Mapping[str, Any]) -> CatalogEntry:
+    preprocessing = Preprocessing if row["task"] == "classification" else LetterboxPreprocessing
+    members = {
+        "weights": convert(row["weights"], WeightsSource),
+        "preprocessing": convert(row["preprocessing"], preprocessing),
+        "accuracy": convert(row["accuracy"], tuple[Accuracy, ...]),
+        **{name: tuple(row[name]) for name in ("class_names", "category_ids") if name in row},
+    }
+    return CatalogEntry(**{**row, **members})

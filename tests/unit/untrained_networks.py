@@ -79,9 +79,9 @@ def torchvisions_own(network, pixels, score_threshold, iou_threshold):
         return network(images)
 
 
-def as_published(name, manifest, monkeypatch) -> Any:
+def as_published(name, monkeypatch) -> Any:
     """The network that torchvision itself builds for its published weights, with random ones."""
-    weights = find_weights(name, manifest)
+    weights = find_weights(name)
     with monkeypatch.context() as patched:
         patched.setattr(WeightsEnum, "get_state_dict", lambda *_, **__: {})
         patched.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)

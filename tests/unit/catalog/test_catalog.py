@@ -3,21 +3,29 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torchvision.models
 
 from models.catalog.lookup import find, names
+from models.catalog.torchvision_entries import torchvision_entries
 from models.classification.bundled import EFFICIENTNET_LITE0
-from models.classification.torchvision_facts import all_facts
-from models.classification.torchvision_manifest import CLASSIFIERS
 from models.errors import UnknownModel
+from models.sources.torchvision_manifest import PATH, row_of
 
 
 def test_the_manifest_is_what_torchvision_says():
-    assert json.loads(CLASSIFIERS.path.read_text()) == all_facts(), (
-        "run python -m models.classification.torchvision_facts"
-    )
+    expected = json.loads(json.dumps([row_of(entry) for entry in torchvision_entries()]))
+    assert json.loads(PATH.read_text()) == expected, "run python -m models.catalog.torchvision_entries"
+
+
+def test_every_row_of_the_manifest_is_read_back_as_it_was_written():
+    for entry in torchvision_entries():
+        assert find(entry.name) == entry
+        assert find(f"torchvision/{entry.architecture}@{entry.version}") == replace(
+            entry, name=f"torchvision/{entry.architecture}@{entry.version}"
+        )
 
 
 def test_every_classifier_box_detector_and_segmenter_of_torchvision_can_be_asked_for_by_name():

@@ -7,7 +7,6 @@ from torchvision.models import get_model
 
 from models.catalog.loading import load, pull
 from models.catalog.lookup import find
-from models.classification.torchvision_manifest import CLASSIFIERS
 from models.classification.torchvision_networks import build, current_keys, drop_auxiliary_heads
 from models.entries import Preprocessing
 from models.errors import UnknownModel, WeightsCorrupt, WeightsUnavailable
@@ -81,7 +80,7 @@ def test_other_weights_bring_their_own_preprocessing():
 @pytest.mark.parametrize("builder", ["googlenet", "inception_v3"])
 def test_the_auxiliary_heads_of_training_are_dropped(builder):
     with torch.device("meta"):
-        network = build(find_weights(f"torchvision/{builder}", CLASSIFIERS), builder)
+        network = build(find_weights(f"torchvision/{builder}"), builder)
     before = {key.partition(".")[0] for key in network.state_dict()}
     drop_auxiliary_heads(network, builder)
     after = {key.partition(".")[0] for key in network.state_dict()}
@@ -91,7 +90,7 @@ def test_the_auxiliary_heads_of_training_are_dropped(builder):
 @pytest.mark.parametrize(("weights", "side"), [("IMAGENET1K_V1", 224), ("IMAGENET1K_SWAG_E2E_V1", 384)])
 def test_a_vision_transformer_is_built_for_its_weights_image_size(weights, side):
     with torch.device("meta"):
-        network = build(find_weights(f"torchvision/vit_b_16@{weights}", CLASSIFIERS), "vit_b_16")
+        network = build(find_weights(f"torchvision/vit_b_16@{weights}"), "vit_b_16")
     assert network.image_size == side
 
 

@@ -1,6 +1,5 @@
 """torchvision's detectors answer as torchvision itself does, but for the resize, which is ours."""
 
-import json
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -15,11 +14,9 @@ from models.adapter import DetectionParameters
 from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR
-from models.detection.coco_classes import COCO_CATEGORIES
+from models.detection.coco_classes import COCO_CATEGORY_IDS, COCO_CLASSES
 from models.detection.lite_faster_rcnn import build_faster_rcnn_lite
 from models.detection.selection import are_boxes, iou, select
-from models.detection.torchvision_detection_facts import all_facts
-from models.detection.torchvision_detection_manifest import DETECTORS, find_torchvision_detector
 from models.detection.torchvision_detector_networks import (
     build_torchvision_detector,
     without_version,
@@ -28,6 +25,7 @@ from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
 from models.errors import UnknownModel
 from models.runtime import Runtime, cpu_has_bf16
+from models.sources.torchvision_manifest import PATH, torchvision_builders
 from models.sources.torchvision_weights import find_weights
 from models.sources.weights_files import load_into, locate
 from tests.photos import encoded
@@ -189,11 +187,11 @@ def test_a_classifier_is_refused():
         TorchvisionCandidates(torchvision.models.resnet18(weights=None), preprocessing_of(FASTER), PLAIN)
 
 
-@pytest.mark.parametrize("builder", DETECTORS.builder_names())
+@pytest.mark.parametrize("builder", torchvision_builders("detection"))
 def test_every_published_state_dict_has_its_place(builder, monkeypatch):
     with torch.device("meta"):
-        published = as_published(f"torchvision/{builder}", DETECTORS, monkeypatch).state_dict()
-        ours = build_torchvision_detector(find_weights(f"torchvision/{builder}", DETECTORS), builder).state_dict()
+        published = as_published(f"torchvision/{builder}", monkeypatch).state_dict()
+        ours = build_torchvision_detector(find_weights(f"torchvision/{builder}"), builder).state_dict()
     filled_in = {key for key in ours if key.endswith("num_batches_tracked")}
     assert published.keys() - filled_in == ours.keys() - filled_in
     assert all(ours[key].shape == value.shape for key, value in published.items())
@@ -202,13 +200,13 @@ def test_every_published_state_dict_has_its_place(builder, monkeypatch):
 @pytest.mark.parametrize("builder", [FASTER, "fasterrcnn_resnet50_fpn", "retinanet_resnet50_fpn"])
 def test_ordinary_norms_do_what_frozen_ones_did(builder, monkeypatch):
     """Two of the three were trained without an epsilon, which shows where a variance is small."""
-    published = as_published(f"torchvision/{builder}", DETECTORS, monkeypatch)
+    published = as_published(f"torchvision/{builder}", monkeypatch)
     for name, value in published.named_buffers():
         if name == "backbone.body.bn1.running_var":
             value.uniform_(1e-5, 2e-5)
     name = f"torchvision/{builder}"
-    network: Any = build_torchvision_detector(find_weights(name, DETECTORS), builder)
-    load_into(network, without_version(published.state_dict()), find(name), DETECTORS.path)
+    network: Any = build_torchvision_detector(find_weights(name), builder)
+    load_into(network, without_version(published.state_dict()), find(name), PATH)
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         levels, expected = network.eval().backbone(images).values(), published.backbone(images).values()
@@ -218,22 +216,19 @@ def test_ordinary_norms_do_what_frozen_ones_did(builder, monkeypatch):
 
 def test_the_names_that_old_files_have_are_brought_up_to_date(monkeypatch):
     name = f"torchvision/{FASTER}"
-    state = as_published(name, DETECTORS, monkeypatch).state_dict()
+    state = as_published(name, monkeypatch).state_dict()
     old = {key.replace("conv.0.0.", "conv.").replace("_blocks.0.0.", "_blocks.0."): state[key] for key in state}
     assert old.keys() != state.keys()
-    network: Any = build_torchvision_detector(find_weights(name, DETECTORS), FASTER)
-    load_into(network, without_version(old), find(name), DETECTORS.path)
+    network: Any = build_torchvision_detector(find_weights(name), FASTER)
+    load_into(network, without_version(old), find(name), PATH)
     assert torch.equal(network.rpn.head.conv[0][0].weight, old["rpn.head.conv.weight"])
 
 
-def test_the_manifest_is_what_torchvision_says():
-    expected = json.loads(DETECTORS.path.read_text())
-    assert expected == all_facts(), "run python -m models.detection.torchvision_detection_facts"
-
-
-@pytest.mark.parametrize("builder", DETECTORS.builder_names())
-def test_class_names_are_torchvisions(builder):
-    assert tuple(find_weights(f"torchvision/{builder}", DETECTORS).meta["categories"]) == COCO_CATEGORIES
+@pytest.mark.parametrize("builder", torchvision_builders("detection"))
+def test_class_names_are_cocos_at_their_category_ids(builder):
+    class_names = find(f"torchvision/{builder}").class_names
+    assert class_names is not None and len(class_names) == 91
+    assert tuple(class_names[category_id] for category_id in COCO_CATEGORY_IDS) == COCO_CLASSES
 
 
 def test_an_entry_has_the_networks_own_preprocessing_and_thresholds():
@@ -249,11 +244,9 @@ def test_an_entry_has_the_networks_own_preprocessing_and_thresholds():
     ]
 
 
-@pytest.mark.parametrize("name", ["torchvision/maskrcnn_resnet50_fpn", "torchvision/keypointrcnn_resnet50_fpn"])
-def test_networks_that_give_more_than_boxes_are_not_listed(name):
-    assert find_torchvision_detector(name) is None
+def test_networks_that_give_key_points_are_not_listed():
     with pytest.raises(UnknownModel):
-        find_weights(name, DETECTORS)
+        find("torchvision/keypointrcnn_resnet50_fpn")
 
 
 def test_a_model_is_loaded_by_name_and_finds_what_torchvision_finds(tmp_path, monkeypatch):
@@ -270,4 +263,4 @@ def test_a_model_is_loaded_by_name_and_finds_what_torchvision_finds(tmp_path, mo
     (wanted,) = torchvisions_own(network, np.array(image)[None], 0.5, 0.55)
     assert len(found.scores) > 5
     assert found.scores.tolist() == pytest.approx(wanted["scores"][: len(found.scores)].tolist(), abs=1e-3)
-    assert adapter.class_names[found.class_ids[0]] == COCO_CATEGORIES[int(wanted["labels"][0])]
+    assert adapter.class_names[found.class_ids[0]] == adapter.entry.class_names[int(wanted["labels"][0])]

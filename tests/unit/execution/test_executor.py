@@ -6,7 +6,6 @@ import torch
 from torch import fx, nn
 from torch.nn import functional
 
-from models.classification.torchvision_manifest import CLASSIFIERS
 from models.classification.torchvision_networks import build, drop_auxiliary_heads
 from models.entries import Preprocessing
 from models.errors import NonFiniteOutput
@@ -41,7 +40,7 @@ def settled(network: nn.Module) -> nn.Module:
 
 def torchvision_network(builder: str) -> nn.Module:
     torch.manual_seed(3)
-    network = build(find_weights(f"torchvision/{builder}", CLASSIFIERS), builder)
+    network = build(find_weights(f"torchvision/{builder}"), builder)
     drop_auxiliary_heads(network, builder)
     return settled(network)
 

@@ -1,6 +1,5 @@
 """torchvision's segmenters answer as torchvision itself does, but for the resize, which is ours."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,13 @@ from torch.nn.functional import interpolate
 from models.adapter import SegmentationParameters
 from models.catalog.loading import load
 from models.catalog.lookup import find
-from models.detection.coco_classes import COCO_CATEGORIES
-from models.detection.torchvision_detection_manifest import DETECTORS
 from models.detection.torchvision_detector_networks import build_torchvision_detector, without_version
 from models.entries import LetterboxPreprocessing
 from models.errors import UnknownModel, WeightsCorrupt
 from models.execution.executor import Executor
 from models.runtime import Runtime, cpu_has_bf16
-from models.segmentation.torchvision_segmentation_facts import all_facts
-from models.segmentation.torchvision_segmentation_manifest import SEGMENTERS, find_torchvision_segmenter
 from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
-from models.segmentation.voc_classes import VOC_CATEGORIES
+from models.sources.torchvision_manifest import PATH, torchvision_builders
 from models.sources.torchvision_weights import find_weights
 from models.sources.weights_files import load_into, locate
 from tests.photos import encoded
@@ -49,7 +44,7 @@ def noise(height: int, width: int, count: int = 1) -> np.ndarray:
 def untrained(builder: str) -> Any:
     """A network whose classes differ from place to place, whatever its depth."""
     torch.manual_seed(3)
-    network: Any = build_torchvision_segmenter(find_weights(f"torchvision/{builder}", SEGMENTERS), builder)
+    network: Any = build_torchvision_segmenter(find_weights(f"torchvision/{builder}"), builder)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -89,13 +84,13 @@ def test_the_auxiliary_head_of_training_is_dropped():
     assert not any("aux" in name for name in network.state_dict())
 
 
-@pytest.mark.parametrize("builder", SEGMENTERS.builder_names())
+@pytest.mark.parametrize("builder", torchvision_builders("segmentation"))
 def test_every_published_state_dict_has_its_place(builder, monkeypatch):
     name = f"torchvision/{builder}"
     build = build_torchvision_detector if builder in INSTANCE else build_torchvision_segmenter
     with torch.device("meta"):
-        published = as_published(name, SEGMENTERS, monkeypatch).state_dict()
-        ours = build(find_weights(name, SEGMENTERS), builder).state_dict()
+        published = as_published(name, monkeypatch).state_dict()
+        ours = build(find_weights(name), builder).state_dict()
     filled_in = {key for key in ours if key.endswith("num_batches_tracked")}
     assert published.keys() - filled_in == ours.keys() - filled_in
     assert all(ours[key].shape == value.shape for key, value in published.items())
@@ -104,10 +99,10 @@ def test_every_published_state_dict_has_its_place(builder, monkeypatch):
 def test_ordinary_norms_do_what_frozen_ones_did(monkeypatch):
     """The first Mask R-CNN was trained without an epsilon, which shows where a variance is small."""
     name = "torchvision/maskrcnn_resnet50_fpn"
-    published = as_published(name, SEGMENTERS, monkeypatch)
+    published = as_published(name, monkeypatch)
     dict(published.named_buffers())["backbone.body.bn1.running_var"].uniform_(1e-5, 2e-5)
-    network: Any = build_torchvision_detector(find_weights(name, SEGMENTERS), "maskrcnn_resnet50_fpn")
-    load_into(network, without_version(published.state_dict()), find(name), SEGMENTERS.path)
+    network: Any = build_torchvision_detector(find_weights(name), "maskrcnn_resnet50_fpn")
+    load_into(network, without_version(published.state_dict()), find(name), PATH)
     images = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
         levels, expected = network.eval().backbone(images).values(), published.backbone(images).values()
@@ -115,27 +110,25 @@ def test_ordinary_norms_do_what_frozen_ones_did(monkeypatch):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
 
 
-def test_the_manifest_is_what_torchvision_says():
-    expected = json.loads(SEGMENTERS.path.read_text())
-    assert expected == all_facts(), "run python -m models.segmentation.torchvision_segmentation_facts"
-
-
 def test_every_segmenter_of_torchvision_can_be_asked_for_by_name():
     semantic = torchvision.models.list_models(module=torchvision.models.segmentation)
-    assert sorted((*INSTANCE, *semantic)) == list(SEGMENTERS.builder_names())
-    assert not set(SEGMENTERS.builder_names()) & set(DETECTORS.builder_names())
+    assert sorted((*INSTANCE, *semantic)) == list(torchvision_builders("segmentation"))
+    assert not set(torchvision_builders("segmentation")) & set(torchvision_builders("detection"))
 
 
-@pytest.mark.parametrize("builder", SEGMENTERS.builder_names())
-def test_class_names_are_torchvisions(builder):
-    entry = find(f"torchvision/{builder}")
-    expected = COCO_CATEGORIES if builder in INSTANCE else VOC_CATEGORIES
-    assert tuple(find_weights(entry.name, SEGMENTERS).meta["categories"]) == expected == entry.class_names
+@pytest.mark.parametrize("builder", torchvision_builders("segmentation"))
+def test_class_names_are_those_of_coco_or_pascal_voc(builder):
+    class_names = find(f"torchvision/{builder}").class_names
+    assert class_names is not None
+    if builder in INSTANCE:
+        assert class_names == find("torchvision/fasterrcnn_resnet50_fpn").class_names
+    else:
+        assert (len(class_names), class_names[0], class_names[15]) == (21, "__background__", "person")
 
 
 def test_a_semantic_entry_has_the_presets_own_preprocessing():
     entry = find("torchvision/deeplabv3_resnet50@COCO_WITH_VOC_LABELS_V1")
-    preset: Any = find_weights(entry.name, SEGMENTERS).transforms()
+    preset: Any = find_weights(entry.name).transforms()
     preprocessing: Any = entry.preprocessing
     assert (entry.task, entry.segmentation, entry.defaults) == ("segmentation", "semantic", {})
     assert [preprocessing.short_side] == preset.resize_size and preprocessing.long_side == 3 * 520
@@ -156,9 +149,8 @@ def test_an_instance_entry_has_the_networks_own_preprocessing_and_figures():
 
 @pytest.mark.parametrize("name", ["torchvision/fcn_resnet50@V9", "torchvision/keypointrcnn_resnet50_fpn", "unet"])
 def test_other_names_are_not_known(name):
-    assert find_torchvision_segmenter(name) is None
     with pytest.raises(UnknownModel):
-        find_weights(name, SEGMENTERS)
+        find_weights(name)
 
 
 @pytest.fixture
@@ -178,11 +170,11 @@ def test_a_semantic_model_is_loaded_by_name_and_sees_what_torchvision_sees(build
     image = Image.fromarray(noise(520, 533)[0])
     (found,) = adapter.predict([encoded(image, "PNG")])
     with torch.inference_mode():
-        expected = network(find_weights(name, SEGMENTERS).transforms()(image)[None])["out"][0].argmax(0).numpy()
+        expected = network(find_weights(name).transforms()(image)[None])["out"][0].argmax(0).numpy()
     assert len(np.unique(expected)) > 3
     assert (found.class_map == expected).mean() > 0.999
     assert found.class_ids.tolist() == [number for number in np.unique(found.class_map) if number]
-    assert adapter.class_names == VOC_CATEGORIES
+    assert adapter.class_names == find(name).class_names
 
 
 @pytest.mark.usefixtures("hub")
