@@ -103,7 +103,7 @@ def test_layout_in_the_readme_is_the_tree():
         assert any(path.startswith(folder) for path in listed), folder
 
 
-@pytest.mark.parametrize("name", ["architecture.md", "extending.md"])
+@pytest.mark.parametrize("name", ["architecture.md", "extending.md", "reliability.md"])
 def test_files_that_are_named_exist(name: str):
     named = re.findall(r"`((?:models|services|tests|docs|deploy|loadtests)/[\w./-]*)`", document(name))
     assert named
