@@ -5,15 +5,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 SERVE_ARGS ?=
+UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --numprocesses auto --dist loadfile
 
-.PHONY: serve test test-deploy check unit accuracy integration lint constraints bench bench-device bench-eval load \
+.PHONY: serve test test-deploy check unit slow accuracy integration lint constraints bench bench-device bench-eval load \
   hardening clean
 .DEFAULT_GOAL := serve
 
 serve: $(READY)  ## start the whole stack; SERVE_ARGS="--port 8080" for options
 	@exec $(BIN)/tapetum serve $(SERVE_ARGS)
 
-test: check accuracy integration  ## every check and every test
+test: check slow accuracy integration  ## every check and every test
 
 test-deploy: $(READY)  ## images, compose, manifests, a cluster, Prometheus: needs root and Debian's packages, which it installs
 	$(BIN)/python -m pytest tests/deploy
@@ -27,7 +28,10 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 unit: $(READY)
-	$(BIN)/python -m pytest tests/unit
+	$(UNIT) -m "not slow"
+
+slow: $(READY)  ## the unit tests that `make check` leaves out: training, real networks, processes
+	$(UNIT) -m slow
 
 accuracy: $(READY)  ## needs the sample images; skipped by name without them
 	$(BIN)/python -m pytest tests/accuracy

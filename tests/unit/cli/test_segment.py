@@ -27,7 +27,7 @@ from services.cli.results import Result as ImageResult
 from services.client import Box, Instance, Region, RunLengths, Segmentation
 from tests.unit.segmenter_cards import INSTANCE_CLASSES, SEMANTIC_CLASSES, write_segmenter
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SEMANTIC, INSTANCE = "unet", "mask-rcnn-efficientnet-lite0"
 KINDS = pytest.mark.parametrize("model", [SEMANTIC, INSTANCE])

@@ -36,7 +36,7 @@ SMALL = ("--model", "torchvision/shufflenet_v2_x0_5", "--start", "none", "--prec
 QUICK = (*SMALL, "--epochs", "14", "--batch-size", "9", "--learning-rate", "0.01", "--evaluate-every", "7")
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,8 @@ from models.datasets.samples import DatasetError, EvaluationSet, Kind
 from tests.unit.coco_spellings import READ, Document, all_spellings, clean, spelled
 from tests.unit.evaluation_files import objects, write_photo
 
+pytestmark = pytest.mark.slow
+
 ALL = list(all_spellings())
 KINDS: tuple[Kind, ...] = ("detection", "instance")
 

@@ -18,7 +18,7 @@ from services.deployments.host import ModelHost
 from tests.unit.deployments.test_host import DEFAULTS, photo
 from tests.unit.detector_cards import write_detector
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 FIRST, SECOND = "first", "second"
 GOOD, BAD = (64, 64), (60, 60)

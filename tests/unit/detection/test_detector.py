@@ -23,6 +23,8 @@ from models.execution.executor import Executor
 from models.runtime import Runtime, cpu_has_bf16
 from tests.photos import encoded, exif_with_orientation, photo
 
+pytestmark = pytest.mark.slow
+
 PREPROCESSING = LetterboxPreprocessing(416, 416, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 SMALL = LetterboxPreprocessing(128, 128, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 ENTRY = CatalogEntry(

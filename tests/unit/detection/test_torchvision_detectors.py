@@ -51,7 +51,7 @@ ONE_OF_EACH_KIND = (
 )
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @cache

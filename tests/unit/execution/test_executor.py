@@ -17,6 +17,8 @@ from models.execution.rounding import diffuse_rounding
 from models.runtime import Runtime, cpu_has_bf16
 from models.sources.torchvision_weights import find_weights
 
+pytestmark = pytest.mark.slow
+
 PREPROCESSING = Preprocessing(64, 64, "bilinear", (123.0, 117.0, 104.0), (58.0, 57.0, 56.0))
 PLAIN = Runtime(precision="fp32", fuse=False, channels_last=False)
 needs_packing = pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN operators")

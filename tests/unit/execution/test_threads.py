@@ -17,7 +17,7 @@ from models.catalog.loading import load
 from models.geometry.masks import Mask
 from models.runtime import Runtime
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 STREAMS = 2
 

@@ -17,6 +17,8 @@ from PIL import Image
 
 from tests.unit.raw_http import ask, connect, gateway_process, lags_of, read_response, request
 
+pytestmark = pytest.mark.slow
+
 MIB = 2**20
 ALLOWED = (200, 400, 413, 414, 415, 422, 431, 503, 504)
 TRIES = 3

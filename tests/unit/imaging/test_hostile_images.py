@@ -17,7 +17,7 @@ from models.imaging.decoding import FORMATS, DecodedImage, decode, inspect
 from tests.photos import encoded, exif_with_orientation, quadrants
 
 # Pillow warns of odd metadata before it carries on; in these tests nearly all metadata is odd.
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")]
 
 VALID = [encoded(quadrants(), name, exif=exif_with_orientation(6)) for name in ("JPEG", "PNG", "WEBP", "TIFF")] + [
     encoded(quadrants().convert("P"), "GIF"),

@@ -33,6 +33,8 @@ from models.errors import ImageTooLarge, UnreadableImage
 from models.imaging.decoding import decode, inspect
 from models.imaging.tiff_blocks import written
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH = 21, 37
 ORDERS = [("<", False), (">", False), ("<", True), (">", True)]
 LAYOUTS = [{}, {"rows_per_strip": 1}, {"rows_per_strip": 8}, {"tile": (16, 16)}, {"tile": (16, 48)}]

@@ -17,6 +17,8 @@ from loadtests.simulation.fit import fit, shares
 from loadtests.simulation.run import Load, simulate, simulate_point
 from loadtests.simulation.service import Topology
 
+pytestmark = pytest.mark.slow
+
 COSTS = Costs(
     haproxy_ms=0.1,
     gateway_ms=0.5,

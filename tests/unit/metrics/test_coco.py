@@ -22,6 +22,8 @@ from models.metrics.coco.ranking import rank_classes
 from models.metrics.coco.thresholds import Verdicts, best_operation
 from tests.unit.object_scenes import pycocotools_evaluation, scene_of, seeded_scenes
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [*((seed, False) for seed in range(8)), *((seed, True) for seed in range(8, 12))]
 CLASSES = 4
 HERE, THERE = (10, 10, 60, 60), (100, 10, 150, 60)

@@ -24,6 +24,8 @@ from services.gateway.middleware import MAX_HEADER_BYTES, MAX_URL_BYTES
 from services.nodes import haproxy_launcher
 from services.nodes.haproxy_launcher import Plan, edit, edit_file
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "0123456789abcdef"
 
 

@@ -24,6 +24,8 @@ from services.nodes.exporter import NodeExporter
 from services.nodes.folder import make_node_folder
 from tests.checkout import ROOT
 
+pytestmark = pytest.mark.slow
+
 SECRET = "a secret of the whole cluster"
 TAPETUM = [sys.executable, "-m", "services.cli"]
 

@@ -27,7 +27,7 @@ from models.segmentation.pasting import paste
 from tests.photos import encoded
 from tests.unit.untrained_networks import settle_norms, spread, torchvisions_own
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 PLAIN = Runtime(precision="fp32", fuse=False, channels_last=False)
 FP32 = Runtime(precision="fp32")

@@ -25,7 +25,7 @@ from models.sources.weights_files import load_into, locate
 from tests.photos import encoded
 from tests.unit.untrained_networks import as_published, settle_norms
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 PLAIN = Runtime(precision="fp32", fuse=False, channels_last=False)
 FP32 = Runtime(precision="fp32")

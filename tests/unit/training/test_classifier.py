@@ -31,7 +31,7 @@ needs_weights = pytest.mark.skipif(
 SMALL = "torchvision/shufflenet_v2_x0_5"
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from models.training.yolox_loss import Target, yolox_loss
 from tests.unit.coco_spellings import READ, all_spellings, clean, spelled
 from tests.unit.evaluation_files import write_photo
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 PLAIN = Augmentation(mosaic=0, scale=(1, 1), flip=0, brightness=0, contrast=0, saturation=0, tint=0)
 

@@ -20,7 +20,7 @@ from models.training.photo_recipe import PhotoSettings
 from models.training.photo_run import PhotoOptions, normalised_as, read_data
 from models.training.transfer import lite_encoder, start_network
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 CLASSES = ("square", "disc")
 SIDE = 64

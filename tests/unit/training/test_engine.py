@@ -105,7 +105,7 @@ def weights(run: Run, recipe: Regression) -> list[Tensor]:
     return [*run.average.state_dict().values(), *recipe.network.state_dict().values()]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from models.training.photo_recipe import PhotoSettings
 from models.training.photo_run import PhotoOptions, read_data
 from models.training.segmenter_run import evaluate_adapter, train_segmenter
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 SIDE = 64
 UNET, MASK_RCNN = "unet", "mask-rcnn-efficientnet-lite0"

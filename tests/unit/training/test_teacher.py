@@ -14,7 +14,7 @@ from models.training.photos import PhotoReader
 from models.training.teacher import with_taught_masks
 from tests.unit.segmenter_cards import write_segmenter
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 FP32 = Runtime(precision="fp32")
 SIZE = (50, 70)
