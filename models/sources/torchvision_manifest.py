@@ -61,10 +61,11 @@ def _entries() -> tuple[CatalogEntry, ...]:
 
 def _entry_from(row: Mapping[str, Any]) -> CatalogEntry:
     preprocessing = Preprocessing if row["task"] == "classification" else LetterboxPreprocessing
-    members = {
+    members: dict[str, Any] = {
+        **row,
         "weights": convert(row["weights"], WeightsSource),
         "preprocessing": convert(row["preprocessing"], preprocessing),
         "accuracy": convert(row["accuracy"], tuple[Accuracy, ...]),
         **{name: tuple(row[name]) for name in ("class_names", "category_ids") if name in row},
     }
-    return CatalogEntry(**{**row, **members})
+    return CatalogEntry(**members)
