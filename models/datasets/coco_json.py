@@ -15,11 +15,9 @@ from models.datasets.json_places import element_lines
 from models.datasets.label_problems import ProblemList, Report
 from models.datasets.labelled_photos import LabelledPhotos, PhotoRows
 from models.datasets.object_table import LabelledObject
-from models.datasets.samples import DatasetError, Kind, ProblemKind
+from models.datasets.read_options import ReadOptions
+from models.datasets.samples import DatasetError, ProblemKind
 from models.datasets.text_files import parse_json, read_text
-
-ANNOTATION_FILES: Final = ("instances_val.json", "instances.json")
-"""In a folder, the first of them that is there is read."""
 
 _SECTIONS: Final = ("images", "annotations", "categories")
 
@@ -29,70 +27,65 @@ def is_coco(document: Any) -> TypeGuard[dict[str, Any]]:
     return all(isinstance(_value(document, key), list) for key in _SECTIONS[:2])
 
 
-def read_coco(
-    path: Path, kind: Kind, limit: int | None = None, folder: Path | None = None, allow_outside: bool = False
-) -> LabelledPhotos:
+def read_coco(path: Path, options: ReadOptions, folder: Path | None = None) -> LabelledPhotos:
     """Reads a file; see `read_coco_document`."""
     text = read_text(path)
-    return read_coco_document(path, text, parse_json(path, text), kind, limit, folder, allow_outside)
+    return read_coco_document(path, text, parse_json(path, text), options, folder)
 
 
 def read_coco_document(
     path: Path,
     text: str,
     document: Any,
-    kind: Kind,
-    limit: int | None = None,
+    options: ReadOptions,
     folder: Path | None = None,
-    allow_outside: bool = False,
 ) -> LabelledPhotos:
     """Reads a file that was parsed.
 
-    Photos that say `"has_masks": false` are no part of a set that is read for masks.
+    Photos that say `"has_masks": false` have boxes only.
 
     Args:
         path: Of the file.
         text: It holds; gone through again only for the lines of problems.
         document: The same, parsed.
-        kind: `detection`, `instance` or `semantic`.
-        limit: So many photos, from the first.
+        options: For `detection`, `instance` or `semantic`.
         folder: With the photos; looked for beside the file where None.
-        allow_outside: Whether it may name photos outside the data folder.
 
     Raises:
         DatasetError: It cannot be used at all, or names a photo outside the data folder.
     """
-    if kind == "classification":
+    if options.kind == "classification":
         raise DatasetError(f"{path}: objects have boxes, and an image has no one class; a classifier is measured on"
                            " folders by class, a CSV file, or labels.json")  # fmt: skip
     if not is_coco(document) or not isinstance(document.get("categories"), list):
         raise DatasetError(f"{path}: not in COCO's format: there must be lists of {', '.join(_SECTIONS)}")
-    return _Reader(path, kind, document, text).read(limit, folder, allow_outside)
+    return _Reader(path, options, document, text).read(folder)
 
 
 class _Reader:
     """Reads one annotation file."""
 
-    def __init__(self, path: Path, kind: Kind, document: Mapping[str, Any], text: str) -> None:
-        self.path, self.document, self.text = path, document, text
-        self.kind: Kind = kind
+    def __init__(self, path: Path, options: ReadOptions, document: Mapping[str, Any], text: str) -> None:
+        self.path, self.options, self.document, self.text = path, options, document, text
+        self.for_masks = options.kind != "detection"
         self.found: list[tuple[ProblemKind, str, int, str]] = []
         self.classes: dict[int, int] = {}
         self.image_ids: set[int] = set()
         self.photos: dict[Path, int] = {}
 
-    def read(self, limit: int | None, folder: Path | None, allow_outside: bool) -> LabelledPhotos:
-        names = self._categories()
+    def read(self, folder: Path | None) -> LabelledPhotos:
+        names, allow_outside = self._categories(), self.options.allow_outside
         if folder is None:
             files = [file for row in self.document["images"] if isinstance(file := _value(row, "file_name"), str)]
             folder, data = photo_folder(self.path, files, allow_outside)
         else:
             data = DataFolder(self.path.parent, folder, allow_outside=allow_outside)
         problems = ProblemList()
-        rows = PhotoRows(dataset_name(self.path), self.kind, folder, tuple(names.values()), tuple(names), problems)
+        name = dataset_name(self.path)
+        rows = PhotoRows(name, self.options.kind, folder, tuple(names.values()), tuple(names), problems)
         annotations = self._by_image()
         for index, row in enumerate(self.document["images"]):
-            if limit is not None and len(rows) >= limit:
+            if self.options.enough(len(rows)):
                 break
             self._add_photo(rows, data, index, row, annotations)
         self._move_problems(problems)
@@ -153,7 +146,7 @@ class _Reader:
     def _add_photo(
         self, rows: PhotoRows, data: DataFolder, index: int, row: Any, annotations: Mapping[int, Sequence[int]]
     ) -> None:
-        if self.kind != "detection" and _value(row, "has_masks") is False:
+        if self.for_masks and _value(row, "has_masks") is False and not self.options.keep_unmasked:
             return
         report = self._report("images", index)
         image_id, file = whole_number(_value(row, "id")), _value(row, "file_name")
@@ -178,20 +171,24 @@ class _Reader:
                                 f" image {image_id} were left out with it")  # fmt: skip
             return
         size = read_size(row, path, report)
-        objects = None if size is None else self._objects(own, size)
-        if size is not None and objects is not None:
-            name = path.relative_to(rows.folder).as_posix() if path.is_relative_to(rows.folder) else str(path)
-            rows.add(name, image_id, size, objects)
+        if size is None:
+            return
+        masked = self.for_masks and row.get("has_masks") is not False and self._all_masked(own)
+        if self.for_masks and not masked and not self.options.keep_unmasked:
+            return
+        name = path.relative_to(rows.folder).as_posix() if path.is_relative_to(rows.folder) else str(path)
+        rows.add(name, image_id, size, self._objects(own, size, masked), masked=masked)
 
-    def _objects(self, indices: Sequence[int], size: tuple[int, int]) -> list[LabelledObject] | None:
-        """The objects of a photo; None where masks are wanted and one of them has none."""
+    def _all_masked(self, indices: Sequence[int]) -> bool:
+        """Whether all objects of a photo have masks; reports the first that has none where its photo is left out."""
+        first = next((index for index in indices if not has_mask(self.document["annotations"][index])), None)
+        if first is not None and not self.options.keep_unmasked:
+            self._report("annotations", first)("no_mask", "the object has no segmentation; its image was left out")
+        return first is None
+
+    def _objects(self, indices: Sequence[int], size: tuple[int, int], masked: bool) -> list[LabelledObject]:
         rows = [(self.document["annotations"][index], self._report("annotations", index)) for index in indices]
-        if self.kind != "detection":
-            for row, report in rows:
-                if not has_mask(row):
-                    report("no_mask", "the object has no segmentation; its image was left out")
-                    return None
-        objects = [read_object(row, self.classes, size, self.kind != "detection", report) for row, report in rows]
+        objects = [read_object(row, self.classes, size, masked, report) for row, report in rows]
         return [item for item in objects if item is not None]
 
 

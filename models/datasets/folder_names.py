@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from models.datasets.data_folder import DataFolder
 from models.datasets.photo_files import is_folder
-
-SPLIT_FOLDERS: Final = ("val", "valid", "validation", "test", "train")
-"""Names of split folders; the first that exists is evaluated on."""
 
 
 def sub_folder(folder: Path, *names: str) -> Path | None:

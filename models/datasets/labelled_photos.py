@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets.label_problems import ProblemList
-from models.datasets.object_masks import CocoMasks, read_numbers, rectangle
+from models.datasets.object_masks import CocoMasks, NumberedPicture, ObjectMasks, rectangle
 from models.datasets.object_table import LabelledObject, ObjectRows, ObjectTable
+from models.datasets.photo_dataset import Photo
 from models.datasets.photo_files import check_any, digest_of, read_photo
 from models.datasets.samples import (
     BACKGROUND,
@@ -47,6 +48,8 @@ class LabelledPhotos:
         sizes: (N, 2) int64, (height, width) of the upright photos in pixels.
         objects: Of all photos.
         pictures: Paths of the pictures of numbers that hold the masks; empty where segments do, or nothing does.
+        masked: (N,) bool, whether the masks of all objects of a photo are known.
+        names_classes: Whether the data set lists its classes: where only its objects name them, a split may lack some.
     """
 
     name: str
@@ -60,7 +63,9 @@ class LabelledPhotos:
     image_ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
     objects: ObjectTable
-    pictures: tuple[str, ...] = ()
+    pictures: tuple[str, ...]
+    masked: NDArray[np.bool_]
+    names_classes: bool
 
     def __len__(self) -> int:
         return len(self.files)
@@ -72,22 +77,67 @@ class LabelledPhotos:
         image = read_photo(self.folder / file, (height, width))
         return Sample(int(self.image_ids[index]), file, image, self._target(index, (height, width)))
 
+    @property
+    def object_classes(self) -> tuple[str, ...]:
+        """Names of the classes of objects, without the background."""
+        return self.class_names[self.kind == "semantic" :]
+
+    def with_classes(self, class_names: Sequence[str]) -> LabelledPhotos:
+        """Keeps the objects of some classes.
+
+        Args:
+            class_names: Of objects, in the order of the new ids; those that the data set lacks have no objects.
+        """
+        theirs, first = self.object_classes, self.class_names[: len(self.class_names) - len(self.object_classes)]
+        ids = np.array([class_names.index(name) if name in class_names else -1 for name in theirs], np.int64)
+        numbers = dict(zip(theirs, self.category_ids[len(first) :], strict=True))
+        return replace(
+            self,
+            class_names=(*first, *class_names),
+            category_ids=(*(0 for _ in first), *(numbers.get(name, 0) for name in class_names)),
+            objects=self.objects.with_class_ids(ids[self.objects.class_ids]),
+        )
+
+    def photo(self, index: int) -> Photo:
+        """Gives an image and what is known of it, for training; neither the image nor a mask is read."""
+        table, own = self.objects, self.objects.of(index)
+        height, width = self.sizes[index].tolist()
+        crowds = table.crowds[own]
+        boxes = table.boxes[own].astype(np.float32).clip(0, np.array([width, height, width, height], np.float32))
+        return Photo(
+            path=self.folder / self.files[index],
+            image_id=int(self.image_ids[index]),
+            size=(height, width),
+            boxes=boxes[~crowds],
+            class_ids=table.class_ids[own][~crowds],
+            crowds=boxes[crowds],
+            masks=self._object_masks(index, ~crowds) if self.kind != "detection" and self.masked[index] else None,
+        )
+
     def _target(self, index: int, size: tuple[int, int]) -> Target:
         own, table = self.objects.of(index), self.objects
-        masks = None if self.kind == "detection" else self._masks(index, own, size)
+        masks = None if self.kind == "detection" else self._masks(index)
         if self.kind == "semantic" and masks is not None:
             return RegionTarget(_painted(masks, table.class_ids[own], table.crowds[own], size))
         return ObjectTarget(table.boxes[own], table.class_ids[own], table.areas[own], table.crowds[own], masks)
 
-    def _masks(self, index: int, own: slice, size: tuple[int, int]) -> tuple[Mask, ...]:
-        table = self.objects
+    def _object_masks(self, index: int, chosen: NDArray[np.bool_]) -> ObjectMasks:
+        """The masks of some objects of a photo; those of the others are ignored pixels."""
+        own, table = self.objects.of(index), self.objects
+        height, width = self.sizes[index].tolist()
+        if self.pictures:
+            numbers, path = table.numbers[own], self.folder / self.pictures[index]
+            known, others = (tuple(numbers[which].tolist()) for which in (chosen, ~chosen))
+            return NumberedPicture(path, (height, width), known, table.boxes[own][chosen], others)
+        assert table.segments is not None
+        around = zip(table.segments.of(own), table.boxes[own].tolist(), strict=True)
+        segments = [segment or rectangle(box) for segment, box in around]
+        known, others = ([segments[place] for place in np.flatnonzero(which)] for which in (chosen, ~chosen))
+        return CocoMasks((height, width), known, others)
+
+    def _masks(self, index: int) -> tuple[Mask, ...]:
         try:
-            if self.pictures:
-                picture = read_numbers(self.folder / self.pictures[index])
-                return _cut_out(picture, table.boxes[own], table.numbers[own], size)
-            assert table.segments is not None
-            around = zip(table.segments.of(own), table.boxes[own].tolist(), strict=True)
-            return tuple(CocoMasks(size, [segment or rectangle(box) for segment, box in around]).objects())
+            return tuple(self._object_masks(index, np.ones_like(self.objects.crowds[self.objects.of(index)])).objects())
         except (OSError, ValueError) as error:
             raise DatasetError(f"{self.folder / self.files[index]}: its masks cannot be read: {error}") from None
 
@@ -104,6 +154,7 @@ class PhotoRows:
         category_ids: The data set's own numbers of these.
         problems: Those found so far.
         in_pictures: Whether masks are in pictures of numbers.
+        names_classes: See `LabelledPhotos`.
     """
 
     name: str
@@ -113,10 +164,12 @@ class PhotoRows:
     category_ids: tuple[int, ...]
     problems: ProblemList
     in_pictures: bool = False
+    names_classes: bool = True
     _files: list[str] = field(default_factory=list[str])
     _pictures: list[str] = field(default_factory=list[str])
     _image_ids: list[int] = field(default_factory=list[int])
     _sizes: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    _masked: list[bool] = field(default_factory=list[bool])
 
     def __post_init__(self) -> None:
         self._objects = ObjectRows(self.kind != "detection" and not self.in_pictures)
@@ -127,7 +180,13 @@ class PhotoRows:
         return len(self._files)
 
     def add(
-        self, file: str, image_id: int, size: tuple[int, int], objects: Sequence[LabelledObject], picture: str = ""
+        self,
+        file: str,
+        image_id: int,
+        size: tuple[int, int],
+        objects: Sequence[LabelledObject],
+        picture: str = "",
+        masked: bool = True,
     ) -> None:
         """Adds a photo.
 
@@ -137,11 +196,13 @@ class PhotoRows:
             size: (height, width) in pixels, upright.
             objects: There may be none.
             picture: The picture of numbers with its masks, as `file`.
+            masked: Whether all objects have masks; the segments of these are not kept where some have none.
         """
         self._files.append(file)
         self._image_ids.append(image_id)
         self._sizes.append(size)
-        self._objects.add_photo(objects)
+        self._objects.add_photo(objects if masked else [item._replace(segment=None) for item in objects])
+        self._masked.append(masked)
         if self.in_pictures:
             self._pictures.append(picture)
 
@@ -165,20 +226,8 @@ class PhotoRows:
         return LabelledPhotos(
             self.name, self.kind, class_names, category_ids, digest, problems,
             self.folder, tuple(self._files), image_ids, sizes, objects, tuple(self._pictures),
+            np.array(self._masked, np.bool_), self.names_classes,
         )  # fmt: skip
-
-
-def _cut_out(
-    picture: NDArray[np.int64], boxes: NDArray[np.float64], numbers: NDArray[np.int64], size: tuple[int, int]
-) -> tuple[Mask, ...]:
-    """The masks of some numbers of a picture, each within its box."""
-    if picture.shape != size:
-        raise ValueError(f"the picture is {picture.shape}, not {size} (height, width)")
-    masks: list[Mask] = []
-    for (x_min, y_min, x_max, y_max), number in zip(boxes.astype(np.int64).tolist(), numbers.tolist(), strict=True):
-        region = picture[y_min:y_max, x_min:x_max] == number
-        masks.append(Mask.from_region(region, (y_min, x_min), size))
-    return tuple(masks)
 
 
 def _painted(

@@ -68,27 +68,40 @@ class NumberedPicture:
 
     Attributes:
         path: A PNG file of 8 or 16 bits, grey or with a palette.
+        size: (height, width) of the photo in pixels.
         numbers: Those of the photo's objects, in the order of its boxes.
-        unknown: The number of ignored pixels.
+        boxes: (N, 4) float64 around these, x_min, y_min, x_max, y_max in pixels.
+        unknown: Numbers of ignored pixels.
     """
 
     path: Path
+    size: tuple[int, int]
     numbers: tuple[int, ...]
-    unknown: int | None = None
+    boxes: NDArray[np.float64]
+    unknown: tuple[int, ...] = ()
 
     def id_map(self) -> IdMap:
         """See `ObjectMasks.id_map`."""
-        picture = read_numbers(self.path)
-        table = np.zeros(max(int(picture.max()), *self.numbers, self.unknown or 0) + 1, np.uint16)
+        picture = self._picture()
+        table = np.zeros(max(int(picture.max()), *self.numbers, *self.unknown, 0) + 1, np.uint16)
         table[list(self.numbers)] = np.arange(1, len(self.numbers) + 1)
-        if self.unknown is not None:
-            table[self.unknown] = UNKNOWN
+        table[list(self.unknown)] = UNKNOWN
         return table[picture]
 
     def objects(self) -> list[Mask]:
         """See `ObjectMasks.objects`."""
+        picture = self._picture()
+        masks: list[Mask] = []
+        for (x_min, y_min, x_max, y_max), number in zip(self.boxes.astype(np.int64).tolist(), self.numbers, strict=True):
+            region = picture[y_min:y_max, x_min:x_max] == number
+            masks.append(Mask.from_region(region, (y_min, x_min), self.size))
+        return masks
+
+    def _picture(self) -> NDArray[np.int64]:
         picture = read_numbers(self.path)
-        return [Mask.from_array(picture == number) for number in self.numbers]
+        if picture.shape != self.size:
+            raise ValueError(f"the picture is {picture.shape}, not {self.size} (height, width)")
+        return picture
 
 
 def rectangle(corners: Sequence[float]) -> list[list[float]]:

@@ -56,6 +56,16 @@ class Segments:
         ends: list[int] = self.ends[objects.start : objects.stop + 1].tolist()
         return [orjson.loads(self.text[start:end].tobytes()) for start, end in pairwise(ends)]
 
+    def only(self, chosen: NDArray[np.int64]) -> Segments:
+        """Some of the masks.
+
+        Args:
+            chosen: (K,) indices, ascending.
+        """
+        lengths = np.diff(self.ends)
+        kept = np.repeat(np.isin(np.arange(len(lengths)), chosen), lengths)
+        return Segments(self.text[kept], np.concatenate([[0], np.cumsum(lengths[chosen])]))
+
 
 @dataclass(frozen=True, eq=False)
 class ObjectTable:
@@ -82,6 +92,23 @@ class ObjectTable:
     def of(self, photo: int) -> slice:
         """Tells which are the objects of a photo."""
         return slice(int(self.ends[photo]), int(self.ends[photo + 1]))
+
+    def with_class_ids(self, class_ids: NDArray[np.int64]) -> ObjectTable:
+        """Gives the objects other class ids.
+
+        Args:
+            class_ids: (M,); objects of a negative one are left out.
+        """
+        kept = np.flatnonzero(class_ids >= 0)
+        return ObjectTable(
+            np.searchsorted(kept, self.ends),
+            self.boxes[kept],
+            class_ids[kept],
+            self.areas[kept],
+            self.crowds[kept],
+            self.numbers[kept],
+            None if self.segments is None else self.segments.only(kept),
+        )
 
 
 class ObjectRows:
