@@ -13,24 +13,21 @@ from models.datasets.data_folder import DataFolder
 from models.datasets.folders import class_folders, labelled_images
 from models.datasets.label_problems import ProblemList
 from models.datasets.photo_files import spread
-from models.datasets.samples import DatasetError, Kind
+from models.datasets.read_options import ReadOptions
+from models.datasets.samples import DatasetError
 
 
-def read_class_folders(
-    folder: Path, kind: Kind, limit: int | None = None, allow_outside: bool = False
-) -> ClassifiedPhotos:
+def read_class_folders(folder: Path, options: ReadOptions) -> ClassifiedPhotos:
     """Reads a folder.
 
     Args:
         folder: With a folder for every class, or with such a folder `val`, which comes first.
-        kind: `classification`.
-        limit: So many images, evenly from all classes.
-        allow_outside: Whether images may be links to files outside the folder.
+        options: For `classification`; a limit takes images evenly from all classes.
 
     Raises:
         DatasetError: There are no such folders.
     """
-    if kind != "classification":
+    if options.kind != "classification":
         raise DatasetError(f"{folder}: folders by class say nothing of where objects are; this model is measured on"
                            " COCO, YOLO, VOC, CSV or masks")  # fmt: skip
     root = folder / "val" if (folder / "val").is_dir() and class_folders(folder / "val") else folder
@@ -40,6 +37,6 @@ def read_class_folders(
     whole = root.absolute()
     name = f"{whole.parent.name}/val" if whole.name == "val" else whole.name
     images = labelled_images(root, class_names)
-    DataFolder(folder, allow_outside=allow_outside).checked(image.path for image in images)
+    DataFolder(folder, allow_outside=options.allow_outside).checked(image.path for image in images)
     photos = [(index, image.path.relative_to(root).as_posix(), image.class_id) for index, image in enumerate(images, 1)]
-    return ClassifiedPhotos.of(name, root, class_names, spread(photos, limit), ProblemList())
+    return ClassifiedPhotos.of(name, root, class_names, spread(photos, options.limit), ProblemList())

@@ -19,7 +19,8 @@ from models.datasets.labelled_boxes import box_area, checked_box
 from models.datasets.labelled_photos import LabelledPhotos, PhotoRows
 from models.datasets.object_table import LabelledObject
 from models.datasets.photo_files import photo_sizes, spread
-from models.datasets.samples import DatasetError, Kind
+from models.datasets.read_options import ReadOptions
+from models.datasets.samples import DatasetError
 from models.datasets.text_files import parse_json, read_text
 from models.datasets.written_classes import WrittenClasses, written_classes
 
@@ -35,27 +36,20 @@ def is_class_table(document: Any) -> bool:
 
 
 def read_labels_json(
-    path: Path,
-    kind: Kind,
-    limit: int | None,
-    class_names: tuple[str, ...] | None,
-    text: str | None = None,
-    allow_outside: bool = False,
+    path: Path, options: ReadOptions, class_names: tuple[str, ...] | None, text: str | None = None
 ) -> ClassifiedPhotos:
     """Reads a JSON object of files and their classes, such as `{"0001.jpg": "cat"}` or `{"0001.jpg": 281}`.
 
     Args:
         path: The file; the photos are in `images/` beside it, or beside it.
-        kind: `classification`.
-        limit: So many photos, evenly from the first to the last.
+        options: For `classification`; a limit takes photos evenly from the first to the last.
         class_names: The model's, for bare numbers.
         text: The file's, where it has been read.
-        allow_outside: Whether it may name photos outside the data folder.
 
     Raises:
         DatasetError: It cannot be used at all.
     """
-    if kind != "classification":
+    if options.kind != "classification":
         raise DatasetError(f"{path}: gives every photo one class, and says nothing of where objects are")
     text = read_text(path) if text is None else text
     pairs = parse_json(path, text, pairs=True)
@@ -69,15 +63,11 @@ def read_labels_json(
             rows.append(TableRow(line, file, value if isinstance(value, str) else str(number)))
         else:
             problems.add("unreadable", path, line, f"the class of {file!r} is neither a name nor a whole number")
-    return _classified(path, rows, limit, class_names, problems, allow_outside)
+    return _classified(path, rows, options, class_names, problems)
 
 
 def read_csv(
-    path: Path,
-    kind: Kind,
-    limit: int | None,
-    class_names: tuple[str, ...] | None,
-    allow_outside: bool = False,
+    path: Path, options: ReadOptions, class_names: tuple[str, ...] | None
 ) -> ClassifiedPhotos | LabelledPhotos:
     """Reads a CSV file with a header: `file,class`, or `file,x_min,y_min,x_max,y_max,class` with a row for every box.
 
@@ -85,31 +75,29 @@ def read_csv(
 
     Args:
         path: The file; the photos are in `images/` beside it, or beside it, or where an absolute path says.
-        kind: `classification`, or `detection` for boxes.
-        limit: So many photos: of classes evenly from the first to the last, of boxes from the first.
+        options: For `classification`, or `detection` for boxes; a limit takes photos of classes evenly from the first
+            to the last.
         class_names: The model's, for bare numbers.
-        allow_outside: Whether it may name photos outside the data folder.
 
     Raises:
         DatasetError: It cannot be used at all.
     """
     problems = ProblemList()
-    if kind == "classification":
-        return _classified(path, csv_rows(path, False, problems), limit, class_names, problems, allow_outside)
-    if kind != "detection":
+    if options.kind == "classification":
+        return _classified(path, csv_rows(path, False, problems), options, class_names, problems)
+    if options.kind != "detection":
         raise DatasetError(f"{path}: a CSV file holds no masks; use COCO, YOLO, VOC, or a folder of masks")
-    return _boxes(path, csv_rows(path, True, problems), limit, class_names, problems, allow_outside)
+    return _boxes(path, csv_rows(path, True, problems), options, class_names, problems)
 
 
 def _classified(
     path: Path,
     rows: Sequence[TableRow],
-    limit: int | None,
+    options: ReadOptions,
     class_names: tuple[str, ...] | None,
     problems: ProblemList,
-    allow_outside: bool,
 ) -> ClassifiedPhotos:
-    photos_of = _Photos(path, rows, allow_outside, problems)
+    photos_of = _Photos(path, rows, options.allow_outside, problems)
     classes = written_classes([row.class_name for row in rows if row.class_name], class_names)
     photos: list[tuple[int, str, int]] = []
     first_lines: dict[str, int] = {}
@@ -123,7 +111,7 @@ def _classified(
             problems.add("duplicate", path, row.line, message)
             continue
         photos.append((image_id, file, class_id))
-    return ClassifiedPhotos.of(_name(path), photos_of.folder, classes.names, spread(photos, limit), problems)
+    return ClassifiedPhotos.of(_name(path), photos_of.folder, classes.names, spread(photos, options.limit), problems)
 
 
 def _class_id(path: Path, row: TableRow, classes: WrittenClasses, problems: ProblemList) -> int | None:
@@ -172,12 +160,11 @@ class _Photos:
 def _boxes(
     path: Path,
     rows: Sequence[TableRow],
-    limit: int | None,
+    options: ReadOptions,
     class_names: tuple[str, ...] | None,
     problems: ProblemList,
-    allow_outside: bool,
 ) -> LabelledPhotos:
-    photos_of = _Photos(path, rows, allow_outside, problems)
+    photos_of = _Photos(path, rows, options.allow_outside, problems)
     classes = written_classes([row.class_name for row in rows if row.class_name], class_names)
     by_file: dict[str, list[TableRow]] = {}
     for row in rows:
@@ -187,10 +174,10 @@ def _boxes(
     _check_pixels(path, rows)
     files, folder = list(by_file), photos_of.folder
     numbers = tuple(range(len(classes.names)))
-    photos = PhotoRows(_name(path), "detection", folder, classes.names, numbers, problems)
+    photos = PhotoRows(_name(path), options, folder, classes.names, numbers, problems, names_classes=False)
     sizes = photo_sizes(folder / file for file in files)
     for image_id, (file, size) in enumerate(zip(files, sizes, strict=True), 1):
-        if limit is not None and len(photos) >= limit:
+        if options.enough(len(photos)):
             break
         if isinstance(size, str):
             problems.add("unreadable", folder / file, None, size)

@@ -82,7 +82,7 @@ class _Reader:
             data = DataFolder(self.path.parent, folder, allow_outside=allow_outside)
         problems = ProblemList()
         name = dataset_name(self.path)
-        rows = PhotoRows(name, self.options.kind, folder, tuple(names.values()), tuple(names), problems)
+        rows = PhotoRows(name, self.options, folder, tuple(names.values()), tuple(names), problems)
         annotations = self._by_image()
         for index, row in enumerate(self.document["images"]):
             if self.options.enough(len(rows)):
@@ -146,7 +146,7 @@ class _Reader:
     def _add_photo(
         self, rows: PhotoRows, data: DataFolder, index: int, row: Any, annotations: Mapping[int, Sequence[int]]
     ) -> None:
-        if self.for_masks and _value(row, "has_masks") is False and not self.options.keep_unmasked:
+        if self.for_masks and _value(row, "has_masks") is False and not self.options.for_training:
             return
         report = self._report("images", index)
         image_id, file = whole_number(_value(row, "id")), _value(row, "file_name")
@@ -174,7 +174,7 @@ class _Reader:
         if size is None:
             return
         masked = self.for_masks and row.get("has_masks") is not False and self._all_masked(own)
-        if self.for_masks and not masked and not self.options.keep_unmasked:
+        if self.for_masks and not masked and not self.options.for_training:
             return
         name = path.relative_to(rows.folder).as_posix() if path.is_relative_to(rows.folder) else str(path)
         rows.add(name, image_id, size, self._objects(own, size, masked), masked=masked)
@@ -182,7 +182,7 @@ class _Reader:
     def _all_masked(self, indices: Sequence[int]) -> bool:
         """Whether all objects of a photo have masks; reports the first that has none where its photo is left out."""
         first = next((index for index in indices if not has_mask(self.document["annotations"][index])), None)
-        if first is not None and not self.options.keep_unmasked:
+        if first is not None and not self.options.for_training:
             self._report("annotations", first)("no_mask", "the object has no segmentation; its image was left out")
         return first is None
 

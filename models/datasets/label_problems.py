@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from models.datasets.samples import LabelProblem, ProblemKind
 
 Report = Callable[[ProblemKind, str], None]
 """Takes a problem at a place that the caller knows: its kind, and a sentence."""
+
+
+class WrongLabels(Exception):
+    """Labels are wrong, and `--strict` stops at that.
+
+    Args:
+        problems: All of them.
+    """
+
+    def __init__(self, problems: Sequence[LabelProblem]) -> None:
+        lead = "1 label is" if len(problems) == 1 else f"{len(problems):,} labels are"
+        super().__init__(f"{lead} wrong, and --strict stops at that")
+        self.problems = tuple(problems)
 
 
 class ProblemList:

@@ -14,6 +14,7 @@ from models.datasets.object_masks import CocoMasks, NumberedPicture, ObjectMasks
 from models.datasets.object_table import LabelledObject, ObjectRows, ObjectTable
 from models.datasets.photo_dataset import Photo
 from models.datasets.photo_files import check_any, digest_of, read_photo
+from models.datasets.read_options import ReadOptions
 from models.datasets.samples import (
     BACKGROUND,
     IGNORED,
@@ -148,7 +149,7 @@ class PhotoRows:
 
     Attributes:
         name: Of the set.
-        kind: What it is read for.
+        options: How it is read.
         folder: What the names of files are below.
         class_names: Of the objects, in the order of their ids; no background among them.
         category_ids: The data set's own numbers of these.
@@ -158,7 +159,7 @@ class PhotoRows:
     """
 
     name: str
-    kind: Kind
+    options: ReadOptions
     folder: Path
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
@@ -172,8 +173,8 @@ class PhotoRows:
     _masked: list[bool] = field(default_factory=list[bool])
 
     def __post_init__(self) -> None:
-        self._objects = ObjectRows(self.kind != "detection" and not self.in_pictures)
-        if self.kind == "semantic" and len(self.class_names) >= IGNORED:
+        self._objects = ObjectRows(self.options.kind != "detection" and not self.in_pictures)
+        if self.options.kind == "semantic" and len(self.class_names) >= IGNORED:
             raise DatasetError(f"{self.name}: {len(self.class_names)} classes; a class map holds {IGNORED - 1} at most")
 
     def __len__(self) -> int:
@@ -214,17 +215,19 @@ class PhotoRows:
         """
         problems, objects = self.problems.in_order(), self._objects.table()
         check_any(self.name, "photo", len(self._files), problems)
-        check_any(self.name, "object", len(objects.class_ids), problems)
-        first = (BACKGROUND,) if self.kind == "semantic" else ()
+        if not self.options.for_training:
+            check_any(self.name, "object", len(objects.class_ids), problems)
+        kind = self.options.kind
+        first = (BACKGROUND,) if kind == "semantic" else ()
         class_names = (*first, *self.class_names)
         category_ids = (*(0 for _ in first), *self.category_ids)
         image_ids, sizes = np.array(self._image_ids, np.int64), np.array(self._sizes, np.int64)
         arrays = (objects.ends, objects.boxes, objects.class_ids, objects.areas, objects.crowds, objects.numbers)
         segments = () if objects.segments is None else (objects.segments.text,)
-        digest = digest_of(self.kind, class_names, str(category_ids), self._files, image_ids, sizes)
+        digest = digest_of(kind, class_names, str(category_ids), self._files, image_ids, sizes)
         digest = digest_of(digest, *arrays, *segments)
         return LabelledPhotos(
-            self.name, self.kind, class_names, category_ids, digest, problems,
+            self.name, kind, class_names, category_ids, digest, problems,
             self.folder, tuple(self._files), image_ids, sizes, objects, tuple(self._pictures),
             np.array(self._masked, np.bool_), self.names_classes,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """Detects the layout of a data folder, as annotation tools export it.
 
-The folder is searched for labels of objects, then its splits, `val` first; then for tables and folders by class. Two
+The folder is searched for labels of objects, then its splits; then for tables and folders by class. Two
 formats in one folder are ambiguous: the error lists them for the user to choose.
 """
 
@@ -12,22 +12,19 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from models.datasets.class_table import LABELS
-from models.datasets.coco_json import ANNOTATION_FILES
 from models.datasets.data_folder import is_file
-from models.datasets.folder_names import SPLIT_FOLDERS, files_below, files_in, sub_folder
+from models.datasets.folder_names import files_below, files_in, sub_folder
 from models.datasets.folders import class_folders
 from models.datasets.photo_files import is_folder
+from models.datasets.read_options import MEASURED, SPLIT_FOLDERS, NoSplit, Split
 from models.datasets.samples import DatasetError, Kind
 from models.datasets.voc_folder import CLASS_MAPS, has_voc
 from models.datasets.xml_lines import read_xml
 from models.datasets.yolo_folder import has_yolo
 
-_COCO_FILES: Final = (*ANNOTATION_FILES, "_annotations.coco.json", "result.json", "result_coco.json")
-_COCO_NAMES: Final = tuple(re.compile(rf"instances_{split}.*\.json") for split in ("val", "test", "default"))
+_COCO_FILES: Final = ("instances.json", "_annotations.coco.json", "result.json", "result_coco.json")
 _COCO_TRAIN: Final = re.compile(r"instances_train.*\.json")
-_MEASURED: Final = SPLIT_FOLDERS[:-1]
 _NO_CLASSES: Final = ("images", "labels", "jpegimages", "segmentationclass", "segmentationobject", "annotations")
-_MASK_PLACES: Final = ("val", ".")
 _CVAT: Final = "annotations.xml"
 _ROBOFLOW_CLASSES: Final = "_classes.csv"
 _TABLES: Final = ("json", "csv", "folders")
@@ -43,28 +40,36 @@ class Layout(NamedTuple):
         path: The folder or file to be read.
         seen: The file or folder by which it was detected.
         kinds: Tasks that it can be used for.
+        wanted: Which photos of the path.
     """
 
     format_name: str
     path: Path
     seen: str
     kinds: tuple[str, ...] = _OBJECTS
+    wanted: Split = MEASURED
 
 
-def find_layout(folder: Path, kind: Kind) -> Layout:
+def find_layout(folder: Path, kind: Kind, wanted: Split = MEASURED, format_name: str | None = None) -> Layout:
     """Finds the labels of a folder.
 
     Args:
         folder: To look in.
         kind: The task; formats that cannot be read for it are skipped.
+        wanted: Which photos.
+        format_name: Of the labels; any where None.
 
     Raises:
         DatasetError: There are none, or those of several formats or files; the message lists them.
+        NoSplit: There are none of a split that was asked for.
     """
-    found = list(_objects_in(folder)) or list(_objects_of_splits(folder))
+    found = [layout._replace(wanted=wanted) for layout in _objects_in(folder, wanted)]
+    found = found or _objects_of_splits(folder, wanted)
     if not found or kind == "classification":
-        found += _tables_and_classes(folder)
-    usable = [layout for layout in found if kind in layout.kinds]
+        found += [layout._replace(wanted=wanted) for layout in _tables_and_classes(folder)]
+    usable = [layout for layout in found if kind in layout.kinds and format_name in (None, layout.format_name)]
+    if not usable and not wanted.unsplit:
+        raise NoSplit(f"{folder}: no labels of a split {' or '.join(wanted.names)}")
     if len(usable) == 1 or (usable and usable[0].format_name in _TABLES):
         return usable[0]
     if usable:
@@ -75,53 +80,63 @@ def find_layout(folder: Path, kind: Kind) -> Layout:
     raise DatasetError(f"{folder}: holds no labels that are known{_hint(folder)}")
 
 
-def annotation_file(folder: Path) -> Path:
+def annotation_file(folder: Path, wanted: Split) -> Path:
     """Finds the file of a folder in COCO's format.
 
     Raises:
         DatasetError: There is none, or more than one.
+        NoSplit: There is none of a split that was asked for.
     """
-    found = list(_coco_in(folder)) or [
-        layout for split in _splits(folder) for layout in _coco_in(split) if split.name in _MEASURED
+    found = list(_coco_in(folder, wanted)) or [
+        layout for split in _splits(folder, wanted) for layout in _coco_in(split, wanted.within)
     ]
     if not found:
-        raise DatasetError(f"{folder}: no {', '.join(_COCO_FILES)}, nor annotations/instances_*.json{_hint(folder)}")
+        looked = f"{', '.join(_coco_files(wanted))}, nor annotations/instances_*.json"
+        raise (DatasetError if wanted.unsplit else NoSplit)(f"{folder}: no {looked}{_hint(folder)}")
     if len(found) > 1:
         raise DatasetError(f"{folder}: {', '.join(layout.seen for layout in found)}; name one of them")
     return found[0].path
 
 
-def _objects_in(folder: Path) -> Iterator[Layout]:
-    yield from _coco_in(folder)
+def _objects_in(folder: Path, wanted: Split) -> Iterator[Layout]:
+    yield from _coco_in(folder, wanted)
     if has_voc(folder):
         kinds = _OBJECTS if (folder / CLASS_MAPS).is_dir() else ("detection",)
         yield Layout("voc", folder, "XML files or masks of Pascal VOC", kinds)
-    if has_yolo(folder):
+    if has_yolo(folder, wanted):
         yield Layout("yolo", folder, "YOLO's settings or text files")
-    if any(_has_masks(folder / place) for place in _MASK_PLACES):
+    if any(_has_masks(folder / place) for place in (*wanted.names, *(["."] if wanted.unsplit else []))):
         yield Layout("masks", folder, "labels/*.png")
 
 
-def _coco_in(folder: Path) -> Iterator[Layout]:
-    """The annotation file to evaluate on; several where the names are ambiguous."""
+def _coco_files(wanted: Split) -> tuple[str, ...]:
+    return (f"instances_{wanted.names[0]}.json", *(_COCO_FILES if wanted.unsplit else ()))
+
+
+def _coco_in(folder: Path, wanted: Split) -> Iterator[Layout]:
+    """The annotation file of a split; several where the names are ambiguous."""
+    splits = (*wanted.names, *(["default"] if wanted.unsplit else []))
+    patterns = [re.compile(rf"instances_{split}.*\.json") for split in splits]
     places = [place for place in (folder, sub_folder(folder, "annotations")) if place is not None]
     for place in places:
         files = files_in(place, ".json")
-        named = next((place / name for name in _COCO_FILES if is_file(place / name)), None)
+        named = next((place / name for name in _coco_files(wanted) if is_file(place / name)), None)
         found = [named] if named is not None else []
-        for pattern in _COCO_NAMES:
+        for pattern in patterns:
             found = found or [path for path in files if pattern.fullmatch(path.name)]
         if found:
             yield from (Layout("coco", path, path.relative_to(folder).as_posix()) for path in found)
             return
 
 
-def _objects_of_splits(folder: Path) -> list[Layout]:
-    """The labels of the first split to evaluate on."""
-    for split in _splits(folder):
-        if split.name not in _MEASURED:
-            continue
-        found = [layout._replace(seen=f"{split.name}/: {layout.seen}") for layout in _objects_in(split)]
+def _objects_of_splits(folder: Path, wanted: Split) -> list[Layout]:
+    """The labels of the first split that is wanted."""
+    for split in _splits(folder, wanted):
+        within = wanted.within
+        found = [
+            layout._replace(seen=f"{split.name}/: {layout.seen}", wanted=within)
+            for layout in _objects_in(split, within)
+        ]
         boxes = split / "_annotations.csv"
         if not found and is_file(boxes):
             found = [Layout("csv", boxes, f"{split.name}/{boxes.name}", ("detection",))]
@@ -130,8 +145,8 @@ def _objects_of_splits(folder: Path) -> list[Layout]:
     return []
 
 
-def _splits(folder: Path) -> list[Path]:
-    return [folder / name for name in SPLIT_FOLDERS if (folder / name).is_dir()]
+def _splits(folder: Path, wanted: Split) -> list[Path]:
+    return [folder / name for name in wanted.names if (folder / name).is_dir()]
 
 
 def _has_masks(folder: Path) -> bool:
@@ -156,7 +171,7 @@ def _class_folder(folder: Path) -> Path | None:
     names = _classes_in(folder)
     if names and not set(names) <= set(SPLIT_FOLDERS):
         return folder
-    return next((split for split in _splits(folder) if split.name in _MEASURED and _classes_in(split)), None)
+    return next((split for split in _splits(folder, MEASURED) if _classes_in(split)), None)
 
 
 def _classes_in(folder: Path) -> list[str]:
@@ -165,7 +180,7 @@ def _classes_in(folder: Path) -> list[str]:
 
 def _hint(folder: Path) -> str:
     """A hint for the error message: unsupported files that were found, or paths to name instead."""
-    for place in (folder, *_splits(folder)):
+    for place in (folder, *_splits(folder, MEASURED), folder / "train"):
         if is_file(place / _CVAT) and _root_tag(place / _CVAT) == "annotations":
             return (
                 f"; {place / _CVAT} is CVAT's own format: export COCO 1.0, Pascal VOC 1.1 or Ultralytics YOLO instead"
@@ -181,7 +196,7 @@ def _hint(folder: Path) -> str:
 def _below(folder: Path) -> list[str]:
     """Sub-folders with labels of objects."""
     places = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [str(place) for place in places[:_MOST_PLACES] if next(_objects_in(place), None) is not None]
+    return [str(place) for place in places[:_MOST_PLACES] if next(_objects_in(place, MEASURED), None) is not None]
 
 
 def _root_tag(path: Path) -> str:

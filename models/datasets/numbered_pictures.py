@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets.label_problems import ProblemList
-from models.datasets.object_masks import read_numbers
+from models.datasets.object_masks import NumberedPicture, read_numbers
+from models.datasets.photo_dataset import Photo
 from models.datasets.photo_files import check_any, digest_of, photo_size, read_photo
 from models.datasets.prefetch import made_ahead
 from models.datasets.samples import (
@@ -118,6 +119,7 @@ class ClassMaps:
         labels: Names of the pictures' files.
         image_ids: (N,) int64.
         kind: See `EvaluationSet`.
+        names_classes: See `LabelledPhotos`.
     """
 
     name: str
@@ -134,13 +136,57 @@ class ClassMaps:
     def __len__(self) -> int:
         return len(self.files)
 
-    def load(self, index: int) -> Sample:
-        """See `EvaluationSet.load`."""
+    names_classes: bool = True
+
+    @property
+    def object_classes(self) -> tuple[str, ...]:
+        """See `LabelledPhotos.object_classes`."""
+        return self.class_names[1:]
+
+    def with_classes(self, class_names: Sequence[str]) -> ClassMaps:
+        """Gives the set, whose classes are the numbers of pixels.
+
+        Raises:
+            DatasetError: They are not just these.
+        """
+        if tuple(class_names) != self.object_classes:
+            theirs, ours = ", ".join(self.object_classes), ", ".join(class_names)
+            raise DatasetError(f"{self.name}: the classes are {theirs}, and must be {ours}")
+        return self
+
+    def photo(self, index: int) -> Photo:
+        """Gives an image and what is known of it, for training: of every class one object.
+
+        Raises:
+            DatasetError: The picture cannot be read after all.
+        """
+        picture = self._picture(index)
+        found = numbered_objects(picture)
+        known = [item for item in found if item.number < len(self.class_names)]
+        boxes = np.array([item.box for item in known], np.float64).reshape(-1, 4)
+        numbers = tuple(item.number for item in known)
+        unknown = tuple(item.number for item in found if item not in known)
+        size = (picture.shape[0], picture.shape[1])
+        return Photo(
+            path=self.folder / self.files[index],
+            image_id=int(self.image_ids[index]),
+            size=size,
+            boxes=boxes.astype(np.float32),
+            class_ids=np.array(numbers, np.int64) - 1,
+            crowds=np.zeros((0, 4), np.float32),
+            masks=NumberedPicture(self.folder / self.labels[index], size, numbers, boxes, unknown),
+        )
+
+    def _picture(self, index: int) -> NDArray[np.int64]:
         path = self.folder / self.labels[index]
         try:
-            picture = read_numbers(path)
+            return read_numbers(path)
         except Exception as error:  # as above
             raise DatasetError(f"{path}: {error}") from None
+
+    def load(self, index: int) -> Sample:
+        """See `EvaluationSet.load`."""
+        picture = self._picture(index)
         image = read_photo(self.folder / self.files[index], (picture.shape[0], picture.shape[1]))
         known = np.where(picture < len(self.class_names), picture, IGNORED).astype(np.uint8)
         return Sample(int(self.image_ids[index]), self.files[index], image, RegionTarget(known))

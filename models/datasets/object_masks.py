@@ -92,7 +92,9 @@ class NumberedPicture:
         """See `ObjectMasks.objects`."""
         picture = self._picture()
         masks: list[Mask] = []
-        for (x_min, y_min, x_max, y_max), number in zip(self.boxes.astype(np.int64).tolist(), self.numbers, strict=True):
+        for (x_min, y_min, x_max, y_max), number in zip(
+            self.boxes.astype(np.int64).tolist(), self.numbers, strict=True
+        ):
             region = picture[y_min:y_max, x_min:x_max] == number
             masks.append(Mask.from_region(region, (y_min, x_min), self.size))
         return masks

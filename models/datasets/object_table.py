@@ -89,6 +89,11 @@ class ObjectTable:
     numbers: NDArray[np.int64]
     segments: Segments | None
 
+    @property
+    def most(self) -> int:
+        """Objects of the photo that has the most."""
+        return int(np.diff(self.ends).max(initial=0))
+
     def of(self, photo: int) -> slice:
         """Tells which are the objects of a photo."""
         return slice(int(self.ends[photo]), int(self.ends[photo + 1]))

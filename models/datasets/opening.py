@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.datasets.class_folders import read_class_folders
 from models.datasets.class_table import LABELS, is_class_table, read_csv, read_labels_json
+from models.datasets.classified_photos import ClassifiedPhotos
 from models.datasets.coco_json import is_coco, read_coco, read_coco_document
 from models.datasets.data_folder import is_file
 from models.datasets.digits import DIGITS, open_digits
 from models.datasets.id_maps import read_id_maps
+from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.layouts import annotation_file, find_layout
+from models.datasets.numbered_pictures import ClassMaps
 from models.datasets.photo_files import is_folder
+from models.datasets.read_options import MEASURED, SPLIT_FOLDERS, NoSplit, ReadOptions, Split
 from models.datasets.samples import DatasetError, EvaluationSet, Kind
 from models.datasets.text_files import parse_json, read_text
 from models.datasets.voc_xml import read_voc
@@ -26,6 +31,25 @@ _WAYS: Final = (
     " Annotations/ (Pascal VOC), data.yaml (YOLO), images/ and labels/ (YOLO's *.txt or masks as *.png), labels.json,"
     " labels.csv, or a folder of images for every class"
 )
+
+
+_Opened = LabelledPhotos | ClassMaps | ClassifiedPhotos
+
+
+class Place(NamedTuple):
+    """Where labels are.
+
+    Attributes:
+        format_name: One of `FORMATS`, or `json`: COCO's format, or a table of classes.
+        path: File or folder.
+        folder: Of the photos; looked for where None.
+        wanted: Which images of the path.
+    """
+
+    format_name: str
+    path: Path
+    folder: Path | None
+    wanted: Split
 
 
 def open_dataset(
@@ -55,24 +79,69 @@ def open_dataset(
         raise DatasetError(f"the limit must be 1 or more, not {limit}")
     if _is_digits(spec):
         return open_digits(spec, kind, limit)
+    place = find_place(spec, kind)
+    return _open(place, ReadOptions(kind, limit, allow_outside, place.wanted), class_names)
+
+
+def find_place(spec: str, kind: Kind, wanted: Split = MEASURED, format_name: str | None = None) -> Place:
+    """Finds the labels of a split.
+
+    Args:
+        spec: See `open_dataset`, without `digits`.
+        kind: The task.
+        wanted: Which images.
+        format_name: Of the labels; detected where None.
+
+    Raises:
+        DatasetError: There are none, or it is not clear which are meant.
+        NoSplit: There are none of a split that was asked for.
+    """
     forced, path, folder = _place_of(spec)
-    format_name = forced
-    if format_name is None:
-        format_name, path = _found(path, kind)
+    format_name = forced or format_name
+    if path.is_dir() and forced is None:
+        try:
+            layout = find_layout(path, kind, wanted, format_name)
+        except NoSplit:
+            raise
+        except DatasetError as error:
+            raise DatasetError(f"{error}; data can be {_WAYS}") from None
+        return Place(layout.format_name, layout.path, folder, layout.wanted)
+    if path.is_file() and not wanted.unsplit and format_name != "yolo":
+        raise NoSplit(f"{path}: is one file, which has no splits")
+    return Place(format_name or _format_of_file(path), path, folder, wanted)
+
+
+def open_objects(place: Place, options: ReadOptions) -> LabelledPhotos | ClassMaps:
+    """Opens labels of objects, or of pixels.
+
+    Args:
+        place: See `find_place`.
+        options: For `detection`, `instance` or `semantic`.
+
+    Raises:
+        DatasetError: See `open_dataset`.
+        NoSplit: The data set has no such split.
+    """
+    data = _open(place, replace(options, split=place.wanted), None)
+    assert isinstance(data, LabelledPhotos | ClassMaps)
+    return data
+
+
+def _open(place: Place, options: ReadOptions, class_names: tuple[str, ...] | None) -> _Opened:
+    format_name, path, folder, wanted = place
     if format_name == "json":
-        return _open_json(path / LABELS if path.is_dir() else path, kind, limit, folder, class_names, allow_outside)
+        return _open_json(path / LABELS if path.is_dir() else path, folder, options, class_names)
     if format_name == "coco":
-        return read_coco(path if path.is_file() else annotation_file(path), kind, limit, folder, allow_outside)
+        return read_coco(path if path.is_file() else annotation_file(path, wanted), options, folder)
     if format_name == "yolo":
-        return read_yolo(path, kind, limit, allow_outside)
+        return read_yolo(path, options)
     if format_name == "csv":
-        return read_csv(_csv_file(path), kind, limit, class_names, allow_outside)
+        return read_csv(_csv_file(path, wanted), options, class_names)
     if not path.is_dir():
         raise DatasetError(f"{path}: {format_name} is a folder, and this is a file")
     if format_name == "voc":
-        return read_voc(path, kind, limit, allow_outside)
-    read = read_id_maps if format_name == "masks" else read_class_folders
-    return read(path, kind, limit, allow_outside)
+        return read_voc(path, options)
+    return read_id_maps(path, options) if format_name == "masks" else read_class_folders(path, options)
 
 
 def check_spec(spec: str) -> None:
@@ -112,17 +181,6 @@ def _path_and_folder(text: str) -> tuple[Path, Path | None]:
     return path, folder if is_folder(folder) or not is_folder(path.parent / folder) else path.parent / folder
 
 
-def _found(path: Path, kind: Kind) -> tuple[str, Path]:
-    """The format of a file or folder, and the path to read."""
-    if not path.is_dir():
-        return _format_of_file(path), path
-    try:
-        layout = find_layout(path, kind)
-    except DatasetError as error:
-        raise DatasetError(f"{error}; data can be {_WAYS}") from None
-    return layout.format_name, layout.path
-
-
 def _format_of_file(path: Path) -> str:
     suffix = path.suffix.lower()
     found = {".json": "json", ".csv": "csv", ".yaml": "yolo", ".yml": "yolo", ".data": "yolo"}.get(suffix)
@@ -132,19 +190,14 @@ def _format_of_file(path: Path) -> str:
 
 
 def _open_json(
-    path: Path,
-    kind: Kind,
-    limit: int | None,
-    folder: Path | None,
-    class_names: tuple[str, ...] | None,
-    allow_outside: bool,
-) -> EvaluationSet:
+    path: Path, folder: Path | None, options: ReadOptions, class_names: tuple[str, ...] | None
+) -> LabelledPhotos | ClassifiedPhotos:
     text = read_text(path)
     document = parse_json(path, text)
     if is_coco(document):
-        return read_coco_document(path, text, document, kind, limit, folder, allow_outside)
+        return read_coco_document(path, text, document, options, folder)
     if is_class_table(document):
-        return read_labels_json(path, kind, limit, class_names, text, allow_outside)
+        return read_labels_json(path, options, class_names, text)
     raise DatasetError(f"{path}: neither in COCO's format (lists of images, annotations, categories) nor an object of"
                        " files and their classes")  # fmt: skip
 
@@ -153,13 +206,15 @@ def _csv_files(path: Path) -> list[Path]:
     return sorted(file for file in path.glob("*.csv") if file.is_file())
 
 
-def _csv_file(path: Path) -> Path:
+def _csv_file(path: Path, wanted: Split) -> Path:
     if path.is_file():
         return path
-    files = _csv_files(path)
-    if len(files) == 1:
+    files = [file for file in _csv_files(path) if file.stem not in SPLIT_FOLDERS or file.stem in wanted.all_names]
+    if len(files) == 1 and (wanted.unsplit or files[0].stem in wanted.names):
         return files[0]
-    preferred = [file for file in files if file.name in ("val.csv", "labels.csv")]
-    if preferred:
-        return preferred[-1]
-    raise DatasetError(f"{path}: {len(files)} CSV files; name one of them" if files else f"{path}: no CSV file")
+    for stem in (*wanted.names, *(["labels"] if wanted.unsplit else [])):
+        if path / f"{stem}.csv" in files:
+            return path / f"{stem}.csv"
+    raise (DatasetError if wanted.unsplit else NoSplit)(
+        f"{path}: {len(files)} CSV files; name one of them" if files else f"{path}: no CSV file"
+    )

@@ -51,18 +51,16 @@ class Photo:
 
 @dataclass(frozen=True)
 class PhotoDataset:
-    """Photos with boxes, and perhaps masks.
+    """Photos with boxes, and perhaps masks, of one data set or of several.
 
     Attributes:
         name: Folder and split, for people.
-        source: The annotation file or folder that it was read from.
-        photos: In the order of the file.
+        photos: In the order of the labels.
         class_names: One for every class id.
         category_ids: The data set's own number of every class id.
     """
 
     name: str
-    source: Path
     photos: tuple[Photo, ...]
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from models.datasets.data_folder import DataFolder
-from models.datasets.folder_names import SPLIT_FOLDERS, files_below, files_in, stem_below, sub_folder
+from models.datasets.folder_names import files_below, files_in, stem_below, sub_folder
 from models.datasets.folders import image_files
 from models.datasets.label_problems import ProblemList
+from models.datasets.read_options import SPLIT_FOLDERS, NoSplit, Split
 from models.datasets.samples import DatasetError
 from models.datasets.text_files import read_text
 
@@ -19,8 +20,8 @@ ANNOTATIONS: Final = "Annotations"
 CLASS_MAPS: Final = "SegmentationClass"
 PHOTOS: Final = ("JPEGImages", "images")
 
-_SPLITS: Final = ("val", "valid", "test", "default")
-"""Lists in `ImageSets/Main`, of which the first that is there is read; `default` is CVAT's for what is in no subset."""
+_UNSPLIT: Final = "default"
+"""CVAT's list in `ImageSets/Main` of what is in no subset."""
 
 _FLAGS: Final = ("1", "0", "-1")
 """May stand behind a name in lists of one class (VOC2012 development kit, section 4.1)."""
@@ -68,23 +69,26 @@ class VocFolder:
         photos: Image files.
         annotations: XML files.
         data: The folders that all files must be below.
-        split: The folder within those of photos and labels that is measured on; empty where there are no splits.
+        wanted: Which photos.
+        split: The folder of these within those of photos and labels; empty where there are no folders of splits.
     """
 
     root: Path
     photos: StemIndex
     annotations: StemIndex
     data: DataFolder
+    wanted: Split
     split: str = ""
 
 
-def find_voc(root: Path, data: DataFolder, problems: ProblemList) -> VocFolder:
+def find_voc(root: Path, data: DataFolder, wanted: Split, problems: ProblemList) -> VocFolder:
     """Looks through a folder.
 
     Args:
         root: With `Annotations/` and `JPEGImages/` or `images/`, in upper or lower case; or with XML files and photos
             beside each other.
         data: The folders that files and links must be below.
+        wanted: Which photos.
         problems: Receives photos whose names differ in their suffix only.
 
     Raises:
@@ -102,19 +106,23 @@ def find_voc(root: Path, data: DataFolder, problems: ProblemList) -> VocFolder:
     if not by_stem:
         raise DatasetError(f"{root}: no photos in {'/ or '.join(PHOTOS)}/, nor beside the labels")
     stems = StemIndex({stem_below(path, labels or root): path for path in data.checked(annotations)})
-    split = "" if (root / "ImageSets").is_dir() else _split_of(stems)
+    split = "" if (root / "ImageSets").is_dir() else _split_of(root, stems, wanted)
     if split:
         by_stem, stems = (
             StemIndex(item for item in of.items() if item[0].startswith(split)) for of in (by_stem, stems)
         )
-    return VocFolder(root, by_stem, stems, data, split.rstrip("/"))
+    return VocFolder(root, by_stem, stems, data, wanted, split.rstrip("/"))
 
 
-def _split_of(stems: Iterable[str]) -> str:
-    """The split to evaluate on, as `val/`, where all labels lie in folders of splits; empty where they do not."""
+def _split_of(root: Path, stems: Iterable[str], wanted: Split) -> str:
+    """The folder of a split, as `val/`, where all labels lie in folders of splits; empty where they do not."""
     folders = {stem.partition("/")[0] if "/" in stem else "" for stem in stems}
-    measured = next((name for name in SPLIT_FOLDERS if name in folders), "")
-    return f"{measured}/" if measured and folders <= set(SPLIT_FOLDERS) else ""
+    if not folders or not folders <= set(SPLIT_FOLDERS):
+        return ""
+    split = next((name for name in wanted.all_names if name in folders), None)
+    if split is None:
+        raise NoSplit(f"{root}: no labels in {' or '.join(wanted.names)}")
+    return f"{split}/"
 
 
 def has_voc(folder: Path) -> bool:
@@ -141,14 +149,19 @@ def listed_photos(folder: VocFolder, sets: str, labelled: Mapping[str, Path]) ->
 
     Returns:
         Those of the list, or else of all labels, and the name of the data set.
+
+    Raises:
+        NoSplit: There is no list, and photos of no split are not wanted.
     """
     name, known = folder.root.absolute().name, {*labelled, *folder.photos}
-    for split in _SPLITS:
+    for split in (*folder.wanted.names, *([_UNSPLIT] if folder.wanted.unsplit else [])):
         path = folder.root / "ImageSets" / sets / f"{split}.txt"
         if path.is_file():
             lines = enumerate(read_text(folder.data.check(path, str(path))).splitlines(), 1)
             listed = [ListedPhoto(_listed_stem(line, known), path, number) for number, line in lines if line.strip()]
             return listed, f"{name}/{split}"
+    if not folder.split and not folder.wanted.unsplit:
+        raise NoSplit(f"{folder.root}: no list ImageSets/{sets}/{folder.wanted.names[0]}.txt")
     name = f"{name}/{folder.split}" if folder.split else name
     return [ListedPhoto(stem, path, None) for stem, path in labelled.items()], name
 

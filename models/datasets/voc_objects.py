@@ -17,7 +17,7 @@ from models.datasets.voc_boxes import is_difficult, voc_root
 
 
 def read_voc_objects(
-    rows: PhotoRows, labelled: Sequence[tuple[Path, Path, Path]], annotations: Mapping[Path, Path], limit: int | None
+    rows: PhotoRows, labelled: Sequence[tuple[Path, Path, Path]], annotations: Mapping[Path, Path]
 ) -> LabelledPhotos:
     """Reads masks; an object is of the class that most of its pixels have.
 
@@ -25,13 +25,12 @@ def read_voc_objects(
         rows: Takes them; its class names are those of the numbers from 1.
         labelled: Photos, their pictures of class ids, and those of objects' numbers; 255 is nobody's in both.
         annotations: XML files by their photos, which say what is difficult: the n-th object is number n.
-        limit: So many photos, from the first.
 
     Raises:
         DatasetError: Nothing can be used.
     """
     for image_id, (paths, read) in enumerate(zip(labelled, read_pictures(labelled), strict=True), 1):
-        if limit is not None and len(rows) >= limit:
+        if rows.options.enough(len(rows)):
             break
         if isinstance(read, Fault):
             rows.problems.add(read.kind, read.file, None, read.message)

@@ -12,7 +12,8 @@ from models.datasets.label_problems import ProblemList
 from models.datasets.labelled_photos import LabelledPhotos, PhotoRows
 from models.datasets.numbered_pictures import ClassMaps, read_class_maps
 from models.datasets.photo_files import photo_sizes
-from models.datasets.samples import BACKGROUND, DatasetError, Kind
+from models.datasets.read_options import ReadOptions
+from models.datasets.samples import BACKGROUND, DatasetError
 from models.datasets.text_files import names_in
 from models.datasets.voc_boxes import NamedObject, photo_named_in, read_voc_boxes
 from models.datasets.voc_folder import (
@@ -36,32 +37,29 @@ _VOC_CLASSES: Final = (
 """Of the pixels 1 to 20, in alphabetical order (VOC2012 development kit)."""
 
 
-def read_voc(
-    folder: Path, kind: Kind, limit: int | None = None, allow_outside: bool = False
-) -> LabelledPhotos | ClassMaps:
+def read_voc(folder: Path, options: ReadOptions) -> LabelledPhotos | ClassMaps:
     """Reads a folder.
 
     Args:
         folder: With `Annotations/`, or `SegmentationClass/`, and photos; see `find_voc`. Of the lists in
             `ImageSets/Main/` (for masks, `ImageSets/Segmentation/`) one is read; without any, every annotation.
-        kind: `detection`, `instance` or `semantic`.
-        limit: So many photos, from the first of the list, or by name.
-        allow_outside: Whether photos and labels may be links to files outside the folder.
+        options: For `detection`, `instance` or `semantic`.
 
     Raises:
         DatasetError: It cannot be used at all.
+        NoSplit: It has no such split.
     """
-    if kind == "classification":
+    if options.kind == "classification":
         raise DatasetError(f"{folder}: photos of Pascal VOC show several classes; a classifier is measured on folders"
                            " by class")  # fmt: skip
     problems = ProblemList()
-    files = find_voc(folder, DataFolder(folder, allow_outside=allow_outside), problems)
-    if kind == "detection":
-        return _read_boxes(files, problems, limit)
-    return _read_masks(files, kind, problems, limit)
+    files = find_voc(folder, DataFolder(folder, allow_outside=options.allow_outside), options.split, problems)
+    if options.kind == "detection":
+        return _read_boxes(files, problems, options)
+    return _read_masks(files, problems, options)
 
 
-def _read_masks(files: VocFolder, kind: Kind, problems: ProblemList, limit: int | None) -> LabelledPhotos | ClassMaps:
+def _read_masks(files: VocFolder, problems: ProblemList, options: ReadOptions) -> LabelledPhotos | ClassMaps:
     root = files.root
     maps = {stem_below(path, root / CLASS_MAPS): path for path in files.data.checked(_pictures(root / CLASS_MAPS))}
     listed, name = _listed(files, "Segmentation", CLASS_MAPS, ".png", maps)
@@ -70,17 +68,17 @@ def _read_masks(files: VocFolder, kind: Kind, problems: ProblemList, limit: int 
         (stem, photo, maps.get(stem, root / CLASS_MAPS / f"{stem}.png"))
         for stem, photo in present_photos(files, listed, problems)
     ]
-    if kind == "semantic":
+    if options.kind == "semantic":
         return read_class_maps(
-            name, root, [(photo, classes) for _, photo, classes in labelled], class_names, problems, limit
+            name, root, [(photo, classes) for _, photo, classes in labelled], class_names, problems, options.limit
         )
-    rows = PhotoRows(name, kind, root, class_names[1:], tuple(range(1, len(class_names))), problems, True)
+    rows = PhotoRows(name, options, root, class_names[1:], tuple(range(1, len(class_names))), problems, True)
     pictures = [
         (photo, classes, root / _OBJECT_MAPS / classes.relative_to(root / CLASS_MAPS)) for _, photo, classes in labelled
     ]
     files.data.checked(path for _, _, path in pictures)
     annotations = {photo: path for stem, photo, _ in labelled if (path := files.annotations.of(stem)) is not None}
-    return read_voc_objects(rows, pictures, annotations, limit)
+    return read_voc_objects(rows, pictures, annotations)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -102,21 +100,22 @@ def _listed(
 ) -> tuple[list[ListedPhoto], str]:
     listed, name = listed_photos(files, sets, labelled)
     if not listed:
-        raise DatasetError(f"{files.root}: no labels; looked for {place}/*{suffix}, and ImageSets/{sets}/val.txt or"
-                           " test.txt")  # fmt: skip
+        lists = f"ImageSets/{sets}/{' or '.join(f'{split}.txt' for split in files.wanted.names)}"
+        raise DatasetError(f"{files.root}: no labels; looked for {place}/*{suffix}, and {lists}")
     return listed, name
 
 
-def _read_boxes(files: VocFolder, problems: ProblemList, limit: int | None) -> LabelledPhotos:
+def _read_boxes(files: VocFolder, problems: ProblemList, options: ReadOptions) -> LabelledPhotos:
     _add_renamed(files)
     listed, name = _listed(files, "Main", ANNOTATIONS, ".xml", files.annotations)
     photos = list(present_photos(files, listed, problems))
     if listed[0].line is None:
         _report_unlabelled(files, {photo for _, photo in photos}, problems)
-    read = _read_objects(files, photos, problems, limit)
+    read = _read_objects(files, photos, problems, options)
     names = sorted({class_name for *_, objects in read for class_name, _ in objects})
     ids = {class_name: index for index, class_name in enumerate(names)}
-    rows = PhotoRows(name, "detection", files.root, tuple(names), tuple(range(1, len(names) + 1)), problems)
+    rows = PhotoRows(name, options, files.root, tuple(names), tuple(range(1, len(names) + 1)), problems)
+    rows.names_classes = False
     for image_id, photo, size, objects in read:
         named = [item._replace(class_id=ids[class_name]) for class_name, item in objects]
         rows.add(photo.relative_to(files.root).as_posix(), image_id, size, named)
@@ -144,13 +143,13 @@ def _report_unlabelled(files: VocFolder, labelled: set[Path], problems: ProblemL
 
 
 def _read_objects(
-    files: VocFolder, photos: Sequence[tuple[str, Path]], problems: ProblemList, limit: int | None
+    files: VocFolder, photos: Sequence[tuple[str, Path]], problems: ProblemList, options: ReadOptions
 ) -> list[tuple[int, Path, tuple[int, int], list[NamedObject]]]:
     """Image id, file, size, and the objects of every photo that can be used, with the names of their classes."""
     read: list[tuple[int, Path, tuple[int, int], list[NamedObject]]] = []
     sizes = photo_sizes(path for _, path in photos)
     for image_id, ((stem, photo), size) in enumerate(zip(photos, sizes, strict=True), 1):
-        if limit is not None and len(read) >= limit:
+        if options.enough(len(read)):
             break
         if isinstance(size, str):
             problems.add("unreadable", photo, None, size)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from models.datasets.data_folder import DataFolder, is_file
-from models.datasets.folder_names import SPLIT_FOLDERS, files_in, find_below
+from models.datasets.folder_names import files_in, find_below
 from models.datasets.folders import image_files
 from models.datasets.key_points import KeyPoints
 from models.datasets.label_problems import ProblemList
 from models.datasets.photo_files import is_folder
+from models.datasets.read_options import HELD_OUT, SPLIT_FOLDERS, NoSplit, Split
 from models.datasets.samples import DatasetError
 from models.datasets.text_files import read_text
 from models.datasets.yolo_labels import LabelFiles
@@ -38,6 +39,8 @@ PLACES: Final = {
     "obj_valid_data": "val",
     "images/test": "test",
     "test/images": "test",
+    "images/train": "train",
+    "train/images": "train",
     "images": "",
     "obj_train_data": "",
 }
@@ -65,21 +68,25 @@ class YoloFolder:
     key_points: KeyPoints | None
 
 
-def find_yolo(path: Path, data: DataFolder, problems: ProblemList) -> YoloFolder:
+def find_yolo(path: Path, data: DataFolder, wanted: Split, problems: ProblemList) -> YoloFolder:
     """Looks through a data set.
 
     Args:
         path: A folder, or its `data.yaml` or `obj.data`.
         data: What photos and labels must be below.
+        wanted: Which photos.
         problems: Receives lines of lists that name a missing photo, or one twice.
 
     Raises:
         DatasetError: There are no photos, no labels, or no names of classes; or some of them lie outside the folder.
+        NoSplit: It has no such split.
     """
     root = path if path.is_dir() else path.parent
     file = path if path.is_file() else settings_file(root)
-    settings = None if file is None else read_settings(file, data)
-    split, photos = _photos(root, settings, data, problems)
+    settings = None if file is None else read_settings(file, data, wanted)
+    split, photos = _photos(root, settings, data, wanted, problems)
+    if not photos and not wanted.unsplit:
+        raise NoSplit(f"{path}: no photos of a split {' or '.join(wanted.names)}")
     if not photos:
         looked = f"looked in {', '.join(PLACES)}, beside text files, and for `val:` in {SETTINGS[0]}"
         raise DatasetError(f"{path}: no photos; {looked}")
@@ -94,36 +101,41 @@ def find_yolo(path: Path, data: DataFolder, problems: ProblemList) -> YoloFolder
     return YoloFolder(f"{name}/{split}" if split else name, root, photos, labels, names, points)
 
 
-def has_yolo(folder: Path) -> bool:
-    """Whether a folder looks like a YOLO data set."""
-    if settings_files(folder) or yolo_place(folder) is not None:
+def has_yolo(folder: Path, wanted: Split) -> bool:
+    """Whether a folder looks like a YOLO data set with some photos."""
+    if settings_files(folder) or yolo_place(folder, wanted) is not None:
         return True
     has_names = any((folder / name).is_file() for name in CLASS_FILES)
     return has_names and bool(_photos_beside(folder))
 
 
-def yolo_place(folder: Path) -> str | None:
-    """The first of `PLACES` that has photos with text files."""
-    for place in PLACES:
+def yolo_place(folder: Path, wanted: Split) -> str | None:
+    """The first of the places of some photos that has text files for them."""
+    for place, _ in _places(wanted):
         if is_folder(folder / place) and LabelFiles.any_for(folder / place):
             return place
     return None
 
 
+def _places(wanted: Split) -> list[tuple[str, str]]:
+    """The places of some photos, and their splits."""
+    return [(place, split) for place, split in PLACES.items() if (split in wanted.names if split else wanted.unsplit)]
+
+
 def _photos(
-    root: Path, settings: YoloSettings | None, data: DataFolder, problems: ProblemList
+    root: Path, settings: YoloSettings | None, data: DataFolder, wanted: Split, problems: ProblemList
 ) -> tuple[str, list[Path]]:
     """The split and its photos."""
-    if settings is not None and settings.split not in ("", "train"):
-        split = settings.split if settings.split == "test" else "val"
+    if settings is not None and settings.split in wanted.names:
+        split = "val" if settings.split in HELD_OUT.names else settings.split
         return split, list(_named_photos(settings, data, problems))
-    for place, split in PLACES.items():
+    for place, split in _places(wanted):
         photos = list(image_files(root / place)) if is_folder(root / place) else []
         if photos:
             return split, photos
     if settings is not None and settings.split:
         return settings.split, list(_named_photos(settings, data, problems))
-    return "", _photos_beside(root)
+    return "", _photos_beside(root) if wanted.unsplit else []
 
 
 def _photos_beside(folder: Path) -> list[Path]:
@@ -183,7 +195,7 @@ def _listed_photo(settings: YoloSettings, file: Path, line: int, name: str, data
 def _of_all_splits(folder: Path) -> YoloSettings | None:
     """The settings beside the folders of splits, where the data set is one of them."""
     file = settings_file(folder)
-    return None if file is None else read_settings(file, DataFolder(folder))
+    return None if file is None else read_settings(file, DataFolder(folder), HELD_OUT)
 
 
 def _class_names(folders: Sequence[Path], settings: YoloSettings | None) -> Mapping[int, str]:

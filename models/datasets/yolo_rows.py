@@ -16,7 +16,7 @@ from models.datasets.key_points import BOX_NUMBERS, KeyPoints, PoseSuspicion
 from models.datasets.label_problems import ProblemList, Report
 from models.datasets.labelled_boxes import Box, box_area, checked_box
 from models.datasets.object_table import LabelledObject
-from models.datasets.samples import Kind
+from models.datasets.read_options import ReadOptions
 from models.datasets.segment_checks import checked_segment, segment_area, segment_box
 from models.sources.text_documents import DocumentError, read_text
 
@@ -35,14 +35,14 @@ class YoloRows:
 
     Attributes:
         classes: Class id by the number that rows begin with.
-        kind: `detection`, `instance` or `semantic`.
+        options: For `detection`, `instance` or `semantic`.
         key_points: Of a pose data set; None where its settings do not mention them.
         problems: Receives what is wrong.
         suspicion: Detects rows that may have key points.
     """
 
     classes: Mapping[int, int]
-    kind: Kind
+    options: ReadOptions
     key_points: KeyPoints | None
     problems: ProblemList
     suspicion: PoseSuspicion = field(default_factory=PoseSuspicion)
@@ -55,7 +55,7 @@ class YoloRows:
             size: (height, width) of the photo in pixels.
 
         Returns:
-            The objects of a photo; None where it cannot be used.
+            The objects of a photo, each with a segment where all have one; None where it cannot be used.
         """
         try:
             lines = read_text(path, _MOST_BYTES).splitlines()
@@ -69,7 +69,7 @@ class YoloRows:
             numbers = _numbers(words, report) if words else None
             if numbers is None:
                 continue
-            if self.kind != "detection" and self._is_box(numbers):
+            if self.for_masks and not self.options.for_training and self._is_box(numbers):
                 report("no_mask", "the object has a box and no polygon; its photo was left out")
                 return None
             if seen.setdefault(numbers, line) != line:
@@ -79,8 +79,13 @@ class YoloRows:
                 self.suspicion.see(numbers[1:], path, line)
             found = self._object(numbers, size, report)
             if found is not None:
-                objects.append(found if self.kind != "detection" else found._replace(segment=None))
+                objects.append(found if self.for_masks else found._replace(segment=None))
         return objects
+
+    @property
+    def for_masks(self) -> bool:
+        """Whether masks are wanted."""
+        return self.options.kind != "detection"
 
     @property
     def _is_pose(self) -> bool:

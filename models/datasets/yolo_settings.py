@@ -11,6 +11,7 @@ from models.datasets.coco_members import shown, whole_number
 from models.datasets.data_folder import DataFolder
 from models.datasets.folder_names import files_in, find_below
 from models.datasets.key_points import KeyPoints, key_points_of
+from models.datasets.read_options import SPLIT_FOLDERS, Split
 from models.datasets.samples import DatasetError
 from models.datasets.text_files import parse_json, read_text
 from models.sources.text_documents import DocumentError
@@ -25,8 +26,7 @@ Studio."""
 
 _YAML: Final = (".yaml", ".yml")
 _DARKNET: Final = ".data"
-_SPLITS: Final = ("val", "validation", "valid", "test")
-_MENTIONS: Final = ("names", "nc", *_SPLITS, "train")
+_MENTIONS: Final = ("names", "nc", *SPLIT_FOLDERS)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class YoloSettings:
 
     Attributes:
         file: The file.
-        split: The key that names the photos: the first of val, validation, valid and test that is there, or else train.
+        split: The key that names the photos; empty where none of the wanted ones is there.
         places: Folders and lists of photos, as they are written.
         root: What these are below, as `path` says; empty where it does not.
         class_names: By number; empty where it names none.
@@ -71,22 +71,23 @@ def settings_file(folder: Path) -> Path | None:
     return found[0] if found else None
 
 
-def read_settings(file: Path, data: DataFolder) -> YoloSettings:
+def read_settings(file: Path, data: DataFolder, wanted: Split) -> YoloSettings:
     """Reads a file.
 
     Args:
         file: `data.yaml`, or `obj.data`.
         data: What the files that it names must be below.
+        wanted: Which photos.
 
     Raises:
         DatasetError: It is no file of settings.
     """
     if file.suffix.lower() == _DARKNET:
-        return _read_darknet(file, data)
+        return _read_darknet(file, data, wanted)
     settings = _parsed(file)
     names = _names(file, settings.get("names"), settings.get("nc"))
     points = key_points_of(file, settings.get("kpt_shape"))
-    split = next((key for key in (*_SPLITS, "train") if settings.get(key)), "")
+    split = next((key for key in wanted.all_names if settings.get(key)), "")
     value = settings.get(split)
     places = [str(place) for place in (cast(list[Any], value) if isinstance(value, list) else [value]) if place]
     return YoloSettings(file, split, places, str(settings.get("path") or ""), names, points)
@@ -158,11 +159,11 @@ def _names(file: Path, names: Any, count: Any) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
-def _read_darknet(file: Path, data: DataFolder) -> YoloSettings:
+def _read_darknet(file: Path, data: DataFolder, wanted: Split) -> YoloSettings:
     settings = _darknet_lines(file)
     if settings.keys().isdisjoint(_MENTIONS):
         raise DatasetError(f"{file}: there must be lines such as `names = obj.names` and `valid = valid.txt`")
-    split = next((key for key in (*_SPLITS, "train") if settings.get(key)), "")
+    split = next((key for key in wanted.all_names if settings.get(key)), "")
     names = find_below(file.absolute().parent, settings.get("names", ""), data) if settings.get("names") else None
     class_names = {} if names is None else names_of_file(names)
     return YoloSettings(file, split, [settings[split]] if split else [], "", class_names, None)

@@ -12,37 +12,37 @@ from models.datasets.data_folder import DataFolder, is_file
 from models.datasets.label_problems import ProblemList
 from models.datasets.labelled_photos import LabelledPhotos, PhotoRows
 from models.datasets.photo_files import photo_sizes
-from models.datasets.samples import DatasetError, Kind
+from models.datasets.read_options import ReadOptions
+from models.datasets.samples import DatasetError
 from models.datasets.yolo_folder import YoloFolder, find_yolo
 from models.datasets.yolo_rows import YoloRows
 
 
-def read_yolo(path: Path, kind: Kind, limit: int | None = None, allow_outside: bool = False) -> LabelledPhotos:
+def read_yolo(path: Path, options: ReadOptions) -> LabelledPhotos:
     """Reads a folder, or the data set of a settings file.
 
     Args:
         path: The folder, or its `data.yaml` or `obj.data`.
-        kind: `detection`, `instance` or `semantic`.
-        limit: So many photos, from the first by name.
-        allow_outside: Whether settings, lists and links may lead to files outside the data folder.
+        options: For `detection`, `instance` or `semantic`.
 
     Raises:
         DatasetError: It cannot be used at all.
+        NoSplit: It has no such split.
     """
-    if kind == "classification":
+    if options.kind == "classification":
         raise DatasetError(
             f"{path}: YOLO's text files are labels of objects; a classifier is measured on folders by class"
         )
     problems = ProblemList()
-    data = DataFolder(path if path.is_dir() else path.parent, allow_outside=allow_outside)
-    files = find_yolo(path, data, problems)
+    data = DataFolder(path if path.is_dir() else path.parent, allow_outside=options.allow_outside)
+    files = find_yolo(path, data, options.split, problems)
     _check_labels(path, files, problems)
     classes = {number: index for index, number in enumerate(files.class_names)}
     names, categories = tuple(files.class_names.values()), tuple(files.class_names)
-    rows = PhotoRows(files.name, kind, files.root, names, categories, problems)
-    texts = YoloRows(classes, kind, files.key_points, problems)
+    rows = PhotoRows(files.name, options, files.root, names, categories, problems)
+    texts = YoloRows(classes, options, files.key_points, problems)
     for image_id, (photo, size) in enumerate(zip(files.photos, photo_sizes(files.photos), strict=True), 1):
-        if limit is not None and len(rows) >= limit:
+        if options.enough(len(rows)):
             break
         if isinstance(size, str):
             problems.add("missing_file" if not is_file(photo) else "unreadable", photo, None, size)
@@ -50,8 +50,9 @@ def read_yolo(path: Path, kind: Kind, limit: int | None = None, allow_outside: b
         label = files.labels.of(photo)
         objects = [] if label is None else texts.objects(label, size)
         if objects is not None:
-            rows.add(_below(photo, files.root), image_id, size, objects)
-    if limit is None:
+            masked = texts.for_masks and all(item.segment is not None for item in objects)
+            rows.add(_below(photo, files.root), image_id, size, objects, masked=masked)
+    if options.limit is None:
         files.labels.report_strays(problems)
     texts.suspicion.check()
     return rows.photos()

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from models.adapter import Adapter, P, R
-from models.datasets.photo_dataset import DatasetError, PhotoDataset
+from models.datasets.samples import DatasetError, EvaluationSet, Sample
 from models.errors import ImageError
 
 
-def answers(adapter: Adapter[P, R], dataset: PhotoDataset, parameters: P) -> Iterator[R]:
+def answers(adapter: Adapter[P, R], dataset: EvaluationSet, parameters: P) -> Iterator[tuple[Sample, R]]:
     """Asks a loaded model about every photo of a data set.
 
     Args:
@@ -16,15 +16,15 @@ def answers(adapter: Adapter[P, R], dataset: PhotoDataset, parameters: P) -> Ite
         parameters: For all of them.
 
     Yields:
-        Its predictions, in the same order.
+        Every photo with its prediction.
 
     Raises:
-        DatasetError: A photo cannot be read, or is of another size than its annotation says.
+        DatasetError: A photo cannot be read, or is of another size than its labels say.
     """
-    for photo in dataset.photos:
+    for index in range(len(dataset)):
+        sample = dataset.load(index)
         try:
-            (found,) = adapter.predict([photo.path.read_bytes()], parameters)
-        except (OSError, ImageError) as error:
-            raise DatasetError(f"{photo.path}: {error}") from None
-        photo.check_size(found.image_size)
-        yield found
+            (found,) = adapter.predict([sample.image], parameters)
+        except ImageError as error:
+            raise DatasetError(f"{sample.name}: {error}") from None
+        yield sample, found

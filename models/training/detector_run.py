@@ -21,7 +21,8 @@ from models.training.answers import answers
 from models.training.average_precision import average_precision
 from models.training.engine import Progress
 from models.training.faster_rcnn_loss import faster_rcnn_loss
-from models.training.photo_run import PhotoOptions, PhotoTask, new_card, train_on_photos
+from models.training.photo_data import HeldOut
+from models.training.photo_run import PhotoOptions, PhotoTask, TellProblems, new_card, train_on_photos
 from models.training.targets import Target
 from models.training.yolov1_loss import yolov1_loss
 from models.training.yolox_loss import yolox_loss
@@ -32,9 +33,13 @@ _EVALUATED: Final = DetectionParameters(
 """COCO counts the hundred best of all scores; boxes suppress each other as they do where the model is served."""
 
 
-def train_detector(options: PhotoOptions, report: Callable[[Progress], None] = lambda progress: None) -> Path:
+def train_detector(
+    options: PhotoOptions,
+    report: Callable[[Progress], None] = lambda progress: None,
+    tell: TellProblems = lambda problems: None,
+) -> Path:
     """Trains a detector: see `models.training.photo_run.train_on_photos`."""
-    return train_on_photos(options, _TASK, report)
+    return train_on_photos(options, _TASK, report, tell)
 
 
 def _objective(network: nn.Module, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
@@ -46,7 +51,7 @@ def _objective(network: nn.Module, images: Tensor, targets: Sequence[Target]) ->
     return yolox_loss(network(images), targets)
 
 
-def evaluate(network: nn.Module, card: CatalogEntry, dataset: PhotoDataset, runtime: Runtime) -> dict[str, float]:
+def evaluate(network: nn.Module, card: CatalogEntry, dataset: HeldOut, runtime: Runtime) -> dict[str, float]:
     """Measures a network through the adapter that serves it.
 
     Args:
@@ -65,7 +70,7 @@ def evaluate(network: nn.Module, card: CatalogEntry, dataset: PhotoDataset, runt
     return evaluate_adapter(Detector(card, dataset.class_names, runtime, candidates, weights_digest=""), dataset)
 
 
-def evaluate_adapter(adapter: Adapter[Any, Any], dataset: PhotoDataset) -> dict[str, float]:
+def evaluate_adapter(adapter: Adapter[Any, Any], dataset: HeldOut) -> dict[str, float]:
     """Measures a loaded detector, as COCO does.
 
     Args:
@@ -78,7 +83,7 @@ def evaluate_adapter(adapter: Adapter[Any, Any], dataset: PhotoDataset) -> dict[
     Raises:
         DatasetError: See `models.training.answers.answers`.
     """
-    return average_precision(dataset, answers(adapter, dataset, _EVALUATED))
+    return average_precision(answers(adapter, dataset, _EVALUATED), len(dataset.class_names))
 
 
 def _card(options: PhotoOptions, data: PhotoDataset) -> CatalogEntry:
@@ -89,4 +94,4 @@ def _build(card: CatalogEntry) -> nn.Module:
     return build_detector(card.architecture, card.class_count, card.arguments)
 
 
-_TASK: Final = PhotoTask(_card, _build, _objective, evaluate, masks=False)
+_TASK: Final = PhotoTask(_card, _build, _objective, evaluate, lambda options: "detection")

@@ -2,7 +2,7 @@
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ from torch import nn
 
 from models.catalog.cards import write_card
 from models.catalog.lookup import find
-from models.datasets.photo_dataset import DatasetError, PhotoDataset
+from models.datasets.label_problems import WrongLabels
+from models.datasets.photo_dataset import PhotoDataset
+from models.datasets.samples import Kind, LabelProblem
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Task, WeightsSource
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
-from models.training.coco import annotation_file, read_coco
 from models.training.engine import Progress, Run, Schedule
-from models.training.id_maps import is_id_maps, read_id_maps
 from models.training.machine import machine_name, training_precision
 from models.training.naming import check_name
+from models.training.photo_data import HeldOut, PhotoData, read_photo_data
 from models.training.photo_recipe import Objective, PhotoRecipe, PhotoSettings
 from models.training.teacher import with_taught_masks
 from models.training.transfer import IMAGENET, NOTHING, Frozen, freeze, lite_encoder, start_network
@@ -32,13 +33,10 @@ class PhotoOptions:
 
     Attributes:
         architecture: A name of `models.detection.architectures` or `models.segmentation.architectures`.
-        data: Folders in COCO's format, or of numbered pictures (`models.training.id_maps`). The first one's val split
-            is held out; where it has none there is no evaluation. The others only add photos to learn from. Of photos
-            in COCO's format, those whose file names were met before are left out: held-out ones, and duplicates.
+        data: See `models.training.photo_data.read_photo_data`; where the first has no val split there is no evaluation.
         output: Folder for the card and its weights, and for a folder `NAME.run` with log and checkpoint.
         name: Of the model.
-        classes: Categories of COCO's files to find; all of the first folder's where None. Numbered pictures must have
-            just these.
+        classes: To find; all of the first data set where None. Pictures of class ids must have just these.
         start: `imagenet`, `none`, or a model of the catalog whose weights to start from as far as they fit.
         freeze: What of the backbone keeps its weights.
         arguments: Of the architecture.
@@ -52,6 +50,7 @@ class PhotoOptions:
         augmentation: How far images may be from their photos.
         licence: Of the weights to be made, for the card.
         allow_outside: Whether labels and links may lead to files outside the data folders.
+        strict: Whether to stop at a wrong label, rather than leave it out.
     """
 
     architecture: str
@@ -72,6 +71,7 @@ class PhotoOptions:
     augmentation: Augmentation = field(default_factory=Augmentation)
     licence: str = "as the data allows"
     allow_outside: bool = False
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,36 +83,47 @@ class PhotoTask:
         build: From that entry to a network with random weights.
         objective: Its loss.
         evaluate: Measures a network, whose entry is given, through the adapter that serves it.
-        masks: Whether the loss asks for masks.
+        kind: What the data is read for.
     """
 
     card: Callable[[PhotoOptions, PhotoDataset], CatalogEntry]
     build: Callable[[CatalogEntry], nn.Module]
     objective: Objective
-    evaluate: Callable[[nn.Module, CatalogEntry, PhotoDataset, Runtime], dict[str, float]]
-    masks: bool
+    evaluate: Callable[[nn.Module, CatalogEntry, HeldOut, Runtime], dict[str, float]]
+    kind: Callable[[PhotoOptions], Kind]
 
 
-def train_on_photos(options: PhotoOptions, task: PhotoTask, report: Callable[[Progress], None]) -> Path:
+TellProblems = Callable[[Sequence[LabelProblem]], None]
+"""Takes the labels that are wrong, and were left out."""
+
+
+def train_on_photos(
+    options: PhotoOptions, task: PhotoTask, report: Callable[[Progress], None], tell: TellProblems
+) -> Path:
     """Trains a network, or goes on where the same call was stopped.
 
     Args:
         options: What and how.
         task: Of the architecture.
         report: Told of every few steps.
+        tell: Told of the labels that are wrong, before training.
 
     Returns:
         Path of the model card.
 
     Raises:
         DatasetError: The data cannot be used.
+        WrongLabels: `options.strict`, and there are some.
         ValueError: The options do not fit each other, or a run of other options lies in the folder.
         ModelsError: The model to start from cannot be had.
         TrainingDiverged: The loss became infinite or not a number.
     """
     check_name(options.name, options.output)
     options = replace(options, settings=normalised_as(options.settings, options.start))
-    training, held_out = _data_for(task, options)
+    kind = task.kind(options)
+    data = read_data(options, kind)
+    tell(data.problems)
+    training, held_out = data.training, data.held_out
     torch.manual_seed(options.settings.seed)
     card = task.card(options, training)
     network = task.build(card)
@@ -133,7 +144,7 @@ def train_on_photos(options: PhotoOptions, task: PhotoTask, report: Callable[[Pr
         lambda average: task.evaluate(average, card, held_out, runtime) if held_out else {},
         options.settings,
         options.augmentation,
-        task.masks,
+        kind != "detection",
     )
     schedule = replace(options.schedule, epochs=options.settings.epochs)
     run = Run(
@@ -149,7 +160,7 @@ def train_on_photos(options: PhotoOptions, task: PhotoTask, report: Callable[[Pr
     run.train()
     card = replace(
         card,
-        accuracy=_accuracy(run.figures, held_out, task),
+        accuracy=_accuracy(run.figures, held_out),
         training={
             **_settings(options, training),
             "machine": machine_name(options.device),
@@ -211,63 +222,27 @@ def normalised_as(settings: PhotoSettings, start: str) -> PhotoSettings:
     return replace(settings, mean=preprocessing.mean, std=preprocessing.std)
 
 
-def read_data(options: PhotoOptions) -> tuple[PhotoDataset, PhotoDataset | None]:
-    """Reads the photos to learn from, of all folders, and those that are held out.
+def read_data(options: PhotoOptions, kind: Kind) -> PhotoData:
+    """Reads the photos to learn from, with the masks that training asks for, and those that are held out.
+
+    Args:
+        options: What and how.
+        kind: What the data is read for.
 
     Raises:
         DatasetError: The data cannot be used.
+        WrongLabels: `options.strict`, and there are some.
     """
-    first, *others = options.data
-    held_out = _read(first, "val", options, options.classes) if _has_val(first) else None
-    seen = {photo.path.name for photo in held_out.photos} if held_out else set[str]()
-    training = _read(first, "train", options, options.classes, seen)
-    for folder in others:
-        seen |= {photo.path.name for photo in training.photos}
-        more = _read(folder, "train", options, training.class_names, seen)
-        training = replace(training, name=f"{training.name} + {more.name}", photos=training.photos + more.photos)
-    if held_out is not None:
-        _check_classes(held_out, training.class_names)
-    return training, held_out
-
-
-def _data_for(task: PhotoTask, options: PhotoOptions) -> tuple[PhotoDataset, PhotoDataset | None]:
-    """What `read_data` gives, with the masks that the task asks for."""
-    training, held_out = read_data(options)
-    if not task.masks:
-        return training, held_out
-    if held_out is not None:
-        held_out = held_out.with_masks()
-    if options.masked_only:
-        training = training.with_masks()
+    data = read_photo_data(options.data, kind, options.classes, options.class_name, options.allow_outside)
+    if options.strict and data.problems:
+        raise WrongLabels(data.problems)
+    if kind == "detection":
+        return data
+    training = data.training.with_masks() if options.masked_only else data.training
     if options.teacher is not None:
         training = with_taught_masks(training, options.teacher, Runtime(device=options.device))
     training.with_masks()  # or there is nothing to learn; photos with boxes only are kept
-    return training, held_out
-
-
-def _has_val(folder: Path) -> bool:
-    return (folder / "val").is_dir() if is_id_maps(folder) else (folder / "instances_val.json").is_file()
-
-
-def _read(
-    folder: Path,
-    split: str,
-    options: PhotoOptions,
-    classes: tuple[str, ...] | None,
-    without: Collection[str] = (),
-) -> PhotoDataset:
-    if not is_id_maps(folder):
-        return read_coco(annotation_file(folder, split), classes, without, allow_outside=options.allow_outside)
-    dataset = read_id_maps(folder, split, options.class_name, allow_outside=options.allow_outside)
-    if classes is not None:
-        _check_classes(dataset, classes)
-    return dataset
-
-
-def _check_classes(dataset: PhotoDataset, class_names: tuple[str, ...]) -> None:
-    if dataset.class_names != class_names:
-        theirs, ours = (", ".join(names) for names in (dataset.class_names, class_names))
-        raise DatasetError(f"{dataset.source}: the classes are {theirs}, and must be {ours}")
+    return replace(data, training=training)
 
 
 def _settings(options: PhotoOptions, training: PhotoDataset) -> dict[str, Any]:
@@ -287,9 +262,9 @@ def _settings(options: PhotoOptions, training: PhotoDataset) -> dict[str, Any]:
     }
 
 
-def _accuracy(figures: Mapping[str, float], held_out: PhotoDataset | None, task: PhotoTask) -> tuple[Accuracy, ...]:
+def _accuracy(figures: Mapping[str, float], held_out: HeldOut | None) -> tuple[Accuracy, ...]:
     if held_out is None:
         return ()
-    dataset = f"{held_out.name} ({len(held_out.photos)} photos{' with masks' if task.masks else ''})"
+    dataset = f"{held_out.name} ({len(held_out)} photos{' with masks' if held_out.kind != 'detection' else ''})"
     note = "measured at the end of training, through the adapter that serves it"
     return tuple(Accuracy(dataset, metric, round(value, 4), note) for metric, value in figures.items() if value >= 0)

@@ -11,42 +11,46 @@ from torch import Tensor, nn
 from torchvision.models.detection.mask_rcnn import MaskRCNN
 
 from models.adapter import Adapter, SegmentationParameters
-from models.datasets.photo_dataset import DatasetError, PhotoDataset
+from models.datasets.labelled_photos import LabelledPhotos
+from models.datasets.photo_dataset import PhotoDataset
+from models.datasets.samples import BACKGROUND
 from models.entries import INSTANCE_DEFAULTS, CatalogEntry, LetterboxPreprocessing
 from models.runtime import Runtime
 from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter
 from models.sources.card_weights import as_stored
 from models.training.answers import answers
 from models.training.average_precision import average_precision
-from models.training.canvas import UNKNOWN_CLASS
 from models.training.engine import Progress
 from models.training.mask_rcnn_loss import mask_rcnn_loss
+from models.training.photo_data import HeldOut
 from models.training.photo_recipe import PhotoSettings
-from models.training.photo_run import PhotoOptions, PhotoTask, new_card, shown_names, train_on_photos
+from models.training.photo_run import PhotoOptions, PhotoTask, TellProblems, new_card, shown_names, train_on_photos
 from models.training.segmentation_loss import segmentation_loss
 from models.training.semantic_accuracy import semantic_accuracy
 from models.training.targets import Target
 
-BACKGROUND: Final = "background"
-_MOST_CLASSES: Final = UNKNOWN_CLASS - 1
-"""Besides the background."""
+_LEAST_DETECTIONS: Final = 100
 _OVERLAP: Final = 96
 _TILE: Final = 1024
 _LARGEST_SIDE: Final = 8192
 
 
-def train_segmenter(options: PhotoOptions, report: Callable[[Progress], None] = lambda progress: None) -> Path:
+def train_segmenter(
+    options: PhotoOptions,
+    report: Callable[[Progress], None] = lambda progress: None,
+    tell: TellProblems = lambda problems: None,
+) -> Path:
     """Trains a segmenter: see `models.training.photo_run.train_on_photos`."""
-    return train_on_photos(options, _TASK, report)
+    return train_on_photos(options, _TASK, report, tell)
 
 
-def evaluate(network: nn.Module, card: CatalogEntry, dataset: PhotoDataset, runtime: Runtime) -> dict[str, float]:
+def evaluate(network: nn.Module, card: CatalogEntry, dataset: HeldOut, runtime: Runtime) -> dict[str, float]:
     """Measures a network through the adapter that serves it.
 
     Args:
         network: Whose weights to measure; it is not changed.
         card: Its entry; says how it is built and how images are prepared.
-        dataset: What to measure on; photos without masks are left out.
+        dataset: What to measure on, read for the kind of the segmenter.
         runtime: Where and how, resolved.
 
     Returns:
@@ -60,27 +64,26 @@ def evaluate(network: nn.Module, card: CatalogEntry, dataset: PhotoDataset, runt
     return evaluate_adapter(segmenter(card, runtime, served, weights_digest=""), dataset)
 
 
-def evaluate_adapter(adapter: Adapter[Any, Any], dataset: PhotoDataset) -> dict[str, float]:
+def evaluate_adapter(adapter: Adapter[Any, Any], dataset: HeldOut) -> dict[str, float]:
     """Measures a loaded segmenter.
 
     Args:
-        adapter: The segmenter; its classes are those of the data set, after the background if it is a semantic one.
-        dataset: What to measure on; photos without masks are left out.
+        adapter: The segmenter; its classes are those of the data set.
+        dataset: What to measure on, read for the kind of the segmenter.
 
     Returns:
         Of a semantic segmenter see `models.training.semantic_accuracy`; of the others, for masks,
         `models.training.average_precision`.
 
     Raises:
-        DatasetError: No object has a mask; or see `models.training.answers.answers`.
+        DatasetError: See `models.training.answers.answers`.
     """
-    masked = dataset.with_masks()
-    most = max(100, *(len(photo.boxes) for photo in masked.photos))
-    wanted = SegmentationParameters(score_threshold=0.0, max_detections=most)
-    found = answers(adapter, masked, wanted)
-    if adapter.entry.kind == "semantic":
-        return semantic_accuracy(masked, found)
-    return average_precision(masked, found, masks=True, max_detections=most)
+    most = dataset.objects.most if isinstance(dataset, LabelledPhotos) else 0
+    wanted = SegmentationParameters(score_threshold=0.0, max_detections=max(_LEAST_DETECTIONS, most))
+    found = answers(adapter, dataset, wanted)
+    if dataset.kind == "semantic":
+        return semantic_accuracy(found, len(dataset.class_names))
+    return average_precision(found, len(dataset.class_names), masks=True, max_detections=wanted.max_detections)
 
 
 def _card(options: PhotoOptions, data: PhotoDataset) -> CatalogEntry:
@@ -91,8 +94,6 @@ def _card(options: PhotoOptions, data: PhotoDataset) -> CatalogEntry:
                 f"{options.architecture} sees whole photos, and none at its own size: native is for U-Nets"
             )
         return new_card(options, data, "segmentation", segmentation=kind, defaults=INSTANCE_DEFAULTS)
-    if len(data.class_names) > _MOST_CLASSES:
-        raise DatasetError(f"{data.name}: {len(data.class_names)} classes, of which a class map holds {_MOST_CLASSES}")
     return new_card(
         options,
         data,
@@ -125,4 +126,4 @@ def _objective(network: nn.Module, images: Tensor, targets: Sequence[Target]) ->
     return segmentation_loss(network(images), torch.stack([target.class_map for target in targets]).long())
 
 
-_TASK: Final = PhotoTask(_card, _build, _objective, evaluate, masks=True)
+_TASK: Final = PhotoTask(_card, _build, _objective, evaluate, lambda options: segmentation_of(options.architecture))

@@ -12,11 +12,13 @@ from typing import Any
 import orjson
 from rich.text import Text
 
-from models.datasets.samples import DatasetError, LabelProblem
+from models.datasets.label_problems import WrongLabels
+from models.datasets.samples import DatasetError
 from services.accuracy.store import StoreError
 from services.cli.console import CommandError, Screen, printable
 from services.cli.evaluation_checks import check_plan
 from services.cli.evaluation_display import counted, evaluation_display, show_figures
+from services.cli.label_problems import SHOWN_PROBLEMS, STRICT_PROBLEMS, list_problems, show_problems, tell
 from services.client import TapetumError
 from services.evaluation.gates import (
     Condition,
@@ -25,16 +27,13 @@ from services.evaluation.gates import (
     check_figures,
     read_condition,
 )
-from services.evaluation.job import Finished, Plan, WrongLabels, evaluate
+from services.evaluation.job import Finished, Plan, evaluate
 from services.evaluation.publishing import publish, write_page
 from services.evaluation.report.comparison import Comparison
-from services.evaluation.result import SHOWN, ResultError, read_result
+from services.evaluation.result import ResultError, read_result
 from services.evaluation.run_folder import REPORT, RunFolderError
 from services.evaluation.worker_pool import CrewError
 from services.settings import SettingsError, read_settings
-
-_SHOWN_PROBLEMS = 5
-"""Wrong labels that the terminal lists; result.json and `--strict` list more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +112,12 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
     else:
         show_figures(screen, run.result, gates.baseline)
     _show_problems(screen, run)
-    _tell(screen, f"report: {run.folder.path / REPORT}")
+    tell(screen, f"report: {run.folder.path / REPORT}")
     if where is not None:
-        _tell(screen, f"recorded in {where}")
+        tell(screen, f"recorded in {where}")
     if gates.baseline is not None:
         for remark in Comparison.of(run.result, gates.baseline).remarks:
-            _tell(screen, f"the baseline was measured otherwise: {remark}")
+            tell(screen, f"the baseline was measured otherwise: {remark}")
     failures = gates.check(run.result)
     for failure in failures:
         screen.err.print(Text.assemble(("failed: ", "bold red"), printable(failure)), soft_wrap=True)
@@ -133,32 +132,17 @@ def _with_caps(plan: Plan) -> Plan:
 
 
 def _show_problems(screen: Screen, run: Finished) -> None:
-    if run.data.problems:
-        lead = "1 label was" if len(run.data.problems) == 1 else f"{len(run.data.problems):,} labels were"
-        _tell(screen, f"{lead} wrong, and left out or cut:", "yellow")
-        _list_problems(screen, run.data.problems, _SHOWN_PROBLEMS)
+    show_problems(screen, run.data.problems)
     unknown = run.match.unknown
     if unknown:
-        named = ", ".join(unknown[:_SHOWN_PROBLEMS]) + (" …" if len(unknown) > _SHOWN_PROBLEMS else "")
+        named = ", ".join(unknown[:SHOWN_PROBLEMS]) + (" …" if len(unknown) > SHOWN_PROBLEMS else "")
         lead = f"{counted(len(unknown), 'class')} of the data that the model does not know, left out"
-        _tell(screen, f"{lead}: {named}")
+        tell(screen, f"{lead}: {named}")
     failed = run.result["failed"]
     if failed["count"]:
         first = failed["shown"][0]
         lead = f"{counted(failed['count'], 'image')} without an answer"
-        _tell(screen, f"{lead}, such as {first['name']}: {first['reason']}")
-
-
-def _list_problems(screen: Screen, problems: Sequence[LabelProblem], most: int) -> None:
-    for problem in problems[:most]:
-        _tell(screen, f"  {problem}")
-    if len(problems) > most:
-        _tell(screen, f"  … and {len(problems) - most:,} more")
-
-
-def _tell(screen: Screen, line: str, style: str = "") -> None:
-    """One line on standard error, as it is: strangers' names are no markup and no emoji."""
-    screen.err.print(Text(printable(line), style), soft_wrap=True)
+        tell(screen, f"{lead}, such as {first['name']}: {first['reason']}")
 
 
 @contextmanager
@@ -166,9 +150,8 @@ def _one_line_errors(screen: Screen, plan: Plan) -> Generator[None]:
     try:
         yield
     except WrongLabels as error:
-        _list_problems(screen, error.problems, SHOWN)
-        lead = "1 label is" if len(error.problems) == 1 else f"{len(error.problems):,} labels are"
-        raise CommandError(f"{lead} wrong, and --strict stops at that") from None
+        list_problems(screen, error.problems, STRICT_PROBLEMS)
+        raise CommandError(str(error)) from None
     except TapetumError as error:
         status = 2 if error.status in (404, 422) else 1
         url = str(plan.asking.url)

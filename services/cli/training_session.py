@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from services.cli.console import CommandError, Screen, printable
+from services.cli.label_problems import STRICT_PROBLEMS, list_problems, show_problems
 from services.cli.training_display import SHOWN_FIGURES, duration, training_display
 
 if TYPE_CHECKING:
+    from models.datasets.samples import LabelProblem
     from models.training.engine import Progress
 
 
-def run_training(train: Callable[[Callable[[Progress], None]], Path], name: str, output: Path, command: str) -> None:
+Train = Callable[["Callable[[Progress], None]", "Callable[[Sequence[LabelProblem]], None]"], Path]
+"""Trains, tells how far it is and which labels are wrong, and gives the path of the model card."""
+
+
+def run_training(train: Train, name: str, output: Path, command: str) -> None:
     """Train with something to look at, and say what came of it.
 
     Args:
-        train: Trains, tells how far it is, and gives the path of the model card.
+        train: Trains.
         name: Of the model.
         output: Folder of its card.
         command: Of `tapetum`, which to try the model with.
@@ -33,13 +39,14 @@ def run_training(train: Callable[[Callable[[Progress], None]], Path], name: str,
     run_folder = output / f"{name}.run"
     if (run_folder / "checkpoint.pt").exists():
         screen.err.print(Text(f"going on from {printable(run_folder)}"), soft_wrap=True)
-    with training_display(screen, name) as report, _one_line_errors(run_folder):
-        card = train(report)
+    with training_display(screen, name) as report, _one_line_errors(screen, run_folder):
+        card = train(report, lambda problems: show_problems(screen, problems))
     _show_result(screen, card, command)
 
 
 @contextmanager
-def _one_line_errors(run_folder: Path) -> Generator[None]:
+def _one_line_errors(screen: Screen, run_folder: Path) -> Generator[None]:
+    from models.datasets.label_problems import WrongLabels
     from models.datasets.photo_dataset import DatasetError
     from models.training.engine import RunStopped, TrainingDiverged
 
@@ -48,6 +55,9 @@ def _one_line_errors(run_folder: Path) -> Generator[None]:
     except RunStopped as error:
         message = f"stopped; the same command goes on from {run_folder}"
         raise CommandError(message, 128 + error.number) from None
+    except WrongLabels as error:
+        list_problems(screen, error.problems, STRICT_PROBLEMS)
+        raise CommandError(str(error)) from None
     except (DatasetError, TrainingDiverged) as error:
         raise CommandError(str(error)) from None
     except OSError as error:

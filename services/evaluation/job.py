@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import orjson
 
+from models.datasets.label_problems import WrongLabels
 from models.datasets.opening import open_dataset
-from models.datasets.samples import EvaluationSet, LabelProblem
+from models.datasets.samples import EvaluationSet
 from services.evaluation.answer_files import write_answers
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.gates import check_comparable, check_names
@@ -37,18 +38,6 @@ PART_IMAGES: Final = 32
 
 _OF_STATE: Final = ("tapetum", "hotcoco")
 """Packages whose versions decide on what a part keeps."""
-
-
-class WrongLabels(Exception):
-    """Labels are wrong, and the run was to stop on that.
-
-    Args:
-        problems: All of them.
-    """
-
-    def __init__(self, problems: Sequence[LabelProblem]) -> None:
-        super().__init__(problems)
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)

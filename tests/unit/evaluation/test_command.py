@@ -11,11 +11,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from models.datasets.label_problems import WrongLabels
 from models.datasets.samples import LabelProblem
 from services.cli import app, evaluation_session
 from services.cli.console import Screen
 from services.cli.evaluation_display import counted, show_figures
-from services.evaluation.job import WrongLabels
 
 
 @pytest.fixture(autouse=True)
