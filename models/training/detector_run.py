@@ -11,6 +11,7 @@ from torchvision.models.detection.faster_rcnn import FasterRCNN
 
 from models.adapter import Adapter, DetectionParameters
 from models.datasets.photo_dataset import PhotoDataset
+from models.datasets.samples import EvaluationSet
 from models.detection.architectures import build_detector, candidate_network
 from models.detection.detector import Detector
 from models.detection.yolov1 import YoloV1
@@ -21,7 +22,6 @@ from models.training.answers import answers
 from models.training.average_precision import average_precision
 from models.training.engine import Progress
 from models.training.faster_rcnn_loss import faster_rcnn_loss
-from models.training.photo_data import HeldOut
 from models.training.photo_run import PhotoOptions, PhotoTask, TellProblems, new_card, train_on_photos
 from models.training.targets import Target
 from models.training.yolov1_loss import yolov1_loss
@@ -51,7 +51,7 @@ def _objective(network: nn.Module, images: Tensor, targets: Sequence[Target]) ->
     return yolox_loss(network(images), targets)
 
 
-def evaluate(network: nn.Module, card: CatalogEntry, dataset: HeldOut, runtime: Runtime) -> dict[str, float]:
+def evaluate(network: nn.Module, card: CatalogEntry, dataset: EvaluationSet, runtime: Runtime) -> dict[str, float]:
     """Measures a network through the adapter that serves it.
 
     Args:
@@ -70,7 +70,7 @@ def evaluate(network: nn.Module, card: CatalogEntry, dataset: HeldOut, runtime: 
     return evaluate_adapter(Detector(card, dataset.class_names, runtime, candidates, weights_digest=""), dataset)
 
 
-def evaluate_adapter(adapter: Adapter[Any, Any], dataset: HeldOut) -> dict[str, float]:
+def evaluate_adapter(adapter: Adapter[Any, Any], dataset: EvaluationSet) -> dict[str, float]:
     """Measures a loaded detector, as COCO does.
 
     Args:

@@ -13,7 +13,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNN
 from models.adapter import Adapter, SegmentationParameters
 from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.photo_dataset import PhotoDataset
-from models.datasets.samples import BACKGROUND
+from models.datasets.samples import BACKGROUND, EvaluationSet
 from models.entries import INSTANCE_DEFAULTS, CatalogEntry, LetterboxPreprocessing
 from models.runtime import Runtime
 from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter
@@ -22,7 +22,6 @@ from models.training.answers import answers
 from models.training.average_precision import average_precision
 from models.training.engine import Progress
 from models.training.mask_rcnn_loss import mask_rcnn_loss
-from models.training.photo_data import HeldOut
 from models.training.photo_recipe import PhotoSettings
 from models.training.photo_run import PhotoOptions, PhotoTask, TellProblems, new_card, shown_names, train_on_photos
 from models.training.segmentation_loss import segmentation_loss
@@ -44,7 +43,7 @@ def train_segmenter(
     return train_on_photos(options, _TASK, report, tell)
 
 
-def evaluate(network: nn.Module, card: CatalogEntry, dataset: HeldOut, runtime: Runtime) -> dict[str, float]:
+def evaluate(network: nn.Module, card: CatalogEntry, dataset: EvaluationSet, runtime: Runtime) -> dict[str, float]:
     """Measures a network through the adapter that serves it.
 
     Args:
@@ -64,7 +63,7 @@ def evaluate(network: nn.Module, card: CatalogEntry, dataset: HeldOut, runtime: 
     return evaluate_adapter(segmenter(card, runtime, served, weights_digest=""), dataset)
 
 
-def evaluate_adapter(adapter: Adapter[Any, Any], dataset: HeldOut) -> dict[str, float]:
+def evaluate_adapter(adapter: Adapter[Any, Any], dataset: EvaluationSet) -> dict[str, float]:
     """Measures a loaded segmenter.
 
     Args:

@@ -15,6 +15,7 @@ from services.cli.training_session import run_training
 if TYPE_CHECKING:
     from models.training.engine import Progress
     from models.training.photo_recipe import PhotoSettings
+    from models.training.photo_run import TellProblems
 
 app = typer.Typer(no_args_is_help=True, help="Train and fine-tune models on your own images.")
 
@@ -108,7 +109,7 @@ def classifier(
     """
     name = name or _name_after(data, model)
 
-    def train(report: Callable[[Progress], None]) -> Path:
+    def train(report: Callable[[Progress], None], _: TellProblems) -> Path:
         from models.classification.architectures import known_classifiers
         from models.training.classifier_run import ClassifierOptions, train_classifier
 
@@ -177,7 +178,7 @@ def detector(
     """
     name = name or _name_after(data[0], model)
 
-    def train(report: Callable[[Progress], None]) -> Path:
+    def train(report: Callable[[Progress], None], tell: TellProblems) -> Path:
         from models.detection.architectures import known_detectors
         from models.training.augmentation import Augmentation
         from models.training.detector_run import train_detector
@@ -202,7 +203,7 @@ def detector(
             licence=licence,
             allow_outside=allow_outside,
         )
-        return train_detector(options, report)
+        return train_detector(options, report, tell)
 
     run_training(train, name, output, "detect")
 
@@ -278,7 +279,7 @@ def segmenter(
     """
     name = name or _name_after(data[0], model)
 
-    def train(report: Callable[[Progress], None]) -> Path:
+    def train(report: Callable[[Progress], None], tell: TellProblems) -> Path:
         from models.segmentation.architectures import known_segmenters, segmentation_of
         from models.training.augmentation import Augmentation
         from models.training.engine import Schedule
@@ -313,7 +314,7 @@ def segmenter(
             licence=licence,
             allow_outside=allow_outside,
         )
-        return train_segmenter(options, report)
+        return train_segmenter(options, report, tell)
 
     run_training(train, name, output, "segment")
 

@@ -1,15 +1,12 @@
 """The bundled segmenters still find what their cards say, on images that were held out of their training."""
 
-from dataclasses import replace
-
 import pytest
 
 from models.catalog.loading import load
 from models.catalog.lookup import find
-from models.datasets.photo_dataset import PhotoDataset
+from models.datasets.opening import open_dataset
+from models.datasets.samples import EvaluationSet
 from models.runtime import Runtime
-from models.training.coco import read_coco
-from models.training.id_maps import read_id_maps
 from models.training.segmenter_run import evaluate_adapter
 from tests.checkout import SHARED_DATA
 
@@ -34,12 +31,10 @@ answers in fp32, where scores near each other change places: 0.709 for the card'
 pytestmark = pytest.mark.skipif(not (DATA / "nuclei").is_dir(), reason=f"needs the held-out images of {DATA.name}/")
 
 
-def held_out(model: str, limit: int | None = None) -> PhotoDataset:
+def held_out(model: str, limit: int | None = None) -> EvaluationSet:
     """The images that the model did not learn from, those with masks."""
-    if model.endswith("nuclei"):
-        return read_id_maps(DATA / "nuclei", "val", "nucleus", limit)
-    dataset = read_coco(DATA / "person" / "instances_val.json")
-    return replace(dataset, photos=tuple(photo for photo in dataset.photos if photo.masks is not None)[:limit])
+    folder = DATA / ("nuclei" if model.endswith("nuclei") else "person")
+    return open_dataset(str(folder), find(model).kind, limit)
 
 
 def recorded(model: str, photos: int) -> float:
@@ -54,7 +49,7 @@ def recorded(model: str, photos: int) -> float:
     return figures[0]
 
 
-def measured(model: str, dataset: PhotoDataset, runtime: Runtime) -> float:
+def measured(model: str, dataset: EvaluationSet, runtime: Runtime) -> float:
     figures = {name.lower(): value for name, value in evaluate_adapter(load(model, runtime), dataset).items()}
     return figures[MODELS[model][0]]
 
@@ -71,5 +66,5 @@ def test_bfloat16_costs_little_on_the_whole_val_split(model: str) -> None:
     default = measured(model, dataset, Runtime())
     if Runtime().resolve() != EXACT.resolve():
         assert default >= measured(model, dataset, EXACT) - 0.005
-    assert default == pytest.approx(recorded(model, len(dataset.photos)), abs=0.005)
+    assert default == pytest.approx(recorded(model, len(dataset)), abs=0.005)
     assert default >= MODELS[model][1]

@@ -10,7 +10,6 @@ import pytest
 
 from models.datasets.opening import open_dataset
 from models.datasets.samples import DatasetError
-from models.training.id_maps import read_id_maps
 from tests.checkout import SHARED_DATA
 from tests.unit.evaluation_files import class_map, objects, problems, write_numbers, write_photo, write_text
 
@@ -144,26 +143,6 @@ def test_links_that_lead_out_of_the_folder_need_the_option(tmp_path: Path) -> No
     with pytest.raises(DatasetError, match=r"labels/a\.png is outside the data folder .*--allow-outside"):
         open_dataset(f"masks:{tmp_path / 'data'}", "instance")
     assert len(open_dataset(f"masks:{tmp_path / 'data'}", "instance", allow_outside=True)) == 1
-    (tmp_path / "data" / "images").rename(tmp_path / "data" / "val-images")
-    (tmp_path / "data" / "train").mkdir()
-    for part in ("images", "labels"):
-        source = "val-images" if part == "images" else part
-        (tmp_path / "data" / source).rename(tmp_path / "data" / "train" / part)
-    with pytest.raises(DatasetError, match="--allow-outside"):
-        read_id_maps(tmp_path / "data", "train")
-    assert len(read_id_maps(tmp_path / "data", "train", allow_outside=True).photos) == 1
-
-
-@pytest.mark.skipif(not (DATA / "nuclei").is_dir(), reason="needs the microscope images of shared/data/nuclei")
-def test_nuclei_are_read_as_training_reads_them() -> None:
-    data = open_dataset(str(DATA / "nuclei"), "instance")
-    trained = read_id_maps(DATA / "nuclei", "val", limit=6)
-    assert (data.name, len(data), data.problems) == ("nuclei/val", 62, ())
-    for index, photo in enumerate(trained.photos):
-        target = objects(data, index)
-        assert target.boxes.tolist() == photo.boxes.tolist()
-        assert photo.masks is not None and target.masks is not None
-        assert list(target.masks) == photo.masks.objects()
 
 
 @pytest.mark.skipif(not (DATA / "person").is_dir(), reason="needs the photos of shared/data/person")

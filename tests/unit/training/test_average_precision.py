@@ -8,29 +8,30 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.datasets.photo_dataset import PhotoDataset
+from models.datasets.opening import open_dataset
+from models.datasets.samples import Sample
 from models.geometry.masks import Mask
 from models.predictions import Detections, InstanceMasks
 from models.training.average_precision import average_precision
-from models.training.coco import read_coco
 from models.training.run_log import RunLog
 from tests.unit.object_scenes import SIZE, coco_files, pycocotools_evaluation, seeded_scenes
 
 NAMES = {"map": 0, "map_50": 1, "map_75": 2, "map_small": 3, "map_medium": 4, "map_large": 5}
 
 
-def written(folder: Path, file: dict) -> PhotoDataset:
+def written(folder: Path, file: dict, masks: bool) -> list[Sample]:
     for row in file["images"]:
         row["file_name"] = f"{row['id']}.png"
         Image.new("L", (SIZE[1], SIZE[0])).save(folder / row["file_name"])
     (folder / "instances_val.json").write_text(json.dumps(file))
-    return read_coco(folder / "instances_val.json")
+    data = open_dataset(str(folder), "instance" if masks else "detection")
+    return [data.load(index) for index in range(len(data))]
 
 
 @pytest.mark.parametrize("masks", [False, True])
 def test_a_data_set_is_measured_as_pycocotools_does(masks: bool, tmp_path: Path) -> None:
     scenes = seeded_scenes(8, masks=True)
-    dataset = written(tmp_path, coco_files(scenes, 4, masks=True)[0])
+    samples = written(tmp_path, coco_files(scenes, 4, masks=True)[0], masks)
     predictions: list[Detections] = []
     for scene in scenes:
         order = np.argsort(-scene.predictions.scores, kind="stable")
@@ -38,7 +39,7 @@ def test_a_data_set_is_measured_as_pycocotools_does(masks: bool, tmp_path: Path)
         columns = found.boxes.astype(np.float32), found.scores.astype(np.float32), found.class_ids, SIZE
         assert found.masks is not None
         predictions.append(InstanceMasks(*columns, found.masks) if masks else Detections(*columns))
-    figures = average_precision(dataset, predictions, masks=masks)
+    figures = average_precision(zip(samples, predictions, strict=True), 4, masks=masks)
     oracle = pycocotools_evaluation(scenes, 4, masks).stats
     for name, place in NAMES.items():
         assert figures[name] == pytest.approx(oracle[place], abs=1e-3)  # boxes are rounded to 32 bits
@@ -54,14 +55,14 @@ def test_crowds_without_masks_cover_their_boxes(tmp_path: Path) -> None:
     ]
     annotations = [{**row, "image_id": 1, "category_id": 7, "area": 900.0} for row in annotations]
     file = {"images": [{"id": 1, "height": SIZE[0], "width": SIZE[1]}], "categories": [{"id": 7, "name": "cell"}]}
-    dataset = written(tmp_path, {**file, "annotations": annotations})
+    samples = written(tmp_path, {**file, "annotations": annotations}, masks=True)
     inside = np.zeros(SIZE, np.bool_)
     inside[110:130, 110:130] = True
     masks = (Mask.from_array(inside), Mask.from_array(pixels))
     found = InstanceMasks(
         np.zeros((2, 4), np.float32), np.array([0.9, 0.8], np.float32), np.zeros(2, np.int64), SIZE, masks
     )
-    figures = average_precision(dataset, [found], masks=True)
+    figures = average_precision(zip(samples, [found], strict=True), 1, masks=True)
     assert figures["map"] == pytest.approx(1)
     assert figures["map_small"] == pytest.approx(1)  # as the file has its area
     assert math.isnan(figures["map_large"])

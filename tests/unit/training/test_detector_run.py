@@ -10,12 +10,13 @@ from PIL import Image
 
 from models.catalog.loading import load
 from models.catalog.lookup import find
+from models.datasets.opening import open_dataset
 from models.datasets.photo_dataset import DatasetError
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
-from models.training.coco import read_coco
 from models.training.detector_run import evaluate_adapter, train_detector
 from models.training.engine import CannotResume, Progress, Schedule
+from models.training.photo_data import read_photo_data
 from models.training.photo_recipe import PhotoSettings
 from models.training.photo_run import PhotoOptions, normalised_as, read_data
 from models.training.transfer import lite_encoder, start_network
@@ -91,7 +92,7 @@ def test_a_trained_detector_is_served_by_its_card(
     assert entry.training["photos"] == 16
     recorded = {figure.metric: figure.value for figure in entry.accuracy}
     assert recorded["map_50"] > 0.5
-    served = evaluate_adapter(load("shapes", Runtime()), read_coco(shapes / "instances_val.json"))
+    served = evaluate_adapter(load("shapes", Runtime()), open_dataset(str(shapes), "detection"))
     assert served["map_50"] == pytest.approx(recorded["map_50"], abs=0.05)  # the file is in half precision
     assert (seen[-1].step, seen[-1].steps) == (100, 100)
 
@@ -122,9 +123,10 @@ def test_photos_of_the_val_split_are_never_learned_from(shapes: Path, tmp_path: 
     document["images"][0]["file_name"] = "val0.png"
     (tmp_path / "more" / "instances_train.json").write_text(json.dumps(document))
     options = replace(options_for(shapes, tmp_path, 1), data=(shapes, tmp_path / "more"))
-    training, held_out = read_data(options)
+    data = read_data(options, "detection")
+    training, held_out = data.training, data.held_out
     assert held_out is not None
-    assert "val0.png" in {photo.path.name for photo in held_out.photos}
+    assert "val0.png" in held_out.files
     assert "val0.png" not in {photo.path.name for photo in training.photos}
     assert len(training.photos) == 16  # train1.png and train2.png were there before
 
@@ -142,16 +144,17 @@ def test_pixels_are_normalised_as_the_weights_to_start_from_know_them(start: str
 
 def test_other_boxes_in_the_same_files_are_other_data(shapes: Path, tmp_path: Path) -> None:
     document = json.loads((shapes / "instances_train.json").read_text())
-    before = read_coco(shapes / "instances_train.json")
+    before = read_photo_data([shapes], "detection").training
     document["annotations"][0]["bbox"][2] -= 1
     (tmp_path / "instances_train.json").write_text(json.dumps(document))
     (tmp_path / "images").symlink_to(shapes / "images")
-    assert read_coco(tmp_path / "instances_train.json", allow_outside=True).fingerprint != before.fingerprint
-    assert read_coco(shapes / "instances_train.json").fingerprint == before.fingerprint
+    other = read_photo_data([tmp_path], "detection", allow_outside=True).training
+    assert other.fingerprint != before.fingerprint
+    assert read_photo_data([shapes], "detection").training.fingerprint == before.fingerprint
 
 
 def test_data_without_a_training_split_is_told_by_name(tmp_path: Path, shapes: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no instances_train\.json or instances\.json"):
+    with pytest.raises(DatasetError, match="holds no labels that are known"):
         train_detector(replace(options_for(shapes, tmp_path, 1), data=(tmp_path,)))
 
 

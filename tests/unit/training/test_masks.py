@@ -1,6 +1,4 @@
-"""What a segmenter learns import struct
-import zlib
-from and is measured by: masks of every kind, examples, losses, accuracy."""
+"""What a segmenter learns from and is measured by: masks of every kind, examples, losses, accuracy."""
 
 import json
 import struct
@@ -16,14 +14,14 @@ from PIL import Image
 
 from models.datasets.object_masks import UNKNOWN, CocoMasks, read_numbers
 from models.datasets.photo_dataset import DatasetError, Photo, PhotoDataset
+from models.datasets.samples import ObjectTarget, RegionTarget, Sample
 from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, SemanticMask
 from models.segmentation.lite_mask_rcnn import build_mask_rcnn_lite
 from models.training.augmentation import Augmentation, ExampleMaker
 from models.training.average_precision import average_precision
-from models.training.coco import read_coco
-from models.training.id_maps import is_id_maps, read_id_maps
 from models.training.mask_rcnn_loss import cut_masks, mask_rcnn_loss
+from models.training.photo_data import read_photo_data
 from models.training.photo_recipe import PhotoSettings
 from models.training.photos import PhotoReader
 from models.training.segmentation_loss import segmentation_loss
@@ -39,6 +37,11 @@ def rectangle(top: int, left: int, bottom: int, right: int, size: tuple[int, int
     pixels = np.zeros(size, np.bool_)
     pixels[top:bottom, left:right] = True
     return pixels
+
+
+def read(folder: Path, **options: Any) -> PhotoDataset:
+    """What a U-Net learns from."""
+    return read_photo_data([folder], "semantic", **options).training
 
 
 @pytest.fixture
@@ -57,9 +60,8 @@ def cells(tmp_path: Path) -> Path:
 
 
 def test_numbered_pictures_become_objects_with_boxes_and_masks(cells: Path) -> None:
-    dataset = read_id_maps(cells, "train", "cell")
+    dataset = read(cells, class_name="cell")
     one, two = dataset.photos
-    assert is_id_maps(cells)
     assert (dataset.class_names, len(two.boxes)) == (("cell",), 0)
     assert one.boxes.tolist() == [[10, 5, 30, 15], [40, 20, 60, 40]]
     assert one.masks is not None
@@ -73,28 +75,31 @@ def test_with_a_list_of_classes_numbers_are_classes_and_255_is_unknown(cells: Pa
     label[:10], label[30:], label[20:22] = 2, 1, 255
     for name in ("one", "two"):
         Image.fromarray(label).save(cells / "train" / "labels" / f"{name}.png")
-    dataset = read_id_maps(cells, "train")
+    dataset = read(cells)
     assert (dataset.class_names, dataset.photos[0].class_ids.tolist()) == (("road", "sky"), [0, 1])
     ids = PhotoReader(dataset.photos, 60).read_ids(0)
     assert (ids[0, 0], ids[35, 0], ids[21, 0], ids[15, 0]) == (2, 1, UNKNOWN, 0)
     Image.fromarray(np.full((40, 60), 9, np.uint8)).save(cells / "train" / "labels" / "two.png")
-    with pytest.raises(DatasetError, match=r"two\.png: has the number 9, and classes\.txt has 3 classes"):
-        read_id_maps(cells, "train")
+    data = read_photo_data([cells], "semantic")
+    assert [str(problem).partition("labels/")[2] for problem in data.problems] == [
+        "two.png: pixels of 9 are none of 3 classes"
+    ]
+    assert (PhotoReader(data.training.photos, 60).read_ids(1) == UNKNOWN).all()
 
 
-def test_labels_that_do_not_fit_are_told_by_name(cells: Path) -> None:
+def test_labels_that_do_not_fit_are_listed_and_their_photos_left_out(cells: Path) -> None:
     labels = cells / "train" / "labels"
-    Image.new("RGB", (60, 40)).save(labels / "one.png")
-    with pytest.raises(DatasetError, match=r"one\.png: pixels must be numbers"):
-        read_id_maps(cells, "train")
-    Image.new("L", (10, 10)).save(labels / "one.png")
-    with pytest.raises(DatasetError, match=r"one.png: is \(10, 10\), and its image is \(40, 60\)"):
-        read_id_maps(cells, "train")
-    (labels / "one.png").unlink()
-    with pytest.raises(DatasetError, match=r"there is no label one\.png"):
-        read_id_maps(cells, "train")
-    with pytest.raises(DatasetError, match="no photos"):
-        read_id_maps(cells, "val")
+    found: list[str] = []
+    for save in (Image.new("RGB", (60, 40)).save, Image.new("L", (10, 10)).save, lambda path: path.unlink()):
+        save(labels / "one.png")
+        data = read_photo_data([cells], "semantic")
+        assert [photo.path.name for photo in data.training.photos] == ["two.png"]
+        found += [str(problem).partition("labels/")[2] for problem in data.problems]
+    assert found == [
+        "one.png: pixels must be numbers of 8 or 16 bits, not colours (RGB)",
+        "one.png: is 10 x 10 (height x width), and its photo is 40 x 60",
+        "one.png: there is no such file",
+    ]
 
 
 def test_polygons_and_both_kinds_of_run_lengths_are_the_same_mask() -> None:
@@ -119,17 +124,16 @@ def test_the_smaller_object_is_on_top_and_crowds_are_unknown() -> None:
     [[[1, 2, 3]], [["a"] * 6], "polygon", {"size": [40, 60]}, {"size": [40, 60], "counts": None}],
 )
 def test_segmentations_that_are_none_are_told_with_the_photo(tmp_path: Path, segment: object) -> None:
-    dataset = dataset_of(rectangle(0, 0, 20, 20), path=tmp_path / "a.png")
-    broken = replace(dataset.photos[0], masks=CocoMasks((40, 60), [segment]))
+    broken = replace(photo_of(rectangle(0, 0, 20, 20), tmp_path / "a.png"), masks=CocoMasks((40, 60), [segment]))
     with pytest.raises(DatasetError, match=r"a\.png: no masks: a segmentation is neither polygons nor run lengths"):
         PhotoReader([broken], 60).read_ids(0)
 
 
 def test_run_lengths_of_another_photo_are_refused(tmp_path: Path) -> None:
-    dataset = dataset_of(rectangle(0, 0, 20, 20), path=tmp_path / "a.png")
+    photo = photo_of(rectangle(0, 0, 20, 20), tmp_path / "a.png")
     other = Mask.from_array(rectangle(0, 0, 2, 2, size=(60, 40))).to_coco()
     with pytest.raises(DatasetError, match=r"size must be that of the image, \[40, 60\]"):
-        PhotoReader([replace(dataset.photos[0], masks=CocoMasks((40, 60), [other]))], 60).read_ids(0)
+        PhotoReader([replace(photo, masks=CocoMasks((40, 60), [other]))], 60).read_ids(0)
 
 
 @pytest.mark.parametrize("changes", [{"epochs": 0}, {"batch_size": 0}, {"side": 40}, {"early_side": 0}])
@@ -154,7 +158,7 @@ def test_photos_with_boxes_only_are_unknown_within_them(tmp_path: Path) -> None:
     boxes = [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 5, 20, 10], "iscrowd": 0}]
     document = {"images": rows, "annotations": boxes, "categories": [{"id": 1, "name": "person"}]}
     (tmp_path / "instances_train.json").write_text(json.dumps(document))
-    dataset = read_coco(tmp_path / "instances_train.json")
+    dataset = read(tmp_path)
     assert dataset.photos[0].masks is None
     example = ExampleMaker(PhotoReader(dataset.photos, 60), PLAIN, seed=0, masks=True).make(0, 0, 60, mosaic=False)
     assert example.masked.tolist() == [False]
@@ -163,7 +167,7 @@ def test_photos_with_boxes_only_are_unknown_within_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_masks_stay_with_their_boxes_through_scales_mosaics_mirrors_and_turns(cells: Path, seed: int) -> None:
-    photos = read_id_maps(cells, "train").photos[:1]
+    photos = read(cells).photos[:1]
     augmentation = replace(Augmentation(mosaic=0.5, scale=(0.7, 1.5)).turned(), flip=0.5)
     example = ExampleMaker(PhotoReader(photos, 64), augmentation, seed, masks=True).make(0, 0, 64, mosaic=True)
     assert example.ids.shape == example.class_map.shape == (64, 64)
@@ -175,7 +179,7 @@ def test_masks_stay_with_their_boxes_through_scales_mosaics_mirrors_and_turns(ce
 
 
 def test_at_native_size_photos_are_not_scaled_to_fit(cells: Path) -> None:
-    photos = read_id_maps(cells, "train").photos
+    photos = read(cells).photos
     example = ExampleMaker(PhotoReader(photos, 1 << 20), PLAIN, 0, masks=True, native=True).make(0, 0, 96, False)
     assert np.count_nonzero(example.class_map) == 600
 
@@ -224,34 +228,34 @@ def test_the_loss_of_classes_is_nought_where_all_is_right_or_unknown() -> None:
     assert total(right, torch.full_like(wanted, 255)) == pytest.approx(0, abs=1e-4)
 
 
-def dataset_of(*masks: np.ndarray, path: Path) -> PhotoDataset:
-    encoded = [Mask.from_array(mask).to_coco() for mask in masks]
-    boxes = np.array([[0, 0, 60, 40]] * len(masks), np.float32)
-    truth = CocoMasks((40, 60), encoded)
-    photo = Photo(path, 1, (40, 60), boxes, np.zeros(len(masks), np.int64), np.zeros((0, 4), np.float32), truth)
-    return PhotoDataset("cells", path, (photo,), ("cell",), (1,))
+def photo_of(mask: np.ndarray, path: Path) -> Photo:
+    masks = CocoMasks((40, 60), [Mask.from_array(mask).to_coco()])
+    boxes = np.array([[0, 0, 60, 40]], np.float32)
+    return Photo(path, 1, (40, 60), boxes, np.zeros(1, np.int64), np.zeros((0, 4), np.float32), masks)
 
 
-def test_intersection_over_union_comes_from_one_confusion_matrix(tmp_path: Path) -> None:
-    dataset = dataset_of(rectangle(0, 0, 20, 20), path=tmp_path)
-    found = rectangle(0, 10, 20, 30).astype(np.uint8)
-    figures = semantic_accuracy(dataset, [SemanticMask(found, np.array([1]), None, (40, 60))])
+def test_intersection_over_union_comes_from_one_confusion_matrix() -> None:
+    truth, found = (rectangle(0, left, 20, left + 20).astype(np.uint8) for left in (0, 10))
+    sample = Sample(1, "a.png", b"", RegionTarget(truth))
+    figures = semantic_accuracy([(sample, SemanticMask(found, np.array([1]), None, (40, 60)))], 2)
     assert figures["iou"] == pytest.approx(200 / 600)
     assert figures["dice"] == pytest.approx(400 / 800)
     assert figures["pixel_accuracy"] == pytest.approx(2000 / 2400)
     assert figures["miou"] == pytest.approx((200 / 600 + 1800 / 2200) / 2)
 
 
-def test_average_precision_of_masks_goes_by_masks_and_counts_more_than_a_hundred(tmp_path: Path) -> None:
+def test_average_precision_of_masks_goes_by_masks_and_counts_more_than_a_hundred() -> None:
     truth = [rectangle(row * 4, column * 4, row * 4 + 2, column * 4 + 2) for row in range(10) for column in range(15)]
-    dataset = dataset_of(*truth, path=tmp_path)
     masks = tuple(Mask.from_array(mask) for mask in truth)
-    scores = np.linspace(0.9, 0.5, len(masks), dtype=np.float32)
-    boxes = np.zeros((len(masks), 4), np.float32)  # of no use, on purpose
-    found = InstanceMasks(boxes, scores, np.zeros(len(masks), np.int64), (40, 60), masks)
-    assert average_precision(dataset, [found], masks=True, max_detections=150)["map"] == pytest.approx(1)
-    assert average_precision(dataset, [found], masks=True)["map"] == pytest.approx(67 / 101)  # recall of 100 in 150
-    assert average_precision(dataset, [found])["map_50"] == 0
+    count, class_ids = len(masks), np.zeros(len(masks), np.int64)
+    boxes = np.tile([0.0, 0.0, 60.0, 40.0], (count, 1))
+    target = ObjectTarget(boxes, class_ids, np.full(count, 4.0), np.zeros(count, np.bool_), masks)
+    scores = np.linspace(0.9, 0.5, count, dtype=np.float32)
+    found = InstanceMasks(np.zeros((count, 4), np.float32), scores, class_ids, (40, 60), masks)  # boxes of no use
+    pairs = [(Sample(1, "a.png", b"", target), found)]
+    assert average_precision(pairs, 1, masks=True, max_detections=150)["map"] == pytest.approx(1)
+    assert average_precision(pairs, 1, masks=True)["map"] == pytest.approx(67 / 101)  # recall of 100 in 150
+    assert average_precision(pairs, 1)["map_50"] == 0
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])

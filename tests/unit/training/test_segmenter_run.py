@@ -10,14 +10,13 @@ from PIL import Image
 
 from models.catalog.loading import load
 from models.catalog.lookup import find
+from models.datasets.opening import open_dataset
 from models.datasets.photo_dataset import DatasetError
 from models.entries import LetterboxPreprocessing
 from models.predictions import InstanceMasks, SemanticMask
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
-from models.training.coco import read_coco
 from models.training.engine import Schedule
-from models.training.id_maps import read_id_maps
 from models.training.photo_recipe import PhotoSettings
 from models.training.photo_run import PhotoOptions, read_data
 from models.training.segmenter_run import evaluate_adapter, train_segmenter
@@ -99,9 +98,9 @@ def test_a_trained_unet_is_served_by_its_card(discs: Path, tmp_path: Path, monke
     recorded = {figure.metric: figure for figure in entry.accuracy}
     assert recorded["iou"].value > 0.6
     assert "(6 photos with masks)" in recorded["iou"].dataset
-    adapter, held_out = load("discs", Runtime()), read_id_maps(discs, "val", "disc")
+    adapter, held_out = load("discs", Runtime()), open_dataset(str(discs), "semantic")
     assert evaluate_adapter(adapter, held_out)["iou"] == pytest.approx(recorded["iou"].value, abs=0.02)
-    (found,) = adapter.predict([held_out.photos[0].path.read_bytes()])
+    (found,) = adapter.predict([held_out.load(0).image])
     assert isinstance(found, SemanticMask)
     assert found.class_ids.tolist() == [1]
 
@@ -120,11 +119,11 @@ def test_a_mask_rcnn_is_trained_by_the_same_call(discs: Path, tmp_path: Path, mo
 def test_photos_without_any_masks_are_refused_before_training(tmp_path: Path) -> None:
     """A photo of nothing has all of its masks, and there is nothing to learn from it."""
     write_boxes(tmp_path, "train", masks=False)
-    with pytest.raises(DatasetError, match="instances_train: no object has a mask"):
+    with pytest.raises(DatasetError, match="train: no object has a mask"):
         train_segmenter(options_for(tmp_path, tmp_path / "out", 1))
     write_boxes(tmp_path, "train", masks=True)
     write_boxes(tmp_path, "val", masks=False)
-    with pytest.raises(DatasetError, match="instances_val: no object has a mask"):
+    with pytest.raises(DatasetError, match=r"val: no object to measure on; .*the object has no segmentation"):
         train_segmenter(options_for(tmp_path, tmp_path / "out", 1))
     assert not (tmp_path / "out").exists()
 
@@ -150,22 +149,21 @@ def test_more_classes_than_a_class_map_can_tell_apart_are_refused(tmp_path: Path
     document = json.loads(path.read_text())
     document["categories"] = [{"id": number, "name": f"kind {number}"} for number in range(1, 256)]
     path.write_text(json.dumps(document))
-    with pytest.raises(DatasetError, match="255 classes, of which a class map holds 254"):
+    with pytest.raises(DatasetError, match="255 classes; a class map holds 254 at most"):
         train_segmenter(options_for(tmp_path, tmp_path / "out", 1))
 
 
 def test_folders_of_other_classes_do_not_mix(discs: Path, tmp_path: Path) -> None:
     write_boxes(tmp_path, "train", masks=True)
     options = replace(options_for(tmp_path, tmp_path / "out", 1), data=(tmp_path, discs))
-    training, _ = read_data(options)
-    assert len(training.photos) == 2 + 16
-    with pytest.raises(DatasetError, match="the classes are cell, and must be disc"):
-        read_data(replace(options, class_name="cell"))
+    assert len(read_data(options, "semantic").training.photos) == 2 + 16
+    with pytest.raises(DatasetError, match="no class 'disc'; it has cell"):
+        read_data(replace(options, class_name="cell"), "semantic")
     write_boxes(tmp_path, "val", masks=True)
     path = tmp_path / "instances_val.json"
     path.write_text(path.read_text().replace('"disc"', '"ball"'))
-    with pytest.raises(DatasetError, match="the classes are ball, and must be disc"):
-        read_data(options)
+    with pytest.raises(DatasetError, match="its val split has the class 'ball', and its train split does not"):
+        read_data(options, "semantic")
 
 
 def test_photos_that_are_not_as_annotated_are_told_by_name(
@@ -175,10 +173,10 @@ def test_photos_that_are_not_as_annotated_are_told_by_name(
     monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path / "out"))
     adapter = load("discs", Runtime())
     write_boxes(tmp_path, "val", masks=True)
-    dataset = read_coco(tmp_path / "instances_val.json")
-    Image.new("RGB", (SIDE // 2, SIDE)).save(dataset.photos[0].path)
-    with pytest.raises(DatasetError, match=r"val-some\.png: is \(64, 32\), but its annotation says \(64, 64\)"):
+    dataset, path = open_dataset(str(tmp_path), "semantic"), tmp_path / "images" / "val-some.png"
+    Image.new("RGB", (SIDE // 2, SIDE)).save(path)
+    with pytest.raises(DatasetError, match=r"val-some\.png: is \(64, 32\), but its labels are for \(64, 64\)"):
         evaluate_adapter(adapter, dataset)
-    dataset.photos[0].path.write_bytes(b"no image")
+    path.write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"val-some\.png: "):
         evaluate_adapter(adapter, dataset)

@@ -47,7 +47,7 @@ def photo(folder: Path, boxes: np.ndarray = DOGS, crowds: np.ndarray = NOTHING, 
 
 
 def dataset(*photos: Photo, class_names: tuple[str, ...] = ("dog",)) -> PhotoDataset:
-    return PhotoDataset("dogs", Path(), photos, class_names, tuple(range(1, len(class_names) + 1)))
+    return PhotoDataset("dogs", photos, class_names, tuple(range(1, len(class_names) + 1)))
 
 
 def test_every_box_gets_a_mask_within_it(album: Path) -> None:
