@@ -59,6 +59,7 @@ _Flip = Annotated[bool, typer.Option(help="Mirror images; not for letters and di
 _AllowOutside = Annotated[
     bool, typer.Option("--allow-outside", help="Read files outside the data folders that labels or links lead to.")
 ]
+_Strict = Annotated[bool, typer.Option("--strict", help="Stop on a wrong or missing label, rather than leave it out.")]
 _Licence = Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")]
 
 
@@ -171,6 +172,7 @@ def detector(
     seed: _Seed = 0,
     licence: _Licence = "as the data allows",
     allow_outside: _AllowOutside = False,
+    strict: _Strict = False,
 ) -> None:
     """Train a detector on photos with boxes.
 
@@ -202,6 +204,7 @@ def detector(
             augmentation=Augmentation() if flip else Augmentation(flip=0.0),
             licence=licence,
             allow_outside=allow_outside,
+            strict=strict,
         )
         return train_detector(options, report, tell)
 
@@ -272,6 +275,7 @@ def segmenter(
     seed: _Seed = 0,
     licence: _Licence = "as the data allows",
     allow_outside: _AllowOutside = False,
+    strict: _Strict = False,
 ) -> None:
     """Train a segmenter on photos with masks: a U-Net for classes, a Mask R-CNN for objects.
 
@@ -313,6 +317,7 @@ def segmenter(
             augmentation=augmentation.turned() if turn else augmentation,
             licence=licence,
             allow_outside=allow_outside,
+            strict=strict,
         )
         return train_segmenter(options, report, tell)
 
@@ -346,6 +351,7 @@ def _names(classes: str | None) -> tuple[str, ...] | None:
 
 
 def _name_after(data: Path, model: str) -> str:
-    """`flowers` and `torchvision/resnet18` to `flowers-resnet18`."""
-    words = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{data.resolve().name}-{model.rpartition('/')[2]}")
+    """`flowers` and `torchvision/resnet18` to `flowers-resnet18`; of a file the folder counts."""
+    folder = data.resolve().parent if data.suffix and not data.is_dir() else data.resolve()
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{folder.name}-{model.rpartition('/')[2]}")
     return words.strip("-._") or "model"

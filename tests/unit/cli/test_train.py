@@ -205,7 +205,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The options that detectors were to be trained with, none of which is."""
     options: list[Any] = []
 
-    def refuse(given: Any, _: Any) -> Path:
+    def refuse(given: Any, *_: Any) -> Path:
         options.append(given)
         raise DatasetError("not today")
 

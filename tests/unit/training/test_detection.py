@@ -86,7 +86,12 @@ def test_wrong_labels_are_listed_and_left_out(folder: Path) -> None:
     document["images"].append({"id": 11, "file_name": "absent.png", "width": 80, "height": 60})
     path.write_text(json.dumps(document))
     data = read_photo_data([folder], "detection")
-    assert {problem.kind for problem in data.problems} == {"bad_number", "missing_file", "zero_area"}
+    assert {problem.kind for problem in data.problems} == {
+        "bad_number",
+        "missing_file",
+        "zero_area",  # of a disc
+        "outside_image",  # a crowd, which is cut
+    }
     assert [len(photo.boxes) for photo in data.training.photos] == [0, 0]
 
 

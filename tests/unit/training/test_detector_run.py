@@ -4,9 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from models.catalog.loading import load
 from models.catalog.lookup import find
@@ -20,36 +18,9 @@ from models.training.photo_data import read_photo_data
 from models.training.photo_recipe import PhotoSettings
 from models.training.photo_run import PhotoOptions, normalised_as, read_data
 from models.training.transfer import lite_encoder, start_network
+from tests.unit.shape_photos import CLASSES, SIDE, write_photos
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
-
-CLASSES = ("square", "disc")
-SIDE = 64
-
-
-def write_photos(folder: Path, split: str, count: int, seed: int) -> None:
-    """Red squares and green discs on grey, one a photo."""
-    rng = np.random.default_rng(seed)
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    images, annotations = [], []
-    rows, columns = np.mgrid[:SIDE, :SIDE]
-    for number in range(count):
-        kind, side = number % 2, int(rng.integers(20, 34))
-        top, left = (int(value) for value in rng.integers(0, SIDE - side, 2))
-        inside = (rows >= top) & (rows < top + side) & (columns >= left) & (columns < left + side)
-        if kind:
-            middle = (side - 1) / 2
-            inside = (rows - top - middle) ** 2 + (columns - left - middle) ** 2 <= (side / 2) ** 2
-        pixels = np.full((SIDE, SIDE, 3), 120, np.uint8)
-        pixels[inside] = (0, 220, 0) if kind else (220, 0, 0)
-        name = f"{split}{number}.png"
-        Image.fromarray(pixels).save(folder / "images" / name)
-        images.append({"id": number + 1, "file_name": name, "width": SIDE, "height": SIDE})
-        box = {"bbox": [left, top, side, side], "area": side * side, "iscrowd": 0}
-        annotations.append({"id": number + 1, "image_id": number + 1, "category_id": kind + 1, **box})
-    categories = [{"id": index + 1, "name": name} for index, name in enumerate(CLASSES)]
-    document = {"images": images, "annotations": annotations, "categories": categories}
-    (folder / f"instances_{split}.json").write_text(json.dumps(document))
 
 
 @pytest.fixture(scope="module")
