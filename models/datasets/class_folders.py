@@ -1,7 +1,7 @@
-"""Reads images in folders by class: `cat/…jpg`, `dog/…jpg`, or the same below `val/`.
+"""Reads images in folders by class: `cat/…jpg`, `dog/…jpg`, or the same below the folder of a split, such as `val/`.
 
-The rules are those of `models.datasets.folders`: a class is called what its folder is called, and folders within it
-belong to it. A name that is a number is a name all the same, and no class id of a model.
+A class is called what its folder is called, and folders within it belong to it; what is hidden or no image is left out.
+ A name that is a number is a name all the same, and no class id of a model.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from models.datasets.data_folder import DataFolder
 from models.datasets.folders import class_folders, labelled_images
 from models.datasets.label_problems import ProblemList
 from models.datasets.photo_files import spread
-from models.datasets.read_options import ReadOptions
+from models.datasets.read_options import NoSplit, ReadOptions
 from models.datasets.samples import DatasetError
 
 
@@ -21,21 +21,26 @@ def read_class_folders(folder: Path, options: ReadOptions) -> ClassifiedPhotos:
     """Reads a folder.
 
     Args:
-        folder: With a folder for every class, or with such a folder `val`, which comes first.
+        folder: With a folder for every class, or with such a folder of a split, which comes first.
         options: For `classification`; a limit takes images evenly from all classes.
 
     Raises:
         DatasetError: There are no such folders.
+        NoSplit: It has no such split.
     """
     if options.kind != "classification":
         raise DatasetError(f"{folder}: folders by class say nothing of where objects are; this model is measured on"
                            " COCO, YOLO, VOC, CSV or masks")  # fmt: skip
-    root = folder / "val" if (folder / "val").is_dir() and class_folders(folder / "val") else folder
+    wanted = options.split
+    splits = [folder / name for name in (wanted.names[:1] if wanted.unsplit else wanted.names)]
+    root = next((split for split in splits if split.is_dir() and class_folders(split)), folder)
+    if root == folder and not wanted.unsplit:
+        raise NoSplit(f"{folder}: no {wanted.names[0]}/CLASS/")
     class_names = class_folders(root)
     if not class_names:
-        raise DatasetError(f"{folder}: no folders with images; looked for val/CLASS/ and CLASS/")
+        raise DatasetError(f"{folder}: no folders with images; looked for {wanted.names[0]}/CLASS/ and CLASS/")
     whole = root.absolute()
-    name = f"{whole.parent.name}/val" if whole.name == "val" else whole.name
+    name = f"{whole.parent.name}/{whole.name}" if whole.name == wanted.names[0] else whole.name
     images = labelled_images(root, class_names)
     DataFolder(folder, allow_outside=options.allow_outside).checked(image.path for image in images)
     photos = [(index, image.path.relative_to(root).as_posix(), image.class_id) for index, image in enumerate(images, 1)]

@@ -11,6 +11,10 @@ Report = Callable[[ProblemKind, str], None]
 """Takes a problem at a place that the caller knows: its kind, and a sentence."""
 
 
+TellProblems = Callable[[Sequence[LabelProblem]], None]
+"""Takes the labels that are wrong, and were left out."""
+
+
 class WrongLabels(Exception):
     """Labels are wrong, and `--strict` stops at that.
 

@@ -174,6 +174,16 @@ def _class_folder(folder: Path) -> Path | None:
     return next((split for split in _splits(folder, MEASURED) if _classes_in(split)), None)
 
 
+def class_format(folder: Path) -> str:
+    """Tells how a folder holds images of one class each to learn from: `folders`, or else the format of a table."""
+    names, train = _classes_in(folder), folder / "train"
+    if set(names) <= set(SPLIT_FOLDERS) and not (train.is_dir() and _classes_in(train)):
+        for layout in _tables_and_classes(folder):
+            if layout.format_name != "folders":
+                return layout.format_name
+    return "folders"
+
+
 def _classes_in(folder: Path) -> list[str]:
     return [name for name in class_folders(folder) if name.lower() not in _NO_CLASSES]
 

@@ -14,10 +14,10 @@ from models.datasets.data_folder import is_file
 from models.datasets.digits import DIGITS, open_digits
 from models.datasets.id_maps import read_id_maps
 from models.datasets.labelled_photos import LabelledPhotos
-from models.datasets.layouts import annotation_file, find_layout
+from models.datasets.layouts import annotation_file, class_format, find_layout
 from models.datasets.numbered_pictures import ClassMaps
 from models.datasets.photo_files import is_folder
-from models.datasets.read_options import MEASURED, SPLIT_FOLDERS, NoSplit, ReadOptions, Split
+from models.datasets.read_options import HELD_OUT, MEASURED, SPLIT_FOLDERS, TRAINING, NoSplit, ReadOptions, Split
 from models.datasets.samples import DatasetError, EvaluationSet, Kind
 from models.datasets.text_files import parse_json, read_text
 from models.datasets.voc_xml import read_voc
@@ -127,8 +127,36 @@ def open_objects(place: Place, options: ReadOptions) -> LabelledPhotos | ClassMa
     return data
 
 
+def open_classes(spec: str, allow_outside: bool = False) -> tuple[ClassifiedPhotos, ClassifiedPhotos | None]:
+    """Opens images of one class each for training.
+
+    Args:
+        spec: See `open_dataset`, without `digits`.
+        allow_outside: See `open_dataset`.
+
+    Returns:
+        Those to learn from, and those of a val split; None where it has none, so that the first are all there are.
+
+    Raises:
+        DatasetError: See `open_dataset`.
+    """
+    forced, path, folder = _place_of(spec)
+    format_name = forced or (class_format(path) if path.is_dir() else _format_of_file(path))
+    options = ReadOptions("classification", allow_outside=allow_outside, split=TRAINING)
+    learned = _open(Place(format_name, path, folder, TRAINING), options, None)
+    assert isinstance(learned, ClassifiedPhotos)
+    try:
+        held_out = _open(Place(format_name, path, folder, HELD_OUT), replace(options, split=HELD_OUT), None)
+    except NoSplit:
+        return learned, None
+    assert isinstance(held_out, ClassifiedPhotos)
+    return learned, held_out
+
+
 def _open(place: Place, options: ReadOptions, class_names: tuple[str, ...] | None) -> _Opened:
     format_name, path, folder, wanted = place
+    if options.kind == "classification" and not wanted.unsplit and (format_name == "json" or path.is_file()):
+        raise NoSplit(f"{path}: is one table, which has no splits")
     if format_name == "json":
         return _open_json(path / LABELS if path.is_dir() else path, folder, options, class_names)
     if format_name == "coco":

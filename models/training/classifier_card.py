@@ -8,11 +8,11 @@ import numpy as np
 
 from models.catalog.lookup import find
 from models.classification.small_inputs import can_be_finer, fineness_for, least_size
-from models.datasets.folders import ClassFolders
 from models.datasets.photo_dataset import DatasetError
 from models.entries import CatalogEntry, Preprocessing, WeightsSource
 from models.errors import ImageError
 from models.imaging import decoding
+from models.training.class_data import ClassData
 
 _SMALL: Final = 64
 """Images below this are trained at their own size, unless another is asked for."""
@@ -20,7 +20,7 @@ _LOOKED_AT: Final = 100
 _SHOWN_CLASSES: Final = 5
 
 
-def new_card(name: str, architecture: str, size: int | None, folders: ClassFolders, licence: str) -> CatalogEntry:
+def new_card(name: str, architecture: str, size: int | None, folders: ClassData, licence: str) -> CatalogEntry:
     """Makes the entry of a classifier that is to be trained; its accuracy and the facts of its training come later.
 
     Args:
@@ -79,7 +79,7 @@ def _check_size(architecture: str, size: int, usual: int) -> None:
         )
 
 
-def _own_size(architecture: str, folders: ClassFolders) -> int | None:
+def _own_size(architecture: str, folders: ClassData) -> int | None:
     """The short side of images that are all small, where the architecture can do with that."""
     if not can_be_finer(architecture):
         return None

@@ -10,9 +10,10 @@ from torch import nn
 
 from models.catalog.cards import write_card
 from models.classification.architectures import build_classifier, known_classifiers
-from models.datasets.folders import ClassFolders, read_class_folders
+from models.datasets.label_problems import TellProblems, WrongLabels
 from models.entries import Accuracy, CatalogEntry, Preprocessing
 from models.runtime import Runtime
+from models.training.class_data import ClassData, read_class_data
 from models.training.classifier import ClassificationRecipe, ClassifierSettings, quicken_strided_depthwise
 from models.training.classifier_card import new_card
 from models.training.classifier_evaluation import TOP, accuracy, as_served
@@ -32,7 +33,7 @@ class ClassifierOptions:
 
     Attributes:
         architecture: A name of `models.classification.architectures`.
-        data: A folder as `models.datasets.folders` reads it.
+        data: See `models.training.class_data.read_class_data`.
         output: Folder for the card and its weights, and for a folder `NAME.run` with log and checkpoint.
         name: Of the model.
         start: `imagenet`, `none`, a name of the catalog, or the path of a model card.
@@ -50,6 +51,7 @@ class ClassifierOptions:
         seed: Of every random choice.
         licence: Of the weights to be made, for the card.
         allow_outside: Whether labels and links may lead to files outside the data folders.
+        strict: Whether to stop at a wrong label, rather than leave it out.
 
     Raises:
         ValueError: On construction, where a value is out of its range.
@@ -73,6 +75,7 @@ class ClassifierOptions:
     seed: int = 0
     licence: str = "as the data allows"
     allow_outside: bool = False
+    strict: bool = False
 
     def __post_init__(self) -> None:
         if self.architecture not in known_classifiers():
@@ -87,18 +90,24 @@ class ClassifierOptions:
             raise ValueError("a frozen backbone needs weights to start from; take another start than none")
 
 
-def train_classifier(options: ClassifierOptions, report: Callable[[Progress], None] = lambda progress: None) -> Path:
+def train_classifier(
+    options: ClassifierOptions,
+    report: Callable[[Progress], None] = lambda progress: None,
+    tell: TellProblems = lambda problems: None,
+) -> Path:
     """Trains a classifier, or goes on where the same call was stopped.
 
     Args:
         options: What and how.
         report: Told of every few steps.
+        tell: Told of the labels that are wrong, before training.
 
     Returns:
         Path of the model card.
 
     Raises:
         DatasetError: The data cannot be used.
+        WrongLabels: `options.strict`, and there are some.
         CannotResume: A run of other options lies in the folder.
         ValueError: The options do not fit each other.
         ModelsError: The model to start from cannot be had, or the runtime.
@@ -108,7 +117,10 @@ def train_classifier(options: ClassifierOptions, report: Callable[[Progress], No
     check_name(options.name, options.output)
     runtime = Runtime(options.device).resolve()
     precision = training_precision(options.precision, runtime)
-    folders = read_class_folders(options.data, options.val_share, options.seed, options.allow_outside)
+    folders = read_class_data(options.data, options.val_share, options.seed, options.allow_outside)
+    if options.strict and folders.problems:
+        raise WrongLabels(folders.problems)
+    tell(folders.problems)
     card = new_card(options.name, options.architecture, options.size, folders, options.licence)
     recipe = _recipe(options, folders, card, runtime)
     if precision == "bf16" and not runtime.on_gpu:
@@ -133,7 +145,7 @@ def train_classifier(options: ClassifierOptions, report: Callable[[Progress], No
 
 
 def _recipe(
-    options: ClassifierOptions, folders: ClassFolders, card: CatalogEntry, runtime: Runtime
+    options: ClassifierOptions, folders: ClassData, card: CatalogEntry, runtime: Runtime
 ) -> ClassificationRecipe:
     assert isinstance(card.preprocessing, Preprocessing)
     torch.manual_seed(options.seed)  # pyright: ignore[reportUnknownMemberType]
@@ -163,7 +175,7 @@ def _schedule(options: ClassifierOptions) -> Schedule:
 
 
 def _settings(
-    options: ClassifierOptions, folders: ClassFolders, recipe: ClassificationRecipe, schedule: Schedule
+    options: ClassifierOptions, folders: ClassData, recipe: ClassificationRecipe, schedule: Schedule
 ) -> dict[str, Any]:
     """What a run is started with, ready for JSON: names, no paths of this machine."""
     return {
@@ -181,7 +193,7 @@ def _settings(
     }
 
 
-def _accuracy(figures: Mapping[str, float], folders: ClassFolders, runtime: Runtime) -> tuple[Accuracy, ...]:
+def _accuracy(figures: Mapping[str, float], folders: ClassData, runtime: Runtime) -> tuple[Accuracy, ...]:
     dataset = f"{folders.name}/val ({len(folders.val)} images)"
     device = "GPU" if runtime.on_gpu else "CPU"
     note = f"measured at the end of training, as it is served on a {device} in {runtime.precision}"

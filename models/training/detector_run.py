@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 
 from models.adapter import Adapter, DetectionParameters
+from models.datasets.label_problems import TellProblems
 from models.datasets.photo_dataset import PhotoDataset
 from models.datasets.samples import EvaluationSet
 from models.detection.architectures import build_detector, candidate_network
@@ -22,7 +23,7 @@ from models.training.answers import answers
 from models.training.average_precision import average_precision
 from models.training.engine import Progress
 from models.training.faster_rcnn_loss import faster_rcnn_loss
-from models.training.photo_run import PhotoOptions, PhotoTask, TellProblems, new_card, train_on_photos
+from models.training.photo_run import PhotoOptions, PhotoTask, new_card, train_on_photos
 from models.training.targets import Target
 from models.training.yolov1_loss import yolov1_loss
 from models.training.yolox_loss import yolox_loss

@@ -2,7 +2,7 @@
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from torch import nn
 
 from models.catalog.cards import write_card
 from models.catalog.lookup import find
-from models.datasets.label_problems import WrongLabels
+from models.datasets.label_problems import TellProblems, WrongLabels
 from models.datasets.photo_dataset import PhotoDataset
-from models.datasets.samples import Kind, LabelProblem
+from models.datasets.samples import Kind
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Task, WeightsSource
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
@@ -91,10 +91,6 @@ class PhotoTask:
     objective: Objective
     evaluate: Callable[[nn.Module, CatalogEntry, HeldOut, Runtime], dict[str, float]]
     kind: Callable[[PhotoOptions], Kind]
-
-
-TellProblems = Callable[[Sequence[LabelProblem]], None]
-"""Takes the labels that are wrong, and were left out."""
 
 
 def train_on_photos(

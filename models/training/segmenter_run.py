@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.mask_rcnn import MaskRCNN
 
 from models.adapter import Adapter, SegmentationParameters
+from models.datasets.label_problems import TellProblems
 from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.photo_dataset import PhotoDataset
 from models.datasets.samples import BACKGROUND, EvaluationSet
@@ -23,7 +24,7 @@ from models.training.average_precision import average_precision
 from models.training.engine import Progress
 from models.training.mask_rcnn_loss import mask_rcnn_loss
 from models.training.photo_recipe import PhotoSettings
-from models.training.photo_run import PhotoOptions, PhotoTask, TellProblems, new_card, shown_names, train_on_photos
+from models.training.photo_run import PhotoOptions, PhotoTask, new_card, shown_names, train_on_photos
 from models.training.segmentation_loss import segmentation_loss
 from models.training.semantic_accuracy import semantic_accuracy
 from models.training.targets import Target

@@ -13,9 +13,9 @@ from services.cli.console import CommandError, no_such_model
 from services.cli.training_session import run_training
 
 if TYPE_CHECKING:
+    from models.datasets.label_problems import TellProblems
     from models.training.engine import Progress
     from models.training.photo_recipe import PhotoSettings
-    from models.training.photo_run import TellProblems
 
 app = typer.Typer(no_args_is_help=True, help="Train and fine-tune models on your own images.")
 
@@ -102,6 +102,7 @@ def classifier(
     seed: _Seed = 0,
     licence: _Licence = "as the data allows",
     allow_outside: _AllowOutside = False,
+    strict: _Strict = False,
 ) -> None:
     """Train a classifier on folders by class.
 
@@ -110,7 +111,7 @@ def classifier(
     """
     name = name or _name_after(data, model)
 
-    def train(report: Callable[[Progress], None], _: TellProblems) -> Path:
+    def train(report: Callable[[Progress], None], tell: TellProblems) -> Path:
         from models.classification.architectures import known_classifiers
         from models.training.classifier_run import ClassifierOptions, train_classifier
 
@@ -135,8 +136,9 @@ def classifier(
             seed=seed,
             licence=licence,
             allow_outside=allow_outside,
+            strict=strict,
         )
-        return train_classifier(options, report)
+        return train_classifier(options, report, tell)
 
     run_training(train, name, output, "classify")
 

@@ -150,7 +150,8 @@ def test_segmenter_that_cannot_be_is_said_in_one_line(tmp_path: Path, arguments:
 
 def test_data_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
     result = train(tmp_path / "absent", tmp_path, *SMALL)
-    assert (result.exit_code, result.stderr) == (1, f"error: {tmp_path / 'absent'}: no such folder\n")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith(f"error: {tmp_path / 'absent'}: no such file or folder; data can be ")
 
 
 @pytest.mark.parametrize("arguments", [("--epochs", "0"), ("--size", "8"), ("--val-share", "1"), ("--seed", "x")])

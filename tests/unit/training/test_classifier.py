@@ -14,10 +14,10 @@ from torch import nn
 from models.catalog.loading import load
 from models.classification.architectures import build_classifier
 from models.classification.small_inputs import fineness_for, make_finer
-from models.datasets.folders import read_class_folders
 from models.datasets.photo_dataset import DatasetError
 from models.errors import WeightsUnavailable
 from models.sources import weights_files
+from models.training.class_data import read_class_data
 from models.training.classifier import ClassificationRecipe, ClassifierSettings, last_layer
 from models.training.classifier_run import ClassifierOptions, train_classifier
 from models.training.crops import CropAugmentation
@@ -54,7 +54,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe_of(data: Path, network: nn.Module, **changes: Any) -> ClassificationRecipe:
-    folders = read_class_folders(data, 0.2, 0)
+    folders = read_class_data(data, 0.2, 0)
     usual = {"size": SIDE, "batch_size": 12, "seed": 0, "mean": (127.0,) * 3, "std": (128.0,) * 3}
     settings = ClassifierSettings(**{**usual, **changes})  # pyright: ignore[reportArgumentType]
     return ClassificationRecipe(
