@@ -20,6 +20,7 @@ from pycocotools import mask as coco_mask
 from models.datasets.samples import ObjectTarget
 from models.drawing.annotations import Mark
 from models.geometry.boxes import with_sizes
+from models.metrics.coco.pairing import NOTHING, Pairs, pair_greedily
 
 IOU_THRESHOLD: Final = 0.5
 
@@ -83,13 +84,14 @@ def _choose(
     overlaps: NDArray[np.float64], verdict: Verdict, predictions: list[Verdict], targets: list[Verdict]
 ) -> None:
     """Pairs what is left over; `overlaps` is (predictions, targets), 0 where the two cannot be a pair."""
-    for row, choices in enumerate(overlaps):
-        if predictions[row] is not Verdict.FALSE:
-            continue
-        open_choices = np.where([one is Verdict.MISSED for one in targets], choices, 0)
-        column = int(open_choices.argmax())
-        if open_choices[column] > 0:
-            predictions[row] = targets[column] = verdict
+    left = np.outer([one is Verdict.FALSE for one in predictions], [one is Verdict.MISSED for one in targets])
+    rows, columns = np.nonzero(overlaps * left)
+    pairs = Pairs(rows, columns, overlaps[rows, columns])
+    pairs = pairs.only(np.lexsort((columns, -pairs.ious, rows)))
+    none = np.zeros(len(targets), np.bool_)
+    choice = pair_greedily(pairs, np.arange(len(predictions)), np.zeros(1), none[:, None], none)[:, 0, 0]
+    for row in np.flatnonzero(choice != NOTHING).tolist():
+        predictions[row] = targets[choice[row]] = verdict
 
 
 def _overlaps(marks: Sequence[Mark], target: ObjectTarget) -> NDArray[np.float64]:

@@ -1,0 +1,206 @@
+"""The options of `tapetum train`, each written once: a data class for every command, which inherits what it shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from inspect import Parameter, Signature, get_annotations
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+import typer
+
+Group = TypeVar("Group")
+
+_Data = typer.Option(
+    metavar="DATA",
+    help="Images with boxes: a folder or file in any format of `tapetum evaluate`. May be repeated: further data only "
+    "adds photos to learn from.",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Options of every command."""
+
+    flip: Annotated[bool, typer.Option(help="Mirror images; not for letters and digits.")] = True
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to call the model; by default after data and architecture.")
+    ] = None
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")
+    ] = Path("trained")
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to train: cpu, cuda or cuda:N.")] = "cpu"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic; auto is bf16 where the hardware has it.")
+    ] = "auto"
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = (
+        "as the data allows"
+    )
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Read files outside the data folders that labels or links lead to.")
+    ] = False
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop on a wrong or missing label, rather than leave it out.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierFlags(TrainOptions):
+    """Options of `tapetum train classifier`."""
+
+    model: Annotated[str, typer.Option(metavar="NAME", help="Architecture: efficientnet-lite0 or torchvision/NAME.")]
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="DATA",
+            help="Images: DIR/train/CLASS/… and DIR/val/CLASS/…, or DIR/CLASS/…; or a table, *.csv or labels.json.",
+        ),
+    ]
+    freeze_backbone: Annotated[
+        bool, typer.Option("--freeze-backbone", help="Train a new last layer only, upon features that stay.")
+    ] = False
+    start: Annotated[
+        str, typer.Option(metavar="WEIGHTS", help="imagenet, none, a model of the catalog, or the path of a card.")
+    ] = "imagenet"
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            metavar="PIXELS",
+            help="Side of the images; by default the architecture's, or for images below 64 pixels theirs.",
+        ),
+    ] = None
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the images.")] = 20
+    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Images a step.")] = 32
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(min=1e-9, metavar="RATE", help="The greatest; by default 0.003, or 0.001 from --start none."),
+    ] = None
+    val_share: Annotated[
+        float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
+    ] = 0.2
+    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoFlags(TrainOptions):
+    """Options of `tapetum train detector` and `tapetum train segmenter`."""
+
+    data: Annotated[list[Path], _Data]
+    classes: Annotated[
+        str | None, typer.Option(metavar="A,B,…", help="Classes to find; by default all of the first data set.")
+    ] = None
+    start: Annotated[str, typer.Option(metavar="WEIGHTS", help="imagenet, none, or a model of the catalog.")] = (
+        "imagenet"
+    )
+    freeze: Annotated[
+        Literal["none", "filters", "backbone"],
+        typer.Option(help="What of an EfficientNet-Lite0 backbone keeps its weights."),
+    ] = "filters"
+    size: Annotated[
+        int, typer.Option(min=32, metavar="PIXELS", help="Longest side of the photos, a multiple of 32.")
+    ] = 416
+    early_size: Annotated[
+        int | None,
+        typer.Option(min=32, metavar="PIXELS", help="That of all but the last epochs; by default 85 % of --size."),
+    ] = None
+    closing_epochs: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Last epochs, at full size and without mosaics; by default a quarter."),
+    ] = None
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the photos.")] = 30
+    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Images a step.")] = 16
+    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 1.5e-3
+    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorFlags(PhotoFlags):
+    """Options of `tapetum train detector`."""
+
+    model: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Architecture, such as yolox-efficientnet-lite0, yolox-tiny or yolov1."),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterFlags(PhotoFlags):
+    """Options of `tapetum train segmenter`."""
+
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="unet-efficientnet-lite0, unet, or mask-rcnn-efficientnet-lite0.")
+    ]
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="DATA",
+            help="Photos in COCO's format (polygons or run lengths), in YOLO's (polygons) or in Pascal VOC's, or with "
+            "PNGs whose pixels are numbers of objects or classes. May be repeated: further data only adds photos to "
+            "learn from.",
+        ),
+    ]
+    class_name: Annotated[str, typer.Option(metavar="NAME", help="What PNGs with numbers of objects show.")] = "object"
+    native: Annotated[
+        bool,
+        typer.Option("--native", help="Of a U-Net: photos at their own size, learned in parts, served in tiles."),
+    ] = False
+    mosaic: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Images made of four photos.")] = 0.25
+    least_scale: Annotated[
+        float, typer.Option(min=0.05, max=1, metavar="X", help="Smallest size of a photo, as a share of what fits.")
+    ] = 0.75
+    greatest_scale: Annotated[
+        float, typer.Option(min=1, max=8, metavar="X", help="Greatest size of a photo, as a share of what fits.")
+    ] = 1.6
+    turn: Annotated[bool, typer.Option("--turn", help="Turn images by quarters, and invert some: for microscopes.")] = (
+        False
+    )
+    masked_only: Annotated[
+        bool, typer.Option("--masked-only", help="Leave out photos that have boxes and no masks.")
+    ] = False
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A model that gives masks to photos with boxes only, such as mask-rcnn-person."
+        ),
+    ] = None
+    anchor_scale: Annotated[
+        float | None,
+        typer.Option(min=0.1, max=10, metavar="X", help="Of a Mask R-CNN: below 1 for small objects, above for large."),
+    ] = None
+    max_regions: Annotated[
+        int | None,
+        typer.Option(min=10, max=2000, metavar="N", help="Of a Mask R-CNN: regions that are looked at closely."),
+    ] = None
+
+
+def takes(group: type[Group]) -> Callable[[Callable[[Group], None]], Callable[..., None]]:
+    """Makes a command of Typer of a function that takes a data class: its fields are the options.
+
+    Args:
+        group: The data class. Required options come first, then those that it adds to what it inherits.
+    """
+    hints = get_type_hints(group, include_extras=True)
+    defaults = {field.name: field.default for field in fields(group)}  # pyright: ignore[reportArgumentType]
+    names = dict.fromkeys(name for base in group.__mro__ for name in get_annotations(base))
+    parameters = [
+        Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if defaults[name] is MISSING else defaults[name],
+            annotation=hints[name],
+        )
+        for name in sorted(names, key=lambda name: defaults[name] is not MISSING)
+    ]
+
+    def command_of(function: Callable[[Group], None]) -> Callable[..., None]:
+        def command(**given: Any) -> None:
+            function(group(**given))
+
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
+        command.__signature__ = Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+        return command
+
+    return command_of
