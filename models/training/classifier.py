@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from models.datasets.folders import ImageReader, LabelledImage
+from models.datasets.folders import LabelledImage
 from models.datasets.prefetch import made_ahead
 from models.training.crops import CropAugmentation, CropMaker
 from models.training.photo_recipe import coloured
+from models.training.photos import ImageReader
 from models.training.transfer import StridedDepthwise
 
 _BACKBONE_SCALE: Final = 0.1

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import resized_crop_image
 
-from models.datasets.folders import ImageReader
 from models.training.augmentation import Augmentation, colour_change
+from models.training.photos import ImageReader
 
 _TINY: Final = 64
 """Below this many pixels a side there is little to spare."""

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.datasets.folders import ImageReader, LabelledImage
+from models.datasets.folders import LabelledImage
 from models.datasets.photo_dataset import DatasetError
 from models.datasets.prefetch import made_ahead
 from models.training.class_data import read_class_data
 from models.training.crops import CropAugmentation, CropMaker
+from models.training.photos import ImageReader
 from tests.unit.evaluation_files import write_photo
 from tests.unit.tiny_images import KINDS, write_pictures
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from models.catalog.lookup import find
 from models.datasets.label_problems import WrongLabels
+from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.opening import open_dataset
 from models.datasets.photo_dataset import DatasetError
 from models.training.detector_run import train_detector
@@ -154,7 +155,7 @@ def test_a_class_that_no_object_of_the_val_split_has_is_no_fault_where_objects_n
     write_text(folder / "ImageSets" / "Main" / "val.txt", "val0\n")  # a square
     data = read_photo_data([folder], "detection")
     assert data.training.class_names == ("disc", "square")
-    assert data.held_out is not None
+    assert isinstance(data.held_out, LabelledPhotos)
     assert (data.held_out.class_names, data.held_out.objects.class_ids.tolist()) == (("disc", "square"), [1])
     with pytest.raises(DatasetError, match="no class 'ball'; it has disc, square"):
         read_photo_data([folder], "detection", ("ball",))
