@@ -8,21 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.serve import Application, Deployment
+from ray.serve import Application
 
-from models.entries import Task
-from services.deployments.classifier import Classifier
-from services.deployments.detector import Detector
-from services.deployments.segmenter import Segmenter
+from services.deployments.replica import ModelReplica
 from services.gateway.deployment import Gateway
 from services.topology import ModelDeployment, Scaled, Topology, check_topology
-
-DEPLOYMENTS: dict[Task, Deployment] = {
-    "classification": Classifier,
-    "detection": Detector,
-    "segmentation": Segmenter,
-}
-"""The deployment class of each task."""
 
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
 """Ray's own log line for every request costs more than the answer's JSON; the gateway logs each request itself."""
@@ -52,7 +42,7 @@ def build(args: dict[str, Any] | Topology) -> Application:
 
 
 def _bind_models(config: ModelDeployment) -> Application:
-    deployment = DEPLOYMENTS[config.task].options(
+    deployment = ModelReplica.options(
         name=config.name,
         max_ongoing_requests=config.max_ongoing_requests,
         max_constructor_retry_count=LOAD_ATTEMPTS,

@@ -18,7 +18,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 import structlog
@@ -29,6 +29,7 @@ from models.catalog.loading import load
 from models.errors import ImageError, NonFiniteOutput
 from models.runtime import Runtime
 from services.accuracy.drift import Summary, summarise
+from services.answers.parameters import PARAMETERS
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
 from services.deployments.identity import code_digest, identity_of
@@ -68,6 +69,7 @@ class HostedModel:
 
     Attributes:
         identity: See `services.deployments.identity`.
+        parameters_type: Dataclass that holds the parameters of a request.
         described: What gateways are told: its catalog entry, and the device and precision of this replica.
     """
 
@@ -75,6 +77,7 @@ class HostedModel:
         entry = adapter.entry
         labels = (entry.task, entry.name, entry.version)
         self.adapter = adapter
+        self.parameters_type = PARAMETERS[entry.task]
         self.pool = ThreadPoolExecutor(
             config.num_pool_threads, thread_name_prefix=f"pool-{entry.name}", initializer=start_thread, initargs=(1,)
         )
@@ -130,14 +133,11 @@ class Forwarded:
 
 
 class ModelHost:
-    """The body of every model deployment; a task's deployment is a subclass that names its parameters.
+    """Loads the models of a deployment and answers lists of images.
 
     Args:
         config: The deployment's part of the configuration file, as a dict, for it crosses processes.
     """
-
-    parameters_type: ClassVar[type]
-    """Dataclass in `models.adapter` that holds the task's parameters."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = ModelDeployment.model_validate(config)
@@ -235,7 +235,7 @@ class ModelHost:
         model.stages["decode"].observe(decoded_at - started_at)
         model.stages["preprocess"].observe(ended_at - decoded_at)
         stages_ms = {"decode": (decoded_at - started_at) * 1e3, "preprocess": (ended_at - decoded_at) * 1e3}
-        return Prepared(model_input, self.parameters_type(**item.parameters), stages_ms)
+        return Prepared(model_input, model.parameters_type(**item.parameters), stages_ms)
 
     def _model_of(self, key: Hashable) -> HostedModel:
         assert isinstance(key, tuple)

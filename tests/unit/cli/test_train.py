@@ -19,7 +19,6 @@ from typer.testing import CliRunner, Result
 
 import models.training.classifier_run
 import models.training.detector_run
-from models.adapter import ClassificationParameters
 from models.datasets.photo_dataset import DatasetError
 from models.errors import WeightsUnavailable
 from models.training.engine import Progress, RunStopped, TrainingDiverged
@@ -86,10 +85,7 @@ def test_what_was_trained_answers_the_command_line_and_the_service(
     found = [json.loads(line)["predictions"][0]["class_name"] for line in result.stdout.splitlines()]
     assert sum(kind == path.parent.name for kind, path in zip(found, files, strict=True)) >= 11
 
-    class Host(ModelHost):
-        parameters_type = ClassificationParameters
-
-    host = Host({"name": "Classifier", "task": "classification", "models": [{"name": name, "precision": "fp32"}]})
+    host = ModelHost({"name": "Classifier", "task": "classification", "models": [{"name": name, "precision": "fp32"}]})
     items = [Item(name, path.read_bytes(), {"top_k": 1}, time.time() + 60) for path in files]
     answers = asyncio.run(host.predict(items))
     served = [json.loads(bytes(answer.body or b""))["predictions"][0]["class_name"] for answer in answers]

@@ -16,7 +16,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from models.adapter import DetectionParameters, ModelInput
+from models.adapter import ModelInput
 from services.answers.wire import Item, Outcome
 from services.deployments.host import NICENESS, ModelHost, start_thread
 from services.settings import read_settings
@@ -24,10 +24,6 @@ from tests.unit.detector_cards import CLASSES, write_detector
 
 MODEL = "finds-anything"
 DEFAULTS = {"score_threshold": 0.4, "iou_threshold": 0.3, "max_detections": 20, "class_ids": None}
-
-
-class Detector(ModelHost):
-    parameters_type = DetectionParameters
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +36,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
         patch.setenv("TAPETUM_MAX_IMAGE_PIXELS", "60000000")
         read_settings.cache_clear()
         config = {"name": "Detector", "task": "detection", "models": [MODEL], "num_threads": 1}
-        yield Detector({**config, "max_batch_size": 8, "max_batch_pixels": 2 * 64 * 64})
+        yield ModelHost({**config, "max_batch_size": 8, "max_batch_pixels": 2 * 64 * 64})
     read_settings.cache_clear()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from models.adapter import DetectionParameters, ModelInput
+from models.adapter import ModelInput
 from models.errors import NonFiniteOutput
 from services.answers.wire import Item, Outcome
 from services.deployments.host import ModelHost
@@ -25,10 +25,6 @@ GOOD, BAD = (64, 64), (60, 60)
 """Sizes (width, height) of images that make the same network input."""
 
 
-class Detector(ModelHost):
-    parameters_type = DetectionParameters
-
-
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
     """A replica of two models with one device thread."""
@@ -40,7 +36,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
         for name in (FIRST, SECOND):
             write_detector(folder, name)
         config = {"name": "Detector", "task": "detection", "models": [FIRST, SECOND], "num_threads": 1}
-        yield Detector({**config, "max_batch_size": 8})
+        yield ModelHost({**config, "max_batch_size": 8})
 
 
 def item(size: tuple[int, int], model: str = FIRST, limit_s: float = 60.0) -> Item:

@@ -15,7 +15,6 @@ import skimage.data
 from PIL import Image
 
 from models.geometry.masks import Mask
-from services.answers.parameters import PARAMETERS
 from services.answers.wire import Item, Outcome
 from services.deployments import host as host_module
 from services.deployments.host import ModelHost
@@ -24,10 +23,6 @@ from tests.unit.segmenter_cards import INSTANCE_CLASSES, SEMANTIC_CLASSES, write
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 SEMANTIC, INSTANCE = "unet", "mask-rcnn-efficientnet-lite0"
-
-
-class Segmenter(ModelHost):
-    parameters_type = PARAMETERS["segmentation"]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +36,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
         patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
         patch.setenv("TAPETUM_CATALOG", str(folder))
         config = {"name": "Segmenter", "task": "segmentation", "models": [SEMANTIC, INSTANCE], "num_threads": 1}
-        yield Segmenter({**config, "max_batch_size": 4, "max_batch_pixels": 4 * 64 * 64})
+        yield ModelHost({**config, "max_batch_size": 4, "max_batch_pixels": 4 * 64 * 64})
 
 
 def item(model: str, image: bytes, **parameters: Any) -> Item:

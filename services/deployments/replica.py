@@ -1,0 +1,40 @@
+"""The Ray Serve deployment of models, for all tasks.
+
+Importing this module does not load torch: `tapetum serve` and the gateways import the application, and only a replica
+needs the libraries that run networks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ray import serve
+
+if TYPE_CHECKING:
+    from services.answers.wire import Item, Outcome
+
+
+@serve.deployment()
+class ModelReplica:
+    """Hosts the models of one deployment of the configuration.
+
+    Args:
+        config: Arguments of `services.deployments.host.ModelHost`.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        from services.deployments.host import ModelHost
+
+        self._host = ModelHost(config)
+
+    async def predict(self, items: list[Item]) -> list[Outcome]:
+        """See `ModelHost.predict`."""
+        return await self._host.predict(items)
+
+    def describe(self) -> list[dict[str, Any]]:
+        """See `ModelHost.describe`."""
+        return self._host.describe()
+
+    def check_health(self) -> None:
+        """See `ModelHost.check_health`."""
+        self._host.check_health()
