@@ -140,7 +140,7 @@ def of_one_shape(inputs: Sequence[ModelInput]) -> list[ModelInput]:
 def default_parameters(adapter: AnyAdapter) -> Parameters:
     """The model's default parameters."""
     entry = adapter.entry
-    return complete(entry.task, {}, entry.defaults, adapter.class_names)
+    return complete(entry.kind, {}, entry.defaults, adapter.class_names)
 
 
 def median_s(run: Callable[[], object], seconds: float) -> float:

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Task = Literal["classification", "detection", "segmentation"]
+Task = str
+"""`classification`, `detection` or `segmentation`; `models.kinds` lists them."""
 Segmentation = Literal["semantic", "instance"]
-Kind = Literal["classification", "detection", "instance", "semantic"]
+Kind = str
 """The task of a model, or of a segmenter the type of its masks: what its predictions are and how they are measured."""
 MaskFormat = Literal["rle", "polygon", "png"]
 """How an answer writes masks down: COCO's compressed run lengths, COCO's polygons, or PNG files in base64."""
@@ -201,7 +202,7 @@ class CatalogEntry:
         folder: Of the card that the entry was read from; None for other entries. It is for this machine only.
 
     Raises:
-        ValueError: On construction, where class names and count, or task and preprocessing, do not agree.
+        ValueError: On construction, where class names or category ids and their count do not agree.
     """
 
     name: str
@@ -228,10 +229,6 @@ class CatalogEntry:
             raise ValueError(f"{self.name}: {len(self.class_names)} class names for {self.class_count} classes")
         if self.category_ids is not None and len(self.category_ids) != self.class_count:
             raise ValueError(f"{self.name}: {len(self.category_ids)} category ids for {self.class_count} classes")
-        if (self.task == "segmentation") != (self.segmentation is not None):
-            raise ValueError(f"{self.name}: segmentation is {self.segmentation} for the task {self.task}")
-        if (self.task != "classification") != isinstance(self.preprocessing, LetterboxPreprocessing):
-            raise ValueError(f"{self.name}: {type(self.preprocessing).__name__} does not belong to {self.task}")
 
     @property
     def kind(self) -> Kind:
@@ -251,15 +248,13 @@ def kind_of(task: Task, segmentation: Segmentation | None) -> Kind:
     Args:
         task: Task of the model.
         segmentation: Type of its masks; None for other tasks.
-
-    Raises:
-        ValueError: The task is segmentation, and the type of its masks is None.
     """
-    if task != "segmentation":
-        return task
-    if segmentation is None:
-        raise ValueError("a segmenter needs a type of masks")
-    return segmentation
+    return segmentation or task
+
+
+def kind_in(document: Mapping[str, Any]) -> Kind:
+    """Returns the kind of the model that a document describes, as `CatalogEntry.to_dict` writes it."""
+    return kind_of(document["task"], document.get("segmentation"))
 
 
 DETECTION_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.25, "iou_threshold": 0.5, "max_detections": 100}

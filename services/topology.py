@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from models.catalog.lookup import CatalogEntry, find
 from models.entries import Task
 from models.errors import ModelsError
+from models.kinds import task_names
 from models.sources.text_documents import DocumentError
 from models.sources.yaml_documents import read_yaml
 from services.machine.gpus import gpu_is_seen, is_reservable
@@ -133,11 +134,19 @@ def _spec_of(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _known_task(task: Task) -> Task:
+    if task not in task_names():
+        raise ValueError(f"must be one of {', '.join(task_names())}, not {task!r}")
+    return task
+
+
 class ModelDeployment(Scaled):
     """One deployment: replicas that each host the same models on one device."""
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="Name of the deployment; required.")
-    task: Task = Field(description="`classification`, `detection` or `segmentation`; required.")
+    task: Annotated[Task, AfterValidator(_known_task)] = Field(
+        description="`classification`, `detection` or `segmentation`; required."
+    )
     models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(
         min_length=1, description="Models that each replica hosts; required."
     )

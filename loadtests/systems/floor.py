@@ -76,7 +76,7 @@ def plain(adapter: Adapter[Any, Any], photos: Iterator[bytes], batch_size: int) 
 def overlapped(adapter: Adapter[Any, Any], photos: Iterator[bytes], batch_size: int) -> Iterator[int]:
     """Photos done, batch by batch, with a pool that decodes ahead; endless. The photos must be of one size."""
     entry = adapter.entry
-    parameters = [complete(entry.task, {}, entry.defaults, adapter.class_names)] * batch_size
+    parameters = [complete(entry.kind, {}, entry.defaults, adapter.class_names)] * batch_size
 
     def prepare(data: bytes) -> ModelInput:
         return adapter.preprocess(adapter.decode(data))

@@ -12,21 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from models.adapter import ClassificationParameters, DetectionParameters, Parameters, SegmentationParameters
-from models.entries import (
-    DETECTION_DEFAULTS,
-    INSTANCE_DEFAULTS,
-    Accuracy,
-    CatalogEntry,
-    Kind,
-    LetterboxPreprocessing,
-    Preprocessing,
-    Segmentation,
-    Speed,
-    Task,
-    WeightsSource,
-)
+from models.entries import Accuracy, CatalogEntry, Segmentation, Speed, Task, WeightsSource
 from models.errors import BrokenCard
+from models.kinds import find_kind
 from models.sources.text_documents import DocumentError, convert_json, read_json
 
 if TYPE_CHECKING:
@@ -34,22 +22,6 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_PREPROCESSING: Final[Mapping[Task, type[Preprocessing] | type[LetterboxPreprocessing]]] = {
-    "classification": Preprocessing,
-    "detection": LetterboxPreprocessing,
-    "segmentation": LetterboxPreprocessing,
-}
-_DEFAULTS: Final[Mapping[Kind, Mapping[str, int | float]]] = {
-    "classification": {"top_k": 5},
-    "detection": DETECTION_DEFAULTS,
-    "instance": INSTANCE_DEFAULTS,
-    "semantic": {},
-}
-_PARAMETERS: Final[Mapping[Task, type[Parameters]]] = {
-    "classification": ClassificationParameters,
-    "detection": DetectionParameters,
-    "segmentation": SegmentationParameters,
-}
 
 
 @dataclass(frozen=True)
@@ -170,20 +142,22 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         raise ValueError("weights.file must be the name of a file beside the card")
     if not _SHA256.fullmatch(weights.sha256):
         raise ValueError("weights.sha256 must be 64 hexadecimal digits")
-    convert_json(document.defaults, _PARAMETERS[document.task], "defaults")
+    kind = find_kind(document.task, document.segmentation)
+    convert_json(document.defaults, kind.parameters, "defaults")
     if not document.class_names:
         raise ValueError("class_names must be a list of at least one name")
-    entry = CatalogEntry(
+    return CatalogEntry(
         name=document.name,
         version=document.version,
         task=document.task,
         architecture=document.architecture,
         weights=WeightsSource("card", weights.file, weights.sha256, weights.licence, weights.source),
-        preprocessing=convert_json(document.preprocessing, _PREPROCESSING[document.task], "preprocessing"),
+        preprocessing=convert_json(document.preprocessing, kind.preprocessing, "preprocessing"),
         class_count=len(document.class_names),
         licence=document.licence,
         accuracy=document.accuracy,
         description=document.description,
+        defaults={**kind.defaults, **document.defaults},
         class_names=document.class_names,
         category_ids=document.category_ids,
         arguments=document.arguments,
@@ -192,7 +166,6 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         segmentation=document.segmentation,
         folder=path.parent,
     )
-    return replace(entry, defaults={**_DEFAULTS[entry.kind], **document.defaults})
 
 
 def _is_name(text: str) -> bool:

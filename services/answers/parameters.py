@@ -8,21 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from models.adapter import ClassificationParameters, DetectionParameters, Parameters, SegmentationParameters
-from models.entries import Segmentation, Task
-
-PARAMETERS: Final[Mapping[Task, type[Parameters]]] = {
-    "classification": ClassificationParameters,
-    "detection": DetectionParameters,
-    "segmentation": SegmentationParameters,
-}
-"""What a model of each task is told; its defaults are those of models that have none of their own."""
-
-IDLE: Final[Mapping[Segmentation, frozenset[str]]] = {
-    "semantic": frozenset({"score_threshold", "max_detections"}),
-    "instance": frozenset({"probabilities"}),
-}
-"""Parameters that say nothing to segmenters of a kind: they are taken, and make no difference."""
+from models.adapter import Parameters
+from models.entries import Kind
+from models.kinds import KINDS
 
 SHOWN_NAMES: Final = 10
 """A message lists all classes of a model only where there are no more of them."""
@@ -55,34 +43,29 @@ class BackgroundAsked(UnknownClasses):
 
 
 def complete(
-    task: Task,
-    given: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-    class_names: Sequence[str],
-    segmentation: Segmentation | None = None,
+    kind: Kind, given: Mapping[str, Any], defaults: Mapping[str, Any], class_names: Sequence[str]
 ) -> Parameters:
     """The parameters that a model is told, with nothing left open.
 
     Equal wishes give equal parameters, however they are worded: a cache may go by them.
 
     Args:
-        task: The model's task.
+        kind: The model's kind.
         given: What the request sets, by the names of the task's parameters; `classes` may stand for `class_ids`, as
             names or ids. None is as good as nothing.
         defaults: The model's own (`models.entries.CatalogEntry.defaults`).
         class_names: The model's classes.
-        segmentation: Of a segmenter, what its masks are of; class 0 of a semantic one is the background.
 
     Raises:
         UnknownClasses: the model has no such class.
         BackgroundAsked: it is the background.
         ValueError: a value is out of range.
     """
-    idle = IDLE[segmentation] if segmentation is not None else frozenset[str]()
-    chosen = {name: value for name, value in given.items() if value is not None and name not in idle}
+    record = KINDS[kind]
+    chosen = {name: value for name, value in given.items() if value is not None and name not in record.ignored}
     if "classes" in chosen:
-        chosen["class_ids"] = find_classes(chosen.pop("classes"), class_names, segmentation == "semantic")
-    return PARAMETERS[task](**{**defaults, **chosen})
+        chosen["class_ids"] = find_classes(chosen.pop("classes"), class_names, record.has_background)
+    return record.parameters(**{**defaults, **chosen})
 
 
 def find_classes(

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.entries import Task
 from services.cli.console import Screen
 from services.cli.loading import download_bar
 
@@ -26,9 +25,20 @@ _HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `tapetum models list` shows.")]
 
 
+def _check_task(task: str | None) -> str | None:
+    from models.kinds import task_names
+
+    if task is not None and task not in task_names():
+        raise typer.BadParameter(f"{task!r} is none of {', '.join(task_names())}")
+    return task
+
+
 @app.command("list", epilog="Example: tapetum models list --json | jq -r .name")
 def list_models(
-    task: Annotated[Task | None, typer.Option(help="Only models for this task.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", callback=_check_task, help="Only models for this task, such as detection."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line for each model.")] = False,
 ) -> None:
     """List the models: those that come with Tapetum and your own first, then families whose weights are downloaded."""

@@ -84,9 +84,7 @@ def _results_from_here(
 
     adapter = load_model(screen, entry, options)
     try:
-        parameters = complete(
-            question.task, question.parameters, entry.defaults, adapter.class_names, entry.segmentation
-        )
+        parameters = complete(entry.kind, question.parameters, entry.defaults, adapter.class_names)
     except UnknownClasses as error:
         meant = [name for one in error.unknown for name in closest(str(one), error.known, 1)]
         hint = f"; did you mean {' or '.join(meant)}?" if meant else ""

@@ -27,9 +27,9 @@ import torch
 from models.adapter import Adapter, ModelInput
 from models.catalog.loading import load
 from models.errors import ImageError, NonFiniteOutput
+from models.kinds import KINDS
 from models.runtime import Runtime
 from services.accuracy.drift import Summary, summarise
-from services.answers.parameters import PARAMETERS
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
 from services.deployments.identity import code_digest, identity_of
@@ -77,7 +77,7 @@ class HostedModel:
         entry = adapter.entry
         labels = (entry.task, entry.name, entry.version)
         self.adapter = adapter
-        self.parameters_type = PARAMETERS[entry.task]
+        self.parameters_type = KINDS[entry.kind].parameters
         self.pool = ThreadPoolExecutor(
             config.num_pool_threads, thread_name_prefix=f"pool-{entry.name}", initializer=start_thread, initargs=(1,)
         )

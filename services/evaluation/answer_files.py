@@ -76,7 +76,7 @@ def write_answers(
 
 def _served_threshold(facts: ModelFacts) -> float:
     """The score below which an answer leaves objects out where a request does not say otherwise."""
-    told = complete(facts.task, {}, facts.defaults, facts.class_names, facts.segmentation)
+    told = complete(facts.kind, {}, facts.defaults, facts.class_names)
     return float(getattr(told, "score_threshold", 0.0))
 
 

@@ -146,7 +146,7 @@ class _AdapterAsker:
         from services.answers.local import local_answers
 
         facts = self.facts
-        told = complete(facts.task, parameters, facts.defaults, facts.class_names, facts.segmentation)
+        told = complete(facts.kind, parameters, facts.defaults, facts.class_names)
         for local in local_answers(indices, read, self._adapter, told, self._decode):
             yield local.item, local.body
 

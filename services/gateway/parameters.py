@@ -19,7 +19,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from models.entries import MaskFormat
+from models.entries import MaskFormat, kind_in
+from models.kinds import KINDS
 from services.answers.parameters import UnknownClasses, complete
 from services.errors import InvalidParameters
 
@@ -89,9 +90,7 @@ class TaskParameters(BaseModel):
         """
         given = self.model_dump(exclude=set(self.NOT_FOR_THE_MODEL), exclude_none=True)
         try:
-            return asdict(
-                complete(entry["task"], given, entry["defaults"], entry["class_names"], entry.get("segmentation"))
-            )
+            return asdict(complete(kind_in(entry), given, entry["defaults"], entry["class_names"]))
         except UnknownClasses as error:
             details = {"unknown": error.unknown, "known": error.known[:LISTED_CLASSES], "classes": len(error.known)}
             raise InvalidParameters(str(error), details) from None
@@ -228,7 +227,7 @@ class SegmentParameters(CocoParameters):
         Raises:
             InvalidParameters: as there; or COCO's list of objects is asked of a model that finds none.
         """
-        if self.format == "coco" and entry.get("segmentation") == "semantic":
+        if self.format == "coco" and KINDS[kind_in(entry)].has_background:
             message = "format: coco is a list of objects, and this model finds classes: name an instance model"
             raise InvalidParameters(message, {"parameter": "format"})
         return super().complete(entry)

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from models.entries import Kind, kind_of
+from models.entries import Kind, kind_in
 from models.errors import ImageError
 from models.geometry.boxes import with_sizes
 from models.geometry.masks import Mask
 from models.imaging import png
 from models.imaging.pillow import opened
+from models.kinds import KINDS
 from services.answers.parameters import UnknownClasses, find_classes
 from services.errors import InvalidParameters
 from services.gateway.accuracy.ground_truth_schemas import (
@@ -101,7 +102,7 @@ def read_truth(
         InvalidParameters: it does not suit the model or the image; the message names the member.
         OutOfTime: the time limit has passed, or the client has disconnected.
     """
-    kind = kind_of(entry["task"], entry.get("segmentation"))
+    kind = kind_in(entry)
     if kind == "classification":
         return TrueClass(_class_ids(_checked(ClassTruth, target).class_name, entry, "class"))
     if kind == "semantic":
@@ -122,7 +123,7 @@ def _wrong(member: str, problem: str, **details: Any) -> InvalidParameters:
 
 def _class_ids(name: int | str, entry: Mapping[str, Any], member: str) -> frozenset[int]:
     class_names: Sequence[str] = entry["class_names"]
-    background = entry.get("segmentation") == "semantic"
+    background = KINDS[kind_in(entry)].has_background
     try:
         found = find_classes([name], class_names, background)
     except UnknownClasses as error:

@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from models.entries import Kind, kind_of
+from models.entries import Kind, kind_in
+from models.kinds import KINDS
 from services.accuracy.store import ModelKey
 from services.answers.parameters import complete
 from services.gateway.serving.model_calls import ModelCalls
@@ -47,7 +48,7 @@ class ServedModel:
         return cls(
             name=name,
             task=entry["task"],
-            kind=kind_of(entry["task"], entry.get("segmentation")),
+            kind=kind_in(entry),
             version=version,
             entry=entry,
             identity=bytes.fromhex(entry["identity"]),
@@ -59,8 +60,8 @@ class ServedModel:
 
 
 def _score_threshold(entry: Mapping[str, Any]) -> float | None:
-    segmentation = entry.get("segmentation")
-    if segmentation == "semantic":
+    kind = kind_in(entry)
+    if "score_threshold" in KINDS[kind].ignored:
         return None
-    told = complete(entry["task"], {}, entry["defaults"], entry["class_names"], segmentation)
+    told = complete(kind, {}, entry["defaults"], entry["class_names"])
     return getattr(told, "score_threshold", None)

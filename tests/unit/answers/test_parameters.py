@@ -50,8 +50,8 @@ def test_value_out_of_range_is_refused():
 
 def test_parameters_that_say_nothing_to_a_segmenter_make_no_difference():
     given = {"score_threshold": 0.9, "max_detections": 3, "probabilities": True, "mask_format": "png"}
-    semantic = complete("segmentation", given, {}, ("background", "cat"), "semantic")
-    instance = complete("segmentation", given, {"score_threshold": 0.3}, ("cat",), "instance")
+    semantic = complete("semantic", given, {}, ("background", "cat"))
+    instance = complete("instance", given, {"score_threshold": 0.3}, ("cat",))
     assert semantic == SegmentationParameters(probabilities=True, mask_format="png")
     assert instance == SegmentationParameters(score_threshold=0.9, max_detections=3, mask_format="png")
 

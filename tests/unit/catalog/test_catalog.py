@@ -12,6 +12,7 @@ from models.catalog.lookup import find, names
 from models.catalog.torchvision_entries import torchvision_entries
 from models.classification.bundled import EFFICIENTNET_LITE0
 from models.errors import UnknownModel
+from models.kinds import find_kind
 from models.sources.torchvision_manifest import PATH, row_of
 
 
@@ -88,8 +89,30 @@ def test_the_bundled_accuracy_has_both_figures():
 
 
 @pytest.mark.parametrize(
-    "module", ["errors", "imaging.decoding", "catalog.lookup", "predictions", "runtime", "adapter"]
+    "module", ["errors", "kinds", "imaging.decoding", "catalog.lookup", "predictions", "runtime", "adapter"]
 )
 def test_a_module_that_the_gateway_imports_loads_no_torch(module):
     program = f"import sys, models.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", names())
+def test_an_entry_suits_the_record_of_its_kind(name):
+    entry = find(name)
+    kind = find_kind(entry.task, entry.segmentation)
+    assert kind.name == entry.kind
+    assert isinstance(entry.preprocessing, kind.preprocessing)
+    kind.parameters(**entry.defaults)
+
+
+@pytest.mark.parametrize(
+    ("task", "segmentation", "message"),
+    [
+        ("pose", None, "task must be one of classification, detection, segmentation, not 'pose'"),
+        ("segmentation", None, "segmentation is None for the task segmentation"),
+        ("detection", "instance", "segmentation is instance for the task detection"),
+    ],
+)
+def test_a_task_that_does_not_agree_with_its_masks_has_no_kind(task, segmentation, message):
+    with pytest.raises(ValueError, match=message):
+        find_kind(task, segmentation)

@@ -1,0 +1,112 @@
+"""The kinds of predictions: for each its request parameters, prediction type, preprocessing and defaults.
+
+A new kind is one more record in `KINDS`; nothing else in this package lists them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from models.adapter import ClassificationParameters, DetectionParameters, SegmentationParameters
+from models.entries import (
+    DETECTION_DEFAULTS,
+    INSTANCE_DEFAULTS,
+    Kind,
+    LetterboxPreprocessing,
+    Preprocessing,
+    Segmentation,
+    Task,
+    kind_of,
+)
+from models.predictions import Classification, Detections, InstanceMasks, SemanticMask
+
+
+@dataclass(frozen=True)
+class PredictionKind:
+    """Everything that the models know about one kind.
+
+    Attributes:
+        name: Name of the kind.
+        task: Task that it belongs to: models of one task share parameters, preprocessing and endpoint.
+        parameters: Frozen dataclass of a request's parameters, see `models.adapter`.
+        prediction: Frozen dataclass of the prediction for one image, see `models.predictions`.
+        preprocessing: `Preprocessing` or `LetterboxPreprocessing`.
+        defaults: Parameters of models whose catalog entry sets none.
+        ignored: Names of parameters that are accepted and have no effect.
+        has_background: Whether class 0 is the background, which cannot be requested.
+    """
+
+    name: Kind
+    task: Task
+    parameters: type[Any]
+    prediction: type[Any]
+    preprocessing: type[Preprocessing] | type[LetterboxPreprocessing]
+    defaults: Mapping[str, int | float]
+    ignored: frozenset[str] = frozenset()
+    has_background: bool = False
+
+
+KINDS: Final[dict[Kind, PredictionKind]] = {
+    kind.name: kind
+    for kind in (
+        PredictionKind(
+            name="classification",
+            task="classification",
+            parameters=ClassificationParameters,
+            prediction=Classification,
+            preprocessing=Preprocessing,
+            defaults={"top_k": 5},
+        ),
+        PredictionKind(
+            name="detection",
+            task="detection",
+            parameters=DetectionParameters,
+            prediction=Detections,
+            preprocessing=LetterboxPreprocessing,
+            defaults=DETECTION_DEFAULTS,
+        ),
+        PredictionKind(
+            name="instance",
+            task="segmentation",
+            parameters=SegmentationParameters,
+            prediction=InstanceMasks,
+            preprocessing=LetterboxPreprocessing,
+            defaults=INSTANCE_DEFAULTS,
+            ignored=frozenset({"probabilities"}),
+        ),
+        PredictionKind(
+            name="semantic",
+            task="segmentation",
+            parameters=SegmentationParameters,
+            prediction=SemanticMask,
+            preprocessing=LetterboxPreprocessing,
+            defaults={},
+            ignored=frozenset({"score_threshold", "max_detections"}),
+            has_background=True,
+        ),
+    )
+}
+"""The record of every kind."""
+
+
+def task_names() -> tuple[Task, ...]:
+    """Lists the tasks, each once."""
+    return tuple(dict.fromkeys(kind.task for kind in KINDS.values()))
+
+
+def find_kind(task: Task, segmentation: Segmentation | None = None) -> PredictionKind:
+    """Looks up the record of a kind.
+
+    Args:
+        task: A task.
+        segmentation: Of a segmenter, what its masks are of; None for other tasks.
+
+    Raises:
+        ValueError: There is no such task, or the two do not agree; the message names the member.
+    """
+    if task not in task_names():
+        raise ValueError(f"task must be one of {', '.join(task_names())}, not {task!r}")
+    kind = KINDS.get(kind_of(task, segmentation))
+    if kind is None or kind.task != task:
+        raise ValueError(f"segmentation is {segmentation} for the task {task}")
+    return kind
