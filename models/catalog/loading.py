@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 
@@ -28,7 +28,7 @@ from models.detection.torchvision_detector_networks import (
 )
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.detection.yolox_family import from_official
-from models.entries import CatalogEntry, LetterboxPreprocessing
+from models.entries import CatalogEntry, LetterboxPreprocessing, Task
 from models.errors import BrokenCard
 from models.runtime import Runtime
 from models.segmentation import torchvision_entries as torchvision_segmenters
@@ -66,14 +66,11 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
     runtime = runtime.resolve()
     if entry.weights.kind == "none":
         return NoopClassifier(entry, runtime)
-    torchvision = name.startswith(PREFIX)
-    if entry.task == "detection":
-        return _load_torchvision_detector(name, runtime) if torchvision else _load_detector(entry, runtime)
-    if entry.task == "segmentation":
-        return _load_torchvision_segmenter(name, runtime) if torchvision else _load_segmenter(entry, runtime)
-    if entry.weights.kind == "card":
-        return _load_own_classifier(entry, runtime)
-    return _load_torchvision(name, runtime) if torchvision else _load_bundled(entry, runtime)
+    if entry.weights.kind == "package":
+        return _load_bundled(entry, runtime)
+    if name.startswith(PREFIX):
+        return _TORCHVISION_LOADERS[entry.task](name, runtime)
+    return LOADERS[entry.task](entry, runtime)
 
 
 def pull(name: str, progress: Progress | None = None) -> None:
@@ -162,6 +159,20 @@ def _load_torchvision_segmenter(name: str, runtime: Runtime) -> SemanticSegmente
         load_into(network, state, entry, path)
         network = ClassScores(network)
     return segmenter(entry, runtime, network.eval(), digest, first_label=0)
+
+
+LOADERS: Final[dict[Task, Callable[[CatalogEntry, Runtime], Adapter[Any, Any]]]] = {
+    "classification": _load_own_classifier,
+    "detection": _load_detector,
+    "segmentation": _load_segmenter,
+}
+"""By task, from a card or an entry of `models.detection.yolox_entries` to a model."""
+
+_TORCHVISION_LOADERS: Final[Mapping[Task, Callable[[str, Runtime], Adapter[Any, Any]]]] = {
+    "classification": _load_torchvision,
+    "detection": _load_torchvision_detector,
+    "segmentation": _load_torchvision_segmenter,
+}
 
 
 def _filled(entry: CatalogEntry, build_network: _Build, known: tuple[str, ...]) -> tuple[nn.Module, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +12,7 @@ from models.entries import Task
 from services.answers.image_problem import Problem
 from services.client import AsyncClient, TapetumError
 from services.client.answers import Answer
+from services.client.calls import ENDPOINTS
 
 T = TypeVar("T")
 
@@ -21,11 +22,6 @@ _FATAL_STATUSES = frozenset({401, 403, 404, 405, 422})
 _FATAL_CODES = frozenset({"unreachable", "unexpected_answer"})
 _CODES_OF_ONE_IMAGE = frozenset({"answer_too_large"})
 """Their status is one of those, and they say nothing of other images."""
-_METHODS: dict[Task, Callable[..., Awaitable[Answer[Any]]]] = {
-    "classification": AsyncClient.classify,
-    "detection": AsyncClient.detect,
-    "segmentation": AsyncClient.segment,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,8 @@ async def _ask(
     if isinstance(image, Problem):
         return RemoteAnswer(item, b"", image)
     try:
-        answer = await _METHODS[question.task](client, image, model=question.model, **question.parameters)
+        parameters = {"model": question.model, **question.parameters}
+        answer = await client.predict(ENDPOINTS[question.task], image, parameters)
     except TapetumError as error:
         if error.code in _FATAL_CODES or (error.status in _FATAL_STATUSES and error.code not in _CODES_OF_ONE_IMAGE):
             raise

@@ -91,7 +91,7 @@ def describe_prediction(
     """
     height, width = prediction.image_size
     told = parameters if isinstance(parameters, SegmentationParameters) else SegmentationParameters()
-    return {"image": {"height": height, "width": width}, **_MEMBERS[type(prediction)](prediction, class_names, told)}
+    return {"image": {"height": height, "width": width}, **WRITERS[type(prediction)](prediction, class_names, told)}
 
 
 def _classes(prediction: Classification, class_names: Sequence[str], _: SegmentationParameters) -> dict[str, Any]:
@@ -160,10 +160,10 @@ _MASKS: Final[Mapping[MaskFormat, Callable[[Mask], Any]]] = {
 }
 """How the mask of one object or class is written down, by `mask_format`."""
 
-_MEMBERS: Final[Mapping[type[Prediction], Callable[..., dict[str, Any]]]] = {
+WRITERS: Final[dict[type[Any], Callable[..., dict[str, Any]]]] = {
     Classification: _classes,
     Detections: _objects,
     InstanceMasks: _instances,
     SemanticMask: _regions,
 }
-"""What is said of the predictions of each task."""
+"""By type of prediction, from a prediction, the class names and the parameters to the members of its answer."""

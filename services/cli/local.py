@@ -13,14 +13,8 @@ from services.answers.local import local_answers
 from services.cli.console import CommandError
 from services.cli.results import Result
 from services.cli.sources import ImageSource, UnreadableSource
-from services.client.answers import Answer, Classification, Detections, Segmentation
+from services.client.calls import ENDPOINTS
 from services.settings import SettingsError, read_settings
-
-_ANSWERS: dict[Task, type[Answer[Any]]] = {
-    "classification": Classification,
-    "detection": Detections,
-    "segmentation": Segmentation,
-}
 
 
 def answer_here(
@@ -49,7 +43,7 @@ def answer_here(
         if isinstance(local.body, Problem):
             yield Result(local.item.name, local.body)
         else:
-            answer = _ANSWERS[task].parse({**head, **local.body})  # as if a server had given it
+            answer = ENDPOINTS[task].answer.parse({**head, **local.body})  # as if a server had given it
             yield Result(local.item.name, answer, local.image if keep else None, len(adapter.class_names))
 
 

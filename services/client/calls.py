@@ -59,6 +59,9 @@ CLASSIFY = Endpoint("v1/classify", Classification)
 DETECT = Endpoint("v1/detect", Detections)
 SEGMENT = Endpoint("v1/segment", Segmentation)
 
+ENDPOINTS: dict[str, Endpoint[Any]] = {"classification": CLASSIFY, "detection": DETECT, "segmentation": SEGMENT}
+"""The endpoint of every task."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):

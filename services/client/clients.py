@@ -33,6 +33,7 @@ A = TypeVar("A", bound=Answer[Any])
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT_S = 30.0
 DEFAULT_MAX_RETRIES = 3
+_NONE: Parameters = {}
 
 
 class Client:
@@ -91,7 +92,7 @@ class Client:
             top_k: How many classes, 1 to 1000; the model's own default where None.
             timeout_s: Time limit of this call, retries included.
         """
-        return self._send(calls.predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k}), timeout_s)
+        return self.predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k}, timeout_s)
 
     def classify_many(
         self,
@@ -112,7 +113,7 @@ class Client:
         Returns:
             One item for each image, in their order: its classes, or why it has none.
         """
-        return self._send(calls.predict_many(calls.CLASSIFY, images, {"model": model, "top_k": top_k}), timeout_s)
+        return self.predict_many(calls.CLASSIFY, images, {"model": model, "top_k": top_k}, timeout_s)
 
     def detect(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
@@ -124,7 +125,7 @@ class Client:
             timeout_s: Time limit of this call, retries included.
             parameters: See `DetectionParameters`; what is left out is as the server and the model have it.
         """
-        return self._send(calls.predict(calls.DETECT, image, parameters), timeout_s)
+        return self.predict(calls.DETECT, image, parameters, timeout_s)
 
     def detect_many(
         self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
@@ -139,7 +140,7 @@ class Client:
         Returns:
             One item for each image, in their order: its objects, or why it has no answer.
         """
-        return self._send(calls.predict_many(calls.DETECT, images, parameters), timeout_s)
+        return self.predict_many(calls.DETECT, images, parameters, timeout_s)
 
     def segment(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
@@ -151,7 +152,7 @@ class Client:
             timeout_s: Time limit of this call, retries included.
             parameters: See `SegmentationParameters`; what is left out is as the server and the model have it.
         """
-        return self._send(calls.predict(calls.SEGMENT, image, parameters), timeout_s)
+        return self.predict(calls.SEGMENT, image, parameters, timeout_s)
 
     def segment_many(
         self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
@@ -166,7 +167,34 @@ class Client:
         Returns:
             One item for each image, in their order: its masks, or why it has no answer.
         """
-        return self._send(calls.predict_many(calls.SEGMENT, images, parameters), timeout_s)
+        return self.predict_many(calls.SEGMENT, images, parameters, timeout_s)
+
+    def predict(
+        self, endpoint: Endpoint[A], image: Image, parameters: Parameters = _NONE, timeout_s: float | None = None
+    ) -> A:
+        """The answer of any prediction endpoint to one image.
+
+        Args:
+            endpoint: Its path, and the type of its answers.
+            image: The encoded file, or where it lies.
+            parameters: By name; what is None is left to the server.
+            timeout_s: Time limit of this call, retries included.
+        """
+        return self._send(calls.predict(endpoint, image, parameters), timeout_s)
+
+    def predict_many(
+        self,
+        endpoint: Endpoint[A],
+        images: Sequence[Image],
+        parameters: Parameters = _NONE,
+        timeout_s: float | None = None,
+    ) -> list[A | TapetumError]:
+        """The answers of any prediction endpoint to several images, in one request; the arguments are as for `predict`.
+
+        Returns:
+            One item for each image, in their order: its answer, or why it has none.
+        """
+        return self._send(calls.predict_many(endpoint, images, parameters), timeout_s)
 
     def models(self) -> tuple[ServedModel, ...]:
         """The models that are served."""
@@ -242,7 +270,7 @@ class AsyncClient:
         self, image: Image, *, model: str | None = None, top_k: int | None = None, timeout_s: float | None = None
     ) -> Classification:
         """As `Client.classify`; a path is read in a thread."""
-        return await self._predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k}, timeout_s)
+        return await self.predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k}, timeout_s)
 
     async def classify_many(
         self,
@@ -253,31 +281,47 @@ class AsyncClient:
         timeout_s: float | None = None,
     ) -> list[Classification | TapetumError]:
         """As `Client.classify_many`; the request is built in a thread."""
-        return await self._predict_many(calls.CLASSIFY, images, {"model": model, "top_k": top_k}, timeout_s)
+        return await self.predict_many(calls.CLASSIFY, images, {"model": model, "top_k": top_k}, timeout_s)
 
     async def detect(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
     ) -> Detections:
         """As `Client.detect`; a path is read in a thread."""
-        return await self._predict(calls.DETECT, image, parameters, timeout_s)
+        return await self.predict(calls.DETECT, image, parameters, timeout_s)
 
     async def detect_many(
         self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
     ) -> list[Detections | TapetumError]:
         """As `Client.detect_many`; the request is built in a thread."""
-        return await self._predict_many(calls.DETECT, images, parameters, timeout_s)
+        return await self.predict_many(calls.DETECT, images, parameters, timeout_s)
 
     async def segment(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
     ) -> Segmentation:
         """As `Client.segment`; a path is read in a thread."""
-        return await self._predict(calls.SEGMENT, image, parameters, timeout_s)
+        return await self.predict(calls.SEGMENT, image, parameters, timeout_s)
 
     async def segment_many(
         self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
     ) -> list[Segmentation | TapetumError]:
         """As `Client.segment_many`; the request is built in a thread."""
-        return await self._predict_many(calls.SEGMENT, images, parameters, timeout_s)
+        return await self.predict_many(calls.SEGMENT, images, parameters, timeout_s)
+
+    async def predict(
+        self, endpoint: Endpoint[A], image: Image, parameters: Parameters = _NONE, timeout_s: float | None = None
+    ) -> A:
+        """As `Client.predict`; a path is read in a thread."""
+        return await self._send(await asyncio.to_thread(calls.predict, endpoint, image, parameters), timeout_s)
+
+    async def predict_many(
+        self,
+        endpoint: Endpoint[A],
+        images: Sequence[Image],
+        parameters: Parameters = _NONE,
+        timeout_s: float | None = None,
+    ) -> list[A | TapetumError]:
+        """As `Client.predict_many`; the request is built in a thread."""
+        return await self._send(await asyncio.to_thread(calls.predict_many, endpoint, images, parameters), timeout_s)
 
     async def models(self) -> tuple[ServedModel, ...]:
         """As `Client.models`."""
@@ -300,14 +344,6 @@ class AsyncClient:
     async def ready(self) -> Readiness:
         """As `Client.ready`."""
         return await self._send(calls.ready())
-
-    async def _predict(self, endpoint: Endpoint[A], image: Image, parameters: Parameters, timeout_s: float | None) -> A:
-        return await self._send(await asyncio.to_thread(calls.predict, endpoint, image, parameters), timeout_s)
-
-    async def _predict_many(
-        self, endpoint: Endpoint[A], images: Sequence[Image], parameters: Parameters, timeout_s: float | None
-    ) -> list[A | TapetumError]:
-        return await self._send(await asyncio.to_thread(calls.predict_many, endpoint, images, parameters), timeout_s)
 
     async def _send(self, call: Call[T], timeout_s: float | None = None) -> T:
         attempts = Attempts(self._timeout_s if timeout_s is None else timeout_s, self._max_retries)

@@ -67,7 +67,7 @@ class ClassMatch:
 
         Returns:
             None where the image's one class is unknown to the model. Objects of unknown classes are left out, pixels
-            of unknown classes are ignored.
+            of unknown classes are ignored. A target without classes is returned unchanged.
         """
         if isinstance(target, ClassTarget):
             class_id = int(self.to_model[target.class_id])
@@ -76,6 +76,8 @@ class ClassMatch:
             class_ids = self.to_model[target.class_ids]
             known = class_ids != _NONE
             return replace(target, class_ids=class_ids).only(known)
+        if not isinstance(target, RegionTarget):  # pyright: ignore[reportUnnecessaryIsInstance]  # of a further kind
+            return target
         table = np.full(256, 255, np.uint8)
         known = self.to_model != _NONE
         table[np.flatnonzero(known)] = self.to_model[known]

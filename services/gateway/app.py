@@ -131,7 +131,7 @@ def create_app(
     )
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    for api in TASKS:
+    for api in TASKS.values():
         _add_task(app, api, PredictionHandler(api, settings, path, bodies, renderer, responder))
     _add_accuracy(app, feedback, accuracy)
     _add_models(app, registry, accuracy)

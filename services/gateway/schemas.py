@@ -11,7 +11,7 @@ P = TypeVar("P")
 R = TypeVar("R")
 
 
-class _Schema(BaseModel):
+class Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
@@ -25,7 +25,7 @@ Base64 = Annotated[Any, BeforeValidator(_text_or_bytes), WithJsonSchema({"title"
 """A string; a long one as bytes, see `services.gateway.documents`."""
 
 
-class Base64Image(_Schema):
+class Base64Image(Schema):
     """An encoded image file inside a JSON document."""
 
     base64: Base64 = Field(description="The file's bytes in base64; a `data:` URL is understood too.")
@@ -40,7 +40,7 @@ class JsonBody(BaseModel):
     images: Annotated[tuple[Base64Image, ...], Field(fail_fast=True)] | None = None
 
 
-class ErrorBody(_Schema):
+class ErrorBody(Schema):
     """An error, in the one shape that all have."""
 
     code: str = Field(description="For programs; the list is in `docs/errors.md`.")
@@ -49,41 +49,41 @@ class ErrorBody(_Schema):
     details: dict[str, Any] = {}
 
 
-class ErrorAnswer(_Schema):
+class ErrorAnswer(Schema):
     error: ErrorBody
 
 
-class ItemError(_Schema):
+class ItemError(Schema):
     """In a list of results: why this image has none."""
 
     error: ErrorBody
 
 
-class ImageSize(_Schema):
+class ImageSize(Schema):
     """Size of the image in pixels, after EXIF orientation."""
 
     height: int
     width: int
 
 
-class _Found(_Schema, Generic[P]):
+class Found(Schema, Generic[P]):
     """What a replica says of one image: the part of an answer that is cached."""
 
     image: ImageSize
     predictions: tuple[P, ...] = Field(description="Best first; classes with masks: most pixels first.")
 
 
-class _Cached(_Schema):
+class Cached(Schema):
     cached: bool
 
 
-class _Answered(_Schema):
+class Answered(Schema):
     model: str
     version: str
     request_id: str
 
 
-class _Listed(_Schema):
+class Listed(Schema):
     version: str | None = Field(
         default=None,
         description="Of the model that answered this image, where it is another than that of the whole answer: while "
@@ -91,7 +91,7 @@ class _Listed(_Schema):
     )
 
 
-class ClassPrediction(_Schema):
+class ClassPrediction(Schema):
     """One class of a classifier's answer."""
 
     class_id: int = Field(ge=0)
@@ -99,25 +99,25 @@ class ClassPrediction(_Schema):
     probability: float = Field(ge=0, le=1)
 
 
-class FoundClasses(_Found[ClassPrediction]):
+class FoundClasses(Found[ClassPrediction]):
     """The classes of one image."""
 
 
-class ClassifyAnswer(FoundClasses, _Cached, _Answered):
+class ClassifyAnswer(FoundClasses, Cached, Answered):
     """Answer to one image."""
 
 
-class Classification(FoundClasses, _Cached, _Listed):
+class Classification(FoundClasses, Cached, Listed):
     """The classes of one image among several."""
 
 
-class ClassifyListAnswer(_Answered):
+class ClassifyListAnswer(Answered):
     """Answer to several images: one result each, in their order."""
 
     results: tuple[Classification | ItemError, ...]
 
 
-class Box(_Schema):
+class Box(Schema):
     """A rectangle in pixels of the upright image, whose top left corner is (0, 0)."""
 
     x_min: float = Field(ge=0)
@@ -126,7 +126,7 @@ class Box(_Schema):
     y_max: float = Field(ge=0)
 
 
-class Detection(_Schema):
+class Detection(Schema):
     """One object."""
 
     box: Box
@@ -135,25 +135,25 @@ class Detection(_Schema):
     score: float = Field(ge=0, le=1)
 
 
-class FoundObjects(_Found[Detection]):
+class FoundObjects(Found[Detection]):
     """The objects of one image; there may be none."""
 
 
-class DetectAnswer(FoundObjects, _Cached, _Answered):
+class DetectAnswer(FoundObjects, Cached, Answered):
     """Answer to one image."""
 
 
-class Detections(FoundObjects, _Cached, _Listed):
+class Detections(FoundObjects, Cached, Listed):
     """The objects of one image among several."""
 
 
-class DetectListAnswer(_Answered):
+class DetectListAnswer(Answered):
     """Answer to several images: one result each, in their order."""
 
     results: tuple[Detections | ItemError, ...]
 
 
-class _CocoResult(_Schema):
+class _CocoResult(Schema):
     image_id: int | str
     category_id: int = Field(description="As the data set numbers its categories, which is not from 0.")
     score: float = Field(ge=0, le=1)
@@ -165,7 +165,7 @@ class CocoDetection(_CocoResult):
     bbox: tuple[float, float, float, float] = Field(description="x, y, width, height in pixels.")
 
 
-class RunLengths(_Schema):
+class RunLengths(Schema):
     """A mask as COCO's compressed run lengths: `pycocotools.mask.decode` reads it."""
 
     size: tuple[int, int] = Field(description="Height and width of the image in pixels.")
@@ -189,7 +189,7 @@ class Instance(Detection):
     mask: Mask
 
 
-class Region(_Schema):
+class Region(Schema):
     """One class that is in the image, and its pixels: the answer of a semantic model."""
 
     class_id: int = Field(ge=1, description="0 is the background.")
@@ -204,7 +204,7 @@ class Region(_Schema):
     )
 
 
-class FoundMasks(_Found[Instance | Region]):
+class FoundMasks(Found[Instance | Region]):
     """The objects of one image, or its classes with the most pixels first; there may be none."""
 
     class_map: str | None = Field(
@@ -214,21 +214,21 @@ class FoundMasks(_Found[Instance | Region]):
     )
 
 
-class SegmentAnswer(FoundMasks, _Cached, _Answered):
+class SegmentAnswer(FoundMasks, Cached, Answered):
     """Answer to one image."""
 
 
-class Segmentation(FoundMasks, _Cached, _Listed):
+class Segmentation(FoundMasks, Cached, Listed):
     """The objects or the classes of one image among several."""
 
 
-class SegmentListAnswer(_Answered):
+class SegmentListAnswer(Answered):
     """Answer to several images: one result each, in their order."""
 
     results: tuple[Segmentation | ItemError, ...]
 
 
-class FeedbackRequest(_Schema):
+class FeedbackRequest(Schema):
     """The truth about an image that was answered."""
 
     request_id: str = Field(
@@ -238,7 +238,7 @@ class FeedbackRequest(_Schema):
     target: dict[str, Any] = Field(description="What is in the image; `docs/accuracy.md` tells its shapes.")
 
 
-class LiveFigures(_Schema):
+class LiveFigures(Schema):
     """Accuracy by the latest feedback."""
 
     samples: int = Field(ge=1)
@@ -246,7 +246,7 @@ class LiveFigures(_Schema):
     figures: dict[str, float | None]
 
 
-class FeedbackAnswer(_Answered):
+class FeedbackAnswer(Answered):
     """What an answer got right."""
 
     index: int
@@ -254,7 +254,7 @@ class FeedbackAnswer(_Answered):
     live: LiveFigures = Field(description="Of the model, with this feedback.")
 
 
-class MeasuredFigure(_Schema):
+class MeasuredFigure(Schema):
     """A figure, and the ends of its 95 % interval; null where it is not known."""
 
     value: float | None
@@ -262,7 +262,7 @@ class MeasuredFigure(_Schema):
     high: float | None
 
 
-class MeasuredRun(_Schema):
+class MeasuredRun(Schema):
     """A finished evaluation of a model."""
 
     dataset: str
@@ -278,7 +278,7 @@ class MeasuredRun(_Schema):
     protocol: dict[str, Any]
 
 
-class DriftFigures(_Schema):
+class DriftFigures(Schema):
     """How far the latest answers are from those of the latest evaluation."""
 
     images: int = Field(description="Answers, the latest.")
@@ -288,7 +288,7 @@ class DriftFigures(_Schema):
     expected_by_chance: dict[str, float] = Field(description="What the index is on average where nothing has changed.")
 
 
-class ModelAccuracy(_Schema):
+class ModelAccuracy(Schema):
     """What is known of the accuracy of a served model."""
 
     name: str
@@ -300,7 +300,7 @@ class ModelAccuracy(_Schema):
     drift: DriftFigures | None = Field(description="Null where nothing was answered.")
 
 
-class AccuracyOverview(_Schema):
+class AccuracyOverview(Schema):
     """What is known of the accuracy of all served models."""
 
     models: tuple[ModelAccuracy, ...]

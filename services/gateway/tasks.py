@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from models.entries import Task
 from services.gateway.parameters import ClassifyParameters, DetectParameters, SegmentParameters, TaskParameters
 from services.gateway.schemas import (
@@ -15,6 +17,9 @@ from services.gateway.schemas import (
     CocoSegmentation,
     DetectAnswer,
     DetectListAnswer,
+    FoundClasses,
+    FoundMasks,
+    FoundObjects,
     SegmentAnswer,
     SegmentListAnswer,
 )
@@ -29,6 +34,7 @@ class TaskApi:
         path: Where it answers.
         summary: One line for `/docs`.
         parameters: What a request may set.
+        found: The shape of what a replica answers about one image, which is what the cache holds.
         answer: The shapes that an answer may have, as a type.
         examples: Answers to show, by a name for each.
     """
@@ -37,6 +43,7 @@ class TaskApi:
     path: str
     summary: str
     parameters: type[TaskParameters]
+    found: type[BaseModel]
     answer: Any
     examples: Mapping[str, Any]
 
@@ -46,6 +53,7 @@ _CLASSIFY: Final = TaskApi(
     path="/v1/classify",
     summary="The most probable classes of one or more images",
     parameters=ClassifyParameters,
+    found=FoundClasses,
     answer=ClassifyAnswer | ClassifyListAnswer,
     examples={
         "one image": {
@@ -71,6 +79,7 @@ _DETECT: Final = TaskApi(
     path="/v1/detect",
     summary="The objects in one or more images: boxes, classes and scores",
     parameters=DetectParameters,
+    found=FoundObjects,
     answer=DetectAnswer | DetectListAnswer | tuple[CocoDetection, ...],
     examples={
         "one image": {
@@ -117,6 +126,7 @@ _SEGMENT: Final = TaskApi(
     path="/v1/segment",
     summary="The pixels of each class, or of each object, in one or more images",
     parameters=SegmentParameters,
+    found=FoundMasks,
     answer=SegmentAnswer | SegmentListAnswer | tuple[CocoSegmentation, ...],
     examples={
         "a semantic model": _segmented("unet-person", predictions=[{**_SQUARE, "mask": _SQUARE_RUNS}]),
@@ -144,4 +154,5 @@ _SEGMENT: Final = TaskApi(
     },
 )
 
-TASKS: Final = (_CLASSIFY, _DETECT, _SEGMENT)
+TASKS: Final[dict[Task, TaskApi]] = {api.task: api for api in (_CLASSIFY, _DETECT, _SEGMENT)}
+"""The endpoint of every task."""

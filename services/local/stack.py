@@ -291,8 +291,7 @@ class Stack:
         url = self._url
         self._step("ready")
         key = " -H 'Authorization: Bearer YOUR_KEY'" if self._settings.all_api_keys() else ""
-        task = self._config.topology.deployments[0].task
-        path = next(api.path for api in TASKS if api.task == task)
+        path = TASKS[self._config.topology.deployments[0].task].path
         self._say(f"  try      curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'{key} {url}{path}")
         self._say(f"  docs     {url}/docs")
         self._say(f"  metrics  {url}/metrics")

@@ -3,7 +3,6 @@
 Metrics are imported when one is made: importing this package loads no metric library.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 from models.entries import Kind
@@ -13,7 +12,7 @@ from services.evaluation.kinds.instance import INSTANCE
 from services.evaluation.kinds.kind_evaluation import KindEvaluation
 from services.evaluation.kinds.semantic import SEMANTIC
 
-KINDS: Final[Mapping[Kind, KindEvaluation]] = {
+KINDS: Final[dict[Kind, KindEvaluation]] = {
     "classification": CLASSIFICATION,
     "detection": DETECTION,
     "instance": INSTANCE,

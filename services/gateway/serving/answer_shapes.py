@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from models.entries import Task
-from services.gateway.schemas import FoundClasses, FoundMasks, FoundObjects
 from services.gateway.serving.served_model import ServedModel
+from services.gateway.tasks import TASKS
 
 INLINE_ANSWER_BYTES: Final = 16 * 2**10
 """A larger answer is checked in a thread: polygons of 400 KB take 16 ms, and the usual classes of 400 bytes 10 µs."""
-
-_SHAPES: Final[Mapping[Task, TypeAdapter[Any]]] = {
-    "classification": TypeAdapter(FoundClasses),
-    "detection": TypeAdapter(FoundObjects),
-    "segmentation": TypeAdapter(FoundMasks),
-}
 
 
 async def is_answer(model: ServedModel, body: bytes) -> bool:
@@ -33,7 +26,7 @@ def _has_shape(task: Task, body: bytes) -> bool:
     if body[:1] != b"{" or body[-1:] != b"}":  # more members are written into it, at both ends
         return False
     try:
-        _SHAPES[task].validate_json(body)
+        TASKS[task].found.model_validate_json(body)
     except ValidationError:
         return False
     return True

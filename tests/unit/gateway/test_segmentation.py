@@ -335,7 +335,7 @@ async def test_documentation_describes_segmentation():
         "image_id",
     }
     assert parameters["classes"]["type"] == "string"
-    (api,) = (task for task in TASKS if task.task == "segmentation")
+    api = TASKS["segmentation"]
     examples = operation["responses"]["200"]["content"]["application/json"]["examples"]
     assert examples.keys() == api.examples.keys()
     for example in examples.values():
@@ -344,7 +344,7 @@ async def test_documentation_describes_segmentation():
 
 @pytest.mark.parametrize("mask_format", ["rle", "polygon", "png"])
 def test_examples_are_what_the_encoder_writes(mask_format: MaskFormat):
-    (api,) = (task for task in TASKS if task.task == "segmentation")
+    api = TASKS["segmentation"]
     square = np.zeros((4, 4), np.uint8)
     square[1:3, 1:3] = 1
     found = SemanticMask(square, np.array([1], np.int64), None, (4, 4))

@@ -28,7 +28,9 @@ def test_every_comparison_can_be_asked_for_and_has_a_title():
 
 
 def test_every_task_is_compared_where_the_gateway_answers_it():
-    assert {task.task: task.path for task in TASKS} == {name: workload.path for name, workload in WORKLOADS.items()}
+    assert {task.task: task.path for task in TASKS.values()} == {
+        name: workload.path for name, workload in WORKLOADS.items()
+    }
 
 
 @pytest.mark.parametrize("workload", WORKLOADS.values(), ids=WORKLOADS)
