@@ -44,10 +44,10 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class ClassificationParameters:
-    """What a request may set for a classification.
+    """Parameters of a classification request.
 
     Attributes:
-        top_k: How many classes to give, at least 1; a model with fewer classes gives all it has.
+        top_k: Number of classes to return, at least 1; a model with fewer classes returns all of them.
     """
 
     top_k: int = 5
@@ -59,14 +59,14 @@ class ClassificationParameters:
 
 @dataclass(frozen=True)
 class DetectionParameters:
-    """What a request may set for a detection.
+    """Parameters of a detection request.
 
     Attributes:
-        score_threshold: Objects below this score are left out, 0 to 1.
-        iou_threshold: Of two objects that overlap by more than this, the better one stays, 0 to 1.
-        max_detections: The most objects to give, at least 1.
-        class_ids: Give objects of these classes only; of all classes where None.
-        class_agnostic: Whether an object suppresses those of other classes too.
+        score_threshold: Detections with a lower score are dropped, 0 to 1.
+        iou_threshold: NMS threshold: of two boxes with a greater IoU, the one with the lower score is dropped, 0 to 1.
+        max_detections: The most detections to return, at least 1.
+        class_ids: Return detections of these classes only; of all classes where None.
+        class_agnostic: Whether NMS ignores classes, so that a box suppresses those of other classes too.
     """
 
     score_threshold: float = 0.25
@@ -85,12 +85,12 @@ class DetectionParameters:
 
 @dataclass(frozen=True)
 class SegmentationParameters:
-    """What a request may set for a segmentation.
+    """Parameters of a segmentation request.
 
     Attributes:
-        score_threshold: Objects below this score are left out, 0 to 1. Ignored by semantic segmentation models.
-        max_detections: The most objects to give, at least 1. Ignored by semantic segmentation models.
-        class_ids: Give masks of these classes only; of all classes where None.
+        score_threshold: Instances with a lower score are dropped, 0 to 1. Ignored by semantic segmentation models.
+        max_detections: The most instances to return, at least 1. Ignored by semantic segmentation models.
+        class_ids: Return masks of these classes only; of all classes where None.
         mask_format: Encoding of masks in the response; predictions within a process do not depend on it.
         probabilities: Whether semantic segmentation models return the mean probability of each class.
     """
@@ -111,7 +111,7 @@ class SegmentationParameters:
 
 
 Parameters = ClassificationParameters | DetectionParameters | SegmentationParameters
-"""Any task's parameters."""
+"""The request parameters of any task."""
 
 
 P = TypeVar("P", bound=Parameters, contravariant=True)
@@ -119,7 +119,7 @@ R = TypeVar("R", bound=Prediction, covariant=True)
 
 
 class Adapter(Protocol[P, R]):
-    """One loaded model, which takes the parameters P of its task and gives its predictions R.
+    """A loaded model: takes request parameters P of its task and returns predictions R.
 
     Attributes:
         entry: Its catalog entry.
@@ -134,7 +134,7 @@ class Adapter(Protocol[P, R]):
     weights_digest: str
 
     def decode(self, data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> DecodedImage:
-        """Decodes an image, at the lowest scale that suffices for this model.
+        """Decodes an image, a JPEG at the smallest scale that suffices for this model.
 
         Args:
             data: The encoded image.
@@ -181,7 +181,7 @@ class Adapter(Protocol[P, R]):
         ...
 
     def predict(self, images: Sequence[bytes], parameters: P | None = None) -> Sequence[R]:
-        """Does all four steps in the calling thread.
+        """Decodes, preprocesses, runs the network and postprocesses, all in the calling thread.
 
         Args:
             images: Encoded images, at least one.

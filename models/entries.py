@@ -1,4 +1,4 @@
-"""What the catalog holds: one frozen entry for every model."""
+"""Catalog entries: one frozen record of metadata for every model."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,12 +11,12 @@ Segmentation = Literal["semantic", "instance"]
 Kind = str
 """The task of a model, or of a segmenter the type of its masks: what its predictions are and how they are measured."""
 MaskFormat = Literal["rle", "polygon", "png"]
-"""How an answer writes masks down: COCO's compressed run lengths, COCO's polygons, or PNG files in base64."""
+"""Encoding of masks in a response: COCO's compressed RLE, COCO's polygons, or PNG files in base64."""
 Interpolation = Literal["bilinear", "bicubic"]
 WeightsKind = Literal["package", "torch_hub", "url", "card", "none"]
 
 _LARGEST_SIDE = 8192
-"""Of a network's input in pixels: what is given to a network takes memory by the square of it."""
+"""Limit of a network's input in pixels a side; memory grows with its square."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class WeightsSource:
 
     Attributes:
         kind: `package` (a file in an installed Python package), `torch_hub` (downloaded once into torch hub's cache),
-            `url` (likewise, from a publisher whose file names carry no digest), `card` (a safetensors file beside the
-            card that describes it) or `none` (nothing is learned).
+            `url` (likewise, from a publisher whose file names carry no digest), `card` (a safetensors file beside its
+            model card) or `none` (no learned weights).
         location: For a package, the path from its import root; for torch hub and a URL, the address of the file; for a
             card, the name of the file beside it.
-        sha256: Digest of the file in hex. None for torch hub, whose file names carry its first digits, and where nobody
-            published one: then that of the first download is written down beside it and held.
+        sha256: Digest of the file in hex. None for torch hub, whose file names carry its first digits, and where none
+            is published: then the first download's digest is recorded beside the file, and later ones must match it.
         licence: Licence of the weights.
-        source: Who made them, and where that is told.
+        source: Authors of the weights, and where they are published.
     """
 
     kind: WeightsKind
@@ -44,7 +44,7 @@ class WeightsSource:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From upright RGB pixels to what a classifier was trained on.
+    """Preprocessing of a classifier: resize, centre crop and normalisation.
 
     Attributes:
         resize: The short side after the resize, in pixels.
@@ -76,7 +76,7 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class LetterboxPreprocessing:
-    """From upright RGB pixels to what a detector or a segmenter was trained on: the whole image, resized and padded.
+    """Preprocessing of a detector or a segmenter: the whole image is resized, padded and normalised.
 
     The scale is min(short_side / short side of the image, long_side / long side of the image), which enlarges small
     images too. With `short_side == long_side` that fits the image into a square, as YOLOX does; with 800 and 1333 it
@@ -90,8 +90,8 @@ class LetterboxPreprocessing:
         stride: The resized image is padded at the right and the bottom to the next multiple of this; 1 pads nothing.
         pad: Grey level of the padding, 0 to 255.
         keep_aspect: Where false, the image is stretched to a square of `long_side` instead.
-        antialias: Whether an image that shrinks is filtered first; the published detectors were trained without.
-        enlarge: Where false, an image that is smaller keeps its size.
+        antialias: Whether downscaling is antialiased; the published detectors were trained without.
+        enlarge: Where false, smaller images are not upscaled.
         tile: An input with a side above this many pixels is cut into tiles of it, a multiple of `stride`; None where
             every input goes through the network as a whole.
         overlap: Pixels that neighbouring tiles share, a multiple of `stride` below half the tile.
@@ -140,13 +140,13 @@ class LetterboxPreprocessing:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """One measured figure.
+    """One measured accuracy of a model on a data set.
 
     Attributes:
-        dataset: What it was measured on.
-        metric: Such as `top1`, `map` (mean over IoU 0.5 to 0.95) or `map_50`; a share, 0 to 1.
-        value: The figure.
-        note: Who measured it, and what to beware of.
+        dataset: Data set of the measurement.
+        metric: Such as `top1`, `map` (mean over IoU 0.5 to 0.95) or `map_50`; 0 to 1.
+        value: Value of the metric.
+        note: Who measured it, and caveats.
     """
 
     dataset: str
@@ -157,13 +157,13 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a model was somewhere.
+    """One measured throughput of a model on a machine.
 
     Attributes:
         machine: The processor, and how much of it.
         precision: Of the runtime, such as `bf16`.
         batch_size: Images in a batch.
-        images_per_s: Through the network and all that turns its output into answers; decoding is not in it.
+        images_per_s: Of forward and postprocess, without decoding.
         note: How it was measured.
     """
 
@@ -176,30 +176,30 @@ class Speed:
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """Everything that is known of a model before it is loaded.
+    """Metadata of a model, available before it is loaded.
 
     Attributes:
-        name: What `models.catalog.loading.load` and the API call it.
-        version: Changes whenever answers may.
-        task: The kind of answer.
+        name: Name of the model in `models.catalog.loading.load` and in the API.
+        version: Changes whenever predictions may change.
+        task: Task of the model.
         architecture: The network, as its paper calls it, or for a card as `models.detection.architectures` and
             `models.classification.architectures` do.
         weights: Where the weights come from.
-        preprocessing: What is done to the pixels; the task says which of the two it is.
+        preprocessing: Resize, crop or padding, and normalisation; the type depends on the task.
         segmentation: Of a segmenter, what its masks are of: `semantic` (classes, the first of which is the background)
             or `instance` (objects); None for other tasks.
         class_count: Number of classes.
         licence: Licence of the architecture's code.
         accuracy: Measured figures.
-        description: One sentence for a person choosing a model.
+        description: One sentence that helps to choose a model.
         speed: Measured speeds.
         defaults: Parameters of the task where a request sets none.
         class_names: One for every class id; None where they are known only once the model is loaded.
-        category_ids: The data set's own number of every class id, as COCO's files count; None where that is one more.
-        arguments: What the architecture was built with, beyond the number of classes.
-        training: How the weights were made (data, split, epochs, time, machine …), JSON-able; empty where that is told
-            elsewhere.
-        folder: Of the card that the entry was read from; None for other entries. It is for this machine only.
+        category_ids: COCO category id of every class id; None where it is the class id plus one.
+        arguments: Keyword arguments of the architecture, beyond the number of classes.
+        training: How the weights were trained (data, split, epochs, time, machine …), JSON-able; empty where that is
+            published elsewhere.
+        folder: Of the card that the entry was read from; None for other entries. Valid on this machine only.
 
     Raises:
         ValueError: On construction, where class names or category ids and their count do not agree.
@@ -236,7 +236,7 @@ class CatalogEntry:
         return kind_of(self.task, self.segmentation)
 
     def to_dict(self) -> dict[str, object]:
-        """Gives the entry as plain dictionaries, lists, strings and numbers, ready for JSON and for strangers' eyes."""
+        """Returns the entry as JSON-able dictionaries and lists, without the local path, so safe to send to clients."""
         document = asdict(self)
         del document["folder"]
         return {**document, "accuracy": list(document["accuracy"]), "speed": list(document["speed"])}
@@ -258,10 +258,10 @@ def kind_in(document: Mapping[str, Any]) -> Kind:
 
 
 DETECTION_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.25, "iou_threshold": 0.5, "max_detections": 100}
-"""What a detector takes for the parameters that a request leaves out, where its entry says nothing else."""
+"""Default request parameters of a detector, unless its entry overrides them."""
 
 INSTANCE_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.5, "max_detections": 100}
-"""The same for a segmenter that finds objects; one that finds classes has nothing to choose."""
+"""Default request parameters of an instance segmenter; a semantic one has none."""
 
 
 def _check_above_zero(std: tuple[float, ...]) -> None:

@@ -3,7 +3,7 @@
     ModelsError                 anything below
     ├── ImageError              invalid_image       the bytes cannot become pixels
     │   ├── EmptyImage          empty_image         no bytes at all
-    │   ├── UnreadableImage     unsupported_image   not a format, or a kind of it, that we read
+    │   ├── UnreadableImage     unsupported_image   not a supported image format or variant
     │   ├── BrokenImage         broken_image        the right format, but truncated or corrupt
     │   └── ImageTooLarge       image_too_large     more bytes, pixels or header parts than the caps
     ├── UnknownModel            unknown_model       no catalog entry has that name
@@ -11,7 +11,7 @@
     ├── WeightsError            weights_error       a model's weights cannot be used
     │   ├── WeightsUnavailable  weights_unavailable not on this machine and not to be downloaded
     │   └── WeightsCorrupt      weights_corrupt     truncated, altered, or another network's
-    ├── NonFiniteOutput         non_finite_output   the network gave NaN or infinity
+    ├── NonFiniteOutput         non_finite_output   the network returned NaN or infinity
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
 
 Every class takes positional arguments only and survives pickling, so that it can cross processes.
@@ -23,21 +23,21 @@ from typing import ClassVar
 
 
 class ModelsError(Exception):
-    """Anything that this package refuses to do.
+    """Base class of all errors of this package.
 
     Attributes:
-        code: The snake_case name of the error in answers and logs.
+        code: The snake_case name of the error in responses and logs.
     """
 
     code: ClassVar[str] = "model_error"
 
 
 class ImageError(ModelsError):
-    """The bytes cannot become pixels.
+    """The bytes cannot be decoded to pixels.
 
     Args:
-        message: One sentence for the sender of the image.
-        details: JSON-able facts behind the sentence, such as the cap that was passed.
+        message: One sentence for the client.
+        details: JSON-able details of the message, such as the limit that was exceeded.
     """
 
     code: ClassVar[str] = "invalid_image"
@@ -58,19 +58,19 @@ class EmptyImage(ImageError):
 
 
 class UnreadableImage(ImageError):
-    """Not an image format, or a kind of one, that we read."""
+    """Not a supported image format or variant."""
 
     code: ClassVar[str] = "unsupported_image"
 
 
 class BrokenImage(ImageError):
-    """A format that we read, but truncated or corrupt."""
+    """A supported format, but truncated or corrupt."""
 
     code: ClassVar[str] = "broken_image"
 
 
 class ImageTooLarge(ImageError):
-    """More bytes or pixels than the caps allow, or more parts of a header than are read."""
+    """More bytes, pixels or header parts than the limits allow."""
 
     code: ClassVar[str] = "image_too_large"
 
@@ -79,8 +79,8 @@ class UnknownModel(ModelsError):
     """No catalog entry has this name.
 
     Args:
-        name: The name that was asked for.
-        known: The names that exist.
+        name: The requested name.
+        known: The available names.
     """
 
     code: ClassVar[str] = "unknown_model"
@@ -99,7 +99,7 @@ class BrokenCard(ModelsError):
 
     Args:
         source: Path of the card or the folder.
-        message: What is wrong with it, and where within it. For operators: it may hold a path.
+        message: The problem and its place in the card. For operators: it may contain a path.
     """
 
     code: ClassVar[str] = "broken_card"
@@ -118,7 +118,7 @@ class WeightsError(ModelsError):
 
     Args:
         model: The catalog name of the model.
-        message: What is wrong with which file, and how to put it right. For operators: it may hold a path.
+        message: The file, the problem and its fix. For operators: it may contain a path.
     """
 
     code: ClassVar[str] = "weights_error"
@@ -145,7 +145,7 @@ class WeightsCorrupt(WeightsError):
 
 
 class NonFiniteOutput(ModelsError):
-    """The network gave NaN or infinity: its weights are damaged, or a value was too large for its precision."""
+    """The network returned NaN or infinity: its weights are damaged, or a value overflowed its precision."""
 
     code: ClassVar[str] = "non_finite_output"
 
@@ -154,10 +154,10 @@ class NonFiniteOutput(ModelsError):
 
 
 class UnsupportedRuntime(ModelsError):
-    """This device, precision or option is not possible on this machine.
+    """This device, precision or option is not supported on this machine.
 
     Args:
-        message: What was asked for and what is possible instead.
+        message: The unsupported setting, and the alternatives.
     """
 
     code: ClassVar[str] = "unsupported_runtime"

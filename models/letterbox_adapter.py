@@ -1,4 +1,4 @@
-"""What the adapters of all networks that see whole images do alike: decode, resize and pad, group, warm up."""
+"""Base class of the adapters with letterbox preprocessing: decodes, resizes and pads, groups by shape, warms up."""
 
 import time
 from abc import ABC, abstractmethod
@@ -26,21 +26,21 @@ _DECODE_MARGIN: Final = 2
 Measured with YOLOX on EfficientNet-Lite0 on 100 photos with people, enlarged five times: AP 23.7 % with full decoding,
 23.6 % at a margin of 2 and 23.5 % at 1."""
 _USUAL_SHAPES: Final = ((3, 4), (4, 3), (1, 1), (2, 3), (3, 2), (9, 16), (16, 9))
-"""Heights and widths of photos in proportion, the most frequent first."""
+"""Common aspect ratios of photos, (height, width), the most frequent first."""
 _WARM_UP_S: Final = 4.0
-"""When no other shape and batch size is tried any more. What a shape costs beyond its own run, the first time, is some
-30 ms; a compiled network is different and takes all the time that it needs."""
+"""Time limit of the warm-up: after it, no further shape or batch size is run. The first run of a shape costs some 30 ms
+more than later ones; a compiled network has no time limit."""
 
 
 class LetterboxedAdapter(ABC, Generic[P, R]):
-    """A `models.adapter.Adapter` but for the network and the reading of its output, which a subclass adds.
+    """Implements `models.adapter.Adapter` except `forward` and `postprocess`, which a subclass adds.
 
     Args:
         entry: Its catalog entry.
         class_names: One for every class id.
         runtime: Where and how it runs, resolved.
         weights_digest: sha256 in hex of the file that its weights came from.
-        parameters: What a caller gets who sets none, and whose entry says nothing else.
+        parameters: Default request parameters, unless the entry overrides them.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
         return self.postprocess([found[index] for index in range(len(inputs))], inputs, [wanted] * len(inputs))
 
     def warm_up(self, max_batch_size: int) -> None:
-        """See `models.adapter.Adapter.warm_up`; on a slow machine only the first of the usual shapes are tried."""
+        """See `models.adapter.Adapter.warm_up`; on a slow machine only the most frequent shapes are run."""
         ends_at = time.monotonic() + _WARM_UP_S
         shapes = self._usual_input_sizes()
         for batch_size in sorted({*(1 << power for power in range(max_batch_size.bit_length())), max_batch_size}):
@@ -98,11 +98,11 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
                 self.forward([blank] * batch_size)
 
     def _usual_input_sizes(self) -> list[tuple[int, int]]:
-        """(height, width) of the inputs that photos of the usual shapes give, none twice."""
+        """(height, width) of the network's inputs for photos of the common aspect ratios, without duplicates."""
         side = self._preprocessing.long_side
         sizes = (self._letterbox((side * height, side * width)).input_size for height, width in _USUAL_SHAPES)
         return list(dict.fromkeys(sizes))
 
     def _letterbox(self, image_size: tuple[int, int]) -> Letterbox:
-        """Where an image lies; a compiled network has one shape, or it would be compiled for dozens."""
+        """The letterbox of an image; a compiled network gets one square shape, or it would be compiled for dozens."""
         return Letterbox.fit(image_size, self._preprocessing, square=self.runtime.compile)

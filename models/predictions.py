@@ -1,4 +1,4 @@
-"""What the networks answer: frozen arrays whose shapes are checked when a prediction is made."""
+"""Predictions of all tasks: frozen dataclasses of parallel arrays, whose shapes are checked on construction."""
 
 from dataclasses import dataclass
 
@@ -41,7 +41,7 @@ class Classification:
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """The objects found in one image, best first; none is an answer too.
+    """The objects detected in one image, by descending score; N may be 0.
 
     Attributes:
         boxes: (N, 4) float32, x_min, y_min, x_max, y_max in pixels of the upright original: within it, never inverted.
@@ -81,7 +81,7 @@ class Detections:
 
 @dataclass(frozen=True, eq=False)
 class InstanceMasks(Detections):
-    """The objects found in one image with the pixels that each covers, best first; none is an answer too.
+    """The objects detected in one image with a mask of each, by descending score; N may be 0.
 
     Attributes:
         masks: N, each of the size of the upright original.
@@ -103,10 +103,10 @@ class SemanticMask:
     """The class of every pixel of one image.
 
     Attributes:
-        class_map: (H, W) uint8, indices into the model's `class_names`; 0 is the background, and what nobody asked for.
-        class_ids: (K,) int64, ascending: the classes that are asked for and have a pixel at least; never 0.
-        probabilities: (K,) float32 in [0, 1]: of each of them, the mean probability over the pixels that it has. None
-            where nobody asked.
+        class_map: (H, W) uint8, indices into the model's `class_names`; 0 is the background, which includes classes
+            that the request filters out.
+        class_ids: (K,) int64, ascending: the requested classes with at least one pixel; never 0, the background.
+        probabilities: (K,) float32 in [0, 1]: mean probability of each class over its pixels. None where not requested.
         image_size: (height, width) of the upright original in pixels.
 
     Raises:
@@ -141,4 +141,4 @@ def _check_finite(values: NDArray[np.float32]) -> None:
 
 
 Prediction = Classification | Detections | InstanceMasks | SemanticMask
-"""Any task's answer for one image."""
+"""The prediction of any task for one image."""

@@ -1,4 +1,4 @@
-"""Where and how a network runs, and what `auto` means on this machine.
+"""Device, precision and graph options of a network, and how `auto` is resolved on this machine.
 
 Measured with EfficientNet-Lite0 at 224 x 224 on one thread of an AMD Zen 4 core (AVX-512 BF16), in ms per image at
 batch 1 / 4 / 8 (medians of one run; `loadtests/device.py` measures any machine):
@@ -30,11 +30,11 @@ _NATIVE_BF16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a network runs.
+    """Device, precision and graph options of a network.
 
     Attributes:
         device: `cpu`, `cuda` (the current GPU) or `cuda:N`.
-        precision: Of weights and activations; `auto` is the fastest that keeps the answers, see above.
+        precision: Of weights and activations; `auto` is the fastest that keeps the predictions, see above.
         channels_last: Keep activations as (N, H, W, C) in memory.
         fuse: Fold batch norms into convolutions, and on a CPU pack convolutions with what follows them for oneDNN.
         compile: Compile with torch.compile at the first call, which takes seconds to a minute; worth it on GPUs.
@@ -62,13 +62,13 @@ class Runtime:
         return self.device != "cpu"
 
     def resolve(self) -> "Runtime":
-        """Settles `auto` and checks that this machine can do what is asked.
+        """Resolves `auto` and checks that this machine has the device and supports the precision.
 
         Returns:
-            The same runtime with a definite precision and, for `cuda`, a definite index.
+            The same runtime with an explicit precision and, for `cuda`, an explicit index.
 
         Raises:
-            UnsupportedRuntime: The device is not there, or cannot do the precision.
+            UnsupportedRuntime: The device does not exist, or does not support the precision.
         """
         return self._resolve_gpu() if self.on_gpu else self._resolve_cpu()
 
@@ -82,7 +82,7 @@ class Runtime:
         return self
 
     def _resolve_gpu(self) -> "Runtime":
-        import torch  # here, so that a process that only carries settings around need not load torch
+        import torch  # here, so that a process that only reads settings does not load torch
 
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if count == 0:
@@ -98,7 +98,7 @@ class Runtime:
 
 @cache
 def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Tells whether the CPU multiplies bf16 natively.
+    """Returns whether the CPU has native bf16 arithmetic.
 
     Args:
         cpuinfo: The kernel's description of the CPU.

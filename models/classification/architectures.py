@@ -1,4 +1,4 @@
-"""The classifiers that a model card can name."""
+"""Registry of the classification architectures that a model card can name."""
 
 # pyright: reportMissingTypeStubs=false
 
@@ -18,7 +18,7 @@ _ALWAYS: Final[Mapping[str, Mapping[str, Any]]] = {
     "googlenet": {"transform_input": True, "init_weights": False},
     "inception_v3": {"transform_input": True, "init_weights": False},
 }
-"""What torchvision passes along with its weights, from which fine-tuning starts."""
+"""Keyword arguments that torchvision's builders set when weights are loaded, from which fine-tuning starts."""
 
 
 def known_classifiers() -> tuple[str, ...]:

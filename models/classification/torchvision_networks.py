@@ -1,7 +1,7 @@
-"""Any classifier of torchvision, built by name and filled with a state dict that was read safely.
+"""Builds torchvision's classifiers by name, without weights, so that a state dict can be loaded without pickle.
 
-torchvision's own way, ``builder(weights=...)``, unpickles whatever the file holds. So the networks are built empty
-here, which takes the few arguments that torchvision's builders derive from the weights.
+torchvision's own ``builder(weights=...)`` unpickles the file, which can run code. Building without weights needs the
+few arguments that torchvision's builders derive from the weights.
 """
 
 # pyright: reportMissingTypeStubs=false
@@ -37,14 +37,14 @@ def build(weights: WeightsEnum, builder: str) -> nn.Module:
 
 
 def current_keys(state: Mapping[str, Tensor], builder: str) -> dict[str, Tensor]:
-    """Brings a published state dict to the names that torchvision's network has today.
+    """Renames the keys of a published state dict to those of the installed torchvision.
 
     Args:
         state: As published; DenseNet's is older than its code (`norm.1` for `norm1`).
         builder: Name of the function in `torchvision.models`.
 
     Returns:
-        The same tensors under today's names.
+        The same tensors under the current names.
     """
     if not builder.startswith("densenet"):
         return dict(state)
@@ -52,7 +52,7 @@ def current_keys(state: Mapping[str, Tensor], builder: str) -> dict[str, Tensor]
 
 
 def drop_auxiliary_heads(network: nn.Module, builder: str) -> None:
-    """Removes the heads that only training uses.
+    """Removes the auxiliary heads, which only training uses.
 
     Args:
         network: From `build`, its weights loaded.

@@ -1,4 +1,4 @@
-"""The detectors that a model card can name."""
+"""Registry of the detection architectures that a model card can name."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,7 +24,7 @@ _BUILDERS: Final[Mapping[str, Callable[..., nn.Module]]] = {
     "yolov1": build_yolov1,
     **{f"yolox-{size}": partial(build_yolox, size) for size in SIZES},
 }
-"""From the number of classes, and whatever else a builder takes by name, to a network with random weights."""
+"""Builds a network with random weights from the number of classes and keyword arguments."""
 
 
 def known_detectors() -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def build_detector(architecture: str, class_count: int, arguments: Mapping[str, 
 
 
 def candidate_network(network: nn.Module, preprocessing: LetterboxPreprocessing, runtime: Runtime) -> CandidateNetwork:
-    """Makes a detector ready to run.
+    """Wraps a detection network so that it returns candidates, and moves it to its device.
 
     Args:
         network: From `build_detector`, its weights loaded, in evaluation mode.

@@ -1,4 +1,4 @@
-"""What every detection network gives for an image before non-maximum suppression."""
+"""Candidate boxes: the output of every detection network before non-maximum suppression (NMS)."""
 
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 SCORE_FLOOR: Final = 0.001
-"""No network gives candidates below this score: average precision takes note of none (COCO's own evaluations use 0.001
-to 0.05), and requests ask for far higher ones."""
+"""Score threshold of candidates: lower ones hardly change average precision (COCO's own evaluations use 0.001 to 0.05),
+and requests set far higher thresholds."""
 MAX_CANDIDATES: Final = 1000
-"""No network gives more for one image: the best ones, before non-maximum suppression."""
+"""The most candidates of an image before NMS, those with the highest scores."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Boxes of one image in which there may be something; many of them show the same thing.
+    """Candidate boxes of one image before NMS; several may belong to the same object.
 
     Attributes:
         boxes: (K, 4) float32, x_min, y_min, x_max, y_max in pixels of the network's input; may reach beyond it.
@@ -35,12 +35,12 @@ class Candidates:
         return len(self.scores)
 
     def __getitem__(self, kept: Tensor) -> "Candidates":
-        """Gives those that a mask, (K,) bool, or indices, (M,) int64 in the order that is wanted, point at."""
+        """Selects by a mask, (K,) bool, or by indices, (M,) int64, in the order of these."""
         return Candidates(self.boxes[kept], self.scores[kept], self.class_ids[kept])
 
     @classmethod
     def none(cls) -> "Candidates":
-        """Candidates of an image in which there is nothing."""
+        """Candidates of an image without objects."""
         return cls(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
 
 

@@ -43,7 +43,7 @@ class SeparableConvolution(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1 × 1 and then 3 × 3, with a shortcut where asked for and where the widths agree."""
+    """1 × 1 and then 3 × 3 convolution, with a residual connection where enabled and where the widths are equal."""
 
     def __init__(self, channels: int, depthwise: bool, activation: Activation, shortcut: bool) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from models.detection.csp import Activation, CspLayer, convolution, normalised
 
 
 class CspDarknet(nn.Module):
-    """Image to features of strides 8, 16 and 32.
+    """CSPDarknet backbone, from images to features of strides 8, 16 and 32.
 
     Args:
         width: Channels of the stem; the features have 4, 8 and 16 times as many.
@@ -44,7 +44,7 @@ class CspDarknet(nn.Module):
 
 
 class Focus(nn.Module):
-    """Every 2 × 2 pixels become one of 12 channels, then a 3 × 3 convolution: a stem that loses nothing.
+    """Space-to-depth stem: every 2 × 2 pixels become one cell of 12 channels, then a 3 × 3 convolution.
 
     The four pixels come in the order top left, bottom left, top right, bottom right, each with its three colours.
 

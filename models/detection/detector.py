@@ -1,4 +1,4 @@
-"""The adapter of every network that gives boxes."""
+"""The adapter of all detection networks."""
 
 from collections.abc import Sequence
 
@@ -51,18 +51,18 @@ class Detector(LetterboxedAdapter[DetectionParameters, Detections]):
 
 
 def detections_from(candidates: Candidates, letterbox: Letterbox, parameters: DetectionParameters) -> Detections:
-    """Chooses boxes and brings them to the original image.
+    """Scales candidates to the original image, clips them, filters by score and class, and runs NMS.
 
-    Boxes are cut at the image's edges before they are compared with each other, so that what is given keeps to the
-    threshold of overlap, and what lies in the padding is gone.
+    Boxes are clipped to the image before NMS, so that the returned boxes keep to the IoU threshold, and boxes in the
+    padding are dropped.
 
     Args:
-        candidates: What the network saw.
-        letterbox: Where the image lay in the network's input.
-        parameters: The request's.
+        candidates: Output of the network.
+        letterbox: Placement of the image in the network's input.
+        parameters: Of the request.
 
     Returns:
-        The answer.
+        The prediction.
     """
     likely = candidates[(candidates.scores >= parameters.score_threshold) & are_boxes(candidates.boxes)]
     kept = select(Candidates(letterbox.restore(likely.boxes), likely.scores, likely.class_ids), parameters)

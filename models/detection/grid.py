@@ -1,4 +1,4 @@
-"""From the raw maps of a YOLOX head to boxes."""
+"""Decodes the raw feature maps of a YOLOX head to boxes."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from models.detection.yolox import STRIDES
 
 _LARGEST_LOG_SIZE = 10.0
-"""Boxes of more than 22,000 cells are held at that, so that no size overflows."""
+"""Sizes of boxes are clamped at 22,000 cells, so that the exponential does not overflow."""
 
 
 def cells(levels: Sequence[Tensor]) -> Tensor:
-    """Where the cells of all levels lie.
+    """Returns the grid coordinates and strides of the cells of all levels.
 
     Args:
         levels: The raw maps, (N, any, H / stride, W / stride) for each of `STRIDES`.
@@ -32,7 +32,7 @@ def cells(levels: Sequence[Tensor]) -> Tensor:
 
 
 def flatten(levels: Sequence[Tensor]) -> Tensor:
-    """Puts the cells of all levels in one row.
+    """Concatenates the cells of all levels.
 
     Args:
         levels: As for `cells`.

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 as an encoder and as a backbone for feature pyramids, and YOLOX upon it."""
+"""EfficientNet-Lite0 as an encoder and as a backbone of feature pyramids, and YOLOX on that backbone."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +14,7 @@ _TAPPED: Final = (2, 4, 6)
 _BATCH_NORM_EPSILON: Final = 1e-3
 
 _relu = partial(nn.ReLU, inplace=True)
-"""YOLOX uses SiLU; ReLU can work in place, so that training keeps one array less for each layer."""
+"""YOLOX uses SiLU; ReLU can run in place, so that training keeps one activation less for each layer."""
 
 
 class LiteEncoder(nn.Module):
@@ -22,7 +22,7 @@ class LiteEncoder(nn.Module):
 
     They have no batch norms: those of the classifier are folded into the convolutions
     (`models.classification.efficientnet_lite.folded`). So small batches do not disturb their statistics in training,
-    and nothing is spent on them.
+    and they cost no time.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class LiteEncoder(nn.Module):
         self.stem, self.stages = network.stem, network.stages
 
     def tapped(self, turned: Tensor, stages: Sequence[int]) -> list[Tensor]:
-        """Computes the outputs of some stages.
+        """Returns the feature maps of some stages.
 
         Args:
             turned: (N, 3, H, W), normalised and turned by 180 degrees: see `EfficientNetLite`.
-            stages: Whose outputs to give, ascending.
+            stages: Indices of the stages whose outputs are returned, ascending.
 
         Returns:
-            One for each, turned likewise.
+            One for each, turned by 180 degrees as well.
         """
         features = self.stem(turned)
         kept: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Faster R-CNN (arXiv:1506.01497) on EfficientNet-Lite0: torchvision's two stages upon a path-aggregation pyramid."""
+"""Faster R-CNN (arXiv:1506.01497) on EfficientNet-Lite0: torchvision's RPN and RoI heads on a feature pyramid (PAN)."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
@@ -16,14 +16,14 @@ from models.detection.lite_backbone import build_pyramid
 LEVELS: Final = ("stride8", "stride16", "stride32")
 """Names of the pyramid's levels."""
 _ANCHOR_SIDES: Final = ((12, 28), (56, 104), (176, 288))
-"""In pixels, for each level: of the people in the training photos, at 416 pixels, a tenth are below 10 (the square root
-of the area), half below 42, and a tenth above 174."""
+"""Anchor sizes in pixels, by level: of the people in the training photos, at 416 pixels, a tenth are below 10 (the square
+root of the area), half below 42, and a tenth above 174."""
 _ANCHOR_RATIOS: Final = (0.5, 1.0, 2.0)
 _REGION_SIDE: Final = 7
 
 
 class NamedPyramid(nn.Module):
-    """A pyramid whose levels have names, as torchvision's second stage asks for.
+    """A feature pyramid that returns a dictionary by level, which torchvision's RoI pooling requires.
 
     Args:
         width: Channels of each level.
@@ -40,7 +40,7 @@ class NamedPyramid(nn.Module):
 
 
 class Float32RpnHead(RPNHead):
-    """The region proposals' head, whose answers are float32 whatever autocast says: they are corners in pixels."""
+    """The RPN head, with float32 outputs under autocast too: they become corners in pixels."""
 
     def forward(self, x: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         objectness, deltas = super().forward(x)
@@ -48,7 +48,7 @@ class Float32RpnHead(RPNHead):
 
 
 class Float32Predictor(FastRCNNPredictor):
-    """The second stage's last layers, whose answers are float32 whatever autocast says."""
+    """The box predictor of the second stage, with float32 outputs under autocast too."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         scores, deltas = super().forward(x)
@@ -63,7 +63,7 @@ def build_faster_rcnn_lite(class_count: int, width: int = 96, region_width: int 
     Args:
         class_count: Number of classes, without the background.
         width: Channels of the pyramid.
-        region_width: Width of the two layers that look at a region.
+        region_width: Width of the two fully connected layers of the box head.
     """
     return FasterRCNN(**two_stages(class_count, width, region_width))
 
@@ -76,9 +76,9 @@ def two_stages(
     Args:
         class_count: Number of classes, without the background.
         width: Channels of the pyramid.
-        region_width: Width of the two layers that look at a region.
+        region_width: Width of the two fully connected layers of the box head.
         anchor_scale: Side of the anchors, as a share of those for people at 416 pixels.
-        max_regions: The most regions of an image that the second stage looks at.
+        max_regions: The most proposals of an image after the RPN's NMS.
     """
     sides = tuple(tuple(round(anchor_scale * side) for side in level) for level in _ANCHOR_SIDES)
     anchors = AnchorGenerator(cast(Any, sides), (_ANCHOR_RATIOS,) * len(LEVELS))

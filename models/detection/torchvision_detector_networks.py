@@ -1,8 +1,7 @@
-"""torchvision's detectors, built by name and filled with a state dict that was read safely.
+"""Builds torchvision's detectors by name, without weights, so that a state dict can be loaded without pickle.
 
-torchvision's own way, ``builder(weights=...)``, unpickles whatever the file holds. So the networks are built empty
-here. Built so, they have ordinary batch norms where torchvision's own would have frozen ones, which is the same in
-evaluation.
+torchvision's own ``builder(weights=...)`` unpickles the file, which can run code. Built without weights, the networks
+have ordinary batch norms where torchvision's own have frozen ones, which is the same in evaluation mode.
 """
 
 # pyright: reportMissingTypeStubs=false
@@ -40,10 +39,10 @@ def build_torchvision_detector(weights: WeightsEnum, builder: str) -> nn.Module:
 
 
 def without_version(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Lets an old state dict load.
+    """Removes the version from a published state dict, so that torchvision converts its old key names.
 
-    The published files have names that torchvision has since changed, and frozen batch norms count no batches. A state
-    dict that does not say which version of the modules wrote it is brought up to date by the modules themselves.
+    The published files have names that torchvision has since changed, and frozen batch norms have no
+    `num_batches_tracked`. The modules upgrade a state dict without a version themselves.
 
     Args:
         state: As published.

@@ -1,8 +1,8 @@
-"""Runs torchvision's detectors up to their candidates: Faster R-CNN, RetinaNet, FCOS, SSD and what is built like them.
+"""Runs torchvision's detectors up to their candidates: Faster R-CNN, RetinaNet, FCOS, SSD and SSDlite.
 
-torchvision resizes, normalises, suppresses and cuts off inside the network. Here only the convolutions and the decoding
-are its own: `models.imaging.letterbox` resizes, and `models.detection.selection` decides what is given, with each
-request's own thresholds. With torchvision's thresholds the answers are torchvision's, which the tests hold.
+torchvision resizes, normalises, thresholds and runs NMS inside the network. Here only its convolutions and its decoding
+of boxes are used: `models.imaging.letterbox` resizes, and `models.detection.selection` filters and runs NMS with the
+thresholds of each request. With torchvision's thresholds the predictions equal torchvision's; the tests check that.
 """
 
 # pyright: reportMissingTypeStubs=false
@@ -32,12 +32,12 @@ _SMALLEST_SIDE: Final = 1e-2
 class TorchvisionCandidates:
     """A detector of torchvision as a `models.detection.candidates.CandidateNetwork`.
 
-    Convolutions and the second stage run in the runtime's precision, the last layer of every head in float32; whatever
-    is said of boxes is computed in float32.
+    Convolutions and the second stage run in the runtime's precision, the last layer of every head and the decoding of
+    boxes in float32.
 
     Args:
-        network: A float32 network in evaluation mode; it is not changed. What it would do about sizes, normalisation
-            and thresholds of its own is left out.
+        network: A float32 network in evaluation mode; it is not changed. Its own resizing, normalisation and thresholds
+            are not used.
         preprocessing: Of the model.
         runtime: A resolved runtime.
         first_label: The network's label of class id 0: 0 where the class names count the background, 1 where they do
@@ -65,13 +65,13 @@ class TorchvisionCandidates:
 
     @torch.inference_mode()
     def with_regions(self, pixels: NDArray[np.uint8]) -> Iterator[tuple[Candidates, Regions]]:
-        """Runs the network, and shows what the candidates were made of as well.
+        """Runs the network and returns the candidates of each image with the regions that they were decoded from.
 
         Args:
             pixels: As for `candidates`.
 
         Returns:
-            N, in the same order; the regions of an image are looked at when it is its turn.
+            N, in the same order, computed lazily, image by image.
         """
         outputs = self._executor.run_all(pixels)
         count, height, width = pixels.shape[:3]

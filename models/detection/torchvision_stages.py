@@ -1,7 +1,7 @@
-"""torchvision's detectors taken apart: the convolutions, and what is made of their outputs, up to scored regions.
+"""Splits torchvision's detectors into a trunk (backbone, pyramid and heads) and the decoding of its outputs to regions.
 
-The convolutions of a detector become one network from images to tensors (its trunk), so that whatever runs image
-networks fast runs it too.
+The trunk maps images to tensors and nothing else, so that `models.execution.executor` can fold, pack or compile it like
+any other network.
 """
 
 # pyright: reportMissingTypeStubs=false
@@ -28,16 +28,16 @@ _PROBE_SIDE: Final = 64
 
 
 class Regions(NamedTuple):
-    """What a network says of R places in one image.
+    """Scores and box deltas of R anchors or proposals of one image.
 
     Attributes:
         scores: (R, C) float32 in [0, 1].
-        first_label: The network's label that the first column of the scores belongs to.
-        boxes: (R, 4) float32, the places, in pixels of the input.
-        deltas: (R, 1 or L, 4) float32, how the object's box lies to the place's: for all labels, or for each of L.
-        coder: torchvision's, which knows what the deltas mean.
-        features: The image's, (1, F, h, w) float32 of each level by name, where a further stage can look at regions of
-            them.
+        first_label: The network's label of the first column of the scores.
+        boxes: (R, 4) float32, anchors or proposals, in pixels of the input.
+        deltas: (R, 1 or L, 4) float32, encoded boxes relative to them: one for all labels, or one for each of L.
+        coder: torchvision's box coder, which decodes the deltas.
+        features: Feature maps of the image, (1, F, h, w) float32 of each level by name, where a further stage can pool
+            regions of them.
     """
 
     scores: Tensor
@@ -48,7 +48,7 @@ class Regions(NamedTuple):
     features: Mapping[str, Tensor]
 
     def decode(self, places: Tensor, labels: Tensor) -> Tensor:
-        """Gives the box of one label at one place, K times.
+        """Decodes the boxes of K pairs of region and label.
 
         Args:
             places: (K,) int64 rows.
@@ -69,7 +69,7 @@ class OneStage:
         network: In evaluation mode.
 
     Attributes:
-        trunk: From normalised images to what `regions` takes.
+        trunk: From normalised images to the outputs that `regions` decodes.
     """
 
     def __init__(self, network: RetinaNet | FCOS | SSD) -> None:
@@ -79,7 +79,7 @@ class OneStage:
         self._scores = _softmax if isinstance(network, SSD) else _centred if isinstance(network, FCOS) else _sigmoid
 
     def regions(self, outputs: Sequence[Tensor], images: ImageList) -> Iterator[Regions]:
-        """Reads the outputs for N images of one size.
+        """Decodes the outputs for N images of one size.
 
         Args:
             outputs: Of the trunk, float32.
@@ -103,7 +103,7 @@ class TwoStages:
         runtime: A resolved runtime.
 
     Attributes:
-        trunk: From normalised images to what `regions` takes.
+        trunk: From normalised images to the outputs that `regions` decodes.
     """
 
     def __init__(self, network: FasterRCNN, runtime: Runtime) -> None:
@@ -120,7 +120,7 @@ class TwoStages:
         self._predictor: Any = heads.box_predictor.to(runtime.device)
 
     def regions(self, outputs: Sequence[Tensor], images: ImageList) -> Iterator[Regions]:
-        """See `OneStage.regions`; the regions of an image are looked at when it is its turn."""
+        """See `OneStage.regions`; computed lazily, image by image."""
         count = len(self._names)
         features = outputs[:count]
         proposals = self._proposals(features, outputs[count : 2 * count], outputs[2 * count :], images)
@@ -135,7 +135,7 @@ class TwoStages:
     def _proposals(
         self, features: Sequence[Tensor], objectness: Sequence[Tensor], deltas: Sequence[Tensor], images: ImageList
     ) -> list[Tensor]:
-        """What the first stage takes for objects: boxes (P, 4) for each image, as torchvision chooses them."""
+        """Region proposals: boxes (P, 4) for each image, selected as torchvision does."""
         proposer = self._proposer
         anchors = proposer.anchor_generator(images, list(features))
         anchors_per_level = [level[0].numel() for level in objectness]
@@ -145,7 +145,7 @@ class TwoStages:
 
 
 class _OneStageTrunk(nn.Module):
-    """Gives class logits (N, R, C), box deltas (N, R, 4), centredness (N, R, 1 or 0), and each level (N, 1, h, w)."""
+    """Returns class logits (N, R, C), box deltas (N, R, 4), centerness (N, R, 1 or 0), and each level (N, 1, h, w)."""
 
     def __init__(self, network: RetinaNet | FCOS | SSD) -> None:
         super().__init__()
@@ -162,7 +162,7 @@ class _OneStageTrunk(nn.Module):
 
 
 class _TwoStageTrunk(nn.Module):
-    """Gives each level's features (N, F, h, w), then each one's objectness (N, A, h, w), then deltas (N, 4 A, h, w)."""
+    """Returns each level's features (N, F, h, w), then objectness (N, A, h, w), then deltas (N, 4 A, h, w)."""
 
     def __init__(self, network: FasterRCNN) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ def _padded(images: Tensor, multiple: int) -> Tensor:
 
 
 _Scored = tuple[Tensor | slice, Tensor, int]
-"""Places that can matter, their scores (places, C), and the label of the first column."""
+"""Indices of the regions that are kept, their scores (places, C), and the label of the first column."""
 
 
 def _sigmoid(logits: Tensor, _: Tensor) -> _Scored:
@@ -210,5 +210,5 @@ def _softmax(logits: Tensor, _: Tensor) -> _Scored:
 
 
 def _most(best: Tensor) -> Tensor:
-    """The places of the greatest values, from the best score of each; no other place holds one of the best scores."""
+    """Top-k: indices of the regions with the greatest best scores; no other region has one of the best scores."""
     return best.topk(min(MAX_CANDIDATES, len(best))).indices

@@ -1,8 +1,8 @@
-"""The first YOLO (arXiv:1506.02640): one look at the image, a grid of cells, and a few boxes for each cell.
+"""YOLOv1 (arXiv:1506.02640): a single network predicts boxes and class probabilities for each cell of a grid.
 
-The image of 448 × 448 pixels is divided into 7 × 7 cells. A cell predicts B boxes, for each a confidence (that there is
-an object, times how well the box fits), and for all of them together the probability of each of C classes. The cell in
-which an object's centre lies is the one that has to find it.
+The image of 448 × 448 pixels is divided into 7 × 7 cells. A cell predicts B boxes, for each a confidence (Pr(object) ×
+IoU of prediction and ground truth), and for all of them together the probability of each of C classes. The cell that
+contains the centre of an object is responsible for it.
 """
 
 from functools import partial
@@ -18,11 +18,11 @@ from models.detection.lite_backbone import LiteBackbone
 Backbone = Literal["efficientnet-lite0", "darknet"]
 
 SIDE: Final = 448
-"""Of the paper's input, in pixels; sizes of boxes are told as shares of it."""
+"""Side of the paper's input in pixels; box sizes are fractions of it."""
 CELL: Final = 64
-"""Of a cell, in pixels."""
+"""Side of a cell in pixels."""
 _BOX_NUMBERS: Final = 5
-"""Of a box in the output: its place, its size, its confidence."""
+"""Numbers of a box in the output: x, y, width, height and confidence."""
 _GRID: Final = SIDE // CELL
 _LEAK: Final = 0.1
 
@@ -40,11 +40,11 @@ _DARKNET: Final[tuple[tuple[int, int] | tuple[int, int, int] | str, ...]] = (
 
 
 class Predictions(NamedTuple):
-    """What the network says of N images, read; B boxes for each cell of R rows and C columns.
+    """Decoded output for N images: B boxes for each cell of R rows and C columns.
 
     Attributes:
-        places: (N, R, C, B, 4), the boxes as the network tells them: the centre from the cell's top left corner in
-            cells (x, y), and the square roots of width and height as shares of 448 pixels.
+        places: (N, R, C, B, 4), the boxes as the network encodes them: the centre from the cell's top left corner in
+            cells (x, y), and the square roots of width and height as fractions of 448 pixels.
         boxes: (N, R, C, B, 4), the same as x_min, y_min, x_max, y_max in pixels of the input.
         confidences: (N, R, C, B), about 0 to 1: the probability of an object, times the IoU of the box with it.
         classes: (N, R, C, class_count), about 0 to 1: the probability of each class, if there is an object.
@@ -57,15 +57,15 @@ class Predictions(NamedTuple):
 
 
 class YoloV1(nn.Module):
-    """Image to grid.
+    """YOLOv1, from images to the output grid.
 
     Args:
         backbone: From images to features.
         head: From those to (N, R, C, 5 boxes_per_cell + class_count).
         class_count: Number of classes.
-        boxes_per_cell: Of which one at most is kept for each object.
-        fixed_side: The image is padded to a square of this side, in pixels, because the head knows only that; None
-            where it knows any size.
+        boxes_per_cell: B; at most one of them is responsible for an object.
+        fixed_side: The image is padded to a square of this side, in pixels, because the head has fully connected
+            layers; None where it is convolutional and takes any size.
 
     Attributes:
         boxes_per_cell: As given.
@@ -83,7 +83,7 @@ class YoloV1(nn.Module):
         self.fixed_side = fixed_side
 
     def forward(self, images: Tensor) -> Tensor:
-        """Computes the grid.
+        """Computes the output grid.
 
         Args:
             images: (N, 3, H, W), normalised; H and W at most `fixed_side`, where there is one.
@@ -91,8 +91,8 @@ class YoloV1(nn.Module):
         Returns:
             (N, R, C, 5 boxes_per_cell + class_count), where R and C are H / 64 and W / 64 rounded up, or 7 and 7 for
             the paper's head. For every box of a cell: its centre from the cell's top left corner in cells (x, y), the
-            square roots of its width and height as shares of 448 pixels, its confidence; then the classes. All of them
-            are plain numbers: the paper trains even probabilities by their squared error.
+            square roots of its width and height as fractions of 448 pixels, its confidence; then the classes. All of
+            them are linear outputs: the paper trains even probabilities with squared error.
 
         Raises:
             ValueError: The images are too large.
@@ -137,7 +137,7 @@ def build_yolov1(
 
 
 def read(raw: Tensor, boxes_per_cell: int) -> Predictions:
-    """Reads the network's output.
+    """Decodes the network's output.
 
     Args:
         raw: (N, R, C, 5 boxes_per_cell + class_count), see `YoloV1.forward`.
@@ -163,7 +163,7 @@ def corners_of(raw: Tensor) -> Tensor:
 
 
 class _Deepest(nn.Module):
-    """EfficientNet-Lite0's features of stride 32 alone."""
+    """EfficientNet-Lite0 that returns only the features of stride 32."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ def _darknet(width: float) -> tuple[nn.Sequential, int]:
 
 
 def _connected_head(channels: int, hidden: int, depth: int) -> nn.Sequential:
-    """The paper's: every cell's answer sees the whole image."""
+    """The paper's fully connected head, whose receptive field is the whole image."""
     return nn.Sequential(
         nn.Flatten(),
         nn.Linear(channels * _GRID**2, hidden),
@@ -219,7 +219,7 @@ def _convolutional_head(channels: int, depth: int) -> nn.Sequential:
 
 
 def _start_small(last: Any, network: YoloV1) -> None:
-    """Lets an untrained network predict the same everywhere: middling boxes, no confidence, every class alike."""
+    """Initialises the head so that all cells predict medium boxes, zero confidence and equal class probabilities."""
     box = torch.tensor([0.5, 0.5, 0.5, 0.5, 0.0])
     cell = torch.cat([box.repeat(network.boxes_per_cell), torch.full((network.class_count,), 1 / network.class_count)])
     nn.init.normal_(last.weight, std=0.01)

@@ -1,4 +1,4 @@
-"""From the first YOLO's grid to candidates."""
+"""Converts the output grid of YOLOv1 to candidates."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from models.runtime import Runtime
 
 
 class YoloV1Candidates:
-    """The first YOLO as a `models.detection.candidates.CandidateNetwork`.
+    """YOLOv1 as a `models.detection.candidates.CandidateNetwork`.
 
     Args:
         network: A float32 network in evaluation mode; it is not changed.
@@ -38,16 +38,16 @@ class YoloV1Candidates:
 
 @torch.inference_mode()
 def candidates_from(raw: Tensor, boxes_per_cell: int) -> list[Candidates]:
-    """Reads the grids of a batch.
+    """Decodes the grids of a batch.
 
     A box's score for a class is its confidence times the cell's probability of that class (section 2, equation 1).
 
     Args:
-        raw: What `models.detection.yolov1.YoloV1` gives for N images.
+        raw: Output of `models.detection.yolov1.YoloV1` for N images.
         boxes_per_cell: The network's.
 
     Returns:
-        N; every box may be there once for each class.
+        N; a box may occur once for each class.
     """
     predictions = read(raw, boxes_per_cell)
     scores = predictions.confidences.clamp(0, 1)[..., None] * predictions.classes.clamp(0, 1)[..., None, :]

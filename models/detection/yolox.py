@@ -1,7 +1,7 @@
-"""YOLOX, the one-stage detector without anchors and with a decoupled head (arXiv:2107.08430).
+"""YOLOX, an anchor-free one-stage detector with a decoupled head (arXiv:2107.08430).
 
-A backbone gives features of strides 8, 16 and 32, a path-aggregation pyramid (arXiv:1803.01534) mixes them, and on each
-level a head of two branches says for every cell what is there, whether anything is, and where its box lies.
+A backbone extracts features of strides 8, 16 and 32, a path-aggregation network (PAN, arXiv:1803.01534) fuses them, and
+on each level a head of two branches predicts class, objectness and box for every cell.
 
 Parameters have the names and shapes of the official checkpoints (https://github.com/Megvii-BaseDetection/YOLOX), so
 that those load as they are; `models.detection.yolox_family` lists the sizes.
@@ -20,11 +20,11 @@ STRIDES: Final = (8, 16, 32)
 """Pixels of the input per cell, level by level."""
 
 _RARE: Final = 0.01
-"""What an untrained head takes the probability of an object in a cell to be (arXiv:1708.02002, section 4.1)."""
+"""Prior probability of an object in a cell, which initialises the bias (arXiv:1708.02002, section 4.1)."""
 
 
 class Yolox(nn.Module):
-    """Image to raw head outputs.
+    """YOLOX, from images to the raw outputs of its head.
 
     Args:
         backbone: From images to three feature maps of strides 8, 16 and 32, with the pyramid around it where it has
@@ -38,20 +38,20 @@ class Yolox(nn.Module):
         self.head = head
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Computes the maps that `models.detection.grid` reads.
+        """Computes the raw maps that `models.detection.grid` decodes.
 
         Args:
             images: (N, 3, H, W), normalised; H and W multiples of 32.
 
         Returns:
-            For each of `STRIDES` (N, 5 + class_count, H / stride, W / stride): the box as four numbers, the logit of
-            there being an object, and one logit a class.
+            For each of `STRIDES` (N, 5 + class_count, H / stride, W / stride): the box as four numbers, the objectness
+            logit, and one logit a class.
         """
         return self.head(self.backbone(images))
 
 
 class PathAggregation(nn.Module):
-    """A feature pyramid with a second way up, over a backbone.
+    """Path-aggregation network: a feature pyramid with an additional bottom-up path, over a backbone.
 
     Args:
         backbone: From images to features of strides 8, 16 and 32.
@@ -99,7 +99,7 @@ class PathAggregation(nn.Module):
 
 
 class YoloxHead(nn.Module):
-    """The decoupled head: class on one branch, box and objectness on the other, for every level its own weights.
+    """The decoupled head: class on one branch, box and objectness on the other; weights are not shared between levels.
 
     Args:
         class_count: Number of classes.

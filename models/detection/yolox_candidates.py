@@ -1,4 +1,4 @@
-"""From YOLOX's raw maps to candidates, without decoding what cannot matter."""
+"""Converts the raw maps of YOLOX to candidates, decoding only cells above the score threshold."""
 
 from collections.abc import Sequence
 from math import log
@@ -43,16 +43,16 @@ class YoloxCandidates:
 
 @torch.inference_mode()
 def candidates_from(levels: Sequence[Tensor]) -> list[Candidates]:
-    """Reads the raw maps of a batch.
+    """Decodes the raw maps of a batch.
 
-    A score is the product of two probabilities, of there being an object and of its class, and so never above the
-    first: cells in which that is too low are dropped before anything else of them is looked at.
+    A score is objectness × class probability, and so never above the objectness: cells with too low an objectness are
+    dropped before their boxes and classes are decoded.
 
     Args:
-        levels: What `models.detection.yolox.Yolox` gives for N images.
+        levels: Output of `models.detection.yolox.Yolox` for N images.
 
     Returns:
-        N; each cell gives its likeliest class only, as in the official evaluation.
+        N; of each cell only the most probable class, as in the official evaluation.
     """
     raw = flatten(levels)
     objectness = raw[..., 4]

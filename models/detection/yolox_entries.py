@@ -11,15 +11,15 @@ _NOTE: Final = f"as published at {_README}; not measured here"
 
 
 class _Published(NamedTuple):
-    """A row of the publisher's table.
+    """A row of the publisher's model zoo table.
 
     Attributes:
-        side: Of the square that images are fitted into, in pixels.
+        side: Of the square input in pixels.
         parameters: In millions.
         val_ap: On COCO val2017.
         test_ap: On COCO test-dev; None where it is not given.
-        sha256: Of the checkpoint. The publisher gives none; these are what others found, each in several projects that
-            have nothing to do with each other (all but nano's also in https://github.com/sr99622/libonvif).
+        sha256: Of the checkpoint. The publisher gives none; each of these is recorded in several unrelated projects
+            (all but nano's also in https://github.com/sr99622/libonvif).
     """
 
     side: int
@@ -45,7 +45,7 @@ def yolox_names() -> tuple[str, ...]:
 
 
 def find_yolox(name: str) -> CatalogEntry | None:
-    """Looks an official YOLOX model up.
+    """Finds the catalog entry of an official YOLOX model.
 
     Args:
         name: ``yolox/<size>``.

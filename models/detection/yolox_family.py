@@ -17,11 +17,11 @@ _FULL_HEAD_WIDTH: Final = 256
 
 
 class YoloxSize(NamedTuple):
-    """What tells a size from the others.
+    """Depth and width multipliers of a size of YOLOX.
 
     Attributes:
         depth: Bottlenecks of a cross-stage layer.
-        width: Channels, as a share of the size l.
+        width: Multiplier of channels, relative to the size l.
         depthwise: Whether the 3 × 3 convolutions are depthwise separable.
     """
 
@@ -41,7 +41,7 @@ SIZES: Final[Mapping[str, YoloxSize]] = {
 
 
 def build_yolox(size: str, class_count: int = 80) -> Yolox:
-    """Builds a network of the family, untrained.
+    """Builds a YOLOX network of a size, with random weights.
 
     Args:
         size: One of `SIZES`.
@@ -62,13 +62,13 @@ def build_yolox(size: str, class_count: int = 80) -> Yolox:
 
 
 def from_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Makes an official state dict take RGB, where it was trained on BGR.
+    """Converts an official state dict from BGR to RGB input.
 
-    Only the first convolution sees colours: four pixels of three (see `models.detection.csp_darknet.Focus`), and each
-    three are turned.
+    Only the first convolution reads colours, four pixels of three channels each (see
+    `models.detection.csp_darknet.Focus`): the order of each three is reversed.
 
     Args:
-        state: What a checkpoint file holds under `model`.
+        state: The `model` item of a checkpoint file.
 
     Returns:
         A state dict for `build_yolox` of the same size. Keys that are not the official ones are kept, so that a strict

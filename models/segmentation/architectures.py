@@ -1,4 +1,4 @@
-"""The segmenters that a model card can name."""
+"""Registry of the segmentation architectures that a model card can name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -19,8 +19,8 @@ _BUILDERS: Final[Mapping[str, tuple[Segmentation, Callable[..., nn.Module]]]] = 
     "unet-efficientnet-lite0": ("semantic", build_unet_lite),
     "mask-rcnn-efficientnet-lite0": ("instance", build_mask_rcnn_lite),
 }
-"""What its masks are of; and from the number of classes, and whatever else a builder takes by name, to a network with
-random weights."""
+"""`semantic` or `instance`, and the builder of a network with random weights from the number of classes and keyword
+arguments."""
 
 
 def known_segmenters() -> tuple[str, ...]:
@@ -29,14 +29,14 @@ def known_segmenters() -> tuple[str, ...]:
 
 
 def segmentation_of(architecture: str) -> Segmentation:
-    """Tells what the masks of an architecture are of.
+    """Returns whether an architecture is for semantic or instance segmentation.
 
     Args:
         architecture: One of `known_segmenters()`.
 
     Returns:
-        `semantic`, where the network gives (N, C, H, W) logits for (N, 3, H, W) images, the first class being the
-        background whatever its name is; `instance`, where it is a Mask R-CNN of torchvision.
+        `semantic`, where the network returns (N, C, H, W) logits for (N, 3, H, W) images, the first class being the
+        background whatever its name; `instance`, where it is a Mask R-CNN of torchvision.
 
     Raises:
         KeyError: There is no such architecture.
@@ -68,10 +68,10 @@ def build_segmenter(
 def segmenter(
     entry: CatalogEntry, runtime: Runtime, network: nn.Module, weights_digest: str, first_label: int = 1
 ) -> SemanticSegmenter | InstanceSegmenter:
-    """Makes a segmenter ready to run.
+    """Wraps a segmentation network in the adapter of its kind.
 
     Args:
-        entry: Its catalog entry; says what its masks are of.
+        entry: Its catalog entry.
         runtime: A resolved runtime.
         network: With its weights, in evaluation mode.
         weights_digest: sha256 in hex of the file that they came from.

@@ -1,4 +1,4 @@
-"""From the logits of a network to the class of every pixel of the original, a few rows at a time."""
+"""Resizes the logits of a semantic network to the original image and takes the argmax, a few rows at a time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 from models.imaging.letterbox import Letterbox
 
 _VALUES_AT_ONCE: Final = 2**21
-"""Logits at the size of the original that exist at a time: 8 MB, several times."""
+"""Logits at the size of the original that are in memory at a time: 8 MB, several times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +21,8 @@ class ClassMap:
 
     Attributes:
         class_map: (H, W) uint8.
-        pixel_counts: (C,) int64, of how many pixels each class is the most probable one.
-        probability_sums: (C,) float64, over those pixels the sum of its probabilities; None where not computed.
+        pixel_counts: (C,) int64, pixels of each class in `class_map`.
+        probability_sums: (C,) float64, sum of the class's probability over those pixels; None where not computed.
     """
 
     class_map: NDArray[np.uint8]
@@ -32,12 +32,12 @@ class ClassMap:
 
 @dataclass(frozen=True, eq=False)
 class _Places:
-    """Where the pixels of one side of the original lie among the cells of a network's logits.
+    """Source indices and weights of a bilinear resize along one side, from cells of logits to pixels of the original.
 
     Attributes:
         before: (L,) int64, the cell whose middle is at or before that of the pixel.
         after: (L,) int64, the next one; the same where there is none, or none of the image.
-        share: (L,) float32 in [0, 1), how far from the one to the other.
+        share: (L,) float32 in [0, 1), weight of `after`.
     """
 
     before: Tensor
@@ -46,7 +46,7 @@ class _Places:
 
     @classmethod
     def of(cls, length: int, resized: int, padded: int, cells: int, device: torch.device) -> "_Places":
-        """For a side of `length` pixels, which are `resized` pixels of the `padded` that so many cells cover."""
+        """For a side of `length` pixels, resized to `resized` of the `padded` pixels that the cells cover."""
         in_image = resized * cells / padded
         last = max(0, int(np.floor(in_image - 0.5)))
         places = ((np.arange(length) + 0.5) * (in_image / length) - 0.5).clip(0, last)
@@ -60,20 +60,20 @@ class _Places:
 
 
 def class_map_from(rows: Iterable[Tensor], height: int, letterbox: Letterbox, probabilities: bool) -> ClassMap:
-    """Enlarges logits bilinearly to the original image, without the padding, and takes the greatest.
+    """Resizes logits bilinearly to the original image, without the padding, and takes the argmax.
 
-    Pixels are squares and logits belong to their middles (`align_corners=False`). No more than some rows of the
-    original exist as logits at a time.
+    Pixels are squares and logits belong to their centres (`align_corners=False`). Only a few rows of logits at the
+    size of the original are in memory at a time.
 
     Args:
         rows: (C, n, w) float32 each, one below the other; all of them together cover the network's input. C is at most
             256.
         height: Number of rows of them all.
-        letterbox: Where the image lay in the network's input.
-        probabilities: Whether to compute those, too.
+        letterbox: Placement of the image in the network's input.
+        probabilities: Whether to compute the probabilities, too.
 
     Returns:
-        The classes, on the CPU; of two that are equal, the one with the smaller id.
+        The class map, on the CPU; of equal logits the smaller class id wins.
     """
     builder: _Builder | None = None
     for block in rows:
@@ -86,7 +86,7 @@ def class_map_from(rows: Iterable[Tensor], height: int, letterbox: Letterbox, pr
 
 
 class _Builder:
-    """A class map that grows from the top to the bottom."""
+    """Builds a class map from the top row to the bottom row."""
 
     def __init__(self, block: Tensor, height: int, letterbox: Letterbox, probabilities: bool) -> None:
         self._count, _, width = block.shape
@@ -105,7 +105,7 @@ class _Builder:
         self.sums = torch.zeros(self._count, dtype=torch.float64)
 
     def add(self, block: Tensor) -> bool:
-        """Takes the next rows, (n, w, C), does what can be done with them, and tells whether that is all."""
+        """Adds the next rows of logits, (n, w, C), and fills the rows they reach; returns whether it is complete."""
         self._held = torch.cat([self._held, block])
         ready = int(torch.searchsorted(self._needed, self._first + len(self._held)))
         for start in range(self._done, ready, self._step):
@@ -132,10 +132,10 @@ class _Builder:
 
 
 def _greatest(rows: Tensor, across: _Places) -> Tensor:
-    """(R, w, C) logits to (R, W) uint8, the class that is the greatest at every place.
+    """Argmax of (R, w, C) logits resized to W columns: (R, W) uint8 class ids.
 
-    Between two cells that have the same greatest class it is the greatest everywhere, because interpolation keeps the
-    order of what is ordered at both ends: only between others is there anything to compute.
+    Between two cells with the same argmax every interpolated pixel has it too, because linear interpolation preserves
+    the order: only pixels between cells of different classes are interpolated.
     """
     at_cells = rows.argmax(2).float()  # torch selects float32 columns three times as fast as those of bytes
     class_ids, others = (at_cells.index_select(1, at) for at in (across.before, across.after))
@@ -146,7 +146,7 @@ def _greatest(rows: Tensor, across: _Places) -> Tensor:
 
 
 def _most_probable(rows: Tensor, across: _Places) -> tuple[Tensor, Tensor]:
-    """(R, w, C) logits to the class that is the greatest at every place, (R, W) uint8, and its probability, float32."""
+    """Argmax, (R, W) uint8, of (R, w, C) logits resized to W columns, and its softmax probability, (R, W) float32."""
     before, after = (rows.index_select(1, at) for at in (across.before, across.after))
     logits = before.lerp_(after, across.share[:, None])
     greatest, class_ids = logits.max(2)

@@ -1,4 +1,4 @@
-"""The adapter of every network that gives objects with masks."""
+"""The adapter of all instance segmentation networks."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -59,7 +59,7 @@ class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks
     def masks_in(
         self, image: DecodedImage, boxes: NDArray[np.float32], class_ids: NDArray[np.int64]
     ) -> tuple[Mask, ...]:
-        """Gives the masks of objects whose boxes are known.
+        """Predicts masks for given boxes and classes.
 
         Args:
             image: Upright pixels.
@@ -77,18 +77,18 @@ class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks
 
 
 def instances_from(found: RegionMasks, letterbox: Letterbox, parameters: SegmentationParameters) -> InstanceMasks:
-    """Chooses objects and brings them to the original image.
+    """Filters instances by score and class, keeps the best, scales them to the original image and pastes their masks.
 
-    Masks are made one at a time, and nothing as large as the image on the way.
+    Masks are pasted one at a time as run lengths, without an array of the size of the image.
 
     Args:
-        found: What the network saw.
-        letterbox: Where the image lay in the network's input.
-        parameters: The request's; scores below the network's own floor, and more objects than it gives, are never met.
+        found: Output of the network.
+        letterbox: Placement of the image in the network's input.
+        parameters: Of the request; the network's own score threshold and its most objects are limits of them.
 
     Returns:
-        The answer. An object that lies in the padding is not in it; a mask may be empty where the network is sure of a
-        box and of no pixel in it.
+        The prediction. Objects in the padding are dropped; a mask may be empty where no pixel of a box reaches a
+        probability of 0.5.
     """
     objects, size = found.objects, letterbox.image_size
     boxes = letterbox.restore(objects.boxes)

@@ -1,4 +1,4 @@
-"""Mask R-CNN (arXiv:1703.06870) on EfficientNet-Lite0: the two stages of Faster R-CNN, and a branch for masks."""
+"""Mask R-CNN (arXiv:1703.06870) on EfficientNet-Lite0: Faster R-CNN with a mask branch."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
@@ -11,11 +11,11 @@ from torchvision.ops import MultiScaleRoIAlign
 from models.detection.lite_faster_rcnn import LEVELS, two_stages
 
 _REGION_SIDE: Final = 14
-"""Of the features that the branch sees; its masks have twice as many cells a side."""
+"""Side of the pooled features of the mask branch in cells; its masks have twice as many a side."""
 
 
 class Float32MaskPredictor(MaskRCNNPredictor):
-    """The branch's last layers, whose answers are float32 whatever autocast says."""
+    """The mask predictor, with float32 outputs under autocast too."""
 
     def forward(self, input: Tensor) -> Tensor:
         scores: Tensor = super().forward(input)
@@ -38,10 +38,10 @@ def build_mask_rcnn_lite(
     Args:
         class_count: Number of classes, without the background.
         width: Channels of the pyramid.
-        region_width: Width of the two layers that look at a region.
+        region_width: Width of the two fully connected layers of the box head.
         mask_width: Channels of the branch for masks.
         anchor_scale: Side of the anchors, as a share of those for people at 416 pixels.
-        max_regions: The most regions of an image that the second stage looks at.
+        max_regions: The most proposals of an image after the RPN's NMS.
     """
     layers = (mask_width, mask_width)
     return MaskRCNN(

@@ -1,4 +1,4 @@
-"""A U-Net (arXiv:1505.04597) whose encoder is EfficientNet-Lite0, trained on ImageNet before."""
+"""U-Net (arXiv:1505.04597) with an EfficientNet-Lite0 encoder, which can be pretrained on ImageNet."""
 
 from typing import Final
 
@@ -16,9 +16,9 @@ _STRIDE: Final = 32
 
 
 class LiteUNet(nn.Module):
-    """Image to a class score for every pixel.
+    """U-Net on EfficientNet-Lite0, from images to class logits of every pixel.
 
-    The encoder sees the image turned by 180 degrees (see `EfficientNetLite`), and so does the decoder: the scores are
+    The encoder reads the image turned by 180 degrees (see `EfficientNetLite`), and so does the decoder: the scores are
     turned back once.
 
     Args:
@@ -41,7 +41,7 @@ class LiteUNet(nn.Module):
         self.classifier = nn.Conv2d(width, class_count, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Computes the scores.
+        """Computes the logits.
 
         Args:
             images: (N, 3, H, W), normalised, of any size.

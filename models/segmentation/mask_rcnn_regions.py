@@ -1,7 +1,6 @@
-"""Runs a Mask R-CNN (arXiv:1703.06870) of torchvision's kind up to its objects, each with the mask of its region.
+"""Runs torchvision's Mask R-CNN (arXiv:1703.06870) up to its boxes and their masks of S × S cells.
 
-The boxes come from `models.detection.torchvision_detectors`; the branch for masks looks at those alone that are worth
-giving.
+The boxes come from `models.detection.torchvision_detectors`; the mask branch runs on the boxes after NMS only.
 """
 
 # pyright: reportMissingTypeStubs=false
@@ -27,24 +26,25 @@ from models.execution.finite import require_finite
 from models.runtime import Runtime
 
 SCORE_FLOOR: Final = 0.05
-"""No object below this score gets a mask; torchvision's own floor."""
+"""Score threshold before the mask branch; torchvision's default."""
 OVERLAP: Final = 0.5
-"""Of two boxes of a class with a greater intersection over union, the better one gets a mask; torchvision's, too."""
+"""NMS threshold (IoU) before the mask branch; torchvision's default."""
 MAX_OBJECTS: Final = 300
-"""The most objects of an image that get masks, the best ones. torchvision stops at 100, and a picture of cells can have
-more; a mask costs 5 ms on one thread in bf16 with torchvision's largest network, and 0.4 ms with the smallest one."""
+"""The most objects of an image that get masks, by descending score. torchvision's limit is 100, and a photo of cells
+can have more; a mask costs 5 ms on one thread in bf16 with torchvision's largest network, and 0.4 ms with the smallest.
+"""
 _REGIONS_PER_PASS: Final = 32
 """Of 16, 32 and 64 none was faster than another; 32 take 50 MB with torchvision's largest network."""
 
 
 @dataclass(frozen=True, eq=False)
 class RegionMasks:
-    """The objects of one image, the best first, and of each the mask within its box.
+    """The objects of one image, by descending score, and the mask of each within its box.
 
     Attributes:
         objects: K of them, at most `MAX_OBJECTS`, no two of a class overlapping by more than `OVERLAP`; boxes in pixels
             of the network's input.
-        masks: (K, S, S) float32 in [0, 1] on the CPU: how likely each of S × S equal cells of the box is the object's.
+        masks: (K, S, S) float32 in [0, 1] on the CPU: mask probability of each of S × S equal cells of the box.
     """
 
     objects: Candidates
@@ -66,7 +66,7 @@ class RegionMaskNetwork(Protocol):
         ...
 
     def masks_in(self, pixels: NDArray[np.uint8], boxes: Tensor, class_ids: Tensor) -> Tensor:
-        """Gives the masks of objects whose boxes are known.
+        """Predicts masks for given boxes and classes.
 
         Args:
             pixels: (H, W, 3) uint8 RGB, resized and padded as `models.imaging.letterbox` does.
@@ -83,8 +83,8 @@ class MaskRcnnRegions:
     """A Mask R-CNN as a `RegionMaskNetwork`.
 
     Args:
-        network: A float32 network in evaluation mode; it is not changed. What it would do about sizes, normalisation
-            and thresholds of its own is left out.
+        network: A float32 network in evaluation mode; it is not changed. Its own resizing, normalisation and thresholds
+            are not used.
         preprocessing: Of the model.
         runtime: A resolved runtime.
         first_label: The network's label of class id 0: 0 where the class names count the background, 1 where they do
@@ -125,7 +125,7 @@ class MaskRcnnRegions:
 
 
 class _MaskBranch:
-    """The branch for masks on its device; regions are cut out in float32, and looked at in the runtime's precision."""
+    """The mask branch on its device; RoIAlign runs in float32, and the branch in the runtime's precision."""
 
     def __init__(self, heads: Any, runtime: Runtime) -> None:
         self._device = torch.device(runtime.device)
@@ -137,7 +137,7 @@ class _MaskBranch:
         self._network = network.to(self._device, self._dtype).to(memory_format=self._memory_format)
 
     def masks(self, features: Mapping[str, Tensor], boxes: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
-        """Gives (K, S, S) float32 for K boxes of an input of a (height, width): the mask of each one's label."""
+        """Predicts (K, S, S) float32 for K boxes of an input of a (height, width): the mask of each one's label."""
         boxes, labels = boxes.to(self._device), labels.to(self._device)
         passes = (slice(start, start + _REGIONS_PER_PASS) for start in range(0, max(1, len(boxes)), _REGIONS_PER_PASS))
         return torch.cat([self._looked_at(features, boxes[some], labels[some], size).cpu() for some in passes])

@@ -1,8 +1,8 @@
-"""From the small mask of a box to run lengths in a photo, without the pixels in between.
+"""Pastes the S × S mask of a box into the image, directly as run lengths (`paste_masks_in_image` of torchvision).
 
-Every column of an enlarged mask is a line from the middle of one cell to the middle of the next: where it passes one
-half is computed, not looked for, so that a mask costs by its width alone, and nothing is as large as the photo or the
-box. Needs numpy only.
+Every column of a bilinearly resized mask is piecewise linear between the centres of cells: the rows where it crosses
+one half are computed, so that a mask takes time and memory in proportion to its width, not to the area of the image or
+the box. Needs numpy only.
 """
 
 from typing import Final
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from models.geometry.masks import Mask
 
 _PADDING: Final = 1
-"""Cells of 0 around a mask, without which an object that fills its box would have hard edges there."""
+"""Cells of 0 around a mask, as in torchvision: without them an object that fills its box would have hard edges."""
 _PROBABLE: Final = 0.5
 
 
 def paste(cells: NDArray[np.float32], box: NDArray[np.float32], image_size: tuple[int, int]) -> Mask:
-    """Enlarges a mask to its box, bilinearly, and keeps the pixels that are more probably the object's than not.
+    """Resizes a mask to its box bilinearly and thresholds it at one half.
 
-    These are the pixels that `paste_masks_in_image` of torchvision (torchvision/models/detection/roi_heads.py) gives
-    more than one half.
+    The result equals that of `paste_masks_in_image` of torchvision (torchvision/models/detection/roi_heads.py) above
+    one half.
 
     Args:
         cells: (S, S) in [0, 1].
@@ -29,7 +29,7 @@ def paste(cells: NDArray[np.float32], box: NDArray[np.float32], image_size: tupl
         image_size: (height, width) of the image in pixels.
 
     Returns:
-        The mask in the image; empty where no pixel is probable.
+        The mask in the image; empty where no pixel is above one half.
     """
     left, top, right, bottom = _widened(box, len(cells))
     padded = np.pad(cells, _PADDING).astype(np.float64)
@@ -45,7 +45,7 @@ def paste(cells: NDArray[np.float32], box: NDArray[np.float32], image_size: tupl
 
 
 def _widened(box: NDArray[np.float32], side: int) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a box with room for the padding around its cells, the latter two excluded.
+    """Left, top, right and bottom of a box expanded by the padding of its cells, the latter two exclusive.
 
     In float32 and rounded towards zero, as torchvision does.
     """
@@ -57,7 +57,7 @@ def _widened(box: NDArray[np.float32], side: int) -> tuple[int, int, int, int]:
 
 
 def _places(pixels: NDArray[np.int64], length: int, count: int) -> NDArray[np.float64]:
-    """Where pixels of a side of so many pixels lie among the middles of so many cells, counted from the first one's."""
+    """Coordinates of pixels along a side, in cells from the centre of the first one."""
     return ((pixels + 0.5) * (count / length) - 0.5).clip(0, count - 1)
 
 
@@ -67,7 +67,7 @@ def _pixels(places: NDArray[np.float64], length: int, count: int) -> NDArray[np.
 
 
 def _interpolated(cells: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(P, P) cells and C places in a row of them to (C, P): the column at each place, at the middles of the cells."""
+    """Interpolates (P, P) cells at C horizontal coordinates: (C, P), each column at the centres of the cells."""
     before = np.minimum(places.astype(np.int64), len(cells) - 2)
     share = (places - before)[:, None]
     return cells.T[before] * (1 - share) + cells.T[before + 1] * share

@@ -1,4 +1,4 @@
-"""The adapter of every network that gives the class of every pixel."""
+"""The adapter of all semantic segmentation networks."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,15 +19,15 @@ from models.segmentation.class_maps import ClassMap, class_map_from
 from models.segmentation.tiles import Tiling, logits_by_rows
 
 _MOST_CLASSES: Final = 256
-"""A class map has one byte for every pixel."""
+"""The most classes: a class map has one byte for every pixel."""
 _PIXELS_AT_ONCE: Final = {"cpu": 2**18, "cuda": 2**22}
-"""Of tiles that go through the network together: one of 512 x 512 on a CPU, which gains nothing from more."""
+"""Pixels of the tiles that form one batch: one of 512 x 512 on a CPU, which gains nothing from larger batches."""
 
 
 class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]):
     """A semantic segmentation network as an `models.adapter.Adapter`.
 
-    Classes that a request does not ask for become background.
+    Classes that a request filters out become background.
 
     Args:
         entry: Its catalog entry. Where its preprocessing has a `tile`, larger inputs go through the network in tiles.
@@ -91,13 +91,13 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         return class_map_from(rows, len(item.pixels), self._letterbox(item.image_size), True)
 
     def _usual_input_sizes(self) -> list[tuple[int, int]]:
-        """What is larger than a tile reaches the network in tiles."""
+        """Inputs larger than a tile are split into tiles."""
         sizes = super()._usual_input_sizes()
         most = self._preprocessing.tile or max(map(max, sizes))
         return list(dict.fromkeys((min(height, most), min(width, most)) for height, width in sizes))
 
     def _letterbox(self, image_size: tuple[int, int]) -> Letterbox:
-        """Where an image lies; for a compiled network in at least one whole tile, if there are tiles."""
+        """The letterbox of an image; for a compiled network at least one whole tile, if it has tiles."""
         if not (self.runtime.compile and self._tiling):
             return super()._letterbox(image_size)
         letterbox = Letterbox.fit(image_size, self._preprocessing)
@@ -113,14 +113,14 @@ def _tiling_of(preprocessing: LetterboxPreprocessing, runtime: Runtime) -> Tilin
 
 
 def semantic_mask_from(found: ClassMap, parameters: SegmentationParameters) -> SemanticMask:
-    """Leaves out what a request does not ask for.
+    """Filters a class map by the classes of a request; other pixels become background.
 
     Args:
         found: Of one image.
-        parameters: The request's.
+        parameters: Of the request.
 
     Returns:
-        The answer. Pixels of other classes than those that are asked for are background in it.
+        The prediction.
     """
     present = np.flatnonzero(found.pixel_counts)
     class_ids = present[present > 0]

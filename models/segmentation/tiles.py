@@ -1,9 +1,8 @@
-"""Large images through a network in tiles: the same logits as of the whole image, but for the seams, in little memory.
+"""Tiled inference for large images: overlapping tiles, whose logits are blended linearly at the seams.
 
-Tiles overlap. Near its edge a tile's logits lack what lies beyond, so that neither of two neighbours counts in its
-outer part of the overlap: over the middle quarter the one hands over to the other, linearly. Wherever the network looks
-no farther than three eighths of the overlap, that is in no direction farther than the pixels left out, the answer is
-that of the whole image.
+Logits near the edge of a tile lack context, so the outer three eighths of the overlap have weight 0 on either side, and
+the middle quarter is blended linearly. Where the receptive field reaches no farther than three eighths of the overlap,
+the logits equal those of the whole image.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,12 +20,12 @@ Network = Callable[[NDArray[np.uint8]], Tensor]
 """(N, H, W, 3) uint8 to (N, C, h, w) float32 logits that cover all of the H x W pixels."""
 
 _HANDOVER: Final = 0.25
-"""Share of the overlap over which one tile hands over to the next."""
+"""Fraction of the overlap over which neighbouring tiles are blended."""
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How images are cut.
+    """Tile size, overlap and alignment of tiled inference.
 
     Attributes:
         tile: The most pixels of a side of a tile.
@@ -45,7 +44,7 @@ class Tiling:
         return max(size) > self.tile
 
     def starts(self, length: int) -> list[int]:
-        """Gives where the tiles along a side of so many pixels begin: as few as suffice, evenly apart."""
+        """Offsets of the tiles along a side of so many pixels: as few as suffice, evenly spaced."""
         if length <= self.tile:
             return [0]
         steps = -(-(length - self.tile) // (self.tile - self.overlap))
@@ -53,10 +52,10 @@ class Tiling:
         return [index * room // steps * self.multiple for index in range(steps + 1)]
 
     def weights(self, length: int) -> NDArray[np.float32]:
-        """Gives how much every pixel of every tile along a side counts.
+        """Blending weights of every pixel of every tile along a side.
 
         Returns:
-            (T, min(tile, length)) float32 in [0, 1]; over the tiles that show a pixel they sum to 1.
+            (T, min(tile, length)) float32 in [0, 1]; the weights of a pixel sum to 1 over the tiles that contain it.
         """
         side, starts = min(self.tile, length), self.starts(length)
         centres = np.arange(length, dtype=np.float64) + 0.5
@@ -71,9 +70,9 @@ def logits_by_rows(network: Network, pixels: NDArray[np.uint8], tiling: Tiling) 
     """Runs a network over an image tile by tile, from the top to the bottom.
 
     Args:
-        network: What each batch of tiles, all of one size, goes through.
+        network: Runs on each batch of tiles, all of one size.
         pixels: (H, W, 3) uint8 RGB, both sides multiples of `tiling.multiple`.
-        tiling: How to cut.
+        tiling: Tile size and overlap.
 
     Yields:
         (C, rows, W) float32 logits of the next rows of pixels, on the device of the network; H in all.

@@ -1,5 +1,5 @@
-"""torchvision's semantic segmenters (FCN, arXiv:1411.4038; DeepLabV3, arXiv:1706.05587; LR-ASPP, arXiv:1905.02244),
-built by name and made into networks from images to one tensor."""
+"""Builds torchvision's semantic segmenters (FCN, arXiv:1411.4038; DeepLabV3, arXiv:1706.05587; LR-ASPP,
+arXiv:1905.02244) by name, and wraps them as networks from images to logits."""
 
 # pyright: reportMissingTypeStubs=false
 
@@ -31,10 +31,10 @@ def build_torchvision_segmenter(weights: WeightsEnum, builder: str) -> nn.Module
 
 
 class ClassScores(nn.Module):
-    """What a semantic segmenter of torchvision says of the classes, before it is enlarged to the size of the image.
+    """Logits of a torchvision semantic segmenter before its bilinear upsampling to the size of the input.
 
-    torchvision enlarges it at once, eight- or sixteenfold and bilinearly, into 30 MB for one photo. Whoever needs the
-    scores in yet another size does better to enlarge them once.
+    torchvision upsamples them 8 or 16 times, into 30 MB for one photo. Here they are resized once, directly to the
+    size of the original image.
 
     Args:
         network: Of torchvision, its weights loaded; its auxiliary head is left out.

@@ -13,10 +13,10 @@ _CLASSIC_DEPTH: Final = 4
 
 
 class UNet(nn.Module):
-    """Image to a class score for every pixel.
+    """U-Net, from images to class logits of every pixel.
 
-    Two things are not as in the paper: convolutions are padded, so that the answer has the size of the image, and
-    each is followed by a batch norm (arXiv:1502.03167).
+    Two differences from the paper: convolutions are padded, so that the output has the size of the image, and each is
+    followed by a batch norm (arXiv:1502.03167).
 
     Args:
         class_count: Number of classes, with the background.
@@ -39,7 +39,7 @@ class UNet(nn.Module):
         self.classifier = nn.Conv2d(width, class_count, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Computes the scores.
+        """Computes the logits.
 
         Args:
             images: (N, 3, H, W), normalised, of any size.
@@ -73,7 +73,7 @@ def build_unet(class_count: int, width: int = _CLASSIC_WIDTH, depth: int = _CLAS
 
 
 def padded(images: Tensor, multiple: int) -> Tensor:
-    """Repeats the last row and column until both sides are multiples of a number.
+    """Pads with copies of the last row and column until both sides are multiples of a number.
 
     Args:
         images: (N, C, H, W).
