@@ -33,7 +33,7 @@ _ADAPTABLE: Final = (
     "squeezenet",
     "wide_resnet",
 )
-"""Families whose first two layers of stride 2 are sequential, without a parallel branch whose stride has to change too."""
+"""Families whose first two layers of stride 2 are sequential, without a parallel branch that has to change too."""
 
 
 def can_be_finer(architecture: str) -> bool:

@@ -16,8 +16,8 @@ from models.detection.lite_backbone import build_pyramid
 LEVELS: Final = ("stride8", "stride16", "stride32")
 """Names of the pyramid's levels."""
 _ANCHOR_SIDES: Final = ((12, 28), (56, 104), (176, 288))
-"""Anchor sizes in pixels, by level: of the people in the training photos, at 416 pixels, a tenth are below 10 (the square
-root of the area), half below 42, and a tenth above 174."""
+"""Anchor sizes in pixels, by level. Of the people in the training photos, at 416 pixels, a tenth are below 10 (the
+square root of the area), half below 42, and a tenth above 174."""
 _ANCHOR_RATIOS: Final = (0.5, 1.0, 2.0)
 _REGION_SIDE: Final = 7
 

@@ -1,13 +1,12 @@
-"""How far a figure may lie from its true value, by drawing the images again: the bootstrap.
+"""Bootstrap confidence intervals of metrics over the images of a data set.
 
-Which images a data set has is chance. The bootstrap draws as many images again, with replacement, many times over (the
-replicates), takes the figure of each draw, and gives the range in which the middle 95 % of them lie: B. Efron,
-"Bootstrap methods: another look at the jackknife", 1979; B. Efron and R. Tibshirani, "An Introduction to the
-Bootstrap", 1993, chapter 13.
+The images are resampled with replacement many times (the replicates), the metric is computed for each, and the interval
+is the range of the middle 95 % of them: B. Efron, "Bootstrap methods: another look at the jackknife", 1979; B. Efron
+and R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
 
-No image is copied: a draw is a row of numbers that tells how often each image is in it. What a figure is made of is
-kept as sums an image, and the sums of a draw are its row times those (`resampled_sums`); a figure that is no quotient
-of sums takes the rows themselves (`weight_chunks`).
+No image is copied: a replicate is a row of weights, the number of times that each image is drawn. Metrics that are
+quotients of sums over images take their sums as weights times sums of an image (`resampled_sums`); others take the
+weights themselves (`weight_chunks`).
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from numpy.typing import NDArray
 from models.metrics.ratios import mean_of_known
 
 CHUNK_BYTES: Final = 64 * 2**20
-"""Of the weights that are in memory at a time, unless told."""
+"""Default size of the weights that are in memory at a time."""
 
 
 def weight_chunks(
     images: int, replicates: int, seed: int, chunk_bytes: int = CHUNK_BYTES
 ) -> Iterator[NDArray[np.uint16]]:
-    """Tells how often every replicate draws every image, some replicates at a time.
+    """Yields how many times every replicate draws every image, some replicates at a time.
 
     Args:
-        images: N, how many there are, at least 0.
-        replicates: B, how many draws, at least 0.
+        images: N, number of images, at least 0.
+        replicates: B, number of replicates, at least 0.
         seed: Equal seeds give equal draws.
         chunk_bytes: Of one chunk, at most; a chunk is at least one row. It does not change what is drawn.
 
@@ -54,10 +53,10 @@ def weight_chunks(
 
 
 def resampled_sums(values: NDArray[Any], replicates: int, seed: int) -> NDArray[np.float64]:
-    """Sums what every image adds, for every replicate.
+    """Sums values over the images of every replicate.
 
     Args:
-        values: (N, …), numbers or bool, finite: what each image adds. A NaN would spread to every replicate.
+        values: (N, …), numbers or bool, finite, of each image. A NaN would spread to every replicate.
         replicates: B, at least 0.
         seed: Equal seeds give equal draws.
 
@@ -71,16 +70,15 @@ def resampled_sums(values: NDArray[Any], replicates: int, seed: int) -> NDArray[
 
 
 def interval(values: NDArray[np.floating[Any]], level: float = 0.95) -> tuple[float, float]:
-    """Gives the range in which the middle of the replicates lies.
+    """Percentile interval of the replicates.
 
     Args:
-        values: (B,), the figure of every replicate; NaN where a replicate has nothing to measure it on.
-        level: The share of the replicates within, between 0 and 1.
+        values: (B,), the metric of every replicate; NaN where it is undefined.
+        level: Confidence level, between 0 and 1.
 
     Returns:
-        Lower and upper end, between neighbours interpolated as `numpy.quantile` does; of the replicates that have the
-        figure, NaN and NaN where fewer than half have it. Both ends are the figure itself where all images agree, or
-        there is only one: how others would vary cannot be seen from those.
+        Lower and upper end, interpolated as `numpy.quantile` does, over the replicates that are not NaN; NaN and NaN
+        where fewer than half are not. Both ends are the metric itself where all images agree, or there is only one.
 
     Raises:
         ValueError: `level` is not between 0 and 1.
@@ -95,17 +93,17 @@ def interval(values: NDArray[np.floating[Any]], level: float = 0.95) -> tuple[fl
 
 
 def centred_interval(figure: float, replicates: NDArray[np.floating[Any]], level: float = 0.95) -> tuple[float, float]:
-    """Gives the interval of a share, around its value.
+    """Percentile interval, shifted so that the mean of the replicates is the metric: a correction of their bias.
 
-    A draw lacks some images and has others twice. Where classes have few images or objects, that moves some figures to
-    one side: a mean over classes of a draw is one over fewer of them, the average precision of few objects comes out
-    higher, and so does a calibration error. The figure of all images can then lie outside the middle 95 % of its own
-    replicates (seen for average precision with 26 objects of each of 80 classes, and for weighted precision with 20
-    images of each of 1000). So these tell how wide the interval is, and the figure tells where: they are moved until
-    their mean is the figure. A share that is a sum over images, such as accuracy, is where it was before.
+    Replicates lack some images and have others twice. Where classes have few images or objects, that biases some
+    metrics: a mean over classes covers fewer of them, the average precision of few objects comes out higher, and so
+    does a calibration error. The metric of all images can then lie outside the middle 95 % of its own replicates (seen
+    for average precision with 26 objects of each of 80 classes, and for weighted precision with 20 images of each of
+    1000). So the replicates determine the width of the interval, and the metric its position. Unbiased metrics, such
+    as accuracy, keep their interval.
 
     Args:
-        figure: Of all images, 0 to 1 or NaN.
+        figure: The metric over all images, 0 to 1 or NaN.
         replicates: (B,), see `interval`.
         level: See `interval`.
 

@@ -1,7 +1,7 @@
-"""Boundary IoU: how well the outlines of classes are met.
+"""Boundary IoU: the quality of the contours of segmentation masks.
 
-IoU of whole regions hardly tells a good outline of a large object from a poor one. Boundary IoU compares only the
-pixels that are near an outline (B. Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation
+Mask IoU is hardly sensitive to the contour of large objects. Boundary IoU compares only the pixels near a contour
+(B. Cheng et al., "Boundary IoU: Improving Object-Centric Image Segmentation
 Evaluation", 2021, arXiv:2103.16562).
 """
 
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from models.metrics.ratios import Numbers, share, where_known
 
 DILATION_RATIO: Final = 0.02
-"""How near, as a share of the image's diagonal: the paper's, section 5.1, and its published code's."""
+"""Dilation ratio: distance to the contour as a fraction of the image's diagonal (section 5.1 and the published
+code)."""
 
 
 def reach(size: tuple[int, int], ratio: float = DILATION_RATIO) -> int:
-    """How near to an outline a pixel must be.
+    """Width of the boundary region in pixels.
 
     Args:
         size: (height, width) of the image in pixels.
@@ -33,8 +34,8 @@ def reach(size: tuple[int, int], ratio: float = DILATION_RATIO) -> int:
 
 
 def boundary(covered: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
-    """Finds the covered pixels near an outline: those that have a pixel that is not covered, or is outside the image,
-    within the square of 2 × `pixels` + 1 around them. (The authors' code erodes `pixels` times by a square of 3.)
+    """Computes the boundary region of a mask: its pixels with a pixel outside the mask, or outside the image, within
+    the square of 2 × `pixels` + 1 around them. (The authors' code erodes `pixels` times by a square of 3.)
 
     Args:
         covered: (H, W).
@@ -49,20 +50,19 @@ def boundary(covered: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
 def boundary_overlap(
     target: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int, ignored: int, ratio: float = DILATION_RATIO
 ) -> NDArray[np.int64]:
-    """Counts the pixels near the outlines of every class in an image; counts of several images may be added up.
+    """Counts the boundary pixels of every class in an image; counts of several images may be summed.
 
-    Pixels whose target nobody knows are not counted and make no outline, in the target as in the prediction: an
-    outline that runs through them is as good as any other there.
+    Ignored pixels are not counted and form no boundary, neither in the target nor in the prediction.
 
     Args:
-        target: (H, W) class ids; `ignored` where nobody knows.
+        target: (H, W) class ids; `ignored` where there is no annotation.
         prediction: (H, W) class ids.
         classes: K; ids from there on are of no class.
         ignored: See `target`.
-        ratio: How near, as a share of the diagonal.
+        ratio: Of the width of the boundary to the diagonal.
 
     Returns:
-        (K, 2) int64: pixels near the class's outline both in target and prediction, and in either.
+        (K, 2) int64: intersection and union of the class's boundaries in target and prediction, in pixels.
     """
     counts = np.zeros((classes, 2), np.int64)
     unknown = target == ignored
@@ -79,8 +79,8 @@ def boundary_overlap(
 
 
 def boundary_iou(both: Numbers, either: Numbers, target: Numbers) -> NDArray[np.float64]:
-    """Boundary IoU of each class over a data set: pixels in both boundaries as a share of those in either, each summed
-    over all images first, as IoU is. (The paper's figures of objects are of single ones.)
+    """Boundary IoU of each class over a data set: intersection over union of the boundaries, each summed over all
+    images first, as for mIoU. (The paper's figures are of single objects.)
 
     Args:
         both: (…, K), see `boundary_overlap`.
@@ -98,7 +98,7 @@ def _ids_of(class_map: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def _around(covered: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
-    """The smallest rectangle around what is covered, with a margin within the image."""
+    """Bounding rectangle of a mask, with a margin, clipped to the image."""
     rows, columns = np.flatnonzero(covered.any(1)), np.flatnonzero(covered.any(0))
     return (
         slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),

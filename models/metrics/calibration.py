@@ -1,4 +1,4 @@
-"""Whether a model is right as often as it says: reliability diagrams and the expected calibration error."""
+"""Calibration of classifiers: reliability diagrams and the expected calibration error (ECE)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from models.metrics.ratios import Numbers, share
 
 BINS: Final = 15
-"""As C. Guo et al. count ("On Calibration of Modern Neural Networks", 2017, arXiv:1706.04599, section 5)."""
+"""Number of bins, as in C. Guo et al. ("On Calibration of Modern Neural Networks", 2017, arXiv:1706.04599, section
+5)."""
 
 
 def bin_edges(bins: int = BINS) -> NDArray[np.float64]:
@@ -41,7 +42,7 @@ def bins_of(confidences: NDArray[np.floating[Any]], edges: NDArray[np.float64]) 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """What is drawn as a reliability diagram.
+    """Values of a reliability diagram.
 
     Attributes:
         edges: (M + 1,) float64, of the bins of the top probability.
@@ -59,11 +60,11 @@ class Reliability:
 def reliability(
     confidences: NDArray[np.floating[Any]], right: NDArray[np.bool_], edges: NDArray[np.float64]
 ) -> Reliability:
-    """Compares what a model says with how often it is right, bin by bin.
+    """Compares mean confidence with accuracy, bin by bin.
 
     Args:
-        confidences: (N,) from 0 to 1, of each image the probability of the class that it was taken for.
-        right: (N,), whether that is its class.
+        confidences: (N,) from 0 to 1, of each image the probability of the predicted class.
+        right: (N,), whether the prediction is correct.
         edges: (M + 1,), see `bin_edges`.
     """
     bins, count = bins_of(confidences, edges), len(edges) - 1
@@ -74,11 +75,10 @@ def reliability(
 
 
 def expected_calibration_error(confidence_sums: Numbers, right: Numbers, images: Numbers) -> NDArray[np.float64]:
-    """How far what a model says is from how often it is right, over all images: Σ |Bₘ| / N × |acc(Bₘ) - conf(Bₘ)|
-    (C. Guo et al., 2017, equation 3).
+    """Expected calibration error (ECE): Σ |Bₘ| / N × |acc(Bₘ) - conf(Bₘ)| (C. Guo et al., 2017, equation 3).
 
-    Of few images it comes out too high, since the accuracy of every bin is off by chance, to whichever side (A. Kumar,
-    P. Liang and T. Ma, "Verified Uncertainty Calibration", 2019, arXiv:1909.10155). A bootstrap does not mend that.
+    The estimate is biased upwards for few images, since the accuracy of every bin has sampling error (A. Kumar, P.
+    Liang and T. Ma, "Verified Uncertainty Calibration", 2019, arXiv:1909.10155). A bootstrap does not remove the bias.
 
     Args:
         confidence_sums: (M, …), the sum of the top probabilities of each bin's images.

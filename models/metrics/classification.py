@@ -1,8 +1,8 @@
-"""How well classes of images are told: top-k accuracy, and precision, recall and F1 of every class.
+"""Classification metrics: top-k accuracy, and precision, recall and F1 of every class.
 
-An absent class is one that no target has. All its figures are NaN, and the means leave it out: what is wrongly taken
-for it already counts against the classes that it was taken from. A class that is there and never predicted has a
-precision of 0, as others count it: or else the mean were the better, the more classes a model never names.
+An absent class is one that no target has. All its figures are NaN, and means leave it out: false positives of it
+already count as false negatives of other classes. A class that has targets and is never predicted has a precision of 0,
+as in scikit-learn (`zero_division=0`); otherwise the mean would rise with every class that a model never predicts.
 scikit-learn's `precision_recall_fscore_support` with the targets' classes as `labels` gives the same numbers.
 """
 
@@ -18,11 +18,11 @@ from models.metrics.ratios import Numbers, mean_of_known, share, where_known
 
 
 def top_k_accuracy(ranks: NDArray[np.integer[Any]], k: int) -> float:
-    """Counts the images whose class is among the k most probable (O. Russakovsky et al., "ImageNet Large Scale Visual
-    Recognition Challenge", 2015, arXiv:1409.0575, section 4).
+    """Top-k accuracy, the share of images whose class is among the k most probable (O. Russakovsky et al., "ImageNet
+    Large Scale Visual Recognition Challenge", 2015, arXiv:1409.0575, section 4).
 
     Args:
-        ranks: (N,) place of the right class, from 0; any number from k on where it was not named.
+        ranks: (N,) rank of the target class, from 0; any number from k on where it is not predicted.
         k: At least 1.
 
     Returns:
@@ -38,7 +38,7 @@ def top_k_accuracy(ranks: NDArray[np.integer[Any]], k: int) -> float:
 
 @dataclass(frozen=True, eq=False)
 class ClassScores:
-    """How well each class is told from the others (C. J. van Rijsbergen, "Information Retrieval", 1979, chapter 7).
+    """Precision, recall and F1 of each class (C. J. van Rijsbergen, "Information Retrieval", 1979, chapter 7).
 
     Attributes:
         precision: (…, C) float64: of the images taken for the class, the share that is of it; 0 where no image was,

@@ -1,4 +1,4 @@
-"""What was taken for what: the one matrix that figures of classes come from."""
+"""The confusion matrix, from which metrics of classes are computed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def confusion_matrix(
     classes: int,
     ignored: int | None = None,
 ) -> NDArray[np.int64]:
-    """Counts pairs of target and prediction; those of several parts may be added up.
+    """Counts pairs of target and prediction; matrices of several chunks may be summed.
 
     Args:
         targets: Class ids from 0 to `classes` - 1, of any shape: one an image, or one a pixel.
         predictions: Class ids of the same shape.
         classes: C, at least 1.
-        ignored: A target that nobody knows: where it stands, nothing is counted, whatever is predicted there.
+        ignored: Target value without annotation (`ignore_index` of torchmetrics): such elements are not counted.
 
     Returns:
         (C, C) int64, rows by target, columns by prediction; zeros where there is nothing to count.

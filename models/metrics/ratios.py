@@ -1,4 +1,4 @@
-"""Quotients and means in which what is not there is NaN, and never 0 or -1."""
+"""Quotients and means with NaN for undefined values, never 0 or -1."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def share(part: Numbers, whole: Numbers) -> NDArray[np.float64]:
 
 
 def where_known(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Puts NaN where a value says nothing.
+    """Replaces undefined values with NaN.
 
     Args:
         values: Any shape.
@@ -36,7 +36,7 @@ def where_known(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArra
 
 
 def mean_of_known(values: NDArray[np.float64], weights: ArrayLike = 1.0, axis: int = -1) -> NDArray[np.float64]:
-    """Averages what is there.
+    """Mean over an axis, without NaN.
 
     Args:
         values: Any shape; NaN is left out.
@@ -44,7 +44,7 @@ def mean_of_known(values: NDArray[np.float64], weights: ArrayLike = 1.0, axis: i
         axis: Over which.
 
     Returns:
-        The shape without that axis; NaN where nothing is there, or all that is has no weight.
+        The shape without that axis; NaN where all values are NaN or have no weight.
     """
     known = ~np.isnan(values)
     weighing = np.where(known, weights, 0.0)

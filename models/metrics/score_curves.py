@@ -1,4 +1,4 @@
-"""How well the score of a class tells its images from all others: average precision, ROC AUC, and the curve."""
+"""Average precision, ROC AUC and precision-recall curve of a class against all others."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
@@ -13,11 +13,11 @@ from scipy import sparse
 from models.metrics.ratios import share
 
 RECALLS: Final = np.linspace(0, 1, 101)
-"""At which a curve is told."""
+"""The recalls of a precision-recall curve."""
 
 
 class Separation(NamedTuple):
-    """How well a score tells the images of a class from the others, one number for every weighting of the images.
+    """Average precision and ROC AUC of a class, for every weighting of the images.
 
     Attributes:
         average_precision: (B,) float64, 0 to 1: Σ (Rₙ - Rₙ₋₁) Pₙ over the scores as thresholds from the highest down,
@@ -35,7 +35,7 @@ class Separation(NamedTuple):
 def separation(
     scores: NDArray[np.floating[Any]], positive: NDArray[np.bool_], weights: NDArray[np.float64]
 ) -> Separation:
-    """Measures a score under many weightings of the same images at once, for the replicates of a bootstrap.
+    """Computes average precision and ROC AUC for many weightings of the same images at once, as a bootstrap needs them.
 
     Both figures change only at the scores of the class's own images. So all images are counted into those scores and
     the gaps between, once, and nothing is sorted or counted again for another weighting. scikit-learn's functions,
@@ -67,7 +67,7 @@ def separation(
 def sums_by_group(
     groups: NDArray[np.integer[Any]], count: int, weights: NDArray[np.float64], amounts: NDArray[Any] | None = None
 ) -> NDArray[np.float64]:
-    """Adds up what the images of each group have, under every weighting.
+    """Sums amounts by group, for every weighting of the images.
 
     Args:
         groups: (N,), the group of each image, from 0 to `count` - 1.
@@ -87,7 +87,7 @@ def sums_by_group(
 def precision_recall_curve(
     scores: NDArray[np.floating[Any]], positive: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gives the curve for drawing; scikit-learn's `precision_recall_curve` goes through its points.
+    """Interpolated precision-recall curve; scikit-learn's `precision_recall_curve` goes through its points.
 
     Args:
         scores: (N,), higher for what is more likely positive.

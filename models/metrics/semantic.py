@@ -1,11 +1,10 @@
-"""How well classes are told apart pixel by pixel, from one confusion matrix over a data set.
+"""Semantic segmentation metrics (mIoU, Dice, pixel accuracy) from one confusion matrix over a data set.
 
-All figures come from pixels counted over the whole data set, and not from means over images: a large image counts more
-than a small one, and a class that an image does not have does no harm there. Pixels whose target nobody knows are not
-counted, whatever is predicted for them.
+Pixels are counted over the whole data set, and metrics are no means over images: a large image counts more than a small
+one. Pixels without annotation are ignored, whatever is predicted for them.
 
 An absent class is one that no target has. Its figures are NaN, and the means leave it out, as detectron2's
-`SemSegEvaluator` does; pixels that are wrongly taken for it count against the classes that they are of.
+`SemSegEvaluator` does; false positives of it are false negatives of other classes.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from models.metrics.ratios import Numbers, mean_of_known, share, where_known
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """Pixels of each class.
+    """Intersection, target and predicted pixels of each class.
 
     Attributes:
-        both: (…, K), pixels of the class that were taken for it.
+        both: (…, K), intersection: pixels of the class that are predicted as it.
         target: (…, K), pixels of the class.
-        prediction: (…, K), pixels taken for it; of known pixels only.
+        prediction: (…, K), pixels predicted as the class; of annotated pixels only.
     """
 
     both: Numbers
@@ -43,7 +42,7 @@ class Overlap:
 
     @property
     def either(self) -> NDArray[np.float64]:
-        """(…, K) float64, pixels of the class or taken for it."""
+        """(…, K) float64, union of target and prediction."""
         return np.subtract(np.add(self.target, self.prediction), self.both, dtype=np.float64)
 
     def iou(self) -> NDArray[np.float64]:
@@ -56,8 +55,8 @@ class Overlap:
         return where_known(share(self.both, self.either), self.target > 0)
 
     def dice(self) -> NDArray[np.float64]:
-        """Twice what is in both as a share of target and prediction (L. R. Dice, "Measures of the Amount of Ecologic
-        Association Between Species", 1945); it is 2 IoU / (1 + IoU).
+        """Dice coefficient, twice the intersection over target plus prediction (L. R. Dice, "Measures of the Amount of
+        Ecologic Association Between Species", 1945); it is 2 IoU / (1 + IoU).
 
         Returns:
             (…, K) float64, 0 to 1; NaN of an absent class.
@@ -66,8 +65,8 @@ class Overlap:
         return where_known(share(2 * np.asarray(self.both, np.float64), sides), self.target > 0)
 
     def pixel_accuracy(self) -> NDArray[np.float64]:
-        """The share of known pixels that are right (J. Long et al., "Fully Convolutional Networks for Semantic
-        Segmentation", 2015, arXiv:1411.4038, section 5).
+        """Pixel accuracy, the share of annotated pixels that are correct (J. Long et al., "Fully Convolutional Networks
+        for Semantic Segmentation", 2015, arXiv:1411.4038, section 5).
 
         Returns:
             (…) float64, 0 to 1; NaN where no pixel is known.
@@ -75,7 +74,7 @@ class Overlap:
         return share(self.both.sum(-1), self.target.sum(-1))
 
     def frequency_weighted_iou(self) -> NDArray[np.float64]:
-        """The mean of IoU over classes, each of which counts with its pixels (J. Long et al., 2015, section 5).
+        """Frequency-weighted IoU, the mean over classes weighted by their pixels (J. Long et al., 2015, section 5).
 
         Returns:
             (…) float64, 0 to 1; NaN where no pixel is known.
@@ -84,7 +83,7 @@ class Overlap:
 
 
 def semantic_figures(overlap: Overlap) -> dict[str, NDArray[np.float64]]:
-    """The figures of a data set.
+    """Computes the metrics of a data set.
 
     Args:
         overlap: Its pixels, (…, K); class 0 is the background.
@@ -104,7 +103,7 @@ def semantic_figures(overlap: Overlap) -> dict[str, NDArray[np.float64]]:
 
 
 def image_iou(overlap: Overlap) -> NDArray[np.float64]:
-    """How well a single image is told, for choosing the best and the worst of many.
+    """Mean IoU of single images, for choosing the best and the worst of many.
 
     Args:
         overlap: Of each image, (N, K); class 0 is the background.

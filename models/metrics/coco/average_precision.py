@@ -1,8 +1,8 @@
-"""Average precision and recall of objects as COCO measures them: https://cocodataset.org/#detection-eval
+"""COCO average precision and recall of objects: https://cocodataset.org/#detection-eval
 
-The numbers come from `hotcoco`, whose precision and recall are those of pycocotools bit for bit. Images are matched a
-part at a time (`coco_state`), and the states of all parts make the figures (`CocoFigures.of`). What COCO's tools write
-as -1, because there is no such object, is NaN here and left out of means.
+The numbers come from `hotcoco`, whose precision and recall are those of pycocotools bit for bit. Images are matched in
+chunks (`coco_state`), and the states of all chunks are reduced to figures (`CocoFigures.of`). Where pycocotools returns
+-1, because there is no ground truth, the value is NaN here and left out of means.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from models.metrics.coco.image_results import ImageResult, run_lengths
 from models.metrics.ratios import mean_of_known
 
 IOU_THRESHOLDS: Final = np.linspace(0.5, 0.95, 10)
-"""From which intersection over union on an object counts as found."""
+"""The IoU thresholds of a match, 0.50 to 0.95."""
 
 RECALLS: Final = np.linspace(0, 1, 101)
-"""At which precision is read."""
+"""The recalls at which precision is sampled."""
 
 AREAS: Final = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
-"""Sizes of objects in pixels, both ends included, so that an object of 32² pixels is small and medium."""
+"""COCO's area ranges in pixels, both ends included, so that an object of 32² pixels is small and medium."""
 
 HEADLINES: Final = (
     *("map", "map_50", "map_75", "map_small", "map_medium", "map_large"),
@@ -35,13 +35,13 @@ HEADLINES: Final = (
 
 
 def detection_limits(max_detections: int) -> tuple[int, ...]:
-    """How many detections of an image and a class count: COCO's 1, 10 and 100, and what was asked for.
+    """COCO's `maxDets`, how many detections of an image and a class are evaluated: 1, 10, 100 and `max_detections`.
 
     Args:
-        max_detections: The most that count for average precision.
+        max_detections: The limit of average precision.
 
     Returns:
-        Ascending, the last one `max_detections`. What is above that is not there: all that count are counted with it.
+        Ascending, the last one `max_detections`; limits above it are left out.
 
     Raises:
         ValueError: it is below 1.
@@ -54,16 +54,17 @@ def detection_limits(max_detections: int) -> tuple[int, ...]:
 def coco_state(
     results: Sequence[ImageResult], class_ids: Sequence[int], masks: bool, max_detections: int = 100
 ) -> bytes:
-    """Matches the images of one part.
+    """Matches the images of one chunk.
 
     Args:
         results: The images, with objects of these classes only (`ImageResult.of_classes`); there may be none.
-        class_ids: Those that are measured.
-        masks: Whether overlap is that of masks, and not of boxes.
-        max_detections: The best of an image and a class that count.
+        class_ids: The evaluated classes.
+        masks: Whether IoU is of masks, not of boxes.
+        max_detections: The most detections of an image and a class that are evaluated.
 
     Returns:
-        What `CocoFigures.of` reads, about 40 bytes for every detection; of no use to another version of `hotcoco`.
+        Metric state for `CocoFigures.of`, about 40 bytes for every detection; only the same version of `hotcoco` reads
+        it.
 
     Raises:
         ValueError: Masks are to be measured, and an object has none; or `max_detections` is below 1.
@@ -76,18 +77,18 @@ def coco_state(
     evaluation = StreamingEval(categories, params.iou_type, params=params)
     images = [{"id": result.image_id, "height": result.size[0], "width": result.size[1]} for result in results]
     targets = [row for result in results for row in _target_rows(result, masks)]
-    found = [row for result in results for row in _found_rows(result, masks)]
-    evaluation.update(images, [{**row, "id": number} for number, row in enumerate(targets, 1)], found)
+    predictions = [row for result in results for row in _prediction_rows(result, masks)]
+    evaluation.update(images, [{**row, "id": number} for number, row in enumerate(targets, 1)], predictions)
     return evaluation.to_bytes()
 
 
 @dataclass(frozen=True, eq=False)
 class CocoFigures:
-    """Precision and recall of a data set, with NaN for a class, or a size, of which there is no object.
+    """Precision and recall of a data set; NaN for a class or an area range without ground truth.
 
     Attributes:
-        class_ids: K, those that are measured.
-        limits: M, how many detections of an image and a class count, ascending: see `detection_limits`.
+        class_ids: K, the evaluated classes.
+        limits: M, ascending: see `detection_limits`.
         precision: (10, 101, K, 4, M) float64, 0 to 1, by IoU threshold, recall, class, area and limit: the highest one
             at that recall or above.
         recall: (10, K, 4, M) float64, 0 to 1: the highest one.
@@ -102,7 +103,7 @@ class CocoFigures:
 
     @classmethod
     def of(cls, states: Sequence[bytes]) -> CocoFigures:
-        """Puts the parts of a data set together; their order does not matter, nor how it was cut.
+        """Merges the states of all chunks of a data set; neither their order nor their sizes matter.
 
         Args:
             states: Of `coco_state`, at least one, all for the same classes and limits. Of an image that is in several,
@@ -115,15 +116,15 @@ class CocoFigures:
 
         evaluation = StreamingEval.merge([StreamingEval.from_bytes(state) for state in states]).finalize()
         evaluation.accumulate()
-        found, params = evaluation.eval, evaluation.params
-        assert found is not None
-        absent = found["recall"] < 0
+        arrays, params = evaluation.eval, evaluation.params
+        assert arrays is not None
+        absent = arrays["recall"] < 0
         return cls(
             tuple(category - 1 for category in params.cat_ids),
             tuple(params.max_dets),
-            np.where(absent[:, None], np.nan, found["precision"]),
-            np.where(absent, np.nan, found["recall"]),
-            np.where(absent[:, None], np.nan, found["scores"]),
+            np.where(absent[:, None], np.nan, arrays["precision"]),
+            np.where(absent, np.nan, arrays["recall"]),
+            np.where(absent[:, None], np.nan, arrays["scores"]),
         )
 
     def headline(self) -> dict[str, float]:
@@ -148,7 +149,7 @@ class CocoFigures:
         return mean_of_known(self.precision[iou, :, :, 0, -1])
 
     def _parts(self) -> Iterator[tuple[str, NDArray[np.float64]]]:
-        """What each number is the mean of; the classes are the last axis."""
+        """Each number of the summary before the mean; the last axis is the class."""
         for name, choice in _IOU_CHOICES.items():
             yield name, self.precision[choice, :, :, 0, -1]
         for place, area in enumerate(AREAS):
@@ -188,11 +189,13 @@ def _target_rows(result: ImageResult, masks: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _found_rows(result: ImageResult, masks: bool) -> list[dict[str, Any]]:
-    """With a mask there is no box, as its area would stand for that of the mask (pycocotools, `COCO.loadRes`)."""
-    found = result.predictions
-    key, shapes = ("segmentation", run_lengths(found)) if masks else ("bbox", with_sizes(found.boxes).tolist())
-    rows = zip(found.class_ids.tolist(), found.scores.tolist(), shapes, strict=True)
+def _prediction_rows(result: ImageResult, masks: bool) -> list[dict[str, Any]]:
+    """Rows of COCO's results; with a mask no box, whose area would replace that of the mask (`COCO.loadRes`)."""
+    predictions = result.predictions
+    key, shapes = (
+        ("segmentation", run_lengths(predictions)) if masks else ("bbox", with_sizes(predictions.boxes).tolist())
+    )
+    rows = zip(predictions.class_ids.tolist(), predictions.scores.tolist(), shapes, strict=True)
     return [
         {"image_id": result.image_id, "category_id": class_id + 1, "score": score, key: shape}
         for class_id, score, shape in rows

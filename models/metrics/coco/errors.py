@@ -1,20 +1,22 @@
-"""What is wrong with what was found, and what average precision that costs: D. Bolya, S. Foley, J. Hays and J. Hoffman,
-"TIDE: A General Toolbox for Identifying Object Detection Errors", 2020, https://arxiv.org/abs/2008.08115.
+"""TIDE: classifies false positives and false negatives into six error types, and what each costs in AP.
 
-Its six kinds, for something found that is right nowhere at IoU 0.5, and for a target that nothing right was found for:
+D. Bolya, S. Foley, J. Hays and J. Hoffman, "TIDE: A General Toolbox for Identifying Object Detection Errors", 2020,
+https://arxiv.org/abs/2008.08115.
 
-* localisation: a target of its class overlaps it, by 0.1 to 0.5.
-* classification: a target of another class overlaps it by 0.5 or more.
-* duplicate: a target of its class overlaps it by 0.5 or more, but something with a higher score was found for that.
-* background: no target overlaps it by more than 0.1.
-* both: none of these, so a target of another class overlaps it, by 0.1 to 0.5.
-* missed: a target with nothing right, and no error of localisation or classification that could be corrected to be it.
+The error types, of a false positive at IoU 0.5, and of a target without a true positive:
+
+* localisation: IoU of 0.1 to 0.5 with a target of its class.
+* classification: IoU of 0.5 or more with a target of another class.
+* duplicate: IoU of 0.5 or more with a target of its class that is matched to a prediction with a higher score.
+* background: IoU of at most 0.1 with all targets.
+* both: none of these, so an IoU of 0.1 to 0.5 with a target of another class.
+* missed: a target without a true positive, and without an error of localisation or classification to be corrected.
 
 Where several apply, the first of localisation, classification, duplicate and background does, as in the authors' own
-code (https://github.com/dbolya/tide, `tidecv/quantify.py`). Counts agree with theirs, with one thing told otherwise:
-what is right, and what lies in a crowd, is so by COCO's rules, as in average precision. (Their release 1.0.1 counts
-what lies in a crowd as an error; where more than a hundred objects are found, they take the best of an image, and COCO
-of each class.) `hotcoco` tells errors, too, with crowds among the targets, and needs all images at once.
+code (https://github.com/dbolya/tide, `tidecv/quantify.py`). Counts equal theirs, with one difference: true positives
+and predictions in a crowd follow COCO's rules, as in average precision. (Their release 1.0.1 counts predictions in a
+crowd as errors; of more than a hundred predictions they take the best of an image, and COCO those of each class.)
+`hotcoco` has error types too, with crowds among the targets, and needs all images at once.
 """
 
 from __future__ import annotations
@@ -35,18 +37,18 @@ BACKGROUND_IOU: Final = 0.1
 
 ERRORS: Final = ("localisation", "classification", "both", "duplicate", "background", "missed")
 NO_ERROR: Final = len(ERRORS)
-"""What is right, or counts neither for nor against."""
+"""A true positive, or an ignored prediction."""
 LOCALISATION, CLASSIFICATION, BOTH, DUPLICATE, BACKGROUND, MISSED = range(NO_ERROR)
 
 
 class Errors(NamedTuple):
-    """The errors in several images.
+    """The error types of the predictions and targets of several images.
 
     Attributes:
-        kinds: (F,) uint8, of each found object the place in `ERRORS`, or `NO_ERROR`.
-        corrected_target: (F,) int32, the target that it would be right for if its error was corrected; `NOTHING` if for
-            none: its kind cannot be corrected, the target has something right already, or something with a higher score
-            is corrected.
+        kinds: (F,) uint8, of each prediction the index in `ERRORS`, or `NO_ERROR`.
+        corrected_target: (F,) int32, the target that it matches once its error is corrected; `NOTHING` where its type
+            cannot be corrected, the target has a true positive already, or a prediction with a higher score is
+            corrected.
         missed: (G,) bool, of each target.
     """
 
@@ -62,14 +64,14 @@ def find_errors(
     used: NDArray[np.bool_],
     ranks: NDArray[np.int64],
 ) -> Errors:
-    """Tells what is wrong with what was found.
+    """Assigns TIDE's error types to false positives and false negatives.
 
     Args:
-        pairs: P, with all targets that are no crowds, of any class, whose overlap is `BACKGROUND_IOU` or more.
+        pairs: P, with all targets but crowds, of any class, whose IoU is `BACKGROUND_IOU` or more.
         same_class: (P,), whether the two are of one class.
-        wrong: (F,), which found objects are right nowhere, and do not lie in a crowd.
-        used: (G,), which targets have something right; crowds count as used.
-        ranks: (F,), the place of each found object among all of its image, by falling score.
+        wrong: (F,), whether the prediction is a false positive; none in a crowd is.
+        used: (G,), whether the target is matched; crowds count as matched.
+        ranks: (F,), rank of each prediction in its image, by descending score.
     """
     count = len(wrong)
     same, same_iou = _closest(pairs.only(same_class), count)
@@ -89,12 +91,12 @@ def find_errors(
 
 @dataclass(frozen=True)
 class ErrorCost:
-    """One kind of error.
+    """Count and cost (ΔAP) of an error type.
 
     Attributes:
         name: One of `ERRORS`.
-        count: How many there are.
-        delta_map_50: By how much `map_50` would rise without them, 0 to 1; NaN where no class has targets.
+        count: Number of errors.
+        delta_map_50: Increase of `map_50` without them, 0 to 1; NaN where no class has targets.
     """
 
     name: str
@@ -103,15 +105,16 @@ class ErrorCost:
 
 
 def error_costs(matches: Matches, class_ids: Sequence[int]) -> list[ErrorCost]:
-    """What each kind of error costs, corrected alone (TIDE, section 2.3).
+    """Computes the cost in AP of each error type, corrected alone (TIDE, section 2.3).
 
-    What is wrong in place or class becomes right, if there is a target that nothing right and nothing better was found
-    for; all else that is wrong goes, and so does what is missed. What would fall, which sorting can make it do by a
-    hair, counts as 0, as in `tidecv`. A class without a target left counts as before: nothing of it was right.
+    Errors of localisation and classification become true positives if their target has neither a true positive nor a
+    correction with a higher score; other false positives are removed, and so are missed targets. A decrease, which the
+    order of equal scores can cause, counts as 0, as in `tidecv`. A class whose targets are all removed keeps its AP of
+    0.
 
     Args:
         matches: Of all images.
-        class_ids: Those that are measured.
+        class_ids: The evaluated classes.
 
     Returns:
         One for each of `ERRORS`, in that order.
@@ -162,18 +165,19 @@ def _map_50(
 
 
 def _closest(pairs: Pairs, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """(F,) the target that overlaps each found object most, the first of equals, and by how much; or nothing, by 0."""
+    """(F,) the target with the highest IoU of each prediction, the first of equals, and the IoU; `NOTHING` and 0."""
     targets, ious = np.full(count, NOTHING, np.int64), np.zeros(count)
-    order = np.lexsort((pairs.targets, -pairs.ious, pairs.found))
-    found, first = np.unique(pairs.found[order], return_index=True)
-    targets[found], ious[found] = pairs.targets[order][first], pairs.ious[order][first]
+    order = np.lexsort((pairs.targets, -pairs.ious, pairs.predictions))
+    predictions, first = np.unique(pairs.predictions[order], return_index=True)
+    targets[predictions], ious[predictions] = pairs.targets[order][first], pairs.ious[order][first]
     return targets, ious
 
 
 def _first_for_each(
     closest: NDArray[np.int64], used: NDArray[np.bool_], ranks: NDArray[np.int64]
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    """Of all that could be corrected to be a target, the one with the highest score; and the targets that have one."""
+    """Of the predictions that can be corrected to a target, the one with the highest score; and the targets with
+    one."""
     corrected, correctable = np.full(len(closest), NOTHING, np.int32), np.zeros(len(used), np.bool_)
     able = np.flatnonzero(closest != NOTHING)
     able = able[~used[closest[able]]]

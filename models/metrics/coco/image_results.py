@@ -1,4 +1,4 @@
-"""What is known of one image and what was found in it: the objects that COCO's figures are made of."""
+"""Ground truth and predictions of one image, the input of COCO's metrics."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from models.geometry.masks import Mask
 _BOXES_ONLY: Final = "masks are to be measured, but an image has boxes only"
 
 Chosen = NDArray[np.bool_] | NDArray[np.int64]
-"""Which of N objects: (N,) bool, or the indices of M of them."""
+"""Selects from N objects: a mask (N,) bool, or the indices of M of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:
-    """The objects of one image.
+    """The ground-truth objects of one image.
 
     Attributes:
         boxes: (N, 4) float64, x_min, y_min, x_max, y_max in pixels.
         class_ids: (N,) int64, at least 0.
-        areas: (N,) float64 in pixels, as the data set has them: of the mask where there is one, and not of the box.
-        crowds: (N,) bool, whether it is a region of many objects: what is found within counts neither for nor against.
+        areas: (N,) float64 in pixels, as annotated: of the mask where there is one, and not of the box.
+        crowds: (N,) bool, COCO's `iscrowd`, a region of many objects: predictions matched to it are ignored.
         masks: N, or None where only boxes are known.
     """
 
@@ -52,10 +52,10 @@ class GroundTruth:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """The objects that were found in one image, in any order; of equal scores the first one counts as the better.
+    """The predicted objects of one image, in any order; equal scores keep their order when sorted.
 
     Attributes:
-        boxes: (N, 4) float64, x_min, y_min, x_max, y_max in pixels; not looked at where masks are measured.
+        boxes: (N, 4) float64, x_min, y_min, x_max, y_max in pixels; not used where masks are measured.
         class_ids: (N,) int64, at least 0.
         scores: (N,) float64, 0 to 1.
         masks: N, or None where only boxes are known.
@@ -71,13 +71,13 @@ class Predictions:
         return Predictions(self.boxes[chosen], self.class_ids[chosen], self.scores[chosen], _some(self.masks, chosen))
 
     def counted(self, max_detections: int) -> tuple[Predictions, NDArray[np.int64]]:
-        """Those that count: the best of each class.
+        """Keeps the `max_detections` highest scores of each class.
 
         Args:
             max_detections: Of each class.
 
         Returns:
-            Class by class, each by falling score; and for each the place in its class, from 0.
+            Class by class, each by descending score; and for each its rank in its class, from 0.
         """
         order = np.lexsort((-self.scores, self.class_ids))
         class_ids = self.class_ids[order]
@@ -88,13 +88,13 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """One image.
+    """Ground truth and predictions of one image.
 
     Attributes:
         image_id: Unique in its data set, at least 0. Equal scores rank by it, as in COCO's tools.
         size: (height, width) in pixels, of its masks, too.
         targets: The ground truth.
-        predictions: What the model found.
+        predictions: The predictions.
     """
 
     image_id: int
@@ -103,14 +103,14 @@ class ImageResult:
     predictions: Predictions
 
     def of_classes(self, class_ids: Sequence[int]) -> ImageResult:
-        """The same image with the objects of some classes only."""
-        targets, found = self.targets, self.predictions
-        known, asked = np.isin(targets.class_ids, class_ids), np.isin(found.class_ids, class_ids)
-        return ImageResult(self.image_id, self.size, targets.only(known), found.only(asked))
+        """Keeps the objects of some classes."""
+        targets, predictions = self.targets, self.predictions
+        known, asked = np.isin(targets.class_ids, class_ids), np.isin(predictions.class_ids, class_ids)
+        return ImageResult(self.image_id, self.size, targets.only(known), predictions.only(asked))
 
 
 def run_lengths(objects: GroundTruth | Predictions) -> list[dict[str, Any]]:
-    """The masks of objects as COCO writes them.
+    """The masks of objects as COCO's RLE.
 
     Raises:
         ValueError: They have none.
@@ -121,30 +121,30 @@ def run_lengths(objects: GroundTruth | Predictions) -> list[dict[str, Any]]:
 
 
 def overlaps(result: ImageResult, masks: bool) -> NDArray[np.float64]:
-    """(N, M) intersection over union of N found objects with M targets; with a crowd, over the found object's area.
+    """(N, M) IoU of N predictions with M targets; with a crowd, intersection over the area of the prediction.
 
     Raises:
         ValueError: Masks are to be measured, and there are boxes only.
     """
     from hotcoco import primitives
 
-    targets, found = result.targets, result.predictions
+    targets, predictions = result.targets, result.predictions
     if masks:
-        return primitives.mask_iou(run_lengths(found), run_lengths(targets), targets.crowds)
-    return primitives.bbox_iou(with_sizes(found.boxes), with_sizes(targets.boxes), targets.crowds)
+        return primitives.mask_iou(run_lengths(predictions), run_lengths(targets), targets.crowds)
+    return primitives.bbox_iou(with_sizes(predictions.boxes), with_sizes(targets.boxes), targets.crowds)
 
 
-def found_areas(found: Predictions, masks: bool) -> NDArray[np.float64]:
+def prediction_areas(predictions: Predictions, masks: bool) -> NDArray[np.float64]:
     """(N,) in pixels, of masks or of boxes.
 
     Raises:
         ValueError: Masks are to be measured, and there are boxes only.
     """
     if not masks:
-        return np.prod(found.boxes[:, 2:] - found.boxes[:, :2], 1)
-    if found.masks is None:
+        return np.prod(predictions.boxes[:, 2:] - predictions.boxes[:, :2], 1)
+    if predictions.masks is None:
         raise ValueError(_BOXES_ONLY)
-    return np.array([mask.area for mask in found.masks], np.float64)
+    return np.array([mask.area for mask in predictions.masks], np.float64)
 
 
 def _some(masks: tuple[Mask, ...] | None, chosen: Chosen) -> tuple[Mask, ...] | None:

@@ -1,8 +1,7 @@
-"""What every found object was: the compact record from which intervals, thresholds, confusion and errors are made.
+"""The match of every prediction, the metric state of intervals, thresholds, confusion matrix and errors.
 
-`models.metrics.coco.average_precision` has average precision by a library, which keeps to itself what each object was
-found to be. Here the same matching is done in numpy (`models.metrics.coco.matching`), and a few numbers an object are
-kept.
+`models.metrics.coco.average_precision` computes average precision with a library that does not return its matches. Here
+the same matching is done in numpy (`models.metrics.coco.matching`), and a few numbers a prediction are kept.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 IN_CROWD: Final = -2
-"""In place of a class: counts neither for nor against."""
+"""In place of a class: the prediction is matched to a crowd and ignored."""
 
 AT_50: Final = 1
 """The bit of IoU 0.5 in `Matches.matched` and `ignored`."""
@@ -25,29 +24,28 @@ _OF_TARGETS: Final = ("target_images", "target_classes", "target_counts", "misse
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """N objects that were found in I images, and G targets.
+    """Matches of N predictions and G targets of I images.
 
-    Found objects stand image by image, in an image class by class, and in a class by falling score. Bit t of `matched`
-    and `ignored` is for `IOU_THRESHOLDS[t]` of `models.metrics.coco.average_precision`, their columns for its `AREAS`.
+    Predictions are ordered by image, then by class, then by descending score. Bit t of `matched` and `ignored` is for
+    `IOU_THRESHOLDS[t]` of `models.metrics.coco.average_precision`, their columns for its `AREAS`.
 
     Attributes:
         image_ids: (I,) int64, ascending.
         images: (N,) int32, index of the image.
         class_ids: (N,) int32.
         scores: (N,) float64.
-        places: (N,) int32, place among the objects of its image and class, from 0.
-        matched: (N, 4) uint16, whether it has a target, or a crowd.
-        ignored: (N, 4) uint16, whether it counts neither for nor against: it has a crowd, or a target of another size,
-            or is of another size itself and has nothing.
-        kinds: (N,) uint8, the error that it is: see `models.metrics.coco.errors`.
-        corrected_class: (N,) int32, the class in which it would be right if its error was corrected; -1 if in none.
-        confused_with: (N,) int32, the class of the target that it stands for where classes do not matter, for a
-            confusion matrix: see `models.metrics.coco.confusion`; -1 for the background, `IN_CROWD` where it is in a
-            crowd.
+        places: (N,) int32, rank by score in its image and class, from 0.
+        matched: (N, 4) uint16, whether it is matched to a target or a crowd.
+        ignored: (N, 4) uint16, whether it is neither a true nor a false positive: matched to a crowd or to a target of
+            another area range, or unmatched and itself of another area range.
+        kinds: (N,) uint8, its TIDE error: see `models.metrics.coco.errors`.
+        corrected_class: (N,) int32, the class in which it is a true positive once its error is corrected; -1 if none.
+        confused_with: (N,) int32, the class of the target matched across classes, for a confusion matrix: see
+            `models.metrics.coco.confusion`; -1 for the background, `IN_CROWD` where matched to a crowd.
         target_images: (G,) int32, index of the image.
         target_classes: (G,) int32.
-        target_counts: (G, 4) bool, whether it is to be found among objects of that size; a crowd never is.
-        missed: (G,) bool, whether it is an error.
+        target_counts: (G, 4) bool, whether it is not ignored in that area range; a crowd always is.
+        missed: (G,) bool, whether it is TIDE's error "missed".
     """
 
     image_ids: NDArray[np.int64]
@@ -67,16 +65,16 @@ class Matches:
 
     @classmethod
     def joined(cls, parts: Sequence[Matches]) -> Matches:
-        """Puts parts of a data set together.
+        """Concatenates the matches of chunks of a data set.
 
         Args:
             parts: At least one, of different images.
 
         Returns:
-            The same as of all images at once, whatever the order of the parts.
+            The same as of all images at once, in whatever order the chunks are.
 
         Raises:
-            ValueError: An image is there twice.
+            ValueError: An image occurs twice.
         """
         columns = {field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)}
         offsets = np.cumsum([0, *(len(part.image_ids) for part in parts)])[:-1]
@@ -95,9 +93,9 @@ class Matches:
         place = np.empty(len(order), np.int32)
         place[order] = np.arange(len(order))
         images, target_images = place[self.images], place[self.target_images]
-        found, targets = np.argsort(images, kind="stable"), np.argsort(target_images, kind="stable")
+        predictions, targets = np.argsort(images, kind="stable"), np.argsort(target_images, kind="stable")
         columns: dict[str, NDArray[Any]] = {**vars(self), "images": images, "target_images": target_images}
-        orders = {name: targets if name in _OF_TARGETS else found for name in columns} | {"image_ids": order}
+        orders = {name: targets if name in _OF_TARGETS else predictions for name in columns} | {"image_ids": order}
         return Matches(**{name: column[orders[name]] for name, column in columns.items()})
 
     def to_columns(self, prefix: str) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Which found object gets which target, where each target can be had once: best score first, as COCO does it."""
+"""Greedy matching of predictions to targets by descending score, as COCO does: each target is matched at most once."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ NOTHING = -1
 
 
 class Pairs(NamedTuple):
-    """Found objects and targets of several images that overlap.
+    """Overlapping pairs of prediction and target of several images.
 
     Attributes:
-        found: (P,) int64, index among all found objects.
+        predictions: (P,) int64, index among all predictions.
         targets: (P,) int64, index among all targets.
         ious: (P,) float64, above 0.
     """
 
-    found: NDArray[np.int64]
+    predictions: NDArray[np.int64]
     targets: NDArray[np.int64]
     ious: NDArray[np.float64]
 
     def only(self, chosen: NDArray[Any]) -> Pairs:
-        """Some of the pairs, or all in another order."""
-        return Pairs(self.found[chosen], self.targets[chosen], self.ious[chosen])
+        """Selects pairs, by a mask or by indices in the wanted order."""
+        return Pairs(self.predictions[chosen], self.targets[chosen], self.ious[chosen])
 
 
 def pair_greedily(
@@ -36,26 +36,29 @@ def pair_greedily(
     wanted: NDArray[np.bool_],
     shared: NDArray[np.bool_],
 ) -> NDArray[np.int32]:
-    """Lets found objects choose among the targets that are left, at T thresholds and in A ways at once.
+    """Matches predictions to unmatched targets greedily, at T IoU thresholds and for A area ranges at once.
 
-    An object takes the first target that it reaches and that is wanted, or else the first one that it reaches. All
-    objects whose turn it is choose at the same time, and so must have no target in common.
+    A prediction gets the first target in its order of preference that reaches the threshold and is wanted, or else the
+    first that reaches the threshold. Predictions of the same turn are matched at once, so they must share no target.
 
     Args:
-        pairs: Those of one found object stand together, in the order in which it prefers its targets.
-        turns: (F,), when each found object chooses.
-        thresholds: (T,), the overlap from which on a target is reached.
-        wanted: (G, A), whether a target comes before those that are not.
-        shared: (G,), whether a target can be had any number of times.
+        pairs: Grouped by prediction, its targets in order of preference.
+        turns: (F,), the turn of each prediction.
+        thresholds: (T,), the least IoU of a match.
+        wanted: (G, A), whether a target is preferred to those that are not (in COCO's words, not ignored).
+        shared: (G,), whether a target can be matched any number of times (a crowd).
 
     Returns:
-        (F, T, A), the target of each found object; `NOTHING` where it has none.
+        (F, T, A), the index of the matched target of each prediction; `NOTHING` where it has none.
     """
     choice = np.full((len(turns), len(thresholds), wanted.shape[1]), NOTHING, np.int32)
-    if not len(pairs.found):
+    if not len(pairs.predictions):
         return choice
-    choosing, starts, counts = np.unique(pairs.found, return_index=True, return_counts=True)
-    row, slot = np.repeat(np.arange(len(choosing)), counts), np.arange(len(pairs.found)) - np.repeat(starts, counts)
+    choosing, starts, counts = np.unique(pairs.predictions, return_index=True, return_counts=True)
+    row, slot = (
+        np.repeat(np.arange(len(choosing)), counts),
+        np.arange(len(pairs.predictions)) - np.repeat(starts, counts),
+    )
     targets = np.zeros((len(choosing), counts.max()), np.int32)
     reached = np.zeros((*targets.shape, len(thresholds)), np.bool_)
     targets[row, slot] = pairs.targets
@@ -75,15 +78,15 @@ def pair_greedily(
 
 
 def turns_within(groups: NDArray[np.int64], ranks: NDArray[np.int64], asking: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Numbers the members of each group.
+    """Numbers the predictions of each group in the order of their ranks.
 
     Args:
-        groups: (F,), any numbers.
-        ranks: (F,), in which order the members of a group choose.
-        asking: (F,), who chooses at all.
+        groups: (F,), any numbers, such as of image and class.
+        ranks: (F,), order within a group.
+        asking: (F,), whether the prediction takes part in the matching.
 
     Returns:
-        (F,), from 0 within each group; 0 for who does not choose.
+        (F,), from 0 within each group; 0 for those that take no part.
     """
     members = np.flatnonzero(asking)
     order = members[np.lexsort((ranks[members], groups[members]))]

@@ -1,7 +1,7 @@
-"""Average precision from what every found object was, for many weightings of the same images at once.
+"""Average precision from matches, for many weightings of the same images at once, as a bootstrap needs it.
 
-With all weights 1 the figures are those of `models.metrics.coco.average_precision`; a bootstrap over images has other
-weights. Source of the rules: `COCOeval.accumulate` of pycocotools, https://github.com/ppwwyyxx/cocoapi.
+With all weights 1 the figures are those of `models.metrics.coco.average_precision`. Source of the rules:
+`COCOeval.accumulate` of pycocotools, https://github.com/ppwwyyxx/cocoapi.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownParameterType=false
@@ -25,14 +25,14 @@ Weights = NDArray[np.float64]
 
 
 def interpolated_precision(true: Weights, false: Weights, targets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """COCO's average precision of one class: the mean of precision at 101 recalls.
+    """COCO's average precision of one class: the mean of interpolated precision at 101 recalls.
 
-    Precision can only rise at what is right, so nothing else has to be looked at.
+    Precision rises at true positives only, so it is computed only there.
 
     Args:
-        true: (M, B), how many are right up to each of the M right ones, by falling score.
-        false: (M, B), how many are wrong up to there.
-        targets: (B,), how many there are to be found.
+        true: (M, B), true positives up to each of the M true positives, by descending score.
+        false: (M, B), false positives up to there.
+        targets: (B,), number of targets.
 
     Returns:
         (B,), 0 to 1; NaN where there is no target.
@@ -47,24 +47,24 @@ def interpolated_precision(true: Weights, false: Weights, targets: NDArray[np.fl
 
 
 def by_rank(class_ids: NDArray[Any], scores: NDArray[np.float64]) -> NDArray[np.int64]:
-    """The order of found objects class by class, and by falling score; equal scores stay as they are."""
+    """The order of predictions by class and descending score; stable for equal scores."""
     return np.lexsort((-scores, class_ids))
 
 
 @dataclass(frozen=True, eq=False)
 class ClassRanking:
-    """The found objects of one class by falling score.
+    """The predictions of one class by descending score.
 
-    Most are right nowhere at any threshold and for any size: of those it is enough to know how many of which image
-    come before each of the others.
+    Most are unmatched at every IoU threshold and for every area range: of those only the number by image between the
+    matched ones is kept.
 
     Attributes:
-        targets: (4, I) sparse, targets by size and image.
-        images: (M,) int32, the image of each of the M that have a target or crowd somewhere.
+        targets: (4, I) sparse, targets by area range and image.
+        images: (M,) int32, the image of each of the M that are matched to a target or crowd at some threshold.
         places: (M,) int32, of each, see `Matches`.
-        right: (4, 10, M) bool, by size and IoU threshold.
-        wrong: (4, 10, M) bool.
-        others: 4 times (M, I) sparse, by size: how many that are right nowhere come between one of the M and the next.
+        right: (4, 10, M) bool, true positives by area range and IoU threshold.
+        wrong: (4, 10, M) bool, false positives.
+        others: 4 times (M, I) sparse, by area range: unmatched predictions between one of the M and the next.
     """
 
     targets: Any
@@ -75,7 +75,7 @@ class ClassRanking:
     others: tuple[Any, ...]
 
     def figures(self, weights: Weights, limits: Sequence[int], areas: int) -> dict[str, NDArray[np.float64]]:
-        """The numbers of COCO's summary, of this class.
+        """Computes COCO's summary of this class.
 
         Args:
             weights: Of the images.
@@ -119,7 +119,7 @@ class ClassRanking:
 
 
 def rank_classes(matches: Matches, class_ids: Sequence[int]) -> Iterator[ClassRanking]:
-    """Ranks the found objects of each class.
+    """Ranks the predictions of each class.
 
     Args:
         matches: Of all images.
@@ -135,9 +135,9 @@ def rank_classes(matches: Matches, class_ids: Sequence[int]) -> Iterator[ClassRa
         yield _ranking(matches, order[first:last], np.flatnonzero(matches.target_classes == class_id))
 
 
-def _ranking(matches: Matches, found: NDArray[np.int64], targets: NDArray[np.int64]) -> ClassRanking:
+def _ranking(matches: Matches, predictions: NDArray[np.int64], targets: NDArray[np.int64]) -> ClassRanking:
     images = len(matches.image_ids)
-    matched, ignored = matches.matched[found], matches.ignored[found]
+    matched, ignored = matches.matched[predictions], matches.ignored[predictions]
     hits = np.flatnonzero(matched.any(1))
     has, left_out = _bits(matched[hits]), _bits(ignored[hits])
     plain = np.flatnonzero(~matched.any(1))
@@ -146,12 +146,12 @@ def _ranking(matches: Matches, found: NDArray[np.int64], targets: NDArray[np.int
     others = [ignored[plain, area] == 0 for area in range(len(AREAS))]
     return ClassRanking(
         _counts(matches.target_counts[targets].T, matches.target_images[targets], images),
-        matches.images[found[hits]],
-        matches.places[found[hits]],
+        matches.images[predictions[hits]],
+        matches.places[predictions[hits]],
         has & ~left_out,
         ~has & ~left_out,
         tuple(
-            sparse_counts(before[chosen], matches.images[found[plain[chosen]]], (len(hits), images))
+            sparse_counts(before[chosen], matches.images[predictions[plain[chosen]]], (len(hits), images))
             for chosen in others
         ),
     )

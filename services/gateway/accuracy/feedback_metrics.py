@@ -75,10 +75,10 @@ def _judge_objects(
     same_class = of_class[[row["class_id"] for row in found]]
     pairs = _pairs_of_masks if truth.masks is not None else _pairs_of_boxes
     pairs = pairs(found, truth, same_class, limit)
-    pairs = pairs.only(np.lexsort((-pairs.targets, -pairs.ious, pairs.found)))
+    pairs = pairs.only(np.lexsort((-pairs.targets, -pairs.ious, pairs.predictions)))
     turns, thresholds = np.arange(len(found)), np.array([IOU_THRESHOLD])
     choice = pair_greedily(pairs, turns, thresholds, wanted[:, None], truth.crowds)[:, 0, 0]
-    chosen = choice[pairs.found] == pairs.targets
+    chosen = choice[pairs.predictions] == pairs.targets
     in_crowd = truth.crowds[pairs.targets]
     matched = chosen & ~in_crowd
     return {
