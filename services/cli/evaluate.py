@@ -127,7 +127,7 @@ def evaluate(
     from services.evaluation.predictors import PredictorConfig
     from services.evaluation.worker_pool import Place, default_workers
 
-    asking = PredictorConfig(
+    config = PredictorConfig(
         model,
         through,
         (url or DEFAULT_URL) if through == "gateway" else None,
@@ -137,7 +137,7 @@ def evaluate(
     )
     cpus = worker_cpus if worker_cpus is not None else (0.0 if address else 1.0)
     plan = Plan(
-        asking,
+        config,
         data,
         limit,
         Thresholds(score_threshold, iou_threshold, max_detections),

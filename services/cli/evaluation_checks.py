@@ -9,7 +9,7 @@ from models.catalog.lookup import find
 from models.datasets.opening import check_spec
 from services.cli.console import CommandError
 from services.evaluation.job import Plan
-from services.evaluation.predictors import PredictorConfig, open_asker
+from services.evaluation.predictors import PredictorConfig, open_predictor
 from services.evaluation.result import ResultError, read_result
 
 
@@ -29,15 +29,15 @@ def check_plan(plan: Plan) -> None:
         if not plan.fresh:
             _check_free(plan.output, plan)
     if plan.place.address is None:
-        _check_model(plan.asking)
+        _check_model(plan.predictor)
 
 
-def _check_model(asking: PredictorConfig) -> None:
-    if asking.through == "adapter":
-        find(asking.model)
+def _check_model(config: PredictorConfig) -> None:
+    if config.through == "adapter":
+        find(config.model)
         return
     try:
-        open_asker(asking)
+        open_predictor(config)
     except ValueError as error:
         raise CommandError(str(error), 2) from None
 
@@ -49,7 +49,7 @@ def _check_free(folder: Path, plan: Plan) -> None:
         model, data = str(there["model"]["name"]), str(there["data"]["spec"])
     except (ResultError, KeyError, TypeError):
         return
-    if (model, data) != (plan.asking.model, plan.data):
+    if (model, data) != (plan.predictor.model, plan.data):
         raise CommandError(
             f"{folder} holds the run of {model} on {data}; name another folder with --output, or --fresh to replace it",
             2,

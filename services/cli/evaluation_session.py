@@ -32,7 +32,7 @@ from services.evaluation.publishing import publish, write_page
 from services.evaluation.report.comparison import Comparison
 from services.evaluation.result import ResultError, read_result
 from services.evaluation.run_folder import REPORT, RunFolderError
-from services.evaluation.worker_pool import CrewError
+from services.evaluation.worker_pool import WorkerPoolError
 from services.settings import SettingsError, read_settings
 
 
@@ -101,7 +101,7 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
         settings = read_settings() if record else None
         plan = _with_caps(plan)
         check_plan(plan)
-        with evaluation_display(screen, plan.asking.model) as display:
+        with evaluation_display(screen, plan.predictor.model) as display:
             run = evaluate(plan, display.report, display.say)
             display.say("drawing the report")
             page = write_page(run, gates.baseline)
@@ -128,7 +128,7 @@ def _with_caps(plan: Plan) -> Plan:
     """The plan with the caps on images that are set here; those of a gateway are its own."""
     settings = read_settings()
     caps = {"max_image_bytes": settings.max_image_bytes, "max_image_pixels": settings.max_image_pixels}
-    return replace(plan, asking=replace(plan.asking, **caps))
+    return replace(plan, predictor=replace(plan.predictor, **caps))
 
 
 def _show_problems(screen: Screen, run: Finished) -> None:
@@ -154,11 +154,11 @@ def _one_line_errors(screen: Screen, plan: Plan) -> Generator[None]:
         raise CommandError(str(error)) from None
     except TapetumError as error:
         status = 2 if error.status in (404, 422) else 1
-        url = str(plan.asking.url)
+        url = str(plan.predictor.url)
         raise CommandError(error.message if url in error.message else f"{url}: {error.message}", status) from None
     except (DatasetError, GateError) as error:
         raise CommandError(str(error), 2) from None
-    except (CrewError, RunFolderError, SettingsError, StoreError) as error:
+    except (WorkerPoolError, RunFolderError, SettingsError, StoreError) as error:
         raise CommandError(str(error)) from None
     except OSError as error:
         place = error.filename or plan.output or "the folder of the run"

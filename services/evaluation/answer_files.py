@@ -1,4 +1,4 @@
-"""The files of a finished run that COCO's own tools read, and what the answers of a run say together."""
+"""Writes predictions and ground truth of a run as COCO files, and counts failures and the reference distribution."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from services.evaluation.worker import Chunk
 
 @dataclass(slots=True)
 class Answered:
-    """What the answers of a run say together.
+    """Failures of a run, and the distribution of its predictions.
 
     Attributes:
-        left_out: Images whose one class the model does not know.
-        failures: Images without an answer.
+        left_out: Images whose class the model does not have.
+        failures: Images without a prediction.
         shown: The first of them, with the reason.
-        reference: How scores and classes are distributed where a request asks for nothing in particular.
+        reference: Distribution of scores and classes at the model's default parameters, for drift detection.
     """
 
     left_out: int = 0
@@ -38,13 +38,13 @@ class Answered:
 
 
 def write_answers(
-    folder: RunFolder, parts: Sequence[Chunk], facts: ModelFacts, data: EvaluationSet, match: ClassMatch
+    folder: RunFolder, chunks: Sequence[Chunk], facts: ModelFacts, data: EvaluationSet, match: ClassMatch
 ) -> Answered:
-    """Write what the model said, and of objects what is known, for COCO's own tools to measure again.
+    """Write the predictions, and the ground truth of objects, as COCO files that pycocotools reads.
 
     Args:
-        folder: Of the run; its parts are read, one at a time.
-        parts: All of them.
+        folder: Of the run; its chunks are read, one at a time.
+        chunks: All of them.
         facts: Of the model.
         data: The images.
         match: From the data set's classes to the model's.
@@ -56,7 +56,7 @@ def write_answers(
     categories = category_ids(data, match)
     least_score = _served_threshold(facts)
     with replaced(folder.path / PREDICTIONS) as file, JsonList(file) as predictions:
-        for line in folder.lines(parts):
+        for line in folder.lines(chunks):
             if "problem" in line:
                 if line["problem"]["code"] == UNKNOWN_CLASS:
                     answered.left_out += 1
@@ -70,37 +70,37 @@ def write_answers(
             answered.reference.add(summarise(_as_served(line["answer"], least_score)))
     if KINDS[facts.kind].writes_targets:
         named = {categories[class_id]: facts.class_names[class_id] for class_id in match.measured}
-        _write_targets(folder, parts, named)
+        _write_targets(folder, chunks, named)
     return answered
 
 
 def _served_threshold(facts: ModelFacts) -> float:
-    """The score below which an answer leaves objects out where a request does not say otherwise."""
+    """The default score threshold of the served model."""
     told = complete(facts.kind, {}, facts.defaults, facts.class_names)
     return float(getattr(told, "score_threshold", 0.0))
 
 
 def _as_served(answer: Mapping[str, Any], least_score: float) -> Mapping[str, Any]:
-    """An answer without what the model leaves out where a request does not ask for it."""
+    """The predictions at the default score threshold of the served model."""
     rows = [row for row in answer["predictions"] if row.get("score", 1.0) >= least_score]
     return {**answer, "predictions": rows}
 
 
-def _write_targets(folder: RunFolder, parts: Sequence[Chunk], names: Mapping[int, str]) -> None:
+def _write_targets(folder: RunFolder, chunks: Sequence[Chunk], names: Mapping[int, str]) -> None:
     with replaced(folder.path / TARGETS) as file:
         file.write(b'{"images":')
         with JsonList(file) as images:
-            for line in _answered(folder, parts):
+            for line in _answered(folder, chunks):
                 height, width = line["size"]
                 images.add({"id": line["image_id"], "file_name": line["name"], "height": height, "width": width})
         categories = [{"id": number, "name": name} for number, name in sorted(names.items())]
         file.write(b',"categories":' + orjson.dumps(categories) + b',"annotations":')
         with JsonList(file) as annotations:
-            for line in _answered(folder, parts):
+            for line in _answered(folder, chunks):
                 for row in line["target"]:
                     annotations.add({"id": annotations.rows + 1, **row})
         file.write(b"}\n")
 
 
-def _answered(folder: RunFolder, parts: Sequence[Chunk]) -> Iterator[Line]:
-    return (line for line in folder.lines(parts) if "problem" not in line)
+def _answered(folder: RunFolder, chunks: Sequence[Chunk]) -> Iterator[Line]:
+    return (line for line in folder.lines(chunks) if "problem" not in line)

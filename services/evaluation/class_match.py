@@ -1,4 +1,4 @@
-"""Which class of a data set is which class of a model."""
+"""Maps the classes of a data set to the classes of a model, by name."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NONE = -1
 
 @dataclass(frozen=True, eq=False)
 class ClassMatch:
-    """From a data set's class ids to a model's.
+    """A mapping of a data set's class ids to a model's.
 
     Attributes:
         to_model: (K,) int64, the model's class id of every class id of the data set; -1 where the model has none.
-        measured: The model's class ids that the data set has, too, ascending: those that figures are of.
-        unknown: Names of the data set's classes that the model does not have: what is labelled so is left out.
+        measured: The model's class ids that the data set has, too, ascending: the evaluated classes.
+        unknown: Names of the data set's classes that the model does not have: their labels are dropped.
     """
 
     to_model: NDArray[np.int64]
@@ -37,7 +37,7 @@ class ClassMatch:
 
     @classmethod
     def of(cls, data: EvaluationSet, model: str, class_names: tuple[str, ...]) -> ClassMatch:
-        """Matches by name; objects without a name are those of a model that knows one class.
+        """Matches by name; objects without a name belong to the class of a model with one class.
 
         Args:
             data: The data set.
@@ -63,7 +63,7 @@ class ClassMatch:
         return cls(to_model, measured, unknown)
 
     def translate(self, target: Target) -> Target | None:
-        """What is known of an image, in the model's class ids.
+        """Converts the ground truth of an image to the model's class ids.
 
         Returns:
             None where the image's one class is unknown to the model. Objects of unknown classes are left out, pixels

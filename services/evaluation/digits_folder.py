@@ -1,4 +1,4 @@
-"""Writes scenes of digits to a folder in COCO's format, so that detectors and segmenters can be trained on them.
+"""Writes synthetic images of digits to a folder in COCO's format, for training detectors and segmenters.
 
     python -m services.evaluation.digits_folder digits/ --train 4000 --val 200
     tapetum train detector --model yolox-nano --data digits/

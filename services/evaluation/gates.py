@@ -1,4 +1,4 @@
-"""Release gates: conditions on the figures of a run, and which of them do not hold."""
+"""Release gates: lower bounds on the metrics of a run, and limits of regression against a baseline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONDITION: Final = re.compile(r"(?P<name>[a-z][a-z0-9_]*)=(?P<value>[0-9.eE+-]+
 
 
 class GateError(ValueError):
-    """A condition that cannot be meant so; the message is one line for a person."""
+    """An invalid condition; the message is one line for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def read_condition(text: str, *, name_is_needed: bool) -> Condition:
 
 
 def check_figures(result: Mapping[str, Any], conditions: Sequence[Condition]) -> list[str]:
-    """Which figures are worse than their bound; one that there is nothing to measure on is.
+    """Lists the figures that are worse than their bound; a figure that is NaN is.
 
     Args:
         result: As `result.json` has it.
@@ -77,7 +77,7 @@ def check_figures(result: Mapping[str, Any], conditions: Sequence[Condition]) ->
 
 
 def check_against(result: Mapping[str, Any], baseline: Mapping[str, Any], conditions: Sequence[Condition]) -> list[str]:
-    """Which figures have dropped too far.
+    """Lists the figures that have regressed by more than allowed.
 
     Args:
         result: As `result.json` has it.
@@ -107,10 +107,10 @@ def check_against(result: Mapping[str, Any], baseline: Mapping[str, Any], condit
 
 
 def check_comparable(result: Mapping[str, Any], baseline: Mapping[str, Any]) -> None:
-    """Whether two runs measured the same thing.
+    """Raises unless two runs are comparable.
 
     Raises:
-        GateError: they looked at other images or labels, or at another kind of answers.
+        GateError: they were measured on other images or labels, or their models are of different kinds.
     """
     now, before = result["model"]["kind"], baseline["model"]["kind"]
     if now != before:
@@ -122,7 +122,7 @@ def check_comparable(result: Mapping[str, Any], baseline: Mapping[str, Any]) -> 
 
 
 def check_names(names: Sequence[str], known: Sequence[str]) -> None:
-    """Whether there are such figures.
+    """Raises unless all named figures exist.
 
     Raises:
         GateError: there is none of one of the names.

@@ -1,4 +1,4 @@
-"""An evaluation from beginning to end: ask a model about every image of a data set, and measure what it says."""
+"""Runs an evaluation: predicts every image of a data set in chunks on a worker pool, and computes the metrics."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ from services.evaluation.scoring import Ranking
 from services.evaluation.worker import Chunk, Work
 from services.evaluation.worker_pool import Place, WorkerPool, cluster
 
-PART_IMAGES: Final = 32
-"""Images of a part: what is lost with a worker, and what a stopped job does again."""
+CHUNK_IMAGES: Final = 32
+"""Images of a chunk, the unit of retries and of resuming a stopped job."""
 
 _OF_STATE: Final = ("tapetum", "hotcoco")
-"""Packages whose versions decide on what a part keeps."""
+"""Packages whose versions the metric state of a chunk depends on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be evaluated, and how.
+    """The configuration of an evaluation.
 
     Attributes:
-        asking: Which model, and by which way.
+        predictor: The model, and whether it runs in the workers or behind a gateway.
         data: As `models.datasets.opening.open_dataset` reads it.
-        limit: The first so many images only.
-        thresholds: For objects.
+        limit: Evaluate only the first images, this many.
+        thresholds: Request parameters of detectors and instance segmenters.
         place: Where the workers run.
-        output: Folder of the run; None makes one in `evaluations/`, or goes on in one that was stopped.
-        fresh: Whether to forget what a stopped job has done.
-        strict: Whether to stop on a wrong label, rather than to leave it out.
-        baseline: The result of an earlier run on the same data, if that is to be compared with.
-        figures: Names of figures that are asked for afterwards, so that a wrong one is found out before.
+        output: Folder of the run; None makes one in `evaluations/`, or resumes a stopped run there.
+        fresh: Whether to discard the chunks of a stopped job.
+        strict: Whether to stop on a wrong label instead of dropping it.
+        baseline: The result of an earlier run on the same data, to compare with.
+        figures: Names of figures that release gates need; an unknown one is an error before the run starts.
         allow_outside: Whether labels may name files outside the data folder.
     """
 
-    asking: PredictorConfig
+    predictor: PredictorConfig
     data: str
     limit: int | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -73,15 +73,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is.
+    """Progress of a job.
 
     Attributes:
-        done: Images that are answered, those of an earlier run too.
+        done: Images that are predicted, including those of a resumed run.
         total: All images.
-        failures: Images without an answer.
-        images_per_s: Since this run began to ask; 0 before the first answer.
-        remaining_s: At that rate; NaN before the first answer.
-        lost: Workers that ended before they should have.
+        failures: Images without a prediction.
+        images_per_s: Since the first chunk of this run was started; 0 before the first result.
+        remaining_s: At that rate; NaN before the first result.
+        lost: Workers that ended unexpectedly.
     """
 
     done: int
@@ -97,13 +97,13 @@ class Finished:
     """A finished run.
 
     Attributes:
-        folder: Where it lies.
+        folder: Its folder.
         result: As `result.json` has it.
         facts: Of the model.
         data: The images.
         match: From the data set's classes to the model's.
         ranking: Of the images.
-        parts: That it was done in.
+        chunks: All chunks of the run.
     """
 
     folder: RunFolder
@@ -112,12 +112,12 @@ class Finished:
     data: EvaluationSet
     match: ClassMatch
     ranking: Ranking
-    parts: Sequence[Chunk]
+    chunks: Sequence[Chunk]
 
     def line(self, index: int) -> Line:
-        """What was written down of an image, by its index in the data set."""
-        part = self.parts[index // PART_IMAGES]
-        return next(line for line in self.folder.lines([part]) if line["index"] == index)
+        """The record of an image, by its index in the data set."""
+        chunk = self.chunks[index // CHUNK_IMAGES]
+        return next(line for line in self.folder.lines([chunk]) if line["index"] == index)
 
 
 def evaluate(
@@ -125,31 +125,31 @@ def evaluate(
     report: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Finished:
-    """Runs a job; one that was stopped goes on.
+    """Runs an evaluation; a stopped one is resumed.
 
     Args:
-        plan: What to do.
-        report: Told how far it is.
-        say: Told in one line what is being done.
+        plan: The configuration.
+        report: Called with the progress.
+        say: Called with one line about the current step.
 
     Returns:
-        The run. Its folder keeps the parts until `RunFolder.clear`.
+        The run. Its folder keeps the chunks until `RunFolder.clear`.
 
     Raises:
         WrongLabels: `plan.strict`, and there are some.
-        DatasetError: The data cannot be measured on, or has no class in common with the model.
+        DatasetError: The data cannot be read, or has no class in common with the model.
         GateError: The baseline was measured on other data, or is of another kind of model; or there is no such figure.
         ModelsError: The model cannot be loaded.
-        TapetumError: The gateway does not answer, or not this.
-        RunFolderError: Another run was stopped in the folder.
-        CrewError: There is no cluster, or something ends the workers.
+        TapetumError: The gateway does not answer, or refuses the requests.
+        RunFolderError: The folder holds another, stopped run.
+        WorkerPoolError: There is no cluster, or workers end again and again.
         OSError: The folder cannot be written.
     """
     started_at = datetime.now(UTC)
     with cluster(plan.place):
-        crew = WorkerPool(plan.asking, plan.place)
-        say(f"loading {plan.asking.model}")
-        facts = crew.describe()
+        pool = WorkerPool(plan.predictor, plan.place)
+        say(f"loading {plan.predictor.model}")
+        facts = pool.describe()
         say(f"reading {plan.data}")
         data = open_dataset(plan.data, facts.kind, plan.limit, facts.class_names, plan.allow_outside)
         if plan.strict and data.problems:
@@ -162,16 +162,16 @@ def evaluate(
         metric = kind.metric(facts.class_names, match.measured, plan.thresholds.max_detections)
         check_names(plan.figures, list(metric.compute([]).headline))
         folder = _open_folder(plan, facts, data, parameters)
-        parts = _parts(len(data))
-        asked_s, asked = _answer_all(crew, Work(data, match, metric, parameters), folder, parts, report)
+        chunks = _chunks(len(data))
+        asked_s, asked = _answer_all(pool, Work(data, match, metric, parameters), folder, chunks, report)
     say("measuring")
-    measured = metric.compute(folder.columns(parts))
-    answered = write_answers(folder, parts, facts, data, match)
+    measured = metric.compute(folder.columns(chunks))
+    answered = write_answers(folder, chunks, facts, data, match)
     result = {
         "format": FORMAT,
         "model": _describe_model(facts, parameters),
         "data": {**_describe_data(plan, data, match), "left_out": answered.left_out},
-        "through": plan.asking.through,
+        "through": plan.predictor.through,
         "limit": plan.limit,
         **describe_measured(replace(measured, protocol={**parameters, **kind.protocol, **measured.protocol})),
         "failed": {"count": answered.failures, "shown": answered.shown},
@@ -181,26 +181,26 @@ def evaluate(
     }
     with replaced(folder.path / RESULT) as file:
         file.write(orjson.dumps(result, option=orjson.OPT_INDENT_2))
-    return Finished(folder, result, facts, data, match, measured.ranking, parts)
+    return Finished(folder, result, facts, data, match, measured.ranking, chunks)
 
 
 def _check_baseline(baseline: Mapping[str, Any], facts: ModelFacts, data: EvaluationSet) -> None:
     check_comparable({"data": {"digest": data.digest, "images": len(data)}, "model": {"kind": facts.kind}}, baseline)
 
 
-def _parts(images: int) -> list[Chunk]:
-    starts = range(0, images, PART_IMAGES)
-    return [Chunk(number, start, min(start + PART_IMAGES, images)) for number, start in enumerate(starts)]
+def _chunks(images: int) -> list[Chunk]:
+    starts = range(0, images, CHUNK_IMAGES)
+    return [Chunk(number, start, min(start + CHUNK_IMAGES, images)) for number, start in enumerate(starts)]
 
 
 def _open_folder(plan: Plan, facts: ModelFacts, data: EvaluationSet, parameters: Mapping[str, Any]) -> RunFolder:
-    """The folder of the run, ready for its parts."""
+    """Opens the folder of the run."""
     identity = {
         "model": _describe_model(facts, parameters),
         "data": data.digest,
         "images": len(data),
-        "through": plan.asking.through,
-        "part_images": PART_IMAGES,
+        "through": plan.predictor.through,
+        "part_images": CHUNK_IMAGES,
         "versions": {name: found for name, found in versions().items() if name in _OF_STATE},
     }
     folder = RunFolder(plan.output) if plan.output else _free_folder(f"{facts.name}-{data.name}", identity)
@@ -211,7 +211,7 @@ def _open_folder(plan: Plan, facts: ModelFacts, data: EvaluationSet, parameters:
 
 
 def _free_folder(stem: str, identity: Mapping[str, Any]) -> RunFolder:
-    """`evaluations/STEM-N`: where exactly this run was stopped, or else the first that is not there."""
+    """`evaluations/STEM-N`: the folder in which this run was stopped, or else the first free number."""
     name = "".join(letter if letter.isalnum() or letter in "-._" else "-" for letter in stem)
     number = 1
     while (path := Path("evaluations") / f"{name}-{number}").exists():
@@ -222,25 +222,25 @@ def _free_folder(stem: str, identity: Mapping[str, Any]) -> RunFolder:
 
 
 def _answer_all(
-    crew: WorkerPool, work: Work, folder: RunFolder, parts: Sequence[Chunk], report: Callable[[Progress], None]
+    pool: WorkerPool, work: Work, folder: RunFolder, chunks: Sequence[Chunk], report: Callable[[Progress], None]
 ) -> tuple[float, int]:
-    """Have every part answered that is not yet.
+    """Predict all chunks that are not in the run folder yet.
 
     Returns:
-        Seconds, and images that were answered in them.
+        Seconds, and images that were predicted in them.
     """
     total = len(work.data)
-    missing = [part for part in parts if not folder.has(part)]
+    missing = [chunk for chunk in chunks if not folder.has(chunk)]
     before = done = total - sum(map(len, missing))
     failures = 0
     started_at = time.perf_counter()
     report(Progress(done, total, failures, 0.0, math.nan, 0))
-    for result in crew.run(missing, work):
+    for result in pool.run(missing, work):
         folder.add(result)
-        done += len(result.part)
+        done += len(result.chunk)
         failures += result.failures
         rate = (done - before) / (time.perf_counter() - started_at)
-        report(Progress(done, total, failures, rate, (total - done) / rate, crew.lost))
+        report(Progress(done, total, failures, rate, (total - done) / rate, pool.lost))
     return time.perf_counter() - started_at, done - before
 
 
@@ -250,7 +250,7 @@ def _describe_model(facts: ModelFacts, parameters: Mapping[str, Any]) -> dict[st
 
 
 def _describe_time(started_at: datetime, asked_s: float, asked: int, place: Place) -> dict[str, Any]:
-    """Of this run: where it went on with a stopped one, `seconds` and `images_per_s` are of what was left."""
+    """Times of this run; of a resumed one, `seconds` and `images_per_s` cover the remaining chunks only."""
     return {
         "started_at": started_at.isoformat(timespec="seconds"),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),

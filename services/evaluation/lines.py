@@ -1,7 +1,7 @@
-"""What is written down of every image while a job runs, one JSON object a line, and what comes of the lines at the end.
+"""The record of every image, one JSON object a line (JSONL), and its conversion to COCO's annotations and results.
 
 A line has `index` and `name`; then either `problem`, or `image_id`, `size` ((height, width) in pixels), `answer` (what
-the model said) and, of objects, `target` (what is known, as COCO's annotations have it).
+the predictions) and, for objects, `target` (the ground truth as COCO annotations).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from services.evaluation.scoring import Record
 
 Line = Mapping[str, Any]
 UNKNOWN_CLASS = "unknown_class"
-"""Code of the problem of an image whose one class the model does not know: left out, and no failure."""
+"""Problem code of an image whose class the model does not have: it is skipped, and is no failure."""
 
 
 def failed_line(index: int, name: str, problem: Problem) -> Line:
-    """The line of an image without an answer."""
+    """The line of an image without a prediction."""
     return {"index": index, "name": name, "problem": {"code": problem.code, "message": problem.message}}
 
 
 def answered_line(record: Record, data: EvaluationSet, match: ClassMatch) -> Line:
-    """The line of an image that was answered and measured."""
+    """The line of an image that was predicted and measured."""
     predictions = record.answer["predictions"][: KINDS[data.kind].kept_predictions]
     line: dict[str, Any] = {
         "index": record.index,
@@ -41,7 +41,7 @@ def answered_line(record: Record, data: EvaluationSet, match: ClassMatch) -> Lin
 
 
 def category_ids(data: EvaluationSet, match: ClassMatch) -> dict[int, int]:
-    """The data set's own number of every class of the model that it has, too."""
+    """The data set's category id of every class that model and data set share."""
     found: dict[int, int] = {}
     for class_id, category_id in zip(match.to_model.tolist(), data.category_ids, strict=True):
         if class_id >= 0:
@@ -50,7 +50,7 @@ def category_ids(data: EvaluationSet, match: ClassMatch) -> dict[int, int]:
 
 
 def coco_annotations(target: ObjectTarget, image_id: int, categories: Mapping[int, int]) -> list[dict[str, Any]]:
-    """Objects as COCO's annotation files have them, but for their ids (https://cocodataset.org/#format-data)."""
+    """Ground-truth objects as COCO annotations, without their ids (https://cocodataset.org/#format-data)."""
     return [
         {
             "image_id": image_id,
@@ -73,7 +73,7 @@ def coco_annotations(target: ObjectTarget, image_id: int, categories: Mapping[in
 
 
 def coco_results(line: Line, categories: Mapping[int, int]) -> list[dict[str, Any]]:
-    """What the model said of an image, as COCO's result files have it (https://cocodataset.org/#format-results).
+    """Predictions of an image in COCO's results format (https://cocodataset.org/#format-results).
 
     Classes that the data set does not have are left out. A classification gives `category_id` and `score` alone; a
     semantic mask gives a `segmentation` without a score for every class.

@@ -1,6 +1,6 @@
-"""Numbers as a reader wants them: shares with three decimals, counts with thin spaces, a dash for what is not there.
+"""Formats numbers for reports: shares with three decimals, counts with thin spaces, a dash for missing values.
 
-Every function takes what JSON gives: a number, or None; NaN and infinity count as not there.
+Every function takes a JSON value: a number, or None; NaN and infinity count as missing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Asks a model about images: through its adapter in this process, or through a running gateway.
+"""Predictors: run a model on images through its adapter in this process, or through a running gateway.
 
-Both ways give the same JSON, so that nothing after this module knows which of them it was.
+Both return the same JSON, so that later steps do not depend on which of them was used.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ Read = Callable[[int], bytes | Problem]
 
 _GATEWAY_TIMEOUT_S = 120.0
 _NOT_KEPT = {"Cache-Control": "no-store"}
-"""Images of an evaluation are no traffic: they push no answer out of the cache, and are not looked at for drift."""
+"""Request headers: the images of an evaluation are not cached, and do not count towards drift."""
 
 
 @dataclass(frozen=True, slots=True)
 class PredictorConfig:
-    """Which model is asked, and by which way.
+    """The configuration of a predictor.
 
     Attributes:
-        model: Its name.
+        model: Name of the model.
         through: `adapter`, or `gateway`.
         url: Of the gateway; None for the adapter.
-        api_key: That the gateway asks for.
+        api_key: For the gateway.
         device: For the adapter: `cpu`, `cuda` or `cuda:N`.
         precision: For the adapter, see `models.runtime.Runtime`.
         max_image_bytes: For the adapter: the largest encoded image that it reads.
@@ -55,17 +55,17 @@ class PredictorConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of the model that answers.
+    """Metadata of the model of a predictor.
 
     Attributes:
         name: In the catalog.
         version: Its version.
-        task: Kind of its answers.
-        segmentation: Of a segmenter, what its masks are of.
+        task: Its task.
+        segmentation: Of a segmenter, `semantic` or `instance`.
         class_names: One for every class id.
-        defaults: Parameters where a request sets none.
+        defaults: Default request parameters.
         weights_digest: sha256 of the weights file in hex.
-        runtime: Where and how it runs, see `models.runtime.Runtime`.
+        runtime: Device and precision, see `models.runtime.Runtime`.
     """
 
     name: str
@@ -84,10 +84,10 @@ class ModelFacts:
 
 
 class Predictor(Protocol):
-    """Answers images.
+    """Runs a model on images.
 
     Attributes:
-        facts: Of the model that answers.
+        facts: Metadata of the model.
     """
 
     facts: ModelFacts
@@ -95,39 +95,39 @@ class Predictor(Protocol):
     def ask(
         self, indices: Iterable[int], read: Read, parameters: Mapping[str, Any]
     ) -> Iterator[tuple[int, Mapping[str, Any] | Problem]]:
-        """What the model says of each image, in order: `image` and `predictions` as every client gets them.
+        """Predicts images, in order: `image` and `predictions` as every client gets them.
 
         Args:
             indices: Of the images.
-            read: From one of them to the file.
+            read: Reads the encoded image of an index.
             parameters: Of the task, by the names of the HTTP API.
 
         Raises:
-            TapetumError: the gateway is not there, or refuses the key, the model or a parameter.
-            ValueError: another version of the model answers than was to be measured.
+            TapetumError: the gateway is unreachable, or refuses the key, the model or a parameter.
+            ValueError: the gateway now serves another version of the model than at the start.
         """
         ...
 
 
-def open_asker(asking: PredictorConfig) -> Predictor:
-    """Loads the model, or looks it up at the gateway.
+def open_predictor(config: PredictorConfig) -> Predictor:
+    """Loads the model, or requests its metadata from the gateway.
 
     Raises:
         ModelsError: it cannot be loaded.
-        TapetumError: the gateway is not there, refuses the key, or has no such model.
-        ValueError: the address is none.
+        TapetumError: the gateway is unreachable, refuses the key, or has no such model.
+        ValueError: the URL is invalid.
     """
-    return _AdapterAsker(asking) if asking.through == "adapter" else _GatewayAsker(asking)
+    return _AdapterPredictor(config) if config.through == "adapter" else _GatewayPredictor(config)
 
 
-class _AdapterAsker:
-    def __init__(self, asking: PredictorConfig) -> None:
+class _AdapterPredictor:
+    def __init__(self, config: PredictorConfig) -> None:
         from models.catalog.loading import load
         from models.runtime import Runtime
 
-        entry = find(asking.model)
-        self._adapter = load(asking.model, Runtime(asking.device, asking.precision))
-        caps = {"max_bytes": asking.max_image_bytes, "max_pixels": asking.max_image_pixels}
+        entry = find(config.model)
+        self._adapter = load(config.model, Runtime(config.device, config.precision))
+        caps = {"max_bytes": config.max_image_bytes, "max_pixels": config.max_image_pixels}
         self._decode = partial(self._adapter.decode, **caps)
         self.facts = ModelFacts(
             name=entry.name,
@@ -151,20 +151,20 @@ class _AdapterAsker:
             yield local.item, local.body
 
 
-class _GatewayAsker:
-    def __init__(self, asking: PredictorConfig) -> None:
-        self._asking = asking
+class _GatewayPredictor:
+    def __init__(self, config: PredictorConfig) -> None:
+        self._config = config
         self.facts = asyncio.run(self._ask_facts())
 
     def _client(self) -> AsyncClient:
-        assert self._asking.url is not None
+        assert self._config.url is not None
         return AsyncClient(
-            self._asking.url, api_key=self._asking.api_key, headers=_NOT_KEPT, timeout_s=_GATEWAY_TIMEOUT_S
+            self._config.url, api_key=self._config.api_key, headers=_NOT_KEPT, timeout_s=_GATEWAY_TIMEOUT_S
         )
 
     async def _ask_facts(self) -> ModelFacts:
         async with self._client() as client:
-            entry = (await client.model(self._asking.model)).entry
+            entry = (await client.model(self._config.model)).entry
         return ModelFacts(
             name=entry["name"],
             version=entry["version"],
@@ -192,7 +192,7 @@ class _GatewayAsker:
                     answer = remote.answer
                     if not isinstance(answer, Problem) and answer.version != self.facts.version:
                         raise ValueError(
-                            f"{self._asking.url}: version {answer.version} of {self.facts.name} answers, where version "
+                            f"{self._config.url}: version {answer.version} of {self.facts.name} answers, where version "
                             f"{self.facts.version} was to be measured: the model was replaced meanwhile"
                         )
                     yield remote.item, answer if isinstance(answer, Problem) else answer.to_json()

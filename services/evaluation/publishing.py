@@ -1,4 +1,4 @@
-"""What becomes of a finished run: its page for people, and its record for the servers that serve the model."""
+"""Publishes a finished run: writes its HTML report, and records its figures for the gateways that serve the model."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from services.evaluation.run_folder import REPORT
 from services.settings import Settings
 
 PICTURES: Final = 6
-"""Of each group."""
+"""Pictures of each group."""
 
 
 def write_page(run: Finished, baseline: Mapping[str, Any] | None = None) -> Path:
     """Writes `report.html` into the folder of a run.
 
     Args:
-        run: The run; its parts must still be there.
+        run: The run; its chunks must still be there.
         baseline: The result of an earlier run, to compare with.
 
     Returns:
@@ -39,18 +39,18 @@ def write_page(run: Finished, baseline: Mapping[str, Any] | None = None) -> Path
 
 
 def publish(run: Finished, page: Path, settings: Settings) -> str:
-    """Records a run, so that servers that answer with the same weights show its figures.
+    """Records a run, so that gateways that serve the same weights show its figures.
 
     Args:
         run: The run.
         page: Its report.
-        settings: Say where records are kept.
+        settings: Location of the record store.
 
     Returns:
-        Where it went, for people.
+        Location of the record, for people.
 
     Raises:
-        StoreError: it went nowhere.
+        StoreError: it cannot be recorded.
     """
     result = run.result
     recorded = RecordedRun(
@@ -80,7 +80,7 @@ def _or_nan(number: float | None) -> float:
 
 
 def _pictures(run: Finished) -> Iterator[ReportPicture]:
-    """Drawn at the score at which objects are found best."""
+    """Pictures of the report, with objects above the score threshold of the best F1."""
     kind = KINDS[run.facts.kind]
     best_score = run.result["details"].get("f1_curve", {}).get("best_score")
     for group, index, number in chosen(run):
@@ -94,7 +94,7 @@ def _pictures(run: Finished) -> Iterator[ReportPicture]:
 
 
 def chosen(run: Finished) -> Iterator[tuple[Group, int, float]]:
-    """The images to show: group, index, and the number that they were chosen by."""
+    """The images to show: group, index, and the value by which they are ranked."""
     ranking = run.ranking
     smallest_first: dict[Group, NDArray[np.float64]] = {
         "best": -ranking.quality,
@@ -108,6 +108,6 @@ def chosen(run: Finished) -> Iterator[tuple[Group, int, float]]:
 
 
 def _first(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Places of the smallest values, without NaN; of equal ones, the first."""
+    """Indices of the smallest values, without NaN; stable for equal ones."""
     order = np.argsort(values, kind="stable")
     return order[~np.isnan(values[order])][:PICTURES]

@@ -1,4 +1,4 @@
-"""`result.json`: the figures of a run, and all that they depend on."""
+"""`result.json`: the figures of a run, and everything that they depend on."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
 
@@ -18,17 +18,17 @@ from services.evaluation.scoring import Measured
 
 FORMAT: Final = 1
 SHOWN: Final = 100
-"""A result lists so many wrong labels and failed images; it counts all."""
+"""The most wrong labels and failed images that a result lists; it counts all of them."""
 
 _PACKAGES: Final = ("tapetum", "numpy", "torch", "ray", "hotcoco", "scikit-learn")
 
 
 class ResultError(ValueError):
-    """A file that is no result of a run; the message is one line for a person."""
+    """A file that is not the result of a run; the message is one line for a person."""
 
 
 def describe_measured(measured: Measured) -> dict[str, Any]:
-    """The figures as JSON has them: what there is nothing to measure on is null."""
+    """The figures as JSON; NaN becomes null."""
     return {
         "headline": {
             name: {"value": _number(figure.value), "low": _number(figure.low), "high": _number(figure.high)}
@@ -41,7 +41,7 @@ def describe_measured(measured: Measured) -> dict[str, Any]:
 
 
 def describe_problems(problems: Sequence[LabelProblem]) -> dict[str, Any]:
-    """Wrong labels, counted and the first of them listed."""
+    """The number of wrong labels, and the first of them."""
     return {
         "count": len(problems),
         "by_kind": dict(Counter(problem.kind for problem in problems).most_common()),
@@ -50,7 +50,7 @@ def describe_problems(problems: Sequence[LabelProblem]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What the figures were made with."""
+    """Versions of Python and of the packages that the figures depend on."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
@@ -61,7 +61,7 @@ def versions() -> dict[str, str]:
 
 
 def read_result(path: Path) -> dict[str, Any]:
-    """The result of a finished run.
+    """Reads the result of a finished run.
 
     Args:
         path: Its folder, or the file.
@@ -80,7 +80,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def value_of(result: Mapping[str, Any], name: str) -> float:
-    """One headline figure; NaN where there is nothing to measure it on.
+    """One headline figure; NaN where it is undefined.
 
     Raises:
         KeyError: there is no such figure.
@@ -90,7 +90,7 @@ def value_of(result: Mapping[str, Any], name: str) -> float:
 
 
 def without_nan(value: Any) -> Any:
-    """The same with null for every number that is none, as JSON knows it."""
+    """Replaces NaN and infinity with None, for JSON."""
     if isinstance(value, Mapping):
         return {name: without_nan(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType]
     if isinstance(value, list | tuple):

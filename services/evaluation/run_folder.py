@@ -1,10 +1,10 @@
-"""The folder of a run: what is done is written down part by part, so that a stopped job goes on where it was.
+"""The folder of a run: results are stored chunk by chunk, so that a stopped job can be resumed.
 
 result.json        the figures, and all that they depend on
-predictions.json   what the model said, as COCO's result files have it
-targets.json       what is known, as COCO's annotation files have it, for detectors and instance masks
+predictions.json   the predictions, in COCO's results format
+targets.json       the ground truth, as COCO annotations, for detectors and instance masks
 report.html        all of it for people
-parts/             only while the job is not finished: plan.json, and two files for every finished part
+parts/             only while the job is not finished: plan.json, and two files for every finished chunk
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import orjson
 
 from services.evaluation.lines import Line
 from services.evaluation.scoring import MetricState
-from services.evaluation.worker import Chunk, PartResult, unpack
+from services.evaluation.worker import Chunk, ChunkResult, unpack
 
 PLAN: Final = "plan.json"
 RESULT: Final = "result.json"
@@ -30,14 +30,14 @@ TARGETS: Final = "targets.json"
 
 
 class RunFolderError(Exception):
-    """A folder that cannot take this run; the message is one line for a person."""
+    """The folder cannot be used for this run; the message is one line for a person."""
 
 
 class RunFolder:
-    """What a job keeps on disk.
+    """The files of a job.
 
     Args:
-        path: The folder; made with the first part.
+        path: The folder; created with the first chunk.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,16 +45,16 @@ class RunFolder:
         self._parts = path / "parts"
 
     def open(self, plan: Mapping[str, Any]) -> bool:
-        """Begin, or go on with, what a plan says.
+        """Start or resume the run of a plan.
 
         Args:
-            plan: Everything that the answers depend on, JSON-able.
+            plan: Everything that the predictions depend on, JSON-able.
 
         Returns:
-            Whether there is something to go on with.
+            Whether a stopped run is resumed.
 
         Raises:
-            RunFolderError: another run is not finished there.
+            RunFolderError: the folder holds another, unfinished run.
             OSError: the folder cannot be written.
         """
         known = self._plan()
@@ -70,7 +70,7 @@ class RunFolder:
         return known is not None
 
     def is_unfinished(self, plan: Mapping[str, Any]) -> bool:
-        """Whether exactly this run was stopped here."""
+        """Whether the folder holds exactly this run, unfinished."""
         return self._plan() == orjson.loads(orjson.dumps(plan))
 
     def _plan(self) -> dict[str, Any] | None:
@@ -80,38 +80,38 @@ class RunFolder:
             return None
 
     def clear(self) -> None:
-        """Forget the parts."""
+        """Delete the chunks."""
         shutil.rmtree(self._parts, ignore_errors=True)
 
-    def add(self, result: PartResult) -> None:
-        """Write a part down; it counts as finished once its second file is there."""
-        with replaced(self._lines_path(result.part)) as file:
+    def add(self, result: ChunkResult) -> None:
+        """Write the files of a chunk; it is finished once the second one exists."""
+        with replaced(self._lines_path(result.chunk)) as file:
             file.write(result.lines)
-        with replaced(self._columns_path(result.part)) as file:
+        with replaced(self._columns_path(result.chunk)) as file:
             file.write(result.columns)
 
-    def has(self, part: Chunk) -> bool:
-        """Whether a part is finished."""
-        return self._columns_path(part).is_file()
+    def has(self, chunk: Chunk) -> bool:
+        """Whether a chunk is finished."""
+        return self._columns_path(chunk).is_file()
 
-    def lines(self, parts: Sequence[Chunk]) -> Iterator[Line]:
-        """The lines of finished parts, one part in memory at a time."""
-        for part in parts:
-            yield from map(orjson.loads, self._lines_path(part).read_bytes().splitlines())
+    def lines(self, chunks: Sequence[Chunk]) -> Iterator[Line]:
+        """The records of finished chunks, one chunk in memory at a time."""
+        for chunk in chunks:
+            yield from map(orjson.loads, self._lines_path(chunk).read_bytes().splitlines())
 
-    def columns(self, parts: Sequence[Chunk]) -> Sequence[MetricState]:
-        """What the metric kept of finished parts, read anew whenever one is asked for."""
-        return _StoredColumns([self._columns_path(part) for part in parts])
+    def columns(self, chunks: Sequence[Chunk]) -> Sequence[MetricState]:
+        """The metric states of finished chunks, read from disk at every access."""
+        return _StoredColumns([self._columns_path(chunk) for chunk in chunks])
 
-    def _lines_path(self, part: Chunk) -> Path:
-        return self._parts / f"{part.number:06d}.jsonl"
+    def _lines_path(self, chunk: Chunk) -> Path:
+        return self._parts / f"{chunk.number:06d}.jsonl"
 
-    def _columns_path(self, part: Chunk) -> Path:
-        return self._parts / f"{part.number:06d}.npz"
+    def _columns_path(self, chunk: Chunk) -> Path:
+        return self._parts / f"{chunk.number:06d}.npz"
 
 
 class _StoredColumns(Sequence[MetricState]):
-    """The arrays of parts, of which none is kept in memory."""
+    """A sequence of metric states on disk; none is kept in memory."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
@@ -131,7 +131,7 @@ class _StoredColumns(Sequence[MetricState]):
 
 @contextmanager
 def replaced(path: Path) -> Generator[IO[bytes]]:
-    """A file that takes the place of another once it is whole.
+    """Writes a file that atomically replaces another.
 
     Yields:
         The file to write to.
@@ -149,7 +149,7 @@ def replaced(path: Path) -> Generator[IO[bytes]]:
 
 
 class JsonList:
-    """A JSON list that is written row by row, however long it gets.
+    """Writes a JSON list row by row, in constant memory.
 
     Args:
         file: To write to.

@@ -1,8 +1,8 @@
-"""What the loop knows of metrics: records go in, arrays come out, and all arrays together make figures.
+"""The interface of a metric: `update` reduces the records of a chunk to metric state, `compute` returns the figures.
 
-A metric has two halves. `score` runs in the workers and boils the records of a part down to a few arrays; `finish`
-runs once, over the arrays of all parts, and needs no image and no prediction any more. So memory does not grow with
-pixels, and a part that was scored never has to be scored again.
+`update` runs in the workers and reduces the records of a chunk to a few arrays; `compute` runs once, on the states of
+all chunks, without images or predictions. So memory does not grow with the number of pixels, and a finished chunk is
+never computed again.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from models.datasets.samples import Target
 from models.metrics.bootstrap import centred_interval
 
 MetricState = dict[str, NDArray[Any]]
-"""What a metric keeps of a part: arrays by name, without Python objects, as `numpy.savez` writes them."""
+"""The state of a metric for a chunk: arrays by name, without Python objects, as `numpy.savez` writes them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One image, what is known of it, and what the model said.
+    """The ground truth and the predictions of one image.
 
     Attributes:
         index: Of the image in its data set.
-        image_id: As the data set numbers it.
+        image_id: Id of the image in the data set.
         name: File name.
         size: (height, width) of the upright image in pixels.
-        target: In the model's class ids; objects and classes that the model does not know are left out.
-        answer: As `services.answers.wire.describe_prediction` writes it: what every client gets.
+        target: Ground truth in the model's class ids, without classes that the model does not have.
+        answer: The predictions as `services.answers.wire.describe_prediction` writes them for every client.
     """
 
     index: int
@@ -45,10 +45,10 @@ class Record:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number.
+    """A metric value with its confidence interval.
 
     Attributes:
-        value: NaN where there is nothing to measure it on; never 0 or -1 for that.
+        value: NaN where it is undefined; never 0 or -1 for that.
         low: Lower end of the 95 % interval by bootstrap over images; NaN where `value` is.
         high: Upper end.
     """
@@ -59,18 +59,18 @@ class Figure:
 
     @classmethod
     def of(cls, value: float, replicates: NDArray[np.float64]) -> Figure:
-        """Takes (B,) the same figure of every draw of the images: see `centred_interval`."""
+        """From the value of every bootstrap replicate, (B,): see `centred_interval`."""
         return cls(value, *centred_interval(value, replicates))
 
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """How well every image was answered, for choosing the pictures of a report.
+    """Quality of the predictions of every image, for choosing the pictures of a report.
 
     Attributes:
         indices: (N,) int64, of the images in their data set, ascending.
-        quality: (N,) float64, 0 to 1, what the best and the worst are told by; NaN where nothing can be said.
-        wrong_confidence: (N,) float64, 0 to 1, the score of the most confident mistake; NaN where there is none.
+        quality: (N,) float64, 0 to 1, by which the best and the worst are chosen; NaN where it is undefined.
+        wrong_confidence: (N,) float64, 0 to 1, the score of the most confident error; NaN where there is none.
     """
 
     indices: NDArray[np.int64]
@@ -80,13 +80,12 @@ class Ranking:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """All that was measured.
+    """The figures that a metric computes.
 
     Attributes:
         headline: Figures of the whole data set by name, the most important first.
-        per_class: One row for every class that was measured: `class_id`, `class_name`, and its numbers (NaN where
-            there is nothing to measure).
-        details: Curves, confusion and so on, as JSON has it; each metric tells which.
+        per_class: One row for every evaluated class: `class_id`, `class_name`, and its figures (NaN where undefined).
+        details: Curves, confusion matrix and so on, JSON-able; each metric documents its own.
         ranking: Of the images.
         protocol: Settings that the figures depend on, by name, to stand beside them.
     """
@@ -99,12 +98,12 @@ class Measured:
 
 
 def bootstrap_protocol(replicates: int, seed: int, **more: int) -> dict[str, Any]:
-    """How the intervals came about, for `Measured.protocol`.
+    """Settings of the confidence intervals, for `Measured.protocol`.
 
     Args:
-        replicates: How many draws of the images.
-        seed: Of the draws.
-        more: What else is to be told of them.
+        replicates: Number of bootstrap replicates.
+        seed: Of the bootstrap.
+        more: Further settings.
     """
     interval = "percentiles of the replicates, centred on the figure"
     drawn = {"over": "images", "replicates": replicates, **more, "seed": seed, "level": 0.95, "interval": interval}
@@ -112,12 +111,13 @@ def bootstrap_protocol(replicates: int, seed: int, **more: int) -> dict[str, Any
 
 
 class Metric(Protocol):
-    """Measures one kind of answers."""
+    """A metric of one kind of predictions."""
 
     def update(self, records: Sequence[Record]) -> MetricState:
-        """Boils the records of one part down; its own part only, in the order of their indices."""
+        """Reduces the records of one chunk, in the order of their indices, to metric state."""
         ...
 
-    def compute(self, parts: Sequence[MetricState]) -> Measured:
-        """Figures over all parts, in the order of their indices; there may be none, and parts without images."""
+    def compute(self, chunks: Sequence[MetricState]) -> Measured:
+        """Computes the figures from the states of all chunks, in order; there may be none, and chunks without
+        images."""
         ...

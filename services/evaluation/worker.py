@@ -1,6 +1,6 @@
-"""What one worker does: reads the images of a part, has them answered, and boils the answers down.
+"""Runs the model on a chunk of images and reduces the predictions to metric state.
 
-Runs inside a Ray actor (`services.evaluation.worker_pool`), and knows nothing of Ray.
+Runs inside a Ray actor (`services.evaluation.worker_pool`), and does not depend on Ray.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from services.evaluation.scoring import Metric, MetricState, Record
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Images that one worker answers in one go.
+    """A range of images that one worker predicts at a time.
 
     Attributes:
         number: From 0, in the order of the images.
@@ -42,13 +42,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """What is the same for all parts of a job.
+    """The data, metric and parameters of a job, the same for all chunks.
 
     Attributes:
-        data: The images and what is known of them.
+        data: The images and their ground truth.
         match: From its classes to the model's.
-        metric: Measures the answers.
-        parameters: What the model is told, by the names of the HTTP API.
+        metric: Reduces the predictions to metric state.
+        parameters: Request parameters, by the names of the HTTP API.
     """
 
     data: EvaluationSet
@@ -58,36 +58,36 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PartResult:
-    """What became of a part.
+class ChunkResult:
+    """The result of a chunk.
 
     Attributes:
-        part: Which.
+        chunk: The chunk.
         lines: One JSON object a line for every image: see `services.evaluation.lines`.
-        columns: What the metric kept, as `numpy.savez` writes it.
-        failures: Images without an answer.
-        seconds: How long it took.
+        columns: The metric state, as `numpy.savez` writes it.
+        failures: Images without a prediction.
+        seconds: Duration.
     """
 
-    part: Chunk
+    chunk: Chunk
     lines: bytes
     columns: bytes
     failures: int
     seconds: float
 
 
-def answer_part(part: Chunk, work: Work, asker: Predictor) -> PartResult:
-    """Answers and measures the images of a part; one that cannot be answered is told of in its line.
+def answer_chunk(chunk: Chunk, work: Work, predictor: Predictor) -> ChunkResult:
+    """Predicts the images of a chunk and updates the metric; a failed image has the reason in its line.
 
     Raises:
-        TapetumError: the gateway answers no image.
+        TapetumError: the gateway is unreachable, or refuses every image.
     """
     started_at = time.perf_counter()
     reader = _Reader(work)
     records: list[Record] = []
     lines: list[Line] = []
     failures = 0
-    for index, answer in asker.ask(range(part.start, part.stop), reader.read, work.parameters):
+    for index, answer in predictor.ask(range(chunk.start, chunk.stop), reader.read, work.parameters):
         loaded = reader.take(index)
         if isinstance(answer, Problem):
             lines.append(failed_line(index, loaded.name, answer))
@@ -98,8 +98,8 @@ def answer_part(part: Chunk, work: Work, asker: Predictor) -> PartResult:
         record = Record(index, loaded.image_id, loaded.name, size, loaded.target, answer)
         records.append(record)
         lines.append(answered_line(record, work.data, work.match))
-    return PartResult(
-        part,
+    return ChunkResult(
+        chunk,
         b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines),
         pack(work.metric.update(records)),
         failures,
@@ -108,7 +108,7 @@ def answer_part(part: Chunk, work: Work, asker: Predictor) -> PartResult:
 
 
 def pack(columns: MetricState) -> bytes:
-    """Columns as bytes."""
+    """Serialises metric state."""
     file = io.BytesIO()
     np.savez(file, allow_pickle=False, **columns)
     return file.getvalue()
@@ -128,7 +128,7 @@ class _Loaded:
 
 
 class _Reader:
-    """Reads images in threads, and keeps what is known of each until its answer is there."""
+    """Reads images in threads, and keeps the ground truth of each until its prediction arrives."""
 
     def __init__(self, work: Work) -> None:
         self._work = work

@@ -1,4 +1,4 @@
-"""The figures of a classifier under any weighting of the images: all alike, or a bootstrap's replicates."""
+"""Classification metrics for any weighting of the images: weights of 1, or those of bootstrap replicates."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _TOP: Final = 5
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What `services.evaluation.kinds.classification_metric.ClassificationMetric.score` keeps, of all images.
+    """Predictions of all images, the state of `services.evaluation.kinds.classification_metric.ClassificationMetric`.
 
     Attributes:
         index: (N,) int64, of the images in their data set.
-        target: (N,) int32, the right class.
-        prediction: (N,) int32, the class that is answered first.
-        rank: (N,) int32, the place of the right class in the answer, from 0.
-        confidence: (N,) float64, the probability of the class that is answered first.
+        target: (N,) int32, the ground-truth class.
+        prediction: (N,) int32, the top-1 class.
+        rank: (N,) int32, rank of the ground-truth class in the prediction, from 0.
+        confidence: (N,) float64, the top-1 probability.
         probabilities: (N, C) float32.
     """
 
@@ -39,18 +39,18 @@ class Answers:
     probabilities: NDArray[np.float32]
 
     @classmethod
-    def of(cls, parts: Sequence[MetricState]) -> Answers:
-        """Joins at least one part."""
-        return cls(**{name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    def of(cls, chunks: Sequence[MetricState]) -> Answers:
+        """Concatenates the states of at least one chunk."""
+        return cls(**{name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]})
 
 
 def figures(answers: Answers, measured: Sequence[int], weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """The headline figures but those of whole rankings, see `mean_separation`.
+    """The headline figures except average precision and ROC AUC, for which see `mean_separation`.
 
     Args:
         answers: Of N images.
-        measured: Class ids that the means are over.
-        weights: (N, B), how often each image counts.
+        measured: Class ids of the means.
+        weights: (N, B), weight of each image.
 
     Returns:
         (B,) each, 0 to 1: `top1`, `top5` (NaN of a model with five classes or fewer, which is always right by it),
@@ -88,7 +88,7 @@ def mean_separation(
 
 
 def separations(answers: Answers, measured: Sequence[int], weights: NDArray[np.float64]) -> Separation:
-    """How well each class's probability tells its images from all others, (K, B) for K measured classes; see `figures`.
+    """Average precision and ROC AUC of each class against all others, (K, B) for K measured classes; see `figures`.
 
     Returns:
         NaN for a class without images.

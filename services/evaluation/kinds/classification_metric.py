@@ -1,4 +1,4 @@
-"""Measures classifiers."""
+"""The metric of classifiers: accuracy, precision, recall, F1, average precision, ROC AUC and calibration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEAST_CURVE_REPLICATES: Final = 100
 
 @dataclass(frozen=True)
 class ClassificationMetric:
-    """Measures what classifiers answer; figures are defined in `models.metrics`.
+    """The metric of classifiers; figures are defined in `models.metrics`.
 
     Predictions are over all classes of the model. Means are over the measured classes that have an image: a class
     without one has NaN in its row.
@@ -45,11 +45,11 @@ class ClassificationMetric:
     replicates: int = field(default=1000, kw_only=True)
 
     def update(self, records: Sequence[Record]) -> MetricState:
-        """Boils records down.
+        """Reduces records to metric state.
 
         Args:
-            records: N of them, with a `ClassTarget` each. Classes that an answer does not list have the probability 0
-                and stand behind all that are listed.
+            records: N of them, with a `ClassTarget` each. Classes that are not listed have the probability 0, and rank
+                below all that are listed.
 
         Returns:
             `index` (N,) int64; `target`, `prediction` and `rank` (N,) int32: the right class, the first that is
@@ -75,8 +75,8 @@ class ClassificationMetric:
         index = np.array([record.index for record in records], np.int64)
         return {"index": index, **whole, "confidence": confidence, "probabilities": probabilities}
 
-    def compute(self, parts: Sequence[MetricState]) -> Measured:
-        """Makes figures of all parts.
+    def compute(self, chunks: Sequence[MetricState]) -> Measured:
+        """Computes the figures from the states of all chunks.
 
         Returns:
             `headline` and `per_class` as in `services.evaluation.kinds.class_figures`. `details`: `confusion` with
@@ -86,7 +86,7 @@ class ClassificationMetric:
             quality is the probability given to the right class, and wrong confidence the top probability where it
             is another class's.
         """
-        answers = Answers.of([self.update([]), *parts])
+        answers = Answers.of([self.update([]), *chunks])
         curve_replicates = self._curve_replicates(answers)
         return Measured(
             self._headline(answers, curve_replicates),

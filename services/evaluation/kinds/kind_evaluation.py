@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Wording(NamedTuple):
-    """How something is named to a person.
+    """Label and meaning of a figure in reports.
 
     Attributes:
         label: A few words.
@@ -42,7 +42,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class KindEvaluation:
-    """Everything that the evaluation knows about one kind.
+    """The evaluation of one kind.
 
     Attributes:
         title: Name of the kind in reports.

@@ -1,4 +1,4 @@
-"""Measures detectors and instance segmenters by COCO's rules, and tells what goes wrong."""
+"""The metric of detectors and instance segmenters: COCO average precision, F1, confusion matrix and TIDE errors."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BOXES, _MASKS = "box_", "mask_"
 
 
 class ObjectMetric:
-    """Measures found objects; details are those that `services.evaluation.report` draws."""
+    """The metric of detectors and instance segmenters; `services.evaluation.report` draws its details."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class ObjectMetric:
         max_detections: int = 100,
         replicates: int = 1000,
     ) -> None:
-        """Knows what to measure.
+        """Sets classes, limits and the bootstrap.
 
         Args:
             class_names: The model's.
-            measured: Its class ids that the data set has, too; what is found of others is left out.
+            measured: Its class ids that the data set has, too; predictions of others are dropped.
             seed: Of the bootstrap.
-            masks: Whether masks are measured, and boxes besides; or boxes only.
-            max_detections: The best of an image and a class that count, at least 1.
+            masks: Whether IoU is of masks, and of boxes besides; or of boxes only.
+            max_detections: The most predictions of an image and a class that are evaluated, at least 1.
             replicates: Of the bootstrap; fewer where there are very many objects.
 
         Raises:
@@ -75,7 +75,7 @@ class ObjectMetric:
         self._replicates = replicates
 
     def update(self, records: Sequence[Record]) -> MetricState:
-        """Matches what was found in the images of one part; see `Metric.score`.
+        """Matches the predictions of one chunk to its ground truth; see `Metric.update`.
 
         Raises:
             ValueError: Masks are to be measured, and an object has none.
@@ -90,29 +90,29 @@ class ObjectMetric:
             columns |= match_images(results, masks, most).to_columns(prefix)
         return columns
 
-    def compute(self, parts: Sequence[MetricState]) -> Measured:
-        """Figures over all parts; see `Metric.finish`."""
-        parts = parts or [self.update([])]
+    def compute(self, chunks: Sequence[MetricState]) -> Measured:
+        """Computes the figures from the states of all chunks; see `Metric.compute`."""
+        chunks = chunks or [self.update([])]
         prefix = self._prefixes()[0]
-        matches = _matches(parts, prefix)
+        matches = _matches(chunks, prefix)
         verdicts = Verdicts.of(matches)
         best = best_operation(verdicts)
-        coco = _figures(parts, prefix)
+        coco = _figures(chunks, prefix)
         replicates = affordable_replicates(len(matches.scores), self._replicates)
         return Measured(
-            headline=self._headline(parts, coco, matches, verdicts, replicates),
+            headline=self._headline(chunks, coco, matches, verdicts, replicates),
             per_class=self._per_class(coco, verdicts),
             details=self._details(coco, matches, verdicts, best),
-            ranking=_ranking(parts, matches, verdicts, best),
+            ranking=_ranking(chunks, matches, verdicts, best),
             protocol=self._protocol(replicates),
         )
 
     def _prefixes(self) -> tuple[str, ...]:
-        """Of the columns by what is measured, the headline first."""
+        """Prefixes of the columns of masks and of boxes, those of the headline first."""
         return (_MASKS, _BOXES) if self._masks else (_BOXES,)
 
     def _headline(
-        self, parts: Sequence[MetricState], coco: CocoFigures, matches: Matches, verdicts: Verdicts, replicates: int
+        self, chunks: Sequence[MetricState], coco: CocoFigures, matches: Matches, verdicts: Verdicts, replicates: int
     ) -> dict[str, Figure]:
         drawn = resampled_figures(matches, self._measured, self._limits, replicates, self._seed)
         headline = _bounded(coco.headline(), drawn)
@@ -121,11 +121,11 @@ class ObjectMetric:
         names = ("precision", "recall", "f1")
         headline |= _bounded(dict(zip(names, best, strict=True)), dict(zip(names, chosen.T, strict=True)))
         if self._masks:
-            boxes = _matches(parts, _BOXES)
-            values = _figures(parts, _BOXES).headline()
+            boxes = _matches(chunks, _BOXES)
+            values = _figures(chunks, _BOXES).headline()
             drawn = resampled_figures(boxes, self._measured, self._limits, replicates, self._seed, areas=1)
-            found = _bounded({name: values[name] for name in ("map", "map_50", "map_75")}, drawn)
-            headline |= {f"box_{name}": figure for name, figure in found.items()}
+            figures = _bounded({name: values[name] for name in ("map", "map_50", "map_75")}, drawn)
+            headline |= {f"box_{name}": figure for name, figure in figures.items()}
         return headline
 
     def _per_class(self, coco: CocoFigures, verdicts: Verdicts) -> list[dict[str, Any]]:
@@ -184,29 +184,29 @@ def _bounded(values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64
 
 
 def _result_of(record: Record, masks: bool) -> ImageResult:
-    """An answer in the words of the metrics."""
+    """Converts a record to the input of COCO's metrics."""
     known = record.target
     assert isinstance(known, ObjectTarget)
     rows: Sequence[Mapping[str, Any]] = record.answer["predictions"]
-    found = Predictions(
+    predictions = Predictions(
         np.array([[row["box"][member] for member in BOX_MEMBERS] for row in rows], np.float64).reshape(-1, 4),
         np.array([row["class_id"] for row in rows], np.int64),
         np.array([row["score"] for row in rows], np.float64),
         tuple(Mask.from_coco(row["mask"]) for row in rows) if masks else None,
     )
-    return ImageResult(record.image_id, record.size, known, found)
+    return ImageResult(record.image_id, record.size, known, predictions)
 
 
-def _matches(parts: Sequence[MetricState], prefix: str) -> Matches:
-    return Matches.joined([Matches.from_columns(part, prefix) for part in parts])
+def _matches(chunks: Sequence[MetricState], prefix: str) -> Matches:
+    return Matches.joined([Matches.from_columns(chunk, prefix) for chunk in chunks])
 
 
-def _figures(parts: Sequence[MetricState], prefix: str) -> CocoFigures:
-    return CocoFigures.of([part[prefix + "state"].tobytes() for part in parts])
+def _figures(chunks: Sequence[MetricState], prefix: str) -> CocoFigures:
+    return CocoFigures.of([chunk[prefix + "state"].tobytes() for chunk in chunks])
 
 
 def _curves(coco: CocoFigures) -> dict[str, Any]:
-    """Precision by recall: of all classes at every IoU threshold, and of every class with targets at 0.5."""
+    """Precision-recall curves: of all classes at every IoU threshold, and of every class with targets at 0.5."""
     recalls = RECALLS.round(2).tolist()
     present = np.flatnonzero(~np.isnan(coco.recall[0, :, 0, -1]))
     return {
@@ -226,15 +226,15 @@ def _curves(coco: CocoFigures) -> dict[str, Any]:
     }
 
 
-def _ranking(parts: Sequence[MetricState], matches: Matches, verdicts: Verdicts, best: Operation) -> Ranking:
-    """An image's quality is its F1 from the best score of all images on; 1 where nothing is to be found or found.
+def _ranking(chunks: Sequence[MetricState], matches: Matches, verdicts: Verdicts, best: Operation) -> Ranking:
+    """The quality of an image is its F1 at the score threshold of the best F1; 1 without targets and predictions.
 
-    Its surest mistake is what has the highest score of all that is right nowhere at IoU 0.5, and in no crowd.
+    Its most confident error is the false positive at IoU 0.5 with the highest score.
     """
-    indices, image_ids = (np.concatenate([part[name] for part in parts]) for name in ("indices", "image_ids"))
+    indices, image_ids = (np.concatenate([chunk[name] for chunk in chunks]) for name in ("indices", "image_ids"))
     order = np.argsort(indices, kind="stable")
     place = np.searchsorted(matches.image_ids, image_ids[order])
     count = len(matches.image_ids)
-    right, found, targets = verdicts.by_image(count, best.score).T
-    quality = np.where(found + targets > 0, 2 * right / np.maximum(found + targets, 1), 1.0)
+    right, predictions, targets = verdicts.by_image(count, best.score).T
+    quality = np.where(predictions + targets > 0, 2 * right / np.maximum(predictions + targets, 1), 1.0)
     return Ranking(indices[order], quality[place], most_confident_errors(verdicts, count)[place])

@@ -1,4 +1,4 @@
-"""What the evaluations of detectors and instance segmenters share."""
+"""Metric labels and settings that the evaluations of detectors and instance segmenters share."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
 

@@ -1,4 +1,4 @@
-"""Measures models that give every pixel a class."""
+"""The metric of semantic segmenters: mIoU, Dice, pixel accuracy and boundary IoU."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from models.metrics.semantic import Overlap, image_iou, semantic_figures
 from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record, bootstrap_protocol
 
 _COUNTS: Final = ("both", "target", "prediction", "boundary_both", "boundary_either")
-"""What is counted of every class in every image."""
+"""The pixel counts of every class in every image."""
 
 
 @dataclass(frozen=True)
 class SemanticMetric:
-    """Measures what semantic segmenters answer; figures are defined in `models.metrics.semantic` and `.boundaries`.
+    """The metric of semantic segmenters; figures are defined in `models.metrics.semantic` and `.boundaries`.
 
     Attributes:
         class_names: The model's; class 0 is the background.
@@ -41,11 +41,11 @@ class SemanticMetric:
 
     @property
     def class_ids(self) -> NDArray[np.int64]:
-        """(K,) ascending: what is measured, the background first."""
+        """(K,) ascending: the evaluated classes, the background first."""
         return np.union1d([0], self.measured).astype(np.int64)
 
     def update(self, records: Sequence[Record]) -> MetricState:
-        """Boils records down.
+        """Reduces records to metric state.
 
         Args:
             records: N of them, with a `RegionTarget` each, and answers with masks as run lengths.
@@ -53,7 +53,7 @@ class SemanticMetric:
         Returns:
             `index` (N,) int64; by image and measured class, (N, K) int32 pixels: `both` of the class in target and
             prediction, `target`, `prediction`, and near its outline `boundary_both` and `boundary_either`; of the whole
-            part, `confusion` (1, K, K) int64 pixels, rows by target.
+            chunk, `confusion` (1, K, K) int64 pixels, rows by target.
 
         Raises:
             TypeError: A target is of another kind, or a mask is not written as run lengths.
@@ -72,8 +72,8 @@ class SemanticMetric:
         index = np.array([record.index for record in records], np.int64)
         return {"index": index, "confusion": confusion, **dict(zip(_COUNTS, counts, strict=True))}
 
-    def compute(self, parts: Sequence[MetricState]) -> Measured:
-        """Makes figures of all parts.
+    def compute(self, chunks: Sequence[MetricState]) -> Measured:
+        """Computes the figures from the states of all chunks.
 
         Returns:
             `headline`: those of `models.metrics.semantic.semantic_figures`, and `boundary_iou`, the mean over classes
@@ -81,8 +81,8 @@ class SemanticMetric:
             quality is `models.metrics.semantic.image_iou`, and wrong confidence the share of an image's known pixels
             that are wrong.
         """
-        joined = [self.update([]), *parts]
-        whole = {name: np.concatenate([part[name] for part in joined]) for name in joined[0]}
+        joined = [self.update([]), *chunks]
+        whole = {name: np.concatenate([chunk[name] for chunk in joined]) for name in joined[0]}
         counts = np.stack([whole[name] for name in _COUNTS], 1)
         class_ids = self.class_ids
         matrix: list[list[int]] = whole["confusion"].sum(0).tolist()
@@ -111,14 +111,14 @@ class SemanticMetric:
 
     def _predicted(self, record: Record) -> NDArray[np.uint8]:
         places = {class_id: place for place, class_id in enumerate(self.class_ids.tolist())}
-        found = np.zeros(record.size, np.uint8)
+        predicted = np.zeros(record.size, np.uint8)
         for row in record.answer["predictions"]:
             mask = _mask_of(row, record)
             if (class_id := row["class_id"]) not in range(len(self.class_names)):
                 raise ValueError(f"{record.name}: the answer has the class {class_id}, which the model does not have")
             region, (top, left) = mask.to_region()
-            found[top : top + region.shape[0], left : left + region.shape[1]][region] = places.get(class_id, 0)
-        return found
+            predicted[top : top + region.shape[0], left : left + region.shape[1]][region] = places.get(class_id, 0)
+        return predicted
 
     def _headline(self, counts: NDArray[np.int32]) -> dict[str, Figure]:
         values = _figures(counts.sum(0, dtype=np.int64))
@@ -142,7 +142,7 @@ class SemanticMetric:
 
 
 def _figures(counts: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Of (…, 5, K) sums of what is counted."""
+    """Computes the figures from sums of pixel counts, (…, 5, K)."""
     both, target, prediction, near_both, near_either = np.moveaxis(counts, -2, 0)
     outline = boundary_iou(near_both, near_either, target)[..., 1:]
     return {**semantic_figures(Overlap(both, target, prediction)), "boundary_iou": mean_of_known(outline)}

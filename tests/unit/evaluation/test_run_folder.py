@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from services.evaluation.run_folder import JsonList, RunFolder, RunFolderError, replaced
-from services.evaluation.worker import Chunk, PartResult, pack
+from services.evaluation.worker import Chunk, ChunkResult, pack
 
 PLAN = {"model": {"name": "m", "parameters": {"top_k": 5}}, "data": "abc", "images": 4}
 
 
-def finished(part: Chunk) -> PartResult:
+def finished(part: Chunk) -> ChunkResult:
     lines = b"".join(b'{"index":%d}\n' % index for index in range(part.start, part.stop))
-    return PartResult(part, lines, pack({"indices": np.arange(part.start, part.stop)}), 0, 0.1)
+    return ChunkResult(part, lines, pack({"indices": np.arange(part.start, part.stop)}), 0, 0.1)
 
 
 def test_a_finished_part_is_found_again_with_its_lines_and_arrays(tmp_path: Path) -> None:

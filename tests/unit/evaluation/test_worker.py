@@ -16,7 +16,7 @@ from services.evaluation.class_match import ClassMatch
 from services.evaluation.lines import category_ids, coco_annotations, coco_results
 from services.evaluation.predictors import ModelFacts, Read
 from services.evaluation.scoring import Measured, MetricState, Record
-from services.evaluation.worker import Chunk, Work, answer_part, unpack
+from services.evaluation.worker import Chunk, Work, answer_chunk, unpack
 
 NAMES = tuple("0123456789")
 BOX = {"x_min": 1.0, "y_min": 2.0, "x_max": 4.0, "y_max": 8.0}
@@ -61,19 +61,19 @@ def work(data: DigitScenes, *names: str) -> Work:
 
 
 def lines_of(data: DigitScenes, *names: str, images: int = 3) -> list[dict[str, Any]]:
-    result = answer_part(Chunk(0, 0, images), work(data, *names), Model())
+    result = answer_chunk(Chunk(0, 0, images), work(data, *names), Model())
     return [orjson.loads(line) for line in result.lines.splitlines()]
 
 
 def test_every_image_has_a_line_and_every_answer_a_record() -> None:
-    result = answer_part(Chunk(2, 4, 7), work(DigitScenes("detection", count=9)), Model())
+    result = answer_chunk(Chunk(2, 4, 7), work(DigitScenes("detection", count=9)), Model())
     assert [orjson.loads(line)["index"] for line in result.lines.splitlines()] == [4, 5, 6]
     assert unpack(result.columns)["indices"].tolist() == [4, 5, 6]
-    assert (result.failures, result.part.number) == (0, 2)
+    assert (result.failures, result.chunk.number) == (0, 2)
 
 
 def test_an_image_that_cannot_be_read_fails_alone_and_is_told_of() -> None:
-    result = answer_part(Chunk(0, 0, 3), work(Torn("detection", count=3)), Model())
+    result = answer_chunk(Chunk(0, 0, 3), work(Torn("detection", count=3)), Model())
     lines = [orjson.loads(line) for line in result.lines.splitlines()]
     assert unpack(result.columns)["indices"].tolist() == [0, 2]
     assert (result.failures, lines[1]["problem"]["message"]) == (1, "000001.jpg: gone")
@@ -120,4 +120,4 @@ def test_what_ends_the_job_is_not_taken_for_a_bad_image() -> None:
             raise ConnectionError("no server")
 
     with pytest.raises(ConnectionError):
-        answer_part(Chunk(0, 0, 1), work(DigitScenes("detection", count=1)), Refused())
+        answer_chunk(Chunk(0, 0, 1), work(DigitScenes("detection", count=1)), Refused())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.evaluation.worker_pool import CrewError, Place, check_room
+from services.evaluation.worker_pool import Place, WorkerPoolError, check_room
 
 TWO_MACHINES = [{"CPU": 4.0, "GPU": 2.0}, {"CPU": 8.0}]
 
@@ -36,10 +36,10 @@ def test_workers_that_fit_are_taken(place: Place):
     ],
 )
 def test_workers_that_never_fit_are_refused_with_what_there_is(place: Place, room: int):
-    with pytest.raises(CrewError, match=f"there is no room for {place.workers} workers .* enough for {room}$"):
+    with pytest.raises(WorkerPoolError, match=f"there is no room for {place.workers} workers .* enough for {room}$"):
         check_room(place, TWO_MACHINES)
 
 
 def test_gpus_are_shared_or_whole():
-    with pytest.raises(CrewError, match=r"a share of a GPU or whole ones, not 1\.5"):
+    with pytest.raises(WorkerPoolError, match=r"a share of a GPU or whole ones, not 1\.5"):
         check_room(Place(1, worker_gpus=1.5), TWO_MACHINES)
