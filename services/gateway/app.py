@@ -1,4 +1,4 @@
-"""The HTTP application: routes, and what each of them needs, passed in."""
+"""The FastAPI application of the gateway: its routes and their dependencies."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def create_app(
     *,
     under_ray: bool = False,
 ) -> FastAPI:
-    """The gateway's application.
+    """Creates the FastAPI application of a gateway.
 
     Args:
         settings: Limits, keys and caps.
-        registry: The models and the way to them.
+        registry: The served models and their backends.
         cache: Result cache; None: no cache.
         store: AnswerLog and feedback; None: in the memory of this process.
         under_ray: Whether Ray Serve itself sends `X-Request-ID` and cancels requests of clients that disconnect.
@@ -140,10 +140,10 @@ def create_app(
 
 
 class DirectRoute(APIRoute):
-    """A route that FastAPI documents, and whose endpoint takes the request as it is, without dependencies."""
+    """A route in the OpenAPI document whose endpoint gets the plain request, without FastAPI's dependency injection."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """What is called for a request: the endpoint itself."""
+        """Returns the endpoint itself as the handler."""
         return self.endpoint
 
 

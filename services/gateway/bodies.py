@@ -1,4 +1,4 @@
-"""Reads request bodies as they arrive, within a cap on all of them and with a minimum rate.
+"""Streams request bodies into memory, with a cap on the bytes of all bodies and a minimum rate for each.
 
 Only bytes that have arrived are counted; a `Content-Length` reserves nothing. Where the buffered bodies would
 exceed their cap, the slowest one that is still arriving is refused.
@@ -24,12 +24,12 @@ from services.settings import Settings
 T = TypeVar("T")
 
 RATE_WINDOW_S: Final = 5.0
-"""The minimum rate holds in each window of this length, so that a fast start does not excuse a slow rest."""
+"""The minimum rate applies to each window of this length, so that a fast start does not make up for a slow rest."""
 
 _INFLATED_AT_A_TIME: Final = 2**20
 
 _ENCODINGS: Final = {"": 0, "identity": 0, "gzip": zlib.MAX_WBITS | 16, "x-gzip": zlib.MAX_WBITS | 16, "deflate": 15}
-"""Content codings that are read, and zlib's window bits of each; 0 is none."""
+"""Supported values of `Content-Encoding`, and zlib's window bits of each; 0 is no compression."""
 
 
 class Body:
@@ -49,17 +49,17 @@ class Body:
         self._min_rate_bytes = min_rate_bytes
 
     async def read(self, max_bytes: int, what: str) -> bytes:
-        """Read all of it, and undo its content coding.
+        """Read the whole body, and decompress it.
 
         Args:
-            max_bytes: Cap on the bytes, before and after the coding is undone.
-            what: What the bytes are, for messages.
+            max_bytes: Cap on the bytes, before and after decompression.
+            what: Name of the content, for messages.
 
         Raises:
             BodyTooLarge: it is larger than the cap.
-            UnsupportedContentType: its content coding is not read here.
-            RequestError: it is not what its content coding says.
-            RequestTimeout: it comes too slowly.
+            UnsupportedContentType: its `Content-Encoding` is not supported.
+            RequestError: it cannot be decompressed.
+            RequestTimeout: it arrives too slowly.
             Overloaded: all bodies together are too large.
             ClientDisconnect: the client has gone.
         """
@@ -153,7 +153,7 @@ def _ended_by_the_server(_: Request) -> AbstractAsyncContextManager[None]:
 
 
 def _inflated(body: bytes, window_bits: int, max_bytes: int) -> bytes | None:
-    """What a compressed body holds; None where that is more than the cap."""
+    """Decompresses a body; None where the result is larger than the cap."""
     if window_bits == zlib.MAX_WBITS and body[:1] and body[0] & 0x0F != 8:
         window_bits = -zlib.MAX_WBITS  # many clients send `deflate` without zlib's two bytes, see RFC 9110, 8.4.1.2
     inflater = zlib.decompressobj(window_bits)

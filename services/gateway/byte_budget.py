@@ -16,7 +16,7 @@ _HEAD_START_BYTES: Final = 2**16
 
 
 class TooSlow(Exception):
-    """The client did not send or read in time."""
+    """The client has not sent or read in time."""
 
 
 class Share:
@@ -36,7 +36,7 @@ class Share:
 
     @property
     def rate(self) -> float:
-        """Bytes a second that the client has sent or taken so far, with a head start for one that has just begun."""
+        """Bytes a second that the client has sent or read so far, with a bonus at the start."""
         return (self.moved + _HEAD_START_BYTES) / max(time.monotonic() - self._started_at, _LEAST_AGE_S)
 
     @property
@@ -61,7 +61,7 @@ class Share:
 
         Raises:
             TooSlow: it took longer.
-            Overloaded: a faster client needs the room.
+            Overloaded: the bytes are needed for a faster client.
         """
         try:
             async with asyncio.timeout(patience_s) as self._limit:
@@ -92,7 +92,7 @@ class ByteBudget:
 
     Args:
         max_bytes: The most; a single share may have more where it is the only one.
-        what: What they are, for messages.
+        what: Name of the bytes, for messages.
     """
 
     def __init__(self, max_bytes: int, what: str) -> None:
@@ -125,5 +125,5 @@ class ByteBudget:
         share.size = 0
 
     def overloaded(self) -> Overloaded:
-        """The error where there is no room."""
+        """The error where the cap is reached."""
         return Overloaded(f"too many bytes of {self._what} at a time")

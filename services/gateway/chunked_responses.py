@@ -1,7 +1,7 @@
 """Sends large responses in chunks, within a cap on the bytes that are buffered and a time limit for slow readers.
 
-An ASGI server takes a whole body at once and buffers what the client does not read. So a large body is sent in chunks,
-each once the one before it has been read.
+An ASGI server accepts a whole body at once and buffers what the client has not read. So a large body is sent in chunks,
+each after the previous one has been read.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ChunkedResponses:
 
         Raises:
             Overloaded: the cap is reached; nothing has been sent yet.
-            ClientDisconnect: the client read too slowly, or its room was needed for a faster one; it is disconnected.
+            ClientDisconnect: the client read too slowly, or its bytes were needed for a faster one; it is disconnected.
         """
         share: Share | None = None
 
@@ -74,7 +74,7 @@ class ChunkedResponses:
 
 
 def _length_of(start: Message) -> int:
-    """Bytes of the body, as far as they are known."""
+    """The `Content-Length` of a response, if it is known."""
     for name, value in start["headers"]:
         if name == b"content-length":
             return int(value)

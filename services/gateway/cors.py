@@ -1,4 +1,4 @@
-"""Cross-origin requests: whose web pages may call the API from a browser.
+"""Cross-origin resource sharing (CORS): the origins whose web pages may call the API from a browser.
 
 Source: the Fetch standard, https://fetch.spec.whatwg.org/#http-cors-protocol
 """
@@ -17,7 +17,7 @@ from services.gateway.middleware import error_response, make_request_id
 
 
 class Cors(CORSMiddleware):
-    """Answers preflights, which carry no key, and names the allowed origin in every answer.
+    """CORS middleware: answers preflight requests, which carry no key, and adds the allowed origin to every response.
 
     Args:
         app: The application.
@@ -34,7 +34,7 @@ class Cors(CORSMiddleware):
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """The answer to a preflight; a refusal has the shape of all errors."""
+        """The response to a preflight request; a refusal is an error body like any other."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response

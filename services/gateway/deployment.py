@@ -26,13 +26,13 @@ from services.telemetry import configure_logging, replica_has_started, replica_s
 from services.topology import Topology
 
 UNBOUNDED_CALLS = 100_000
-"""The gateway bounds its requests itself, with an answer that says so; Ray's own bound answers in plain text."""
+"""The gateway limits its concurrent requests itself, with a JSON error; Ray's own limit responds in plain text."""
 
 
 @serve.deployment(max_ongoing_requests=UNBOUNDED_CALLS)  # pyright: ignore[reportUnknownMemberType]
 @serve.ingress()  # pyright: ignore[reportUnknownMemberType, reportUntypedClassDecorator]
 class Gateway:
-    """Speaks HTTP to clients and plain tuples to the model deployments.
+    """The Ray Serve deployment of the gateway: HTTP to clients, plain tuples to the model deployments.
 
     Args:
         topology: The `args` of the configuration.
@@ -75,7 +75,7 @@ class Gateway:
 
 
 def _check_node(settings: Settings) -> None:
-    """Refuse to start on a cluster without what gateways need there; `serve status` shows why.
+    """Refuse to start on a cluster without the settings that gateways need there; `serve status` shows why.
 
     Raises:
         SettingsError: a setting is missing.

@@ -1,7 +1,7 @@
-"""JSON bodies of any size, read without stopping the other threads for long.
+"""Parses JSON bodies of any size without holding the GIL for long.
 
-`orjson.loads` lets nothing else run meanwhile: 105 ms for an image of 32 MiB in base64. So the long strings of a large
-body are taken out first, what is left is parsed, and the strings are put back.
+`orjson.loads` holds the GIL: 105 ms for an image of 32 MiB in base64. So the long strings of a large body are cut out
+first, the rest is parsed, and the strings are put back.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from services.errors import BodyTooLarge, RequestError
 from services.gateway.serving.offload import TimeLimit
 
 MAX_VALUES: Final = 2**18
-"""Values in a JSON body. Two bytes of it may make a value of a hundred, and nothing else runs while they are made."""
+"""The most values in a JSON body. Two bytes may become a value of a hundred, and the GIL is held meanwhile."""
 
 MAX_MEMBERS: Final = 2**15
-"""Members of all its objects together; each may be wrong, and then has an error of its own."""
+"""The most members of all its objects together; each may be invalid and cause a validation error."""
 
 MAX_BESIDES: Final = 4 * 2**20
-"""Bytes of a JSON body besides its long strings."""
+"""The most bytes of a JSON body without its long strings."""
 
 LONG: Final = 1024
-"""A string of more bytes is a long one."""
+"""A string with more bytes is cut out before parsing."""
 
 _AT_ONCE: Final = 2**20
-"""Bytes of a body that are parsed as they are; at a time, where they are looked through."""
+"""A body of at most this many bytes is parsed as it is; larger ones are scanned in blocks of this size."""
 
 
 def parse_object(body: bytes, limit: TimeLimit, raw_member: str = "") -> dict[str, Any]:
-    """A JSON object.
+    """Parses a JSON object.
 
     Args:
         body: Its text in UTF-8.
         limit: Time limit of the request.
-        raw_member: Members of this name whose long strings may stay bytes, as a memoryview: of base64, say.
+        raw_member: Long strings of members of this name, such as base64, stay bytes, as a memoryview.
 
     Raises:
-        BodyTooLarge: it has too many values, members, or bytes besides long strings.
-        RequestError: it is no JSON object.
+        BodyTooLarge: it has too many values, members, or bytes without long strings.
+        RequestError: it is not a JSON object.
         OutOfTime: the time limit has passed, or the client has disconnected.
     """
     _check_counts(body, limit)
@@ -66,7 +66,7 @@ def _check_counts(body: bytes, limit: TimeLimit) -> None:
 
 
 def _counts(body: bytes, marks: tuple[bytes, ...]) -> Iterator[int]:
-    """How often the marks stand in one piece of a text after the other; in strings, too."""
+    """Counts delimiters in one block of a text after the other, including those in strings."""
     for first in range(0, len(body), _AT_ONCE):
         yield sum(body.count(mark, first, first + _AT_ONCE) for mark in marks)
 
@@ -98,7 +98,7 @@ def _loads_large(body: bytes, limit: TimeLimit, raw_member: str) -> Any:
 
 
 def _long_strings(body: bytes, limit: TimeLimit) -> Iterator[tuple[int, int]]:
-    """Where the long strings begin and end, without their quotation marks."""
+    """Start and end of the long strings, without their quotation marks."""
     position = 0
     while (start := body.find(b'"', position) + 1) > 0:
         limit.check()
@@ -124,7 +124,7 @@ def _is_escaped(body: bytes, start: int, end: int) -> bool:
 
 
 def _put_back(document: Any, body: bytes, texts: dict[str, tuple[int, int]], limit: TimeLimit, raw_member: str) -> None:
-    """Replace the names of long strings by the strings, wherever they stand as values."""
+    """Replace the placeholders of long strings by the strings, wherever they are values."""
     waiting = [document]
     while waiting:
         limit.check()
@@ -147,7 +147,7 @@ def _put_back(document: Any, body: bytes, texts: dict[str, tuple[int, int]], lim
 
 
 def _text(body: bytes, start: int, end: int, limit: TimeLimit, *, is_raw: bool) -> str | memoryview[int]:
-    """A string, as it stands between its quotation marks."""
+    """Decodes a JSON string from the bytes between its quotation marks."""
     backslashes = _count(body, b"\\", start, end)
     raw = memoryview(body)[start:end]
     if backslashes and backslashes == _count(body, b"\\/", start, end):  # base64, as PHP writes it
@@ -165,7 +165,7 @@ def _text(body: bytes, start: int, end: int, limit: TimeLimit, *, is_raw: bool) 
 
 
 def _count(body: bytes, mark: bytes, start: int, end: int) -> int:
-    """How often a mark begins between two places, counted in pieces."""
+    """Counts a delimiter between two offsets, in blocks."""
     overlap = len(mark) - 1
     pieces = range(start, end, _AT_ONCE)
     return sum(body.count(mark, first, min(end, first + _AT_ONCE + overlap)) for first in pieces)

@@ -1,4 +1,4 @@
-"""What a gateway must have before other machines can reach it."""
+"""Refuses to expose a gateway to other machines without API keys, and to run on a cluster without Redis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def check_exposure(host: str, settings: Settings) -> None:
         settings: With the keys.
 
     Raises:
-        SettingsError: there are none, and no setting allows that.
+        SettingsError: no keys are set, and no setting allows that.
     """
     if is_loopback(host) or settings.all_api_keys() or settings.allow_open_network:
         return
@@ -25,14 +25,14 @@ def check_exposure(host: str, settings: Settings) -> None:
 
 
 def check_redis(node_address: str, settings: Settings) -> None:
-    """Refuse a node of a cluster without Redis: cache, limits and feedback would be those of each gateway alone.
+    """Refuse a node of a cluster without Redis: each gateway would have its own cache, limits and feedback.
 
     Args:
         node_address: Address of the Ray node.
         settings: With the address of Redis.
 
     Raises:
-        SettingsError: the node is not this machine's alone, and Redis is not set.
+        SettingsError: the node does not listen on loopback, and Redis is not set.
     """
     if is_loopback(node_address) or settings.redis_url:
         return

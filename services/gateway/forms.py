@@ -1,4 +1,4 @@
-"""Multipart forms: an image or several in file fields called `image`, and parameters in the other fields."""
+"""Parses multipart forms: images in file fields called `image`, and parameters in the other fields."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MAX_FIELDS: Final = 32
 MAX_FIELD_BYTES: Final = 2**16
 
 _AT_A_TIME: Final = 2**16
-"""Bytes that are parsed between two looks at the clock."""
+"""Bytes that are parsed between two checks of the time limit."""
 
 
 def parse_form(content_type: str, body: bytes, max_images: int, limit: TimeLimit) -> tuple[list[bytes], dict[str, str]]:
-    """The images and the parameters of a form. It may take long: never do it on an event loop.
+    """Parses the images and the parameters of a form. It may take long: never call it on an event loop.
 
     Args:
         content_type: The header.
@@ -30,7 +30,7 @@ def parse_form(content_type: str, body: bytes, max_images: int, limit: TimeLimit
     Raises:
         RequestError: it is malformed.
         BodyTooLarge: there are too many images, or fields, or a field is too large.
-        InvalidParameters: a field is given twice, or there is a file that is no `image`.
+        InvalidParameters: a field occurs twice, or there is a file field other than `image`.
         OutOfTime: the time limit has passed, or the client has disconnected.
     """
     _, options = parse_options_header(content_type)
@@ -57,7 +57,7 @@ def _malformed(problem: str) -> RequestError:
 
 
 class _Form:
-    """What the parser's callbacks have put together so far."""
+    """The state of the parser: the fields that its callbacks have collected so far."""
 
     def __init__(self, max_images: int) -> None:
         self.images: list[bytes] = []
@@ -71,7 +71,7 @@ class _Form:
         self._data = io.BytesIO()
 
     def callbacks(self) -> dict[str, Any]:
-        """What the parser calls."""
+        """Callbacks for the parser."""
         names = ("part_begin", "part_data", "part_end", "header_field", "header_value", "header_end")
         return {f"on_{name}": getattr(self, f"_on_{name}") for name in (*names, "headers_finished", "end")}
 

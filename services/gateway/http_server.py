@@ -1,7 +1,8 @@
-"""Patches of uvicorn for what it has no setting for (uvicorn 0.54, Ray Serve 2.60).
+"""Patches of uvicorn where it has no setting: JSON errors, and removal of Ray Serve's control headers (uvicorn 0.54,
+Ray Serve 2.60).
 
-uvicorn's own errors are plain text. And Ray Serve acts on headers that any client can send: it stops watching for
-disconnects, sets a time limit of its own, and fails with a 500 where they are not UTF-8.
+uvicorn's own errors are plain text. Ray Serve acts on headers that any client can send: it stops watching for
+disconnects, sets its own time limit, and fails with a 500 where they are not UTF-8.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _REQUEST_ID: Final = b"x-request-id"
 
 
 def shape_http_server() -> None:
-    """Give uvicorn's errors the shape of all errors, and drop headers that control Ray, in the whole process."""
+    """Patch uvicorn in the whole process: errors become JSON error bodies, and headers that control Ray are dropped."""
     HttpToolsProtocol.send_400_response = _send_400_response
     RequestResponseCycle.send_500_response = _send_500_response
     HttpToolsProtocol.on_header = _on_header

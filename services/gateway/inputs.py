@@ -1,4 +1,4 @@
-"""Reads a request into images and parameters: raw bytes, multipart or JSON, with every size capped as it arrives."""
+"""Parses a prediction request (raw bytes, multipart or JSON) into images and parameters, within size limits."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ M = TypeVar("M", bound=BaseModel)
 D = TypeVar("D")
 
 Parsed = tuple[tuple[bytes | ServiceError, ...], bool, Mapping[str, Any]]
-"""Images, whether they are a list, and parameters."""
+"""Images, whether the client sent a list, and parameters."""
 
 NO_PARAMETERS: Final[Mapping[str, Any]] = {}
 
 MAX_GIVEN: Final = 64
-"""Parameters of a request, known or not."""
+"""Parameters of a request before validation."""
 
 BASE64_AT_A_TIME: Final = 2**18
-"""Characters that are decoded at once, for nothing else runs meanwhile; a multiple of four."""
+"""Base64 characters that are decoded at a time, as the decoder holds the GIL; a multiple of four."""
 
 MAX_URL_HEAD: Final = 256
-"""Characters of a `data:` URL before its data."""
+"""The most characters of a `data:` URL before its data."""
 
 MAX_PROBLEMS: Final = 1000
-"""With more of them in a request, they are counted and not listed."""
+"""The most unknown or invalid members that an error lists; of more only the number is given."""
 
 ACCEPTED = "an image (image/*), application/octet-stream, multipart/form-data or application/json"
 
 
 async def read_input(body: Body, kind: type[TaskParameters], settings: Settings, limit: TimeLimit) -> PredictionInput:
-    """Read the body and the parameters of a prediction request.
+    """Read and validate the body and the parameters of a prediction request.
 
     Args:
         body: The body; not yet read.
@@ -60,7 +60,7 @@ async def read_input(body: Body, kind: type[TaskParameters], settings: Settings,
         limit: Time limit of the request.
 
     Raises:
-        RequestError: of the kind that fits; the message says what to change.
+        RequestError: the request is invalid; the message says what to change.
     """
     content_type = body.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type == "multipart/form-data":
@@ -93,15 +93,15 @@ def _read_parameters(kind: type[TaskParameters], request: Request, given: Mappin
 
 
 def validate(kind: type[M], value: Mapping[str, Any], within: str = "") -> M:
-    """Check `value` against a schema.
+    """Validate `value` against a schema.
 
     Args:
         kind: The schema.
-        value: What was sent.
-        within: The member of the request that it is; nothing where it is all of it.
+        value: The value from the request.
+        within: Path of the value in the request; empty for the whole request.
 
     Raises:
-        InvalidParameters: names each member that is wrong, and what it must be.
+        InvalidParameters: names each invalid member, and its constraint.
     """
     try:
         return kind.model_validate(value)
@@ -127,17 +127,17 @@ def _members(kind: type[BaseModel]) -> list[str]:
 async def read_document(
     body: Body, max_bytes: int, parse: Callable[[dict[str, Any]], D], limit: TimeLimit, raw_member: str = ""
 ) -> D:
-    """Read a body that is a JSON object.
+    """Read and parse a body that is a JSON object.
 
     Args:
         body: The body; not yet read.
         max_bytes: Cap on it.
-        parse: From the object to what is wanted; called in a thread where the body is large.
+        parse: Converts the object; called in a thread where the body is large.
         limit: Time limit of the request.
         raw_member: See `parse_object`.
 
     Raises:
-        RequestError: it is too large, or has too many values, or is no JSON object; or whatever `parse` raises.
+        RequestError: it is too large, has too many values, or is not a JSON object; or any error of `parse`.
     """
     text = await body.read(max_bytes, "body")
     if len(text) > INLINE_BYTES:

@@ -28,17 +28,17 @@ log = structlog.get_logger()
 
 
 MAX_GUESSERS: Final = 10_000
-"""Addresses, the latest, of which a gateway remembers that they sent wrong keys."""
+"""The most client addresses with wrong keys that a gateway remembers, the latest."""
 
 GUESS_LOG_PAUSE_S: Final = 10.0
-"""Between two log lines about wrong keys."""
+"""Least seconds between two log lines about wrong keys."""
 
 
 class ApiKeys:
     """The accepted API keys. Only digests are kept, and a key is compared with all of them in constant time.
 
     Args:
-        keys: Empty: no key is needed.
+        keys: The keys; empty where no key is required.
     """
 
     def __init__(self, keys: tuple[str, ...]) -> None:
@@ -48,10 +48,10 @@ class ApiKeys:
         """Check the API key of a request, and return an id of the client, which does not reveal the key.
 
         Args:
-            headers: `Authorization: Bearer KEY` or `X-API-Key: KEY` is looked for.
+            headers: `Authorization: Bearer KEY` or `X-API-Key: KEY` is read.
 
         Raises:
-            Unauthorized: a key is needed, and none was sent.
+            Unauthorized: a key is required, and none was sent.
             Forbidden: the key is unknown.
         """
         if not self._digests:
@@ -68,11 +68,11 @@ class ApiKeys:
 
 
 class RateLimiter:
-    """At most so many requests per key or client address, counted on Redis where there is one.
+    """Limits the request rate per key or client address, counted on Redis where there is one.
 
     Args:
         rate: Like `600/minute`.
-        redis_url: Where gateways count together; None, or a Redis that fails: each counts alone.
+        redis_url: Redis, on which gateways share their counts; None, or a Redis that fails: each counts its own.
         timeout_s: Longest time that one operation on Redis may take.
     """
 
@@ -111,10 +111,10 @@ class RateLimiter:
             raise await self._refusal(limiter, client)
 
     async def check_guesses(self, address: str) -> None:
-        """Refuse an address that has sent too many wrong keys, which each gateway counts for itself.
+        """Refuse an address that has sent too many wrong keys; each gateway counts its own.
 
         Raises:
-            RateLimited: it has; its keys are not checked before `Retry-After`.
+            RateLimited: the address has; its keys are not checked before `Retry-After`.
         """
         if address in self._guessers and not await self._alone.test(self._rate, _guesses_of(address)):
             raise await self._refusal(self._alone, _guesses_of(address))
@@ -160,7 +160,7 @@ class GuessLog:
 
 
 def read_timeout(headers: Mapping[str, str], settings: Settings) -> float:
-    """Seconds that a request may take: `X-Request-Timeout`, up to the cap, or the default.
+    """Reads the time limit of a request in seconds: `X-Request-Timeout`, up to the cap, or the default.
 
     Raises:
         InvalidParameters: the header is not a positive number of seconds.

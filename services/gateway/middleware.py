@@ -1,4 +1,4 @@
-"""Middleware around every request: request id, API key, rate limit, and the shape of errors."""
+"""ASGI middleware for every request: request id, API key, rate limit, and JSON errors."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _REQUEST_ID = re.compile(r"[!-~]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class RequestMiddleware:
-    """ASGI middleware around the whole application.
+    """ASGI middleware of the whole application.
 
     Attributes:
         app: The application.
         keys: Accepted API keys.
         limiter: Rate limit; None: no limit.
-        open_paths: Paths that need no key.
+        open_paths: Paths that require no key.
         echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
         guesses: Logs wrong keys.
     """
@@ -54,7 +54,7 @@ class RequestMiddleware:
     guesses: GuessLog = field(default_factory=GuessLog)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection of the ASGI server."""
+        """Handle one ASGI connection."""
         if scope["type"] == "websocket":
             await _refuse_websocket(scope, receive, send)
             return
@@ -144,7 +144,7 @@ async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def make_request_id(given: str | None) -> str:
-    """The client's own id where it is up to 128 visible ASCII characters, else a new one."""
+    """The client's `X-Request-ID` where it is 1 to 128 visible ASCII characters, else a new id."""
     return given if given and is_request_id(given) else secrets.token_hex(8)
 
 
@@ -159,7 +159,7 @@ def _address(scope: Scope) -> str:
 
 
 def error_response(error: ServiceError, request_id: str | None) -> Response:
-    """An error as HTTP: its status, and `{"error": {"code", "message", "request_id", "details"}}`."""
+    """The HTTP response of an error: its status, and `{"error": {"code", "message", "request_id", "details"}}`."""
     headers = {"cache-control": "no-store"}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -174,7 +174,7 @@ def error_response(error: ServiceError, request_id: str | None) -> Response:
 
 
 async def routing_error(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405, in the shape of all other errors; and what a path takes, for OPTIONS."""
+    """Starlette's own 404 and 405 as JSON errors; and the allowed methods of a path, for OPTIONS."""
     assert isinstance(error, HTTPException)
     if request.method == "OPTIONS" and error.status_code == 405:
         return Response(status_code=204, headers=error.headers)

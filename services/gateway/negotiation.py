@@ -1,4 +1,4 @@
-"""Content negotiation: which media type of an answer a client likes best, by its `Accept` header.
+"""Content negotiation: chooses the media type of a response by the `Accept` header.
 
 Source: RFC 9110, sections 12.4.2 and 12.5.1, https://www.rfc-editor.org/rfc/rfc9110
 """
@@ -14,15 +14,15 @@ from models.drawing.picture import PictureFormat
 from services.errors import NotAcceptable
 
 Rendering = PictureFormat | Literal["cutout"]
-"""What kind of picture an answer may be; a cut-out is always PNG, as JPEG has no transparency."""
+"""Formats of a rendered response; a cut-out is always PNG, as JPEG has no transparency."""
 
 PICTURES: Final[Mapping[str, PictureFormat]] = {"image/jpeg": "jpeg", "image/png": "png"}
-"""Media types of pictures; of equally welcome ones, the first."""
+"""Media types of pictures, in the order of preference at equal weight."""
 ANSWERS: Final = ("application/json", *PICTURES)
-"""All media types of an answer; likewise."""
+"""All media types of a response, likewise."""
 
 MAX_RANGES: Final = 64
-"""Elements of an `Accept` header that are read."""
+"""The most elements of an `Accept` header that are parsed."""
 
 _WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
@@ -34,7 +34,7 @@ class MediaRange:
     Attributes:
         type: Like `image`; `*` is any.
         subtype: Like `png`; `*` is any.
-        weight: How welcome it is, 0 (not at all) to 1.
+        weight: Quality value `q`, 0 (not acceptable) to 1.
     """
 
     type: str
@@ -42,7 +42,8 @@ class MediaRange:
     weight: float
 
     def specificity(self, media_type: str) -> int:
-        """How exactly this means `media_type`: 2 by its name, 1 by its kind, 0 as anything else; -1 not at all."""
+        """Specificity of the match with `media_type`: 2 exact, 1 by type (`image/*`), 0 by `*/*`; -1 without a
+        match."""
         kind, _, name = media_type.partition("/")
         if (self.type, self.subtype) == (kind, name):
             return 2
@@ -52,7 +53,7 @@ class MediaRange:
 
 
 def parse_accept(header: str) -> list[MediaRange]:
-    """Read an `Accept` header; what is malformed in it is left out, and so is what comes after `MAX_RANGES`."""
+    """Parse an `Accept` header; malformed elements are skipped, and so are those after `MAX_RANGES`."""
     ranges: list[MediaRange] = []
     for element in header.lower().split(",", MAX_RANGES)[:MAX_RANGES]:
         media_type, *parameters = (part.strip() for part in element.split(";"))
@@ -64,14 +65,14 @@ def parse_accept(header: str) -> list[MediaRange]:
 
 
 def best_of(ranges: Sequence[MediaRange], offers: Sequence[str]) -> str | None:
-    """The offer that is most welcome: by weight, then by how exactly it was named, then the first.
+    """Chooses the best of the offered media types: by weight, then by specificity, then by order.
 
     Args:
-        ranges: What the client accepts.
+        ranges: Elements of the `Accept` header.
         offers: Media types, preferred ones first.
 
     Returns:
-        One of the offers, or None where none is welcome.
+        One of the offers, or None where none is acceptable.
     """
     best, best_rank = None, (0.0, -1)
     for offer in offers:
@@ -85,17 +86,18 @@ def best_of(ranges: Sequence[MediaRange], offers: Sequence[str]) -> str | None:
 
 
 def choose_format(accept: str, render: bool | Literal["cutout"] | None) -> Rendering | None:
-    """Whether a request gets a picture, and which.
+    """Chooses between JSON and a picture.
 
     Args:
         accept: The `Accept` header, empty where there is none.
-        render: The parameter: what it says is done, whatever the header says; with None the header decides.
+        render: The `render` parameter, which overrides the header; None leaves the choice to the header.
 
     Returns:
-        The kind; None is JSON.
+        The format of the picture; None is JSON.
 
     Raises:
-        NotAcceptable: only pictures in other formats are welcome; or a cut-out is asked for and PNG is not welcome.
+        NotAcceptable: only pictures in other formats are acceptable; or a cut-out is requested and PNG is not
+        acceptable.
     """
     if render is False:
         return None

@@ -1,4 +1,4 @@
-"""What `/docs` says of predictions, feedback and accuracy, made from the same schemas that check them."""
+"""OpenAPI of predictions, feedback and accuracy, generated from the schemas that validate requests and responses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CLASS_MAP = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAAAAACMmsGiAAAAEklEQVR42mNkYGBkYG
 PICTURE_CONTENT = {
     media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in negotiation.PICTURES
 }
-"""The `content` of a drawn answer."""
+"""The `content` of a rendered response."""
 
 
 def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -51,7 +51,7 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def describe_request(api: TaskApi) -> dict[str, Any]:
-    """Parameters and body of a prediction endpoint, as OpenAPI."""
+    """Parameters and request body of a prediction endpoint, as OpenAPI."""
     properties = api.parameters.model_json_schema()["properties"]
     as_text = {name: _without_lists(schema) for name, schema in properties.items()}
     file = {"type": "string", "format": "binary"}
@@ -90,7 +90,7 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
 
 
 def describe_feedback() -> dict[str, Any]:
-    """The body of `POST /v1/feedback`, as OpenAPI, with an example for each kind of model."""
+    """The request body of `POST /v1/feedback`, as OpenAPI, with an example for each kind of model."""
     box = {"x_min": 14.0, "y_min": 110.0, "x_max": 334.0, "y_max": 512.0}
     mask = {"size": [4, 4], "counts": "52203"}
     targets: dict[str, dict[str, Any]] = {
@@ -120,7 +120,7 @@ FEEDBACK_EXAMPLE: dict[str, Any] = {
     "figures": {"top1": 1.0},
     "live": _LIVE,
 }
-"""An answer to `POST /v1/feedback`."""
+"""Example response to `POST /v1/feedback`."""
 
 ACCURACY_EXAMPLE: dict[str, Any] = {
     "models": [
@@ -155,11 +155,11 @@ ACCURACY_EXAMPLE: dict[str, Any] = {
         }
     ]
 }
-"""An answer to `GET /v1/accuracy`."""
+"""Example response to `GET /v1/accuracy`."""
 
 
 def describe_answer(description: str, example: Mapping[str, Any]) -> dict[str, Any]:
-    """The `responses` entry of a route's success, with an example."""
+    """The `responses` entry of status 200, with an example."""
     return {"description": description, "content": {"application/json": {"example": example}}}
 
 

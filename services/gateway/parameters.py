@@ -1,4 +1,4 @@
-"""What a request may set, task by task, as pydantic checks it and as `/docs` shows it."""
+"""Request parameters of each task: pydantic models, also the schemas of `/docs`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from services.answers.parameters import UnknownClasses, complete
 from services.errors import InvalidParameters
 
 MAX_LISTED = 1000
-"""Most values in the list of a parameter."""
+"""The most values in a list parameter."""
 
 LISTED_CLASSES = 100
-"""An error lists no more classes of a model than this; `GET /v1/models/{name}` has all."""
+"""The most class names that an error lists; `GET /v1/models/{name}` has all."""
 
 
 def _check_render(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
-    """One sentence for all that is wrong, instead of one for each type that it is not."""
+    """Validates `render` with one message for all of its types, where pydantic has one for each."""
     try:
         return check(value)
     except ValidationError:
@@ -43,7 +43,7 @@ Render = Annotated[bool | Literal["cutout"], WrapValidator(_check_render)]
 
 
 def _refuse_boolean(value: Any) -> Any:
-    """JSON's `true` is no number, though Python takes it for 1."""
+    """Refuses JSON's `true` as a number, which Python would accept as 1."""
     if isinstance(value, bool):
         raise PydanticCustomError("number", "Input should be a number")
     return value
@@ -54,12 +54,12 @@ Share = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, le=1, all
 
 
 class TaskParameters(BaseModel):
-    """Parameters that every prediction endpoint takes: as query parameters, form fields or JSON members."""
+    """Parameters of every prediction endpoint: query parameters, form fields or JSON members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     NOT_FOR_THE_MODEL: ClassVar[frozenset[str]] = frozenset({"model", "render"})
-    """What chooses the model, or how its answer is shown; answers are cached whatever stands there."""
+    """Parameters that choose the model or the format of the response; they are not part of the cache key."""
 
     model: str | None = Field(default=None, description="Name of a served model; the first one of the task by default.")
     render: Render | None = Field(
@@ -69,18 +69,19 @@ class TaskParameters(BaseModel):
     )
 
     def check(self, image_count: int) -> None:
-        """Check what cannot be told without the images.
+        """Check the parameters against the number of images.
 
         Raises:
             InvalidParameters: the parameters do not fit so many images.
         """
 
     def for_drawing(self) -> Self:
-        """The parameters for an answer that is only to be drawn: with what drawing needs, in the shape it reads."""
+        """The parameters of a prediction that is rendered as a picture: with the fields and formats that drawing
+        reads."""
         return self
 
     def complete(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """What the model is told: the request's wishes, and the model's own defaults for the rest.
+        """The complete parameters for the model: those of the request, and the model's defaults for the others.
 
         Args:
             entry: The model's catalog entry, with its class names.
@@ -97,7 +98,7 @@ class TaskParameters(BaseModel):
 
 
 class ClassifyParameters(TaskParameters):
-    """What is in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON."""
+    """Classifies an image: send it as the raw body, as multipart field `image`, or in base64 in JSON."""
 
     top_k: Count | None = Field(
         default=None,
@@ -106,7 +107,7 @@ class ClassifyParameters(TaskParameters):
 
 
 def _split(value: Any) -> Any:
-    """A list as a query writes it, with commas; a single value is a list, too."""
+    """Splits a comma-separated list of a query; a single value becomes a list, too."""
     if isinstance(value, str):
         return [part for part in (part.strip() for part in value.split(",")) if part]
     if isinstance(value, list):
@@ -115,7 +116,7 @@ def _split(value: Any) -> Any:
 
 
 def _split_ids(value: Any) -> Any:
-    """The same for ids, where digits are a number."""
+    """The same for ids; digits become an integer."""
     parts = _split(value)
     return [_number_or_text(part) for part in parts] if isinstance(value, str) else parts
 
@@ -133,7 +134,7 @@ ImageIds = Annotated[
 
 
 class CocoParameters(TaskParameters):
-    """Parameters of the tasks that find objects, which COCO has a format for."""
+    """Parameters of the tasks whose predictions have a COCO results format."""
 
     NOT_FOR_THE_MODEL = TaskParameters.NOT_FOR_THE_MODEL | {"format", "image_id"}
 
@@ -146,10 +147,10 @@ class CocoParameters(TaskParameters):
     )
 
     def check(self, image_count: int) -> None:
-        """Check what cannot be told without the images.
+        """Check the parameters against the number of images.
 
         Raises:
-            InvalidParameters: there are not as many ids as images, or nothing that would show them.
+            InvalidParameters: the numbers of image ids and images differ, or the format has no image ids.
         """
         if self.image_id is None:
             return
@@ -161,7 +162,7 @@ class CocoParameters(TaskParameters):
 
 
 class DetectParameters(CocoParameters):
-    """Where which objects are in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
+    """Detects objects in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
 
     What is left out is as the model's own defaults say.
     """
@@ -181,7 +182,7 @@ class DetectParameters(CocoParameters):
 
 
 class SegmentParameters(CocoParameters):
-    """Which pixels of an image belong to what: send it as the raw body, as multipart field `image`, or in base64 JSON.
+    """Segments an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
 
     A semantic model answers with a mask for each class that is there, the background aside, and an instance model with
     one for each object. Parameters that say nothing to a model of the one kind or the other are taken all the same.
@@ -211,10 +212,10 @@ class SegmentParameters(CocoParameters):
     )
 
     def check(self, image_count: int) -> None:
-        """Check what cannot be told without the images.
+        """Check the parameters against the number of images.
 
         Raises:
-            InvalidParameters: as for `CocoParameters.check`; or COCO's format is to have masks that it has not.
+            InvalidParameters: as for `CocoParameters.check`; or the mask format is not one of COCO's.
         """
         super().check(image_count)
         if self.format == "coco" and self.mask_format not in (None, "rle"):
@@ -225,7 +226,7 @@ class SegmentParameters(CocoParameters):
         """See `TaskParameters.complete`.
 
         Raises:
-            InvalidParameters: as there; or COCO's list of objects is asked of a model that finds none.
+            InvalidParameters: as there; or COCO's format is requested of a semantic segmentation model.
         """
         if self.format == "coco" and KINDS[kind_in(entry)].has_background:
             message = "format: coco is a list of objects, and this model finds classes: name an instance model"

@@ -25,15 +25,15 @@ from services.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class PredictionHandler:
-    """Reads the HTTP requests of one task, and writes the responses.
+    """Handles the HTTP requests of one task: parses the request, predicts, writes the response.
 
     Attributes:
         api: Path, parameters and response schema of the task.
         settings: Time limits and caps.
-        path: Answers them.
+        path: Predicts the images.
         bodies: Reads request bodies.
-        renderer: Draws answers.
-        responder: Writes answers as JSON.
+        renderer: Renders pictures.
+        responder: Writes JSON responses.
     """
 
     api: TaskApi
@@ -44,7 +44,7 @@ class PredictionHandler:
     responder: Responder
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one request.
+        """Handle one request.
 
         Raises:
             ServiceError: the whole request failed.
@@ -86,7 +86,7 @@ class PredictionHandler:
 
 
 def server_timing(answers: Sequence[Answer | ServiceError], read_ms: float, total_ms: float) -> str:
-    """The `Server-Timing` header: the longest of each stage over the images, in milliseconds.
+    """The `Server-Timing` header: the longest time of each stage over the images, in milliseconds.
 
     Source: W3C Server Timing, https://www.w3.org/TR/server-timing/
     """

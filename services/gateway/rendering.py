@@ -1,6 +1,6 @@
-"""Drawn answers: which requests get a picture instead of JSON, and drawing it in a thread pool.
+"""Renders predictions as pictures in a thread pool, for requests that accept an image instead of JSON.
 
-The prediction comes the same way as for JSON, through the same cache; only the picture is made anew each time.
+The prediction comes from the same cache as for JSON; only the picture is rendered for each request.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from services.settings import Settings
 from services.telemetry import STAGE_SECONDS
 
 RENDER_THREADS: Final = 2
-"""Pictures that one gateway draws at a time. Each may hold the pixels of the largest photo that is accepted."""
+"""Pictures that one gateway renders at a time. Each may hold the pixels of the largest photo that is accepted."""
 
 
 def wanted_picture(request: Request, given: PredictionInput) -> Rendering | None:
-    """Whether a request gets a picture, and which; None is JSON.
+    """Chooses the format of the picture of a request; None is JSON.
 
     Raises:
-        NotAcceptable: no such picture can be made, or there are several images, each of which would need its own.
-        InvalidParameters: the parameters ask for a shape of JSON, too, or for a cut-out where there are no masks.
+        NotAcceptable: the format is not supported, or the request has several images.
+        InvalidParameters: the parameters also set a JSON format, or request a cut-out from a model without masks.
     """
     parameters = given.parameters
     if parameters.render == "cutout" and not isinstance(parameters, SegmentParameters):
@@ -54,11 +54,11 @@ def wanted_picture(request: Request, given: PredictionInput) -> Rendering | None
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A drawn answer.
+    """A rendered prediction.
 
     Attributes:
         body: The file.
-        took_ms: Milliseconds that it took, from the encoded photo to the encoded picture.
+        took_ms: Milliseconds from the encoded photo to the encoded picture.
     """
 
     body: bytes
@@ -66,7 +66,7 @@ class Picture:
 
 
 class Renderer:
-    """Draws answers in a few threads of its own; the others wait, and leave when their time is over.
+    """Renders pictures in a small thread pool; waiting requests end at their time limit.
 
     Args:
         settings: Caps on the photo.
@@ -77,12 +77,12 @@ class Renderer:
         self._workers = Workers(RENDER_THREADS, "render")
 
     async def render(self, photo: bytes, answer: Answer, rendering: Rendering, limit: TimeLimit) -> Picture:
-        """Draw an answer on its photo, or cut it out.
+        """Draw a prediction on its photo, or cut out its masks.
 
         Args:
-            photo: The encoded photo that was sent.
-            answer: Its answer.
-            rendering: Which kind of picture.
+            photo: The encoded photo of the request.
+            answer: Its prediction.
+            rendering: Format of the picture.
             limit: Time limit of the request.
 
         Raises:
@@ -115,7 +115,7 @@ class Renderer:
 
 
 def picture_response(answer: Answer, picture: Picture, rendering: Rendering) -> Response:
-    """A picture as HTTP; its entity tag names its kind, too, so that it is never taken for the JSON or another one."""
+    """The HTTP response of a picture; its ETag includes the format, so that it differs from that of the JSON."""
     headers = {"etag": entity_tag(answer.key, f"-{rendering}")}
     return Response(picture.body, media_type=f"image/{_format_of(rendering)}", headers=headers)
 

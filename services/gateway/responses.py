@@ -24,7 +24,7 @@ Answers = Sequence[Answer | ServiceError]
 
 
 class Responder:
-    """Builds responses, large ones in threads.
+    """Builds JSON responses, large ones in threads.
 
     Args:
         workers: The threads.
@@ -36,18 +36,18 @@ class Responder:
     async def respond(
         self, request: Request, served: ServedModel, given: PredictionInput, answers: Answers, limit: TimeLimit
     ) -> Response:
-        """The response to a request, in the shape that it asks for.
+        """Builds the response to a request, in the requested format.
 
         Args:
-            request: The request; its id goes into the answer.
+            request: The request; its id is part of the response.
             served: The model of the request.
             given: Images and parameters of the request.
             answers: One for each image, in their order.
             limit: Time limit of the request.
 
         Raises:
-            ServiceError: the only image has no answer, or one of them has none and the shape has no place for an
-                error; or the time limit has passed.
+            ServiceError: the only image failed, or one of several failed and the format has no field for an error; or
+                the time limit has passed.
         """
         for answer in answers if given.several else ():
             if isinstance(answer, ServiceError):
@@ -66,7 +66,7 @@ class Responder:
 
 
 def single_response(request: Request, answer: Answer | ServiceError) -> Response:
-    """The answer to one image: the replica's JSON, spliced into an object of the request's own."""
+    """The response for one image: the replica's JSON, inserted into the JSON object of the request."""
     if isinstance(answer, ServiceError):
         raise answer
     tail = orjson.dumps({"cached": answer.cached, "request_id": request.state.request_id})
@@ -75,9 +75,9 @@ def single_response(request: Request, answer: Answer | ServiceError) -> Response
 
 
 def list_response(request: Request, served: ServedModel, answers: Answers) -> Response:
-    """The answer to several images: a result or an error for each, in their order.
+    """The response for several images: a result or an error for each, in their order.
 
-    It names the version of the model that answered the first of them; results of another one name theirs.
+    It has the model version of the first image; results of another version have their own.
     """
     request_id = request.state.request_id
     version = next((answer.model.version for answer in answers if isinstance(answer, Answer)), served.version)
@@ -95,9 +95,9 @@ def list_response(request: Request, served: ServedModel, answers: Answers) -> Re
 
 
 def coco_response(image_ids: Sequence[int | str], answers: Answers, limit: TimeLimit) -> Response:
-    """All objects of all images in one plain list, as COCO's evaluation reads results.
+    """All objects of all images in COCO's results format.
 
-    Categories are numbered as the model's data set numbers them (`category_ids` of its catalog entry), or else from 1.
+    Category ids are those of the model's data set (`category_ids` of its catalog entry), or else count from 1.
     An object with a mask has no box: pycocotools would take the box's area for that of the object (`COCO.loadRes`).
     Source: https://cocodataset.org/#format-results
 
@@ -107,7 +107,8 @@ def coco_response(image_ids: Sequence[int | str], answers: Answers, limit: TimeL
         limit: Time limit of the request.
 
     Raises:
-        ServiceError: the first one among the answers: the list has no place for it; or the time limit has passed.
+        ServiceError: the first error among the answers, for which the format has no field; or the time limit has
+        passed.
     """
     results: list[dict[str, Any]] = []
     for image_id, answer in zip(image_ids, answers, strict=True):
@@ -136,7 +137,7 @@ def _coco_box(box: dict[str, float]) -> list[float]:
 
 
 def _joint_key(answers: Answers, *shape: str) -> str:
-    """One key for several answers, and for the shape in which they are shown."""
+    """One key for several answers and their format."""
     keys = (answer.key for answer in answers if isinstance(answer, Answer))
     return KEY_PREFIX + blake3("".join((*keys, *shape)).encode()).hexdigest()
 
@@ -146,10 +147,10 @@ def _json_response(body: bytes, key: str) -> Response:
 
 
 def entity_tag(key: str, kind: str = "") -> str:
-    """The `ETag` header of an answer.
+    """The `ETag` header of a response.
 
     Args:
         key: Cache key of the answer.
-        kind: Sets representations of the same answer apart.
+        kind: Distinguishes representations of the same answer.
     """
     return f'W/"{key.removeprefix(KEY_PREFIX)[:32]}{kind}"'

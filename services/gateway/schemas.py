@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, as pydantic checks them and as `/docs` shows them."""
+"""Pydantic models of request and response bodies, also the schemas of `/docs`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _text_or_bytes(value: Any) -> Any:
 
 
 Base64 = Annotated[Any, BeforeValidator(_text_or_bytes), WithJsonSchema({"title": "Base64", "type": "string"})]
-"""A string; a long one as bytes, see `services.gateway.documents`."""
+"""A string; long ones are bytes, see `services.gateway.documents`."""
 
 
 class Base64Image(Schema):
@@ -32,7 +32,7 @@ class Base64Image(Schema):
 
 
 class JsonBody(BaseModel):
-    """What a JSON request holds besides the parameters: `image` for one answer, `images` for a list."""
+    """The image members of a JSON request: `image` for a single result, `images` for a list."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -41,7 +41,7 @@ class JsonBody(BaseModel):
 
 
 class ErrorBody(Schema):
-    """An error, in the one shape that all have."""
+    """The body of every error."""
 
     code: str = Field(description="For programs; the list is in `docs/errors.md`.")
     message: str = Field(description="For people.")
@@ -54,7 +54,7 @@ class ErrorAnswer(Schema):
 
 
 class ItemError(Schema):
-    """In a list of results: why this image has none."""
+    """In a list of results: the error of an image."""
 
     error: ErrorBody
 
@@ -67,7 +67,7 @@ class ImageSize(Schema):
 
 
 class Found(Schema, Generic[P]):
-    """What a replica says of one image: the part of an answer that is cached."""
+    """The predictions of a replica for one image: the cached part of a response."""
 
     image: ImageSize
     predictions: tuple[P, ...] = Field(description="Best first; classes with masks: most pixels first.")
@@ -92,7 +92,7 @@ class Listed(Schema):
 
 
 class ClassPrediction(Schema):
-    """One class of a classifier's answer."""
+    """One predicted class."""
 
     class_id: int = Field(ge=0)
     class_name: str
@@ -100,19 +100,19 @@ class ClassPrediction(Schema):
 
 
 class FoundClasses(Found[ClassPrediction]):
-    """The classes of one image."""
+    """The predicted classes of one image."""
 
 
 class ClassifyAnswer(FoundClasses, Cached, Answered):
-    """Answer to one image."""
+    """Response for one image."""
 
 
 class Classification(FoundClasses, Cached, Listed):
-    """The classes of one image among several."""
+    """The predicted classes of one image of several."""
 
 
 class ClassifyListAnswer(Answered):
-    """Answer to several images: one result each, in their order."""
+    """Response for several images: one result each, in their order."""
 
     results: tuple[Classification | ItemError, ...]
 
@@ -127,7 +127,7 @@ class Box(Schema):
 
 
 class Detection(Schema):
-    """One object."""
+    """One detected object."""
 
     box: Box
     class_id: int = Field(ge=0)
@@ -136,19 +136,19 @@ class Detection(Schema):
 
 
 class FoundObjects(Found[Detection]):
-    """The objects of one image; there may be none."""
+    """The detected objects of one image; may be empty."""
 
 
 class DetectAnswer(FoundObjects, Cached, Answered):
-    """Answer to one image."""
+    """Response for one image."""
 
 
 class Detections(FoundObjects, Cached, Listed):
-    """The objects of one image among several."""
+    """The detected objects of one image of several."""
 
 
 class DetectListAnswer(Answered):
-    """Answer to several images: one result each, in their order."""
+    """Response for several images: one result each, in their order."""
 
     results: tuple[Detections | ItemError, ...]
 
@@ -173,7 +173,7 @@ class RunLengths(Schema):
 
 
 class CocoSegmentation(_CocoResult):
-    """One object and its pixels, as a line of a COCO result file. Source: https://cocodataset.org/#format-results"""
+    """One object with its mask, as a line of a COCO result file. Source: https://cocodataset.org/#format-results"""
 
     segmentation: RunLengths
 
@@ -183,14 +183,14 @@ Mask = RunLengths | tuple[tuple[float, ...], ...] | str
 
 
 class Instance(Detection):
-    """One object, and its pixels: the answer of an instance model."""
+    """One object with its mask, from an instance segmentation model."""
 
     area_pixels: int = Field(ge=0)
     mask: Mask
 
 
 class Region(Schema):
-    """One class that is in the image, and its pixels: the answer of a semantic model."""
+    """One class of the image with its mask, from a semantic segmentation model."""
 
     class_id: int = Field(ge=1, description="0 is the background.")
     class_name: str
@@ -205,7 +205,7 @@ class Region(Schema):
 
 
 class FoundMasks(Found[Instance | Region]):
-    """The objects of one image, or its classes with the most pixels first; there may be none."""
+    """The objects of one image, or its classes by descending area; may be empty."""
 
     class_map: str | None = Field(
         default=None,
@@ -215,21 +215,21 @@ class FoundMasks(Found[Instance | Region]):
 
 
 class SegmentAnswer(FoundMasks, Cached, Answered):
-    """Answer to one image."""
+    """Response for one image."""
 
 
 class Segmentation(FoundMasks, Cached, Listed):
-    """The objects or the classes of one image among several."""
+    """The objects or the classes of one image of several."""
 
 
 class SegmentListAnswer(Answered):
-    """Answer to several images: one result each, in their order."""
+    """Response for several images: one result each, in their order."""
 
     results: tuple[Segmentation | ItemError, ...]
 
 
 class FeedbackRequest(Schema):
-    """The truth about an image that was answered."""
+    """The ground truth of an image of an earlier prediction."""
 
     request_id: str = Field(
         min_length=1, max_length=128, description="Of the request that was answered: its `X-Request-ID`."
@@ -239,7 +239,7 @@ class FeedbackRequest(Schema):
 
 
 class LiveFigures(Schema):
-    """Accuracy by the latest feedback."""
+    """Live accuracy, from the latest feedback."""
 
     samples: int = Field(ge=1)
     since: str = Field(description="Time of the oldest feedback that counts, ISO 8601.")
@@ -247,7 +247,7 @@ class LiveFigures(Schema):
 
 
 class FeedbackAnswer(Answered):
-    """What an answer got right."""
+    """The result of comparing a prediction with its ground truth."""
 
     index: int
     figures: dict[str, float | None] = Field(description="Of this image; null where there is nothing to measure.")
@@ -255,7 +255,7 @@ class FeedbackAnswer(Answered):
 
 
 class MeasuredFigure(Schema):
-    """A figure, and the ends of its 95 % interval; null where it is not known."""
+    """A figure with its 95 % confidence interval; null where it is unknown."""
 
     value: float | None
     low: float | None
@@ -279,7 +279,7 @@ class MeasuredRun(Schema):
 
 
 class DriftFigures(Schema):
-    """How far the latest answers are from those of the latest evaluation."""
+    """Drift: the difference of the latest predictions from those of the latest evaluation."""
 
     images: int = Field(description="Answers, the latest.")
     dataset: str | None = Field(description="Of the evaluation; null where none counted its answers.")
@@ -289,7 +289,7 @@ class DriftFigures(Schema):
 
 
 class ModelAccuracy(Schema):
-    """What is known of the accuracy of a served model."""
+    """Measured accuracy, live accuracy and drift of a served model."""
 
     name: str
     version: str
@@ -301,7 +301,7 @@ class ModelAccuracy(Schema):
 
 
 class AccuracyOverview(Schema):
-    """What is known of the accuracy of all served models."""
+    """Accuracy of all served models."""
 
     models: tuple[ModelAccuracy, ...]
 

@@ -1,4 +1,4 @@
-"""Answers only requests that came through the HAProxy of the gateway's own stack."""
+"""Accepts only requests that came through the HAProxy of the gateway's own stack, by a secret token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StackCheck:
     token: str
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request: 503 `not_ready` without the token, which is what a stack answers that has no gateway."""
+        """Handle one request: 503 `not_ready` without the token, as from a stack without a gateway."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

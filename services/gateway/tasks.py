@@ -1,4 +1,4 @@
-"""The prediction endpoints: one row each; everything else is the same for all of them."""
+"""The prediction endpoints of all tasks: path, parameters, response schema and examples."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from services.gateway.schemas import (
 
 @dataclass(frozen=True, slots=True)
 class TaskApi:
-    """What is particular about an endpoint.
+    """The description of one endpoint.
 
     Attributes:
         task: The task of the models behind it.
-        path: Where it answers.
+        path: Its URL path.
         summary: One line for `/docs`.
-        parameters: What a request may set.
-        found: The shape of what a replica answers about one image, which is what the cache holds.
-        answer: The shapes that an answer may have, as a type.
-        examples: Answers to show, by a name for each.
+        parameters: Pydantic model of the parameters.
+        found: Schema of what a replica answers about one image, which is what the cache holds.
+        answer: Response schemas, as a type.
+        examples: Example responses by name.
     """
 
     task: Task

@@ -1,8 +1,8 @@
-"""Remembers which answer each request got, for as long as feedback on it is accepted.
+"""Records the answer of each request, for as long as feedback on it is accepted.
 
-Kept are the model and the key of the answer in the result cache: no image, and no second copy of the answer. Of a
-request with `Cache-Control: no-store` nothing is kept. Request ids are chosen by clients, so a receipt is found only
-with the API key that the request came with: no client can see, replace or judge the answers of another.
+A record has the model and the key of the answer in the result cache: no image, and no second copy of the answer.
+Requests with `Cache-Control: no-store` are not recorded. Request ids are chosen by clients, so a receipt is stored
+under the API key of its request: no client can read, replace or give feedback on the answers of another.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from services.gateway.serving.served_model import ServedModel
 from services.settings import Settings
 
 SECOND_LOOK_S: Final = 0.2
-"""Another gateway writes its receipts a moment after the response: a missing one is looked up once more."""
+"""Pause before a missing receipt is looked up again: other gateways write theirs shortly after the response."""
 
 
 class Receipt(NamedTuple):
-    """What is kept of the answer to one image.
+    """The record of the answer to one image.
 
     Attributes:
-        model: Name of the model that answered.
+        model: Name of the model.
         version: Its version.
         weights_digest: Of its weights.
-        class_ids: The classes that were asked for; None where all were.
-        cache_digest: What the answer is cached under, without the prefix.
+        class_ids: The requested classes; None for all.
+        cache_digest: Cache key of the answer, without the prefix.
     """
 
     model: str
@@ -49,13 +49,13 @@ class Receipt(NamedTuple):
 
     @classmethod
     def of(cls, answer: Answer) -> Receipt:
-        """Of an answer that is about to be sent."""
+        """Makes the receipt of an answer."""
         class_ids = answer.question.parameters.get("class_ids")
         return cls(*answer.model.key, class_ids, answer.key.removeprefix(KEY_PREFIX))
 
 
 _LINE: Final = TypeAdapter(tuple[Receipt | None, ...])
-"""One for each image of a request; None is an image that has no answer."""
+"""One for each image of a request; None for a failed image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ class GivenAnswer:
     """The answer to one image of a request.
 
     Attributes:
-        model: The version that answered.
-        class_ids: The classes that were asked for; None where all were.
-        claim: Names the answer among all that were given.
-        body: The JSON object that was answered.
+        model: The model version of the answer.
+        class_ids: The requested classes; None for all.
+        claim: Unique name of the answer.
+        body: The JSON object of the response.
     """
 
     model: ServedModel
@@ -76,13 +76,13 @@ class GivenAnswer:
 
 
 class AnswerLog:
-    """Remembers which answer each request got.
+    """Records and finds the answers of requests.
 
     Args:
-        store: Keeps a line for each request.
-        cache: Keeps the answers; None where caching is off, and so is feedback.
-        registry: Knows the versions of the models.
-        settings: Say for how long.
+        store: Stores a line for each request.
+        cache: Stores the answers; None where caching is off, and with it feedback.
+        registry: Finds the versions of the models.
+        settings: Retention time.
     """
 
     def __init__(self, store: FeedbackStore, cache: ResultCache | None, registry: Registry, settings: Settings) -> None:
@@ -95,7 +95,7 @@ class AnswerLog:
     def remember(
         self, tenant: str, request_id: str, answers: Sequence[Answer | ServiceError], policy: CachePolicy
     ) -> None:
-        """Keep which answers a request was given. It takes microseconds, waits for nothing, and never raises.
+        """Record the answers of a request. It takes microseconds, does not block, and never raises.
 
         Args:
             tenant: Id of the client; see `services.gateway.limits.ApiKeys.check`.
@@ -113,11 +113,11 @@ class AnswerLog:
         """The answer to one image of a request.
 
         Raises:
-            FeedbackOff: nothing is kept at all.
-            UnknownAnswer: nothing is kept of this request (any more), or the image had an error, or the weights that
-                answered are served no more.
+            FeedbackOff: answers are not recorded.
+            UnknownAnswer: the request is not recorded (any more), or the image failed, or the weights are no longer
+                served.
             InvalidParameters: the request had fewer images.
-            FeedbackUnavailable: what keeps it is down or slow.
+            FeedbackUnavailable: the store is down or slow.
         """
         if not self._is_on:
             raise FeedbackOff("no answers are kept here to compare the truth with: caching or feedback is turned off")
@@ -157,7 +157,7 @@ class AnswerLog:
         return GivenAnswer(model, receipt.class_ids, f"{name}:{index}:{receipt.cache_digest[-16:]}", lookup.body)
 
     async def _recall(self, name: str) -> tuple[Receipt | None, ...] | None:
-        """The receipts of a request; None where there are none, or what is kept is something else."""
+        """The receipts of a request; None where there are none, or the stored value is malformed."""
         try:
             line = await self._store.recall(name)
         except StoreFailed:
@@ -169,7 +169,7 @@ class AnswerLog:
 
 
 def _name(tenant: str, request_id: str) -> str:
-    """What the receipts of a request are kept under."""
+    """The store key of the receipts of a request."""
     return blake3(f"{tenant}\0{request_id}".encode()).hexdigest(length=16)
 
 

@@ -1,7 +1,7 @@
-"""What models answered of late, boiled down to one class and one score an image, to be compared with their evaluation.
+"""Drift detection: compares the class and score distribution of recent predictions with that of the evaluation.
 
-Counted is every image that went through a network, once for those who share its answer, and asked in such a way that
-the best finding is the same as with the model's own defaults. What comes from the cache was counted when it was new.
+Each image that runs through a network is counted, once for all requests that share the prediction, if its parameters
+leave the best prediction the same as the model's defaults. Cache hits were counted when they were computed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from services.accuracy.store import ModelKey, RecordedRun
 from services.gateway.serving.served_model import ServedModel
 
 _ENTRY: Final = re.compile(rb"(\d{0,9}):(\d)")
-"""A class and one of ten bins, as `entry_of` writes them."""
+"""A class and one of ten bins, in the format of `entry_of`."""
 
 
 class DriftWatch:
-    """Gathers what is to be counted, until somebody takes it.
+    """Buffers the entries of recent predictions until they are taken.
 
     Args:
-        size: The most answers of a model that are kept, the latest.
+        size: The most entries of a model that are buffered, the latest.
     """
 
     def __init__(self, size: int) -> None:
@@ -33,12 +33,12 @@ class DriftWatch:
         self._gathered: dict[ModelKey, deque[bytes]] = {}
 
     def see(self, model: ServedModel, parameters: Mapping[str, Any], summary: Summary | None) -> None:
-        """Count an answer, where it tells what the model's own defaults would have given.
+        """Count a prediction, where its parameters leave the best prediction the same as the model's defaults.
 
         Args:
-            model: Who answered.
-            parameters: What it was told.
-            summary: Of the answer.
+            model: The model version.
+            parameters: Parameters of the request.
+            summary: Of the prediction.
         """
         if summary is None or not math.isfinite(summary.score) or parameters.get("class_ids") is not None:
             return
@@ -54,23 +54,23 @@ class DriftWatch:
         gathered.append(entry_of(summary))
 
     def take(self) -> Mapping[ModelKey, deque[bytes]]:
-        """All that was gathered since the last time, the oldest first; it is forgotten here."""
+        """Removes and returns all buffered entries, the oldest first."""
         taken, self._gathered = self._gathered, {}
         return taken
 
     def give_back(self, key: ModelKey, entries: Iterable[bytes]) -> None:
-        """Keep what was taken and could not be put anywhere."""
+        """Put back entries that could not be stored."""
         since = self._gathered.get(key, ())
         self._gathered[key] = deque([*entries, *since], maxlen=self._size)
 
 
 def entry_of(summary: Summary) -> bytes:
-    """An answer as a window keeps it, in a few bytes: its class, nothing where nothing was found, and its bin."""
+    """The entry of a prediction in a window, in a few bytes: its class, empty without predictions, and its bin."""
     return f"{'' if summary.class_id is None else summary.class_id}:{score_bin(summary.score)}".encode()
 
 
 def distribution_of(entries: Iterable[bytes]) -> Distribution:
-    """What the entries of a window count together; those that are malformed are passed over."""
+    """The distribution of the entries of a window; malformed ones are skipped."""
     distribution = Distribution()
     for entry in entries:
         if found := _ENTRY.fullmatch(entry):
@@ -81,12 +81,12 @@ def distribution_of(entries: Iterable[bytes]) -> Distribution:
 
 @dataclass(frozen=True)
 class Drift:
-    """How far answers have shifted.
+    """Drift of recent predictions against an evaluation.
 
     Attributes:
-        images: Answers, the latest.
-        run: The evaluation that they are compared with; None where there is none to compare with.
-        comparisons: By what was compared; empty where there are too few images.
+        images: Number of recent predictions.
+        run: The evaluation that they are compared with; None without one.
+        comparisons: By quantity (`score`, `class`); empty where there are too few images.
     """
 
     images: int
@@ -95,7 +95,7 @@ class Drift:
 
     @classmethod
     def of(cls, entries: Iterable[bytes], runs: Iterable[RecordedRun]) -> Drift:
-        """Of a window's entries, against the newest run that counted its answers."""
+        """Compares a window's entries with the newest run that has a reference distribution."""
         observed = distribution_of(entries)
         run = next((one for one in runs if one.reference is not None), None)
         if run is None or run.reference is None:
@@ -103,7 +103,7 @@ class Drift:
         return cls(observed.images, run, compare(Distribution.from_dict(run.reference), observed))
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """Returns it as JSON-able values."""
         return {
             "images": self.images,
             "dataset": self.run and self.run.dataset,

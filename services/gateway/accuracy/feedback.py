@@ -35,15 +35,15 @@ JUDGES: Final = 2
 
 
 class FeedbackHandler:
-    """Accepts ground truth for earlier answers.
+    """Handles feedback: ground truth for earlier predictions.
 
     Args:
-        settings: Time limits, caps on the body, and for how long a feedback is remembered.
+        settings: Time limits, caps on the body, and retention time of feedback.
         bodies: Reads request bodies.
-        admission: Caps the requests in flight.
-        receipts: Remembers which answer each request got.
-        store: Remembers which answers have feedback.
-        watch: Adds it to the live accuracy.
+        admission: Limits the requests in flight.
+        receipts: Finds the answer of a request.
+        store: Records which answers have feedback.
+        watch: Adds feedback to the live accuracy.
     """
 
     def __init__(
@@ -64,10 +64,10 @@ class FeedbackHandler:
         self._workers = Workers(JUDGES, "judge")
 
     async def __call__(self, request: Request) -> Response:
-        """Take one feedback, and count it.
+        """Accept one feedback, and add it to the live accuracy.
 
         Raises:
-            ServiceError: it is not taken.
+            ServiceError: it is refused.
         """
 
         def record(opened: OpenRequest) -> None:

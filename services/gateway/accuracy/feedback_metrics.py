@@ -1,8 +1,8 @@
-"""What an answer got right, given the truth: counts by name, of which any number of answers can be added up.
+"""Compares a prediction with its ground truth: counts by name, which can be summed over predictions.
 
 They are `right` and `answers` for a class; `matched`, `found`, `targets` and `overlap` for objects; and for regions, in
-pixels, `both ID`, `target ID` and `found ID` of every class. `services.gateway.accuracy.live_accuracy` makes figures of
-them.
+pixels, `both ID`, `target ID` and `found ID` of every class. `services.gateway.accuracy.live_accuracy` computes figures
+from them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from services.gateway.accuracy.ground_truth import IGNORED, TrueClass, TrueObjec
 from services.gateway.serving.offload import NO_LIMIT, TimeLimit
 
 IOU_THRESHOLD: Final = 0.5
-"""The least IoU at which something found can be an object that is there."""
+"""The least IoU at which a prediction matches a ground-truth object."""
 
 Counts = Mapping[str, float]
 
@@ -40,13 +40,13 @@ def judge(
     classes: int,
     limit: TimeLimit = NO_LIMIT,
 ) -> Counts:
-    """Compare an answer with the truth. Masks of large photos take long: never do it on an event loop.
+    """Compare a prediction with the ground truth. Masks of large photos take long: never call it on an event loop.
 
     Args:
         answer: As `services.answers.wire.describe_prediction` writes it.
-        truth: Of the kind that suits it.
-        class_ids: The classes that were asked for, where not all were: of other classes nothing was missed.
-        classes: How many the model has.
+        truth: Ground truth of the same kind.
+        class_ids: The requested classes; targets of other classes are ignored. None for all.
+        classes: Number of the model's classes.
         limit: Time limit of the request.
 
     Raises:
@@ -61,54 +61,55 @@ def judge(
 
 
 def _judge_objects(
-    found: Sequence[Mapping[str, Any]],
+    predictions: Sequence[Mapping[str, Any]],
     truth: TrueObjects,
     class_ids: Sequence[int] | None,
     classes: int,
     limit: TimeLimit,
 ) -> Counts:
-    """The best object found chooses first, of the targets of its class that are free the one with the greatest IoU."""
+    """Matches greedily by descending score, each prediction to the unmatched target of its class with the highest
+    IoU."""
     of_class = np.zeros((classes, len(truth.class_ids)), bool)
     for target, ids in enumerate(truth.class_ids):
         of_class[list(ids), target] = True
     wanted = of_class[list(range(classes) if class_ids is None else class_ids)].any(0) & ~truth.crowds
-    same_class = of_class[[row["class_id"] for row in found]]
+    same_class = of_class[[row["class_id"] for row in predictions]]
     pairs = _pairs_of_masks if truth.masks is not None else _pairs_of_boxes
-    pairs = pairs(found, truth, same_class, limit)
+    pairs = pairs(predictions, truth, same_class, limit)
     pairs = pairs.only(np.lexsort((-pairs.targets, -pairs.ious, pairs.predictions)))
-    turns, thresholds = np.arange(len(found)), np.array([IOU_THRESHOLD])
+    turns, thresholds = np.arange(len(predictions)), np.array([IOU_THRESHOLD])
     choice = pair_greedily(pairs, turns, thresholds, wanted[:, None], truth.crowds)[:, 0, 0]
     chosen = choice[pairs.predictions] == pairs.targets
     in_crowd = truth.crowds[pairs.targets]
     matched = chosen & ~in_crowd
     return {
         "matched": int(matched.sum()),
-        "found": len(found) - int((chosen & in_crowd).sum()),
+        "found": len(predictions) - int((chosen & in_crowd).sum()),
         "targets": int(wanted.sum()),
         "overlap": round(float(pairs.ious[matched].sum()), 6),
     }
 
 
 def _pairs_of_boxes(
-    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], limit: TimeLimit
+    predictions: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], limit: TimeLimit
 ) -> Pairs:
     limit.check()
-    boxes = with_sizes([[row["box"][member] for member in BOX_MEMBERS] for row in found])
+    boxes = with_sizes([[row["box"][member] for member in BOX_MEMBERS] for row in predictions])
     ious = _overlaps(boxes, truth.boxes, truth.crowds)
     rows, targets = np.nonzero((ious >= IOU_THRESHOLD) & same_class)
     return Pairs(rows, targets, ious[rows, targets])
 
 
 def _pairs_of_masks(
-    found: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], limit: TimeLimit
+    predictions: Sequence[Mapping[str, Any]], truth: TrueObjects, same_class: NDArray[np.bool_], limit: TimeLimit
 ) -> Pairs:
-    """One pair at a time, for pycocotools lets no other thread run meanwhile."""
+    """Computes IoU one pair at a time, since pycocotools holds the GIL."""
     assert truth.masks is not None
     rows: list[int] = []
     targets: list[int] = []
     ious: list[float] = []
     for row in np.flatnonzero(same_class.any(1)).tolist():
-        mask = _mask_of(found[row]["mask"], truth.masks[0].size)
+        mask = _mask_of(predictions[row]["mask"], truth.masks[0].size)
         near = _overlaps(with_sizes([mask.bounds]), truth.boxes, truth.crowds)[0] > 0
         for target in np.flatnonzero(near & same_class[row]).tolist():
             limit.check()
@@ -121,15 +122,15 @@ def _pairs_of_masks(
     return Pairs(np.array(rows, np.int64), np.array(targets, np.int64), np.array(ious, np.float64))
 
 
-def _overlaps(found: Any, targets: Any, crowds: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(F, T) IoU of boxes or masks; with a crowd, the share of what was found that lies in it."""
-    if not len(found) or not len(targets):
-        return np.zeros((len(found), len(targets)))
-    return np.array(cast(Any, coco_mask).iou(found, targets, crowds.astype(np.uint8)), np.float64)
+def _overlaps(predictions: Any, targets: Any, crowds: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(F, T) IoU of boxes or masks; with a crowd, intersection over the area of the prediction."""
+    if not len(predictions) or not len(targets):
+        return np.zeros((len(predictions), len(targets)))
+    return np.array(cast(Any, coco_mask).iou(predictions, targets, crowds.astype(np.uint8)), np.float64)
 
 
 def _mask_of(written: Any, size: Sequence[int]) -> Mask:
-    """A mask of an answer, in whatever format it was asked for."""
+    """Decodes a mask of an answer, in any mask format."""
     if isinstance(written, dict):
         return Mask.from_coco(cast(Mapping[str, Any], written))
     height, width = size
@@ -150,7 +151,7 @@ def _judge_regions(
 
 
 def _class_map(answer: Mapping[str, Any], size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """(H, W) uint8 class ids of an answer, in whatever format its masks are."""
+    """(H, W) uint8 class ids of an answer, from masks in any format."""
     if "class_map" in answer:
         with Image.open(io.BytesIO(b64decode(answer["class_map"]))) as image:
             return np.asarray(image).astype(np.uint8)

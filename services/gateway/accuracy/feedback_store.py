@@ -1,8 +1,7 @@
-"""What gateways remember together between requests: who was given which answer, who gave feedback, and sliding windows.
+"""The shared store of gateways: receipts of answers, claims of feedback, and sliding windows, on Redis or in memory.
 
-Of an answer a line of some hundred bytes is kept, under a name made of its client and request: which model it came
-from, and where in the result cache it is. Such lines are written a moment later, many at a time, so that a request
-costs microseconds.
+An answer has a line of some hundred bytes, under a key of client and request: the model, and the key in the result
+cache. Lines are written in batches in the background, so that a request costs microseconds.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ from services.gateway.serving.seals import Seal
 log = structlog.get_logger()
 
 FLUSH_S: Final = 0.05
-"""How long a line waits for others before all are written."""
+"""Time over which lines are batched before they are written."""
 
 MAX_WAITING: Final = 4096
-"""Lines that wait; further ones are dropped, and those answers take no feedback."""
+"""The most lines that wait; further ones are dropped, and their answers accept no feedback."""
 
 WINDOW_TTL_S: Final = 30 * 24 * 3600
-"""A window to which nothing came for so long is forgotten, such as that of weights that were replaced."""
+"""Time to live of a window without new entries, such as that of replaced weights."""
 
 MAX_LINES: Final = 50_000
-"""Lines that a gateway on its own keeps, the latest."""
+"""The most lines of a store in memory, the latest."""
 
 LEAST_PATIENCE_S: Final = 1.0
-"""Time limit of an operation, even where that of the result cache is shorter: no prediction waits for this store."""
+"""The least timeout of an operation, even where that of the result cache is shorter: no prediction waits for it."""
 
 WARNING_PAUSE_S: Final = 30.0
-"""Between two lines of the log that say the same."""
+"""Least seconds between two equal log lines."""
 
 _ASKED: Final = "tapetum:asked:"
 _CLAIM: Final = "tapetum:given:"
@@ -49,21 +48,21 @@ class StoreFailed(Exception):
 
 
 class FeedbackStore(Protocol):
-    """What gateways remember together."""
+    """The interface of the shared store."""
 
     def remember(self, name: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
-        """Keep a line of a request, some time soon. Never raises.
+        """Store the line of a request in the background. Never raises.
 
         Args:
-            name: Of the request; a later line of the same name takes its place.
-            line: What to keep.
-            ttl_s: For how many seconds.
-            answers: Keys of the result cache that are to last as long, where they are there.
+            name: Key of the request; a later line of the same key replaces it.
+            line: The value.
+            ttl_s: Time to live in seconds.
+            answers: Keys of the result cache whose time to live is extended to the same.
         """
         ...
 
     async def recall(self, name: str) -> bytes | None:
-        """The line of a request; None where there is none (any more).
+        """Read the line of a request; None where there is none (any more).
 
         Raises:
             StoreFailed

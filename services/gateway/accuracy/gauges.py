@@ -23,13 +23,13 @@ from services.telemetry import (
 )
 
 LABEL_CHARACTERS: Final = 100
-"""A longer name of a data set is cut."""
+"""The most characters of a data set's name; longer ones are truncated."""
 
 Sample = tuple[Sequence[str], float]
 
 
 def accuracy_gauges(registry: Registry, watch: AccuracyWatch) -> list[Metric]:
-    """Gauges of the models that are served, out of what was measured on the very weights that are served."""
+    """Gauges of the served models, from evaluations and feedback of the served weights only."""
     return [
         MODEL_ACCURACY.family(_known(_accuracy(registry, watch))),
         MODEL_ACCURACY_AGE.family(_known(_ages(registry, watch))),
@@ -41,14 +41,14 @@ def accuracy_gauges(registry: Registry, watch: AccuracyWatch) -> list[Metric]:
 
 
 async def keep_told(registry: Registry, watch: AccuracyWatch) -> None:
-    """Leave the gauges for the node's own `/metrics` every few seconds, until cancelled."""
+    """Write the gauges to a file for the node's own `/metrics` every few seconds, until cancelled."""
     while True:
         await asyncio.sleep(READ_INTERVAL_S)
         await asyncio.to_thread(tell, accuracy_gauges(registry, watch))
 
 
 def _known(samples: Iterator[Sample]) -> Iterator[Sample]:
-    """Without what is NaN; of samples with the same labels the first, for a scrape fails where two are alike."""
+    """Drops NaN, and of samples with the same labels all but the first, as duplicates make a scrape fail."""
     seen: set[tuple[str, ...]] = set()
     for labels, value in samples:
         if math.isfinite(value) and tuple(labels) not in seen:

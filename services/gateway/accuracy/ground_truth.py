@@ -1,4 +1,4 @@
-"""The truth about an image, as somebody tells it afterwards: checked, and in the class ids of the model."""
+"""Ground truth from feedback: validated, and converted to the class ids of the model."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from services.gateway.serving.offload import NO_LIMIT, TimeLimit
 M = TypeVar("M", bound=BaseModel)
 
 IGNORED: Final = 255
-"""Pixels of a class map that nobody knows; they count neither for a model nor against it."""
+"""Class id of pixels without annotation, which are ignored."""
 
 _BLOCK: Final = 2**20
-"""Pixels that are counted at a time."""
+"""Pixels that are processed at a time."""
 
 _PNG_BIT_DEPTH: Final = 24
-"""Place of the byte of a PNG file that says how many bits a sample has (PNG specification, section 11.2.1)."""
+"""Offset of the bit depth in a PNG file (PNG specification, section 11.2.1)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class TrueClass:
     """The class of an image.
 
     Attributes:
-        class_ids: Ids of that name: mostly one, but some names stand for several classes.
+        class_ids: Ids of the class name: usually one, but several classes may share a name.
     """
 
     class_ids: frozenset[int]
@@ -90,16 +90,16 @@ Truth = TrueClass | TrueObjects | TrueRegions
 def read_truth(
     target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit = NO_LIMIT
 ) -> Truth:
-    """Check what somebody tells.
+    """Validate ground truth from a client.
 
     Args:
-        target: As it was sent.
+        target: Ground truth of the request.
         entry: Catalog entry of the model, with its class names.
         size: (height, width) of the upright image in pixels.
         limit: Time limit of the request.
 
     Raises:
-        InvalidParameters: it does not suit the model or the image; the message names the member.
+        InvalidParameters: it does not fit the model or the image; the message names the member.
         OutOfTime: the time limit has passed, or the client has disconnected.
     """
     kind = kind_in(entry)
@@ -152,7 +152,7 @@ def _places(
 
 
 def _cut(box: ToldBox | None, size: tuple[int, int], member: str) -> tuple[float, float, float, float]:
-    """What of a box lies within the image."""
+    """Clips a box to the image."""
     if box is None:
         raise _wrong(member, "give all objects a mask, or all of them a box")
     height, width = size
@@ -202,7 +202,7 @@ def _class_map(text: str, classes: int, size: tuple[int, int]) -> NDArray[np.uin
 
 
 def _values(pixels: NDArray[np.uint8]) -> set[int]:
-    """Which values there are."""
+    """The distinct values."""
     flat, seen = pixels.reshape(-1), np.zeros(256, np.int64)
     for first in range(0, flat.size, _BLOCK):
         seen += np.bincount(flat[first : first + _BLOCK], minlength=256)

@@ -1,4 +1,4 @@
-"""The shapes in which somebody may tell what is in an image, one for each kind of model."""
+"""Pydantic models of ground truth in feedback, one for each kind of model."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ToldMask(_Told):
 
 
 class ToldObject(_Told):
-    """One object that is there."""
+    """One ground-truth object."""
 
     class_name: ClassName
     box: ToldBox | None = None
@@ -72,19 +72,19 @@ class ToldMaskOfClass(_Told):
 
 
 class ClassTruth(_Told):
-    """What is in the image."""
+    """The class of the image."""
 
     class_name: ClassName
 
 
 class ObjectsTruth(_Told):
-    """All objects that are in the image; there may be none."""
+    """All objects of the image; may be empty."""
 
     objects: Annotated[tuple[ToldObject, ...], Field(max_length=MAX_OBJECTS, fail_fast=True)]
 
 
 class RegionsTruth(_Told):
-    """Which pixels belong to what: a PNG file of class ids in base64, or a mask for each class."""
+    """The class of every pixel: a PNG file of class ids in base64, or a mask for each class."""
 
     class_map: Annotated[StrictStr, Field(max_length=MAX_MAP)] | None = None
     masks: Annotated[tuple[ToldMaskOfClass, ...], Field(max_length=MAX_OBJECTS, fail_fast=True)] | None = None

@@ -1,4 +1,4 @@
-"""Accuracy over a sliding window of feedback, under the names that an offline evaluation has for the same figures."""
+"""Live accuracy over a sliding window of feedback, with the metric names of an offline evaluation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIGURES: Final[Mapping[Kind, tuple[str, ...]]] = {
     "instance": ("precision", "recall", "mean_iou"),
     "semantic": ("iou", "miou"),
 }
-"""What is measured of each kind of answers."""
+"""Names of the figures of each kind."""
 
 _SHARES: Final = {
     "top1": ("right", "answers"),
@@ -32,19 +32,19 @@ _SHARES: Final = {
     "recall": ("matched", "targets"),
     "mean_iou": ("overlap", "matched"),
 }
-"""Of what, as a share of what, the figures of classes and objects are."""
+"""Numerator and denominator of each figure of classes and objects."""
 
 _COUNTS: Final = {
     kind: frozenset(count for figure in figures for count in _SHARES.get(figure, ()))
     for kind, figures in FIGURES.items()
 }
-"""The names of the counts that figures are made of; those of regions are `_PIXELS`."""
+"""Names of the counts from which figures are computed; those of regions are `_PIXELS`."""
 
 _PIXELS: Final = re.compile(r"(both|target|found) \d{1,5}")
-"""What the figures of regions are made of: pixels of a class."""
+"""Names of the counts of regions: pixels of a class."""
 
 _MOST_COUNTED: Final = 10**10
-"""Pixels or objects in one feedback; more is none of ours."""
+"""The most pixels or objects in one feedback; an entry with more is malformed."""
 
 
 class Given(NamedTuple):
@@ -91,7 +91,7 @@ class Live:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Over all of them together, so that an image with many objects counts as many times."""
+        """Figures over all feedbacks together, weighted by their objects (micro average)."""
         return figures_of(self.kind, self.totals)
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,17 +104,17 @@ class Live:
 
 
 def figures_of(kind: Kind, counts: Counts) -> dict[str, float]:
-    """Figures of an answer, or of many.
+    """Computes the figures of one or several predictions from their counts.
 
     Args:
-        kind: Of the answers.
-        counts: As `services.gateway.accuracy.feedback_metrics.judge` makes them, of all answers added up.
+        kind: Of the predictions.
+        counts: From `services.gateway.accuracy.feedback_metrics.judge`, summed over the predictions.
 
     Returns:
-        Shares, 0 to 1, by the names in `FIGURES`; NaN where there is nothing to measure:
-        `top1`: answers whose best class is the true one; `precision`: objects found that are there (class and IoU of
-        0.5), at the score threshold of each request; `recall`: objects there that were found; `mean_iou`: of those;
-        `miou` and `iou`: as `models.metrics.semantic.semantic_figures`.
+        Shares, 0 to 1, by the names in `FIGURES`; NaN where undefined:
+        `top1`: predictions whose best class is the ground truth; `precision`: predicted objects that match a target
+        (class and IoU of 0.5), at the score threshold of each request; `recall`: targets that are matched; `mean_iou`:
+        of the matches; `miou` and `iou`: as `models.metrics.semantic.semantic_figures`.
     """
     if kind == "semantic":
         figures = semantic_figures(_overlap(counts))
@@ -124,20 +124,20 @@ def figures_of(kind: Kind, counts: Counts) -> dict[str, float]:
 
 
 def _overlap(counts: Counts) -> Overlap:
-    """The pixels of the background, and then of every other class that is counted."""
+    """Pixels of the background, and then of every other counted class."""
     others = sorted({name.partition(" ")[2] for name in counts} - {"0"})
     table = [[counts.get(f"{part} {one}", 0) for one in ("0", *others)] for part in ("both", "target", "found")]
-    both, target, found = np.array(table, np.float64)
-    return Overlap(both, target, found)
+    both, target, prediction = np.array(table, np.float64)
+    return Overlap(both, target, prediction)
 
 
 def entry_of(given: Given) -> bytes:
-    """A feedback as a window keeps it; `given_of` is the inverse."""
+    """Serialises a feedback for a window; `given_of` is the inverse."""
     return orjson.dumps({"at": given.at_s, "counts": given.counts})
 
 
 def given_of(entries: Iterable[bytes], kind: Kind) -> list[Given]:
-    """The feedbacks of a window on answers of a kind; those that are malformed are passed over."""
+    """Parses the feedbacks of a window; malformed entries are skipped."""
     given: list[Given] = []
     for entry in entries:
         try:
@@ -158,10 +158,10 @@ def _is_count(kind: Kind, name: str, count: Any) -> bool:
 
 
 def iso_time(unix_s: float) -> str:
-    """A time as ISO 8601 has it, in UTC."""
+    """Formats a time as ISO 8601, in UTC."""
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds")
 
 
 def or_none(value: float) -> float | None:
-    """A figure as JSON has it, which knows no NaN."""
+    """A figure for JSON, which has no NaN: None instead."""
     return round(value, 6) if math.isfinite(value) else None

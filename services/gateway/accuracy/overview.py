@@ -1,7 +1,7 @@
-"""What a gateway knows of the accuracy of its models: evaluations, feedback and drift, side by side.
+"""The accuracy of the served models: evaluations, feedback and drift.
 
-All of it is read in the background, every few seconds; requests and scrapes see what was read last, and where reading
-fails, that stays. Every gateway reads the same stores, so it does not matter which of them is asked.
+All of it is read in the background, every few seconds; requests and scrapes get the latest values, and where reading
+fails, these stay. Every gateway reads the same stores, so all of them respond alike.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ log = structlog.get_logger()
 
 READ_INTERVAL_S: Final = 5.0
 SHOWN_RUNS: Final = 20
-"""Runs of a model that are shown, the newest; so many data sets of a model can be labels of metrics."""
+"""The most runs of a model that are shown, the newest; also the most data sets of a model as metric labels."""
 
 
 class AccuracyWatch:
-    """Keeps what is known of the accuracy of all served models.
+    """Keeps the evaluations, live accuracy and drift of all served models up to date.
 
     Args:
         registry: The models.
         store: Windows that gateways share.
-        drift: Gathers what this gateway's models answer.
-        settings: Where runs are recorded, and how long windows are.
+        drift: Buffers the recent predictions of this gateway.
+        settings: Location of recorded runs, and size of windows.
     """
 
     def __init__(self, registry: Registry, store: FeedbackStore, drift: DriftWatch, settings: Settings) -> None:
@@ -53,7 +53,7 @@ class AccuracyWatch:
         self._store_failing = False
 
     async def watch(self) -> None:
-        """Read again and again, until cancelled."""
+        """Read periodically until cancelled."""
         task = asyncio.current_task()
         assert task is not None
         while not task.cancelling():  # Python 3.11's `wait_for`, within redis-py, may swallow that it was
@@ -64,7 +64,7 @@ class AccuracyWatch:
             await asyncio.sleep(READ_INTERVAL_S)
 
     async def read(self) -> None:
-        """Read everything once; what cannot be read stays as it was."""
+        """Read everything once; values that cannot be read stay unchanged."""
         self._runs = await asyncio.to_thread(self._reader.read)
         try:
             await self._exchange()
@@ -76,7 +76,7 @@ class AccuracyWatch:
             self._store_failing = False
 
     async def add(self, model: ServedModel, counts: Counts) -> Live:
-        """Put what an answer got right into the window of its model.
+        """Add the counts of a feedback to the window of its model.
 
         Returns:
             The model's accuracy with it.
@@ -97,20 +97,20 @@ class AccuracyWatch:
         return self._live.get(model.key)
 
     def runs_of(self, model: ServedModel) -> list[RecordedRun]:
-        """Runs of the very weights that are served, the newest first."""
+        """Runs of the served weights, the newest first."""
         return [run for run in self._runs if run.model_key == model.key][:SHOWN_RUNS]
 
     def drift(self, model: ServedModel) -> Drift | None:
-        """How far answers have shifted; None where nothing was answered."""
+        """Drift of recent predictions; None without any."""
         return self._drifts.get(model.key)
 
     def measured_accuracy(self, model: ServedModel) -> list[dict[str, Any]]:
-        """Runs of a model, the newest first, those of other versions and weights too, as JSON has them."""
+        """Runs of a model, the newest first, including other versions and weights, as JSON-able values."""
         runs = [run for run in self._runs if run.model == model.name][:SHOWN_RUNS]
         return [describe_run(run, model.key) for run in runs]
 
     def overview(self) -> list[dict[str, Any]]:
-        """All that is known of every served model, as JSON has it."""
+        """Evaluations, live accuracy and drift of every served model, as JSON-able values."""
         return [self._describe(model) for model in self._registry.served()]
 
     def _describe(self, model: ServedModel) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class AccuracyWatch:
         }
 
     async def _exchange(self) -> None:
-        """Put what was gathered into the shared windows, and read these. Of models that were replaced nothing stays."""
+        """Push buffered entries to the shared windows, and read these; drops those of replaced models."""
         await self._push_gathered()
         models, settings = self._registry.served(), self._settings
         answered = await self._store.read([_drift_window(model.key) for model in models], settings.drift_window)
@@ -152,11 +152,11 @@ class AccuracyWatch:
 
 
 def describe_run(run: RecordedRun, served: ModelKey) -> dict[str, Any]:
-    """A run as JSON has it.
+    """A run as JSON-able values.
 
     Args:
         run: The run.
-        served: The weights that are served under its model's name.
+        served: The served weights of its model name.
     """
     figures = {name: zip(("value", "low", "high"), figure, strict=True) for name, figure in run.figures.items()}
     return {
@@ -175,7 +175,7 @@ def describe_run(run: RecordedRun, served: ModelKey) -> dict[str, Any]:
 
 
 def age_s(run: RecordedRun) -> float:
-    """Seconds since a run ended; 0 where a clock says that it has not."""
+    """Seconds since a run ended, at least 0."""
     return max(0.0, time.time() - run.finished_at_s)
 
 

@@ -1,4 +1,4 @@
-"""ConcurrencyLimiter control: how many requests one gateway handles at a time."""
+"""Admission control: limits the concurrent requests of one gateway."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from services.settings import Settings
 from services.telemetry import REQUESTS_IN_FLIGHT
 
 DRAINING_FILE = "draining"
-"""While this file is in the stack's run folder, its gateways take no new requests."""
+"""While this file exists in the stack's run folder, its gateways refuse new requests."""
 
 
 class ConcurrencyLimiter:
-    """Bounds how many requests one gateway has in flight.
+    """Limits the requests in flight in one gateway.
 
     No request waits here. Images wait for their model only, in `services.gateway.serving.model_calls`: so requests for
-    a slow model hold up neither those for a fast one nor those that the cache answers.
+    a slow model delay neither those for a fast one nor cache hits.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -27,14 +27,14 @@ class ConcurrencyLimiter:
 
     @property
     def is_draining(self) -> bool:
-        """Whether the stack is about to stop."""
+        """Whether the stack is shutting down."""
         return self._draining is not None and self._draining.exists()
 
     def check(self) -> None:
         """Refuse a request before its body is read.
 
         Raises:
-            NotReady: the stack is stopping.
+            NotReady: the stack is shutting down.
             Overloaded: all slots are taken.
         """
         if self.is_draining:

@@ -1,4 +1,4 @@
-"""Whether a cached value is an answer: what is not is never sent to a client."""
+"""Validates cached values before they are sent to clients."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from services.gateway.serving.served_model import ServedModel
 from services.gateway.tasks import TASKS
 
 INLINE_ANSWER_BYTES: Final = 16 * 2**10
-"""A larger answer is checked in a thread: polygons of 400 KB take 16 ms, and the usual classes of 400 bytes 10 µs."""
+"""A larger answer is validated in a thread: polygons of 400 KB take 16 ms, and the usual classes of 400 bytes 10 µs."""
 
 
 async def is_answer(model: ServedModel, body: bytes) -> bool:
-    """Whether a value has the members that an answer of this model has, and nothing around them."""
+    """Whether a value is a JSON object that matches the response schema of this model, without surrounding
+    whitespace."""
     if len(body) > INLINE_ANSWER_BYTES:
         return await asyncio.to_thread(_has_shape, model.entry["task"], body)
     return _has_shape(model.entry["task"], body)

@@ -1,4 +1,4 @@
-"""The way to the model replicas: a Protocol at the outside edge, and Ray Serve's handles behind it."""
+"""Calls to model replicas: the `Backend` protocol, and its implementation with Ray Serve's deployment handles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.telemetry import CALL_IMAGES, CALL_RETRIES
 log = structlog.get_logger()
 
 LOST = (RayActorError, RaySystemError, ReplicaUnavailableError)
-"""What a handle raises when the replica went away with the call; inference can simply be run again."""
+"""Exceptions of a handle whose replica was lost during the call; inference is idempotent and is retried."""
 
 RETRIES = 4
 RETRY_PAUSE_S = 0.2
@@ -33,14 +33,14 @@ MiB would keep every other request waiting there for 0.1 s.
 
 
 class Backend(Protocol):
-    """One model deployment, as a gateway sees it."""
+    """One model deployment, called by a gateway."""
 
     async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
-        """Answers to a list of images: same length, same order, an error in the place of a failure."""
+        """Predicts a list of images: same length, same order, an error in the place of a failure."""
         ...
 
     async def describe(self) -> list[dict[str, Any]]:
-        """Catalog entries of the models that are warm there."""
+        """Returns the catalog entries of the models that are loaded and warm there."""
         ...
 
 
@@ -59,7 +59,8 @@ class RayBackend:
         self._retries = CALL_RETRIES.labels(task)
 
     async def predict(self, items: list[Item]) -> Sequence[Outcome | ServiceError]:
-        """Send one call; if its replica is lost, send each image again, alone, so that a deadly one harms no other."""
+        """Send one call; if its replica is lost, retry each image alone, so that one that crashes a replica fails
+        alone."""
         self._call_images.observe(len(items))
         try:
             return await self._send(items)
@@ -72,7 +73,7 @@ class RayBackend:
             raise NotReady("the model's deployment is not available") from None
 
     async def describe(self) -> list[dict[str, Any]]:
-        """Ask one replica what it serves; another, where that one is lost."""
+        """Request the description of the models from one replica; from another one where that is lost."""
         try:
             return await self._handle.describe.remote()
         except LOST:
@@ -99,19 +100,19 @@ class RayBackend:
 
 
 def _with_pickle(handle: Any) -> Any:
-    """A handle for plain tuples (`services.answers.wire`): plain pickle is quicker at them than Ray's cloudpickle."""
+    """A handle for plain tuples (`services.answers.wire`): pickle serialises them faster than Ray's cloudpickle."""
     return handle.options(request_serialization="pickle", response_serialization="pickle")
 
 
 def _sent_by_thread(handle: Any) -> Any:
-    """Another handle of the same deployment, whose calls are sent by a thread of Ray Serve's."""
+    """Another handle of the same deployment, whose calls are sent in Ray Serve's own thread."""
     other = cast(Any, DeploymentHandle)(handle.deployment_name, handle.app_name)
     other._init(_run_router_in_separate_loop=True)  # Ray has no public way to choose it for one handle
     return other
 
 
 class _Lent:
-    """Bytes that are pickled by reference, so that Ray copies them without Python's lock; they arrive as `bytes`."""
+    """Bytes that are pickled out of band, so that Ray copies them without the GIL; they arrive as `bytes`."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -19,7 +19,7 @@ MAX_PAUSE_S: Final = 30.0
 
 
 class Breaker:
-    """Says whether an external service may be called.
+    """A circuit breaker for calls to an external service.
 
     Args:
         what: Name of the service, for the log.
@@ -34,7 +34,7 @@ class Breaker:
         self._is_trial = False
 
     def allows(self) -> bool:
-        """Whether to call now. After a pause one caller may; the others may once its call has succeeded."""
+        """Whether to call now. After the pause one trial call is allowed; further ones once it has succeeded."""
         if not self._pause_s:
             return True
         now = time.monotonic()

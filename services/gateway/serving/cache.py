@@ -29,7 +29,7 @@ from services.telemetry import CACHE_WRITES
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What the cache had: a body, nothing, or a failure."""
+    """The outcome of a look-up: hit, miss, or failure."""
 
     body: bytes | None
     failed: bool = False
@@ -40,14 +40,14 @@ FAILED = Lookup(None, failed=True)
 
 
 class ResultCache(Protocol):
-    """Where answers are kept between requests."""
+    """The interface of a result cache."""
 
     async def get(self, key: str) -> Lookup:
         """Look a key up. Never raises."""
         ...
 
     def put(self, key: str, body: bytes) -> None:
-        """Keep a body, some time soon. Never raises."""
+        """Store a body in the background. Never raises."""
         ...
 
     async def close(self) -> None:
@@ -60,10 +60,10 @@ class RedisCache:
 
     Args:
         url: `redis://…`, `rediss://…` or `unix://…`.
-        ttl_s: Seconds that a body is kept.
-        timeout_s: Longest time that one operation may take.
-        max_entry_bytes: A larger body is not kept.
-        secret: That checksums are keyed with.
+        ttl_s: Time to live of a body.
+        timeout_s: Timeout of one operation.
+        max_entry_bytes: A larger body is not stored.
+        secret: Key of the checksums.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class RedisCache:
         self._write_tasks: set[asyncio.Task[None]] = set()
 
     async def get(self, key: str) -> Lookup:
-        """Look a key up; a value whose checksum is wrong counts as a failure."""
+        """Look a key up; a value with a wrong checksum counts as a failure."""
         if not self._breaker.allows():
             return FAILED
         try:
@@ -141,11 +141,11 @@ class RedisCache:
 
 
 def connect(url: str, timeout_s: float) -> Redis:
-    """A connection, made when it is first used, that tries nothing twice.
+    """Creates a lazy connection to Redis, without retries.
 
     Args:
         url: `redis://…`, `rediss://…` or `unix://…`.
-        timeout_s: Longest time that one operation may take.
+        timeout_s: Timeout of one operation.
     """
     return Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
         url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)

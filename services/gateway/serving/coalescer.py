@@ -1,14 +1,14 @@
-"""The coalescer: requests that wait for the same receiver go out together, as one call with a list.
+"""The coalescer: merges concurrent images for the same model into few calls to its replicas.
 
     handlers               ┌──────── Coalescer ────────┐
     await submit(item) ──► │ waiting: ▢ ▢ ▢ ▢ ▢        │ ── send([▢ ▢ ▢ ▢ ▢]) ──► one call, answers in order
     await submit(item) ──► │ calls in flight: 1        │
                            └───────────────────────────┘
 
-A hop between processes costs a millisecond or two of CPU however much it carries, so it is paid once for all that wait.
-While a receiver is idle, an item goes out at once. When each has a call, what comes is gathered for `coalesce_wait_s`,
-which costs nobody anything, for the receivers are busy; then it goes out as a second call, which waits in the queue of
-the receiver, decoded and ready, when the first is done. There is no third.
+A call between processes costs a millisecond or two of CPU regardless of its size, so waiting items share one. While a
+receiver is idle, an item is sent at once. When each receiver has a call, items are gathered for `coalesce_wait_s`,
+which adds no latency, as the receivers are busy; then they are sent as a second call, which is decoded in the queue of
+the receiver when the first is done. A receiver never has a third.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Send = Callable[[list[T]], Awaitable[Sequence[R | BaseException]]]
-"""Carries items to the receiver: results, or an exception in the place of a single failure, in the same order."""
+"""Sends items to a receiver; returns results, or an exception in the place of a single failure, in the same order."""
 
 CALLS_PER_RECEIVER = 2
-"""One that it works on, and one that waits there."""
+"""Calls in flight per receiver: one that it processes, and one in its queue."""
 
 
 @dataclass(slots=True, eq=False)
 class _Call:
-    """A call in flight, and how many of its callers still wait for it."""
+    """A call in flight, and the number of its callers that still wait for it."""
 
     task: asyncio.Task[None]
     callers: int
 
     def lose_caller(self) -> None:
-        """Cancel the call when its last caller has gone."""
+        """Cancel the call when its last caller is cancelled."""
         self.callers -= 1
         if not self.callers:
             self.task.cancel()
@@ -57,13 +57,13 @@ class Coalescer(Generic[T, R]):
     """Merges concurrent `submit` calls of one event loop into few `send` calls.
 
     Args:
-        send: Carries a list. If it raises, every item of that call gets the exception, and no other.
-        max_items: Most items in one call.
-        receivers: How many work side by side; each gets up to two calls at a time.
-        coalesce_wait_s: How long the second call of a receiver waits for company, counted from its oldest item.
-        max_waiting: Items that may wait; one more is refused.
-        weight: What an item counts towards `max_weight`: its bytes, say.
-        max_weight: Largest sum of weights in one call; a single heavier item goes alone.
+        send: Sends a list. If it raises, every item of that call gets the exception, and no other.
+        max_items: The most items in one call.
+        receivers: Number of parallel receivers; each gets up to two calls at a time.
+        coalesce_wait_s: How long the second call of a receiver waits for more items, counted from its oldest item.
+        max_waiting: The most waiting items; one more is refused.
+        weight: Weight of an item towards `max_weight`, such as its bytes.
+        max_weight: The largest sum of weights in one call; a heavier item is sent alone.
     """
 
     def __init__(
@@ -89,13 +89,13 @@ class Coalescer(Generic[T, R]):
         self._wake_up: asyncio.Handle | None = None
 
     def __len__(self) -> int:
-        """Items that wait to be sent."""
+        """Number of items that wait to be sent."""
         return len(self._waiting)
 
     async def submit(self, item: T) -> R:
-        """Send an item along with whatever else waits, and return its result.
+        """Send an item in one call with others that wait, and return its result.
 
-        Cancelling the caller takes its item out at once; a call is cancelled only when all its callers are gone.
+        Cancelling the caller removes its item at once; a call is cancelled only when all its callers are cancelled.
 
         Raises:
             Overloaded: too many items wait.
@@ -140,7 +140,7 @@ class Coalescer(Generic[T, R]):
         task.add_done_callback(self._end_call)
 
     def _peek(self) -> list[_Entry[T, R]]:
-        """What the next call would carry."""
+        """The items of the next call."""
         idle = max(1, self._receivers - len(self._calls))
         most = min(self._max_items, -(-len(self._waiting) // idle))
         batch: list[_Entry[T, R]] = []

@@ -1,4 +1,4 @@
-"""Checks image headers without blocking the event loop: short ones at once, others in a thread."""
+"""Validates image headers without blocking the event loop: short ones directly, others in a thread."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Checked = tuple[bytes | ServiceError, ...]
 """Encoded images, or errors in their place."""
 
 INSPECTORS: Final = 2
-"""Headers that one gateway looks at in threads at a time."""
+"""Threads of one gateway that parse headers."""
 
 INLINE_FILE_BYTES: Final = 1024
 """A file of no more bytes is checked on the event loop: even a compressed ICC profile of this size takes only 1 ms."""
 
 SHORT_SEGMENTS: Final = 64
-"""Segments before a JPEG's scan with which it is looked at at once; cameras write about ten."""
+"""The most segments before a JPEG's scan with which it is parsed on the event loop; cameras write about ten."""
 
 
 class Inspector:
-    """Checks format and size of images.
+    """Validates format and size of images by their headers.
 
     Args:
         settings: Caps on the image.

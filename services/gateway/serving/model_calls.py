@@ -1,4 +1,5 @@
-"""Calls to one model: an image that would wait too long is refused, the others are merged into few calls."""
+"""Load shedding and coalescing for one model: refuses images with too long an expected wait, merges others into
+calls."""
 
 from __future__ import annotations
 
@@ -12,16 +13,16 @@ from services.gateway.serving.coalescer import Coalescer
 from services.gateway.serving.queue_wait import QueueWait
 
 TIME_SHARE = 0.7
-"""An image is refused where its expected latency is above this share of its time limit; the rest is a safety margin."""
+"""An image is refused where its expected latency exceeds this share of its time limit; the rest is a safety margin."""
 
 
 class ModelCalls:
-    """Sends the images of one model, and bounds how long they wait.
+    """Sends the images of one model, and limits their expected wait.
 
-    Each model has its own calls, so that the images of a fast one never wait for those of a slow one beside it.
+    Each model has its own, so that images for a fast model never wait for those for a slow one.
 
     Args:
-        coalescer: Carries images to the model's replicas.
+        coalescer: Sends images to the model's replicas.
         wait: Estimates the wait for this model.
         max_wait_s: Longest expected wait; an image that would wait longer is refused.
     """
@@ -41,14 +42,14 @@ class ModelCalls:
         return RequestCalls(self, self._in_flight)
 
     async def submit(self, item: Item, ahead: int | None = None) -> Outcome:
-        """The outcome of one image.
+        """Sends one image and returns its outcome.
 
         Args:
             item: The image.
             ahead: Images of others that were in flight before it; None: all that are in flight.
 
         Raises:
-            Overloaded: it would wait too long; `retry_after_s` is when those in flight are done.
+            Overloaded: its expected wait is too long; `retry_after_s` is the time until those in flight are done.
             ServiceError: as `services.gateway.serving.backends.Backend` says.
         """
         clock = asyncio.get_running_loop().time
@@ -89,7 +90,7 @@ class ModelCalls:
         self._wait.see(in_flight, now_s - came_at, service_s, now_s)
 
     def _see_unanswered(self, in_flight: int, came_at: float, now_s: float) -> None:
-        """Record an image that was not answered as a lower bound of the latency, where that is above the estimate."""
+        """Record the time of a failed image as a lower bound of the latency, where that is above the estimate."""
         if now_s - came_at > self._wait.latency_s(in_flight):
             self._wait.see(in_flight, now_s - came_at, self._wait.service_s, now_s)
 

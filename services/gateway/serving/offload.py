@@ -1,4 +1,4 @@
-"""Thread pools for work that would block the event loop, and time limits that end such work.
+"""Thread pools for CPU-bound work off the event loop, and time limits that end such work.
 
 A thread cannot be cancelled from outside, so the work checks its `TimeLimit` between steps.
 """
@@ -19,7 +19,7 @@ from services.errors import OutOfTime
 T = TypeVar("T")
 
 SWITCH_INTERVAL_S: Final = 0.001
-"""How long a thread keeps the GIL while others wait for it. An iteration of the event loop takes it several times:
+"""GIL switch interval (`sys.setswitchinterval`). An iteration of the event loop takes the GIL several times:
 beside two threads that compute, one took up to 42 ms with Python's 5 ms, and 0.1 ms with this (2 cores, p99 of 150)."""
 
 
@@ -28,7 +28,7 @@ INLINE_BYTES: Final = 2**15
 
 
 class TimeLimit:
-    """The time limit of a piece of work.
+    """The deadline of a task in a thread.
 
     Args:
         deadline_s: On `time.monotonic`.
@@ -41,7 +41,7 @@ class TimeLimit:
         """Raise where the time limit has passed.
 
         Raises:
-            OutOfTime: it has, or `end` was called because the client has disconnected.
+            OutOfTime: it has passed, or `end` was called because the client has disconnected.
         """
         if time.monotonic() > self._deadline_s:
             raise OutOfTime("the request took longer than its time limit")
@@ -56,10 +56,10 @@ NO_LIMIT: Final = TimeLimit()
 
 
 class Workers:
-    """A thread pool for one kind of work.
+    """A thread pool for one kind of task.
 
     Args:
-        threads: Size of the pool; further work waits, and is dropped when its caller is cancelled.
+        threads: Size of the pool; further tasks wait, and are dropped when their caller is cancelled.
         name: Shown in thread names.
     """
 

@@ -1,4 +1,4 @@
-"""A request on its way: admission, its time limit, and the outcome under which it is counted when it ends."""
+"""The lifetime of a request: admission, time limit, and the outcome that is recorded when it ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ cardinality would be unbounded."""
 
 @dataclass(slots=True)
 class OpenRequest:
-    """A request between its arrival and its end.
+    """A request in progress.
 
     Attributes:
         started_at: `time.perf_counter()` of its arrival.
@@ -54,7 +54,7 @@ async def open_request(
     Args:
         limiter: Refuses it where too many are in flight.
         timeout_s: Reads its time limit; may raise a ServiceError.
-        record: Called with its outcome when it ends, in whatever way.
+        record: Called with its outcome when it ends, also after an error.
 
     Raises:
         ServiceError: it was refused, took too long, or failed.

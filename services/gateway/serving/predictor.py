@@ -30,18 +30,18 @@ from services.gateway.serving.single_flight import SingleFlight
 from services.telemetry import CACHE_REQUESTS
 
 INLINE_HASH_BYTES: Final = 2**20
-"""A larger image is hashed in a thread."""
+"""Bytes above which an image is hashed in a thread."""
 
 KEY_PREFIX: Final = "tapetum:"
 """Prefix of cache keys; a digest in hex follows."""
 
 MOST_VERSIONS: Final = 3
-"""Most versions of a model that are called for one image, where their classes or defaults differ."""
+"""The most versions of a model that are called for one image, where their classes or defaults differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachePolicy:
-    """What `Cache-Control` of a request allows."""
+    """The cache directives of a request's `Cache-Control` header."""
 
     read: bool = True
     write: bool = True
@@ -115,7 +115,7 @@ class Answer:
         cached: Whether it came from the cache.
         key: Cache key: a digest of image, model, weights and parameters.
         stages_ms: Milliseconds by stage.
-        question: Model and parameters; `model` is the version that answered.
+        question: Model and parameters; `model` is the version that predicted.
     """
 
     body: bytes
@@ -126,19 +126,19 @@ class Answer:
 
     @property
     def model(self) -> ServedModel:
-        """The version that answered."""
+        """The model version of the prediction."""
         return self.question.model
 
 
 class _Answered(NamedTuple):
-    """An outcome, and the question completed for the version that answered."""
+    """An outcome, and the request completed for the version that computed it."""
 
     outcome: Outcome
     question: PredictionRequest
 
 
 class Predictor:
-    """Answers images from the result cache, from a call in flight for the same image, or from the model.
+    """Predicts images: from the result cache, a call in flight for the same image, or the model.
 
     Args:
         cache: Result cache; None where caching is off.
@@ -153,16 +153,16 @@ class Predictor:
         self._flights: SingleFlight[_Answered] = SingleFlight()
 
     async def answer(self, question: PredictionRequest, image: bytes, policy: CachePolicy, deadline_s: float) -> Answer:
-        """Answer one image.
+        """Predict one image.
 
         Args:
             question: Model and parameters.
             image: The encoded file; its header has been checked.
             policy: Whether the cache is read and written.
-            deadline_s: Unix time until which the client waits.
+            deadline_s: Deadline of the request, Unix time.
 
         Raises:
-            ServiceError: the image has no answer.
+            ServiceError: the prediction failed.
         """
         digest = await asyncio.to_thread(_digest, image) if len(image) > INLINE_HASH_BYTES else _digest(image)
         stages_ms: dict[str, float] = {}

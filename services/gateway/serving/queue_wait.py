@@ -1,4 +1,4 @@
-"""How long an image would wait for its model, estimated from how long the latest took."""
+"""Estimates the queueing time of an image from recent latencies, by Little's law."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ MEMORY_S = 2.0
 
 
 class QueueWait:
-    """Estimates the latency and the wait of one more image from the latest latencies.
+    """Estimates the latency and the queueing time of one more image from recent latencies.
 
-    Little's law (Little 1961): of N images in flight each takes N / throughput. So an image that took L seconds
-    with n in flight says that the next one, with N in flight, takes L · N / n, whatever the batch size, the number
-    of replicas, and the load from other gateways. Two corrections, both towards a shorter wait, because a wrong
-    refusal costs an answer and a wrong admission is corrected by the latency that it shows: from n to N up to
-    `parallel` images the latency is taken as constant, for they share batches; and nothing is estimated before an
-    image was answered.
+    Little's law (Little 1961): of N images in flight each takes N / throughput. So if an image took L seconds with n in
+    flight, the next one, with N in flight, takes L · N / n, for any batch size, number of replicas, and load from other
+    gateways. Two corrections, both towards a shorter estimate, because a wrong refusal loses a prediction and a wrong
+    admission is corrected by its measured latency: from n to N up to `parallel` images the latency is constant, as they
+    share batches; and the estimate is 0 before the first image has been predicted.
 
-    It is the time in the queue that is bounded by it, not the number that wait, as in CoDel (Nichols & Jacobson 2012),
-    which showed why a good length depends on the rate and a good time does not; and the rate is measured, not set, as
-    in Envoy's adaptive concurrency filter and Netflix' concurrency-limits.
+    The limit is on the queueing time, not on the queue length, as in CoDel (Nichols & Jacobson 2012), which showed that
+    a good length depends on the rate and a good time does not; and the rate is measured, not configured, as in Envoy's
+    adaptive concurrency filter and Netflix' concurrency-limits.
 
     Args:
-        parallel: Images that all replicas together work on at a time.
+        parallel: Images that all replicas together process at a time.
     """
 
     def __init__(self, parallel: int) -> None:
@@ -35,13 +34,13 @@ class QueueWait:
         self._seen_at = 0.0
 
     def see(self, in_flight: int, latency_s: float, service_s: float, now_s: float) -> None:
-        """Record the latency of an image that was answered.
+        """Record the latency of a predicted image.
 
         Args:
             in_flight: Images in flight when it arrived, itself included.
             latency_s: From its arrival to its answer.
-            service_s: The part of that in which it was processed; the rest is queueing.
-            now_s: On any clock that never goes back.
+            service_s: Its service time; the rest is queueing time.
+            now_s: On a monotonic clock.
         """
         kept = math.exp((self._seen_at - now_s) / MEMORY_S) if self._weight else 0.0
         self._weight = self._weight * kept + 1.0
@@ -51,7 +50,7 @@ class QueueWait:
         self._seen_at = now_s
 
     def latency_s(self, in_flight: int) -> float:
-        """Expected time to the answer of an image that makes it `in_flight`; 0.0 where nothing is known."""
+        """Expected latency of an image with which `in_flight` are in flight; 0.0 before the first observation."""
         if not self._weight:
             return 0.0
         latency_s, seen = self._latency / self._weight, self._in_flight / self._weight
@@ -61,5 +60,5 @@ class QueueWait:
 
     @property
     def service_s(self) -> float:
-        """Expected time of the work alone; 0.0 where nothing is known."""
+        """Expected service time, without queueing; 0.0 before the first observation."""
         return self._service / self._weight if self._weight else 0.0

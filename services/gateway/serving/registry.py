@@ -1,4 +1,4 @@
-"""The models that a gateway serves: which are configured, where they run, and whether they are ready."""
+"""The model registry of a gateway: configured models, their deployments, and their readiness."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ PROBE_TIMEOUT_S = 2.0
 PROBE_INTERVAL_S = 5.0
 STARTING_INTERVAL_S = 0.2
 MAX_CALL_BYTES = 8 * 2**20
-"""A call of more is split; a larger image travels alone."""
+"""The most image bytes of a call; a larger image is sent alone."""
 
 
 class Registry:
-    """The models of a configuration, and their state.
+    """The configured models and their state.
 
     Args:
-        topology: What is configured.
-        backends: The way to each deployment, by its name.
+        topology: The configuration.
+        backends: The backend of each deployment, by its name.
         max_wait_s: Longest expected wait of an image for its model.
     """
 
@@ -57,7 +57,7 @@ class Registry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every configured model."""
+        """Names of all configured models."""
         return tuple(self._tasks)
 
     def served(self) -> tuple[ServedModel, ...]:
@@ -73,7 +73,7 @@ class Registry:
 
         Args:
             task: The task of the endpoint.
-            name: Model that the client named; None: the first configured model of the task.
+            name: Model of the request; None: the first configured model of the task.
 
         Raises:
             ModelNotFound: no such model is configured; the message lists those that are.
@@ -90,7 +90,7 @@ class Registry:
         return model
 
     def get(self, name: str) -> ServedModel:
-        """One model, whatever its task.
+        """Find a model of any task.
 
         Raises:
             ModelNotFound: no such model is configured; the message lists those that are.
@@ -104,7 +104,7 @@ class Registry:
         return self._served[name].current
 
     def with_weights(self, key: ModelKey) -> ServedModel | None:
-        """The version of a model that has these weights; None where it is served no more.
+        """The version of a model with these weights; None where it is no longer served.
 
         Raises:
             ModelNotFound: no such model is configured.
@@ -114,11 +114,11 @@ class Registry:
         return self._served[key.name].find(key)
 
     def answered_by(self, asked: ServedModel, outcome: Outcome) -> ServedModel:
-        """The version that computed an outcome, which may not be the one that was expected.
+        """The version that computed an outcome, which may differ from the expected one.
 
         Args:
-            asked: The version that was expected to answer.
-            outcome: The answer.
+            asked: The expected version.
+            outcome: The outcome.
 
         Raises:
             BackendFailed: the replica sent neither a known identity nor a description.
@@ -134,7 +134,7 @@ class Registry:
         return model
 
     async def readiness(self, max_age_s: float = 1.0) -> dict[str, bool]:
-        """Whether each configured model answers, asked of a replica at most `max_age_s` ago."""
+        """Readiness of each configured model, from a probe of a replica at most `max_age_s` ago."""
         async with self._probe_lock:
             if asyncio.get_running_loop().time() - self._probed_at > max_age_s:
                 await asyncio.gather(*(self._probe(name) for name in self._backends))
@@ -146,7 +146,7 @@ class Registry:
         }
 
     async def watch(self) -> None:
-        """Keep the entries fresh until cancelled."""
+        """Refresh the entries periodically until cancelled."""
         while True:
             ready = all((await self.readiness(0.0)).values())
             await asyncio.sleep(PROBE_INTERVAL_S if ready else STARTING_INTERVAL_S)

@@ -1,7 +1,7 @@
-"""The request path behind every protocol: from encoded images and parameters to answers, counted and logged.
+"""The request path of all protocols: from encoded images and parameters to predictions, with metrics and logging.
 
-A protocol reads its requests into `PredictionInput`, and writes its responses from the answers. What lies between is
-the same for all: admission, time limit, model, header checks, cache, single flight, batching, metrics and the log.
+A protocol parses its requests to `PredictionInput`, and writes its responses from the answers. The steps between are
+shared: admission, time limit, model, header checks, cache, single flight, batching, metrics and the log.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class PredictionInput:
-    """A prediction request, read and validated.
+    """A parsed and validated prediction request.
 
     Attributes:
-        images: The encoded images; an error where one could not even be taken out of the request.
+        images: The encoded images; an error where one could not be extracted from the request.
         several: Whether the client sent a list, and gets a list back, in which an image may fail alone.
         parameters: Validated parameters of the task.
     """
@@ -45,10 +45,10 @@ class PredictionInput:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks.
+    """The client of a request.
 
     Attributes:
-        tenant: A name for the API key.
+        tenant: Id of the API key.
         request_id: Of the request, unique to the tenant.
     """
 
@@ -58,15 +58,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class RequestPath:
-    """Answers the prediction requests of all tasks and protocols.
+    """Handles the prediction requests of all tasks and protocols.
 
     Attributes:
         registry: Finds the models.
-        inspector: Checks image headers.
-        predictor: Answers one image.
-        limiter: Caps the requests in flight.
-        answer_log: Remembers answers for feedback.
-        cache_shared: Whether a client may get answers that were cached for another.
+        inspector: Validates image headers.
+        predictor: Predicts one image.
+        limiter: Limits the requests in flight.
+        answer_log: Records answers for feedback.
+        cache_shared: Whether clients share cached answers.
     """
 
     registry: Registry
@@ -101,11 +101,11 @@ class RequestPath:
     async def answer(
         self, opened: OpenRequest, caller: Caller, served: ServedModel, given: PredictionInput, policy: CachePolicy
     ) -> list[Answer | ServiceError]:
-        """Answer all images of a request, which holds a slot of the limiter meanwhile.
+        """Predict all images of a request, which holds a slot of the limiter meanwhile.
 
         Args:
             opened: The request.
-            caller: Who asks; the answers are remembered for its feedback.
+            caller: The client; the answers are recorded for its feedback.
             served: The model.
             given: Images and parameters.
             policy: Whether the cache is read and written.
@@ -114,7 +114,7 @@ class RequestPath:
             One for each image, in their order.
 
         Raises:
-            ServiceError: the parameters do not fit the model, or the only image has no answer.
+            ServiceError: the parameters do not fit the model, or the only image failed.
         """
         given.parameters.check(len(given.images))
         scope = "" if self.cache_shared else caller.tenant

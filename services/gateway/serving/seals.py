@@ -1,4 +1,4 @@
-"""Checksums of what is kept in Redis, bound to the name that it is kept under."""
+"""Checksums (MACs) of values in Redis, bound to their keys."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from blake3 import blake3
 
 SEAL_BYTES: Final = 16
 _CONTEXT: Final = "tapetum 2026-11 values in Redis"
-"""Sets the key apart from those that the same secret may be used for elsewhere."""
+"""Context of the key derivation, so that the key differs from others that are derived from the same secret."""
 _NO_SECRET: Final = bytes(32)
 
 
 class Seal:
-    """Puts a checksum before a value, and checks it; with a secret, only who knows that can make one.
+    """Prefixes a value with its checksum, and verifies it; with a secret it is a message authentication code.
 
-    BLAKE3's keyed mode is a message authentication code (https://github.com/BLAKE3-team/BLAKE3-specs). Without a
-    secret the key is known to everybody, and the checksum finds damage and mix-ups only.
+    BLAKE3's keyed mode is a MAC (https://github.com/BLAKE3-team/BLAKE3-specs). Without a secret the key is public, and
+    the checksum detects corruption and swapped values only.
 
     Args:
         secret: Shared by all gateways of a stack; None: there is none.
@@ -27,11 +27,11 @@ class Seal:
         self._key = blake3(secret.encode(), derive_key_context=_CONTEXT).digest() if secret else _NO_SECRET
 
     def close(self, name: str, value: bytes) -> bytes:
-        """What is stored under a name for a value: its checksum, then itself."""
+        """Returns the checksum of a value and its key, followed by the value."""
         return self._checksum(name, value) + value
 
     def open(self, name: str, stored: bytes) -> bytes | None:
-        """The value that was stored under a name; None where the checksum does not fit."""
+        """Returns the value stored under a key; None where the checksum does not match."""
         value = stored[SEAL_BYTES:]
         return value if hmac.compare_digest(stored[:SEAL_BYTES], self._checksum(name, value)) else None
 

@@ -1,4 +1,4 @@
-"""One version of a served model, by which answers are labelled, cached and counted."""
+"""One version of a served model: the label, cache key and metric key of its predictions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class ServedModel:
     Attributes:
         kind: The task, or of a segmenter the type of its masks.
         entry: The catalog entry, and the device and precision of the replica.
-        identity: Digest of what an answer depends on besides image and parameters: see
+        identity: Digest of everything that a prediction depends on besides image and parameters: see
             `services.deployments.identity`.
-        answer_prefix: The first members of every JSON answer.
+        answer_prefix: The first members of every JSON response.
         key: Name, version and weights digest, by which accuracy is recorded.
-        score_threshold: Default score threshold of objects; None where the model finds no objects.
-        calls: Sends images to the model, whichever version answers.
+        score_threshold: Default score threshold of objects; None where the model predicts no objects.
+        calls: Sends images to any version of the model.
     """
 
     name: str
@@ -43,7 +43,7 @@ class ServedModel:
 
     @classmethod
     def of(cls, entry: dict[str, Any], calls: ModelCalls) -> ServedModel:
-        """From the description that a replica sends."""
+        """Parses the description that a replica sends."""
         key = name, version, _ = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
         return cls(
             name=name,

@@ -1,4 +1,5 @@
-"""Single flight: while an answer is being worked out, whoever asks the same waits for that one."""
+"""Single flight: concurrent calls with the same key share one execution and its result
+(golang.org/x/sync/singleflight)."""
 
 from __future__ import annotations
 
@@ -17,19 +18,19 @@ class _Flight(Generic[R]):
 
 
 class SingleFlight(Generic[R]):
-    """Shares work in progress between callers of one event loop, by key."""
+    """Deduplicates concurrent calls of one event loop by key."""
 
     def __init__(self) -> None:
         self._flights: dict[str, _Flight[R]] = {}
 
     def is_flying(self, key: str) -> bool:
-        """Whether somebody is already at work on this key."""
+        """Whether a call with this key is in flight."""
         return key in self._flights
 
     async def run(self, key: str, work: Callable[[], Awaitable[R]]) -> R:
-        """The result of `work`, or of the same key's work already in progress.
+        """The result of `work`, or of the call with the same key that is in flight.
 
-        A caller that is cancelled leaves the others alone; the work is cancelled when its last caller has gone.
+        Cancelling a caller does not affect the others; the work is cancelled with its last caller.
         """
         flight = self._flights.get(key)
         if flight is None:

@@ -1,4 +1,4 @@
-"""The versions of one model that are served: usually one, several during a rolling update or on unlike machines."""
+"""The served versions of one model: usually one; several during a rolling update or on different machines."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from services.accuracy.store import ModelKey
 from services.gateway.serving.served_model import ServedModel
 
 STILL_SERVED_S: Final = 15.0
-"""A version whose replicas have not answered for this long (three probes) is no longer served."""
+"""Seconds without a response of its replicas (three probes) after which a version is no longer served."""
 
 
 class Versions:
-    """The versions of one model, by the identity of the replicas that have them.
+    """The versions of one model, by the identity of their replicas.
 
-    A version that is seen for the first time becomes the current one; it stays current for as long as its replicas
-    answer, so that the current version does not alternate while two of them answer.
+    A new version becomes the current one; it stays current as long as its replicas respond, so that the current version
+    does not alternate while two of them do.
 
     Args:
-        first: The version that was seen first.
+        first: The first version.
     """
 
     def __init__(self, first: ServedModel) -> None:
@@ -28,7 +28,7 @@ class Versions:
         self._heard_at = {first.identity: time.monotonic()}
 
     def hear(self, identity: bytes) -> ServedModel | None:
-        """Note that a replica of this identity has answered.
+        """Record a response of a replica with this identity.
 
         Returns:
             Its version; None where it is unknown: call `learn`.
@@ -41,7 +41,7 @@ class Versions:
         return known
 
     def learn(self, model: ServedModel) -> ServedModel:
-        """Add the version that a replica has described.
+        """Add the version of a replica's description.
 
         Returns:
             Its version, the same object every time.
@@ -54,7 +54,7 @@ class Versions:
         return known
 
     def find(self, key: ModelKey) -> ServedModel | None:
-        """The version with these weights, while it is served; the current one where several have them."""
+        """The served version with these weights; of several, the current one."""
         if self.current.key == key:
             return self.current
         served = (model for identity, model in self._known.items() if self._is_served(identity))
