@@ -1,7 +1,7 @@
-"""Puts the stack together: from a configuration to a Ray Serve application.
+"""Builds the Ray Serve application from a configuration.
 
-`build` is what `import_path: services.app:build` in a Serve configuration file names, so that `tapetum serve`,
-`serve deploy` and KubeRay all start the same thing.
+`build` is the application builder of `import_path: services.app:build` in a Serve configuration file, so that
+`tapetum serve`, `serve deploy` and KubeRay all start the same application.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from services.gateway.deployment import Gateway
 from services.topology import ModelDeployment, Scaled, Topology, check_topology
 
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
-"""Ray's own log line for every request costs more than the answer's JSON; the gateway logs each request itself."""
+"""Turns off Ray's log line for every request, which costs more than the JSON; the gateway logs requests itself."""
 
 LOAD_ATTEMPTS = 2
-"""What keeps a replica from starting is reported after so many tries; Ray's own 20 take minutes."""
+"""Attempts to start a replica before the error is reported; Ray's default of 20 takes minutes."""
 
 
 def build(args: dict[str, Any] | Topology) -> Application:
-    """The application that a configuration describes.
+    """Builds the application of a configuration.
 
     Args:
         args: The `args` of the application, see `services.topology.Topology`.
 
     Raises:
-        services.topology.TopologyError: names the key that is wrong.
+        services.topology.TopologyError: names the invalid key.
     """
     topology = check_topology(args)
     backends = {config.name: _bind_models(config) for config in topology.deployments}

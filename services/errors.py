@@ -1,27 +1,27 @@
 """The error tree of the service.
 
     ServiceError                    500 internal_error
-    ├── RequestError                400 malformed_request      the bytes are not what the content type promises
-    │   ├── Unauthorized            401 unauthorized           no API key, where one is needed
-    │   ├── Forbidden               403 forbidden              an API key that is not ours
+    ├── RequestError                400 malformed_request      the body does not match its content type
+    │   ├── Unauthorized            401 unauthorized           no API key, where one is required
+    │   ├── Forbidden               403 forbidden              an unknown API key
     │   ├── ModelNotFound           404 unknown_model
-    │   ├── UnknownAnswer           404 unknown_answer         feedback on an answer that is not kept (any more)
-    │   ├── FeedbackOff             404 feedback_off           feedback, where nothing is kept to compare it with
-    │   ├── NotAcceptable           406 not_acceptable         there is no such answer as `Accept` or `render` wants
-    │   ├── RequestTimeout          408 request_timeout        the body came too slowly
-    │   ├── AlreadyGiven            409 already_given          feedback on an image that has some
+    │   ├── UnknownAnswer           404 unknown_answer         feedback on an answer that is not recorded (any more)
+    │   ├── FeedbackOff             404 feedback_off           feedback, where answers are not recorded
+    │   ├── NotAcceptable           406 not_acceptable         no representation matches `Accept` or `render`
+    │   ├── RequestTimeout          408 request_timeout        the body arrived too slowly
+    │   ├── AlreadyGiven            409 already_given          feedback on an image that already has feedback
     │   ├── BodyTooLarge            413 body_too_large
     │   ├── UrlTooLong              414 url_too_long
     │   ├── UnsupportedContentType  415 unsupported_content_type
     │   ├── InvalidParameters       422 invalid_parameters
-    │   ├── AnswerTooLarge          422 answer_too_large       the masks of one image, written as was asked, are
+    │   ├── AnswerTooLarge          422 answer_too_large       the masks of one image are too large in this format
     │   ├── RateLimited             429 rate_limited           + Retry-After
     │   ├── HeadersTooLarge         431 header_too_large
     │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
-    ├── NonFiniteAnswer             500 non_finite_answer      the model gave NaN or infinity for an image
+    ├── NonFiniteAnswer             500 non_finite_answer      the model returned NaN or infinity for an image
     ├── Overloaded                  503 overloaded             + Retry-After
     ├── NotReady                    503 not_ready              + Retry-After
-    ├── FeedbackUnavailable         503 feedback_unavailable   + Retry-After: what keeps answers does not answer
+    ├── FeedbackUnavailable         503 feedback_unavailable   + Retry-After: the store of answers does not respond
     ├── BackendFailed               503 backend_failed         + Retry-After: a model replica was lost, retries included
     └── OutOfTime                   504 out_of_time
 
@@ -41,16 +41,16 @@ IMAGE_STATUS: dict[type[ImageError], int] = {
     ImageTooLarge: 413,
     UnreadableImage: 415,
 }
-"""HTTP status of each way in which an image can be unusable."""
+"""HTTP status of each code of an `ImageError`."""
 
 
 class ServiceError(Exception):
-    """An answer that is an error: an HTTP status, a code for programs and a message for people.
+    """Base class of errors that are sent to clients: an HTTP status, a code for programs and a message for people.
 
     Args:
         message: One sentence for the client.
-        details: JSON-able facts that a program can act on.
-        retry_after_s: Seconds after which trying again makes sense; sent as `Retry-After`.
+        details: JSON-able details for programs.
+        retry_after_s: Seconds until a retry can succeed; sent as `Retry-After`.
     """
 
     status: int = 500
@@ -67,12 +67,12 @@ class ServiceError(Exception):
         return self.message
 
     def to_dict(self) -> dict[str, Any]:
-        """The error as it stands in an answer, without the request id."""
+        """The body of the error, without the request id."""
         return {"code": self.code, "message": self.message, "details": self.details}
 
 
 class RequestError(ServiceError):
-    """The request cannot be answered as it was sent; the same request will fail again."""
+    """The request is invalid; the same request will fail again."""
 
     status = 400
     code = "malformed_request"
@@ -155,13 +155,13 @@ class HeadersTooLarge(RequestError):
 
 
 class InvalidImage(RequestError):
-    """An image that cannot be read; status and code say in which way.
+    """An image cannot be decoded; status and code give the reason.
 
     Args:
         message: One sentence for the client.
         details: JSON-able facts.
-        code: The code of the `models.errors.ImageError` behind it.
-        status: The HTTP status that goes with that code.
+        code: The code of the `models.errors.ImageError`.
+        status: The HTTP status of that code.
     """
 
     def __init__(self, message: str, details: dict[str, Any], code: str, status: int) -> None:
@@ -172,7 +172,7 @@ class InvalidImage(RequestError):
 
     @classmethod
     def of(cls, error: ImageError) -> InvalidImage:
-        """Translate an error of `models.imaging.decoding`: the one place where that happens."""
+        """Translates an error of `models.imaging.decoding`; the only place that does."""
         status = next((code for kind, code in IMAGE_STATUS.items() if isinstance(error, kind)), 400)
         return cls(error.message, error.details, error.code, status)
 
@@ -216,7 +216,7 @@ _BY_CODE: dict[str, type[ServiceError]] = {
 
 
 def rebuild(status: int, code: str, message: str, details: dict[str, Any]) -> ServiceError:
-    """The error that a replica reported by its parts (`services.answers.wire.Failure`)."""
+    """Rebuilds the error of a replica from its fields (`services.answers.wire.Failure`)."""
     if code in _BY_CODE:
         return _BY_CODE[code](message, details)
     if code == ServiceError.code:

@@ -1,4 +1,4 @@
-"""Every environment variable of every process: typed, frozen, read once, and passed in."""
+"""Settings of all processes from environment variables: typed, frozen, read once, and passed in."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ MIN_SECRET = 16
 """Characters of a secret."""
 _PREFIX: Final = "TAPETUM_"
 _OTHER_VARIABLES: Final = frozenset({"TAPETUM_CATALOG", "TAPETUM_API_KEY", "TAPETUM_BENCHMARK"})
-"""Read elsewhere: by the catalog, by the command line as a client, by load tests."""
+"""Variables that are read elsewhere: by the catalog, the command line as a client, and load tests."""
 _OF_KUBERNETES: Final = re.compile(
     r"TAPETUM_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
 )
-"""Kubernetes gives each container the address of every service; ours may begin with `tapetum`."""
+"""Variables that Kubernetes sets for the address of every service, whose name may begin with `tapetum`."""
 
 
 class SettingsError(Exception):
-    """An environment variable that cannot be used; the message names it."""
+    """An environment variable with an invalid value; the message names it."""
 
 
 class Settings(BaseSettings):
-    """The operating limits of one stack. What is served, and where, stands in the Serve configuration file instead.
+    """The operating limits of one stack. Models and deployments are configured in the Serve configuration file instead.
 
     Each field is read from the environment variable `TAPETUM_` + its name in capitals. `docs/settings.md` lists them.
     """
@@ -243,13 +243,13 @@ class Settings(BaseSettings):
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse variables that begin as ours do and that nothing reads: a misspelt limit must not go unnoticed.
+    """Refuse unknown variables with the prefix `TAPETUM_`: a misspelt limit must not go unnoticed.
 
     Args:
         names: Of all variables of the environment.
 
     Raises:
-        SettingsError: names the first that is unknown, and the known one that is most like it.
+        SettingsError: names the first unknown one, and the most similar known one.
     """
     known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _OTHER_VARIABLES
     for name in sorted(names):
@@ -263,10 +263,10 @@ def check_names(names: Iterable[str]) -> None:
 
 @lru_cache(maxsize=1)
 def read_settings() -> Settings:
-    """The settings of this process, read from the environment once.
+    """Reads the settings of this process from the environment, once.
 
     Raises:
-        SettingsError: a variable has a value that cannot be used; the message names it.
+        SettingsError: a variable has an invalid value; the message names it.
     """
     check_names(os.environ)
     try:

@@ -1,10 +1,10 @@
-"""Every Prometheus metric object of the service, and the log set-up.
+"""All Prometheus metrics of the service, and the configuration of logging.
 
-Labels come from closed sets only (configured models, tasks, stages, outcomes), so the number of series is bounded
-whatever clients send; data sets are those of the latest evaluations, a few for each model. All processes of a node
-share a folder, which `tapetum serve` or `tapetum node` makes: each process counts in files of its own there, `/metrics`
-adds them up, and what a replica counted stays counted after it is replaced. What all gateways know alike (accuracy and
-drift) is not added up: the one that is asked tells it, and each leaves it in a file of its own there.
+Labels come from closed sets only (configured models, tasks, stages, outcomes), so cardinality is bounded regardless of
+requests; data sets are those of the latest evaluations, a few for each model. All processes of a node share a folder
+(Prometheus' multiprocess mode), which `tapetum serve` or `tapetum node` creates: each process writes its own files
+there, `/metrics` sums them, and counts of a replica remain after it is replaced. Gauges that all gateways share
+(accuracy and drift) are not summed: a gateway computes them at a scrape, and writes them to its own file there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _TOLD_FILES = "told_*.prom"
 
 
 def metrics_folder(run_dir: Path) -> Path:
-    """The folder in which the processes of a node count, in the node's private folder."""
+    """The folder of the metric files of a node's processes, in the node's private folder."""
     return run_dir / "metrics"
 
 
@@ -125,12 +125,12 @@ FEEDBACK = Counter(
 
 
 def replica_starts(deployment: str) -> None:
-    """Record that a replica of a deployment begins to start."""
+    """Record that a replica of a deployment starts."""
     REPLICA_START_TIME.labels(deployment).set_to_current_time()
 
 
 def replica_has_started(deployment: str) -> None:
-    """Count this process as a replica of a deployment, for as long as it lives."""
+    """Count this process as a running replica of a deployment, until it ends."""
     REPLICAS.labels(deployment).set(1)
 
 
@@ -140,7 +140,7 @@ class ComputedGauge:
 
     Attributes:
         name: Of the metric.
-        documentation: What it is.
+        documentation: Help text.
         labels: Names of its labels.
     """
 
@@ -149,10 +149,10 @@ class ComputedGauge:
     labels: tuple[str, ...]
 
     def family(self, samples: Iterable[tuple[Sequence[str], float]]) -> GaugeMetricFamily:
-        """The gauge as it is now.
+        """The metric family of the current samples.
 
         Args:
-            samples: Values of the labels, no two alike, and the value that goes with them.
+            samples: Label values, without duplicates, and the value of each.
         """
         family = GaugeMetricFamily(self.name, self.documentation, labels=self.labels)
         for labels, value in samples:
@@ -202,17 +202,17 @@ def render_metrics(told: Sequence[Metric] = ()) -> bytes:
     """The metrics of all processes of this node, in Prometheus' text format.
 
     Args:
-        told: The `COMPUTED_GAUGES` as this process knows them.
+        told: The current values of `COMPUTED_GAUGES` in this process.
     """
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     return (_add_up(Path(folder)) if folder else generate_latest(REGISTRY)) + _write_down(told)
 
 
 def render_node(folder: Path) -> bytes:
-    """The metrics of all processes of a node, as a process tells them that is none of these.
+    """The metrics of all processes of a node, rendered by a process that has none itself.
 
     Args:
-        folder: In which the processes count.
+        folder: With the metric files of the processes.
     """
     files = [file for file in folder.glob(_TOLD_FILES) if not _has_ended(file)]
     newest = max(files, key=lambda file: file.stat().st_mtime, default=None)
@@ -220,7 +220,7 @@ def render_node(folder: Path) -> bytes:
 
 
 def tell(told: Sequence[Metric]) -> None:
-    """Write the `COMPUTED_GAUGES` to the file that `render_node` reads, replacing this process' former ones."""
+    """Write the `COMPUTED_GAUGES` to the file that `render_node` reads, replacing this process' earlier values."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if folder is None:
         return
@@ -244,7 +244,7 @@ def _write_down(told: Sequence[Metric]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """All that prometheus_client wants of a registry: families to write down."""
+    """A registry for prometheus_client with given metric families."""
 
     families: Sequence[Metric]
 
@@ -253,20 +253,20 @@ class _Told:
 
 
 def forget_ended_processes(folder: Path) -> None:
-    """Drop the live gauges of processes that have ended, so that a killed replica is not counted as alive."""
+    """Remove the live gauges of ended processes, so that a killed replica is not counted as running."""
     for file in (*folder.glob("gauge_live*_*.db"), *folder.glob(_TOLD_FILES)):
         if _has_ended(file):
             file.unlink(missing_ok=True)
 
 
 def _has_ended(file: Path) -> bool:
-    """Whether the process has ended whose id ends the name of a file."""
+    """Whether the process of a metric file, whose name ends in its id, has ended."""
     match = re.search(r"_(\d+)$", file.stem)
     return match is not None and not psutil.pid_exists(int(match[1]))
 
 
 def read_gauge(name: str, folder: Path) -> float:
-    """Sum of a gauge over all processes that share `folder`; 0.0 where nobody has set it."""
+    """Sum of a gauge over all processes that share `folder`; 0.0 where it is not set."""
     forget_ended_processes(folder)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry, path=str(folder))
@@ -274,9 +274,9 @@ def read_gauge(name: str, folder: Path) -> float:
 
 
 class LogPipe:
-    """A log file that is the named pipe of a running stack: whole lines, and never a wait.
+    """A log file that writes whole lines to the named pipe of a running stack, without blocking.
 
-    The process at the other end prints them. Where nobody reads, or too slowly, lines are dropped.
+    The process at the other end prints them. Without a reader, or with a slow one, lines are dropped.
 
     Args:
         path: The pipe.
@@ -287,7 +287,7 @@ class LogPipe:
         self._pipe: int | None = None
 
     def write(self, text: str) -> None:
-        """Write a line; a line above 4096 bytes is cut, for only up to there are lines of processes kept apart."""
+        """Write a line; it is truncated at 4096 bytes (`PIPE_BUF`), up to which writes of processes are atomic."""
         line = text.encode()
         try:
             if self._pipe is None:
@@ -301,11 +301,11 @@ class LogPipe:
             self._pipe = None
 
     def flush(self) -> None:
-        """There is no buffer."""
+        """Does nothing: there is no buffer."""
 
 
 def _with_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Put the end of the traceback, where the cause stands, into the event: as much as a pipe keeps in one piece."""
+    """Add the end of the traceback, with the cause, to the event: as much as one atomic write to a pipe holds."""
     error = event.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()[1]
@@ -315,7 +315,7 @@ def _with_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any])
 
 
 def configure_logging(settings: Settings) -> None:
-    """Send structured logs, one event a line, to the running stack's console; call once per process."""
+    """Configure structured logging, one event a line, to the running stack's console; call once per process."""
     pipe = settings.run_dir / LOG_PIPE if settings.run_dir else None
     as_json = settings.log_format == "json"
     structlog.configure(

@@ -1,7 +1,7 @@
-"""Whether a model's answers look as they did when it was measured: counts of top scores and classes, compared.
+"""Prediction drift: compares the distributions of top scores and classes with those of the evaluation (PSI).
 
-No truth is needed, and no image is kept: of every answer one class and one score are counted. Answers that shift say
-that the images have shifted, or the model; they do not say that it is wrong more often. `docs/accuracy.md` tells more.
+It needs no ground truth and stores no image: one class and one score are counted for each prediction. Drift shows that
+the images or the model have changed, not that accuracy has dropped. See `docs/accuracy.md`.
 """
 
 from __future__ import annotations
@@ -15,21 +15,20 @@ SCORE_BINS: Final = 10
 """Bins of equal width over scores from 0 to 1."""
 
 TOP_CLASSES: Final = 20
-"""Classes that are compared one by one, the most frequent of the reference; the others are compared as one."""
+"""Classes with their own bin, the most frequent of the reference; the others share one."""
 
 SMOOTHING: Final = 0.5
-"""Added to every count that is compared, so that what one side has never seen gives a finite number."""
+"""Added to every count (additive smoothing), so that an empty bin on one side gives a finite index."""
 
 MIN_IMAGES: Final = 100
-"""With fewer images on either side nothing is compared: chance alone would look like drift."""
+"""The least images on either side of a comparison: with fewer, sampling noise would look like drift."""
 
 
 class Summary(NamedTuple):
-    """What is counted of one answer.
+    """The class and score of one prediction that are counted.
 
     Attributes:
-        class_id: The best class, the class of the best object, or the class with the most pixels; None where nothing
-            was found.
+        class_id: The best class, the class of the best object, or the class with the most pixels; None without objects.
         score: 0 to 1: its probability, its score, or the share of the image's pixels that are not background.
     """
 
@@ -38,11 +37,11 @@ class Summary(NamedTuple):
 
 
 NOTHING: Final = Summary(None, 0.0)
-"""Of an image in which nothing was found."""
+"""The summary of an image without objects."""
 
 
 def summarise(answer: Mapping[str, Any]) -> Summary:
-    """Boils an answer down to what is counted.
+    """Summarises a prediction by its best class and score.
 
     Args:
         answer: As `services.answers.wire.describe_prediction` writes it, best first, whatever the task.
@@ -63,12 +62,12 @@ def score_bin(score: float) -> int:
 
 @dataclass
 class Distribution:
-    """How often which scores and classes were answered.
+    """Histograms of the scores and classes of predictions.
 
     Attributes:
         score_counts: Images by the bin of their score.
-        class_counts: Images by their class; None is that nothing was found.
-        images: All of them.
+        class_counts: Images by their class; None for images without objects.
+        images: Number of images.
     """
 
     score_counts: list[int] = field(default_factory=lambda: [0] * SCORE_BINS)
@@ -76,24 +75,25 @@ class Distribution:
     images: int = 0
 
     def add(self, summary: Summary) -> None:
-        """Counts one answer."""
+        """Counts one prediction."""
         self.count(summary.class_id, score_bin(summary.score))
 
     def count(self, class_id: int | None, bin_index: int) -> None:
-        """Counts one answer whose score is known by its bin only."""
+        """Counts one prediction by the bin of its score."""
         self.score_counts[bin_index] += 1
         self.class_counts[class_id] = self.class_counts.get(class_id, 0) + 1
         self.images += 1
 
     def merge(self, other: Distribution) -> None:
-        """Counts what another has counted."""
+        """Adds the counts of another distribution."""
         self.score_counts = [one + more for one, more in zip(self.score_counts, other.score_counts, strict=True)]
         for class_id, count in other.class_counts.items():
             self.class_counts[class_id] = self.class_counts.get(class_id, 0) + count
         self.images += other.images
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it; `from_dict` is the inverse. The class "" is that nothing was found."""
+        """Returns it as JSON-able values; `from_dict` is the inverse. The class "" stands for images without
+        objects."""
         classes = {"" if class_id is None else str(class_id): count for class_id, count in self.class_counts.items()}
         return {"score_counts": list(self.score_counts), "class_counts": classes, "images": self.images}
 
@@ -118,11 +118,11 @@ class Distribution:
 
 
 def population_stability_index(reference: Sequence[int], observed: Sequence[int]) -> float:
-    """How far apart two histograms are: Σ (o − r) ln(o / r) over the shares of their bins.
+    """Population stability index (PSI) of two histograms: Σ (o − r) ln(o / r) over the shares of their bins.
 
-    It is symmetric, 0 for equal shares and without an upper end. Usual reading: below 0.1 no change, 0.1 to 0.25 some,
-    above 0.25 a large one (N. Siddiqi, "Credit Risk Scorecards", Wiley 2006, chapter 9; a rule of thumb, no test). What
-    chance alone gives is `expected_by_chance`.
+    It is symmetric, 0 for equal shares and without an upper limit. Usual interpretation: below 0.1 no change, 0.1 to
+    0.25 some, above 0.25 a large one (N. Siddiqi, "Credit Risk Scorecards", Wiley 2006, chapter 9; a rule of thumb, no
+    test). What chance alone gives is `expected_by_chance`.
 
     Args:
         reference: (B,) counts.
@@ -148,7 +148,7 @@ def population_stability_index(reference: Sequence[int], observed: Sequence[int]
 
 
 def expected_by_chance(reference: Sequence[int], observed: Sequence[int]) -> float:
-    """What the index is on average where both sides are drawn from one and the same distribution.
+    """Expected PSI of two samples from the same distribution.
 
     It is (B − 1) (1/N + 1/M) for B bins and N and M images: under that hypothesis the index divided by (1/N + 1/M)
     nears a chi-squared distribution with B − 1 degrees of freedom (B. Yurdakul and J. Naranjo, "Statistical properties
@@ -176,7 +176,7 @@ def _occupied(reference: Sequence[int], observed: Sequence[int]) -> list[tuple[i
 def class_bins(reference: Distribution, observed: Distribution) -> tuple[list[int], list[int]]:
     """Counts of the reference's `TOP_CLASSES` most frequent classes, and of all others together.
 
-    That nothing was found is a class like any other. Of equally frequent classes the one with the lower id comes first.
+    Images without objects count as a class. Of equally frequent classes the one with the lower id comes first.
 
     Returns:
         Two lists of the same length, at most `TOP_CLASSES` + 1: of the reference, and of what was observed.
@@ -191,7 +191,7 @@ def class_bins(reference: Distribution, observed: Distribution) -> tuple[list[in
 
 @dataclass(frozen=True)
 class Comparison:
-    """How far answers have shifted in one respect.
+    """Drift of one quantity, scores or classes.
 
     Attributes:
         index: `population_stability_index`.
@@ -203,15 +203,15 @@ class Comparison:
 
     @classmethod
     def of(cls, reference: Sequence[int], observed: Sequence[int]) -> Comparison:
-        """Of two histograms of the same bins."""
+        """Compares two histograms of the same bins."""
         return cls(population_stability_index(reference, observed), expected_by_chance(reference, observed))
 
 
 def compare(reference: Distribution, observed: Distribution) -> dict[str, Comparison]:
-    """Compares what is answered with what was answered when the model was measured.
+    """Compares the distribution of recent predictions with that of the evaluation.
 
     Returns:
-        By what was compared, `score` and `class`; nothing where either side has fewer than `MIN_IMAGES` images.
+        Comparisons of `score` and `class`; empty where either side has fewer than `MIN_IMAGES` images.
     """
     if min(reference.images, observed.images) < MIN_IMAGES:
         return {}

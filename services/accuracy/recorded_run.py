@@ -1,4 +1,4 @@
-"""A finished evaluation, as it is recorded: enough to show its figures, and to see whether answers shift."""
+"""The record of a finished evaluation: its figures, and the reference distribution of drift detection."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_IMAGES: Final = 10**12
 
 
 class ModelKey(NamedTuple):
-    """Which weights are meant: a figure holds for these and no others."""
+    """Name, version and weights of a model: figures are valid for these only."""
 
     name: str
     version: str
@@ -30,22 +30,22 @@ class ModelKey(NamedTuple):
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A finished evaluation.
+    """The record of a finished evaluation.
 
     Attributes:
         model: Name in the catalog.
         version: Of the model.
         weights_digest: Of its weights.
-        kind: What it was measured by, `classification`, `detection`, `instance` or `semantic`.
-        dataset: Name of the data, for people and as a label.
+        kind: `classification`, `detection`, `instance` or `semantic`.
+        dataset: Name of the data, for people and as a metric label.
         dataset_digest: Changes with the data.
         through: `adapter` or `gateway`.
-        images: How many were measured on.
+        images: Number of images.
         finished_at_s: Unix time.
         figures: (value, low, high) of every figure: a share, and the ends of its 95 % interval; NaN where not known.
         protocol: Settings that the figures depend on, JSON-able.
-        reference: How scores and classes were distributed; None where that was not counted.
-        report: Where the report lies, for people.
+        reference: Distribution of scores and classes; None where it was not counted.
+        report: Location of the report, for people.
 
     Raises:
         ValueError: on construction, where a name is empty or too long, a number is none that it can be, or figures are
@@ -83,25 +83,25 @@ class RecordedRun:
 
     @property
     def model_key(self) -> ModelKey:
-        """Which weights were measured."""
+        """Name, version and weights of the model."""
         return ModelKey(self.model, self.version, self.weights_digest)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What an other run must share to replace this one."""
+        """The key of the record: a run with the same key replaces this one."""
         return (self.model, self.version, self.weights_digest, self.dataset)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it, NaN as null; `from_dict` is the inverse."""
+        """Returns it as JSON-able values, NaN as None; `from_dict` is the inverse."""
         document = {name: getattr(self, name) for name in _FIELDS}
         return {**document, "figures": {name: [_or_none(x) for x in figure] for name, figure in self.figures.items()}}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> RecordedRun:
-        """The inverse of `to_dict`; members that are not known are passed over.
+        """The inverse of `to_dict`; unknown members are ignored.
 
         Raises:
-            ValueError: a member is missing or of another kind.
+            ValueError: a member is missing or has the wrong type.
         """
         try:
             texts = {name: _text(document[name]) for name in _TEXTS}

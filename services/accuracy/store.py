@@ -1,9 +1,9 @@
-"""Where finished evaluations are recorded, so that a running service can show them beside its latency.
+"""The store of finished evaluations, on Redis or in a local file, from which gateways read them.
 
     tapetum evaluate ── record_run ──►  hash on Redis, or a local file  ◄── RunReader ── every gateway
 
-Redis is used where `TAPETUM_REDIS_URL` is set, and a file elsewhere; readers look at both, for the embedded server of
-`tapetum serve` is not known to anybody outside. A run replaces an older one of the same model, version, weights, data.
+Redis is used where `TAPETUM_REDIS_URL` is set, and a file elsewhere; readers read both, since other processes cannot
+reach the embedded server of `tapetum serve`. A run replaces an older one of the same model, version, weights and data.
 """
 
 from __future__ import annotations
@@ -41,28 +41,28 @@ __all__ = [
 log = structlog.get_logger()
 
 MAX_RUNS: Final = 500
-"""Runs that are kept; the oldest go first."""
+"""The most runs that are kept; the oldest are evicted."""
 
 MAX_BYTES: Final = 64 * 2**20
-"""Of the file: a larger one is none of ours, and is not read."""
+"""The most bytes of the file; a larger one is not read."""
 
 REDIS_HASH: Final = "tapetum:accuracy:runs"
 REDIS_REVISION: Final = "tapetum:accuracy:revision"
-"""Counts the changes of the hash, so that a reader need not fetch what it has."""
+"""Key of the version counter of the hash, so that readers fetch it only after changes."""
 
 REDIS_TIMEOUT_S: Final = 5.0
-"""Longest time for one operation of `record_run`, which nobody but a command line waits for."""
+"""Timeout of one operation of `record_run`, for which only a command line waits."""
 
 
 class StoreError(Exception):
-    """A run that cannot be recorded; the message says where and why."""
+    """A run cannot be recorded; the message has the location and the reason."""
 
 
 def accuracy_file(settings: Settings) -> Path:
-    """Where runs lie where no Redis is set.
+    """Path of the file of runs, which is used without Redis.
 
     Raises:
-        StoreError: no file is set, and this user has no home.
+        StoreError: no file is set, and this user has no home folder.
     """
     if settings.accuracy_file is not None:
         return settings.accuracy_file
@@ -74,17 +74,17 @@ def accuracy_file(settings: Settings) -> Path:
 
 
 def record_run(run: RecordedRun, settings: Settings) -> str:
-    """Keep a run for all gateways to see; it replaces an older one of the same model, version, weights and data.
+    """Record a run for all gateways; it replaces an older one of the same model, version, weights and data.
 
     Args:
-        run: What was measured.
-        settings: Say where.
+        run: The run.
+        settings: Location of the store.
 
     Returns:
-        Where it went, for people.
+        Location of the record, for people.
 
     Raises:
-        StoreError: it went nowhere.
+        StoreError: it cannot be recorded.
     """
     if settings.redis_url:
         try:
@@ -101,18 +101,18 @@ def record_run(run: RecordedRun, settings: Settings) -> str:
 
 
 def read_runs(settings: Settings) -> list[RecordedRun]:
-    """All recorded runs, of file and Redis, the newest first: one for each model, version, weights and data.
+    """Reads all recorded runs, of file and Redis, the newest first: one for each model, version, weights and data.
 
-    What cannot be read is left out, with a line in the log.
+    Unreadable runs are skipped, with a line in the log.
     """
     return RunReader(settings).read()
 
 
 class RunReader:
-    """Reads runs again and again; what has not changed is not fetched, and what fails stays as it was.
+    """Reads runs repeatedly; unchanged ones are not fetched again, and after a failure the previous ones stay.
 
     Args:
-        settings: Say where.
+        settings: Location of the store.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -123,16 +123,16 @@ class RunReader:
             self._sources.append(_Source("redis", lambda seen: _read_redis(redis, seen)))
 
     def read(self) -> list[RecordedRun]:
-        """All runs, the newest first. It blocks for a moment, and never raises."""
+        """All runs, the newest first. It blocks briefly, and never raises."""
         return newest_runs(run for source in self._sources for run in source.read())
 
 
 class _Source:
-    """One place of runs, and what was found there last.
+    """One location of runs, with the latest runs that were read there.
 
     Args:
         name: For the log.
-        fetch: From the version that was seen last to the one there is, and its runs; None where they are one.
+        fetch: From the last version to the current one and its runs; None where nothing has changed.
     """
 
     def __init__(self, name: str, fetch: Callable[[object], tuple[object, list[RecordedRun]] | None]) -> None:
@@ -159,7 +159,7 @@ class _Source:
 
 
 def newest_runs(runs: Iterable[RecordedRun]) -> list[RecordedRun]:
-    """Of every model, version, weights and data the newest run; the newest of all first, at most `MAX_RUNS`."""
+    """The newest run of every model, version, weights and data; the newest first, at most `MAX_RUNS`."""
     newest: dict[tuple[str, ...], RecordedRun] = {}
     for run in runs:
         known = newest.get(run.key)
@@ -169,10 +169,10 @@ def newest_runs(runs: Iterable[RecordedRun]) -> list[RecordedRun]:
 
 
 def _parse(lines: Iterable[bytes], place: str) -> list[RecordedRun]:
-    """The runs of some lines; those that are malformed are passed over, with one line in the log for all of them.
+    """Parses the lines of runs; malformed ones are skipped, with one line in the log for all of them.
 
     Raises:
-        StoreError: there are more of those than there may be runs.
+        StoreError: there are more malformed lines than `MAX_RUNS`.
     """
     runs: list[RecordedRun] = []
     broken, first = 0, (0, "")
@@ -229,14 +229,14 @@ def _write_to_file(run: RecordedRun, path: Path) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Nobody else writes meanwhile; the lock ends with the process, however that ends."""
+    """Holds an exclusive lock on the file; it is released when the process ends, even if that is killed."""
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _connect(url: str, timeout_s: float) -> Redis:
-    """A connection that tries nothing twice."""
+    """Creates a connection without retries."""
     return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0))
 
 

@@ -1,4 +1,4 @@
-"""Why an image has no answer, as the command line and the evaluation keep it."""
+"""The error of a failed image in the command line and the evaluation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why one image has no answer.
+    """The error of a failed image.
 
     Attributes:
         code: For programs: a code of `models.errors` or of the server, or `unreadable_file`.

@@ -1,7 +1,6 @@
-"""Answers images in this process, with no server: threads decode the next images while the network runs on these.
+"""Predicts images in this process, without a server: threads decode the next images while the network runs.
 
-The command line and the evaluation jobs both ask here, so that both get what a replica would answer, bit for bit in
-the same JSON.
+The command line and evaluation jobs use it; the JSON is bit for bit that of a replica.
 """
 
 from __future__ import annotations
@@ -26,17 +25,17 @@ T = TypeVar("T")
 BATCH_SIZE = 16
 MAX_THREADS = 8
 MAX_PIXELS = BATCH_SIZE * 640 * 640
-"""Of network input in one run, so that large inputs need no more memory than small ones."""
+"""The most pixels of network input in one run, so that large inputs need no more memory than small ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalAnswer(Generic[T]):
-    """One image and what the model says of it.
+    """One image and its prediction.
 
     Attributes:
-        item: What the image was read from.
+        item: The item that the image was read from.
         image: The encoded file; empty where it could not be read.
-        body: As `services.answers.wire.describe_prediction` has it, or why there is none.
+        body: The prediction from `services.answers.wire.describe_prediction`, or the error.
     """
 
     item: T
@@ -51,14 +50,14 @@ def local_answers(
     parameters: Parameters,
     decode: Callable[[bytes], DecodedImage] | None = None,
 ) -> Iterator[LocalAnswer[T]]:
-    """What the model says of each image, in order, as it becomes known; no more than two batches are held at a time.
+    """Yields the prediction of each image, in order; at most two batches are in memory at a time.
 
     Args:
-        items: Whatever stands for the images.
-        read: From one of them to the encoded image, or to why there is none; called in threads.
+        items: Identify the images, such as paths.
+        read: Reads the encoded image of an item, or returns an error; called in threads.
         adapter: A loaded model.
         parameters: Request parameters, such as thresholds.
-        decode: In place of the adapter's own `decode`, for other caps on images.
+        decode: Replaces the adapter's own `decode`, for other limits on images.
     """
     decode = decode or adapter.decode
     pool = ThreadPoolExecutor(min(count_cpus(), MAX_THREADS), thread_name_prefix="decode")
@@ -87,7 +86,7 @@ def _prepared_ahead(
     decode: Callable[[bytes], DecodedImage],
     pool: ThreadPoolExecutor,
 ) -> Iterator[list[tuple[T, _Prepared]]]:
-    """Batches that are ready for the network, while threads prepare the next one."""
+    """Yields preprocessed batches, while threads prepare the next one."""
     remaining = iter(items)
     size = batch_size(adapter.entry.preprocessing)
     started: list[tuple[T, Future[_Prepared]]] = []
@@ -101,7 +100,7 @@ def _prepared_ahead(
 
 
 def batch_size(preprocessing: Preprocessing | LetterboxPreprocessing) -> int:
-    """Images that are ready at a time: fewer where they go to the network nearly as large as they are, in tiles."""
+    """Images that are preprocessed at a time; fewer for models that take large inputs in tiles."""
     if isinstance(preprocessing, Preprocessing):
         return BATCH_SIZE
     return max(1, min(BATCH_SIZE, MAX_PIXELS // (preprocessing.short_side * preprocessing.long_side)))
@@ -125,7 +124,7 @@ def _prepare(
 def _predictions(
     adapter: Adapter[Any, Any], prepared: Sequence[_Prepared], parameters: Parameters
 ) -> dict[int, Prediction | Problem]:
-    """The prediction of every image that could be prepared, or why there is none, by its position."""
+    """The prediction or the error of every preprocessed image, by its position."""
     groups: dict[Hashable, list[int]] = {}
     inputs = {n: item.input for n, item in enumerate(prepared) if not isinstance(item.input, Problem)}
     for position, item in inputs.items():
@@ -141,7 +140,7 @@ def _predictions(
 def _outputs(
     adapter: Adapter[Any, Any], batch: Sequence[ModelInput], parameters: Parameters
 ) -> Sequence[Prediction | Problem]:
-    """The prediction of every image of a batch; where the network gives no numbers for one, it fails alone."""
+    """The prediction of every image of a batch; an image with non-finite output fails alone."""
     try:
         return adapter.postprocess(adapter.forward(batch), batch, [parameters] * len(batch))
     except NonFiniteOutput as error:
@@ -151,7 +150,7 @@ def _outputs(
 
 
 def _runs(group: list[int], item: ModelInput) -> Iterator[list[int]]:
-    """The positions of inputs of one shape, in runs of as many as may share one."""
+    """Groups the positions of inputs by shape, in runs of limited size."""
     height, width = item.pixels.shape[:2]
     step = max(1, MAX_PIXELS // (height * width))
     return (group[start : start + step] for start in range(0, len(group), step))

@@ -1,4 +1,4 @@
-"""Answers images by asking a server: a few requests at a time, answers in order."""
+"""Predicts images through a server: a few concurrent requests, results in order."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ CONCURRENCY = 8
 _FATAL_STATUSES = frozenset({401, 403, 404, 405, 422})
 _FATAL_CODES = frozenset({"unreachable", "unexpected_answer"})
 _CODES_OF_ONE_IMAGE = frozenset({"answer_too_large"})
-"""Their status is one of those, and they say nothing of other images."""
+"""Error codes that concern one image only, although their status is one of those."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteAnswer(Generic[T]):
-    """One image and what the server says of it.
+    """One image and the server's response.
 
     Attributes:
-        item: What the image was read from.
+        item: The item that the image was read from.
         image: The encoded file; empty where it could not be read.
-        answer: The server's, or why there is none.
+        answer: The response, or the error.
     """
 
     item: T
@@ -41,12 +41,12 @@ class RemoteAnswer(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class RemoteQuestion:
-    """What a server is asked about every image.
+    """Task, model and parameters of the requests.
 
     Attributes:
-        task: What kind of answer is wanted.
-        model: Who is to answer; None leaves that to the server.
-        parameters: As the HTTP API names them; what is None is left to the server.
+        task: The task.
+        model: Name of the model; None for the server's default.
+        parameters: By the names of the HTTP API; None for the server's default.
     """
 
     task: Task
@@ -57,16 +57,16 @@ class RemoteQuestion:
 async def remote_answers(
     items: Iterable[T], read: Callable[[T], bytes | Problem], client: AsyncClient, question: RemoteQuestion
 ) -> AsyncGenerator[RemoteAnswer[T]]:
-    """What the server says of each image, in order, as it becomes known.
+    """Yields the server's response for each image, in order.
 
     Args:
-        items: Whatever stands for the images.
-        read: From one of them to the encoded image, or to why there is none; called in threads.
+        items: Identify the images, such as paths.
+        read: Reads the encoded image of an item, or returns an error; called in threads.
         client: Of the server.
-        question: What is asked.
+        question: Task, model and parameters.
 
     Raises:
-        TapetumError: no image can be answered: the server is not there, or refuses the key, the model or a parameter.
+        TapetumError: all requests fail: the server is unreachable, or refuses the key, the model or a parameter.
     """
     pending: deque[asyncio.Task[RemoteAnswer[T]]] = deque()
     try:

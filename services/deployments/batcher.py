@@ -1,4 +1,4 @@
-"""The greedy batcher: when the device is free, it runs what is queued as the next batch.
+"""Dynamic batching: when the device is free, the queued items become the next batch.
 
                             ┌────────── Batcher ──────────┐
     submit(item, key) ────► │ key a: ▢ ▢ ▢ ▢              │   device thread          pool
@@ -6,13 +6,13 @@
     submit(item, key) ────► │                             │   of one key
                             └─────────────────────────────┘
 
-The device thread picks the user that has used the least device time, of its keys the one with the oldest item, and
-takes as many items of that key as the caps allow. Items that arrive while it runs form the next batch. A single item
-is therefore never delayed, and under load batches fill by themselves.
+The device thread chooses the user that has used the least device time, of its keys the one with the oldest item, and
+takes as many items of that key as the limits allow. Items that arrive while it runs form the next batch. A single item
+is therefore never delayed, and under load batches fill up.
 
-A batch that fails is run again in halves, and these likewise: what fails is in the end the item alone, after at most
-log2(batch size) more runs, and the others get their results. A device that is out of memory is no different, and
-smaller batches are taken for a while.
+A failed batch is bisected: its halves are run again, recursively, so that after at most log2(batch size) more runs only
+the failing item fails, and the others get their results. The same applies when the device is out of memory; batches
+stay smaller for a while then.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ B = TypeVar("B")
 R = TypeVar("R")
 
 Run = Callable[[Hashable, Sequence[T]], B]
-"""Runs one batch on the device: (key, items) → whatever `Finish` makes results of."""
+"""Runs one batch on the device: (key, items) → raw output, the input of `Finish`."""
 Finish = Callable[[Hashable, Sequence[T], B], Sequence[R]]
-"""Turns what the device gave into results, of the same length and order as the items."""
+"""Converts raw output to results, of the same length and order as the items."""
 
 SMALLER_BATCHES_S = 60.0
-"""How long batches stay smaller after the device was out of memory, which other processes may have caused."""
+"""Seconds for which batches stay smaller after the device was out of memory, which other processes may have caused."""
 
 
 class OutOfDeviceMemory(ServiceError):
-    """What `Run` raises where the device has too little memory for the batch; a smaller one may do."""
+    """Raised by `Run` where the device has too little memory for the batch; a smaller one may fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +69,30 @@ class _Batch(Generic[T, R]):
 
 @dataclass(frozen=True, slots=True)
 class Queued(Generic[R]):
-    """A result, and how long its item waited for the device."""
+    """A result, and the queueing time of its item."""
 
     result: R
     queue_s: float
 
 
 class Batcher(Generic[T, B, R]):
-    """Gathers items from many threads into batches for the device.
+    """Collects items from many threads into batches for the device.
 
     Args:
-        run: Runs one batch, on a device thread. Where it raises, the halves are run; an exception reaches the caller of
-            an item that fails alone. Several device threads call it at once.
-        finish: Makes the results of a batch, while the device already runs the next. An exception reaches the callers
-            of that batch and nobody else.
-        pool_of: Where `finish` runs, by key.
+        run: Runs one batch, on a device thread. Where it raises, the halves are run; the caller of an item that fails
+            alone gets the exception. Several device threads call it at once.
+        finish: Makes the results of a batch, while the device already runs the next. Only the callers of that batch get
+            its exceptions.
+        pool_of: Thread pool of `finish`, by key.
         user_of: The user that the runs of a key are charged to. Users share the device time equally.
-        max_batch_size: Most items in a batch.
-        max_batch_cost: Largest sum of costs in a batch; an item of higher cost runs alone.
-        max_queue_items: Items that may wait; one more is refused.
-        max_queue_cost: Sum of costs of those that may wait, likewise; an item that would wait alone is never refused.
-        cost: What an item counts towards `max_batch_cost` and `max_queue_cost`: its pixels, say.
-        batch_wait_timeout_s: Longest time that the oldest item waits for its batch to fill; 0 waits for nobody.
-        streams: Device threads, each of which runs a batch of its own: one for a GPU, a core each on a CPU.
-        initializer: Called once on each device thread, before anything runs there.
+        max_batch_size: The most items in a batch.
+        max_batch_cost: The largest sum of costs in a batch; an item of higher cost runs alone.
+        max_queue_items: The most queued items; one more is refused.
+        max_queue_cost: The largest sum of costs of queued items, likewise; an item alone in the queue is never refused.
+        cost: Cost of an item towards `max_batch_cost` and `max_queue_cost`, such as its pixels.
+        batch_wait_timeout_s: Longest time that the oldest item waits for its batch to fill; 0 runs it at once.
+        streams: Device threads, each of which runs its own batch: one for a GPU, one for each core on a CPU.
+        initializer: Called once on each device thread, before its first batch.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class Batcher(Generic[T, B, R]):
             thread.start()
 
     def __len__(self) -> int:
-        """Items that wait for the device."""
+        """Number of queued items."""
         return self._size
 
     def is_alive(self) -> bool:
@@ -142,15 +142,15 @@ class Batcher(Generic[T, B, R]):
         return all(thread.is_alive() for thread in self._threads)
 
     def submit(self, item: T, key: Hashable, deadline_s: float = float("inf")) -> Future[Queued[R]]:
-        """Queue an item; thread-safe. Cancelling the future takes the item out of the queue.
+        """Queue an item; thread-safe. Cancelling the future removes the item from the queue.
 
         Args:
-            item: What `run` gets.
+            item: Element of the list that `run` gets.
             key: Only items of equal keys share a batch (model and input shape).
             deadline_s: `time.monotonic()` after which the item is dropped unrun.
 
         Returns:
-            A future of the item's result. It fails with whatever `run` raised, or with `OutOfTime` past the deadline.
+            A future of the item's result. It fails with the exception of `run`, or with `OutOfTime` past the deadline.
 
         Raises:
             Overloaded: the queue is full.
@@ -171,7 +171,7 @@ class Batcher(Generic[T, B, R]):
         return entry.future
 
     def close(self) -> None:
-        """Run what is queued, then end the device threads. Returns once they have ended."""
+        """Run the queued items, then end the device threads. Returns once they have ended."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -196,7 +196,7 @@ class Batcher(Generic[T, B, R]):
             self._end_turn(batch.turn, images, time.monotonic() - started_at)
 
     def _next_batch(self) -> _Batch[T, R] | None:
-        """Wait for work and take one batch; None once the batcher is closed and empty."""
+        """Wait for items and take one batch; None once the batcher is closed and empty."""
         with self._changed:
             while True:
                 while not self._queues:
@@ -250,7 +250,7 @@ class Batcher(Generic[T, B, R]):
             self._turns.end(turn, images, took_s)
 
     def _execute(self, batch: _Batch[T, R], now: float) -> int:
-        """Run the items that somebody still waits for; returns how many these are."""
+        """Run the items that are not cancelled; returns their number."""
         live = [entry for entry in batch.entries if _start(entry, now)]
         if live:
             self._run_or_halve(batch.key, live, now)
@@ -292,7 +292,7 @@ class Batcher(Generic[T, B, R]):
 
 
 def _start(entry: _Entry[Any, Any], now: float) -> bool:
-    """Whether somebody still waits for this entry; from here on it cannot be cancelled."""
+    """Whether this entry is not cancelled; from here on it cannot be."""
     if not entry.future.set_running_or_notify_cancel():
         return False
     if now > entry.deadline_s:

@@ -1,4 +1,4 @@
-"""Fair queuing: shares the time of a device among models."""
+"""Start-time fair queuing: shares the time of a device equally among models."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from services.deployments.run_time import RunTime
 K = TypeVar("K", bound=Hashable)
 
 TURN_S = 0.1
-"""Longest turn while others use the device too: what comes then waits for no more than that, however large batches are.
-An image that takes longer has a turn of its own."""
+"""Longest turn in seconds while several users share the device: bounds the wait of other users, regardless of batch
+size. An image that takes longer runs alone."""
 
 OTHERS_S = 5.0
-"""How long one counts as a user of the device after its last turn."""
+"""Seconds after its last turn for which a user counts as active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Turn:
 
 
 class FairTurns:
-    """Shares the time of a device equally among those that have work, whatever one run of each costs.
+    """Shares the time of a device equally among active users, regardless of the cost of their runs.
 
-    Start-time fair queuing (Goyal, Vin & Cheng 1996, section 2): each user has a start tag, which the cost of its runs
-    moves on, and the smallest goes next. One that had no work for a while continues at the present tag, so that nobody
-    saves up time. A run is never interrupted, so batches are kept short while there are several users.
+    Start-time fair queuing (Goyal, Vin & Cheng 1996, section 2): each user has a start tag, which increases by the cost
+    of its runs, and the smallest tag runs next. A user that was idle continues at the current virtual time, so that
+    idle time is not credited. A run is never preempted, so batches are kept short while there are several users.
     """
 
     def __init__(self) -> None:
@@ -45,21 +45,21 @@ class FairTurns:
         """The key to run next; the first where several are equal.
 
         Args:
-            ready: Keys that could run, at least one.
+            ready: Keys with queued items, at least one.
             user_of: The user that a key is charged to.
         """
         return min(ready, key=lambda key: self._start_tag(user_of(key)))
 
     def most_images(self, user: Hashable, now_s: float) -> int | None:
-        """Images that fill a turn of `user`; None where there is no bound, for no other uses the device."""
+        """The most images in a turn of `user`; None without a limit, where no other user is active."""
         if all(other == user or now_s - at > OTHERS_S for other, at in self._begun_at.items()):
             return None
         return self._run_times[user].images_within(TURN_S)
 
     def begin(self, user: Hashable, images: int, now_s: float) -> Turn:
-        """Give `user` its turn.
+        """Start a turn of `user`.
 
-        It is charged before its cost is known, so that another stream does not give the next turn to the same user.
+        It is charged the expected cost, so that another stream does not give the next turn to the same user.
         """
         turn = Turn(user, self._run_times[user].seconds(images))
         self._now = self._start_tag(user)
@@ -68,12 +68,12 @@ class FairTurns:
         return turn
 
     def end(self, turn: Turn, images: int, took_s: float) -> None:
-        """Charge a turn by what it took.
+        """Charge a turn its measured cost.
 
         Args:
-            turn: What `begin` returned.
-            images: Images that were run; fewer than expected where clients have gone.
-            took_s: Seconds of the device.
+            turn: Result of `begin`.
+            images: Images of the run; fewer than expected where requests were cancelled.
+            took_s: Device time in seconds.
         """
         self._tags[turn.user] += took_s - turn.expected_s
         if images:

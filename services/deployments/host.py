@@ -1,4 +1,4 @@
-"""A model replica: loads its models, then predicts lists of images.
+"""A model replica of Ray Serve: loads its models, then predicts lists of images.
 
     predict([Item…]) ──► pool: decode, preprocess ──► Batcher: forward ──► pool: postprocess, encode ──► [Outcome…]
 
@@ -51,17 +51,18 @@ from services.telemetry import (
 from services.topology import ModelDeployment, ModelSpec
 
 NICENESS = 5
-"""Of threads that compute, on Linux: where CPUs are short, a gateway and HAProxy on the same machine go first, so that
-an overload is refused at once (`python -m loadtests.overload`, docs/load-tests.md)."""
+"""Nice value of compute threads, on Linux: where CPUs are scarce, a gateway and HAProxy on the same machine have
+priority, so that an overload is refused at once (`python -m loadtests.overload`, docs/load-tests.md)."""
 
 log = structlog.get_logger()
 
 MAX_ANSWER_BYTES = 64 * 2**20
-"""Of the answer to one image. What travels between processes must stay below 2 GiB, and a call has many answers."""
+"""The most bytes of the answer to one image. A message between processes must stay below 2 GiB, and has many
+answers."""
 
 
 class HostedModel:
-    """A loaded adapter, its identity, its pool, and its metrics, looked up once.
+    """A loaded adapter with its identity, its thread pool, and its metrics.
 
     Args:
         adapter: The model.
@@ -69,8 +70,8 @@ class HostedModel:
 
     Attributes:
         identity: See `services.deployments.identity`.
-        parameters_type: Dataclass that holds the parameters of a request.
-        described: What gateways are told: its catalog entry, and the device and precision of this replica.
+        parameters_type: Dataclass of the parameters of a request.
+        described: Description for gateways: its catalog entry, and the device and precision of this replica.
     """
 
     def __init__(self, adapter: Adapter[Any, Any], config: ModelDeployment) -> None:
@@ -108,7 +109,7 @@ class HostedModel:
         }
 
     def sign(self, outcome: Outcome, expected: bytes) -> Outcome:
-        """Add the identity of this model to an outcome, and its description for a gateway that expects another one."""
+        """Add the identity of this model to an outcome, and its description where the gateway expects another one."""
         if outcome.body is None:
             return outcome
         described = self._described_json if expected and expected != self.identity else None
@@ -117,7 +118,7 @@ class HostedModel:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """An image that is ready for the network."""
+    """A preprocessed image."""
 
     input: ModelInput
     parameters: Any
@@ -136,7 +137,7 @@ class ModelHost:
     """Loads the models of a deployment and answers lists of images.
 
     Args:
-        config: The deployment's part of the configuration file, as a dict, for it crosses processes.
+        config: The deployment's section of the configuration file, as a dict, since it crosses processes.
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
@@ -165,15 +166,15 @@ class ModelHost:
         replica_has_started(self._config.name)
 
     async def predict(self, items: list[Item]) -> list[Outcome]:
-        """Answer a list of images: same length, same order; a failure stands in its image's place."""
+        """Predict a list of images: same length, same order; a failure in the place of its image."""
         return list(await asyncio.gather(*(self._answer(item) for item in items)))
 
     def describe(self) -> list[dict[str, Any]]:
-        """The description of every model of this replica. A replica that answers has loaded all of them."""
+        """The description of every model of this replica. A replica that responds has loaded all of them."""
         return [model.described for model in self._models.values()]
 
     def check_health(self) -> None:
-        """Ray Serve replaces a replica whose check raises."""
+        """Health check of Ray Serve, which replaces a replica whose check raises."""
         if not self._batcher.is_alive():
             raise RuntimeError("a device thread has ended")
 
@@ -212,7 +213,7 @@ class ModelHost:
         return self._models[item.model].sign(queued.result, item.identity)
 
     async def _compute(self, item: Item) -> Queued[Outcome]:
-        """One image, step by step; where this is cancelled, the steps that have not begun are dropped."""
+        """Predict one image, step by step; cancelling drops the steps that have not begun."""
         pool = self._models[item.model].pool
         prepared = await asyncio.get_running_loop().run_in_executor(pool, self._prepare, item)
         deadline_s = time.monotonic() + item.deadline_s - time.time()
@@ -279,7 +280,7 @@ Answered = tuple[bytes, Summary] | ServiceError
 def _forward_or_none(adapter: Adapter[Any, Any], batch: Sequence[Prepared]) -> Any:
     """Raw output of the network, or None where the device is out of memory.
 
-    The error itself does not leave this function: its traceback holds the tensors of the run that failed.
+    The exception does not leave this function: its traceback holds the tensors of the failed run.
     """
     try:
         return adapter.forward([prepared.input for prepared in batch])
@@ -288,7 +289,7 @@ def _forward_or_none(adapter: Adapter[Any, Any], batch: Sequence[Prepared]) -> A
 
 
 def postprocess(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prepared]) -> Iterator[tuple[bytes, Summary]]:
-    """The answers to a batch, from what the network gave for it."""
+    """Postprocess a batch and serialise its predictions."""
     predictions = adapter.postprocess(
         raw, [prepared.input for prepared in batch], [prepared.parameters for prepared in batch]
     )
@@ -297,7 +298,7 @@ def postprocess(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prepared])
 
 
 def postprocess_alone(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prepared], index: int) -> Answered:
-    """The answer to one image of a batch, or its own error."""
+    """Postprocess one image of a batch; returns its prediction or its error."""
     try:
         (answer,) = postprocess(adapter, raw[index : index + 1], batch[index : index + 1])
     except Exception as error:
@@ -306,18 +307,18 @@ def postprocess_alone(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prep
 
 
 def pixels_of(prepared: Prepared) -> int:
-    """Pixels of the network input of an image, which count towards the limit of a batch."""
+    """Pixels of the network input of an image, its cost towards the limit of a batch."""
     height, width = prepared.input.pixels.shape[:2]
     return height * width
 
 
 def encode(answer: dict[str, Any]) -> tuple[bytes, Summary]:
-    """An answer as it is sent, and what is counted of it."""
+    """Serialises a prediction, and summarises it for drift detection."""
     return orjson.dumps(answer), summarise(answer)
 
 
 def outcome_of(answer: Answered, stages_ms: dict[str, float]) -> Outcome:
-    """The outcome of an image; a failure where its answer is too large to be sent."""
+    """The outcome of an image; a failure where its answer is too large to send."""
     if isinstance(answer, ServiceError):
         return failed(answer)
     body, summary = answer
@@ -331,7 +332,7 @@ def outcome_of(answer: Answered, stages_ms: dict[str, float]) -> Outcome:
 
 
 def error_for(error: Exception) -> ServiceError:
-    """The error that the client gets for an exception; an unexpected one is logged and hidden."""
+    """Translates an exception to an error for the client; unexpected ones are logged and hidden."""
     if isinstance(error, ServiceError):
         return error
     log.error("prediction failed", exc_info=error)
@@ -341,10 +342,10 @@ def error_for(error: Exception) -> ServiceError:
 
 
 def start_thread(count: int) -> None:
-    """Set the number of threads that torch uses for operations of the calling thread, and lower its priority.
+    """Set torch's number of threads for operations of the calling thread, and lower its priority.
 
-    The first time that a thread computes, torch gives it the count that was set last in the whole process: so it is
-    read before it is set. Threads that it starts inherit the priority, which is never raised: that takes a privilege.
+    On the first computation of a thread, torch assigns the count that was set last in the process: so it is read before
+    it is set. Child threads inherit the priority, which is never raised: that requires a privilege.
     """
     torch.get_num_threads()
     torch.set_num_threads(count)
@@ -354,5 +355,5 @@ def start_thread(count: int) -> None:
 
 
 def failed(error: ServiceError) -> Outcome:
-    """The outcome of an image that failed."""
+    """The outcome of a failed image."""
     return Outcome(None, Failure(error.status, error.code, error.message, error.details), {})

@@ -1,8 +1,8 @@
-"""The identity of an answering model: a digest of everything in a replica that its answers depend on.
+"""The identity of a model in a replica: a digest of everything that its predictions depend on.
 
-Two replicas with the same identity give the same answer to the same question; an answer is labelled, cached and counted
-by the identity of the replica that gave it. The code is part of it, by its sources and not by the version of the
-package, which stays the same in a checkout: any edit of these files makes cached answers of before unreachable.
+Replicas with the same identity return the same prediction for the same image and parameters; predictions are labelled,
+cached and counted by the identity of their replica. It includes a digest of the source code rather than the version of
+the package, which does not change in a checkout: any edit of these files invalidates cached predictions.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import services
 IDENTITY_BYTES: Final = 16
 
 _ANSWERING_CODE: Final = ("answers/wire.py", "deployments")
-"""What of `services` decides on an answer; of `models` everything may."""
+"""Modules of `services` that affect predictions; all of `models` may."""
 
 _LIBRARIES: Final = ("numpy", "pillow", "simplejpeg", "torch", "torchvision")
-"""Packages that decode, compute or resample."""
+"""Packages that decode, resample or compute, whose versions affect predictions."""
 
 
 def identity_of(described: Mapping[str, Any]) -> bytes:
-    """The identity of a model.
+    """Computes the identity of a model.
 
     Args:
         described: Its catalog entry, class names, weights digest and runtime, JSON-able.
@@ -43,7 +43,7 @@ def identity_of(described: Mapping[str, Any]) -> bytes:
 
 @cache
 def code_digest() -> str:
-    """A digest in hex of the sources and the libraries that turn an image into an answer; read once a process."""
+    """A digest in hex of the sources and library versions that affect predictions; computed once a process."""
     return digest_of(answering_sources(), {name: _version(name) for name in _LIBRARIES})
 
 
@@ -56,7 +56,7 @@ def digest_of(sources: Iterable[tuple[str, bytes]], versions: Mapping[str, str])
 
 
 def answering_sources() -> Iterator[tuple[str, bytes]]:
-    """Every source file by its name within its package, in order."""
+    """The source files that affect predictions by their names within their package, in order."""
     for package, parts in ((models, ("",)), (services, _ANSWERING_CODE)):
         root = Path(package.__path__[0])
         for part in parts:

@@ -1,16 +1,16 @@
-"""How long a run of a network takes, by the number of its images."""
+"""Predicts the duration of a forward pass from its batch size, by a linear fit of recent runs."""
 
 from __future__ import annotations
 
 MEMORY = 0.95
-"""Factor by which the weight of an observation falls with each later one: about the last twenty runs count."""
+"""Exponential decay of the weight of an observation with each later one: about the last twenty runs count."""
 
 WORTH_IT = 3.0
-"""A batch is not made so small that less than this times the fixed part of its run is work on images."""
+"""The least ratio of per-image time to fixed time of a run; limits how small a batch may become."""
 
 
 class RunTime:
-    """Fits seconds = fixed + per image · images by least squares, the latest runs weighing most."""
+    """Fits seconds = fixed + per image · images by least squares, weighted towards recent runs."""
 
     def __init__(self) -> None:
         self._runs = self._images = self._squares = self._seconds = self._products = 0.0
@@ -24,19 +24,19 @@ class RunTime:
         self._products = self._products * MEMORY + images * seconds
 
     def seconds(self, images: int) -> float:
-        """Expected time of a run; 0.0 where none was seen."""
+        """Expected duration of a run; 0.0 before the first observation."""
         fixed_s, image_s = self._fit()
         return fixed_s + image_s * images
 
     def images_within(self, seconds: float) -> int | None:
-        """Images of the largest batch that takes no longer, 1 at least; None where there is no bound."""
+        """The largest batch within a duration, at least 1; None without a limit."""
         fixed_s, image_s = self._fit()
         if image_s <= 0:
             return None
         return max(1, int(max(seconds - fixed_s, WORTH_IT * fixed_s) / image_s))
 
     def _fit(self) -> tuple[float, float]:
-        """Seconds of a run and seconds of an image; where all batches were alike, all is taken for work on images."""
+        """Fixed and per-image seconds; where all batches had one size, the fixed part is 0."""
         if not self._runs:
             return 0.0, 0.0
         spread = self._squares * self._runs - self._images**2

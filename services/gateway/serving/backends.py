@@ -25,10 +25,10 @@ LOST = (RayActorError, RaySystemError, ReplicaUnavailableError)
 RETRIES = 4
 RETRY_PAUSE_S = 0.2
 HEAVY_CALL_BYTES = 2**20
-"""A call of more image bytes goes through Ray's shared memory, where a second thread copies it without Python's lock.
+"""A call with more image bytes goes through Ray's shared memory, where a second thread copies it without the GIL.
 
-What is smaller is pickled and sent by the gateway's event loop itself, which is quicker for each call; an image of 32
-MiB would keep every other request waiting there for 0.1 s.
+Smaller ones are pickled and sent on the gateway's event loop, which is faster for each call; an image of 32 MiB would
+block the event loop for 0.1 s.
 """
 
 

@@ -1,9 +1,8 @@
-"""The result cache: answers by what was asked, on Redis or anything that speaks its protocol.
+"""The result cache: predictions by a digest of image, model and parameters, on a Redis-compatible server.
 
-A cache may be slow, down, full or hold garbage, and the request is still answered: every operation has a time limit,
-a failure turns the cache off for a moment, values carry a checksum (keyed, where there is a secret), and writes happen
-in the background.
-Look-ups that are waiting at the same time travel as one `MGET`.
+A cache may be slow, down, full or corrupt, and requests still succeed: every operation has a timeout, a circuit breaker
+skips the cache after a failure, values have a checksum (keyed, where there is a secret), and writes run in the
+background. Concurrent look-ups share one `MGET`.
 """
 
 from __future__ import annotations
