@@ -40,9 +40,9 @@ from services.deployments.host import ModelHost
 from services.evaluation import kinds as evaluation_kinds
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.kinds.kind_evaluation import KindEvaluation, Thresholds, Wording
-from services.evaluation.predictors import PredictorConfig, open_asker
+from services.evaluation.predictors import PredictorConfig, open_predictor
 from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record
-from services.evaluation.worker import Chunk, Work, answer_part, unpack
+from services.evaluation.worker import Chunk, Work, answer_chunk, unpack
 from services.gateway.app import create_app
 from services.gateway.parameters import TaskParameters
 from services.gateway.schemas import Answered, Cached, Found, ItemError, Listed, Schema
@@ -193,8 +193,8 @@ class MeanError:
             pairs.append((record.answer["predictions"][0]["brightness"], target.mean))
         return {"pairs": np.array(pairs, np.float64).reshape(-1, 2)}
 
-    def compute(self, parts: Sequence[MetricState]) -> Measured:
-        pairs = np.concatenate([part["pairs"] for part in [self.update([]), *parts]])
+    def compute(self, chunks: Sequence[MetricState]) -> Measured:
+        pairs = np.concatenate([chunk["pairs"] for chunk in [self.update([]), *chunks]])
         errors = np.abs(pairs[:, 0] - pairs[:, 1])
         ranking = Ranking(np.arange(len(errors)), 1 - errors, errors)
         return Measured({"error": Figure(float(errors.mean()))}, [], {}, ranking, {})
@@ -378,12 +378,12 @@ def test_it_is_documented(stack: Stack):
 
 @pytest.mark.parametrize("through", ["adapter", "gateway"])
 def test_it_is_evaluated(stack: Stack, through: Any):
-    asker = open_asker(PredictorConfig(MODEL, through, stack.url if through == "gateway" else None))
-    kind = evaluation_kinds.KINDS[asker.facts.kind]
+    predictor = open_predictor(PredictorConfig(MODEL, through, stack.url if through == "gateway" else None))
+    kind = evaluation_kinds.KINDS[predictor.facts.kind]
     data: EvaluationSet = Greys()  # pyright: ignore[reportAssignmentType]  # class attributes
-    match = ClassMatch.of(data, MODEL, asker.facts.class_names)
-    metric = kind.metric(asker.facts.class_names, match.measured, 100)
-    work = Work(data, match, metric, kind.parameters(asker.facts, Thresholds()))
-    result = answer_part(Chunk(0, 0, len(data)), work, asker)
+    match = ClassMatch.of(data, MODEL, predictor.facts.class_names)
+    metric = kind.metric(predictor.facts.class_names, match.measured, 100)
+    work = Work(data, match, metric, kind.parameters(predictor.facts, Thresholds()))
+    result = answer_chunk(Chunk(0, 0, len(data)), work, predictor)
     assert result.failures == 0
     assert metric.compute([unpack(result.columns)]).headline["error"].value == pytest.approx(0.1, abs=1e-4)
