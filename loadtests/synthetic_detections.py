@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -39,28 +39,6 @@ def synthetic_detections(images: int, classes: int, detections: int, seed: int, 
         yield Record(index, index + 1, f"{index + 1}.jpg", (_SIDE, _SIDE), target, answer)
 
 
-def coco_documents(records: Iterable[Record], classes: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The same as COCO's tools read it: the annotation file, and the results; categories are numbered from 1."""
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    results: list[dict[str, Any]] = []
-    for record in records:
-        known, of_image = record.target, {"image_id": record.image_id}
-        assert isinstance(known, ObjectTarget)
-        images.append({"id": record.image_id, "height": record.size[0], "width": record.size[1]})
-        rows = zip(
-            known.boxes.tolist(), known.class_ids.tolist(), known.areas.tolist(), known.crowds.tolist(), strict=True
-        )
-        for box, class_id, area, crowd in rows:
-            row = {"id": len(annotations) + 1, "category_id": class_id + 1, "area": area, "iscrowd": int(crowd)}
-            annotations.append({**of_image, **row, "bbox": _coco_box(*box)})
-        for found in record.answer["predictions"]:
-            box = _coco_box(*(found["box"][member] for member in BOX_MEMBERS))
-            results.append({**of_image, "category_id": found["class_id"] + 1, "bbox": box, "score": found["score"]})
-    categories = [{"id": class_id + 1, "name": str(class_id)} for class_id in range(classes)]
-    return {"images": images, "annotations": annotations, "categories": categories}, results
-
-
 def _answer(drawing: np.random.Generator, target: ObjectTarget, classes: int, detections: int) -> list[dict[str, Any]]:
     near = drawing.random(detections) < 0.6
     of = drawing.integers(0, len(target.boxes), detections)
@@ -84,7 +62,3 @@ def _boxes(drawing: np.random.Generator, count: int) -> NDArray[np.float64]:
     sizes = np.exp(drawing.uniform(np.log(5), np.log(300), (count, 2)))
     corners = drawing.uniform(0, _SIDE - sizes)
     return np.concatenate([corners, corners + sizes], 1)
-
-
-def _coco_box(x_min: float, y_min: float, x_max: float, y_max: float) -> list[float]:
-    return [x_min, y_min, x_max - x_min, y_max - y_min]

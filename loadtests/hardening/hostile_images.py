@@ -11,7 +11,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from loadtests.hardening.tiff_files import with_directory
+from loadtests.hardening.tiff_directory import with_directory
 
 
 def hostile_images(size_bytes: int) -> dict[str, bytes]:

@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from loadtests.synthetic_detections import coco_documents, synthetic_detections
+from loadtests.synthetic_detections import synthetic_detections
 from models.datasets.samples import ObjectTarget
 from models.metrics.coco.image_results import ImageResult
 from services.answers.wire import BOX_MEMBERS
@@ -175,6 +175,32 @@ def test_masks_that_a_data_set_does_not_have_are_told() -> None:
     metric = ObjectMetric(NAMES, MEASURED, masks=True)
     with pytest.raises(ValueError, match="boxes only"):
         metric.update([record_of(scene_of([(HERE, 0)], []), 0)])
+
+
+def coco_documents(records: Iterable[Record], classes: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The same as COCO's tools read it: the annotation file, and the results; categories are numbered from 1."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
+    for record in records:
+        known, of_image = record.target, {"image_id": record.image_id}
+        assert isinstance(known, ObjectTarget)
+        images.append({"id": record.image_id, "height": record.size[0], "width": record.size[1]})
+        rows = zip(
+            known.boxes.tolist(), known.class_ids.tolist(), known.areas.tolist(), known.crowds.tolist(), strict=True
+        )
+        for box, class_id, area, crowd in rows:
+            row = {"id": len(annotations) + 1, "category_id": class_id + 1, "area": area, "iscrowd": int(crowd)}
+            annotations.append({**of_image, **row, "bbox": _coco_box(*box)})
+        for found in record.answer["predictions"]:
+            box = _coco_box(*(found["box"][member] for member in BOX_MEMBERS))
+            results.append({**of_image, "category_id": found["class_id"] + 1, "bbox": box, "score": found["score"]})
+    categories = [{"id": class_id + 1, "name": str(class_id)} for class_id in range(classes)]
+    return {"images": images, "annotations": annotations, "categories": categories}, results
+
+
+def _coco_box(x_min: float, y_min: float, x_max: float, y_max: float) -> list[float]:
+    return [x_min, y_min, x_max - x_min, y_max - y_min]
 
 
 def test_synthetic_detections_are_repeatable_and_measured_as_pycocotools_does() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtests.hardening.hostile_images import KINDS, png_chunk
-from loadtests.hardening.tiff_files import with_directory
+from loadtests.hardening.tiff_directory import with_directory
 from models.errors import BrokenImage, ImageError, ImageTooLarge
 from models.imaging.decoding import FORMATS, DecodedImage, decode, inspect
 from tests.photos import encoded, exif_with_orientation, quadrants

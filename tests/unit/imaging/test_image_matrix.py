@@ -14,10 +14,10 @@ import pytest
 from PIL import Image
 
 from loadtests.hardening.hostile_images import png_chunk
-from loadtests.hardening.tiff_files import packed_rows
 from models.errors import BrokenImage, UnreadableImage
 from models.imaging.decoding import decode, inspect
 from tests.photos import encoded, exif_with_orientation, photo, quadrants
+from tests.unit.tiff_files import packed_rows
 
 HEIGHT, WIDTH = 21, 37
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6

@@ -9,7 +9,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from loadtests.hardening.tiff_files import (
+from loadtests.hardening.tiff_directory import with_directory
+from models.errors import ImageTooLarge, UnreadableImage
+from models.imaging.decoding import decode, inspect
+from models.imaging.tiff_blocks import written
+from tests.unit.tiff_files import (
     BLACK_IS_ZERO,
     DEFLATE,
     FAX_2,
@@ -27,11 +31,7 @@ from loadtests.hardening.tiff_files import (
     ZSTD,
     TiffKind,
     tiff_file,
-    with_directory,
 )  # fmt: skip
-from models.errors import ImageTooLarge, UnreadableImage
-from models.imaging.decoding import decode, inspect
-from models.imaging.tiff_blocks import written
 
 pytestmark = pytest.mark.slow
 

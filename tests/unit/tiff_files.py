@@ -1,6 +1,5 @@
 """TIFF files of any layout, written by hand, so that each choice is made apart from all others."""
 
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,11 +11,12 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from loadtests.hardening.tiff_directory import with_directory
+
 NO_COMPRESSION, FAX_2, FAX_3, FAX_4, LZW, DEFLATE, OLD_DEFLATE = 1, 2, 3, 4, 5, 8, 32946
 PACKBITS, LZMA, ZSTD = 32773, 34925, 50000
 _FAX = {FAX_2: "tiff_ccitt", FAX_3: "group3", FAX_4: "group4"}
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS = 0, 1, 2, 3, 5
-_SHORT, _LONG, _LONG8, _UNDEFINED = 3, 4, 16, 7
 _ENCODERS = {
     LZW: imagecodecs.lzw_encode,
     DEFLATE: imagecodecs.zlib_encode,
@@ -64,45 +64,6 @@ def tiff_file(samples: NDArray[Any], kind: TiffKind, tags: Mapping[int, tuple[in
     values |= {322: (tile[1],), 323: (tile[0],)} if tile else {278: (kind.rows_per_strip or height,)}
     values |= {338: kind.extra} if kind.extra else {}
     return with_directory(values, blocks, order=kind.order, big=kind.big, tiled=tile is not None)
-
-
-def with_directory(
-    values: Mapping[int, tuple[int, ...] | bytes],
-    blocks: list[bytes],
-    *,
-    order: str = "<",
-    big: bool = False,
-    tiled: bool = False,
-) -> bytes:
-    """Writes blocks, and behind them a directory."""
-    mark = b"II" if order == "<" else b"MM"
-    content = bytearray(
-        mark + struct.pack(f"{order}HHHQ", 43, 8, 0, 0) if big else mark + struct.pack(f"{order}HI", 42, 0)
-    )
-    places = []
-    for block in blocks:
-        content += bytes(len(content) % 2)
-        places.append(len(content))
-        content += block
-    all_values = {**values, 324 if tiled else 273: tuple(places), 325 if tiled else 279: tuple(map(len, blocks))}
-    room, lines = 8 if big else 4, b""
-    for tag, found in sorted(all_values.items()):
-        if isinstance(found, bytes):
-            kind, packed, count = _UNDEFINED, found, len(found)
-        else:
-            long = tag in (256, 257, 273, 279, 324, 325)
-            kind, letter = (_LONG8, "Q") if long and big else (_LONG, "I") if long else (_SHORT, "H")
-            packed, count = struct.pack(f"{order}{len(found)}{letter}", *found), len(found)
-        if len(packed) > room:
-            content += bytes(len(content) % 2)
-            place = struct.pack(f"{order}Q" if big else f"{order}I", len(content))
-            content += packed
-        else:
-            place = packed.ljust(room, b"\0")
-        lines += struct.pack(f"{order}HHQ" if big else f"{order}HHI", tag, kind, count) + place
-    content += bytes(len(content) % 2)
-    struct.pack_into(f"{order}Q" if big else f"{order}I", content, 8 if big else 4, len(content))
-    return bytes(content) + struct.pack(f"{order}Q" if big else f"{order}H", len(all_values)) + lines + bytes(8)
 
 
 def packed_rows(rows: NDArray[Any], bits: int, order: str) -> bytes:
