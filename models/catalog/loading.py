@@ -1,4 +1,4 @@
-"""From a name to a model that answers."""
+"""Loads models by name: finds the catalog entry, fetches weights, builds the network and its adapter."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,18 +49,18 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
 
     Args:
         name: A name of `models.catalog.lookup`.
-        runtime: Where and how it is to run.
+        runtime: Device and precision.
 
     Returns:
         The model, not warmed up.
 
     Raises:
         UnknownModel: There is no such model.
-        BrokenCard: It has a card that is none, or that names an architecture that there is not or that does not suit
-            the rest of the card.
-        WeightsUnavailable: Its weights are not here and cannot be downloaded.
-        WeightsCorrupt: Its weights file is not what it should be.
-        UnsupportedRuntime: This machine cannot do what the runtime asks.
+        BrokenCard: Its card is invalid, or names an unknown architecture or one that does not match the rest of the
+            card.
+        WeightsUnavailable: Its weights are not on this machine and cannot be downloaded.
+        WeightsCorrupt: Its weights file is damaged or has the wrong digest.
+        UnsupportedRuntime: This machine does not support the runtime.
     """
     entry = find(name)
     runtime = runtime.resolve()
@@ -78,13 +78,13 @@ def pull(name: str, progress: Progress | None = None) -> None:
 
     Args:
         name: A name of `models.catalog.lookup`.
-        progress: Told of a download as it goes: the bytes that have come, and all bytes or 0.
+        progress: Called with the progress of a download: the bytes received, and the total or 0.
 
     Raises:
         UnknownModel: There is no such model.
-        BrokenCard: It has a card that is none.
-        WeightsUnavailable: The weights are not here and cannot be downloaded.
-        WeightsCorrupt: The file is not what it should be.
+        BrokenCard: Its card is invalid.
+        WeightsUnavailable: The weights are not on this machine and cannot be downloaded.
+        WeightsCorrupt: The file is damaged or has the wrong digest.
     """
     entry = find(name)
     if entry.weights.kind != "none":

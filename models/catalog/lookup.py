@@ -1,4 +1,4 @@
-"""What can be served, readable without torch.
+"""The model catalog: finds the entry of a model by name; torch-free.
 
 A name is one of
 
@@ -38,18 +38,18 @@ _BUILT_IN: Final = {entry.name: entry for entry in (EFFICIENTNET_LITE0, NOOP)}
 
 
 def find(name: str) -> CatalogEntry:
-    """Looks a model up.
+    """Finds the catalog entry of a model.
 
     Args:
-        name: As told at the top.
+        name: See the top of this module.
 
     Returns:
         Its entry.
 
     Raises:
         UnknownModel: There is no such model; the error carries `names()`.
-        BrokenCard: It has a card that is none, two cards, or the name of a bundled model; or a folder of
-            ``TAPETUM_CATALOG`` is not there.
+        BrokenCard: Its card is invalid, it has two cards, or the name of a bundled model; or a folder of
+            ``TAPETUM_CATALOG`` does not exist.
     """
     own = _own_card(name)
     if own is not None:
@@ -64,7 +64,7 @@ def names() -> tuple[str, ...]:
     """Lists every model: the bundled ones, the user's own, YOLOX by size, and torchvision's, task by task.
 
     Raises:
-        BrokenCard: A folder of ``TAPETUM_CATALOG`` is not there.
+        BrokenCard: A folder of ``TAPETUM_CATALOG`` does not exist.
     """
     own = (name for folder in _own_folders() for name in card_names(folder))
     torchvision = (f"{PREFIX}{builder}" for task in get_args(Task) for builder in torchvision_builders(task))
@@ -72,7 +72,7 @@ def names() -> tuple[str, ...]:
 
 
 def _own_card(name: str) -> Path | None:
-    """The card that goes by a name in the user's folders."""
+    """The card with a name in the user's folders."""
     found = [path for folder in _own_folders() if (path := card_path(folder, name)) is not None]
     if found and name in _bundled():
         raise BrokenCard(str(found[0]), f"{name!r} is the name of a model that comes with Tapetum; choose another")
@@ -82,7 +82,7 @@ def _own_card(name: str) -> Path | None:
 
 
 def _own_folders() -> list[Path]:
-    """Read at every call, so that a new card can be served without starting again."""
+    """The user's folders, read at every call, so that new cards can be served without a restart."""
     folders = [Path(folder) for folder in os.environ.get(CATALOG_VARIABLE, "").split(os.pathsep) if folder]
     for folder in folders:
         if not folder.is_dir():

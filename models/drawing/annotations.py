@@ -1,4 +1,4 @@
-"""What is drawn: the classes or objects of an answer of the HTTP API."""
+"""Annotations to draw: the classes or objects of a response of the HTTP API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """One part of an answer: a class of the whole picture, an object in it, or all pixels of a class.
+class Annotation:
+    """One annotation of a picture: a class of the whole image, an object, or the region of a class.
 
     Attributes:
-        class_id: Marks of equal ids have equal colours in every picture.
+        class_id: Annotations of equal ids have equal colours in every picture.
         class_name: Text in any script.
-        score: Probability or score, 0 to 1; for all pixels of a class, their share of the picture. NaN for an object
-            that nobody predicted, such as one that is known to be there: no number is written at it.
-        box: Of an object; None where the whole picture is meant.
-        color_key: Decides the colour instead of `class_id`.
-        mask: Which pixels of the upright original it has; None where nobody has asked that.
+        score: Probability or score, 0 to 1; for a region, its share of the image. NaN for ground truth: no score is
+            drawn.
+        box: Of an object; None for the whole image.
+        color_key: Determines the colour instead of `class_id`.
+        mask: Its pixels in the upright original; None without a mask.
     """
 
     class_id: int
@@ -35,23 +35,22 @@ class Mark:
 
     @property
     def color(self) -> Color:
-        """What it is drawn in."""
+        """Colour of the annotation."""
         return color_of(self.class_id if self.color_key is None else self.color_key)
 
 
-def marks_of_answer(answer: Mapping[str, Any], class_count: int | None = None) -> list[Mark]:
-    """Makes the marks of an answer of the HTTP API, best first.
+def annotations_of_answer(answer: Mapping[str, Any], class_count: int | None = None) -> list[Annotation]:
+    """Converts a response of the HTTP API to annotations, best first.
 
     Args:
         answer: The JSON object of one image: with `image` and `predictions`, each of which has `class_id`,
             `class_name`, and `probability`, or `fraction` and `mask`, or `score`, `box` and perhaps `mask`. Masks
             are run lengths.
-        class_count: How many classes the model knows; None where that is not known: more than one is taken for
-            granted.
+        class_count: Number of the model's classes; None where it is unknown: more than one is assumed.
 
     Returns:
-        One mark for each class or object. A class has one colour in every picture, except that every object of a
-        picture has its own where objects have masks, or where the model knows a single class.
+        One annotation for each class or object. A class has one colour in every picture, except that every object of a
+        picture has its own colour where objects have masks, or where the model has a single class.
 
     Raises:
         ValueError: Masks are not run lengths.
@@ -61,7 +60,7 @@ def marks_of_answer(answer: Mapping[str, Any], class_count: int | None = None) -
     found = [box for box in boxes if box is not None]
     keys = iter(_color_keys(found, own=class_count == 1 or any("mask" in row for row in rows)))
     return [
-        Mark(
+        Annotation(
             row["class_id"],
             row["class_name"],
             row["score" if box else "fraction" if "fraction" in row else "probability"],
@@ -82,7 +81,7 @@ def _box_of(corners: Mapping[str, float]) -> Box:
 
 
 def _mask_of(row: Mapping[str, Any]) -> Mask | None:
-    """The mask of a row, which has one where it has a number of pixels."""
+    """The mask of a row; None for a row without `area_pixels`."""
     if "area_pixels" not in row:
         return None
     mask: Any = row.get("mask")

@@ -1,11 +1,11 @@
-"""Masks on a picture: translucent colour with a line along the border, and a thin shadow around.
+"""Draws masks on a picture: a translucent fill, a contour line, and a thin shadow around.
 
-Every pixel shows one mask, the smallest of those that cover it, so that colours never mix and nothing is hidden under
-what is larger. Lines lie within their masks and shadows around them: a mask with a line is as large as it was found.
-Where a mask touches the border of the picture, what it shows goes on outside, and there is no line.
+Every pixel shows one mask, the smallest of those that cover it, so that colours never mix and small masks are not
+hidden by larger ones. Lines lie within their masks and shadows outside: a mask with a line has its predicted size.
+Where a mask touches the border of the picture, there is no line, as the object may continue outside.
 
-A mask is decoded within its bounds, brought to the picture's scale and painted, one after the other and in blocks:
-what is held at a time is one mask's region, and one byte for each pixel of the picture.
+Each mask is decoded within its bounds, scaled to the picture and painted in blocks: memory holds the region of one
+mask, and one byte for each pixel of the picture.
 """
 
 import math
@@ -17,56 +17,60 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
-from models.drawing.annotations import Mark
+from models.drawing.annotations import Annotation
 from models.drawing.labels import Rectangle
 from models.drawing.palette import INK, Color
 
 _FILL: Final = 0.4
-"""Opacity of the colour within the line."""
+"""Opacity of the fill."""
 _FAINTER: Final = [round(_FILL * grey) for grey in range(256)]
 _SHADOW: Final = 0.6
 _SLENDER: Final = 12
-"""A line is at most the square root of the mask's area by this."""
+"""The width of a line is at most the square root of the mask's area divided by this."""
 _SOFT: Final = 5
-"""Lines below this many pixels have smooth edges; in thicker ones nobody sees steps of a pixel."""
+"""Lines thinner than this many pixels are antialiased; in thicker ones steps of a pixel are invisible."""
 _EDGE: Final = 1.5
 """Width of the smooth edges of an enlarged mask, in pixels."""
 _BLOCK: Final = 256
 _HEAD: Final = 0.12
-"""Share of a mask's height that counts as its head."""
+"""Fraction of a mask's height, from the top, at which its label is placed."""
 
 
 def draw_areas(
-    image: Image.Image, marks: Sequence[Mark], scale: tuple[float, float], line: int
+    image: Image.Image, annotations: Sequence[Annotation], scale: tuple[float, float], line: int
 ) -> tuple[list[Rectangle | None], Image.Image]:
-    """Draws the masks of marks.
+    """Draws the masks of annotations.
 
     Args:
         image: RGB; is drawn on.
-        marks: In any order; those without a mask are left to others.
+        annotations: In any order; those without a mask are skipped.
         scale: Canvas pixels per pixel of the original: (vertical, horizontal).
         line: Width of the lines in pixels of the canvas; those of small masks are thinner.
 
     Returns:
-        For each mark where its name would stand: the bounds of the mask, but only as wide as its uppermost part; None
-        where there is no mask or it is empty. And 8-bit grey of the size of the image: 255 where no mask is.
+        For each annotation where its name would stand: the bounds of the mask, but only as wide as its uppermost part;
+        None where there is no mask or it is empty. And 8-bit grey of the size of the image: 255 where no mask is.
     """
-    heads: list[Rectangle | None] = [None] * len(marks)
+    heads: list[Rectangle | None] = [None] * len(annotations)
     free = Image.new("L", image.size, 255)
-    masks = [(place, mark, mark.mask) for place, mark in enumerate(marks) if mark.mask is not None]
-    for place, mark, mask in sorted(masks, key=lambda one: one[2].area):
+    masks = [
+        (place, annotation, annotation.mask)
+        for place, annotation in enumerate(annotations)
+        if annotation.mask is not None
+    ]
+    for place, annotation, mask in sorted(masks, key=lambda one: one[2].area):
         region, (top, left) = mask.to_region()
         if not region.size:
             continue
         slender = round(math.sqrt(mask.area * scale[0] * scale[1]) / _SLENDER)
-        painter = _Painter(image, free, mark.color, max(1, min(line, slender)))
+        painter = _Painter(image, free, annotation.color, max(1, min(line, slender)))
         painter.paint(_Part(region, top, left, mask.size), scale)
         heads[place] = _head(_Part(region, top, left, mask.size), scale)
     return heads, free
 
 
 class _Part(NamedTuple):
-    """A mask within its bounds.
+    """A mask cropped to its bounds.
 
     Attributes:
         pixels: (h, w) bool.
@@ -86,7 +90,7 @@ class _Painter:
 
     Args:
         image: RGB; is drawn on.
-        free: 8-bit grey of the same size: how much of a pixel no mask has yet. What is painted is taken away.
+        free: 8-bit grey of the same size: the fraction of a pixel without a mask; painting decreases it.
         color: Of masks and lines.
         line: Width of a line in pixels.
     """
@@ -96,14 +100,14 @@ class _Painter:
         shadow = max(1, line // 2)
         self._is_soft = line < _SOFT
         self._reach = 1.25 * line - 0.5
-        """Radius of the blur that tells how far the border is; so large, lines are as wide in all directions."""
+        """Radius of the blur that measures the distance to the border; large enough for lines of isotropic width."""
         width = 2 * self._reach + 1
         self._within = _step(0.5 + line / width, width, 1, _FILL)
         self._around = _step(0.5 - shadow / width, width, 0, _SHADOW)
         self._halo = math.ceil(self._reach) + shadow + 1
 
     def paint(self, part: _Part, scale: tuple[float, float]) -> None:
-        """Paints a mask where it belongs."""
+        """Paints a mask at its position."""
         cover, (left, top) = _scaled(part, scale, self._halo)
         if self._is_soft and scale == (1, 1):
             cover = cover.filter(ImageFilter.BoxBlur(0.5))
@@ -114,7 +118,7 @@ class _Painter:
             self._paint_block(cover.crop((*near, *far)), inside, (left + x0, top + y0, left + x1, top + y1))
 
     def _paint_block(self, cover: Image.Image, inside: Rectangle, area: Rectangle) -> None:
-        """Paints where `cover`, the mask in 8-bit grey, is `inside`; what lies around tells where borders are."""
+        """Paints `cover`, the mask in 8-bit grey, within `inside`; the area around determines the borders."""
         lowest, highest = cast(tuple[int, int], cover.getextrema())
         if highest == 0:
             return
@@ -133,12 +137,12 @@ class _Painter:
 
 
 def _scaled(part: _Part, scale: tuple[float, float], halo: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Brings a mask to the canvas.
+    """Resizes a mask to the scale of the canvas.
 
     Args:
         part: The mask.
         scale: Canvas pixels per pixel of the original: (vertical, horizontal).
-        halo: Pixels of the canvas that are wanted around it, as far as there are any.
+        halo: Margin around it in pixels of the canvas, clipped to the canvas.
 
     Returns:
         8-bit grey, and the (x, y) on the canvas of its upper left corner.
@@ -164,13 +168,13 @@ def _scaled(part: _Part, scale: tuple[float, float], halo: int) -> tuple[Image.I
 
 
 def _span(first: int, last: int, side: int, factor: float, halo: int) -> tuple[int, int, int, int]:
-    """Pixels of the canvas around some of the original, and those of the original behind them: both begin and end."""
+    """The range of canvas pixels of a range of the original, with a margin, and the range of the original under it."""
     begin, end = max(0, math.floor(first * factor) - halo), min(round(side * factor), math.ceil(last * factor) + halo)
     return begin, end, math.floor(begin / factor), min(side, math.ceil(end / factor))
 
 
 def _blocks(size: tuple[int, int]) -> Iterator[Rectangle]:
-    """Cuts (width, height) into blocks."""
+    """Splits (width, height) into blocks."""
     for y in range(0, size[1], _BLOCK):
         for x in range(0, size[0], _BLOCK):
             yield x, y, min(x + _BLOCK, size[0]), min(y + _BLOCK, size[1])
@@ -185,6 +189,6 @@ def _head(part: _Part, scale: tuple[float, float]) -> Rectangle:
 
 @lru_cache(maxsize=256)
 def _step(at: float, slope: float, before: float, behind: float) -> list[int]:
-    """A table for 8-bit grey, 0 to 1: `before` below `at` and `behind` above it, with a ramp between of this slope."""
+    """A look-up table for 8-bit grey, 0 to 1: `before` below `at`, `behind` above it, with a ramp of this slope."""
     shares = np.clip((np.arange(256) / 255 - at) * slope + 0.5, 0, 1)
     return np.rint(255 * (before + shares * (behind - before))).astype(int).tolist()

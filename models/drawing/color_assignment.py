@@ -1,4 +1,4 @@
-"""Colours for many objects of one kind: as there are more objects than colours, equal ones lie far from each other."""
+"""Assigns colours to many objects of one class, so that neighbours differ although colours repeat."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from models.drawing.palette import COLORS, oklab
 
 _ALIKE: Final = 0.1
-"""Distance of two colours in Oklab at which they are well told apart side by side."""
+"""Distance of two colours in Oklab at which they are easily distinguished side by side."""
 
 
 def keys_apart(boxes: Sequence[tuple[float, float, float, float]]) -> list[int]:
-    """Chooses a colour for each of many objects.
+    """Assigns a colour to each of many objects.
 
     Args:
         boxes: x_min, y_min, x_max, y_max of each.
 
     Returns:
-        A key for `models.drawing.palette.color_of` for each: the first objects have the colours by turns, and each
-        later one that which is least like those of its neighbours.
+        A key for `models.drawing.palette.color_of` for each: the first objects take the colours in order, and each
+        later one the colour that is least similar to those of its neighbours.
     """
     count, colors = len(boxes), len(COLORS)
     keys = list(range(min(count, colors)))
@@ -37,7 +37,7 @@ def keys_apart(boxes: Sequence[tuple[float, float, float, float]]) -> list[int]:
 
 
 def _likeness() -> NDArray[np.float64]:
-    """(colours, colours): 1 for equal ones, 0 for those that nobody takes for each other."""
+    """(colours, colours) similarity: 1 for equal ones, 0 for clearly distinct ones."""
     points = np.array([oklab(color) for color in COLORS])
     distances = np.linalg.norm(points[:, None] - points[None], axis=2)
     return np.exp(-((distances / _ALIKE) ** 2))

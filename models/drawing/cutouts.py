@@ -1,31 +1,31 @@
-"""What was found, cut out of its photo: its pixels on transparent ground."""
+"""Cut-outs: the pixels of the predicted masks on a transparent background."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 
-from models.drawing.annotations import Mark
+from models.drawing.annotations import Annotation
 from models.geometry.masks import Mask
 from models.imaging.decoding import MAX_BYTES, MAX_PIXELS, decode
 
 
 def cut_out(
-    data: bytes, marks: Sequence[Mark], *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
+    data: bytes, annotations: Sequence[Annotation], *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS
 ) -> Image.Image:
-    """Cuts the masks of an answer out of an encoded photo.
+    """Cuts the masks of a prediction out of an encoded photo.
 
-    Edges are hard: a pixel is either what it was, or transparent black. So the alpha channel is the union of the masks,
-    exactly, and nothing of what was left out remains in the file. (Softer edges would take colour from outside.)
+    Edges are hard: a pixel is either unchanged, or transparent black. So the alpha channel is exactly the union of the
+    masks, and the file contains no other pixels. (Soft edges would include colour from outside.)
 
     Args:
         data: The photo, in any format of `models.imaging.decoding`.
-        marks: The answer to it; those without a mask add nothing.
+        annotations: Its predictions; those without a mask are skipped.
         max_bytes: As for `models.imaging.decoding.decode`.
         max_pixels: As for `models.imaging.decoding.decode`.
 
     Returns:
-        RGBA, upright, of the photo's own size; all of it is transparent where nothing was found.
+        RGBA, upright, of the photo's own size; fully transparent without masks.
 
     Raises:
         ImageError: The photo cannot be read.
@@ -33,7 +33,7 @@ def cut_out(
     """
     photo = decode(data, max_bytes=max_bytes, max_pixels=max_pixels)
     pixels = np.zeros((*photo.size, 4), np.uint8)
-    masks = [mark.mask for mark in marks if mark.mask is not None]
+    masks = [annotation.mask for annotation in annotations if annotation.mask is not None]
     if masks:
         union = Mask.union(masks)
         if union.size != photo.size:

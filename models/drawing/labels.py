@@ -1,4 +1,4 @@
-"""The chips that name the objects of a picture: each at its box, within the picture, and none over another."""
+"""Places and draws the labels of objects: each at its box, within the picture, without overlap."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,8 +15,8 @@ from models.drawing.shapes import Corners, fill, rounded
 
 Rectangle = tuple[int, int, int, int]
 """x_min, y_min, x_max, y_max in pixels of the canvas, the last two exclusive."""
-Wording = tuple[str, str]
-"""The name and the score on a chip; either may be empty."""
+Caption = tuple[str, str]
+"""Class name and score on a label; either may be empty."""
 
 _FAINT_INK: Final = (*INK, 190)
 _TOP: Final[Corners] = (True, True, False, False)
@@ -26,20 +26,21 @@ _TOP_RIGHT: Final[Corners] = (False, True, False, False)
 _BOTTOM_RIGHT: Final[Corners] = (False, False, True, False)
 _BOTTOM_LEFT: Final[Corners] = (False, False, False, True)
 _SMALL: Final = 30
-"""Boxes of less are kept free of chips where that is possible; in squares of the letter size, a chip has about ten."""
+"""Smaller boxes are not covered by labels if possible; in squares of the letter size, of which a label has about
+ten."""
 _MOST_COVERED: Final = 0.15
-"""Share of the picture from which on chips are left out, those of the worst objects."""
+"""The most of the picture that labels cover; further ones, of the objects with the lowest scores, are dropped."""
 _LONGEST_NAME: Final = 16
-"""In letter sizes; what is longer ends in an ellipsis."""
+"""Longest name in letter sizes; longer ones are truncated with an ellipsis."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chip:
-    """Where a chip lies and what it says.
+class Label:
+    """Position and text of a label.
 
     Attributes:
-        area: All of it.
-        corners: Those that do not touch the box.
+        area: Its rectangle.
+        corners: The rounded corners, those that do not touch the box.
         name: Of the class; empty where there is room for the score only.
         score: Empty where there is room for the name only.
     """
@@ -50,19 +51,19 @@ class Chip:
     score: str
 
 
-class ChipLayout:
-    """Finds a place for one chip after the other.
+class LabelLayout:
+    """Places labels one after the other.
 
     Args:
         size: (width, height) of the canvas in pixels.
         letter_size: In pixels.
-        outlines: The boxes of all objects: small ones are not covered where there is another place.
+        outlines: The boxes of all objects: small ones are not covered if possible.
     """
 
     def __init__(self, size: tuple[int, int], letter_size: int, outlines: Sequence[Rectangle]) -> None:
         self._width, self._height = size
         self._lettering = Lettering(letter_size)
-        self._chip_height = round(1.5 * letter_size)
+        self._label_height = round(1.5 * letter_size)
         self._padding = round(0.45 * letter_size)
         self._gap = round(0.4 * letter_size)
         self._left = _MOST_COVERED * self._width * self._height
@@ -72,49 +73,49 @@ class ChipLayout:
             if (x1 - x0) * (y1 - y0) < _SMALL * letter_size**2:
                 self._small[y0:y1, x0:x1] = True
 
-    def place(self, outline: Rectangle, wordings: Sequence[Wording], *, clear: bool = False) -> Chip | None:
-        """Finds a place where a chip covers no earlier one.
+    def place(self, outline: Rectangle, captions: Sequence[Caption], *, clear: bool = False) -> Label | None:
+        """Places a label where it covers no earlier one.
 
         Args:
             outline: The box, line included.
-            wordings: What it may say, the best first.
+            captions: Candidate texts, in the order of preference.
             clear: Whether it must not cover small objects either.
 
         Returns:
-            The chip with the first wording that finds a place; None where none does.
+            The label with the first caption that fits; None where none does.
         """
         if self._left <= 0:
             return None
-        for wording in wordings:
-            chip = self._place(*wording, outline, 1 if clear else math.inf)
-            if chip is not None:
-                x0, y0, x1, y1 = chip.area
+        for caption in captions:
+            label = self._place(*caption, outline, 1 if clear else math.inf)
+            if label is not None:
+                x0, y0, x1, y1 = label.area
                 self._taken[y0:y1, x0:x1] = True
                 self._left -= (x1 - x0) * (y1 - y0)
-                return chip
+                return label
         return None
 
-    def paint(self, image: Image.Image, pen: ImageDraw.ImageDraw, chip: Chip, color: Color) -> None:
-        """Draws a chip that was placed."""
-        x, y, x_end, y_end = chip.area
+    def paint(self, image: Image.Image, pen: ImageDraw.ImageDraw, label: Label, color: Color) -> None:
+        """Draws a placed label."""
+        x, y, x_end, y_end = label.area
         radius = max(2, self._lettering.size // 4)
-        fill(image, (x, y), rounded((y_end - y, x_end - x), radius, chip.corners), color)
-        baseline = y + self._lettering.baseline(self._chip_height)
+        fill(image, (x, y), rounded((y_end - y, x_end - x), radius, label.corners), color)
+        baseline = y + self._lettering.baseline(self._label_height)
         x += self._padding
-        if chip.name:
-            pen.text((x, baseline), chip.name, fill=(*INK, 255), font=self._lettering.font, anchor="ls")
-        ink = _FAINT_INK if chip.name else (*INK, 255)
-        pen.text((x_end - self._padding, baseline), chip.score, fill=ink, font=self._lettering.font, anchor="rs")
+        if label.name:
+            pen.text((x, baseline), label.name, fill=(*INK, 255), font=self._lettering.font, anchor="ls")
+        ink = _FAINT_INK if label.name else (*INK, 255)
+        pen.text((x_end - self._padding, baseline), label.score, fill=ink, font=self._lettering.font, anchor="rs")
 
-    def _place(self, name: str, score: str, outline: Rectangle, limit: float) -> Chip | None:
-        """The place that covers the fewest pixels of small objects, and fewer than `limit`."""
+    def _place(self, name: str, score: str, outline: Rectangle, limit: float) -> Label | None:
+        """The position that covers the fewest pixels of small objects, and fewer than `limit`."""
         score_width = self._lettering.width(score) if score else 0
         around = 2 * self._padding + score_width + (self._gap if name and score else 0)
         room = min(self._width - around, _LONGEST_NAME * self._lettering.size)
         if name and not (name := self._lettering.fit(name, room)):
             return None
         width = around + (self._lettering.width(name) if name else 0)
-        best: Chip | None = None
+        best: Label | None = None
         least = limit
         for area, corners in self._places(outline, width):
             x0, y0, x1, y1 = area
@@ -123,15 +124,15 @@ class ChipLayout:
                 continue
             covered = np.count_nonzero(self._small[y0:y1, x0:x1])
             if covered < least:
-                best, least = Chip(area, corners, name, score), covered
+                best, least = Label(area, corners, name, score), covered
             if covered == 0:
                 break
         return best
 
     def _places(self, outline: Rectangle, width: int) -> Iterator[tuple[Rectangle, Corners]]:
-        """Places for a chip of this width, the best first: on the box, or in it where the box is large enough."""
+        """Positions for a label of this width, in the order of preference: on the box, or in it if that is large."""
         x0, y0, x1, y1 = outline
-        height = self._chip_height
+        height = self._label_height
         left, right = min(x0, self._width - width), max(0, x1 - width)
         above = ((left, y0 - height, _TOP), (right, y0 - height, _TOP))
         below = ((left, y1, _BOTTOM), (right, y1, _BOTTOM))

@@ -1,4 +1,4 @@
-"""Text of a size that fits a picture, in the one font that Pillow carries with it."""
+"""Text rendering in Pillow's bundled font: measuring, truncation, and replacement of missing glyphs."""
 
 import unicodedata
 from functools import lru_cache
@@ -8,18 +8,18 @@ from PIL import ImageFont
 
 _ELLIPSIS: Final = "…"
 _DRAWABLE: Final = frozenset(map(chr, range(0x20, 0x7F))) | set("©«°±´·»‘’“”…‹›⁄™")
-"""What the bundled font (Aileron, public domain, a part of it) has glyphs for."""
+"""Characters with glyphs in the bundled font (a subset of Aileron, public domain)."""
 _PLAINER: Final = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D"}
     | {"ı": "i", "–": "-", "—": "-"}
 )
-"""Latin characters that Unicode does not take apart."""
+"""Replacements of Latin characters without a Unicode decomposition."""
 _CAP_HEIGHT: Final = 0.7
-"""Height of a capital in it, per pixel of size."""
+"""Cap height of the font, per pixel of size."""
 
 
 class Lettering:
-    """Text of one size.
+    """The font at one size.
 
     Args:
         size: Pixels from one line to the next, roughly.
@@ -30,15 +30,15 @@ class Lettering:
         self.font = _font(size)
 
     def width(self, text: str) -> int:
-        """Pixels that a text takes, rounded up."""
+        """Width of a text in pixels, rounded up."""
         return int(self.font.getlength(text)) + 1
 
     def baseline(self, height: int) -> int:
-        """Distance from the top of a line of `height` pixels to the baseline at which capitals stand in its middle."""
+        """Distance from the top of a line of `height` pixels to the baseline that centres capitals vertically."""
         return round((height + _CAP_HEIGHT * self.size) / 2)
 
     def fit(self, text: str, width: int) -> str:
-        """Cuts a text to at most `width` pixels, with an ellipsis; empty where not even that fits."""
+        """Truncates a text to at most `width` pixels, with an ellipsis; empty where not even that fits."""
         if self.width(text) <= width:
             return text
         shortest, longest = 0, len(text)
@@ -52,11 +52,11 @@ class Lettering:
 
 
 def drawable(text: str, substitute: str) -> str:
-    """Brings a text to what the font can show, on one line.
+    """Converts a text to characters of the font, on one line.
 
     Args:
         text: Anything.
-        substitute: What is shown where nothing legible would be left.
+        substitute: Returned where nothing legible would be left.
 
     Returns:
         Text of the font's characters only, not empty: accents and symbols are gone, letters of other scripts are

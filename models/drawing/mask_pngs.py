@@ -14,7 +14,7 @@ from models.geometry.masks import Mask
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _COMPRESS_LEVEL: Final = 1
-"""Masks are large areas of one value, which the fastest compression makes small, too."""
+"""The fastest compression level, which suffices for masks, as they are large areas of one value."""
 
 
 def png(mask: Mask) -> bytes:

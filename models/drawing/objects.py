@@ -1,7 +1,7 @@
-"""Objects on a picture: a line around each, and chips with names and scores that keep out of each other's way.
+"""Draws objects on a picture: boxes or masks, and labels with names and scores that do not overlap.
 
-Painted in layers: masks, lines, and then chips, the worst object first. So no line runs through a name, and where
-objects overlap, the best one lies on top. An object with a mask has no line but that of its mask.
+Layers are painted in the order masks, boxes, labels, each from the lowest score to the highest. So no line crosses a
+label, and of overlapping objects the best one is on top. An object with a mask has no box.
 """
 
 import math
@@ -10,68 +10,71 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from models.drawing.annotations import Mark
+from models.drawing.annotations import Annotation
 from models.drawing.areas import draw_areas
-from models.drawing.labels import Chip, ChipLayout, Rectangle, Wording
+from models.drawing.labels import Caption, Label, LabelLayout, Rectangle
 from models.drawing.lettering import drawable
 from models.drawing.palette import INK, Color
 
 _SHADOW: Final = (*INK, 120)
 _CROWDED: Final = 0.08
-"""Where the chips would cover more than this share of the picture, letters and lines are smaller and names go."""
+"""Where the labels would cover more than this share of the picture, letters and lines are smaller and names are
+dropped."""
 _NARROW: Final = 4
-"""In letter sizes: a box on which a name would jut out far."""
-_CHIP_AREA: Final = 10
-"""Of a usual chip, in squares of the letter size."""
+"""Width in letter sizes below which a box is much narrower than a name."""
+_LABEL_AREA: Final = 10
+"""Area of a typical label, in squares of the letter size."""
 
 
-def draw_objects(image: Image.Image, marks: Sequence[Mark], scale: tuple[float, float], letter_size: int) -> None:
+def draw_objects(
+    image: Image.Image, annotations: Sequence[Annotation], scale: tuple[float, float], letter_size: int
+) -> None:
     """Draws objects with their names and scores.
 
     Args:
         image: RGB; is drawn on.
-        marks: Best first, each with a box.
+        annotations: Best first, each with a box.
         scale: Canvas pixels per pixel of the original: (vertical, horizontal).
         letter_size: Of the text on an uncrowded picture, in pixels.
     """
-    crowded = len(marks) * _CHIP_AREA * letter_size**2 > _CROWDED * image.width * image.height
+    crowded = len(annotations) * _LABEL_AREA * letter_size**2 > _CROWDED * image.width * image.height
     if crowded:
         letter_size = max(11, round(letter_size * 0.8))
     line = max(1 if crowded else 2, round(letter_size / 7))
-    outlines = [_outline(mark, scale, image, 2 * line) for mark in marks]
-    colors = [mark.color for mark in marks]
-    heads, _ = draw_areas(image, marks, scale, line)
+    outlines = [_outline(annotation, scale, image, 2 * line) for annotation in annotations]
+    colors = [annotation.color for annotation in annotations]
+    heads, _ = draw_areas(image, annotations, scale, line)
     pen = ImageDraw.Draw(image, "RGBA")
     for outline, color, head in zip(reversed(outlines), reversed(colors), reversed(heads), strict=True):
         if head is None:
             _frame(pen, outline, line, color)
-    chips = ChipLayout(image.size, letter_size, outlines)
+    labels = LabelLayout(image.size, letter_size, outlines)
     narrow = _NARROW * letter_size
-    one_name = len({mark.class_name for mark in marks}) == 1
-    placed: list[Chip | None] = []
-    for rank, (mark, outline, head) in enumerate(zip(marks, outlines, heads, strict=True)):
-        little = crowded or _width(outline) < narrow or math.isnan(mark.score)
-        wordings = _wordings(mark, one_name, can_go=rank > 0 and little)
+    one_name = len({annotation.class_name for annotation in annotations}) == 1
+    placed: list[Label | None] = []
+    for rank, (annotation, outline, head) in enumerate(zip(annotations, outlines, heads, strict=True)):
+        little = crowded or _width(outline) < narrow or math.isnan(annotation.score)
+        captions = _captions(annotation, one_name, can_go=rank > 0 and little)
         clear = crowded and rank > 0 and head is not None
-        placed.append(chips.place(head or outline, wordings, clear=clear))
-    for chip, color in zip(reversed(placed), reversed(colors), strict=True):
-        if chip is not None:
-            chips.paint(image, pen, chip, color)
+        placed.append(labels.place(head or outline, captions, clear=clear))
+    for label, color in zip(reversed(placed), reversed(colors), strict=True):
+        if label is not None:
+            labels.paint(image, pen, label, color)
 
 
-def _wordings(mark: Mark, one_name: bool, *, can_go: bool) -> list[Wording]:
-    """What a chip may say, the best first: what tells least goes where there is little room.
+def _captions(annotation: Annotation, one_name: bool, *, can_go: bool) -> list[Caption]:
+    """Candidate texts of a label, in the order of preference, from complete to short.
 
     Args:
-        mark: The object.
-        one_name: Whether all objects have the same name, so that only the score tells them apart.
-        can_go: Whether such a name goes at once, as on small objects, on all but the best of many, and on all but the
-            first of those that nobody predicted.
+        annotation: The object.
+        one_name: Whether all objects have the same name, so that only the score distinguishes them.
+        can_go: Whether such a name is dropped first, as on small objects, on all but the best of many, and on all but
+            the first of ground-truth objects.
     """
-    name = drawable(mark.class_name, f"class {mark.class_id}")
-    if math.isnan(mark.score):
+    name = drawable(annotation.class_name, f"class {annotation.class_id}")
+    if math.isnan(annotation.score):
         return [] if one_name and can_go else [(name, "")]
-    score = f"{mark.score:.2f}"
+    score = f"{annotation.score:.2f}"
     if not one_name:
         return [(name, score), (name, "")]
     return [("", score)] if can_go else [(name, score), ("", score)]
@@ -81,9 +84,9 @@ def _width(outline: Rectangle) -> int:
     return outline[2] - outline[0]
 
 
-def _outline(mark: Mark, scale: tuple[float, float], image: Image.Image, least: int) -> Rectangle:
+def _outline(annotation: Annotation, scale: tuple[float, float], image: Image.Image, least: int) -> Rectangle:
     """The box in pixels of the canvas, within it, and at least `least` pixels on each side."""
-    x0, y0, x1, y1 = mark.box or (0.0, 0.0, 0.0, 0.0)
+    x0, y0, x1, y1 = annotation.box or (0.0, 0.0, 0.0, 0.0)
     left, right = _span(x0 * scale[1], x1 * scale[1], image.width, least)
     top, bottom = _span(y0 * scale[0], y1 * scale[0], image.height, least)
     return left, top, right, bottom
@@ -95,7 +98,7 @@ def _span(start: float, end: float, limit: int, least: int) -> tuple[int, int]:
 
 
 def _frame(pen: ImageDraw.ImageDraw, outline: Rectangle, line: int, color: Color) -> None:
-    """A line within `outline`, thinner for a small one, and a shadow on both sides, for a ground of the same colour."""
+    """Draws a line within `outline`, thinner for a small one, and a shadow on both sides for contrast."""
     line = max(1, min(line, (outline[2] - outline[0]) // 8, (outline[3] - outline[1]) // 8))
     shadow = max(1, line // 2)
     _ring(pen, outline, shadow, shadow, _SHADOW)

@@ -1,6 +1,6 @@
-"""A photo with its answer drawn on it, whatever the task; needs Pillow and numpy, and no torch.
+"""Draws predictions of any task on their photo; needs Pillow and numpy, and no torch.
 
-    marks_of_answer(json) ─► draw(photo, marks) ─► PIL image ─► encode(image, "jpeg")
+    annotations_of_answer(json) ─► draw(photo, annotations) ─► PIL image ─► encode(image, "jpeg")
 
 The picture has the photo's size, with three exceptions. A photo whose longest side is below 480 pixels is enlarged by a
 whole factor, since nothing legible fits on it; one with a side above 4096 pixels is shrunk; and a strip is extended on
@@ -35,7 +35,7 @@ from typing import Final, Literal
 import numpy as np
 from PIL import Image
 
-from models.drawing.annotations import Mark
+from models.drawing.annotations import Annotation
 from models.drawing.areas import draw_areas
 from models.drawing.legend import draw_legend
 from models.drawing.objects import draw_objects
@@ -60,17 +60,17 @@ _COMPRESSION: Final = 1
 
 def draw(
     data: bytes,
-    marks: Sequence[Mark],
+    annotations: Sequence[Annotation],
     *,
     max_side: int = MAX_SIDE,
     max_bytes: int = MAX_BYTES,
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
-    """Draws an answer on an encoded photo.
+    """Draws predictions on an encoded photo.
 
     Args:
         data: The photo, in any format of `models.imaging.decoding`.
-        marks: The answer to it, best first; none leaves the photo as it is.
+        annotations: Its predictions, best first; without any the photo is not changed.
         max_side: Longest side of the picture in pixels.
         max_bytes: As for `models.imaging.decoding.decode`.
         max_pixels: As for `models.imaging.decoding.decode`.
@@ -86,25 +86,25 @@ def draw(
     shrink = min(1.0, max_side / max(height, width))
     needed = math.ceil(min(height, width) * shrink) if shrink < 1 else None
     return draw_on(
-        decode(data, min_short_side=needed, max_bytes=max_bytes, max_pixels=max_pixels), marks, max_side=max_side
+        decode(data, min_short_side=needed, max_bytes=max_bytes, max_pixels=max_pixels), annotations, max_side=max_side
     )
 
 
-def draw_on(photo: DecodedImage, marks: Sequence[Mark], *, max_side: int = MAX_SIDE) -> Image.Image:
-    """Draws an answer on pixels, which are not changed.
+def draw_on(photo: DecodedImage, annotations: Sequence[Annotation], *, max_side: int = MAX_SIDE) -> Image.Image:
+    """Draws predictions on a copy of decoded pixels.
 
     Args:
         photo: Upright pixels, of any scale of the original.
-        marks: The answer to it, best first; none leaves the photo as it is.
+        annotations: Its predictions, best first; without any the photo is not changed.
         max_side: Longest side of the picture in pixels.
 
     Returns:
-        RGB, of the size that the head of this file tells.
+        RGB, of the size described at the top of this module.
 
     Raises:
         ValueError: Masks are of another photo.
     """
-    for size in {mark.mask.size for mark in marks if mark.mask is not None} - {photo.size}:
+    for size in {annotation.mask.size for annotation in annotations if annotation.mask is not None} - {photo.size}:
         raise ValueError(f"masks of {size} pixels are not those of a photo of {photo.size}")
     image = _resized(Image.fromarray(photo.pixels), photo.size, max_side)
     height, width = image.height, image.width
@@ -113,9 +113,9 @@ def draw_on(photo: DecodedImage, marks: Sequence[Mark], *, max_side: int = MAX_S
         strip, image = image, Image.new("RGB", (max(width, _LEAST_SIDE), max(height, _LEAST_SIDE)), INK)
         image.paste(strip)
     scale = height / photo.size[0], width / photo.size[1]
-    found = [mark for mark in marks if mark.box is not None]
-    areas = [mark for mark in marks if mark.box is None and mark.mask is not None]
-    ranked = [mark for mark in marks if mark.box is None and mark.mask is None]
+    found = [annotation for annotation in annotations if annotation.box is not None]
+    areas = [annotation for annotation in annotations if annotation.box is None and annotation.mask is not None]
+    ranked = [annotation for annotation in annotations if annotation.box is None and annotation.mask is None]
     if areas:
         _, free = draw_areas(image, areas, scale, max(2, round(letter_size / 7)))
         draw_legend(image, areas, letter_size, free)
@@ -127,11 +127,11 @@ def draw_on(photo: DecodedImage, marks: Sequence[Mark], *, max_side: int = MAX_S
 
 
 def encode(image: Image.Image, picture_format: PictureFormat) -> bytes:
-    """Encodes a picture: JPEG without chroma subsampling, which would blur coloured lines, or PNG.
+    """Encodes a picture as PNG, or as JPEG without chroma subsampling, which would blur coloured lines.
 
     Args:
         image: RGB; for PNG, RGBA as well.
-        picture_format: Which of the two.
+        picture_format: The format.
 
     Returns:
         The file. It carries nothing of the photo's metadata, such as where it was taken.
@@ -147,7 +147,7 @@ def encode(image: Image.Image, picture_format: PictureFormat) -> bytes:
 
 
 def _resized(image: Image.Image, size: tuple[int, int], max_side: int) -> Image.Image:
-    """The photo at the picture's scale; `size` is the original's (height, width). Never the pixels that came in."""
+    """A copy of the photo at the picture's scale; `size` is the original's (height, width)."""
     longest = max(size)
     factor = min(-(-_LEGIBLE_SIDE // longest) if longest < _LEGIBLE_SIDE else 1.0, max_side / longest)
     height, width = (max(1, round(side * factor)) for side in size)
@@ -157,5 +157,5 @@ def _resized(image: Image.Image, size: tuple[int, int], max_side: int) -> Image.
 
 
 def _letter_size(height: int, width: int) -> int:
-    """Pixels: about a fiftieth of the picture, which reads well at the size at which it is looked at as a whole."""
+    """Letter size in pixels: about a fiftieth of the picture, legible when the whole picture is viewed."""
     return max(12, round(min(0.019 * math.sqrt(height * width) + 4, max(height, width) / 16)))

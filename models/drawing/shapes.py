@@ -1,4 +1,4 @@
-"""Rounded shapes with smooth edges, which Pillow's own drawing does not have, and frosted glass."""
+"""Antialiased rounded rectangles, which Pillow does not draw, and blurred panels."""
 
 from functools import lru_cache
 from typing import Final
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from models.drawing.palette import INK, Color
 
 Corners = tuple[bool, bool, bool, bool]
-"""Which corners are round: top left, top right, bottom right, bottom left."""
+"""Whether each corner is rounded: top left, top right, bottom right, bottom left."""
 ALL_ROUND: Final[Corners] = (True, True, True, True)
 _SAMPLES: Final = 4
 _GLASS_OPACITY: Final = 0.72
@@ -47,12 +47,12 @@ def fill(image: Image.Image, place: tuple[int, int], mask: Image.Image, color: C
 
 
 def frost(image: Image.Image, area: tuple[int, int, int, int], letter_size: int) -> None:
-    """Makes a part of a picture soft and dark, so that text on it is legible whatever lies behind.
+    """Blurs and darkens a rectangle of a picture, so that text on it is legible on any background.
 
     Args:
         image: RGB; is drawn on.
         area: x_min, y_min, x_max, y_max in pixels, the last two exclusive.
-        letter_size: In pixels; what is smaller is blurred, and corners are round by half of it.
+        letter_size: In pixels; smaller details are blurred, and the corner radius is half of it.
     """
     part = image.crop(area)
     coarse = (max(1, part.width // letter_size), max(1, part.height // letter_size))

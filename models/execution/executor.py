@@ -1,4 +1,4 @@
-"""Runs an image network over batches of bytes, the fastest way that the runtime allows."""
+"""Runs an image network on batches: normalisation, folded batch norms, oneDNN packing or torch.compile."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -24,11 +24,11 @@ _REUSED_BYTES: Final = 32 * 2**20
 DEFAULT_MMAP_THRESHOLD_MAX): EfficientNet-Lite0 in fp32 takes 10.3 ms per image at batch 4 and 14 at batch 16."""
 
 _EXAMPLE_SIDE: Final = 416
-"""Packing runs the network once, on an image of at most this many pixels a side; what is packed serves all sizes."""
+"""Packing runs the network once, on an image of at most this many pixels a side; packed layers accept all sizes."""
 
 
 class Executor:
-    """A network on its device, in its precision. Several threads may run it at once, each on a batch of its own.
+    """A network on its device, in its precision. Thread-safe: several threads may run batches at once.
 
     Args:
         network: A float32 network in evaluation mode from (N, 3, H, W) to one tensor or several, of N rows each; it is
@@ -51,7 +51,7 @@ class Executor:
             self._network = self._prepared(network, preprocessing.largest_size, runtime)
 
     def run(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Computes the output of a network that has one.
+        """Runs a network with a single output.
 
         Args:
             pixels: (N, H, W, 3) uint8 RGB, N at least 1.
@@ -64,7 +64,7 @@ class Executor:
 
     @torch.inference_mode()
     def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
-        """Computes all outputs of a network.
+        """Runs a network and returns all of its outputs.
 
         Args:
             pixels: (N, H, W, 3) uint8 RGB, N at least 1.
@@ -129,7 +129,7 @@ class Executor:
 
 
 class _Float32Layer(nn.Module):
-    """A last layer, kept in float32: it costs little, and rounded logits would tie classes and boxes that differ."""
+    """A last layer in float32: it costs little, and rounded logits would cause ties between classes and boxes."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class _Float32Layer(nn.Module):
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """Traces a network and folds its batch norms; one whose course depends on its data is copied as it is.
+    """Traces a network and folds its batch norms; with data-dependent control flow it is deep-copied unchanged.
 
     Args:
         network: In evaluation mode; it is not changed.
@@ -159,7 +159,7 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def _last_layers(network: nn.Module) -> Mapping[str, nn.Module]:
-    """The layers that give the answer, by name: of a traced network all of them, else the last linear one."""
+    """The output layers, by name: of a traced network all of them, else the last linear one."""
     if isinstance(network, fx.GraphModule) and (found := last_layers(network)):
         return found
     last: dict[str, nn.Module] = {}
@@ -174,6 +174,6 @@ def _power_of_two_below(number: int) -> int:
 
 
 def _padded_to_power_of_two(images: Tensor) -> Tensor:
-    """Repeats the last image until the batch size is a power of two, so that few sizes are ever compiled."""
+    """Pads the batch with its last image to a power of two, so that few batch sizes are compiled."""
     missing = (1 << (len(images) - 1).bit_length()) - len(images)
     return torch.cat([images, images[-1:].expand(missing, -1, -1, -1)]) if missing else images

@@ -1,4 +1,4 @@
-"""Layers that cost time but say nothing new once a network is trained, taken out of its graph."""
+"""Inference optimisations of a traced graph: folds batch norms into convolutions, removes dropout and identities."""
 
 # pyright: reportMissingTypeStubs=false
 
@@ -15,7 +15,7 @@ _IDLE: Final = (nn.Dropout, nn.Identity, StochasticDepth)
 
 
 def remove_idle_layers(traced: fx.GraphModule) -> None:
-    """Takes out the layers that pass their input on unchanged outside training, in place.
+    """Removes the layers that are the identity in evaluation mode, such as dropout, in place.
 
     Args:
         traced: A network in evaluation mode.
@@ -29,7 +29,7 @@ def remove_idle_layers(traced: fx.GraphModule) -> None:
 
 
 def fold_batch_norms(traced: fx.GraphModule) -> None:
-    """Folds every batch norm that alone reads a convolution into that convolution, in place.
+    """Folds every batch norm that is the only user of a convolution into that convolution, in place.
 
     This is exact in real arithmetic and saves a pass over memory.
 

@@ -1,4 +1,4 @@
-"""Reading and rewriting traced networks."""
+"""Queries on torch.fx graphs of traced networks."""
 
 from collections import Counter
 from typing import Any, Final, TypeVar
@@ -10,11 +10,11 @@ M = TypeVar("M", bound=nn.Module)
 _JOINING: Final = frozenset(
     {"cat", "concat", "flatten", "getattr", "getitem", "permute", "reshape", "transpose", "view"}
 )
-"""Names of functions and methods that move numbers and compute none."""
+"""Names of functions and methods that only reshape or reorder tensors."""
 
 
 def module_at(traced: fx.GraphModule, node: Any, kind: type[M]) -> M | None:
-    """Gives the module that a node calls.
+    """Returns the module that a node calls.
 
     Args:
         traced: The network.
@@ -31,12 +31,12 @@ def module_at(traced: fx.GraphModule, node: Any, kind: type[M]) -> M | None:
 
 
 def only_user(node: fx.Node) -> fx.Node | None:
-    """Gives the one node that reads another's value, or None where there are none or several."""
+    """Returns the single user of a node, or None where it has none or several."""
     return next(iter(node.users)) if len(node.users) == 1 else None
 
 
 def last_layers(traced: fx.GraphModule) -> dict[str, nn.Module]:
-    """Gives the convolutions and linear layers, by name, whose results are the network's answer but for their places.
+    """Returns the names of the convolutions and linear layers whose results are the outputs, up to reshaping.
 
     Args:
         traced: The network.

@@ -34,12 +34,12 @@ _ADDITIONS: Final = frozenset({"add", "iadd"})
 
 
 def can_pack() -> bool:
-    """Tells whether this build of torch has the operators."""
+    """Returns whether this build of torch has the operators."""
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 class PackedConvolution(nn.Module):
-    """A convolution, and optionally a shortcut added to it, and an activation, in one call.
+    """A convolution with optional fused residual addition and activation.
 
     Args:
         convolution: What to pack; its padding must be zeros, given in numbers.
@@ -117,7 +117,7 @@ def pack_convolutions(
 
 
 def _pack(traced: fx.GraphModule, node: fx.Node, convolution: nn.Conv2d, name: str, dtype: torch.dtype) -> None:
-    """Replaces a convolution and what it absorbs by one call at the place of the last of them."""
+    """Replaces a convolution and its fused operations by one call at the position of the last of them."""
     images = node.args[0]
     assert isinstance(images, fx.Node)
     absorbed, shortcut = [node], _shortcut_of(node)
@@ -138,7 +138,7 @@ def _pack(traced: fx.GraphModule, node: fx.Node, convolution: nn.Conv2d, name: s
 
 
 def _shortcut_of(convolution: fx.Node) -> fx.Node | None:
-    """Gives what is added to a convolution, and to nothing else's value, in the same shape."""
+    """Returns the other operand of an addition to a convolution's value, of the same shape, if it is the only user."""
     addition = only_user(convolution)
     if addition is None or addition.op != "call_function":
         return None

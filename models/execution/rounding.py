@@ -1,11 +1,11 @@
-"""Rounding weights to bfloat16 with the least harm."""
+"""Rounds convolution kernels to bfloat16 with error diffusion, so that their sums are preserved."""
 
 import torch
 from torch import Tensor, nn
 
 
 def round_spatial_kernels(network: nn.Module) -> None:
-    """Rounds every spatial convolution kernel of a network to bfloat16 values so that its sum is kept, in place.
+    """Rounds every spatial convolution kernel of a network to bfloat16 values and preserves its sum, in place.
 
     Neighbouring pixels are alike, so what matters of a kernel is first its sum and then its shape. Rounding each tap by
     itself lets the errors add up; here each tap takes over the error of the ones before it, the largest taps first. On

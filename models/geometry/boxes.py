@@ -1,11 +1,11 @@
-"""Box formats."""
+"""Conversion of box formats: corners (xyxy) to corner and size (xywh)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
 def with_sizes(corners: ArrayLike) -> NDArray[np.float64]:
-    """Converts boxes to COCO's format.
+    """Converts boxes from xyxy to xywh, COCO's format.
 
     Args:
         corners: (N, 4) x_min, y_min, x_max, y_max; N may be 0.

@@ -1,7 +1,7 @@
-"""Masks of single objects or classes: run lengths as COCO's tools read them.
+"""Binary masks as run-length encoding (RLE), in the format of pycocotools.
 
-A mask is kept as its run lengths, a few hundred bytes, so that a hundred of them on a large photo weigh nothing.
-`models.geometry.polygons` makes polygons and pictures of them. Needs numpy and pycocotools, and no torch.
+A mask is stored as its run lengths, a few hundred bytes, so that a hundred of them on a large photo take little memory.
+`models.geometry.polygons` converts them to polygons. Needs numpy and pycocotools, and no torch.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 _COUNTS: Final = re.compile("(?:[P-o]{0,6}[0-O])+")
-"""Numbers of up to 34 bits and a sign, as `_lengths` tells."""
+"""The most characters of a number: 34 bits and a sign, see `_lengths`."""
 
 
 class Runs(NamedTuple):
-    """The covered pixels of a mask as vertical runs, none longer than a column; from left to right, and downwards.
+    """The pixels of a mask as vertical runs within columns, in column-major order.
 
     Attributes:
         columns: (R,) int64, the column of each run.
@@ -35,7 +35,7 @@ class Runs(NamedTuple):
 
 @dataclass(frozen=True)
 class Mask:
-    """The pixels that something covers.
+    """A binary mask of an object or a class.
 
     Attributes:
         size: (height, width) of the whole image in pixels, at least 1 each.
@@ -53,7 +53,7 @@ class Mask:
 
     @classmethod
     def from_region(cls, region: NDArray[np.bool_], top_left: tuple[int, int], size: tuple[int, int]) -> "Mask":
-        """Encodes a part of an image, the rest of which is not covered; the whole is never made.
+        """Encodes a region of an otherwise empty mask, without an array of the whole image.
 
         Args:
             region: (h, w) bool; may be empty.
@@ -82,11 +82,11 @@ class Mask:
 
     @classmethod
     def from_turns(cls, turns: NDArray[np.int64], size: tuple[int, int]) -> "Mask":
-        """Encodes what is known by its edges; no pixel is made.
+        """Encodes a mask from the starts and ends of its runs, without an array of pixels.
 
         Args:
-            turns: (N,) places in the image, counted column by column, from 0 to height × width, ascending: at each the
-                covered pixels begin or end, in turn. What begins where something ends goes on there.
+            turns: (N,) column-major pixel indices, from 0 to height × width, ascending: starts and ends (exclusive) of
+                runs, alternately. A run that starts where another ends continues it.
             size: (height, width) of the whole image in pixels.
         """
         places, times = np.unique(turns, return_counts=True)
@@ -95,7 +95,7 @@ class Mask:
 
     @classmethod
     def from_coco(cls, rle: Mapping[str, Any]) -> "Mask":
-        """Takes what COCO's files and this project's answers hold.
+        """Converts from RLE as in COCO's files and the responses of the API.
 
         Args:
             rle: `size`, and `counts`: compressed, as text or bytes, or a list of numbers.
@@ -118,7 +118,7 @@ class Mask:
 
     @classmethod
     def from_stranger(cls, rle: Mapping[str, Any], size: tuple[int, int]) -> "Mask":
-        """Takes run lengths that nobody has looked at, which pycocotools would read, and write, beyond their end.
+        """Validates and converts untrusted RLE, with which pycocotools could read or write out of bounds.
 
         Args:
             rle: As for `from_coco`.
@@ -145,7 +145,7 @@ class Mask:
 
     @classmethod
     def union(cls, masks: Sequence["Mask"]) -> "Mask":
-        """Covers what any of several masks covers.
+        """Union of several masks.
 
         Args:
             masks: At least one, all of the same size.
@@ -161,7 +161,7 @@ class Mask:
         return cls.from_coco(cast(Any, coco_mask.merge([cast(Any, mask.to_coco()) for mask in masks])))
 
     def to_coco(self) -> dict[str, Any]:
-        """Gives `{"size": [height, width], "counts": text}`, which pycocotools reads."""
+        """Converts to `{"size": [height, width], "counts": text}`, which pycocotools reads."""
         return {"size": list(self.size), "counts": self.counts.decode()}
 
     def to_array(self) -> NDArray[np.bool_]:
@@ -172,10 +172,10 @@ class Mask:
         return pixels
 
     def to_region(self) -> tuple[NDArray[np.bool_], tuple[int, int]]:
-        """Decodes the smallest rectangle around what is covered; the inverse of `from_region`.
+        """Decodes the bounding rectangle of the mask; the inverse of `from_region`.
 
         Returns:
-            (h, w) bool, and the row and column at which it begins; (0, 0) bool at (0, 0) where nothing is covered.
+            (h, w) bool, and the row and column at which it begins; (0, 0) bool at (0, 0) for an empty mask.
         """
         left, top, right, bottom = self.bounds
         columns, tops, bottoms = self.runs()
@@ -195,14 +195,14 @@ class Mask:
 
     @property
     def bounds(self) -> tuple[int, int, int, int]:
-        """The smallest box around what is covered: x_min, y_min, x_max, y_max in pixels; of an empty mask, zeros."""
+        """The bounding box: x_min, y_min, x_max, y_max in pixels; zeros for an empty mask."""
         columns, tops, bottoms = self.runs()
         if not len(columns):
             return 0, 0, 0, 0
         return int(columns[0]), int(tops.min()), int(columns[-1]) + 1, int(bottoms.max())
 
     def runs(self) -> Runs:
-        """Gives what is covered as vertical runs."""
+        """Returns the mask as vertical runs."""
         turns = np.cumsum(_lengths(self.counts))
         height = self.size[0]
         starts, ends = turns[:-1:2], turns[1::2]
@@ -216,7 +216,7 @@ class Mask:
 
 
 def _lengths(counts: bytes) -> NDArray[np.int64]:
-    """Reads compressed run lengths: those of what is not covered and of what is, in turn.
+    """Decodes compressed run lengths, alternately of pixels outside and inside the mask.
 
     Numbers are written low digits first, five bits a character from "0" on with a sixth bit where more follow, and the
     fourth and later ones as what they exceed the one before last by (pycocotools, `common/maskApi.c`, `rleToString`).

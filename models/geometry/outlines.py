@@ -1,4 +1,4 @@
-"""Traces the outlines of a mask from its run lengths, at the cost of the outlines and not of the image."""
+"""Traces the contours of a mask from its run lengths, in time proportional to the contours, not to the image."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -13,18 +13,17 @@ from models.geometry.masks import Mask
 
 
 def parts(mask: Mask) -> list[shapely.Polygon]:
-    """Gives what a mask covers as polygons, one for every connected part; pixels that touch at a corner are connected.
+    """Converts a mask to polygons, one for every 8-connected component.
 
-    An outline follows the edges of the pixels, pixel (x, y) reaching from (x, y) to (x + 1, y + 1), but goes straight
-    from the middle of one edge to the middle of the next wherever it turns. So slopes are slopes and not stairs, no
-    outline touches itself or another, the centres of covered pixels are inside and all others outside, and pycocotools
-    draws exactly the mask.
+    A contour follows the edges of the pixels, pixel (x, y) reaching from (x, y) to (x + 1, y + 1), but connects the
+    midpoints of edges wherever it turns. So slopes have no steps, no contour touches itself or another, the centres of
+    the mask's pixels are inside and all others outside, and pycocotools rasterises exactly the mask.
 
     Args:
         mask: Any.
 
     Returns:
-        Valid polygons, some with holes, that do not touch each other; none where nothing is covered.
+        Valid polygons, some with holes, that do not touch each other; none for an empty mask.
     """
     rings = _rings(mask)
     areas = np.array([_signed_area(ring) for ring in rings])
@@ -37,7 +36,7 @@ def parts(mask: Mask) -> list[shapely.Polygon]:
 
 
 def _rings(mask: Mask) -> list[NDArray[np.float64]]:
-    """All outlines, each (P, 2) x, y: clockwise on a screen around what is covered, the other way around holes."""
+    """All contours, each (P, 2) x, y: clockwise on a screen around components, counter-clockwise around holes."""
     tails, heads = _edges(mask)
     following = _following(tails, heads, mask.size[0])
     corners = np.stack([tails[:, :2], heads[:, :2]], 1)
@@ -45,7 +44,7 @@ def _rings(mask: Mask) -> list[NDArray[np.float64]]:
 
 
 def _edges(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where the horizontal edges of what is covered begin and end: to the right along its top, and back at its bottom.
+    """Starts and ends of the horizontal edges of the mask: rightwards along its top, leftwards along its bottom.
 
     Returns:
         Each (E, 3) int64, in the same order: x, y, and 0 for an edge with covered pixels below it, 1 for one above.
@@ -65,7 +64,7 @@ def _edges(mask: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _following(tails: NDArray[np.int64], heads: NDArray[np.int64], height: int) -> list[int]:
-    """Which horizontal edge comes after each one, once a vertical edge is gone along.
+    """The next horizontal edge of each one along the contour, over the vertical edge between.
 
     Down every column of corners, vertical edges lead from the first corner to the second, from the third to the fourth
     and so on. Where two pixels touch at a corner there are two corners at one place: that of the edge with covered

@@ -1,4 +1,4 @@
-"""Converts a mask to polygons, cut through their holes and simplified within an IoU of 0.98."""
+"""Converts a mask to COCO polygons: contours, simplified to an IoU of at least 0.98 and split at holes."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -14,13 +14,13 @@ from models.geometry.masks import Mask
 from models.geometry.outlines import parts
 
 _TOLERANCES: Final = (0.6, 0.3, 0.15)
-"""Pixels by which a simplified outline may leave the traced one, which leaves the edges of the pixels by up to 0.36."""
+"""Tolerance of the simplification in pixels; the traced contour itself is up to 0.36 from the edges of the pixels."""
 _LEAST_IOU: Final = 0.98
 _DECIMALS: Final = 3
 
 
 def polygons(mask: Mask) -> list[list[float]]:
-    """Gives a mask as COCO's polygons, simplified as far as each connected part keeps its shape.
+    """Converts a mask to COCO polygons, simplified without changing the shape of its components.
 
     Args:
         mask: Any.
@@ -86,7 +86,7 @@ def _flat(ring: shapely.LinearRing) -> list[float]:
 
 
 def _drawn(rings: Sequence[shapely.LinearRing], size: tuple[int, int]) -> Mask:
-    """What pycocotools draws."""
+    """The mask that pycocotools rasterises."""
     if not rings:
         return Mask.from_turns(np.zeros(0, np.int64), size)
     flat = cast(Any, [_flat(ring) for ring in rings])
@@ -94,7 +94,7 @@ def _drawn(rings: Sequence[shapely.LinearRing], size: tuple[int, int]) -> Mask:
 
 
 def _iou(drawn: Mask, shell: Mask, holes: Mask) -> float:
-    """Of what is drawn with what lies within the shell and in none of its holes."""
+    """IoU of the rasterised rings with the polygon."""
     area = shell.area - holes.area
     common = _common(drawn, shell) - _common(drawn, holes)
     return common / (drawn.area + area - common)

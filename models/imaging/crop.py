@@ -1,4 +1,4 @@
-"""Resize and centre crop, as the networks saw them in training."""
+"""Resize and centre crop, as in the training of classifiers."""
 
 # pyright: reportMissingTypeStubs=false
 

@@ -1,4 +1,4 @@
-"""Fitting whole images into a network's input, and bringing boxes back from there."""
+"""Letterbox preprocessing: resizes and pads images to a network's input, and maps boxes back."""
 
 # pyright: reportMissingTypeStubs=false
 
@@ -15,13 +15,13 @@ from torchvision.transforms.v2.functional import resize_image
 from models.entries import LetterboxPreprocessing
 
 _MOST_TAPS: Final = 32
-"""A side that shrinks more than this many times is thinned out to so many times its final length first: the weights of
+"""A side that shrinks more than this many times is first subsampled to so many times its final length: the weights of
 an antialiased resize take memory in proportion to the longer length, 800 MB for a strip of 50,000,000 pixels."""
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How one image lies in a network's input: resized, at the top left, with padding at the right and the bottom.
+    """Placement of an image in a network's input: resized, at the top left, padded at the right and the bottom.
 
     Sizes are (height, width) in pixels.
 
@@ -30,7 +30,7 @@ class Letterbox:
         resized_size: Of the image within the input. Each side is rounded down, so that the two scales differ a little.
         input_size: Of the input.
         pad: Grey level of the padding, 0 to 255.
-        antialias: Whether an image that shrinks is filtered first.
+        antialias: Whether downscaling is antialiased.
     """
 
     image_size: tuple[int, int]
@@ -43,7 +43,7 @@ class Letterbox:
     def fit(
         cls, image_size: tuple[int, int], preprocessing: LetterboxPreprocessing, square: bool = False
     ) -> "Letterbox":
-        """Finds the place of an image.
+        """Computes the letterbox of an image.
 
         Args:
             image_size: (height, width) of the upright original in pixels, at least 1 each.
@@ -51,7 +51,7 @@ class Letterbox:
             square: Pads all the way to a square instead of to the next multiple of the stride.
 
         Returns:
-            Where the image will lie.
+            The letterbox.
         """
         resized = _resized_size(image_size, preprocessing)
         stride = preprocessing.stride
@@ -84,7 +84,7 @@ class Letterbox:
         return placed
 
     def project(self, boxes: Tensor) -> Tensor:
-        """Brings boxes from the original into the input.
+        """Maps boxes from the original image to the input.
 
         Args:
             boxes: (N, 4) x_min, y_min, x_max, y_max in pixels of the original.
@@ -95,14 +95,14 @@ class Letterbox:
         return (boxes.double() * self._box_scale()).float()
 
     def restore(self, boxes: Tensor) -> Tensor:
-        """Brings boxes from the input back to the original: the inverse of `project` for boxes within the image.
+        """Maps boxes from the input back to the original image: the inverse of `project` for boxes within the image.
 
         Args:
             boxes: (N, 4) x_min, y_min, x_max, y_max in pixels of the input, finite.
 
         Returns:
-            (N, 4) float32 in pixels of the original: cut at its edges, and never inverted. What lies outside, or was
-            inverted, has no area.
+            (N, 4) float32 in pixels of the original, clipped to it, and never inverted. Boxes outside, or inverted
+            ones, have no area.
         """
         height, width = self.image_size
         restored = boxes.double() / self._box_scale()
@@ -134,6 +134,6 @@ def _resized_size(image_size: tuple[int, int], preprocessing: LetterboxPreproces
 
 
 def _thinned(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Takes every n-th row and column of an image that is far too large."""
+    """Subsamples every n-th row and column of a very large image."""
     rows, columns = (max(1, side // (_MOST_TAPS * final)) for side, final in zip(pixels.shape[:2], size, strict=True))
     return pixels[::rows, ::columns]

@@ -1,4 +1,4 @@
-"""The weights of a model card, in a format that can hold no code (https://github.com/huggingface/safetensors)."""
+"""Weights of a model card as safetensors, a format without code (https://github.com/huggingface/safetensors)."""
 
 # pyright: reportUnknownVariableType=false
 
@@ -15,10 +15,10 @@ from torch import Tensor
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor]) -> str:
-    """Writes a state dict, replacing the file as a whole.
+    """Writes a state dict as safetensors, atomically.
 
-    Kernels and matrices are rounded to half precision; biases and the parameters of batch norms stay as they are, for
-    they take little room. So does what half precision cannot hold.
+    Kernels and matrices are rounded to half precision; biases and batch norms keep theirs, as they are small, and so do
+    tensors that half precision cannot represent.
 
     Args:
         path: Where to.
@@ -61,13 +61,13 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def as_stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Gives a state dict as it will be once it has been written and read.
+    """Returns a state dict as it is after saving and loading.
 
     Args:
         state: The state dict, on any device.
 
     Returns:
-        What `load_weights` gives of what `save_weights` writes.
+        The result of `load_weights` after `save_weights`.
     """
     return {name: _read(_stored(value)) for name, value in state.items()}
 

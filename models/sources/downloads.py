@@ -1,4 +1,4 @@
-"""Downloading a file so that it is either whole and right, or not there."""
+"""Atomic downloads: a file is complete and has the expected digest, or does not exist."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from urllib.request import Request, urlopen
 from uuid import uuid4
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes that have come and the bytes to come in all; the latter is 0 where the server does not say."""
+"""Called with the bytes received and the total, which is 0 where the server does not send it."""
 
 _CHUNK_BYTES: Final = 1 << 20
 _TIMEOUT_S: Final = 30.0
 
 
 class WrongDigest(Exception):
-    """What came is not what was promised.
+    """The downloaded file has another digest than expected.
 
     Args:
         digest: Its sha256 in hex.
@@ -23,13 +23,13 @@ class WrongDigest(Exception):
 
 
 def download(url: str, path: Path, digest_prefix: str, progress: Progress | None = None) -> None:
-    """Downloads a file beside its final place and moves it there once it is whole.
+    """Downloads to a temporary file and renames it once it is complete.
 
     Args:
-        url: Where from.
-        path: Where to; its folder is made.
+        url: The source.
+        path: The destination; its folder is created.
         digest_prefix: The first digits of the sha256 that the file must have, in hex; may be empty.
-        progress: Told of every mebibyte.
+        progress: Called after every mebibyte.
 
     Raises:
         OSError: No network, no such file, a broken connection or a full disk.
@@ -48,13 +48,13 @@ def download(url: str, path: Path, digest_prefix: str, progress: Progress | None
 
 
 def file_digest(path: Path) -> str:
-    """Gives the sha256 of a file in hex."""
+    """Computes the sha256 of a file in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _receive(url: str, write: Callable[[bytes], object], progress: Progress | None) -> str:
-    """Passes a file's bytes on as they come, and gives their sha256 in hex."""
+    """Copies the response to a file, and returns the sha256 in hex."""
     sha256 = hashlib.sha256()
     received_bytes = 0
     with urlopen(Request(url, headers={"User-Agent": "tapetum"}), timeout=_TIMEOUT_S) as answer:

@@ -1,4 +1,4 @@
-"""Weights on disk: finding them, fetching them, and refusing those that are not what they should be."""
+"""Weights files: locates, downloads and verifies them by digest, and loads state dicts safely."""
 
 import logging
 import re
@@ -17,7 +17,7 @@ from models.sources.card_weights import load_weights
 from models.sources.downloads import Progress, WrongDigest, download, file_digest
 
 _HASH_IN_NAME: Final = re.compile(r"-([a-f0-9]{8,})\.[a-z]+$")
-"""torch hub's convention: the first digits of the file's sha256 stand before its extension."""
+"""torch hub's convention: a file name ends in the first digits of the sha256, before its extension."""
 
 _DOWNLOADED: Final = ("torch_hub", "url")
 
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 def locate(entry: CatalogEntry) -> Path:
-    """Tells where a model's weights lie, or will lie once fetched.
+    """Returns the path of a model's weights file, before or after it is fetched.
 
     Args:
         entry: The model; its weights must be of a kind that is a file.
@@ -50,19 +50,19 @@ def locate(entry: CatalogEntry) -> Path:
 
 
 def fetch(entry: CatalogEntry, progress: Progress | None = None) -> Path:
-    """Makes sure that a model's weights are on this machine.
+    """Downloads a model's weights if they are not on this machine.
 
     Args:
         entry: The model.
-        progress: Told of a download as it goes.
+        progress: Called with the progress of a download.
 
     Returns:
         The path of the file.
 
     Raises:
         WeightsUnavailable: They are not here and cannot be downloaded.
-        WeightsCorrupt: What was downloaded is not what was published or, where no digest was, not what came the first
-            time; nothing is kept.
+        WeightsCorrupt: The downloaded file has another digest than published or, where none is, than the first
+            download; it is deleted.
     """
     path = locate(entry)
     if path.exists():
@@ -82,11 +82,11 @@ def fetch(entry: CatalogEntry, progress: Progress | None = None) -> Path:
 
 
 def read_state_dict(entry: CatalogEntry, path: Path) -> tuple[dict[str, Tensor], str]:
-    """Reads a weights file, running no code that it may hold.
+    """Reads a state dict without executing code from the file.
 
-    A file in torch hub's cache may be the user's own, as with torch hub itself: where it is not the published one this
-    is logged, and the digest tells it apart. Other files must be what was published. Where nothing was, the digest of
-    the first file is recorded beside it, and every later one must have it too.
+    A file in torch hub's cache may be the user's own, as with torch hub itself: a different digest is logged only, and
+    is part of the model's identity. Other files must match the published digest. Where none is published, the digest of
+    the first file is recorded beside it, and every later one must match it.
 
     Args:
         entry: The model that it belongs to.
@@ -97,7 +97,7 @@ def read_state_dict(entry: CatalogEntry, path: Path) -> tuple[dict[str, Tensor],
         The state dict, and the sha256 of the file in hex.
 
     Raises:
-        WeightsCorrupt: The file is truncated or holds no state dict, or is not the one that it should be.
+        WeightsCorrupt: The file is truncated, holds no state dict, or has the wrong digest.
     """
     digest = file_digest(path)
     _check_digest(entry, path, digest)
@@ -114,7 +114,7 @@ def read_state_dict(entry: CatalogEntry, path: Path) -> tuple[dict[str, Tensor],
 
 
 def load_into(network: nn.Module, state: dict[str, Tensor], entry: CatalogEntry, path: Path) -> None:
-    """Puts a state dict into a network, every key and shape of which must fit.
+    """Loads a state dict into a network, strictly: all keys and shapes must match.
 
     Args:
         network: The network.
@@ -167,12 +167,12 @@ def _check_digest(entry: CatalogEntry, path: Path, digest: str) -> None:
 
 
 def _expected_digest(entry: CatalogEntry, path: Path) -> str:
-    """The sha256 in hex, or its first digits: as published, or as it was the first time; or nothing."""
+    """The expected sha256 in hex, or its first digits: as published, or of the first download; or empty."""
     return _published_digest(entry) or _recorded_digest(path)
 
 
 def _digest_record(path: Path) -> Path:
-    """Where the digest of the first file lies that came here without a published one."""
+    """Path of the recorded digest of the first download without a published one."""
     return path.with_name(f"{path.name}.sha256")
 
 
@@ -189,7 +189,7 @@ def _record_digest(path: Path, digest: str) -> None:
 
 
 def _published_digest(entry: CatalogEntry) -> str:
-    """The sha256 in hex, or its first digits, or nothing where nothing was published."""
+    """The published sha256 in hex, or its first digits, or empty."""
     if entry.weights.sha256 is not None:
         return entry.weights.sha256
     match = _HASH_IN_NAME.search(entry.weights.location)
@@ -207,7 +207,7 @@ def _fix(entry: CatalogEntry, path: Path) -> str:
 
 
 def _fix_digest(entry: CatalogEntry, path: Path) -> str:
-    """What to do about a file of another digest."""
+    """How to fix a file with another digest."""
     record = _digest_record(path)
     if _published_digest(entry) or not record.exists():
         return _fix(entry, path)

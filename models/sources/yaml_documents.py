@@ -1,7 +1,7 @@
 """Reads YAML files, with limits on size, depth and alias expansion.
 
-YAML can name a part of itself again, so that ten lines stand for a billion items, and PyYAML's number formats take time
-that grows with the square of their length. Bounds are checked on the events of the parser, before anything is built.
+Nested YAML aliases expand ten lines to a billion items, and PyYAML's parsing of numbers takes time quadratic in their
+length. Limits are checked on the events of the parser, before anything is constructed.
 """
 
 # pyright: reportUntypedBaseClass=false, reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -29,7 +29,7 @@ _MOST_PLAIN_CHARACTERS: Final = 3500
 
 
 class _Loader(SafeLoader):  # pyright: ignore[reportGeneralTypeIssues]
-    """Refuses a mapping that has a key twice, of which PyYAML would keep the last without a word."""
+    """A loader that refuses duplicate keys, of which PyYAML silently keeps the last."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[tuple[str, str]] = set()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models.drawing.annotations import marks_of_answer
+from models.drawing.annotations import annotations_of_answer
 from models.drawing.cutouts import cut_out
 from models.drawing.picture import PictureFormat, draw, encode
 from models.geometry.masks import Mask
@@ -64,9 +64,9 @@ def _drawn(result: Result, image: bytes, cutout: bool) -> tuple[bytes, str]:
     """The encoded picture and the suffix of its name; caps on images are for whoever has answered."""
     document = _with_run_lengths(result)
     max_pixels = document["image"]["height"] * document["image"]["width"]
-    marks = marks_of_answer(document, result.class_count)
+    annotations = annotations_of_answer(document, result.class_count)
     make = cut_out if cutout else draw
-    picture = make(image, marks, max_bytes=len(image), max_pixels=max_pixels)
+    picture = make(image, annotations, max_bytes=len(image), max_pixels=max_pixels)
     header = inspect(image, max_bytes=len(image), max_pixels=max_pixels)
     picture_format: PictureFormat = "jpeg" if header.format == "jpeg" and not cutout else "png"
     return encode(picture, picture_format), _SUFFIXES[picture_format]

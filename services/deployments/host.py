@@ -2,9 +2,9 @@
 
     predict([Item…]) ──► pool: decode, preprocess ──► Batcher: forward ──► pool: postprocess, encode ──► [Outcome…]
 
-An image that fails is an `Outcome` with a failure in its place; the others have their answers.
-Each model has a pool of its own, and the operating system shares the cores among their threads: so images of a slow
-model, however many wait, never keep those of a fast one from being decoded.
+A failed image is an `Outcome` with a failure in its place; the others have their predictions. Each model has its own
+thread pool, and the operating system shares the cores among their threads: so queued images of a slow model never block
+the decoding of those of a fast one.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ class ModelHost:
 
 
 Answered = tuple[bytes, Summary] | ServiceError
-"""An answer as it is sent and what is counted of it, or why there is none."""
+"""A serialised prediction with its summary for drift detection, or an error."""
 
 
 def _forward_or_none(adapter: Adapter[Any, Any], batch: Sequence[Prepared]) -> Any:

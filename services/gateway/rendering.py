@@ -13,7 +13,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from models.drawing.annotations import marks_of_answer
+from models.drawing.annotations import annotations_of_answer
 from models.drawing.cutouts import cut_out
 from models.drawing.picture import PictureFormat, draw, encode
 from models.errors import ImageError
@@ -102,12 +102,12 @@ class Renderer:
     def _draw(self, photo: bytes, body: bytes, class_count: int, rendering: Rendering, limit: TimeLimit) -> Picture:
         started_at = time.perf_counter()
         limit.check()
-        marks = marks_of_answer(orjson.loads(body), class_count)
+        annotations = annotations_of_answer(orjson.loads(body), class_count)
         make = cut_out if rendering == "cutout" else draw
         limits = self._settings
         limit.check()
         try:
-            image = make(photo, marks, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
+            image = make(photo, annotations, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
         except ImageError as error:
             raise InvalidImage.of(error) from None
         limit.check()

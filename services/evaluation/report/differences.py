@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets.samples import IGNORED
-from models.drawing.annotations import Mark
+from models.drawing.annotations import Annotation
 from services.evaluation.numbers import share
 from services.evaluation.report.matching import Matching, Verdict
 
 _MOST: Final = 6
 
 
-def object_notes(marks: Sequence[Mark], verdicts: Matching) -> tuple[str, ...]:
+def object_notes(annotations: Sequence[Annotation], verdicts: Matching) -> tuple[str, ...]:
     """Tells what was found, what is missed, and what is wrong, with the highest score of each mistake.
 
     Args:
-        marks: The predictions.
+        annotations: The predictions.
         verdicts: What became of them, and of the targets.
     """
     targets = Counter(verdicts.targets)
@@ -30,7 +30,11 @@ def object_notes(marks: Sequence[Mark], verdicts: Matching) -> tuple[str, ...]:
     if targets[Verdict.MISSED]:
         notes.append(f"{targets[Verdict.MISSED]} missed")
     for verdict, words in ((Verdict.OTHER_CLASS, "of another class"), (Verdict.FALSE, "false")):
-        scores = [mark.score for mark, one in zip(marks, verdicts.predictions, strict=True) if one is verdict]
+        scores = [
+            annotation.score
+            for annotation, one in zip(annotations, verdicts.predictions, strict=True)
+            if one is verdict
+        ]
         if scores:
             notes.append(f"{len(scores)} {words}, {'at' if len(scores) == 1 else 'up to'} {max(scores):.2f}")
     return tuple(notes)

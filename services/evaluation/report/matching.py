@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from models.datasets.samples import ObjectTarget
-from models.drawing.annotations import Mark
+from models.drawing.annotations import Annotation
 from models.geometry.boxes import with_sizes
 from models.metrics.coco.pairing import NOTHING, Pairs, pair_greedily
 
@@ -48,27 +48,27 @@ class Matching:
     targets: tuple[Verdict, ...]
 
 
-def match(marks: Sequence[Mark], target: ObjectTarget, iou_threshold: float = IOU_THRESHOLD) -> Matching:
+def match(annotations: Sequence[Annotation], target: ObjectTarget, iou_threshold: float = IOU_THRESHOLD) -> Matching:
     """Gives every prediction at most one target, and every target at most one prediction.
 
     The best prediction chooses first, of the targets of its class that are free the one with the greatest IoU. Those
     that are left over then choose among the targets that are left over, of whatever class.
 
     Args:
-        marks: Predictions, best first, each with a box; with masks, where the target has masks.
+        annotations: Predictions, best first, each with a box; with masks, where the target has masks.
         target: What is there.
         iou_threshold: The least IoU at which a prediction can be a target, 0 to 1.
 
     Returns:
         What became of each, in the same order.
     """
-    predictions, targets = [Verdict.FALSE] * len(marks), [Verdict.MISSED] * len(target.class_ids)
+    predictions, targets = [Verdict.FALSE] * len(annotations), [Verdict.MISSED] * len(target.class_ids)
     for index in np.flatnonzero(target.crowds).tolist():
         targets[index] = Verdict.IGNORED
-    if not marks or not targets:
+    if not annotations or not targets:
         return Matching(tuple(predictions), tuple(targets))
-    overlaps = _overlaps(marks, target)
-    same = np.array([mark.class_id for mark in marks])[:, None] == target.class_ids[None]
+    overlaps = _overlaps(annotations, target)
+    same = np.array([annotation.class_id for annotation in annotations])[:, None] == target.class_ids[None]
     overlaps[overlaps < iou_threshold] = 0
     free = np.where(target.crowds, 0.0, overlaps)
     for candidates, verdict in ((free * same, Verdict.RIGHT), (free, Verdict.OTHER_CLASS)):
@@ -94,13 +94,13 @@ def _choose(
         predictions[row] = targets[choice[row]] = verdict
 
 
-def _overlaps(marks: Sequence[Mark], target: ObjectTarget) -> NDArray[np.float64]:
+def _overlaps(annotations: Sequence[Annotation], target: ObjectTarget) -> NDArray[np.float64]:
     """(predictions, targets) IoU; with a crowd, the share of the prediction that lies in it, as COCO counts."""
-    if target.masks is not None and all(mark.mask is not None for mark in marks):
-        found: Any = [mark.mask.to_coco() for mark in marks if mark.mask is not None]
+    if target.masks is not None and all(annotation.mask is not None for annotation in annotations):
+        found: Any = [annotation.mask.to_coco() for annotation in annotations if annotation.mask is not None]
         there: Any = [mask.to_coco() for mask in target.masks]
     else:
-        found = with_sizes(np.array([mark.box for mark in marks], np.float64))
+        found = with_sizes(np.array([annotation.box for annotation in annotations], np.float64))
         there = with_sizes(target.boxes)
     crowds = target.crowds.astype(np.uint8).tolist()
-    return np.array(cast(Any, coco_mask).iou(found, there, crowds), np.float64).reshape(len(marks), -1)
+    return np.array(cast(Any, coco_mask).iou(found, there, crowds), np.float64).reshape(len(annotations), -1)

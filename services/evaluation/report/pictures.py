@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.datasets.samples import IGNORED, ClassTarget, ObjectTarget, RegionTarget, Target
-from models.drawing.annotations import Box, Mark, marks_of_answer
+from models.drawing.annotations import Annotation, Box, annotations_of_answer
 from models.drawing.picture import draw_on
 from models.geometry.masks import Mask
 from models.imaging.decoding import DecodedImage, decode
@@ -111,15 +111,15 @@ def draw_pair(
         return _class_pair(image, target, answer, class_names)
     photo = _decoded(image, MAX_SIDE)
     wanted = None if measured is None else set(measured)
-    marks = [
-        mark
-        for mark in marks_of_answer(answer, len(class_names))
-        if (wanted is None or mark.class_id in wanted)
-        and (mark.box is None or score_threshold is None or mark.score >= score_threshold)
+    annotations = [
+        annotation
+        for annotation in annotations_of_answer(answer, len(class_names))
+        if (wanted is None or annotation.class_id in wanted)
+        and (annotation.box is None or score_threshold is None or annotation.score >= score_threshold)
     ]
     if isinstance(target, ObjectTarget):
-        return _object_pair(photo, target, marks, class_names)
-    return _region_pair(photo, target, marks, class_names)
+        return _object_pair(photo, target, annotations, class_names)
+    return _region_pair(photo, target, annotations, class_names)
 
 
 def _decoded(image: bytes, min_short_side: int) -> DecodedImage:
@@ -131,8 +131,11 @@ def _class_pair(image: bytes, target: ClassTarget, answer: Mapping[str, Any], cl
     photo = _decoded(image, _CLASS_SIDE)
     picture = Image.fromarray(photo.pixels)
     picture.thumbnail((_CLASS_SIDE, _CLASS_SIDE), Image.Resampling.LANCZOS)
-    marks = marks_of_answer(answer)
-    rows = [ShownClass(mark.class_name, mark.score, mark.class_id == target.class_id) for mark in marks]
+    annotations = annotations_of_answer(answer)
+    rows = [
+        ShownClass(annotation.class_name, annotation.score, annotation.class_id == target.class_id)
+        for annotation in annotations
+    ]
     shown = rows[:_SHOWN_CLASSES]
     if not any(row.right for row in shown):
         missing = ShownClass(class_names[target.class_id], None, True)
@@ -140,51 +143,56 @@ def _class_pair(image: bytes, target: ClassTarget, answer: Mapping[str, Any], cl
     return Pair(_webp(picture), None, (picture.height, picture.width), classes=tuple(shown))
 
 
-def _object_pair(photo: DecodedImage, target: ObjectTarget, marks: list[Mark], class_names: Sequence[str]) -> Pair:
-    there = [_target_mark(target, index, class_names) for index in range(len(target.class_ids))]
-    verdicts = match(marks, target)
+def _object_pair(
+    photo: DecodedImage, target: ObjectTarget, annotations: list[Annotation], class_names: Sequence[str]
+) -> Pair:
+    there = [_target_annotation(target, index, class_names) for index in range(len(target.class_ids))]
+    verdicts = match(annotations, target)
     left = _drawn(photo, _colored(there, verdicts.targets))
-    right = _drawn(photo, _colored(marks, verdicts.predictions))
-    return Pair(_webp(left), _webp(right), (left.height, left.width), object_notes(marks, verdicts))
+    right = _drawn(photo, _colored(annotations, verdicts.predictions))
+    return Pair(_webp(left), _webp(right), (left.height, left.width), object_notes(annotations, verdicts))
 
 
-def _target_mark(target: ObjectTarget, index: int, class_names: Sequence[str]) -> Mark:
+def _target_annotation(target: ObjectTarget, index: int, class_names: Sequence[str]) -> Annotation:
     class_id = int(target.class_ids[index])
     box = cast(Box, tuple(target.boxes[index].tolist()))
     mask = None if target.masks is None else target.masks[index]
-    return Mark(class_id, class_names[class_id], math.nan, box, mask=mask)
+    return Annotation(class_id, class_names[class_id], math.nan, box, mask=mask)
 
 
-def _colored(marks: Sequence[Mark], verdicts: Sequence[Verdict]) -> list[Mark]:
-    """The marks in the colours of what became of them, those that are wrong on top."""
+def _colored(annotations: Sequence[Annotation], verdicts: Sequence[Verdict]) -> list[Annotation]:
+    """The annotations in the colours of what became of them, those that are wrong on top."""
     pairs = [
-        (replace(mark, color_key=COLOR_KEYS[verdict]), verdict) for mark, verdict in zip(marks, verdicts, strict=True)
+        (replace(annotation, color_key=COLOR_KEYS[verdict]), verdict)
+        for annotation, verdict in zip(annotations, verdicts, strict=True)
     ]
-    return [mark for mark, _ in sorted(pairs, key=lambda pair: pair[1] is Verdict.RIGHT)]
+    return [annotation for annotation, _ in sorted(pairs, key=lambda pair: pair[1] is Verdict.RIGHT)]
 
 
-def _region_pair(photo: DecodedImage, target: RegionTarget, marks: list[Mark], class_names: Sequence[str]) -> Pair:
+def _region_pair(
+    photo: DecodedImage, target: RegionTarget, annotations: list[Annotation], class_names: Sequence[str]
+) -> Pair:
     class_map = target.class_map
     numbers: list[int] = [number for number in np.unique(class_map).tolist() if number not in (0, IGNORED)]
-    there = [_region_mark(class_map == number, number, class_names) for number in numbers]
-    there.sort(key=lambda mark: -mark.score)
+    there = [_region_annotation(class_map == number, number, class_names) for number in numbers]
+    there.sort(key=lambda annotation: -annotation.score)
     ignored = class_map == IGNORED
     left = _drawn(_hatched(photo, ignored), there)
-    right = _drawn(photo, marks)
-    notes = region_notes(class_map, _map_of(marks, class_map.shape), class_names)
+    right = _drawn(photo, annotations)
+    notes = region_notes(class_map, _map_of(annotations, class_map.shape), class_names)
     return Pair(_webp(left), _webp(right), (left.height, left.width), notes)
 
 
-def _region_mark(pixels: NDArray[np.bool_], class_id: int, class_names: Sequence[str]) -> Mark:
-    return Mark(class_id, class_names[class_id], float(pixels.mean()), mask=Mask.from_array(pixels))
+def _region_annotation(pixels: NDArray[np.bool_], class_id: int, class_names: Sequence[str]) -> Annotation:
+    return Annotation(class_id, class_names[class_id], float(pixels.mean()), mask=Mask.from_array(pixels))
 
 
-def _map_of(marks: Sequence[Mark], size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The class of every pixel that marks tell; 0 where none has it."""
+def _map_of(annotations: Sequence[Annotation], size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The class of every pixel that annotations tell; 0 where none has it."""
     class_map = np.zeros(size, np.uint8)
-    for mark in marks:
-        if mark.mask is not None:
-            class_map[mark.mask.to_array()] = mark.class_id
+    for annotation in annotations:
+        if annotation.mask is not None:
+            class_map[annotation.mask.to_array()] = annotation.class_id
     return class_map
 
 
@@ -203,8 +211,8 @@ def _hatched(photo: DecodedImage, ignored: NDArray[np.bool_]) -> DecodedImage:
     return DecodedImage(np.ascontiguousarray(pixels), photo.size)
 
 
-def _drawn(photo: DecodedImage, marks: Sequence[Mark]) -> Image.Image:
-    return draw_on(photo, marks, max_side=MAX_SIDE)
+def _drawn(photo: DecodedImage, annotations: Sequence[Annotation]) -> Image.Image:
+    return draw_on(photo, annotations, max_side=MAX_SIDE)
 
 
 def _webp(image: Image.Image) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.drawing.annotations import Mark
+from models.drawing.annotations import Annotation
 from models.drawing.cutouts import cut_out
 from models.drawing.picture import encode
 from models.errors import ImageTooLarge
@@ -24,24 +24,27 @@ def disc(size: tuple[int, int], centre: tuple[int, int], radius: int) -> Mask:
 def test_pixels_of_the_masks_stay_and_the_rest_is_transparent_black():
     coffee = photo("coffee")
     masks = [disc((400, 600), (150, 200), 90), disc((400, 600), (200, 260), 90)]
-    marks = [Mark(0, "cup", 0.9, (110, 60, 291, 241), 0, masks[0]), Mark(4, "table", 0.5, mask=masks[1])]
-    pixels = np.asarray(cut_out(encoded(coffee, "PNG"), marks))
+    annotations = [
+        Annotation(0, "cup", 0.9, (110, 60, 291, 241), 0, masks[0]),
+        Annotation(4, "table", 0.5, mask=masks[1]),
+    ]
+    pixels = np.asarray(cut_out(encoded(coffee, "PNG"), annotations))
     inside = masks[0].to_array() | masks[1].to_array()
     assert np.array_equal(pixels[..., 3], np.where(inside, 255, 0))
     assert np.array_equal(pixels[inside][:, :3], np.asarray(coffee)[inside])
     assert not pixels[~inside].any(), "what was left out is not in the file either"
 
 
-@pytest.mark.parametrize("marks", [[], [Mark(0, "x", 0.9, (1, 1, 9, 9))], [Mark(0, "x", 0.5)]])
-def test_nothing_found_is_a_transparent_picture(marks: list[Mark]):
-    image = cut_out(encoded(photo("coffee"), "JPEG"), marks)
+@pytest.mark.parametrize("annotations", [[], [Annotation(0, "x", 0.9, (1, 1, 9, 9))], [Annotation(0, "x", 0.5)]])
+def test_nothing_found_is_a_transparent_picture(annotations: list[Annotation]):
+    image = cut_out(encoded(photo("coffee"), "JPEG"), annotations)
     assert (image.mode, image.size) == ("RGBA", (600, 400))
     assert not np.asarray(image).any()
 
 
 def test_cut_out_is_upright_and_of_the_photos_own_size():
     data = encoded(quadrants(60, 90), "PNG", exif=exif_with_orientation(6))
-    image = cut_out(data, [Mark(0, "x", 0.5, mask=Mask.from_region(np.ones((9, 9), bool), (0, 0), (90, 60)))])
+    image = cut_out(data, [Annotation(0, "x", 0.5, mask=Mask.from_region(np.ones((9, 9), bool), (0, 0), (90, 60)))])
     assert image.size == (60, 90)
     assert image.getpixel((8, 8)) == (*BLUE, 255), "orientation 6 brings the lower left corner to the upper left"
     assert image.getpixel((9, 8)) == (0, 0, 0, 0)
@@ -50,7 +53,7 @@ def test_cut_out_is_upright_and_of_the_photos_own_size():
 
 
 def test_file_keeps_every_pixel():
-    image = cut_out(encoded(photo("coffee"), "PNG"), [Mark(0, "x", 0.5, mask=disc((400, 600), (200, 300), 150))])
+    image = cut_out(encoded(photo("coffee"), "PNG"), [Annotation(0, "x", 0.5, mask=disc((400, 600), (200, 300), 150))])
     with Image.open(BytesIO(encode(image, "png"))) as opened:
         assert opened.mode == "RGBA"
         assert np.array_equal(np.asarray(opened), np.asarray(image))
@@ -58,7 +61,7 @@ def test_file_keeps_every_pixel():
 
 def test_masks_of_another_photo_are_refused():
     with pytest.raises(ValueError, match="not those of a photo"):
-        cut_out(encoded(photo("coffee"), "PNG"), [Mark(0, "x", 0.5, mask=disc((40, 60), (20, 20), 5))])
+        cut_out(encoded(photo("coffee"), "PNG"), [Annotation(0, "x", 0.5, mask=disc((40, 60), (20, 20), 5))])
 
 
 def test_caps_on_photos_hold():

@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.drawing.annotations import Mark, marks_of_answer
+from models.drawing.annotations import Annotation, annotations_of_answer
 from models.drawing.color_assignment import keys_apart
-from models.drawing.labels import ChipLayout
+from models.drawing.labels import LabelLayout
 from models.drawing.palette import Color, color_of, oklab
 from models.drawing.picture import draw
 from models.geometry.masks import Mask
@@ -31,9 +31,9 @@ def rectangle(corners: Rectangle, size: tuple[int, int] = SIZE) -> Mask:
     return Mask.from_region(np.ones((y1 - y0, x1 - x0), bool), (y0, x0), size)
 
 
-def thing(corners: Rectangle, key: int = 3, size: tuple[int, int] = SIZE) -> Mark:
+def thing(corners: Rectangle, key: int = 3, size: tuple[int, int] = SIZE) -> Annotation:
     """An object that fills its box."""
-    return Mark(0, "boat", 0.9, corners, key, rectangle(corners, size))
+    return Annotation(0, "boat", 0.9, corners, key, rectangle(corners, size))
 
 
 def plain(color: Color = WHITE, size: tuple[int, int] = SIZE) -> bytes:
@@ -75,7 +75,7 @@ def test_line_shows_on_a_ground_of_its_own_colour():
 
 def test_smallest_mask_shows_where_several_lie_and_colours_do_not_mix():
     large, small = thing((100, 100, 500, 400), key=0), thing((250, 200, 350, 300), key=1)
-    pictures = [draw(plain(), marks) for marks in ([large, small], [small, large])]
+    pictures = [draw(plain(), annotations) for annotations in ([large, small], [small, large])]
     for image in pictures:
         assert differs(image, (300, 250), tint(color_of(1))) <= 1
         assert differs(image, (150, 350), tint(color_of(0))) <= 1
@@ -83,13 +83,13 @@ def test_smallest_mask_shows_where_several_lie_and_colours_do_not_mix():
 
 
 def test_mask_of_the_whole_photo_has_no_line_at_its_border():
-    image = np.asarray(draw(plain(), [Mark(2, "sky", 1.0, mask=rectangle((0, 0, 640, 480)))]))
+    image = np.asarray(draw(plain(), [Annotation(2, "sky", 1.0, mask=rectangle((0, 0, 640, 480)))]))
     assert np.abs(image[:400].astype(int) - tint(color_of(2))).max() <= 1
 
 
 def test_single_pixel_and_thin_line_are_seen():
-    thin = Mark(0, "x", 0.9, mask=rectangle((100, 200, 500, 201)))
-    dot = Mark(1, "y", 0.1, mask=rectangle((300, 100, 301, 101)))
+    thin = Annotation(0, "x", 0.9, mask=rectangle((100, 200, 500, 201)))
+    dot = Annotation(1, "y", 0.1, mask=rectangle((300, 100, 301, 101)))
     image = draw(plain(), [thin, dot])
     assert differs(image, (300, 200), WHITE) > 60
     assert differs(image, (300, 100), WHITE) > 60
@@ -99,20 +99,20 @@ def test_hole_of_a_mask_stays_as_it_is():
     ring = np.zeros(SIZE, bool)
     ring[100:400, 100:500] = True
     ring[200:300, 200:400] = False
-    image = draw(plain(), [Mark(0, "x", 0.9, (100, 100, 500, 400), 0, Mask.from_array(ring))])
+    image = draw(plain(), [Annotation(0, "x", 0.9, (100, 100, 500, 400), 0, Mask.from_array(ring))])
     assert image.getpixel((300, 250)) == WHITE
     assert image.getpixel((198, 250)) == color_of(0)
 
 
 def test_object_without_pixels_has_its_box_drawn():
     nothing = Mask.from_array(np.zeros(SIZE, bool))
-    image = draw(plain(), [Mark(0, "x", 0.9, (100, 120, 300, 400), 5, nothing)])
+    image = draw(plain(), [Annotation(0, "x", 0.9, (100, 120, 300, 400), 5, nothing)])
     assert image.getpixel((100, 250)) == color_of(5)
     assert image.getpixel((200, 250)) == WHITE
 
 
 def test_object_with_a_mask_has_no_box():
-    half = Mark(0, "x", 0.9, (100, 100, 500, 400), 5, rectangle((300, 100, 500, 400)))
+    half = Annotation(0, "x", 0.9, (100, 100, 500, 400), 5, rectangle((300, 100, 500, 400)))
     assert draw(plain(), [half]).getpixel((100, 350)) == WHITE
 
 
@@ -140,7 +140,9 @@ def test_mask_of_an_enlarged_photo_is_in_place():
 @pytest.mark.parametrize("max_side", [640, 417, 250])
 def test_border_is_where_it_was_at_every_scale(max_side: int):
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
-    disc = Mark(0, "x", 0.5, (150, 90, 450, 390), 3, Mask.from_array((rows - 240) ** 2 + (columns - 300) ** 2 < 150**2))
+    disc = Annotation(
+        0, "x", 0.5, (150, 90, 450, 390), 3, Mask.from_array((rows - 240) ** 2 + (columns - 300) ** 2 < 150**2)
+    )
     scale = max_side / 640
     image = draw(plain(), [disc], max_side=max_side)
     line = [x for x in range(image.width) if differs(image, (x, round(240 * scale)), color_of(3)) < 60]
@@ -159,7 +161,7 @@ def test_mask_is_in_pixels_of_the_upright_photo():
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (7, 5000), (3, 3), (5000, 7)])
 def test_strips_are_drawn_on(size: tuple[int, int]):
     whole = (0, 0, size[1], size[0])
-    image = draw(plain(size=size), [thing(whole, size=size), Mark(1, "sky", 1.0, mask=rectangle(whole, size))])
+    image = draw(plain(size=size), [thing(whole, size=size), Annotation(1, "sky", 1.0, mask=rectangle(whole, size))])
     assert min(image.size) >= 160
 
 
@@ -175,8 +177,8 @@ def test_objects_with_masks_have_colours_of_their_own():
     masks = (rectangle((0, 0, 4, 4), (9, 9)), rectangle((5, 5, 9, 9), (9, 9)))
     boxes, scores = np.array([[0, 0, 4, 4], [5, 5, 9, 9]], np.float32), np.array([0.9, 0.8], np.float32)
     found = InstanceMasks(boxes, scores, np.array([7, 7]), (9, 9), masks)
-    marks = marks_of_answer(describe_prediction(found, list("abcdefgh")), 8)
-    assert [mark.color_key for mark in marks] == [0, 1]
+    annotations = annotations_of_answer(describe_prediction(found, list("abcdefgh")), 8)
+    assert [annotation.color_key for annotation in annotations] == [0, 1]
 
 
 def test_neighbours_among_hundreds_have_colours_that_lie_apart():
@@ -193,57 +195,65 @@ def test_neighbours_among_hundreds_have_colours_that_lie_apart():
 
 def test_class_has_its_colour_wherever_it_is():
     region = rectangle((100, 100, 300, 300))
-    image = draw(plain(), [Mark(4, "sky", 0.2, mask=rectangle((400, 0, 640, 480))), Mark(9, "sea", 0.1, mask=region)])
+    image = draw(
+        plain(), [Annotation(4, "sky", 0.2, mask=rectangle((400, 0, 640, 480))), Annotation(9, "sea", 0.1, mask=region)]
+    )
     assert image.getpixel((101, 200)) == color_of(9)
 
 
-# Marks
+# Annotations
 
 
 def test_objects_of_an_answer_keep_their_boxes_and_masks():
     masks = (rectangle((0, 0, 4, 4), (9, 9)), rectangle((5, 5, 9, 9), (9, 9)))
     boxes, scores = np.array([[0, 0, 4, 4], [5, 5, 9, 9]], np.float32), np.array([0.75, 0.5], np.float32)
     found = InstanceMasks(boxes, scores, np.array([1, 0]), (9, 9), masks)
-    marks = marks_of_answer(describe_prediction(found, ["cat", "car"]), 2)
-    assert marks == [Mark(1, "car", 0.75, (0, 0, 4, 4), 0, masks[0]), Mark(0, "cat", 0.5, (5, 5, 9, 9), 1, masks[1])]
+    annotations = annotations_of_answer(describe_prediction(found, ["cat", "car"]), 2)
+    assert annotations == [
+        Annotation(1, "car", 0.75, (0, 0, 4, 4), 0, masks[0]),
+        Annotation(0, "cat", 0.5, (5, 5, 9, 9), 1, masks[1]),
+    ]
 
 
 def test_classes_of_an_answer_come_with_most_pixels_first_and_their_masks():
     class_map = np.array([[0, 2, 2, 2], [0, 0, 1, 1]], np.uint8)
     found = SemanticMask(class_map, np.array([1, 2]), None, (2, 4))
     names = ["background", "sea", "sky"]
-    marks = marks_of_answer(describe_prediction(found, names), 3)
-    assert [(mark.class_name, mark.score) for mark in marks] == [("sky", 0.375), ("sea", 0.25)]
-    assert [mark.mask for mark in marks] == [Mask.from_array(class_map == 2), Mask.from_array(class_map == 1)]
+    annotations = annotations_of_answer(describe_prediction(found, names), 3)
+    assert [(annotation.class_name, annotation.score) for annotation in annotations] == [("sky", 0.375), ("sea", 0.25)]
+    assert [annotation.mask for annotation in annotations] == [
+        Mask.from_array(class_map == 2),
+        Mask.from_array(class_map == 1),
+    ]
 
 
 @pytest.mark.parametrize("member", [{"mask": [[0.0, 0.0, 4.0, 0.0, 4.0, 4.0]]}, {"mask": "iVBORw0KGgo="}, {}])
 def test_masks_that_are_not_run_lengths_are_refused(member: dict[str, Any]):
     row = {"class_id": 1, "class_name": "x", "area_pixels": 8, "fraction": 0.5, **member}
     with pytest.raises(ValueError, match="run lengths"):
-        marks_of_answer({"predictions": [row]})
+        annotations_of_answer({"predictions": [row]})
 
 
 # Text
 
 
-def panel_of(marks: list[Mark]) -> NDArray[np.intp]:
+def panel_of(annotations: list[Annotation]) -> NDArray[np.intp]:
     """The middle (x, y) of what is dark in the picture."""
-    dark = np.asarray(draw(plain(), marks)).max(axis=2) < 120
+    dark = np.asarray(draw(plain(), annotations)).max(axis=2) < 120
     return np.argwhere(dark).mean(axis=0)[::-1].round().astype(np.intp)
 
 
 def test_legend_stands_where_it_hides_the_least():
     halves = {"left": (0, 0, 320, 480), "lower": (0, 300, 640, 480)}
-    middles = {name: panel_of([Mark(1, "sky", 0.5, mask=rectangle(corners))]) for name, corners in halves.items()}
+    middles = {name: panel_of([Annotation(1, "sky", 0.5, mask=rectangle(corners))]) for name, corners in halves.items()}
     assert middles["left"][0] > 500 and middles["left"][1] > 400
     assert middles["lower"][0] < 140 and middles["lower"][1] < 80
 
 
 def test_legend_has_the_colour_of_each_class_and_leaves_most_of_the_picture_free():
     size = (480, 640)
-    marks = [Mark(i, f"class number {i}", 0.01, mask=rectangle((i, 0, i + 1, 2), size)) for i in range(60)]
-    image = np.asarray(draw(plain(), marks))
+    annotations = [Annotation(i, f"class number {i}", 0.01, mask=rectangle((i, 0, i + 1, 2), size)) for i in range(60)]
+    image = np.asarray(draw(plain(), annotations))
     swatches = [int(np.all(image[100:] == color_of(i), axis=2).sum()) for i in range(5)]
     assert min(swatches) > 40
     assert np.mean(image.max(axis=2) < 120) < 0.15
@@ -262,7 +272,7 @@ def test_many_small_masks_are_not_covered_by_chips():
 
 def test_chip_that_must_be_clear_is_left_out_rather_than_laid_over_a_small_object():
     around = [(x, y, x + 30, y + 20) for x, y in itertools.product(range(0, 400, 30), range(0, 300, 20))]
-    layout = ChipLayout((400, 300), 12, around)
+    layout = LabelLayout((400, 300), 12, around)
     assert layout.place(around[0], [("", "0.90")], clear=True) is None
     assert layout.place(around[0], [("", "0.90")]) is not None
 
@@ -271,7 +281,7 @@ def test_name_stands_at_the_uppermost_part_of_an_object():
     stairs = np.zeros(SIZE, bool)
     stairs[300:400, 50:600] = True
     stairs[100:300, 450:600] = True
-    marks = [Mark(0, "boat", 0.9, (50, 100, 600, 400), 0, Mask.from_array(stairs))]
-    image = np.asarray(draw(plain(), marks))
-    chip = np.argwhere(np.all(image[:97] == color_of(0), axis=2))
-    assert chip[:, 1].min() >= 445
+    annotations = [Annotation(0, "boat", 0.9, (50, 100, 600, 400), 0, Mask.from_array(stairs))]
+    image = np.asarray(draw(plain(), annotations))
+    label = np.argwhere(np.all(image[:97] == color_of(0), axis=2))
+    assert label[:, 1].min() >= 445
