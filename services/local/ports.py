@@ -1,4 +1,4 @@
-"""The public port of a stack: where it listens, and whether it is free."""
+"""The public port of a stack: its addresses, and whether it is free."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.machine.hosts import LOOPBACK, is_loopback
 
 
 def public_addresses(host: str) -> tuple[str, ...]:
-    """Addresses to listen on for a host: both loopbacks where it is one, for `localhost` may mean either."""
+    """Addresses to listen on for a host: IPv4 and IPv6 loopback where it is one, as `localhost` may be either."""
     if not is_loopback(host):
         return (host,)
     first = LOOPBACK if host.lower() == "localhost" or ":" in host else host
@@ -19,10 +19,10 @@ def public_addresses(host: str) -> tuple[str, ...]:
 
 
 def check_port(hosts: Iterable[str], port: int) -> None:
-    """Find out before anything starts whether the public port is free.
+    """Check, before anything starts, that the public port is free.
 
     Raises:
-        StackError: it is not, or a host is not one of this machine's.
+        StackError: the port is in use, or a host is not an address of this machine.
     """
     with ExitStack() as probes:
         for host in hosts:
@@ -40,7 +40,7 @@ def check_port(hosts: Iterable[str], port: int) -> None:
 
 
 def address(host: str, port: int) -> str:
-    """A host and a port as they stand in a URL."""
+    """Formats a host and a port for a URL."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -1,4 +1,4 @@
-"""Waits until the stack answers at its public port, and is the one that answers there."""
+"""Waits until the stack is ready at its public port, and verifies that it is this stack."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _INTERVAL_S: Final = 0.05
 
 
 def wait_until_ready(url: str, token: str, api_keys: tuple[str, ...]) -> None:
-    """Return when `/readyz` says so.
+    """Return when `/readyz` responds with 200.
 
     Args:
         url: Of the public port.
-        token: Of the stack, which its gateways prove to have.
-        api_keys: Those that are let in; may be empty.
+        token: Of the stack, by which its gateways are verified.
+        api_keys: Accepted keys; may be empty.
 
     Raises:
-        StackError: the models are not ready in time, or another server answers.
+        StackError: the models are not ready in time, or another server responds.
     """
     give_up_at = time.monotonic() + READY_TIMEOUT_S
     stranger_since: float | None = None

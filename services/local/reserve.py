@@ -1,7 +1,7 @@
-"""Room on the run folder's file system that is kept for new processes, and given up when all else is full.
+"""Reserves space on the run folder's file system, which is released for new processes when the disk is full.
 
-A process that Ray starts ends at once where it cannot write the first line of its log, so a replica that dies while the
-disk is full would not come back.
+A process that Ray starts ends at once where it cannot write the first line of its log, so a replica that ends while the
+disk is full could not be replaced.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from services.metric_files import allocate
 
 _MOST_BYTES: Final = 16 * 2**20
 _SHARE: Final = 1 / 8
-"""Of a small file system: the most that is kept of it."""
+"""The most of a small file system that is reserved."""
 
 
 class Reserve:
-    """A file of real blocks that is removed when nothing else is free, and made again when there is room.
+    """A file of allocated blocks that is removed when the disk is full, and created again when there is space.
 
     Args:
-        folder: On the file system that is watched.
-        say: Takes one line when the reserve is given up.
+        folder: On the watched file system.
+        say: Called with one line when the reserve is released.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
@@ -33,7 +33,7 @@ class Reserve:
         self._bytes = min(_MOST_BYTES, int(shutil.disk_usage(folder).total * _SHARE))
 
     def watch(self) -> None:
-        """Look at the file system; call it about twice a second."""
+        """Check the file system; call it about twice a second."""
         with suppress(OSError):  # whatever is wrong with the file system, the stack goes on without a reserve
             free = shutil.disk_usage(self._file.parent).free
             if self._file.exists():

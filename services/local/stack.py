@@ -1,4 +1,4 @@
-"""Starts and stops everything on one machine: what `tapetum serve` does.
+"""Starts and stops the stack on one machine, for `tapetum serve`.
 
     tapetum serve
       ├── embedded cache            unless TAPETUM_REDIS_URL is set
@@ -53,10 +53,10 @@ from services.topology import ServeFile, TopologyError, read_serve_file
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
 _WATCH_INTERVAL_S: Final = 0.5
 _OBJECT_STORE_BYTES: Final = 256 * 2**20
-"""Shared memory for images above a mebibyte on their way to a replica; its pages are taken when they are used."""
+"""Size of Ray's object store, for images above a mebibyte on their way to a replica; its pages are allocated on use."""
 
 Say = Callable[[str], None]
-"""Takes one line of progress."""
+"""Called with one line of progress."""
 
 
 def serve(
@@ -71,10 +71,10 @@ def serve(
 
     Args:
         path: Serve configuration file.
-        host: Listen here instead of where the file says.
+        host: Address to listen on, instead of that of the file.
         port: Likewise.
-        jobs: Whether Ray's dashboard runs, too, and takes jobs; it listens on loopback, and takes about 1 GB.
-        say: Takes the lines of progress.
+        jobs: Whether Ray's dashboard runs, too, and accepts jobs; it listens on loopback, and uses about 1 GB.
+        say: Called with the lines of progress.
 
     Returns:
         Exit status: 0 after a signal, 1 where the stack could not start or failed. A second signal ends the process.
@@ -111,12 +111,12 @@ def serve(
 
 
 class Stack:
-    """All processes of one machine; a context manager, so that they end whatever happens.
+    """All processes of one machine; a context manager, so that they end after an error, too.
 
     Args:
-        config: What to serve.
+        config: The Serve configuration.
         settings: The operating limits.
-        say: Takes the lines of progress.
+        say: Called with the lines of progress.
         jobs: Whether Ray's dashboard runs, too.
     """
 
@@ -150,11 +150,11 @@ class Stack:
         self._signals.close()
 
     def end_at_once(self) -> NoReturn:
-        """Kill all processes, this one too: there is no Ray any more that would stop them."""
+        """Kill all processes, including this one, where Ray can no longer stop them."""
         end_at_once(self._run_dir, 1)
 
     def start(self) -> None:
-        """Start one part after the other, and return when every model answers.
+        """Start all processes in order, and return when every model is ready.
 
         Raises:
             StackError: a part did not start.
@@ -167,7 +167,7 @@ class Stack:
         self._say_where()
 
     def watch(self) -> None:
-        """Stay until a signal comes; put an embedded cache and a HAProxy that died back, and keep room on the disk.
+        """Wait for a signal; restart the embedded cache and HAProxy when they end, and reserve disk space.
 
         Raises:
             PartEnded: Ray has ended.
@@ -183,7 +183,7 @@ class Stack:
             self._reserve.watch()
 
     def drain(self) -> None:
-        """Refuse new requests, and return when those in flight are answered or the time for it is over."""
+        """Refuse new requests, and return when those in flight are done or the drain timeout has passed."""
         self._signals.hold()
         with suppress(OSError):  # a full disk; then new requests are answered, too
             (self._run_dir / DRAINING_FILE).touch()
@@ -277,7 +277,7 @@ class Stack:
 
     @property
     def _url_here(self) -> str:
-        """The public port as this process reaches it, by address and not by name."""
+        """URL of the public port for this process, with an address instead of a name."""
         host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self._hosts[0], self._hosts[0])
         return f"http://{address(host, self._config.http_options.port)}"
 
@@ -302,10 +302,10 @@ class Stack:
 
 
 def check_cpus(config: ServeFile) -> None:
-    """Refuse a configuration that reserves more CPUs to begin with than this process may use.
+    """Refuse a configuration whose initial replicas reserve more CPUs than this process may use.
 
     Raises:
-        StackError: it does.
+        StackError: the configuration does.
     """
     scaled = (config.topology.gateway, *config.topology.deployments)
     needed = sum(
@@ -317,7 +317,7 @@ def check_cpus(config: ServeFile) -> None:
 
 
 def _ended_part_of_ray() -> str:
-    """Which process of Ray has ended that nothing works without; empty where none has."""
+    """Name of an essential process of Ray that has ended; empty where none has."""
     import ray
     from ray._private.worker import global_worker
 

@@ -1,4 +1,4 @@
-"""How a stack is asked to stop, and how it ends when it must not wait.
+"""Shutdown by signals: graceful after the first, immediate after the second.
 
 first SIGINT or SIGTERM    StopRequested in the main thread: what is in flight is answered
 second                     every process is killed, whatever the main thread is doing
@@ -23,11 +23,11 @@ from services.machine.run_dir import end_processes, end_processes_of
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _END_TIMEOUT_S: Final = 1.0
 _SAME_S: Final = 0.1
-"""Signals that follow this close mean the same: a terminal and a wrapper such as `uv run` both send one."""
+"""Seconds within which repeated signals count as one: a terminal and a wrapper such as `uv run` both send one."""
 
 
 class StopRequested(BaseException):
-    """SIGINT or SIGTERM came; a BaseException, so that no library takes it for an error."""
+    """SIGINT or SIGTERM was received; a BaseException, so that libraries do not catch it as an error."""
 
 
 class StopSignals:
@@ -44,7 +44,7 @@ class StopSignals:
         self._receiver, self._sender = socket.socketpair()
 
     def open(self) -> None:
-        """Take the signals over; the first one raises."""
+        """Install the signal handlers; the first signal raises."""
         self._before = {number: signal.getsignal(number) for number in _SIGNALS}
         self._sender.setblocking(False)
         signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
@@ -52,20 +52,20 @@ class StopSignals:
         self.listen()
 
     def close(self) -> None:
-        """Put the former handlers back."""
+        """Restore the previous handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(-1)
         self._sender.close()
 
     def listen(self) -> None:
-        """From now on the first signal raises; call it again after Ray has put handlers of its own in place."""
+        """From now on the first signal raises; call it again after Ray has installed its own handlers."""
         self._raises = True
         for number in _SIGNALS:
             signal.signal(number, self._handle)
 
     def hold(self) -> None:
-        """From now on no signal raises: the stack is stopping; one more still ends it at once."""
+        """From now on no signal raises, as the stack shuts down; one more still ends it at once."""
         self._raises = False
         for number in _SIGNALS:
             signal.signal(number, self._handle)

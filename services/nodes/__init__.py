@@ -1,1 +1,1 @@
-"""A node of Ray, on one machine or in a cluster: its environment, its HAProxy, its metrics and its logs."""
+"""A node of Ray, on one machine or in a cluster: environment, HAProxy, metrics and logs."""

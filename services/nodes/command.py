@@ -1,7 +1,7 @@
-"""Runs the command of a node, and is to it what a shell or an init process would be.
+"""Runs the command of a node as an init process does.
 
-Signals are passed on, the exit status is kept, what it prints becomes log lines, processes that lost their parent are
-waited for, and none is left behind.
+It forwards signals, returns the exit status, converts the output to log lines, reaps orphaned processes, and leaves
+none behind.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from services.machine.run_dir import end_processes
 from services.nodes.errors import NodeError
 
 PASSED_ON: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-"""Signals that the command gets when this process gets them."""
+"""Signals that are forwarded to the command."""
 
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -41,9 +41,9 @@ def run_command(
 
     Args:
         command: Program and arguments.
-        environment: All that it finds there.
-        take_line: Takes each line that it prints.
-        stopping: Called when a signal asks it to stop, before that is passed on.
+        environment: Its environment variables.
+        take_line: Called with each line of its output.
+        stopping: Called on a signal to stop, before it is forwarded.
 
     Returns:
         Its exit status; 128 and the number of the signal where one ended it.
@@ -97,7 +97,7 @@ def _start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Wait for any child until it is this one: a container's first process gets those whose parent has ended."""
+    """Wait for children until this one ends: a container's first process also gets orphaned ones."""
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == process.pid:
@@ -113,6 +113,6 @@ def _read_lines(output: IO[bytes], take_line: Callable[[str], None]) -> None:
 
 
 def _adopt_orphans() -> None:
-    """On Linux: become the parent of all descendants that lose theirs. See prctl(2)."""
+    """On Linux: become the parent of all orphaned descendants (PR_SET_CHILD_SUBREAPER, prctl(2))."""
     if platform.system() == "Linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)

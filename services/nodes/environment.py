@@ -1,6 +1,6 @@
-"""What every node of Ray must find in its environment before Ray starts there.
+"""Environment variables of every Ray node, which must be set before Ray starts there.
 
-This is the one place for it. `tapetum serve` and `tapetum node` set it, and `tapetum config` writes it out for compose
+They are defined here only. `tapetum serve` and `tapetum node` set them, and `tapetum config` prints them for compose
 files and Kubernetes manifests.
 """
 
@@ -27,26 +27,26 @@ RAY_DEFAULTS: Final = {
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
     **ALWAYS,
 }
-"""Set unless the environment says otherwise; docs/configuration.md gives the reasons."""
+"""Defaults, which the environment overrides; docs/configuration.md gives the reasons."""
 
 CLUSTER_DEFAULTS: Final = {
     **RAY_DEFAULTS,
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
     "TAPETUM_LOG_FORMAT": "json",
 }
-"""The same for a node of a cluster: the HAProxies of other nodes learn of a draining gateway before it closes."""
+"""Defaults on a cluster, where the HAProxies of other nodes must notice a draining gateway before it closes."""
 
 _MAX_HAPROXY_THREADS: Final = 4
 _MAX_HAPROXY_CONNECTIONS: Final = 8192
 _OPEN_FILES: Final = 1000
-"""Files of HAProxy besides those of connections."""
+"""Open files of HAProxy without those of connections."""
 _FILES_OF_CONNECTION: Final = 2.5
-"""A socket on either side, and for every fourth a pipe to splice through."""
+"""Open files per connection: a socket on either side, and for every fourth a pipe to splice through."""
 _RAY_AUTH: Final = frozenset({"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"})
 
 
 def machine_defaults() -> dict[str, str]:
-    """What depends on this machine: on its CPUs, and on how many files a process may open."""
+    """Defaults that depend on this machine: on its CPUs, and on the limit of open files."""
     return {
         "RAY_SERVE_HAPROXY_NBTHREAD": str(min(_MAX_HAPROXY_THREADS, count_cpus())),
         "RAY_SERVE_HAPROXY_MAXCONN": str(most_connections(_MAX_HAPROXY_CONNECTIONS)),
@@ -54,7 +54,7 @@ def machine_defaults() -> dict[str, str]:
 
 
 def most_connections(wanted: int) -> int:
-    """Connections that HAProxy may hold (`maxconn`), as far as the limit of open files allows."""
+    """HAProxy's `maxconn`, within the limit of open files."""
     _, limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:
         return wanted
@@ -62,7 +62,7 @@ def most_connections(wanted: int) -> int:
 
 
 def set_defaults(environment: MutableMapping[str, str], defaults: Mapping[str, str] = RAY_DEFAULTS) -> None:
-    """Set what the environment does not set yet, and exempt loopback from its proxies.
+    """Set defaults that the environment does not set, and exempt loopback from proxies.
 
     Args:
         environment: Changed in place.
@@ -74,7 +74,7 @@ def set_defaults(environment: MutableMapping[str, str], defaults: Mapping[str, s
 
 
 def set_ray_token(environment: MutableMapping[str, str], secret: str) -> None:
-    """Give Ray a token that all nodes with the same secret have, unless the environment names one.
+    """Derive Ray's authentication token from the secret, the same on all nodes, unless the environment sets one.
 
     Args:
         environment: Changed in place.

@@ -1,4 +1,4 @@
-"""Why a node of Ray cannot be started."""
+"""Errors of starting a node of Ray."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The metrics of one node, on a port of the node's own.
+"""The Prometheus exporter of one node, on its own port.
 
-HAProxy sends a scrape of the public port to any gateway of the cluster. This server tells the metrics of all processes
-of its own node, whichever they are, and no metric of Ray's own processes.
+HAProxy sends a scrape of the public port to any gateway of the cluster. This server exports the metrics of all Tapetum
+processes of its own node, without those of Ray's own processes.
 
     GET /metrics   Prometheus' text format
     GET /healthz   200: the node's first process runs
@@ -21,7 +21,7 @@ from services.telemetry import METRICS_CONTENT_TYPE, metrics_folder, render_node
 
 
 class NodeExporter:
-    """Serves until the process ends.
+    """An HTTP server that runs until the process ends.
 
     Args:
         folder: Private folder of the node.
@@ -44,11 +44,11 @@ class NodeExporter:
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """The port it listens on."""
         return self._server.server_port
 
     def drain(self) -> None:
-        """From now on `/readyz` says that the node is not to get new connections."""
+        """From now on `/readyz` responds with 503, so that the node gets no new connections."""
         self._server.is_draining = True
 
     def close(self) -> None:
@@ -67,20 +67,20 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
-        """Bind without looking the host's name up, which HTTPServer does."""
+        """Bind without a DNS look-up of the host name, which HTTPServer does."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_name, self.server_port = self.socket.getsockname()[:2]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone is no news."""
+        """Does nothing: disconnected clients are not logged."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = 10.0
 
     def do_GET(self) -> None:
-        """Answer one request."""
+        """Handle one request."""
         server = cast(_Server, self.server)
         path = self.path.partition("?")[0]
         if path == "/metrics":
@@ -100,4 +100,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Scrapes are not logged."""
+        """Does nothing: scrapes are not logged."""

@@ -1,4 +1,4 @@
-"""The private folder of a node: made anew at each start, and held by one node at a time."""
+"""The private folder of a node: emptied at each start, and locked by one node at a time."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from services.telemetry import metrics_folder
 
 
 def make_node_folder(folder: Path) -> Path:
-    """Make an empty folder that only its owner can read, with room for metrics in it, or empty that of a former node.
+    """Create an empty folder that only its owner can read, with a subfolder for metrics, or empty that of a former
+    node.
 
     Args:
-        folder: Where.
+        folder: Its path.
 
     Returns:
         Its absolute path.
 
     Raises:
-        NodeError: it cannot be made, belongs to somebody else, is in use, holds other files, or has too long a path.
+        NodeError: it cannot be created, has another owner, is in use, holds other files, or has too long a path.
     """
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # a symbolic link is refused, and not followed
     if len(str(folder)) > MOST_CHARACTERS:
@@ -45,7 +46,7 @@ def make_node_folder(folder: Path) -> Path:
 
 
 def _check_content(folder: Path) -> None:
-    """Refuse a folder that a node did not make: it would be emptied."""
+    """Refuse to empty a folder that was not created by a node."""
     names = {path.name for path in folder.iterdir()}
     if names and "lock" not in names:
         raise NodeError(f"{folder} holds files of something else; choose an empty one with --folder")

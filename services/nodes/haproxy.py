@@ -1,4 +1,4 @@
-"""The HAProxy of a node: the program that Ray Serve starts in its place, and where it keeps its files."""
+"""The HAProxy of a node: writes the launcher that Ray Serve starts in its place, and sets its paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.nodes.haproxy_launcher import Plan
 from services.settings import Settings
 
 MOST_CHARACTERS: Final = 97 - len("/") - 56 - len("/h")
-"""Length of a folder in which the paths of HAProxy's sockets fit; 56 are the digits of a node's id in Ray."""
+"""The most characters of a folder with HAProxy's sockets; 56 are the digits of a node's id in Ray."""
 
 
 def write_launcher(
@@ -55,7 +55,7 @@ def write_launcher(
 
 
 def haproxy_environment(folder: Path, launcher: Path, settings: Settings) -> dict[str, str]:
-    """What Ray Serve reads about HAProxy; Ray puts each of the paths into a folder named after the node."""
+    """Environment variables of Ray Serve for HAProxy; Ray puts each of the paths into a folder named after the node."""
     return {
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(launcher),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),

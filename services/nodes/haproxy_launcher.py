@@ -25,7 +25,7 @@ EDITED: Final = "# edited by Tapetum\n"
 REQUEST_ID: Final = "%[var(txn.request_id),json(ascii)]"
 _PR_SET_PDEATHSIG: Final = 1
 _MAX_HEADERS: Final = 1024
-"""Header fields that HAProxy reads; more are a bad request to it. The gateway refuses fewer, by name."""
+"""HAProxy's limit of header fields; more are a bad request. The gateway has a lower limit, with its own error."""
 
 NOT_READY: Final = ("not_ready", "no gateway takes requests right now")
 URL_TOO_LONG: Final = ("url_too_long", "the path and the query are too long")
@@ -44,7 +44,7 @@ ERRORS: Final[Mapping[int, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is added to the configuration that Ray writes.
+    """The additions to the configuration that Ray writes.
 
     Attributes:
         program: HAProxy itself.
@@ -69,18 +69,18 @@ class Plan:
     max_connections_per_address: int = 0
 
     def to_json(self) -> str:
-        """What `from_json` reads."""
+        """Serialises the plan; `from_json` is the inverse."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """The plan that `to_json` wrote."""
+        """Parses a plan that `to_json` wrote."""
         given = json.loads(text)
         return cls(**{**given, "hosts": tuple(given["hosts"])})
 
 
 def edit(text: str, plan: Plan) -> str:
-    """HAProxy's configuration as the stack needs it.
+    """Edits HAProxy's configuration for the stack.
 
     Args:
         text: As Ray Serve 2.60 renders it, or as this function returned it.
@@ -118,7 +118,7 @@ def _edit_line(line: str, section: str, plan: Plan, has_application: bool) -> It
 
 
 def _defaults(line: str, plan: Plan) -> Iterator[str]:
-    """Lines for every section: errors in the shape of all others, and a time limit for headers."""
+    """Lines of the defaults section: JSON errors, and a time limit for headers."""
     yield line
     yield "    option http-ignore-probes"
     yield f"    timeout http-request {plan.header_timeout_s}s"
@@ -127,7 +127,7 @@ def _defaults(line: str, plan: Plan) -> Iterator[str]:
 
 
 def _frontend(plan: Plan, bind: str) -> Iterator[str]:
-    """Lines for the public port: its addresses, and the checks and headers of requests.
+    """Lines of the frontend of the public port: its addresses, and the checks and headers of requests.
 
     Args:
         plan: Where to listen, and the limits of requests.
@@ -171,7 +171,7 @@ def _answer(status: int, code: str, message: str) -> str:
 
 
 def _content(status: int, code: str, message: str) -> str:
-    """Body and headers of an error, whose id is that of the request."""
+    """Body and headers of an error, with the request id."""
     body = f'{{"error":{{"code":"{code}","message":"{message}","request_id":"{REQUEST_ID}","details":{{}}}}}}'
     headers = {"X-Request-ID": "%[var(txn.request_id)]", "Cache-Control": "no-store"}
     if status in (502, 503):
@@ -181,7 +181,7 @@ def _content(status: int, code: str, message: str) -> str:
 
 
 def end_with_parent() -> None:
-    """On Linux: be sent SIGTERM when the parent ends, even if that is killed. See prctl(2)."""
+    """On Linux: receive SIGTERM when the parent ends, even if that is killed (PR_SET_PDEATHSIG, prctl(2))."""
     if platform.system() == "Linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
@@ -216,7 +216,7 @@ def edit_file(file: Path, plan: Plan) -> None:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     draft = file.with_name(f"{file.name}.draft")
     draft.write_text(text, encoding="utf-8")
     draft.replace(file)

@@ -12,7 +12,7 @@ from services.telemetry import LOG_PIPE
 
 
 def start_log_printer(run_dir: Path, console: TextIO) -> None:
-    """Make the pipe that processes log through, and print what comes out of it for as long as this process runs.
+    """Create the named pipe of the logs, and print its lines as long as this process runs.
 
     Args:
         run_dir: Private folder of the node.

@@ -1,4 +1,4 @@
-"""Starts a node of a Ray cluster with all that Tapetum needs there: what `tapetum node` does.
+"""Starts a node of a Ray cluster with its environment, HAProxy, logs and metrics, for `tapetum node`.
 
 tapetum node -- ray start --head --block
   ├── environment         as `services.nodes.environment` says, for the command and all that it starts
@@ -33,7 +33,7 @@ from services.nodes.ports import Ports
 from services.settings import Settings, read_settings
 
 _SECRETS = ("TAPETUM_STACK_TOKEN", "TAPETUM_STACK_TOKEN_FILE")
-"""Not in the environment of Ray's processes, which need only what is derived from it."""
+"""Variables that are removed from the environment of Ray's processes, which need only the values derived from them."""
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 """Ray colours what `ray start` prints, on a pipe, too."""
@@ -75,7 +75,7 @@ def run_node(command: Sequence[str], folder: Path, metrics_host: str, metrics_po
 
 
 def node_environment(folder: Path, ports: Ports, secret: str, settings: Settings) -> dict[str, str]:
-    """The environment of a node's processes; writes what it points at into the node's folder.
+    """The environment of a node's processes; writes the files that it refers to into the node's folder.
 
     Args:
         folder: Private folder of the node.
@@ -97,7 +97,7 @@ def node_environment(folder: Path, ports: Ports, secret: str, settings: Settings
 
 
 class _Lines:
-    """Prints what the command prints: as it is, or as the events of a JSON log.
+    """Prints the output of the command unchanged, or as events of a JSON log.
 
     Args:
         as_json: Which.

@@ -18,9 +18,9 @@ _GATEWAYS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """A block of ports on loopback, taken for as long as this object is open.
+    """A block of ports on loopback, reserved as long as this object is open.
 
-    The first port of a block is bound, and so marks the block as taken for other stacks.
+    The first port of a block is bound, so that other stacks see that the block is taken.
 
     Attributes:
         first: First port of the block.
@@ -32,10 +32,10 @@ class Ports:
 
     @classmethod
     def take(cls) -> Ports:
-        """Take a block in which nobody listens.
+        """Reserve a free block.
 
         Raises:
-            NodeError: there is none.
+            NodeError: there is no free block.
         """
         for first in random.sample(_BLOCKS, len(_BLOCKS)):
             if mark := _bound(first):
@@ -45,12 +45,13 @@ class Ports:
         raise NodeError(f"no {_BLOCK} ports in a row are free between {_BLOCKS.start} and {_BLOCKS.stop}")
 
     def close(self) -> None:
-        """Let other stacks have the block."""
+        """Release the block."""
         self.mark.close()
 
     @property
     def environment(self) -> dict[str, str]:
-        """The ports as Ray Serve reads them; several stacks with the defaults would share some (SO_REUSEPORT)."""
+        """Environment variables of Ray Serve for the ports; with its defaults, stacks would share some
+        (SO_REUSEPORT)."""
         gateways = self.first + 8
         ports = {
             "RAY_SERVE_HAPROXY_STATS_PORT": self.first + 1,

@@ -1,4 +1,4 @@
-"""The frame of a chart: from numbers to places in an SVG picture, with a grid, ticks and titles.
+"""Axes of an SVG chart: coordinate mapping, grid, ticks and titles.
 
 Colours, letters and line widths are the style sheet's, by class name, so that a chart follows the page into the dark.
 """
@@ -17,7 +17,7 @@ TENTHS: Final = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 @dataclass(frozen=True)
 class Axes:
-    """Where a chart's numbers lie, in units of the picture: as wide as a phone, so that letters stay legible there.
+    """The coordinate system of a chart; the default width is that of a phone, so that letters stay legible there.
 
     Attributes:
         x_max: Number at the right end; the left end is 0.
@@ -40,12 +40,12 @@ class Axes:
     bottom: int = 44
 
     def x(self, value: float) -> float:
-        """Place of a number from the left; numbers beyond an end lie at the end."""
+        """x coordinate of a number, clamped to the axis."""
         part = min(max(value / self.x_max, 0.0), 1.0) if self.x_max else 0.0
         return round(self.left + part * (self.width - self.left - self.right), 1)
 
     def y(self, value: float) -> float:
-        """Place of a number from the top; numbers beyond an end lie at the end."""
+        """y coordinate of a number, clamped to the axis."""
         part = min(max(value / self.y_max, 0.0), 1.0) if self.y_max else 0.0
         return round(self.height - self.bottom - part * (self.height - self.top - self.bottom), 1)
 
@@ -93,16 +93,16 @@ def shares_ticks(step: Sequence[float] = TENTHS) -> Ticks:
 
 
 def text(x: float, y: float, words: str, style: str) -> Markup:
-    """Text at a place; whatever the words are, they stay text."""
+    """An SVG text element; its content is escaped."""
     return Markup('<text class="{}" x="{}" y="{}">{}</text>').format(style, f"{x:g}", f"{y:g}", words)
 
 
 def picture(axes: Axes, title: str, parts: Sequence[str]) -> Markup:
-    """Puts a picture together.
+    """Assembles the SVG of a chart.
 
     Args:
         axes: Its frame.
-        title: What it shows, for who cannot see it.
+        title: Accessible title (for screen readers).
         parts: SVG, escaped already.
     """
     head = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
@@ -112,5 +112,5 @@ def picture(axes: Axes, title: str, parts: Sequence[str]) -> Markup:
 
 
 def hint(words: str) -> Markup:
-    """What a part of a picture says when the mouse rests on it."""
+    """The tooltip of an SVG element."""
     return Markup("<title>") + escape(words) + Markup("</title>")

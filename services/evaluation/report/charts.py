@@ -1,4 +1,4 @@
-"""The charts of a report: numbers in, SVG out, nothing kept and nothing fetched.
+"""Renders the charts of a report as SVG.
 
 Lists may hold None or NaN where there is nothing to draw. All text is escaped.
 """
@@ -20,7 +20,7 @@ Numbers = Sequence[float | None]
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision against recall.
+    """A precision-recall curve.
 
     Attributes:
         label: What it is of.
@@ -37,11 +37,11 @@ class Curve:
 
 
 def precision_recall(curves: Sequence[Curve], title: str) -> Markup:
-    """Curves of precision against recall; those that stand out lie on top, whatever their order.
+    """Precision-recall curves; highlighted ones are drawn on top.
 
     Args:
         curves: Any number.
-        title: What is shown, for who cannot see it.
+        title: Accessible title (for screen readers).
     """
     axes = Axes(height=390)
     parts: list[str] = [axes.grid(("Recall", "Precision"), shares_ticks(), shares_ticks())]
@@ -59,7 +59,7 @@ SPARK: Final = Axes(width=72, height=26, left=1, right=1, top=2, bottom=2)
 
 
 def sparkline(recall: Numbers, precision: Numbers, label: str) -> Markup:
-    """A curve of precision against recall as large as a word; of many points every fourth."""
+    """A precision-recall curve as small as a word; of many points every fourth."""
     step = 4 if len(recall) > 40 else 1
     path = SPARK.line(_numbers(recall)[::step], _numbers(precision)[::step])
     if not path:
@@ -70,7 +70,7 @@ def sparkline(recall: Numbers, precision: Numbers, label: str) -> Markup:
 
 
 def reliability(edges: Numbers, confidence: Numbers, accuracy: Numbers, counts: Numbers) -> Markup:
-    """Accuracy by confidence as a line on each bar, with the gap to what was promised, and below the images of each.
+    """A reliability diagram: accuracy and gap to confidence by bin, and below a histogram of the images.
 
     Args:
         edges: (n + 1) of the bins of confidence, 0 to 1.
@@ -126,7 +126,7 @@ def f1_curve(scores: Numbers, f1: Numbers, best: tuple[Any, Any]) -> Markup:
 
 
 def score_histogram(edges: Numbers, true: Numbers, false: Numbers) -> Markup:
-    """How many predictions of each score are right and how many are not; heights are logarithmic.
+    """Histograms of the scores of true and false positives; heights are logarithmic.
 
     Args:
         edges: (n + 1) of the bins of score, 0 to 1.

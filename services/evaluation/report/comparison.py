@@ -1,4 +1,4 @@
-"""This run beside an earlier one, and whether the two can be compared at all."""
+"""Compares a run with a baseline, and checks whether the two are comparable."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
 
@@ -17,7 +17,7 @@ Verdict = Literal["better", "worse", "same"]
 
 @dataclass(frozen=True)
 class Change:
-    """How one number differs from the baseline's.
+    """The difference of a figure from the baseline.
 
     Attributes:
         before: The baseline's value.
@@ -48,14 +48,14 @@ class Change:
 
     @property
     def verdict(self) -> Verdict:
-        """What it means; `same` where it is written as nothing."""
+        """Better, worse or `same`, where the rounded difference is 0."""
         if abs(self.difference) < 0.0005:
             return "same"
         return "better" if (self.difference > 0) != self.lower_is_better else "worse"
 
     @property
     def in_words(self) -> str:
-        """What the intervals say of it."""
+        """Whether the confidence intervals overlap, in words."""
         if self.overlap is None:
             return ""
         return "intervals overlap" if self.overlap else "intervals apart"

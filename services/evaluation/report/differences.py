@@ -1,4 +1,4 @@
-"""What differs between a target and a prediction, in a few words each: what stands beside a pair of pictures."""
+"""Notes on the differences of target and prediction, shown beside a pair of pictures."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _MOST: Final = 6
 
 
 def object_notes(annotations: Sequence[Annotation], verdicts: Matching) -> tuple[str, ...]:
-    """Tells what was found, what is missed, and what is wrong, with the highest score of each mistake.
+    """Notes on matched, missed and false objects, with the highest score of each error.
 
     Args:
         annotations: The predictions.
-        verdicts: What became of them, and of the targets.
+        verdicts: Their matches, and those of the targets.
     """
     targets = Counter(verdicts.targets)
     known = len(verdicts.targets) - targets[Verdict.IGNORED]
@@ -41,10 +41,10 @@ def object_notes(annotations: Sequence[Annotation], verdicts: Matching) -> tuple
 
 
 def region_notes(there: NDArray[np.uint8], found: NDArray[np.uint8], class_names: Sequence[str]) -> tuple[str, ...]:
-    """Tells the share of pixels that are wrong, and the IoU of the largest classes on this image.
+    """Notes on the share of wrong pixels, and the IoU of the largest classes of this image.
 
     Args:
-        there: (H, W) class ids, 0 the background, `IGNORED` where nobody knows.
+        there: (H, W) class ids, 0 the background, `IGNORED` without annotation.
         found: (H, W) class ids that were predicted.
         class_names: The model's.
     """

@@ -1,4 +1,4 @@
-"""The headline: every figure with its interval, and beside it what the baseline had."""
+"""The headline figures of a report, with confidence intervals and the baseline's values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.evaluation.report.metric_labels import figure
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value and its interval lie on a line from 0 to 1, in percent.
+    """Positions of a value and its interval on a line from 0 to 1, in percent.
 
     Attributes:
         at: The value.
@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True)
 class FigureView:
-    """One figure, as it is written.
+    """One formatted figure.
 
     Attributes:
         name: As the code and the gates have it.
@@ -57,7 +57,7 @@ class Headline:
     """All figures.
 
     Attributes:
-        main: The one that this kind of model is known by; None where it was not measured.
+        main: The main figure of this kind; None where it was not measured.
         leading: A few more.
         others: The rest, in the order in which they were measured.
     """
@@ -68,7 +68,7 @@ class Headline:
 
 
 def headline_of(result: Mapping[str, Any], comparison: Comparison | None) -> Headline:
-    """Sorts the figures of a `result.json` by how much they say."""
+    """Groups the figures of a `result.json` by importance."""
     kind = KINDS[result["model"]["kind"]]
     views = {name: _view(kind, name, one or {}, comparison) for name, one in result["headline"].items()}
     main = views.pop(kind.main, None)

@@ -1,7 +1,7 @@
-"""Which predicted object is which target: what the colours of a report's pictures tell.
+"""Matches predicted objects to targets for the pictures of a report, across classes.
 
-Figures are not made here (the scorers do that, by COCO's rules, class by class). This is one image seen by a person, at
-one score threshold and one IoU: right, right but for the class, false, or missed.
+Figures are not computed here (the metrics do that, by COCO's rules, class by class). This is for one image at one score
+threshold and one IoU threshold: true positive, wrong class, false positive, or missed.
 """
 
 # pyright: reportMissingTypeStubs=false
@@ -26,7 +26,7 @@ IOU_THRESHOLD: Final = 0.5
 
 
 class Verdict(Enum):
-    """What became of a prediction or of a target."""
+    """The outcome of matching for a prediction or a target."""
 
     RIGHT = "right"
     OTHER_CLASS = "other class"
@@ -37,7 +37,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Matching:
-    """What became of the objects of one image.
+    """The outcomes of matching for the objects of one image.
 
     Attributes:
         predictions: Of every prediction: `RIGHT`, `OTHER_CLASS`, `FALSE`, or `IGNORED` where it lies in a crowd.
@@ -49,18 +49,18 @@ class Matching:
 
 
 def match(annotations: Sequence[Annotation], target: ObjectTarget, iou_threshold: float = IOU_THRESHOLD) -> Matching:
-    """Gives every prediction at most one target, and every target at most one prediction.
+    """Matches predictions to targets greedily, one to one.
 
-    The best prediction chooses first, of the targets of its class that are free the one with the greatest IoU. Those
-    that are left over then choose among the targets that are left over, of whatever class.
+    By descending score, each prediction is matched to the unmatched target of its class with the highest IoU. The
+    remaining predictions are then matched to the remaining targets of any class.
 
     Args:
         annotations: Predictions, best first, each with a box; with masks, where the target has masks.
-        target: What is there.
-        iou_threshold: The least IoU at which a prediction can be a target, 0 to 1.
+        target: The ground truth.
+        iou_threshold: The least IoU of a match, 0 to 1.
 
     Returns:
-        What became of each, in the same order.
+        The outcome of each, in the same order.
     """
     predictions, targets = [Verdict.FALSE] * len(annotations), [Verdict.MISSED] * len(target.class_ids)
     for index in np.flatnonzero(target.crowds).tolist():
@@ -83,7 +83,7 @@ def match(annotations: Sequence[Annotation], target: ObjectTarget, iou_threshold
 def _choose(
     overlaps: NDArray[np.float64], verdict: Verdict, predictions: list[Verdict], targets: list[Verdict]
 ) -> None:
-    """Pairs what is left over; `overlaps` is (predictions, targets), 0 where the two cannot be a pair."""
+    """Matches the remaining ones; `overlaps` is (predictions, targets), 0 where the two cannot match."""
     left = np.outer([one is Verdict.FALSE for one in predictions], [one is Verdict.MISSED for one in targets])
     rows, columns = np.nonzero(overlaps * left)
     pairs = Pairs(rows, columns, overlaps[rows, columns])
@@ -97,10 +97,10 @@ def _choose(
 def _overlaps(annotations: Sequence[Annotation], target: ObjectTarget) -> NDArray[np.float64]:
     """(predictions, targets) IoU; with a crowd, the share of the prediction that lies in it, as COCO counts."""
     if target.masks is not None and all(annotation.mask is not None for annotation in annotations):
-        found: Any = [annotation.mask.to_coco() for annotation in annotations if annotation.mask is not None]
+        predicted: Any = [annotation.mask.to_coco() for annotation in annotations if annotation.mask is not None]
         there: Any = [mask.to_coco() for mask in target.masks]
     else:
-        found = with_sizes(np.array([annotation.box for annotation in annotations], np.float64))
+        predicted = with_sizes(np.array([annotation.box for annotation in annotations], np.float64))
         there = with_sizes(target.boxes)
     crowds = target.crowds.astype(np.uint8).tolist()
-    return np.array(cast(Any, coco_mask).iou(found, there, crowds), np.float64).reshape(len(annotations), -1)
+    return np.array(cast(Any, coco_mask).iou(predicted, there, crowds), np.float64).reshape(len(annotations), -1)

@@ -1,4 +1,4 @@
-"""Confusion as a table of a colour that says how much: what is there in rows, what was predicted in columns."""
+"""The confusion matrix as a coloured table: targets in rows, predictions in columns."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _ROOMY: Final = 8
 _FITTING: Final = 24
 _MOST_PAIRS: Final = 30
 _SOFTER: Final = 0.6
-"""Exponent of shares, so that a confusion of some hundredths can be seen."""
+"""Exponent (gamma) of shares, so that a confusion of some hundredths is visible."""
 _DARK: Final = 0.55
 BACKGROUND: Final = "nothing"
-"""What stands for an object that was not found, or is not there."""
+"""Name of the background: a missed object, or a false positive."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class Matrix:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """A confusion: how often one class was taken for another.
+    """A confusion: the number of times that one class was predicted as another.
 
     Attributes:
-        target: What is there.
-        prediction: What was predicted.
+        target: The ground-truth class.
+        prediction: The predicted class.
         count: As it is written.
         width: 0 to 100, percent of the most frequent one.
     """
@@ -126,7 +126,7 @@ def confused_pairs(details: Mapping[str, Any], names: Mapping[int, str]) -> tupl
 
 
 def name_of(class_id: int | None, names: Mapping[int, str]) -> str:
-    """Name of a class, of no object, or of a class whose name nobody told."""
+    """Name of a class, of the background, or of a class without a name."""
     return BACKGROUND if class_id is None else names.get(class_id, f"class {class_id}")
 
 

@@ -1,4 +1,4 @@
-"""What figures, columns, errors and settings are called in a report, and what they mean in one sentence."""
+"""Labels and meanings of the figures, columns, errors and settings of a report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from services.evaluation.kinds.kind_evaluation import KindEvaluation, Wording
 
 NO_SHARE: Final = frozenset({"best_score"})
-"""Columns whose numbers are settings and no quality: they have no bar."""
+"""Columns of settings instead of metrics: they have no bar."""
 
 ERRORS: Final[Mapping[str, Wording]] = {
     "localisation": Wording("Localisation", "The right class, but the outline overlaps too little."),
@@ -28,7 +28,7 @@ PROTOCOL: Final[Mapping[str, str]] = {
 """Settings that stand beside the figures; all others are listed at the end of the page."""
 
 OUTLINES: Final[Mapping[str, str]] = {"bbox": "boxes", "segm": "masks"}
-"""What COCO calls that of which overlaps are measured."""
+"""Names of COCO's IoU types."""
 
 THROUGH: Final[Mapping[str, str]] = {
     "adapter": "the model's adapter",

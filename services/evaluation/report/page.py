@@ -1,8 +1,8 @@
-"""The report: one HTML file with everything in it, for a person.
+"""Renders the report as one self-contained HTML file.
 
-It asks nothing of any network: pictures are data URIs, charts are SVG, and a content security policy in its head holds
-that, too. It is whole without JavaScript, which only sorts the table of classes. File names, class names and messages
-come from strangers; jinja2 escapes them all.
+It loads nothing from the network: pictures are data URIs, charts are SVG, and a content security policy in its head
+enforces that, too. It is complete without JavaScript, which only sorts the table of classes. File names, class names
+and messages are untrusted; jinja2 escapes them all.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
@@ -65,10 +65,10 @@ class ReportPicture:
 
 @dataclass(frozen=True)
 class ReportInput:
-    """All that a report shows.
+    """The input of a report.
 
     Attributes:
-        result: The run's `result.json`; None and NaN alike are numbers that are not there.
+        result: The run's `result.json`; None and NaN are missing numbers.
         baseline: Another run's, to compare with.
         pictures: In the order in which they are shown within their groups.
         class_names: The model's, for classes that were predicted and not measured; those of `per_class` need none.
@@ -81,7 +81,7 @@ class ReportInput:
 
 
 def write_report(report: ReportInput, path: Path) -> None:
-    """Writes the page; an old one is there until the new one is whole.
+    """Writes the page, atomically replacing an old one.
 
     Args:
         report: What it shows.
@@ -95,12 +95,12 @@ def write_report(report: ReportInput, path: Path) -> None:
 
 
 def render(report: ReportInput) -> str:
-    """Gives the page as text."""
+    """Renders the page as text."""
     return _environment().get_template("page.html.j2").render(_context(report))
 
 
 def _context(report: ReportInput) -> dict[str, Any]:
-    """What the template writes down, part by part."""
+    """The variables of the template."""
     result, details = report.result, report.result["details"]
     comparison = None if report.baseline is None else Comparison.of(result, report.baseline)
     names = dict(enumerate(report.class_names)) | {row["class_id"]: row["class_name"] for row in result["per_class"]}

@@ -1,7 +1,7 @@
-"""The pictures of a report: what is there beside what was predicted, on the same photo, and the difference in words.
+"""Draws the pictures of a report: ground truth beside prediction on the same photo, with notes on the differences.
 
-Objects are drawn in the colour of what became of them: right, right but for the class, false or missed. Classes of
-pixels have their own colours, the same on both sides; pixels that nobody knows are hatched. Of a classifier the photo
+Objects are drawn in the colour of their outcome: true positive, wrong class, false positive or missed. Classes of
+pixels have their own colours, the same on both sides; pixels without annotation are hatched. Of a classifier the photo
 is shown once, and its classes are text.
 """
 
@@ -65,14 +65,14 @@ class ShownClass:
 
 @dataclass(frozen=True)
 class Pair:
-    """One image with what is there and what was predicted.
+    """One image with its ground truth and its prediction.
 
     Attributes:
-        target: A WebP file, the photo with what is there drawn on it; of a classifier, the photo.
-        prediction: The same photo with what was predicted; None for a classifier.
+        target: A WebP file, the photo with the ground truth drawn on it; of a classifier, the photo.
+        prediction: The same photo with the prediction; None for a classifier.
         size: (height, width) of both in pixels.
-        notes: What differs, a few words each, for people.
-        classes: The classifier's best classes, best first, and the one that is there; of others none.
+        notes: Differences, a few words each, for people.
+        classes: The classifier's best classes, best first, and the ground-truth class; empty for other kinds.
     """
 
     target: bytes
@@ -90,12 +90,12 @@ def draw_pair(
     score_threshold: float | None = None,
     measured: Sequence[int] | None = None,
 ) -> Pair:
-    """Draws what is there and what was predicted.
+    """Draws ground truth and prediction of an image.
 
     Args:
         image: The encoded photo.
-        target: What is there, in the model's class ids.
-        answer: What the model said, as `services.answers.wire.describe_prediction` writes it, with run lengths for
+        target: Ground truth, in the model's class ids.
+        answer: Prediction, as `services.answers.wire.describe_prediction` writes it, with run lengths for
         masks. class_names: The model's. score_threshold: Objects below are not drawn; None draws all. measured:
         Predictions of other objects or regions are not drawn, since nobody knows where those are; None
             draws all.
@@ -161,7 +161,7 @@ def _target_annotation(target: ObjectTarget, index: int, class_names: Sequence[s
 
 
 def _colored(annotations: Sequence[Annotation], verdicts: Sequence[Verdict]) -> list[Annotation]:
-    """The annotations in the colours of what became of them, those that are wrong on top."""
+    """The annotations in the colours of their outcomes, errors on top."""
     pairs = [
         (replace(annotation, color_key=COLOR_KEYS[verdict]), verdict)
         for annotation, verdict in zip(annotations, verdicts, strict=True)
@@ -188,7 +188,7 @@ def _region_annotation(pixels: NDArray[np.bool_], class_id: int, class_names: Se
 
 
 def _map_of(annotations: Sequence[Annotation], size: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The class of every pixel that annotations tell; 0 where none has it."""
+    """The class map of annotations with masks; 0 elsewhere."""
     class_map = np.zeros(size, np.uint8)
     for annotation in annotations:
         if annotation.mask is not None:
@@ -197,7 +197,7 @@ def _map_of(annotations: Sequence[Annotation], size: tuple[int, ...]) -> NDArray
 
 
 def _hatched(photo: DecodedImage, ignored: NDArray[np.bool_]) -> DecodedImage:
-    """Dims what nobody knows and draws lines across it; the pixels that came in stay as they are."""
+    """Dims and hatches the pixels without annotation, in a copy."""
     if not ignored.any():
         return photo
     height, width = photo.pixels.shape[:2]
@@ -216,7 +216,8 @@ def _drawn(photo: DecodedImage, annotations: Sequence[Annotation]) -> Image.Imag
 
 
 def _webp(image: Image.Image) -> bytes:
-    """A third of the bytes of a JPEG that keeps coloured lines as sharp. Nothing of the photo's metadata."""
+    """Encodes as WebP, a third of the bytes of a JPEG with equally sharp coloured lines; without the photo's
+    metadata."""
     file = BytesIO()
     image.save(file, "WEBP", quality=_QUALITY, method=4, use_sharp_yuv=True)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""What each part of the page shows: from `result.json` to what the template writes down."""
+"""The sections of the page: converts a `result.json` to variables of the template."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
 
@@ -32,7 +32,7 @@ _SCORES: Final = "Predictions by score, right (blue) and wrong (orange) at IoU 0
 
 @dataclass(frozen=True)
 class CurveChart:
-    """Curves of precision against recall, and what a reader can pick of them.
+    """Precision-recall curves, and the curves that a reader can select.
 
     Attributes:
         picture: SVG.
@@ -49,12 +49,12 @@ class CurveChart:
 
 @dataclass(frozen=True)
 class ErrorBar:
-    """One kind of error.
+    """One error type.
 
     Attributes:
         words: Name and meaning.
         count: How often.
-        lost: mAP at IoU 0.50 that would be won without it.
+        lost: mAP at IoU 0.50 that it costs.
         width: 0 to 100, percent of the longest bar.
     """
 
@@ -128,7 +128,7 @@ def score_charts(result: Mapping[str, Any]) -> tuple[tuple[str, str, Markup], ..
 
 
 def error_bars(details: Mapping[str, Any]) -> tuple[ErrorBar, ...]:
-    """What errors cost, the most expensive first."""
+    """Error types by descending cost."""
     rows = [(finite(row.get("delta_map_50")), row) for row in details.get("errors") or []]
     rows.sort(key=lambda one: -(one[0] or 0.0))
     longest = max((lost or 0.0 for lost, _ in rows), default=0.0) or 1.0
@@ -144,20 +144,20 @@ def error_bars(details: Mapping[str, Any]) -> tuple[ErrorBar, ...]:
 
 
 def protocol_lines(result: Mapping[str, Any]) -> Lines:
-    """The settings without which a figure says nothing; they stand beside it."""
+    """The most important settings, shown beside the figures."""
     protocol = result["protocol"]
     values = [(words, protocol[name]) for name, words in PROTOCOL.items() if name in protocol]
     return [(words, OUTLINES.get(str(value)) or plain(value)) for words, value in values]
 
 
 def replicates(result: Mapping[str, Any]) -> str:
-    """How many times the images were drawn anew for the intervals."""
+    """Number of bootstrap replicates."""
     number = finite((result["protocol"].get("bootstrap") or {}).get("replicates"))
     return "many times over" if number is None else f"{count(number)} times"
 
 
 def run_lines(result: Mapping[str, Any]) -> tuple[tuple[str, Lines], ...]:
-    """How the run was made: model, data, run, all that figures depend on, and versions."""
+    """Settings of the run: model, data, run, everything that figures depend on, and versions."""
     model, data, time = result["model"], result["data"], result.get("time") or {}
     classes = data.get("classes") or {}
     return (

@@ -1,4 +1,4 @@
-"""What the numbers say, in a few sentences, for who reads nothing else."""
+"""Summarises the figures in a few sentences."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false, reportUnknownLambdaType=false
 
@@ -12,7 +12,7 @@ from services.evaluation.numbers import count, finite, share
 
 
 def summary_of(result: Mapping[str, Any]) -> tuple[str, ...]:
-    """Makes up to four sentences from a `result.json`; what was not measured is not spoken of."""
+    """Makes up to four sentences from a `result.json`; figures that were not measured are skipped."""
     kind = KINDS[result["model"]["kind"]]
     return (*kind.summary(result), *_extremes(result, kind.main_column), *_failures(result))
 
