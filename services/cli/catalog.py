@@ -1,4 +1,4 @@
-"""`tapetum models`: what can be served, without loading any of it."""
+"""`tapetum models`: lists, shows and downloads the models of the catalog."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from services.cli.loading import download_bar
 if TYPE_CHECKING:
     from models.catalog.lookup import CatalogEntry
 
-app = typer.Typer(no_args_is_help=True, help="Show and fetch the models that can be served.")
+app = typer.Typer(no_args_is_help=True, help="List, show and download the models of the catalog.")
 
 _HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"}
-"""The figure of accuracy that stands for a model in the list, as people write it; the first of these that it has."""
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="A name that `tapetum models list` shows.")]
+"""Metrics shown in the list, with their labels; of each model the first one that it has."""
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, from `tapetum models list`.")]
 
 
 def _check_task(task: str | None) -> str | None:
@@ -66,7 +66,7 @@ def show_model(
     name: _Name,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, on one line.")] = False,
 ) -> None:
-    """Show all that is known of one model: weights, preprocessing, licence, accuracy."""
+    """Show the catalog entry of one model: weights, preprocessing, licence, accuracy."""
     from models.catalog.lookup import find
 
     entry = find(name)
@@ -78,7 +78,7 @@ def show_model(
 
 @app.command("pull", epilog="Example: tapetum models pull torchvision/resnet50")
 def pull_model(name: _Name) -> None:
-    """Download a model's weights, so that it starts without the network, and check them."""
+    """Download and verify a model's weights, so that it starts without network access."""
     from models.catalog.lookup import find
 
     screen = Screen()

@@ -15,7 +15,10 @@ def classify(
     images: Images,
     model: Model = None,
     top_k: Annotated[
-        int | None, typer.Option(min=1, max=1000, metavar="K", help="How many classes to show; mostly 5 by default.")
+        int | None,
+        typer.Option(
+            min=1, max=1000, metavar="K", help="Number of classes to show; by default the model's, usually 5."
+        ),
     ] = None,
     url: Url = None,
     api_key: ApiKey = None,
@@ -23,7 +26,7 @@ def classify(
     precision: PrecisionOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what is in images: the most probable classes of each.
+    """Classify images: show the most probable classes of each.
 
     The model runs in this process, unless --url names a server. An image that cannot be read gets an error in its
     place; the others get their answers, and the status is 1.

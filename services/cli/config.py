@@ -1,4 +1,4 @@
-"""`tapetum config`: what the environment of a cluster's nodes must hold, written out."""
+"""`tapetum config`: prints the environment variables that every node of a cluster needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from services.nodes.environment import CLUSTER_DEFAULTS
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Write out the environment variables that every node of a cluster needs.",
+    help="Print the environment variables that every node of a cluster needs.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

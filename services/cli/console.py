@@ -1,4 +1,4 @@
-"""How the commands speak to a person: two consoles, safe text, and errors of one line."""
+"""Terminal output of the commands: two consoles, safe text, and one-line errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """Where a command writes.
+    """The output consoles of a command.
 
     Attributes:
         out: Standard output: results.
@@ -30,7 +30,7 @@ class CommandError(Exception):
 
     Args:
         message: The line.
-        status: Exit status: 1 where something failed, 2 where the command cannot be meant so.
+        status: Exit status: 1 for failures, 2 for invalid usage.
     """
 
     def __init__(self, message: str, status: int = 1) -> None:
@@ -45,11 +45,11 @@ def show_error(message: str) -> None:
 
 
 def no_such_model(name: str, known: Iterable[str]) -> CommandError:
-    """The error for a name that no model has, with what may have been meant.
+    """The error for an unknown model name, with similar names.
 
     Args:
-        name: What was asked for.
-        known: What there is.
+        name: The requested name.
+        known: The available names.
     """
     known = tuple(known)
     matches = closest(name, known)
@@ -77,6 +77,6 @@ def _short(name: str) -> str:
 
 
 def printable(text: str | Path) -> str:
-    """Text that does nothing to a terminal or a JSON reader: undecodable bytes and control characters replaced."""
+    """Sanitises text for terminals and JSON: replaces undecodable bytes and control characters."""
     decoded = os.fsencode(text).decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in decoded)

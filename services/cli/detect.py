@@ -30,7 +30,12 @@ def detect(
     score_threshold: ScoreThreshold = None,
     iou_threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, metavar="0…1", help="Of objects that overlap by more, only the better one stays."),
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="0…1",
+            help="IoU threshold of NMS: of objects that overlap by more, only the best one is kept.",
+        ),
     ] = None,
     max_detections: MaxDetections = None,
     classes: Annotated[
@@ -38,7 +43,7 @@ def detect(
         typer.Option("--class", metavar="NAME", help="Only objects of this class, by name or id; may be repeated."),
     ] = None,
     class_agnostic: Annotated[
-        bool, typer.Option("--class-agnostic", help="Objects suppress overlapping ones of other classes, too.")
+        bool, typer.Option("--class-agnostic", help="NMS across classes: objects also suppress those of other classes.")
     ] = False,
     save: Annotated[
         Path | None,
@@ -50,9 +55,9 @@ def detect(
     precision: PrecisionOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the objects in images: where each is, of which class, and how sure the model is.
+    """Detect objects in images: box, class and score of each.
 
-    Thresholds that are left out are the model's own. The model runs in this process, unless --url names a server. An
+    Thresholds default to the model's own. The model runs in this process, unless --url names a server. An
     image that cannot be read gets an error in its place; the others get their answers, and the status is 1.
     """
     parameters = {

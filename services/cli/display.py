@@ -1,4 +1,4 @@
-"""Shows results as they come: a table for people, lines for pipes, JSON lines for machines."""
+"""Prints results as they arrive: a table on terminals, tab-separated lines in pipes, or JSON lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from services.client.answers import Answer
 
 MANY = 16
-"""From this many images on there is a progress bar."""
+"""The least number of images with a progress bar."""
 
 _NAME_SHARE = 0.3
 _MAX_NAME_WIDTH = 48
@@ -50,9 +50,9 @@ def show_json(screen: Screen, results: Iterable[Result], count: int, layout: Lay
 
 
 def show_text(screen: Screen, results: Iterable[Result], count: int, layout: Layout) -> int:
-    """Print each image beside its answer; lines with tabs, the path first, where no terminal shows them.
+    """Print each image with its predictions; tab-separated lines with the path first, outside a terminal.
 
-    What has no answer goes to standard error, unless both are one terminal.
+    Failed images go to standard error, unless both are one terminal.
 
     Args:
         screen: Where to.

@@ -1,4 +1,4 @@
-"""`tapetum evaluate`: how good a model is on images that people have labelled."""
+"""`tapetum evaluate`: measures the accuracy of a model on a labelled data set."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ def evaluate(
         ),
     ],
     through: Annotated[
-        Literal["adapter", "gateway"], typer.Option(metavar="WAY", help="adapter: the model itself; gateway: a server.")
+        Literal["adapter", "gateway"],
+        typer.Option(metavar="WAY", help="adapter: run the model in workers; gateway: use a server."),
     ] = "adapter",
     url: Annotated[str | None, typer.Option(metavar="URL", help=f"The server; {DEFAULT_URL} by default.")] = None,
     api_key: ApiKey = None,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="So many images only: the first, or for a classifier evenly from all."),
+        typer.Option(min=1, metavar="N", help="Use N images only: the first, or for a classifier evenly sampled."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes; one for each CPU, four at most, by default.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Worker processes; by default one for each CPU, at most four."),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of the run; a new one in evaluations/ by default."),
     ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew where a stopped run would be gone on with.")
-    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming a stopped run.")] = False,
     baseline: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Folder of an earlier run, to compare with.")
     ] = None,
@@ -60,21 +60,22 @@ def evaluate(
         typer.Option(metavar="BOUND", help="NAME=VALUE: fail where that figure is worse. May be repeated."),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Stop on a wrong or missing label, rather than leave it out.")
+        bool, typer.Option("--strict", help="Stop on a wrong or missing label instead of dropping it.")
     ] = False,
     allow_outside: Annotated[
         bool,
         typer.Option("--allow-outside", help="Read files outside the data folder that labels or links lead to."),
     ] = False,
     score_threshold: Annotated[
-        float, typer.Option(min=0, max=1, metavar="0…1", help="Of objects; average precision is made of all scores.")
+        float,
+        typer.Option(min=0, max=1, metavar="0…1", help="Drop objects with a lower score; average precision needs all."),
     ] = 0.001,
     iou_threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, metavar="0…1", help="Of overlapping boxes; by default the model's own."),
+        typer.Option(min=0, max=1, metavar="0…1", help="IoU threshold of NMS; by default the model's own."),
     ] = None,
     max_detections: Annotated[
-        int, typer.Option(min=1, max=1000, metavar="N", help="The best N objects of an image count; 100 is COCO's.")
+        int, typer.Option(min=1, max=1000, metavar="N", help="Evaluate the best N objects of an image; 100 in COCO.")
     ] = 100,
     device: Device = None,
     precision: PrecisionOption = None,
@@ -92,15 +93,15 @@ def evaluate(
     ] = None,
     worker_gpus: Annotated[float, typer.Option(min=0, metavar="N", help="GPUs that a worker reserves.")] = 0.0,
     submit: Annotated[
-        bool, typer.Option("--submit", help="Send this as a job to a running Ray cluster, and follow it.")
+        bool, typer.Option("--submit", help="Submit as a job to a running Ray cluster, and follow its output.")
     ] = False,
     record: Annotated[
         bool,
         typer.Option(help="Let servers show the figures, in /metrics and /v1/accuracy; never those of --limit."),
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json in place of tables.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print result.json instead of tables.")] = False,
 ) -> None:
-    """Measure a model on labelled images, with the code that serves it, and write a report.
+    """Evaluate a model on labelled images, with the serving code, and write a report.
 
     The folder of the run gets result.json (figures with 95 % intervals, and what they depend on), predictions.json in
     COCO's format, and report.html. A run that was stopped goes on when the same command is given again. Labels that

@@ -1,4 +1,4 @@
-"""Finds out at once what cannot be evaluated, rather than after Ray and the model have been waited for."""
+"""Validates an evaluation before Ray and the model are started."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from services.evaluation.result import ResultError, read_result
 
 
 def check_plan(plan: Plan) -> None:
-    """Holds that model, data and folder can be what they are said to be; on a cluster, models are its own business.
+    """Raises unless model, data and folder are valid; on a cluster, the model is not checked here.
 
     Raises:
-        CommandError: The address of the server is none, the folder is none or cannot be written, or it holds the
+        CommandError: The URL of the server is invalid, the folder is not one or cannot be written, or it holds the
             finished run of another model or other data.
         UnknownModel: The catalog has no such model.
-        TapetumError: The server is not there, refuses the key, or has no such model.
-        DatasetError: There are no such data.
+        TapetumError: The server is unreachable, refuses the key, or has no such model.
+        DatasetError: The data set does not exist.
     """
     check_spec(plan.data)
     if plan.output is not None:
@@ -43,7 +43,7 @@ def _check_model(config: PredictorConfig) -> None:
 
 
 def _check_free(folder: Path, plan: Plan) -> None:
-    """Holds that no other run's figures would be written over."""
+    """Raises if the results of another run would be overwritten."""
     try:
         there = read_result(folder)
         model, data = str(there["model"]["name"]), str(there["data"]["spec"])
@@ -57,7 +57,7 @@ def _check_free(folder: Path, plan: Plan) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Holds that a folder is there, or can be made."""
+    """Raises unless a folder exists or can be created."""
     there = folder.absolute()
     while not there.exists() and there != there.parent:
         there = there.parent

@@ -1,4 +1,4 @@
-"""Shows how an evaluation comes along, and its figures."""
+"""Shows the progress and the figures of an evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from services.evaluation.kinds import KINDS
 _BAR_WIDTH = 20
 _SHOWN_CLASSES = 20
 _LEAST_NAME = 12
-"""Letters that the first column of a table keeps, however narrow the terminal is."""
+"""Least width of the first column of a table in characters."""
 _GAP = 2
 """Blanks between columns."""
 
@@ -32,20 +32,20 @@ _Table = tuple[list[str], list[_Row]]
 
 
 class Display(Protocol):
-    """Shows how far a job is."""
+    """Shows the progress of a job."""
 
     def say(self, what: str) -> None:
-        """Show what is being done."""
+        """Show the current step."""
         ...
 
     def report(self, job: JobProgress) -> None:
-        """Show how many images are done."""
+        """Show the number of finished images."""
         ...
 
 
 @contextmanager
 def evaluation_display(screen: Screen, name: str) -> Generator[Display]:
-    """Show on standard error how far a job is: a bar on a terminal, lines elsewhere.
+    """Show the progress of a job on standard error: a bar on a terminal, lines elsewhere.
 
     Args:
         screen: Where to.

@@ -1,4 +1,4 @@
-"""Runs an evaluation with something to look at, writes its report, and says whether its figures will do."""
+"""Runs an evaluation with a progress display, writes its report, and checks its release gates."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from services.settings import SettingsError, read_settings
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What the figures of a run must be.
+    """The release gates of a run.
 
     Attributes:
-        least: Bounds on figures.
-        drops: Bounds on how far they may have dropped.
+        least: Lower bounds of figures.
+        drops: Largest regressions against the baseline.
         baseline: The result of an earlier run.
     """
 
@@ -55,7 +55,7 @@ class Gates:
         """From the options of the command line.
 
         Raises:
-            CommandError: one of them cannot be meant so.
+            CommandError: one of them is invalid.
         """
         try:
             return cls(
@@ -72,7 +72,7 @@ class Gates:
         return tuple(bound.name for bound in (*self.least, *self.drops) if bound.name is not None)
 
     def check(self, result: Mapping[str, Any]) -> list[str]:
-        """What does not hold, one line each.
+        """Failed gates, one line each.
 
         Raises:
             CommandError: there is no such figure.
@@ -87,13 +87,13 @@ class Gates:
 
 
 def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as_json: bool) -> int:
-    """Evaluate, write the report, and show what came of it.
+    """Evaluate, write the report, and show the results.
 
     Returns:
-        Exit status: 1 where a gate does not hold.
+        Exit status: 1 where a gate fails.
 
     Raises:
-        CommandError: whatever went wrong that a person can do something about.
+        CommandError: an error that the user can fix.
         ModelsError: likewise.
     """
     plan = replace(plan, baseline=gates.baseline, figures=gates.figures)
@@ -125,7 +125,7 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
 
 
 def _with_caps(plan: Plan) -> Plan:
-    """The plan with the caps on images that are set here; those of a gateway are its own."""
+    """The plan with the image limits of this environment; a gateway has its own."""
     settings = read_settings()
     caps = {"max_image_bytes": settings.max_image_bytes, "max_image_pixels": settings.max_image_pixels}
     return replace(plan, predictor=replace(plan.predictor, **caps))

@@ -1,4 +1,4 @@
-"""How people are shown the answers of each task: a table on a terminal, lines with tabs in a pipe."""
+"""Text output of each task: a table on a terminal, tab-separated lines in a pipe."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _BEST, _OTHER = "bold green", ""
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What is particular about a task when its answers are shown.
+    """The output format of a task.
 
     Attributes:
-        doing: What the progress bar says.
-        nothing: What stands for an answer that holds nothing.
+        doing: Text of the progress bar.
+        nothing: Text for an image without predictions.
         table: The rows of an answer on a terminal.
         fields: One row in a pipe.
     """
@@ -96,7 +96,7 @@ def _mask_fields(row: Instance | Region) -> Sequence[str]:
 
 
 def _score_of(row: Instance | Region) -> float | None:
-    """How sure the model is; of a class, its probability, where somebody asked."""
+    """The score of an object, or the probability of a class where requested."""
     return getattr(row, "score", getattr(row, "probability", None))
 
 

@@ -1,4 +1,4 @@
-"""Loads and downloads models with something to look at: torch alone takes seconds to import."""
+"""Loads and downloads models with a progress display: torch alone takes seconds to import."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ FAVOURITES: Final[Mapping[Task, str]] = {
     "detection": "yolo-person",
     "segmentation": "unet-person",
 }
-"""Who answers where no model is named: the fastest of those that come with Tapetum."""
+"""Default model of each task: the fastest bundled one."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeOptions:
-    """Where and how a model is to run, as the command line says it (`models.runtime.Runtime`)."""
+    """Device and precision from the command line (`models.runtime.Runtime`)."""
 
     device: str = "cpu"
     precision: Precision = "auto"
 
 
 def find_model(task: Task, name: str | None) -> CatalogEntry:
-    """The catalog's entry of a model, the favourite of its task where no name is given.
+    """The catalog entry of a model, or of the default model of the task.
 
     Raises:
         UnknownModel: there is no such model.
@@ -58,10 +58,10 @@ def find_model(task: Task, name: str | None) -> CatalogEntry:
 
 
 def load_model(screen: Screen, entry: CatalogEntry, options: RuntimeOptions) -> Adapter[Any, Any]:
-    """A model that answers, its weights downloaded where they are not here yet.
+    """Loads a model, and downloads its weights if needed.
 
     Raises:
-        ModelsError: the weights or the runtime are not to be had; the message says what to do.
+        ModelsError: the weights or the runtime are not available; the message says what to do.
     """
     with screen.err.status(f"loading {entry.name}"):
         from models.catalog.loading import load
@@ -78,10 +78,10 @@ def load_model(screen: Screen, entry: CatalogEntry, options: RuntimeOptions) -> 
 
 @contextmanager
 def download_bar(screen: Screen, name: str) -> Iterator[Report]:
-    """A progress bar on standard error that shows itself with the first bytes that come.
+    """A progress bar on standard error that appears with the first bytes.
 
     Yields:
-        What to call with the bytes that have come and all bytes, or 0 where that is not known.
+        A function to call with the bytes received and the total, or 0 where that is unknown.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(

@@ -1,4 +1,4 @@
-"""Answers the images of a command line in this process, with no server."""
+"""Predicts the images of a command in this process, without a server."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from services.settings import SettingsError, read_settings
 def answer_here(
     sources: Iterable[ImageSource], adapter: Adapter[Any, Any], task: Task, parameters: Parameters, keep: bool = False
 ) -> Iterator[Result]:
-    """What the model finds in each image, in order, as it becomes known.
+    """Yields the result of each image, in order.
 
     Args:
         sources: The images.
         adapter: A loaded model.
         task: Its task.
-        parameters: What it is told.
-        keep: Whether the results are to carry their images.
+        parameters: Request parameters.
+        keep: Whether results include their images.
 
     Raises:
-        CommandError: a setting has a value that cannot be used.
+        CommandError: a setting has an invalid value.
     """
     head = {"model": adapter.entry.name, "version": adapter.entry.version, "cached": False, "request_id": ""}
     try:

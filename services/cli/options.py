@@ -1,4 +1,4 @@
-"""Arguments and options that the commands for images share, and what they say together."""
+"""Arguments and options shared by the prediction commands, and checks of their combinations."""
 
 from __future__ import annotations
 
@@ -21,40 +21,36 @@ def _check_device(device: str | None) -> str | None:
 
 Images = Annotated[
     list[str],
-    typer.Argument(metavar="IMAGE", help="Files, quoted globs, folders (with those below), or - for stdin."),
+    typer.Argument(metavar="IMAGE", help="Files, quoted globs, folders (recursive), or - for stdin."),
 ]
 Model = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Model; by default the bundled one, or the server's own.")
+    str | None, typer.Option(metavar="NAME", help="Model; by default the bundled one, or the server's default.")
 ]
-Url = Annotated[str | None, typer.Option(metavar="URL", help="Ask the server there, such as http://localhost:8000.")]
-ApiKey = Annotated[
-    str | None, typer.Option(metavar="KEY", envvar="TAPETUM_API_KEY", help="The key that the server asks for.")
-]
+Url = Annotated[str | None, typer.Option(metavar="URL", help="Server to use, such as http://localhost:8000.")]
+ApiKey = Annotated[str | None, typer.Option(metavar="KEY", envvar="TAPETUM_API_KEY", help="API key for the server.")]
 Device = Annotated[
     str | None,
-    typer.Option(
-        metavar="cpu|cuda|cuda:N", callback=_check_device, help="Where to run, without --url; cpu by default."
-    ),
+    typer.Option(metavar="cpu|cuda|cuda:N", callback=_check_device, help="Device, without --url; cpu by default."),
 ]
 PrecisionOption = Annotated[
     Precision | None,
-    typer.Option("--precision", help="Arithmetic of the network, without --url; auto by default."),
+    typer.Option("--precision", help="Precision of the network, without --url; auto by default."),
 ]
 ScoreThreshold = Annotated[
-    float | None, typer.Option(min=0, max=1, metavar="0…1", help="Leave out objects with a lower score.")
+    float | None, typer.Option(min=0, max=1, metavar="0…1", help="Drop objects with a lower score.")
 ]
-MaxDetections = Annotated[int | None, typer.Option(min=1, max=1000, metavar="N", help="The most objects of an image.")]
+MaxDetections = Annotated[int | None, typer.Option(min=1, max=1000, metavar="N", help="The most objects in an image.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line for each image.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked about every image.
+    """Task, model and parameters of a prediction command.
 
     Attributes:
-        task: What kind of answer is wanted.
-        model: Who is to answer; None leaves that open.
-        parameters: As the HTTP API names them; what is None is left to the model.
+        task: The task.
+        model: Name of the model; None for the default.
+        parameters: By the names of the HTTP API; None for the model's default.
     """
 
     task: Task
@@ -64,10 +60,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the question is answered: in this process, or by a server.
+    """Where the model runs: in this process, or on a server.
 
     Raises:
-        typer.BadParameter: On construction, where a server is told what is its own business.
+        typer.BadParameter: On construction, where options of local runs are combined with a server.
     """
 
     url: str | None

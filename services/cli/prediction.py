@@ -1,4 +1,4 @@
-"""What every command for images does: find them, have them answered here or by a server, and show what comes."""
+"""The prediction commands: find the images, predict them here or on a server, and print the results."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def predict(
     save: Path | None = None,
     cutout: bool = False,
 ) -> None:
-    """Run a command, and end it with its status: 0, or 1 where an image has no answer.
+    """Run a command, and exit with its status: 0, or 1 where an image failed.
 
     Args:
-        images: As the command line has them.
-        question: What is asked about each.
-        place: Who answers.
-        layout: How people are shown the answers.
-        as_json: Whether a machine reads them instead.
-        save: Folder for the images with their answers drawn on them.
-        cutout: Whether they are saved as what the masks cover, on transparent ground.
+        images: Arguments of the command line.
+        question: Task, model and parameters.
+        place: This process or a server.
+        layout: Text format of the results.
+        as_json: Whether to print JSON instead.
+        save: Folder for the images with their predictions drawn on them.
+        cutout: Whether to save cut-outs: the pixels of the masks on a transparent background.
     """
     screen = Screen()
     sources = find_sources(images)

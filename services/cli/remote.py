@@ -1,4 +1,4 @@
-"""Answers the images of a command line by asking a server."""
+"""Predicts the images of a command on a server."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from services.cli.sources import ImageSource, UnreadableSource
 from services.client import AsyncClient, TapetumError
 
 MAX_BYTES = 256 * 2**20
-"""Nothing larger is even read; the server's own cap is lower."""
+"""Larger files are not read; the server's own limit is lower."""
 
 
 def answer_there(
     sources: Iterable[ImageSource], client: AsyncClient, question: Question, keep: bool = False
 ) -> Iterator[Result]:
-    """What the server finds in each image, in order, as it becomes known; closes the client at the end.
+    """Yields the server's result for each image, in order; closes the client at the end.
 
     Args:
         sources: The images.
         client: Not used by an event loop before.
-        question: What is asked about each.
-        keep: Whether the results are to carry their images.
+        question: Task, model and parameters.
+        keep: Whether results include their images.
 
     Raises:
-        TapetumError: no image can be answered: the server is not there, or refuses the key, the model or a parameter.
+        TapetumError: all requests fail: the server is unreachable, or refuses the key, the model or a parameter.
     """
     with asyncio.Runner() as runner:
         results = _results(sources, client, question, keep)
@@ -67,7 +67,7 @@ def _read(source: ImageSource) -> bytes | Problem:
 
 
 async def _class_count(client: AsyncClient, model: str) -> int | None:
-    """How many classes a model knows."""
+    """Number of classes of a model."""
     try:
         return (await client.model(model)).entry.get("class_count")
     except TapetumError:  # it only decides on colours

@@ -1,4 +1,4 @@
-"""What a command found out about each image, whoever found it out."""
+"""The result of each image of a command, predicted locally or on a server."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One image and what came of it.
+    """One image and its predictions or error.
 
     Attributes:
         name: The path as given, or `-`.
-        outcome: Its answer, or why it has none.
-        image: The encoded image, where it is still needed and has an answer.
-        class_count: How many classes the model knows; None where nobody has asked.
-        picture: Where the image was saved with its answer drawn on it.
+        outcome: Its predictions, or the error.
+        image: The encoded image, where it is still needed and was predicted.
+        class_count: Number of the model's classes; None where unknown.
+        picture: Path of the saved image with its predictions drawn on it.
     """
 
     name: str
@@ -32,11 +32,11 @@ class Result:
 
     @classmethod
     def unreadable(cls, name: str, reason: str) -> Result:
-        """The result of an image that could not even be read."""
+        """The result of an image that could not be read."""
         return cls(name, Problem("unreadable_file", reason))
 
     def to_dict(self) -> dict[str, Any]:
-        """What came of the image as JSON shows it: the members of the HTTP API's answer, or `error`."""
+        """The result as JSON: the members of the HTTP API's response, or `error`."""
         if isinstance(self.outcome, Problem):
             return {"error": asdict(self.outcome)}
         return {"model": self.outcome.model, "version": self.outcome.version, **self.outcome.to_json()}

@@ -1,4 +1,4 @@
-"""Saves images with their answers drawn on them."""
+"""Saves images with their predictions drawn on them, or cut out."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _one_line_errors(folder: Path) -> Iterator[None]:
 
 
 def _drawn(result: Result, image: bytes, cutout: bool) -> tuple[bytes, str]:
-    """The encoded picture and the suffix of its name; caps on images are for whoever has answered."""
+    """The encoded picture and the suffix of its name; image limits were checked by the prediction."""
     document = _with_run_lengths(result)
     max_pixels = document["image"]["height"] * document["image"]["width"]
     annotations = annotations_of_answer(document, result.class_count)
@@ -73,7 +73,7 @@ def _drawn(result: Result, image: bytes, cutout: bool) -> tuple[bytes, str]:
 
 
 def _with_run_lengths(result: Result) -> dict[str, Any]:
-    """The answer in the shape that is drawn: its masks, if any, as run lengths, whatever they travelled as."""
+    """The prediction with its masks, if any, as run lengths, which drawing needs."""
     assert not isinstance(result.outcome, Problem)
     document = result.to_dict()
     for row, found in zip(document["predictions"], result.outcome.predictions, strict=True):
@@ -84,7 +84,7 @@ def _with_run_lengths(result: Result) -> dict[str, Any]:
 
 
 def _written(picture: bytes, folder: Path, stem: str, suffix: str, numbers: Counter[str]) -> Path:
-    """Where it was written: under the first name that is free."""
+    """Writes the picture under the first free name, and returns its path."""
     while True:
         numbers[stem + suffix] += 1
         number = numbers[stem + suffix]

@@ -35,17 +35,17 @@ def segment(
         typer.Option("--class", metavar="NAME", help="Only masks of this class, by name or id; may be repeated."),
     ] = None,
     probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Give the mean probability of each class, too.")
+        bool, typer.Option("--probabilities", help="Also return the mean probability of each class.")
     ] = False,
     mask_format: Annotated[
-        MaskFormat | None, typer.Option(help="How --json writes masks; as COCO's run lengths (rle) by default.")
+        MaskFormat | None, typer.Option(help="Format of masks in --json; COCO's run lengths (rle) by default.")
     ] = None,
     save: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Save each image with its masks drawn on it; no file is ever overwritten."),
     ] = None,
     cutout: Annotated[
-        bool, typer.Option("--cutout", help="With --save: what the masks cover, on transparent ground, as PNG.")
+        bool, typer.Option("--cutout", help="With --save: the pixels of the masks on a transparent background, as PNG.")
     ] = False,
     url: Url = None,
     api_key: ApiKey = None,
@@ -53,10 +53,10 @@ def segment(
     precision: PrecisionOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell which pixels of images belong to what: to which class, or to which object, as the model goes.
+    """Segment images: the mask of each class (semantic models) or of each object (instance models).
 
-    A semantic model finds classes and heeds --probabilities; an instance model finds objects and heeds
-    --score-threshold and --max-detections, whose defaults are its own. The model runs in this process, unless --url
+    --probabilities applies to semantic models only; --score-threshold and --max-detections apply to instance models
+    only, and default to the model's own. The model runs in this process, unless --url
     names a server. An image that cannot be read gets an error in its place; the others get their answers, and the
     status is 1.
     """

@@ -12,13 +12,13 @@ import typer
 def serve(
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Serve configuration file; the one that ships by default."),
+        typer.Option(metavar="FILE", help="Serve configuration file; the bundled one by default."),
     ] = None,
     host: Annotated[
-        str | None, typer.Option(help="Address to listen on, in place of http_options.host in the file.")
+        str | None, typer.Option(help="Address to listen on, instead of http_options.host in the file.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port, in place of http_options.port in the file.")
+        int | None, typer.Option(min=1, max=65535, help="Port, instead of http_options.port in the file.")
     ] = None,
     address: Annotated[
         str | None,
@@ -29,13 +29,13 @@ def serve(
     ] = None,
     jobs: Annotated[
         bool,
-        typer.Option("--jobs", help="Run Ray's dashboard, too, so that `tapetum evaluate --submit` can send jobs."),
+        typer.Option("--jobs", help="Also run Ray's dashboard, so that `tapetum evaluate --submit` can submit jobs."),
     ] = False,
 ) -> None:
     """Start the whole stack on this machine, and stop it on Ctrl-C; or deploy to a cluster.
 
-    The gateway, the models and, unless TAPETUM_REDIS_URL is set, a cache server. Ctrl-C and SIGTERM answer what is in
-    flight, then leave no process behind; sent twice, they end at once.
+    It starts the gateway, the models and, unless TAPETUM_REDIS_URL is set, a cache server. Ctrl-C and SIGTERM shut it
+    down gracefully: requests in flight are answered; sent twice, they end all processes at once.
 
     With --address it deploys to a cluster whose nodes `tapetum node` started, and Ctrl-C only stops watching.
     docs/settings.md lists the environment variables.

@@ -1,4 +1,4 @@
-"""Which images a command line means: paths, globs, folders and standard input."""
+"""Finds the images of a command line: paths, globs, folders and standard input."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ STDIN = "-"
 
 
 class UnreadableSource(Exception):
-    """An argument or a file that gives no image; the message says why."""
+    """An argument or a file without a readable image; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """One image to be read.
+    """One image to read.
 
     Attributes:
-        name: What to call it in answers: the path, or `-`.
-        problem: Why there is nothing to be read; None where there may be.
+        name: Its name in results: the path, or `-`.
+        problem: Why it cannot be read; None where it may be readable.
     """
 
     name: str
@@ -34,7 +34,7 @@ class ImageSource:
         """The encoded image.
 
         Args:
-            max_bytes: Nothing larger is read.
+            max_bytes: Size limit.
 
         Raises:
             UnreadableSource: it cannot be read, or is larger.
@@ -55,9 +55,9 @@ class ImageSource:
 
 
 def find_sources(arguments: Iterable[str]) -> list[ImageSource]:
-    """The images that some arguments name, in their order; those of a folder and of a glob by name.
+    """Finds the images of the arguments, in order; those of a folder and of a glob sorted by name.
 
-    An argument that names none is a source with a problem, so that it is reported in its place.
+    An argument without images becomes a source with a problem, so that it is reported in its place.
     """
     return [source for argument in arguments for source in _expand(argument)]
 
@@ -85,7 +85,7 @@ def _matching(pattern: str) -> Iterator[ImageSource]:
 
 
 def _in_folder(folder: str) -> Iterator[ImageSource]:
-    """Images in a folder and those below it; what is hidden is left out, and links to folders are not followed."""
+    """Images in a folder, recursively; hidden files are skipped, and links to folders are not followed."""
     problems: list[ImageSource] = []
     found = 0
     for parent, folders, files in os.walk(folder, onerror=lambda error: problems.append(_unlisted(error))):

@@ -1,4 +1,4 @@
-"""Sends a command as a job to a running Ray cluster, and follows it."""
+"""Submits a command as a job to a running Ray cluster, and follows its output."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from services.machine.ray_environment import set_ray_environment
 
 _API_KEY: Final = "TAPETUM_API_KEY"
 _PASSED_ON: Final = ("TAPETUM_REDIS_URL", "TAPETUM_ACCURACY_FILE", "TAPETUM_CATALOG")
-"""Variables of this environment that a job gets; the cluster's own environment decides on all others."""
+"""Environment variables that are passed to a job; all others are those of the cluster."""
 
 _WITH_VALUE: Final = frozenset({"--address", "--api-key"})
-"""Options that a job does not get as it is."""
+"""Options that are not passed to a job unchanged."""
 
 _POLL_S: Final = 1.0
 
 
 def submit_job(screen: Screen, url: str, api_key: str | None) -> int:
-    """Send the command of this process, and print what it prints.
+    """Submit the command of this process as a job, and print its output.
 
     Args:
         screen: Where to.
         url: Of the cluster's dashboard, such as `http://127.0.0.1:8265`.
-        api_key: That the job is to show a gateway; it travels in the job's environment, and not in its command.
+        api_key: For a gateway; it is passed in the job's environment, not in its command.
 
     Returns:
         Exit status: 0 where the job succeeded.

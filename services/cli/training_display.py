@@ -1,4 +1,4 @@
-"""Shows how a training run comes along: a bar on a terminal, lines elsewhere."""
+"""Shows the progress of a training run: a bar on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _BAR_WIDTH = 20
 
 @contextmanager
 def training_display(screen: Screen, name: str) -> Generator[Callable[[TrainingProgress], None]]:
-    """Show on standard error how far a run is.
+    """Show the progress of a run on standard error.
 
     Args:
         screen: Where to.
         name: Of the model that is trained.
 
     Yields:
-        What to call with every step that the run makes.
+        A function to call with every step of the run.
     """
     if screen.err.is_terminal:
         with _bar(screen, name) as report:
@@ -59,7 +59,7 @@ def _bar(screen: Screen, name: str) -> Generator[Callable[[TrainingProgress], No
 
 
 class _Lines:
-    """Prints a line now and then.
+    """Prints a line periodically.
 
     Args:
         screen: Where to.

@@ -1,4 +1,4 @@
-"""What the commands of `tapetum train` have in common: something to look at, errors of one line, and the result."""
+"""Shared code of the `tapetum train` commands: progress display, one-line errors, and the result."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 
 Train = Callable[["Callable[[Progress], None]", "Callable[[Sequence[LabelProblem]], None]"], Path]
-"""Trains, tells how far it is and which labels are wrong, and gives the path of the model card."""
+"""Trains, reports its progress and wrong labels, and returns the path of the model card."""
 
 
 def run_training(train: Train, name: str, output: Path, command: str) -> None:
-    """Train with something to look at, and say what came of it.
+    """Train with a progress display, and print the result.
 
     Args:
         train: Trains.
         name: Of the model.
         output: Folder of its card.
-        command: Of `tapetum`, which to try the model with.
+        command: The `tapetum` command to try the model with.
 
     Raises:
-        CommandError: Whatever went wrong that a person can do something about.
+        CommandError: An error that the user can fix.
         ModelsError: Likewise.
     """
     screen = Screen()
