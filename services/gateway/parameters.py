@@ -64,8 +64,8 @@ class TaskParameters(BaseModel):
     model: str | None = Field(default=None, description="Name of a served model; the first one of the task by default.")
     render: Render | None = Field(
         default=None,
-        description="Whether to get the image back with the answer drawn on it; `Accept` decides by default. "
-        "`cutout`, for a segmentation: what was found, on transparent ground, as PNG.",
+        description="Return the image with the predictions drawn on it; by default `Accept` decides. "
+        "`cutout`, for a segmentation: the pixels of the masks on a transparent background, as PNG.",
     )
 
     def check(self, image_count: int) -> None:
@@ -164,41 +164,42 @@ class CocoParameters(TaskParameters):
 class DetectParameters(CocoParameters):
     """Detects objects in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
 
-    What is left out is as the model's own defaults say.
+    Parameters that are not set default to the model's own.
     """
 
-    score_threshold: Share | None = Field(default=None, description="Leave out objects with a lower score, 0 to 1.")
+    score_threshold: Share | None = Field(default=None, description="Drop objects with a lower score, 0 to 1.")
     iou_threshold: Share | None = Field(
-        default=None, description="Of two objects that overlap by more than this, only the better one stays, 0 to 1."
+        default=None,
+        description="IoU threshold of NMS: of objects that overlap by more, only the best one is kept, 0 to 1.",
     )
-    max_detections: Count | None = Field(default=None, description="The most objects of an image.")
+    max_detections: Count | None = Field(default=None, description="The most objects in an image.")
     classes: Classes | None = Field(
         default=None,
         description="Only objects of these classes: names or ids; a list in JSON, with commas between them elsewhere.",
     )
     class_agnostic: bool | None = Field(
-        default=None, description="Whether an object suppresses those of other classes, too; false by default."
+        default=None, description="NMS across classes: objects also suppress those of other classes; false by default."
     )
 
 
 class SegmentParameters(CocoParameters):
     """Segments an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
 
-    A semantic model answers with a mask for each class that is there, the background aside, and an instance model with
-    one for each object. Parameters that say nothing to a model of the one kind or the other are taken all the same.
+    A semantic model returns a mask for each class in the image, without the background, and an instance model one for
+    each object. Parameters of the other kind of model are accepted and ignored.
     """
 
     mask_format: MaskFormat | None = Field(
         default=None,
-        description="How masks are written: `rle`, COCO's compressed run lengths, by default; `polygon`, COCO's "
+        description="Format of masks: `rle`, COCO's compressed run lengths, by default; `polygon`, COCO's "
         "polygons; `png`, one PNG file in base64 per object, or a `class_map` of all classes.",
     )
     score_threshold: Share | None = Field(
         default=None,
-        description="Leave out objects with a lower score, 0 to 1; it says nothing to a semantic model.",
+        description="Drop objects with a lower score, 0 to 1; ignored by semantic models.",
     )
     max_detections: Count | None = Field(
-        default=None, description="The most objects of an image; it says nothing to a semantic model."
+        default=None, description="The most objects in an image; ignored by semantic models."
     )
     classes: Classes | None = Field(
         default=None,
@@ -207,8 +208,8 @@ class SegmentParameters(CocoParameters):
     )
     probabilities: bool | None = Field(
         default=None,
-        description="Whether to give the mean probability of each class over its pixels, too; false by default. "
-        "It says nothing to an instance model.",
+        description="Also return the mean probability of each class over its pixels; false by default. "
+        "Ignored by instance models.",
     )
 
     def check(self, image_count: int) -> None:
