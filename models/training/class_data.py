@@ -63,7 +63,7 @@ def read_class_data(data: Path, val_share: float, seed: int, allow_outside: bool
         train, val = _split(images, val_share, seed)
     _check(data, learned.class_names, train, val)
     folder = data if data.is_dir() else data.parent
-    problems = (*learned.problems, *(held_out.problems if held_out else ()))
+    problems = tuple(dict.fromkeys((*learned.problems, *(held_out.problems if held_out else ()))))
     return ClassData(folder.resolve().name, learned.class_names, train, val, _fingerprint(folder, train, val), problems)
 
 

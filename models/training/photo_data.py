@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.numbered_pictures import ClassMaps
@@ -72,17 +72,11 @@ def read_photo_data(
     sets += [reader.learned(path, reader.read(path, TRAINING), names) for path in data[1:]]
     photos = tuple(photo for dataset in sets for photo in dataset.photos)
     training = replace(sets[0], name=" + ".join(dataset.name for dataset in sets), photos=photos)
-    return PhotoData(training, held_out, tuple(reader.problems))
+    return PhotoData(training, held_out, tuple(dict.fromkeys(reader.problems)))
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A split that was read.
-
-    Attributes:
-        photos: All of it.
-        format_name: Of its labels.
-    """
+class _Read(NamedTuple):
+    """A split that was read, and the format of its labels."""
 
     photos: HeldOut
     format_name: str

@@ -256,13 +256,13 @@ def test_a_terminal_shows_how_far_it_is() -> None:
     assert "loss 0.412 · 123 images/s · map 0.251 · map_50 0.512" in shown
 
 
-@pytest.mark.parametrize("command", ["classifier", "detector"])
+@pytest.mark.parametrize("command", ["classifier", "detector", "segmenter"])
 def test_help_ends_with_an_example(command: str) -> None:
     result = tapetum("train", command, "--help")
     assert f"Example: tapetum train {command} --model" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["classifier", "detector"])
+@pytest.mark.parametrize("command", ["classifier", "detector", "segmenter"])
 def test_every_option_is_in_the_documentation(command: str) -> None:
     documentation = (DOCS / "training.md").read_text()
     options = set(re.findall(r"--[a-z-]+", tapetum("train", command, "--help").stdout))
