@@ -133,6 +133,21 @@ def test_folders_of_splits_as_tools_export_them_are_found(shapes: Path, tmp_path
     assert data.held_out is not None and len(data.held_out) == 4
 
 
+def test_a_prefix_chooses_one_of_two_formats_in_a_folder(shapes: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path, "train", 4, seed=1)
+    as_yolo(shapes, tmp_path)
+    with pytest.raises(DatasetError, match=r"holds labels in 2 places; name one of them: .*coco:.*yolo:"):
+        read_photo_data([tmp_path], "detection")
+    coco, yolo = (read_photo_data([Path(f"{name}:{tmp_path}")], "detection").training for name in ("coco", "yolo"))
+    assert (len(coco.photos), len(yolo.photos)) == (4, 6)
+
+
+def test_photos_may_be_in_another_folder_than_their_file(shapes: Path, tmp_path: Path) -> None:
+    path = write_text(tmp_path / "labels.json", (shapes / "instances_train.json").read_text())
+    data = read_photo_data([Path(f"{path}:{shapes / 'images'}")], "detection")
+    assert (len(data.training.photos), data.held_out) == (6, None)
+
+
 def test_one_file_of_labels_is_all_training(shapes: Path) -> None:
     data = read_photo_data([shapes / "instances_train.json"], "detection")
     assert (len(data.training.photos), data.held_out) == (6, None)
