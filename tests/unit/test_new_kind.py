@@ -43,6 +43,8 @@ from services.evaluation.kinds.kind_evaluation import KindEvaluation, Thresholds
 from services.evaluation.predictors import PredictorConfig, open_predictor
 from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record
 from services.evaluation.worker import Chunk, Work, answer_chunk, unpack
+from services.gateway.accuracy import feedback_kinds
+from services.gateway.accuracy.feedback_kinds import FeedbackKind
 from services.gateway.app import create_app
 from services.gateway.parameters import TaskParameters
 from services.gateway.schemas import Answered, Cached, Found, ItemError, Listed, Schema
@@ -149,6 +151,22 @@ class MeasureParameters(TaskParameters):
     invert: bool | None = Field(default=None, description="Measure the negative of the image.")
 
 
+def read_brightness(target: Mapping[str, Any], *_: object) -> float:
+    return float(target["brightness"])
+
+
+def judge_brightness(answer: Mapping[str, Any], truth: float, *_: object) -> dict[str, float]:
+    return {"error": abs(answer["predictions"][0]["brightness"] - truth), "answers": 1}
+
+
+FEEDBACK = FeedbackKind(
+    read_brightness,
+    judge_brightness,
+    lambda counts: {"error": counts["error"] / counts["answers"]},
+    frozenset({"error", "answers"}).__contains__,
+)
+
+
 # what the client knows of it
 
 
@@ -236,6 +254,7 @@ RECORDS: Sequence[tuple[dict[Any, Any], Any, Any]] = (
             examples={},
         ),
     ),
+    (feedback_kinds.KINDS, TASK, FEEDBACK),
     (ENDPOINTS, TASK, MEASURE),
     (
         evaluation_kinds.KINDS,
@@ -358,6 +377,16 @@ def test_a_wrong_parameter_is_refused_by_name(stack: Stack):
     response = httpx.post(f"{stack.url}/v1/measure?invert=sometimes", content=grey(0))
     assert response.status_code == 422
     assert "invert" in response.json()["error"]["message"]
+
+
+def test_feedback_on_it_is_scored(stack: Stack):
+    with Client(stack.url) as client:
+        for truth in (0.3, 0.6):
+            answer = client.predict(MEASURE, grey(102))
+            feedback = client.feedback(answer.request_id, {"brightness": truth})
+        (model,) = client.accuracy()
+    assert feedback.figures == {"error": 0.2}
+    assert (model.live or {})["figures"] == {"error": 0.15}
 
 
 def test_its_answer_is_drawn(stack: Stack):

@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 from services.errors import AlreadyGiven, FeedbackUnavailable
 from services.gateway.accuracy.answer_log import AnswerLog, GivenAnswer
-from services.gateway.accuracy.feedback_metrics import Counts, judge
+from services.gateway.accuracy.feedback_kinds import KINDS
+from services.gateway.accuracy.feedback_metrics import Counts
 from services.gateway.accuracy.feedback_store import FeedbackStore, StoreFailed
-from services.gateway.accuracy.ground_truth import read_truth
-from services.gateway.accuracy.live_accuracy import Live, figures_of, or_none
+from services.gateway.accuracy.live_accuracy import Live, or_none
 from services.gateway.accuracy.overview import AccuracyWatch
 from services.gateway.bodies import Bodies
 from services.gateway.inputs import read_document, validate
@@ -94,15 +94,16 @@ class FeedbackHandler:
     async def _judge(self, told: FeedbackRequest, given: GivenAnswer, limit: TimeLimit) -> Counts:
         """Compare the answer with the ground truth, in a thread pool of its own, since it may take seconds."""
         served = given.model
+        kind = KINDS[served.kind]
 
         def work() -> Counts:
             limit.check()
             answer = cast(dict[str, Any], orjson.loads(given.body))
             size = (answer["image"]["height"], answer["image"]["width"])
-            truth = read_truth(told.target, served.entry, size, limit)
-            return judge(answer, truth, given.class_ids, len(served.entry["class_names"]), limit)
+            truth = kind.read(told.target, served.entry, size, limit)
+            return kind.judge(answer, truth, given.class_ids, len(served.entry["class_names"]), limit)
 
-        if served.kind == "classification" and len(told.target) == 1:
+        if kind.is_quick and len(told.target) == 1:
             return work()
         return await self._workers.run(work, limit)
 
@@ -126,7 +127,7 @@ def _parse(sent: dict[str, Any]) -> FeedbackRequest:
 
 
 def _respond(told: FeedbackRequest, served: ServedModel, counts: Counts, live: Live) -> Response:
-    figures = figures_of(served.kind, counts)
+    figures = KINDS[served.kind].compute(counts)
     body = {
         "model": served.name,
         "version": served.version,

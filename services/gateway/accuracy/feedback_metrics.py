@@ -1,7 +1,7 @@
 """Compares a prediction with its ground truth: counts by name, which can be summed over predictions.
 
 They are `right` and `answers` for a class; `matched`, `found`, `targets` and `overlap` for objects; and for regions, in
-pixels, `both ID`, `target ID` and `found ID` of every class. `services.gateway.accuracy.live_accuracy` computes figures
+pixels, `both ID`, `target ID` and `found ID` of every class. `services.gateway.accuracy.feedback_kinds` computes figures
 from them.
 """
 
@@ -24,7 +24,7 @@ from models.metrics.confusion import confusion_matrix
 from models.metrics.semantic import Overlap
 from services.answers.wire import BOX_MEMBERS
 from services.client.masks import parse_mask
-from services.gateway.accuracy.ground_truth import IGNORED, TrueClass, TrueObjects, TrueRegions, Truth
+from services.gateway.accuracy.ground_truth import IGNORED, TrueClass, TrueObjects, TrueRegions
 from services.gateway.serving.offload import NO_LIMIT, TimeLimit
 
 IOU_THRESHOLD: Final = 0.5
@@ -33,18 +33,26 @@ IOU_THRESHOLD: Final = 0.5
 Counts = Mapping[str, float]
 
 
-def judge(
+def judge_class(answer: Mapping[str, Any], truth: TrueClass, *_: object) -> Counts:
+    """Compares the best class of an answer with the true one."""
+    best = answer["predictions"][:1]
+    return {"right": int(bool(best) and best[0]["class_id"] in truth.class_ids), "answers": 1}
+
+
+def judge_objects(
     answer: Mapping[str, Any],
-    truth: Truth,
+    truth: TrueObjects,
     class_ids: Sequence[int] | None,
     classes: int,
     limit: TimeLimit = NO_LIMIT,
 ) -> Counts:
-    """Compare a prediction with the ground truth. Masks of large photos take long: never call it on an event loop.
+    """Matches predicted objects with their targets. Masks of large photos take long: never call it on an event loop.
+
+    Greedily by descending score, each to the unmatched target of its class with the highest IoU.
 
     Args:
         answer: As `services.answers.wire.describe_prediction` writes it.
-        truth: Ground truth of the same kind.
+        truth: The objects of the image.
         class_ids: The requested classes; targets of other classes are ignored. None for all.
         classes: Number of the model's classes.
         limit: Time limit of the request.
@@ -52,23 +60,7 @@ def judge(
     Raises:
         OutOfTime: the time limit has passed, or the client has disconnected.
     """
-    if isinstance(truth, TrueClass):
-        best = answer["predictions"][:1]
-        return {"right": int(bool(best) and best[0]["class_id"] in truth.class_ids), "answers": 1}
-    if isinstance(truth, TrueObjects):
-        return _judge_objects(answer["predictions"], truth, class_ids, classes, limit)
-    return _judge_regions(answer, truth, class_ids, classes)
-
-
-def _judge_objects(
-    predictions: Sequence[Mapping[str, Any]],
-    truth: TrueObjects,
-    class_ids: Sequence[int] | None,
-    classes: int,
-    limit: TimeLimit,
-) -> Counts:
-    """Matches greedily by descending score, each prediction to the unmatched target of its class with the highest
-    IoU."""
+    found: Sequence[Mapping[str, Any]] = answer["predictions"]
     of_class = np.zeros((classes, len(truth.class_ids)), bool)
     for target, ids in enumerate(truth.class_ids):
         of_class[list(ids), target] = True
@@ -137,9 +129,10 @@ def _mask_of(written: Any, size: Sequence[int]) -> Mask:
     return Mask.from_array(parse_mask(written, (height, width)).to_array())
 
 
-def _judge_regions(
-    answer: Mapping[str, Any], truth: TrueRegions, class_ids: Sequence[int] | None, classes: int
+def judge_regions(
+    answer: Mapping[str, Any], truth: TrueRegions, class_ids: Sequence[int] | None, classes: int, *_: object
 ) -> Counts:
+    """Counts pixels by class; the arguments are as for `judge_objects`, and it takes as long."""
     targets = truth.class_map
     if class_ids is not None:
         others = np.setdiff1d(np.arange(1, classes), class_ids).astype(np.uint8)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from models.entries import Kind, kind_in
+from models.entries import kind_in
 from models.errors import ImageError
 from models.geometry.boxes import with_sizes
 from models.geometry.masks import Mask
@@ -84,33 +84,39 @@ class TrueRegions:
     class_map: NDArray[np.uint8]
 
 
-Truth = TrueClass | TrueObjects | TrueRegions
+def read_class(target: Mapping[str, Any], entry: Mapping[str, Any], *_: object) -> TrueClass:
+    """Checks the class of an image; see `services.gateway.accuracy.feedback_kinds.FeedbackKind.read`."""
+    return TrueClass(_class_ids(_checked(ClassTruth, target).class_name, entry, "class"))
 
 
-def read_truth(
+def read_boxes(
     target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit = NO_LIMIT
-) -> Truth:
-    """Validate ground truth from a client.
+) -> TrueObjects:
+    """As `read_objects`, without masks."""
+    return _objects(_checked(ObjectsTruth, target), entry, size, limit, has_masks=False)
 
-    Args:
-        target: Ground truth of the request.
-        entry: Catalog entry of the model, with its class names.
-        size: (height, width) of the upright image in pixels.
-        limit: Time limit of the request.
 
-    Raises:
-        InvalidParameters: it does not fit the model or the image; the message names the member.
-        OutOfTime: the time limit has passed, or the client has disconnected.
-    """
-    kind = kind_in(entry)
-    if kind == "classification":
-        return TrueClass(_class_ids(_checked(ClassTruth, target).class_name, entry, "class"))
-    if kind == "semantic":
-        return _regions(_checked(RegionsTruth, target), entry, size, limit)
-    told = _checked(ObjectsTruth, target).objects
-    class_ids = (_class_ids(one.class_name, entry, f"objects.{index}.class") for index, one in enumerate(told))
-    crowds = np.array([one.crowd for one in told], bool)
-    return TrueObjects(tuple(class_ids), crowds, *_places(told, size, kind, limit))
+def read_objects(
+    target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit = NO_LIMIT
+) -> TrueObjects:
+    """Checks the objects of an image; see `services.gateway.accuracy.feedback_kinds.FeedbackKind.read`."""
+    return _objects(_checked(ObjectsTruth, target), entry, size, limit, has_masks=True)
+
+
+def read_regions(
+    target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit = NO_LIMIT
+) -> TrueRegions:
+    """Checks the class of every pixel; see `services.gateway.accuracy.feedback_kinds.FeedbackKind.read`."""
+    return _regions(_checked(RegionsTruth, target), entry, size, limit)
+
+
+def _objects(
+    told: ObjectsTruth, entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit, *, has_masks: bool
+) -> TrueObjects:
+    objects = told.objects
+    class_ids = (_class_ids(one.class_name, entry, f"objects.{index}.class") for index, one in enumerate(objects))
+    crowds = np.array([one.crowd for one in objects], bool)
+    return TrueObjects(tuple(class_ids), crowds, *_places(objects, size, has_masks, limit))
 
 
 def _checked(schema: type[M], target: Mapping[str, Any]) -> M:
@@ -133,12 +139,12 @@ def _class_ids(name: int | str, entry: Mapping[str, Any], member: str) -> frozen
 
 
 def _places(
-    told: Sequence[ToldObject], size: tuple[int, int], kind: Kind, limit: TimeLimit
+    told: Sequence[ToldObject], size: tuple[int, int], has_masks: bool, limit: TimeLimit
 ) -> tuple[NDArray[np.float64], tuple[Mask, ...] | None]:
     """The members `boxes` and `masks` of `TrueObjects`."""
     masks = [one.mask for one in told]
     for index, mask in enumerate(masks):
-        if mask is not None and kind == "detection":
+        if mask is not None and not has_masks:
             raise _wrong(f"objects.{index}.mask", "this model finds boxes")
     if not told or any(mask is None for mask in masks):
         edges = [_cut(one.box, size, f"objects.{index}") for index, one in enumerate(told)]

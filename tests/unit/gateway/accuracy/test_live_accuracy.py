@@ -15,9 +15,10 @@ from services.accuracy.drift import Summary
 from services.answers.wire import BOX_MEMBERS
 from services.errors import OutOfTime
 from services.gateway.accuracy.drift_watch import DriftWatch, distribution_of
-from services.gateway.accuracy.feedback_metrics import IOU_THRESHOLD, judge
-from services.gateway.accuracy.ground_truth import TrueObjects, read_truth
-from services.gateway.accuracy.live_accuracy import Given, Live, entry_of, figures_of, given_of
+from services.gateway.accuracy.feedback_kinds import KINDS
+from services.gateway.accuracy.feedback_metrics import IOU_THRESHOLD, judge_objects
+from services.gateway.accuracy.ground_truth import TrueObjects, read_objects
+from services.gateway.accuracy.live_accuracy import Given, Live, entry_of, given_of
 from services.gateway.serving.offload import TimeLimit
 from services.gateway.serving.served_model import ServedModel
 from tests.unit.gateway_fakes import FakeBackend
@@ -65,7 +66,7 @@ def test_objects_are_matched_as_one_would_do_it_by_hand(seed: int, masked: bool)
         {"class": class_id, "crowd": crowd, **({"mask": mask_of(box)} if masked else {"box": boxed(box)})}
         for class_id, crowd, box in zip(target_ids, crowds, there, strict=True)
     ]
-    truth = read_truth({"objects": told}, ENTRY, SIZE)
+    truth = read_objects({"objects": told}, ENTRY, SIZE)
 
     free = {index for index in range(6) if not crowds[index] and (asked is None or target_ids[index] in asked)}
     expected = {"matched": 0, "found": 0, "targets": len(free), "overlap": 0.0}
@@ -81,7 +82,7 @@ def test_objects_are_matched_as_one_would_do_it_by_hand(seed: int, masked: bool)
         elif any(crowds[i] and value >= IOU_THRESHOLD for value, i in near):
             continue
         expected["found"] += 1
-    assert judge(answer, truth, asked, 3) == pytest.approx(expected, abs=1e-6)
+    assert judge_objects(answer, truth, asked, 3) == pytest.approx(expected, abs=1e-6)
 
 
 def boxed(box: tuple[int, ...]) -> dict[str, int]:
@@ -90,14 +91,14 @@ def boxed(box: tuple[int, ...]) -> dict[str, int]:
 
 def test_work_ends_when_nobody_waits_for_it():
     target = {"objects": [{"class": 0, "mask": mask_of((0, 0, 5, 5))}]}
-    truth = read_truth(target, ENTRY, SIZE)
+    truth = read_objects(target, ENTRY, SIZE)
     assert isinstance(truth, TrueObjects)
     answer = {"predictions": [{"class_id": 0, "mask": mask_of((0, 0, 5, 5))}]}
     with pytest.raises(OutOfTime):
-        read_truth(target, ENTRY, SIZE, TimeLimit(-math.inf))
+        read_objects(target, ENTRY, SIZE, TimeLimit(-math.inf))
     with pytest.raises(OutOfTime):
-        judge(answer, truth, None, 3, TimeLimit(-math.inf))
-    assert judge(answer, truth, None, 3)["matched"] == 1
+        judge_objects(answer, truth, None, 3, TimeLimit(-math.inf))
+    assert judge_objects(answer, truth, None, 3)["matched"] == 1
 
 
 def test_window_that_slides_is_the_window_that_is_read():
@@ -113,7 +114,7 @@ def test_window_that_slides_is_the_window_that_is_read():
 def test_class_that_is_not_there_is_in_no_mean():
     # Background: 4 of 6 pixels; class 1: 2 of 4; class 2: 3 pixels found where there is none of it.
     counts = {"both 0": 4, "target 0": 6, "found 0": 4, "both 1": 2, "target 1": 4, "found 1": 2, "found 2": 3}
-    assert figures_of("semantic", counts) == pytest.approx({"iou": 0.5, "miou": (4 / 6 + 0.5) / 2})
+    assert KINDS["semantic"].compute(counts) == pytest.approx({"iou": 0.5, "miou": (4 / 6 + 0.5) / 2})
 
 
 def test_entries_of_a_window_are_read_as_they_were_written_and_garbage_is_passed_over():
