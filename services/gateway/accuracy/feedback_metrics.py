@@ -1,8 +1,8 @@
 """Compares a prediction with its ground truth: counts by name, which can be summed over predictions.
 
 They are `right` and `answers` for a class; `matched`, `found`, `targets` and `overlap` for objects; and for regions, in
-pixels, `both ID`, `target ID` and `found ID` of every class. `services.gateway.accuracy.feedback_kinds` computes figures
-from them.
+pixels, `both ID`, `target ID` and `found ID` of every class. `services.gateway.accuracy.feedback_kinds` computes
+figures from them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def judge_objects(
     Raises:
         OutOfTime: the time limit has passed, or the client has disconnected.
     """
-    found: Sequence[Mapping[str, Any]] = answer["predictions"]
+    predictions: Sequence[Mapping[str, Any]] = answer["predictions"]
     of_class = np.zeros((classes, len(truth.class_ids)), bool)
     for target, ids in enumerate(truth.class_ids):
         of_class[list(ids), target] = True
