@@ -13,12 +13,12 @@ A name is one of
 import os
 from functools import cache
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 from models.catalog.cards import card_names, card_path, read_card
 from models.classification.bundled import EFFICIENTNET_LITE0, NOOP
 from models.detection.yolox_entries import find_yolox, yolox_names
-from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, Task, WeightsSource
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import BrokenCard, UnknownModel
 from models.sources.torchvision_manifest import PREFIX, find_torchvision, torchvision_builders
 
@@ -67,7 +67,7 @@ def names() -> tuple[str, ...]:
         BrokenCard: A folder of ``TAPETUM_CATALOG`` does not exist.
     """
     own = (name for folder in _own_folders() for name in card_names(folder))
-    torchvision = (f"{PREFIX}{builder}" for task in get_args(Task) for builder in torchvision_builders(task))
+    torchvision = (f"{PREFIX}{builder}" for builder in torchvision_builders())
     return tuple(dict.fromkeys((*_bundled(), *own, *yolox_names(), *torchvision)))
 
 

@@ -38,9 +38,9 @@ def find_torchvision(name: str) -> CatalogEntry | None:
     return None if found is None else replace(found, name=name)
 
 
-def torchvision_builders(task: Task) -> tuple[str, ...]:
-    """Lists the builders of a task in alphabetical order."""
-    return tuple(sorted({entry.architecture for entry in _entries() if entry.task == task}))
+def torchvision_builders(task: Task | None = None) -> tuple[str, ...]:
+    """Lists the builders of a task, or of all tasks, one task after another, each in alphabetical order."""
+    return tuple(dict.fromkeys(entry.architecture for entry in _entries() if task in (None, entry.task)))
 
 
 def write(entries: Sequence[CatalogEntry]) -> None:
