@@ -24,7 +24,7 @@ from services.cli import app
 from tests.unit.evaluation_files import write_numbers, write_photo, write_text
 from tests.unit.shape_photos import CLASSES, SIDE, as_csv, as_voc, as_yolo, write_photos
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 OTHERS = {"yolo": as_yolo, "voc": as_voc, "csv": as_csv}
 Write = Callable[[Path, Path], Path]
