@@ -47,7 +47,7 @@ def serve(
             raise typer.BadParameter("--jobs is for a stack on this machine; a cluster decides itself on its dashboard")
         from services.cluster.deploying import deploy
 
-        # at once, though it may go into a pipe: whoever reads it waits for the line that says that all runs
+        # at once, though it may go into a pipe: readers wait for the line that says that all runs
         say = partial(print, flush=True)
         raise typer.Exit(deploy(config or DEFAULT_CONFIG, address, host=host, port=port, say=say))
     from services.local.stack import serve as run_stack

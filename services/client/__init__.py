@@ -1,4 +1,4 @@
-"""A Python client of a running Tapetum: typed answers, errors and retries; it needs httpx and nothing else of ours.
+"""The Python client of a Tapetum server: typed responses, errors and retries; it needs httpx only.
 
 from services.client import Client
 

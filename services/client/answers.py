@@ -1,4 +1,4 @@
-"""What a server says, as typed values: from the JSON of its answers to frozen dataclasses."""
+"""Typed responses: parses the JSON of the server to frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ P = TypeVar("P", bound=ClassPrediction | Detection | Instance | Region)
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[P]):
-    """What is known of one image.
+    """The response for one image.
 
     Attributes:
-        model: Name of the model that answered.
+        model: Name of the model.
         version: Its version.
         image_size: (height, width) of the upright image in pixels.
         predictions: Best first.
-        cached: Whether the answer was known already.
-        request_id: What to look for in the server's log.
+        cached: Whether it was a cache hit.
+        request_id: Id of the request, also in the server's log.
     """
 
     model: str
@@ -117,12 +117,12 @@ class Segmentation(Answer[Instance | Region]):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """A model that the server answers with.
+    """A served model.
 
     Attributes:
-        name: What to give as `model`.
-        version: Changes whenever answers may.
-        task: The kind of answer, such as `classification`.
+        name: Name for the `model` argument.
+        version: Changes whenever predictions may change.
+        task: The task, such as `classification`.
         entry: The whole catalog entry: weights, preprocessing, licence, measured accuracy and so on.
     """
 
@@ -147,14 +147,14 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What an answer got right.
+    """The result of feedback: figures of the image and of the live accuracy.
 
     Attributes:
-        model: Name of the model that had answered.
+        model: Name of the model of the answer.
         version: Its version.
         request_id: Of the answer.
         index: Of the image, in a request with several.
-        figures: Of this image, by name (`docs/accuracy.md`); None where there is nothing to measure.
+        figures: Of this image, by name (`docs/accuracy.md`); None where undefined.
         live: The model's `samples`, `since` and `figures` over the latest feedback, this one too.
     """
 
@@ -168,15 +168,15 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class ModelAccuracy:
-    """What is known of the accuracy of a served model.
+    """Offline accuracy, live accuracy and drift of a served model.
 
     Attributes:
         name: The model.
         version: Its version.
-        task: The kind of its answers.
-        offline: Evaluations of the very weights that are served, the newest first.
-        live: `samples`, `since` and `figures` over the latest feedback; None where there is none.
-        drift: How far answers have shifted since the latest evaluation; None where nothing was answered.
+        task: Its task.
+        offline: Evaluations of the served weights, the newest first.
+        live: `samples`, `since` and `figures` over the latest feedback; None without feedback.
+        drift: Drift of predictions since the latest evaluation; None without predictions.
     """
 
     name: str

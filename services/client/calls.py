@@ -1,4 +1,4 @@
-"""What both clients share: how a request is built, how its answer is read, and when it is sent again."""
+"""Shared code of both clients: building requests, parsing responses, and the retry policy."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ from services.client.errors import TapetumError, error_of
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer[Any])
 Image = bytes | str | Path
-"""An encoded image file: its bytes, or where it lies."""
+"""An encoded image file: its bytes, or its path."""
 
 Parameters = Mapping[str, object]
 """Parameters of a task by name: strings, numbers and sequences of them; what is None is left to the server."""
 
 FIRST_BACKOFF_S = 0.1
 GRACE_S = 0.5
-"""How much longer than the server we wait, so that its own word on the time limit still arrives."""
+"""Seconds added to the client's timeout, so that the server's own timeout error still arrives."""
 
 _RETRIED = frozenset({429, 503})
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint(Generic[A]):
-    """Where a task's images go, and what comes back.
+    """The path of a task and the type of its responses.
 
     Attributes:
         path: On the server.
-        answer: What an answer to one image is read as.
+        answer: Type of the response for one image.
     """
 
     path: str
@@ -65,11 +65,11 @@ ENDPOINTS: dict[str, Endpoint[Any]] = {"classification": CLASSIFY, "detection": 
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request to be made, and how to read what comes back.
+    """One request with the parser of its response.
 
     Attributes:
-        parse: From the JSON of an answer to what the caller gets.
-        accepted: Statuses of an answer that `parse` reads; any other is an error.
+        parse: Converts the JSON of a response to the return value.
+        accepted: Statuses that `parse` accepts; any other is an error.
     """
 
     method: str
@@ -81,7 +81,7 @@ class Call(Generic[T]):
     accepted: tuple[int, ...] = (200,)
 
     def request(self, client: httpx.Client | httpx.AsyncClient, remaining_s: float) -> httpx.Request:
-        """The request, with what is left of the time limit."""
+        """Builds the request, with the remaining time limit."""
         headers = {"X-Request-Timeout": f"{remaining_s:.3f}"}
         if self.content_type:
             headers["Content-Type"] = self.content_type
@@ -181,14 +181,14 @@ def _bytes_of(image: Image) -> bytes:
 
 
 class Attempts:
-    """How often and for how long one call is tried.
+    """The retry policy of one call.
 
-    What the server turns away (429, 503) and connections that break are tried again, after `Retry-After` or a pause
-    that doubles, as long as that ends within the time limit. A server that cannot be reached at all is not.
+    429, 503 and broken connections are retried, after `Retry-After` or with exponential backoff, as long as the pause
+    ends within the time limit. An unreachable server is not retried.
 
     Args:
         timeout_s: Time limit of the call, pauses included.
-        max_retries: Most attempts after the first.
+        max_retries: The most attempts after the first.
     """
 
     def __init__(self, timeout_s: float, max_retries: int) -> None:
@@ -206,7 +206,7 @@ class Attempts:
         """Seconds to wait before the next attempt.
 
         Raises:
-            TapetumError: `error`, where there is to be no further attempt.
+            TapetumError: `error`, where no attempt is left.
         """
         jitter = random.uniform(0.5, 1.0)
         pause_s = max(error.retry_after_s or 0.0, self._backoff_s * jitter)
@@ -217,7 +217,7 @@ class Attempts:
         return pause_s
 
     def translate(self, error: httpx.TransportError, url: httpx.URL) -> TapetumError:
-        """What went wrong on the way to `url`, as our own error."""
+        """Translates an exception of httpx to a `TapetumError`."""
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
             return TapetumError(f"no server answers at {url} ({_reason(error)})", "unreachable")
         if isinstance(error, httpx.TimeoutException):

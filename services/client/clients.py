@@ -1,4 +1,4 @@
-"""The two clients: the same calls, sent by a blocking or by an asynchronous httpx."""
+"""The synchronous and the asynchronous client, on httpx."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ _NONE: Parameters = {}
 
 
 class Client:
-    """Asks a server, and waits for its answer. Connections are kept; it may be used from several threads.
+    """A synchronous client with a connection pool; thread-safe.
 
     Args:
-        base_url: Where the server is; `http://` may be left out.
+        base_url: URL of the server; `http://` may be omitted.
         api_key: Sent as `Authorization: Bearer …`.
-        headers: Sent with every request, too; `{"Cache-Control": "no-store"}` has nothing kept of it.
-        timeout_s: Time limit of a call that names none, retries included; the server is told of it.
-        max_retries: How often a call is tried again after a 429, a 503 or a broken connection.
-        transport: Of httpx, in place of the network.
+        headers: Sent with every request, too; with `{"Cache-Control": "no-store"}` nothing is cached or recorded.
+        timeout_s: Default time limit of a call, retries included; it is sent to the server.
+        max_retries: The most retries of a call after a 429, a 503 or a broken connection.
+        transport: Transport of httpx, for tests.
 
     Raises:
         ValueError: `base_url` is not an HTTP address, the key has characters that no key has, or the environment names
@@ -84,7 +84,7 @@ class Client:
     def classify(
         self, image: Image, *, model: str | None = None, top_k: int | None = None, timeout_s: float | None = None
     ) -> Classification:
-        """The most probable classes of one image.
+        """Classifies one image: returns its most probable classes.
 
         Args:
             image: The encoded file, or where it lies.
@@ -102,7 +102,7 @@ class Client:
         top_k: int | None = None,
         timeout_s: float | None = None,
     ) -> list[Classification | TapetumError]:
-        """The classes of several images, in one request.
+        """Classifies several images in one request.
 
         Args:
             images: At least one, and no more than the server takes (32 by default).
@@ -118,7 +118,7 @@ class Client:
     def detect(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
     ) -> Detections:
-        """The objects in one image.
+        """Detects objects in one image.
 
         Args:
             image: The encoded file, or where it lies.
@@ -130,7 +130,7 @@ class Client:
     def detect_many(
         self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
     ) -> list[Detections | TapetumError]:
-        """The objects in several images, in one request.
+        """Detects objects in several images in one request.
 
         Args:
             images: At least one, and no more than the server takes (32 by default).
@@ -145,7 +145,7 @@ class Client:
     def segment(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
     ) -> Segmentation:
-        """The pixels of each object in one image, or of each class: that depends on the model.
+        """Segments one image: returns the mask of each object or of each class, depending on the model.
 
         Args:
             image: The encoded file, or where it lies.
@@ -157,7 +157,7 @@ class Client:
     def segment_many(
         self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
     ) -> list[Segmentation | TapetumError]:
-        """The pixels of objects or classes in several images, in one request.
+        """Segments several images in one request.
 
         Args:
             images: At least one, and no more than the server takes (32 by default).
@@ -197,7 +197,7 @@ class Client:
         return self._send(calls.predict_many(endpoint, images, parameters), timeout_s)
 
     def models(self) -> tuple[ServedModel, ...]:
-        """The models that are served."""
+        """Lists the served models."""
         return self._send(calls.models())
 
     def model(self, name: str) -> ServedModel:
@@ -207,7 +207,7 @@ class Client:
     def feedback(
         self, request_id: str, target: Mapping[str, object], *, index: int = 0, timeout_s: float | None = None
     ) -> Feedback:
-        """Tell the truth about an image that was answered; it counts towards the live accuracy of the model.
+        """Sends ground truth for an image of an earlier request; it counts towards the live accuracy of the model.
 
         Args:
             request_id: Of that answer.
@@ -218,7 +218,7 @@ class Client:
         return self._send(calls.feedback(request_id, target, index), timeout_s)
 
     def accuracy(self) -> tuple[ModelAccuracy, ...]:
-        """What is known of the accuracy of each served model: evaluations, feedback, drift."""
+        """Returns evaluations, live accuracy and drift of each served model."""
         return self._send(calls.accuracy())
 
     def ready(self) -> Readiness:
@@ -358,7 +358,7 @@ class AsyncClient:
 
 
 def _options(base_url: str, api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, Any]:
-    """What both of httpx's clients are made with."""
+    """Keyword arguments of both httpx clients."""
     url = base_url if "://" in base_url else f"http://{base_url}"
     try:
         parsed = httpx.URL(url)
@@ -376,7 +376,7 @@ def _direct(options: Mapping[str, Any], transport: Callable[[], X]) -> X | None:
 
 @contextmanager
 def _proxy_errors(url: httpx.URL) -> Generator[None]:
-    """Say what is wrong with the proxy that the environment names.
+    """Explain errors of the proxy that the environment sets.
 
     Raises:
         ValueError: httpx cannot use it.

@@ -1,4 +1,4 @@
-"""The one error of the clients, and how it is read from what a server says."""
+"""The error of the clients, and its parsing from error responses."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class TapetumError(Exception):
         code: For programs: the server's own (`docs/errors.md`), or one of the client's (`docs/client.md`).
         status: HTTP status; None where no answer came, and for one image among several.
         details: JSON-able facts, such as the names of the known models.
-        request_id: What to look for in the server's log.
-        retry_after_s: Seconds after which the server suggests to try again.
+        request_id: Id of the request, also in the server's log.
+        retry_after_s: `Retry-After` of the server in seconds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The masks of an answer, in any of the formats that a server writes; turned into arrays, each is the same.
+"""Masks of a response in any mask format, and their conversion to arrays.
 
 numpy is loaded only where an array is asked for, and Pillow where that is made from a PNG file.
 """

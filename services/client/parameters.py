@@ -1,4 +1,4 @@
-"""What may be set for the tasks that have much to set, as the keyword arguments of a call."""
+"""Keyword arguments (TypedDict) of detection and segmentation calls."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Literal, TypedDict
 
 
 class DetectionParameters(TypedDict, total=False):
-    """What may be set for a detection.
+    """Parameters of a detection.
 
     Attributes:
         model: Name of a served model.
-        score_threshold: Leave out objects with a lower score, 0 to 1.
-        iou_threshold: Of two objects that overlap by more than this, only the better one stays, 0 to 1.
+        score_threshold: Drop objects with a lower score, 0 to 1.
+        iou_threshold: IoU threshold of NMS: of objects that overlap by more, only the best one is kept, 0 to 1.
         max_detections: The most objects, 1 to 1000.
         classes: Only objects of these classes, by name or id. A name with a comma in it goes by its id.
-        class_agnostic: Whether an object suppresses overlapping ones of other classes, too.
+        class_agnostic: NMS across classes: objects also suppress those of other classes.
     """
 
     model: str | None
@@ -27,15 +27,16 @@ class DetectionParameters(TypedDict, total=False):
 
 
 class SegmentationParameters(TypedDict, total=False):
-    """What may be set for a segmentation.
+    """Parameters of a segmentation.
 
     Attributes:
         model: Name of a served model.
-        mask_format: How masks travel; their `to_array()` is the same for all, up to a pixel at the edges of polygons.
-        score_threshold: Leave out objects with a lower score, 0 to 1; it says nothing to a semantic model.
-        max_detections: The most objects, 1 to 1000; it says nothing to a semantic model.
+        mask_format: Format of masks in the response; `to_array()` is the same for all, up to a pixel at the edges of
+            polygons.
+        score_threshold: Drop objects with a lower score, 0 to 1; ignored by semantic models.
+        max_detections: The most objects, 1 to 1000; ignored by semantic models.
         classes: Only masks of these classes, by name or id. A name with a comma in it goes by its id.
-        probabilities: Whether to give the mean probability of each class; it says nothing to an instance model.
+        probabilities: Also return the mean probability of each class; ignored by instance models.
     """
 
     model: str | None

@@ -1,4 +1,4 @@
-"""What a model finds in an image, one by one: the rows of an answer."""
+"""Single predictions: the rows of a response."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Detection:
         box: Where it is.
         class_id: Index among the model's classes.
         class_name: Its name.
-        score: How sure the model is, 0 to 1.
+        score: Confidence score, 0 to 1.
     """
 
     box: Box
@@ -77,9 +77,9 @@ class Instance:
         box: Where it is.
         class_id: Index among the model's classes.
         class_name: Its name.
-        score: How sure the model is, 0 to 1.
-        area_pixels: How many pixels of the image it has.
-        mask: Which these are; `mask.to_array()` is (height, width) bool.
+        score: Confidence score, 0 to 1.
+        area_pixels: Area of the mask in pixels of the image.
+        mask: The mask; `mask.to_array()` is (height, width) bool.
     """
 
     box: Box
@@ -129,7 +129,7 @@ class Region:
         area_pixels: How many pixels of the image it has.
         fraction: Its share of the image's pixels, 0 to 1.
         mask: Which these are; `mask.to_array()` is (height, width) bool.
-        probability: The mean over these pixels, 0 to 1; None where nobody asked.
+        probability: The mean over these pixels, 0 to 1; None where not requested.
     """
 
     class_id: int

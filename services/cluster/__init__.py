@@ -1,1 +1,1 @@
-"""Deploys to a Ray cluster that runs already, and watches it: `tapetum serve --address`."""
+"""Deploys to a running Ray cluster, and watches it: `tapetum serve --address`."""

@@ -1,7 +1,7 @@
-"""Why nothing can be deployed."""
+"""Errors of deploying to a cluster."""
 
 from __future__ import annotations
 
 
 class ClusterError(Exception):
-    """The cluster cannot be reached, or does not take what is deployed; the message is one line for a person."""
+    """The cluster is unreachable, or refuses the deployment; the message is one line for a person."""

@@ -1,4 +1,4 @@
-"""The state of an application on a cluster, out of what Ray Serve's HTTP API tells."""
+"""The state of an application on a cluster, from Ray Serve's HTTP API."""
 
 from __future__ import annotations
 

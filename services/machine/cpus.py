@@ -1,8 +1,8 @@
-"""How many CPUs this process may use: the machine's, or fewer where affinity or a control group limits them.
+"""Counts the CPUs that this process may use: the machine's, or fewer by affinity or cgroup limits.
 
 A container's CPU limit is a quota of CPU time per period, in the files of its control group: `cpu.max` (version 2,
 https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files) or `cpu.cfs_quota_us` and `cpu.cfs_period_us`
-(version 1, https://docs.kernel.org/scheduler/sched-bwc.html). `os.cpu_count` knows nothing of it.
+(version 1, https://docs.kernel.org/scheduler/sched-bwc.html). `os.cpu_count` ignores it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which GPUs a process of Ray can reserve, and which it sees."""
+"""GPU reservations of Ray processes, and the devices visible to them."""
 
 from __future__ import annotations
 

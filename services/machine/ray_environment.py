@@ -1,4 +1,4 @@
-"""What Ray must find in its environment before it is imported, for it reads much of that only then."""
+"""Environment variables that must be set before Ray is imported, as it reads them only then."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def set_ray_environment(*, on_loopback: bool, joining: bool) -> None:
 
     Args:
         on_loopback: Whether the cluster is this machine's alone.
-        joining: Whether it is one that runs already. Such a one asks for the token of whoever started it, and Ray 2.60
-            shows it only where it is told to.
+        joining: Whether to join a running cluster. It requires the token of its starter, which Ray 2.60 sends only
+            where it is configured to.
     """
     bypass_proxies()
     wanted = {**ALWAYS, **({ON_LOOPBACK: "0"} if on_loopback else {})}

@@ -1,4 +1,4 @@
-"""The secret of one stack, by which its HAProxy, its gateways and its start know each other.
+"""The secret token of one stack, by which its HAProxy and its gateways authenticate each other.
 
 HAProxy puts the token into every request, and a gateway answers no request without it: the HAProxy of another stack on
 the same machine, or a process that speaks to the gateway's port, gets no answer. Whoever starts the stack sends a nonce

@@ -97,7 +97,7 @@ def draw_pair(
         target: Ground truth, in the model's class ids.
         answer: Prediction, as `services.answers.wire.describe_prediction` writes it, with run lengths for
         masks. class_names: The model's. score_threshold: Objects below are not drawn; None draws all. measured:
-        Predictions of other objects or regions are not drawn, since nobody knows where those are; None
+        Predictions of other classes are not drawn, since they have no ground truth; None
             draws all.
 
     Returns:

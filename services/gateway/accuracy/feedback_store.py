@@ -70,7 +70,7 @@ class FeedbackStore(Protocol):
         ...
 
     async def claim(self, name: str, ttl_s: int) -> bool:
-        """Whether nobody has claimed this name before.
+        """Claim a name; returns whether it was unclaimed.
 
         Raises:
             StoreFailed
@@ -127,7 +127,7 @@ class MemoryStore:
         return line if time.monotonic() < expires_at else None
 
     async def claim(self, name: str, ttl_s: int) -> bool:
-        """Whether nobody has claimed this name before."""
+        """Claim a name; returns whether it was unclaimed."""
         if time.monotonic() < self.claims.get(name, 0.0):
             return False
         self.claims[name] = time.monotonic() + ttl_s
@@ -198,7 +198,7 @@ class RedisStore:
         return stored and self._seal.open(name, stored)
 
     async def claim(self, name: str, ttl_s: int) -> bool:
-        """Whether nobody has claimed this name before."""
+        """Claim a name; returns whether it was unclaimed."""
         try:
             return await self._redis.set(f"{_CLAIM}{name}", b"", ex=ttl_s, nx=True) is not None
         except RedisError as error:

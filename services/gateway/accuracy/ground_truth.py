@@ -78,7 +78,7 @@ class TrueRegions:
     """The class of every pixel.
 
     Attributes:
-        class_map: (H, W) uint8 class ids, 0 the background; `IGNORED` where nobody knows.
+        class_map: (H, W) uint8 class ids, 0 the background; `IGNORED` without annotation.
     """
 
     class_map: NDArray[np.uint8]

@@ -49,4 +49,4 @@ class SingleFlight(Generic[R]):
         if key in self._flights and self._flights[key].task is task:
             del self._flights[key]
         if task.done() and not task.cancelled():
-            task.exception()  # looked at, so that asyncio does not report one that nobody waits for any more
+            task.exception()  # retrieved, so that asyncio does not report it where no caller is left
