@@ -16,7 +16,7 @@ from loadtests.agreement import agree
 from models.adapter import Adapter, ModelInput, Parameters
 from models.imaging import jpeg
 from models.predictions import Classification, Prediction
-from services.answers.parameters import complete
+from services.kinds.completion import complete
 
 BATCH: Final = 8
 """Images a batch where the size of the batch is not what is measured."""

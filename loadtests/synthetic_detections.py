@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets.samples import ObjectTarget
-from services.answers.wire import BOX_MEMBERS
 from services.evaluation.scoring import Record
+from services.kinds.detection import BOX_MEMBERS
 
 _SIDE: Final = 640
 

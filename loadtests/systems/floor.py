@@ -22,8 +22,8 @@ from typing import Any
 from models.adapter import Adapter, ModelInput
 from models.catalog.loading import load
 from models.runtime import Runtime
-from services.answers.parameters import complete
 from services.answers.wire import describe_prediction
+from services.kinds.completion import complete
 from services.topology import ModelDeployment, read_serve_file
 
 PLAIN = "plain loop"

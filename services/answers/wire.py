@@ -6,23 +6,13 @@ outcome, never an exception, so that it fails alone.
 
 from __future__ import annotations
 
-from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NamedTuple
-
-import numpy as np
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from models.adapter import Parameters, SegmentationParameters
-from models.drawing.mask_pngs import indexed_png, png
-from models.entries import MaskFormat
-from models.geometry.masks import Mask
-from models.geometry.polygons import polygons
-from models.predictions import Classification, Detections, InstanceMasks, Prediction, SemanticMask
+from models.predictions import Prediction
 from services.accuracy.drift import Summary
-
-PROBABILITY_DIGITS: Final = 6
-PIXEL_DIGITS: Final = 2
-BOX_MEMBERS: Final = ("x_min", "y_min", "x_max", "y_max")
+from services.kinds import WRITERS
 
 
 class Item(NamedTuple):
@@ -92,78 +82,3 @@ def describe_prediction(
     height, width = prediction.image_size
     told = parameters if isinstance(parameters, SegmentationParameters) else SegmentationParameters()
     return {"image": {"height": height, "width": width}, **WRITERS[type(prediction)](prediction, class_names, told)}
-
-
-def _classes(prediction: Classification, class_names: Sequence[str], _: SegmentationParameters) -> dict[str, Any]:
-    rows = zip(prediction.class_ids.tolist(), prediction.probabilities.tolist(), strict=True)
-    return {
-        "predictions": [
-            {
-                "class_id": class_id,
-                "class_name": class_names[class_id],
-                "probability": round(probability, PROBABILITY_DIGITS),
-            }
-            for class_id, probability in rows
-        ]
-    }
-
-
-def _objects(prediction: Detections, class_names: Sequence[str], _: SegmentationParameters) -> dict[str, Any]:
-    rows = zip(prediction.boxes.tolist(), prediction.class_ids.tolist(), prediction.scores.tolist(), strict=True)
-    return {
-        "predictions": [
-            {
-                "box": dict(zip(BOX_MEMBERS, (round(edge, PIXEL_DIGITS) for edge in box), strict=True)),
-                "class_id": class_id,
-                "class_name": class_names[class_id],
-                "score": round(score, PROBABILITY_DIGITS),
-            }
-            for box, class_id, score in rows
-        ]
-    }
-
-
-def _instances(prediction: InstanceMasks, class_names: Sequence[str], told: SegmentationParameters) -> dict[str, Any]:
-    """Objects, each with its pixels."""
-    write = _MASKS[told.mask_format]
-    rows = zip(_objects(prediction, class_names, told)["predictions"], prediction.masks, strict=True)
-    return {"predictions": [{**row, "area_pixels": mask.area, "mask": write(mask)} for row, mask in rows]}
-
-
-def _regions(prediction: SemanticMask, class_names: Sequence[str], told: SegmentationParameters) -> dict[str, Any]:
-    """Classes, most pixels first, each with its pixels; as PNG, those of all of them in one map."""
-    as_map = told.mask_format == "png"
-    image_pixels = prediction.class_map.size
-    rows: list[dict[str, Any]] = []
-    for index, class_id in enumerate(prediction.class_ids.tolist()):
-        pixels = prediction.class_map == class_id
-        area_pixels = int(np.count_nonzero(pixels))
-        row = {"class_id": class_id, "class_name": class_names[class_id], "area_pixels": area_pixels}
-        row["fraction"] = round(area_pixels / image_pixels, PROBABILITY_DIGITS)
-        if prediction.probabilities is not None:
-            row["probability"] = round(float(prediction.probabilities[index]), PROBABILITY_DIGITS)
-        if not as_map:
-            row["mask"] = _MASKS[told.mask_format](Mask.from_array(pixels))
-        rows.append(row)
-    rows.sort(key=lambda row: -row["area_pixels"])
-    return {"predictions": rows, **({"class_map": _base64(indexed_png(prediction.class_map))} if as_map else {})}
-
-
-def _base64(file: bytes) -> str:
-    return b64encode(file).decode("ascii")
-
-
-_MASKS: Final[Mapping[MaskFormat, Callable[[Mask], Any]]] = {
-    "rle": Mask.to_coco,
-    "polygon": polygons,
-    "png": lambda mask: _base64(png(mask)),
-}
-"""How the mask of one object or class is written down, by `mask_format`."""
-
-WRITERS: Final[dict[type[Any], Callable[..., dict[str, Any]]]] = {
-    Classification: _classes,
-    Detections: _objects,
-    InstanceMasks: _instances,
-    SemanticMask: _regions,
-}
-"""By type of prediction, from a prediction, the class names and the parameters to the members of its answer."""

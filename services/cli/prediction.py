@@ -79,8 +79,8 @@ def _results_from_here(
     if all(source.problem for source in sources):  # then there is no need to wait for torch
         yield from (Result.unreadable(source.name, str(source.problem)) for source in sources)
         return
-    from services.answers.parameters import UnknownClasses, complete
     from services.cli.local import answer_here
+    from services.kinds.completion import UnknownClasses, complete
 
     adapter = load_model(screen, entry, options)
     try:

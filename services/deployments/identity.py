@@ -21,7 +21,7 @@ import services
 
 IDENTITY_BYTES: Final = 16
 
-_ANSWERING_CODE: Final = ("answers/wire.py", "deployments")
+_ANSWERING_CODE: Final = ("answers/wire.py", "kinds", "deployments")
 """Modules of `services` that affect predictions; all of `models` may."""
 
 _LIBRARIES: Final = ("numpy", "pillow", "simplejpeg", "torch", "torchvision")

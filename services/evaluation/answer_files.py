@@ -10,7 +10,6 @@ import orjson
 
 from models.datasets.samples import EvaluationSet
 from services.accuracy.drift import Distribution, summarise
-from services.answers.parameters import complete
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.kinds import KINDS
 from services.evaluation.lines import UNKNOWN_CLASS, Line, category_ids, coco_results
@@ -18,6 +17,7 @@ from services.evaluation.predictors import ModelFacts
 from services.evaluation.result import SHOWN
 from services.evaluation.run_folder import PREDICTIONS, TARGETS, JsonList, RunFolder, replaced
 from services.evaluation.worker import Chunk
+from services.kinds.completion import complete
 
 
 @dataclass(slots=True)

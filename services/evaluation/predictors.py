@@ -15,9 +15,9 @@ from models.catalog.lookup import find
 from models.entries import Kind, Segmentation, Task, kind_of
 from models.imaging.decoding import MAX_BYTES, MAX_PIXELS
 from services.answers.image_problem import Problem
-from services.answers.parameters import complete
 from services.answers.remote import RemoteAnswer, RemoteQuestion, remote_answers
 from services.client import AsyncClient
+from services.kinds.completion import complete
 
 Through = Literal["adapter", "gateway"]
 Read = Callable[[int], bytes | Problem]

@@ -46,7 +46,8 @@ from services.gateway.serving.offload import Workers
 from services.gateway.serving.predictor import Predictor
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.request_path import RequestPath
-from services.gateway.tasks import TASKS, TaskApi
+from services.kinds import TASKS
+from services.kinds.task_api import TaskApi
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
 

@@ -21,10 +21,10 @@ from services.errors import (
 from services.gateway.bodies import Body
 from services.gateway.documents import parse_object
 from services.gateway.forms import parse_form
-from services.gateway.parameters import TaskParameters
 from services.gateway.schemas import Base64Image, JsonBody
 from services.gateway.serving.offload import INLINE_BYTES, TimeLimit
 from services.gateway.serving.request_path import PredictionInput
+from services.kinds.request_parameters import TaskParameters
 from services.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.gateway import negotiation
-from services.gateway.schemas import Base64Image, ErrorAnswer, FeedbackRequest
-from services.gateway.tasks import TaskApi
+from services.gateway.schemas import Base64Image, FeedbackRequest
+from services.kinds.schemas import ErrorAnswer
+from services.kinds.task_api import TaskApi
 
 _ERRORS = {
     400: "The body is malformed, or the image is empty, truncated or corrupt.",

@@ -19,7 +19,7 @@ from services.gateway.serving.offload import TimeLimit
 from services.gateway.serving.predictor import Answer, CachePolicy
 from services.gateway.serving.request_path import Caller, PredictionInput, RequestPath
 from services.gateway.serving.served_model import ServedModel
-from services.gateway.tasks import TaskApi
+from services.kinds.task_api import TaskApi
 from services.settings import Settings
 
 

@@ -19,11 +19,12 @@ from models.drawing.picture import PictureFormat, draw, encode
 from models.errors import ImageError
 from services.errors import InvalidImage, InvalidParameters, NotAcceptable
 from services.gateway.negotiation import Rendering, choose_format
-from services.gateway.parameters import CocoParameters, SegmentParameters
 from services.gateway.responses import entity_tag
 from services.gateway.serving.offload import TimeLimit, Workers
 from services.gateway.serving.predictor import Answer
 from services.gateway.serving.request_path import PredictionInput
+from services.kinds.request_parameters import CocoParameters
+from services.kinds.segmentation import SegmentParameters
 from services.settings import Settings
 from services.telemetry import STAGE_SECONDS
 

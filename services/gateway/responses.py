@@ -11,13 +11,13 @@ from blake3 import blake3
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.answers.wire import BOX_MEMBERS, PIXEL_DIGITS
 from services.errors import ServiceError
-from services.gateway.parameters import CocoParameters
 from services.gateway.serving.offload import INLINE_BYTES, TimeLimit, Workers
 from services.gateway.serving.predictor import KEY_PREFIX, Answer
 from services.gateway.serving.request_path import PredictionInput
 from services.gateway.serving.served_model import ServedModel
+from services.kinds.detection import BOX_MEMBERS, PIXEL_DIGITS
+from services.kinds.request_parameters import CocoParameters
 from services.telemetry import IMAGE_ERRORS
 
 Answers = Sequence[Answer | ServiceError]

@@ -27,7 +27,7 @@ from typing import Any, Final, NoReturn
 
 from services.gateway.exposure import check_exposure
 from services.gateway.serving.admission import DRAINING_FILE
-from services.gateway.tasks import TASKS
+from services.kinds import TASKS
 from services.local.embedded_cache import CacheServerError, EmbeddedCache
 from services.local.errors import PartEnded, StackError
 from services.local.failure import explain_failure, explain_haproxy

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from models import errors as model_errors
 from services import errors, telemetry
-from services.gateway.parameters import DetectParameters, SegmentParameters
+from services.kinds.detection import DetectParameters
+from services.kinds.segmentation import SegmentParameters
 from services.local.stack import DEFAULT_CONFIG
 from services.nodes.environment import CLUSTER_DEFAULTS, machine_defaults
 from services.settings import Settings

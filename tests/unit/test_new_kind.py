@@ -31,7 +31,6 @@ from models.imaging.crop import resize_and_crop
 from models.imaging.decoding import DecodedImage
 from models.kinds import KINDS, PredictionKind
 from models.runtime import Runtime
-from services.answers import wire
 from services.answers.wire import Item, Outcome
 from services.client import AsyncClient, Client
 from services.client.answers import Answer
@@ -46,10 +45,11 @@ from services.evaluation.worker import Chunk, Work, answer_chunk, unpack
 from services.gateway.accuracy import feedback_kinds
 from services.gateway.accuracy.feedback_kinds import FeedbackKind
 from services.gateway.app import create_app
-from services.gateway.parameters import TaskParameters
-from services.gateway.schemas import Answered, Cached, Found, ItemError, Listed, Schema
 from services.gateway.serving.registry import Registry
-from services.gateway.tasks import TASKS, TaskApi
+from services.kinds import TASKS, WRITERS
+from services.kinds.request_parameters import TaskParameters
+from services.kinds.schemas import Answered, Cached, Found, ItemError, Listed, Schema
+from services.kinds.task_api import TaskApi
 from services.settings import Settings, read_settings
 from services.topology import check_topology
 from tests.unit.gateway_fakes import MemoryCache
@@ -240,7 +240,7 @@ RECORDS: Sequence[tuple[dict[Any, Any], Any, Any]] = (
         PredictionKind(TASK, TASK, BrightnessParameters, Brightness, Preprocessing, {"invert": False}),
     ),
     (loading.LOADERS, TASK, LightMeter),
-    (wire.WRITERS, Brightness, write_brightness),
+    (WRITERS, Brightness, write_brightness),
     (
         TASKS,
         TASK,

@@ -34,8 +34,8 @@ from models.metrics.coco.thresholds import (
     most_confident_errors,
     score_histogram,
 )
-from services.answers.wire import BOX_MEMBERS
 from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record, bootstrap_protocol
+from services.kinds.detection import BOX_MEMBERS
 
 _SCORE_EDGES: Final = np.linspace(0, 1, 11).round(1).tolist()
 _BOXES, _MASKS = "box_", "mask_"

@@ -22,10 +22,10 @@ from models.geometry.masks import Mask
 from models.metrics.coco.pairing import Pairs, pair_greedily
 from models.metrics.confusion import confusion_matrix
 from models.metrics.semantic import Overlap
-from services.answers.wire import BOX_MEMBERS
 from services.client.masks import parse_mask
 from services.gateway.accuracy.ground_truth import IGNORED, TrueClass, TrueObjects, TrueRegions
 from services.gateway.serving.offload import NO_LIMIT, TimeLimit
+from services.kinds.detection import BOX_MEMBERS
 
 IOU_THRESHOLD: Final = 0.5
 """The least IoU at which a prediction matches a ground-truth object."""

@@ -18,7 +18,6 @@ from models.geometry.masks import Mask
 from models.imaging import png
 from models.imaging.pillow import opened
 from models.kinds import KINDS
-from services.answers.parameters import UnknownClasses, find_classes
 from services.errors import InvalidParameters
 from services.gateway.accuracy.ground_truth_schemas import (
     ClassTruth,
@@ -29,8 +28,9 @@ from services.gateway.accuracy.ground_truth_schemas import (
     ToldObject,
 )
 from services.gateway.inputs import validate
-from services.gateway.parameters import LISTED_CLASSES
 from services.gateway.serving.offload import NO_LIMIT, TimeLimit
+from services.kinds.completion import UnknownClasses, find_classes
+from services.kinds.request_parameters import LISTED_CLASSES
 
 M = TypeVar("M", bound=BaseModel)
 

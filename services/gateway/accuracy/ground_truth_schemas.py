@@ -6,7 +6,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from services.gateway.parameters import Name
+from services.kinds.request_parameters import Name
 
 MAX_OBJECTS: Final = 1000
 MAX_RUNS: Final = 2**20

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from models.entries import Task
 from services.gateway.serving.served_model import ServedModel
-from services.gateway.tasks import TASKS
+from services.kinds import TASKS
 
 INLINE_ANSWER_BYTES: Final = 16 * 2**10
 """A larger answer is validated in a thread: polygons of 400 KB take 16 ms, and the usual classes of 400 bytes 10 µs."""

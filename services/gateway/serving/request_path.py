@@ -16,13 +16,13 @@ import structlog
 from models.entries import Task
 from services.errors import ServiceError
 from services.gateway.accuracy.answer_log import AnswerLog
-from services.gateway.parameters import TaskParameters
 from services.gateway.serving.admission import ConcurrencyLimiter
 from services.gateway.serving.inspection import Inspector
 from services.gateway.serving.open_request import OpenRequest, open_request
 from services.gateway.serving.predictor import Answer, CachePolicy, PredictionRequest, Predictor
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
+from services.kinds.request_parameters import TaskParameters
 from services.telemetry import REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
 
 log = structlog.get_logger()

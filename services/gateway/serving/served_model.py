@@ -11,8 +11,8 @@ import orjson
 from models.entries import Kind, kind_in
 from models.kinds import KINDS
 from services.accuracy.store import ModelKey
-from services.answers.parameters import complete
 from services.gateway.serving.model_calls import ModelCalls
+from services.kinds.completion import complete
 
 
 @dataclass(frozen=True, slots=True)

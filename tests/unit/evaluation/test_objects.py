@@ -15,9 +15,9 @@ from pycocotools.cocoeval import COCOeval
 from loadtests.synthetic_detections import synthetic_detections
 from models.datasets.samples import ObjectTarget
 from models.metrics.coco.image_results import ImageResult
-from services.answers.wire import BOX_MEMBERS
 from services.evaluation.kinds.object_metric import ObjectMetric
 from services.evaluation.scoring import Measured, Record
+from services.kinds.detection import BOX_MEMBERS
 from tests.unit.object_scenes import pycocotools_evaluation, scene_of, seeded_scenes
 
 NAMES = ("cat", "dog", "horse", "person", "fish")

@@ -17,9 +17,16 @@ from models.entries import MaskFormat
 from models.geometry.masks import Mask
 from models.predictions import InstanceMasks, Prediction, SemanticMask
 from services.answers.wire import Item, Outcome, describe_prediction
-from services.gateway.parameters import DetectParameters, SegmentParameters
-from services.gateway.schemas import CocoSegmentation, Instance, Region, SegmentAnswer, SegmentListAnswer
-from services.gateway.tasks import TASKS
+from services.kinds import TASKS
+from services.kinds.detection import DetectParameters
+from services.kinds.segmentation import (
+    CocoSegmentation,
+    Instance,
+    Region,
+    SegmentAnswer,
+    SegmentListAnswer,
+    SegmentParameters,
+)
 from tests.unit.gateway_fakes import FakeBackend, MemoryCache, broken_inside, gateway, png, post
 
 MODEL = "field-net"

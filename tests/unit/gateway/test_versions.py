@@ -15,7 +15,8 @@ from services.answers.wire import Item, Outcome
 from services.deployments.identity import answering_sources, digest_of
 from services.errors import ServiceError
 from services.gateway.accuracy.feedback_store import MemoryStore
-from services.gateway.schemas import ClassifyListAnswer, DetectAnswer
+from services.kinds.classification import ClassifyListAnswer
+from services.kinds.detection import DetectAnswer
 from tests.unit.gateway.accuracy.test_feedback import Cats, error_of, tell
 from tests.unit.gateway_fakes import FakeBackend, MemoryCache, classify, gateway, identified, make_app, png, post, sign
 

@@ -19,7 +19,7 @@ from loadtests.systems.fastapi_server import create_app
 from loadtests.workloads import CLASSIFICATION, DETECTION, SEGMENTATION, WORKLOADS, Workload
 from models.catalog.loading import load
 from models.catalog.lookup import find
-from services.gateway.tasks import TASKS
+from services.kinds import TASKS
 from services.topology import read_serve_file
 
 

@@ -12,7 +12,6 @@ from numpy.random import Generator, default_rng
 
 from models.geometry.masks import Mask
 from services.accuracy.drift import Summary
-from services.answers.wire import BOX_MEMBERS
 from services.errors import OutOfTime
 from services.gateway.accuracy.drift_watch import DriftWatch, distribution_of
 from services.gateway.accuracy.feedback_kinds import KINDS
@@ -21,6 +20,7 @@ from services.gateway.accuracy.ground_truth import TrueObjects, read_objects
 from services.gateway.accuracy.live_accuracy import Given, Live, entry_of, given_of
 from services.gateway.serving.offload import TimeLimit
 from services.gateway.serving.served_model import ServedModel
+from services.kinds.detection import BOX_MEMBERS
 from tests.unit.gateway_fakes import FakeBackend
 
 SIZE = (60, 80)

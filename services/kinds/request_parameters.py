@@ -1,4 +1,4 @@
-"""Request parameters of each task: pydantic models, also the schemas of `/docs`."""
+"""Request parameters that endpoints share: pydantic models, also the schemas of `/docs`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from models.entries import MaskFormat, kind_in
-from models.kinds import KINDS
-from services.answers.parameters import UnknownClasses, complete
+from models.entries import kind_in
 from services.errors import InvalidParameters
+from services.kinds.completion import UnknownClasses, complete
 
 MAX_LISTED = 1000
 """The most values in a list parameter."""
@@ -97,15 +96,6 @@ class TaskParameters(BaseModel):
             raise InvalidParameters(str(error), details) from None
 
 
-class ClassifyParameters(TaskParameters):
-    """Classifies an image: send it as the raw body, as multipart field `image`, or in base64 in JSON."""
-
-    top_k: Count | None = Field(
-        default=None,
-        description="How many classes to answer with, best first; the model's own default, mostly 5.",
-    )
-
-
 def _split(value: Any) -> Any:
     """Splits a comma-separated list of a query; a single value becomes a list, too."""
     if isinstance(value, str):
@@ -159,81 +149,3 @@ class CocoParameters(TaskParameters):
         if len(self.image_id) != image_count:
             message = f"image_id: {len(self.image_id)} ids for {image_count} images"
             raise InvalidParameters(message, {"parameter": "image_id", "images": image_count})
-
-
-class DetectParameters(CocoParameters):
-    """Detects objects in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
-
-    Parameters that are not set default to the model's own.
-    """
-
-    score_threshold: Share | None = Field(default=None, description="Drop objects with a lower score, 0 to 1.")
-    iou_threshold: Share | None = Field(
-        default=None,
-        description="IoU threshold of NMS: of objects that overlap by more, only the best one is kept, 0 to 1.",
-    )
-    max_detections: Count | None = Field(default=None, description="The most objects in an image.")
-    classes: Classes | None = Field(
-        default=None,
-        description="Only objects of these classes: names or ids; a list in JSON, with commas between them elsewhere.",
-    )
-    class_agnostic: bool | None = Field(
-        default=None, description="NMS across classes: objects also suppress those of other classes; false by default."
-    )
-
-
-class SegmentParameters(CocoParameters):
-    """Segments an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
-
-    A semantic model returns a mask for each class in the image, without the background, and an instance model one for
-    each object. Parameters of the other kind of model are accepted and ignored.
-    """
-
-    mask_format: MaskFormat | None = Field(
-        default=None,
-        description="Format of masks: `rle`, COCO's compressed run lengths, by default; `polygon`, COCO's "
-        "polygons; `png`, one PNG file in base64 per object, or a `class_map` of all classes.",
-    )
-    score_threshold: Share | None = Field(
-        default=None,
-        description="Drop objects with a lower score, 0 to 1; ignored by semantic models.",
-    )
-    max_detections: Count | None = Field(
-        default=None, description="The most objects in an image; ignored by semantic models."
-    )
-    classes: Classes | None = Field(
-        default=None,
-        description="Only masks of these classes: names or ids; a list in JSON, with commas between them elsewhere. "
-        "The background of a semantic model is none of them.",
-    )
-    probabilities: bool | None = Field(
-        default=None,
-        description="Also return the mean probability of each class over its pixels; false by default. "
-        "Ignored by instance models.",
-    )
-
-    def check(self, image_count: int) -> None:
-        """Check the parameters against the number of images.
-
-        Raises:
-            InvalidParameters: as for `CocoParameters.check`; or the mask format is not one of COCO's.
-        """
-        super().check(image_count)
-        if self.format == "coco" and self.mask_format not in (None, "rle"):
-            message = f"mask_format: results in COCO's format have run lengths, not {self.mask_format}"
-            raise InvalidParameters(message, {"parameter": "mask_format"})
-
-    def complete(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """See `TaskParameters.complete`.
-
-        Raises:
-            InvalidParameters: as there; or COCO's format is requested of a semantic segmentation model.
-        """
-        if self.format == "coco" and KINDS[kind_in(entry)].has_background:
-            message = "format: coco is a list of objects, and this model finds classes: name an instance model"
-            raise InvalidParameters(message, {"parameter": "format"})
-        return super().complete(entry)
-
-    def for_drawing(self) -> Self:
-        """The same with masks as run lengths, which is how they are drawn."""
-        return self.model_copy(update={"mask_format": "rle"})
