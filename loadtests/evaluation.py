@@ -32,7 +32,7 @@ from pycocotools.cocoeval import COCOeval
 from loadtests.synthetic_detections import synthetic_detections
 from models.datasets.samples import ObjectTarget
 from models.metrics.coco.average_precision import CocoFigures
-from services.evaluation.job import PART_IMAGES
+from services.evaluation.job import CHUNK_IMAGES
 from services.evaluation.kinds.object_metric import ObjectMetric
 from services.evaluation.lines import coco_annotations, coco_results
 from services.evaluation.scoring import Record
@@ -165,18 +165,18 @@ def bench_scoring(images: int, classes: int, detections: int) -> None:
     names = tuple(f"class {number}" for number in range(classes))
     metric = ObjectMetric(names, tuple(range(classes)), masks=False, max_detections=100, replicates=REPLICATES)
     started_at = time.perf_counter()
-    parts = [metric.update(records[start : start + PART_IMAGES]) for start in range(0, images, PART_IMAGES)]
+    chunks = [metric.update(records[start : start + CHUNK_IMAGES]) for start in range(0, images, CHUNK_IMAGES)]
     scored_s = time.perf_counter() - started_at
     started_at = time.perf_counter()
-    numbers = CocoFigures.of([part["box_state"].tobytes() for part in parts]).headline()
+    numbers = CocoFigures.of([chunk["box_state"].tobytes() for chunk in chunks]).headline()
     figures_s = time.perf_counter() - started_at
     started_at = time.perf_counter()
-    measured = metric.compute(parts)
+    measured = metric.compute(chunks)
     finished_s = time.perf_counter() - started_at
     oracle, loaded_s, oracle_s = _pycocotools(records, classes)
     rows = (
         ("pycocotools: evaluate, accumulate, summarize", oracle_s, ""),
-        ("the metric: match in parts, then the twelve figures", scored_s + figures_s, "the same figures"),
+        ("the metric: match in chunks, then the twelve figures", scored_s + figures_s, "the same figures"),
         ("pycocotools, with the reading of its rows", loaded_s + oracle_s, ""),
         (
             "the metric: all of it",
