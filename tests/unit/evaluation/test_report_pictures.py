@@ -51,7 +51,7 @@ def answer_of(boxes: NDArray[np.float64], class_ids: list[int], scores: list[flo
     return describe_prediction(found, NAMES)
 
 
-def annotations(*rows: tuple[int, float, tuple[float, float, float, float]]) -> list[Annotation]:
+def annotated(*rows: tuple[int, float, tuple[float, float, float, float]]) -> list[Annotation]:
     return [Annotation(class_id, NAMES[class_id], score, box) for class_id, score, box in rows]
 
 
@@ -70,31 +70,31 @@ LEFT, RIGHT, BELOW = (10.0, 40.0, 110.0, 140.0), (200.0, 40.0, 300.0, 140.0), (3
 
 def test_every_target_is_found_once_and_the_best_chooses_first() -> None:
     shifted = (20.0, 40.0, 120.0, 140.0)
-    found = match(annotations((0, 0.9, shifted), (0, 0.8, LEFT)), objects(boxes_of(LEFT), [0]))
+    found = match(annotated((0, 0.9, shifted), (0, 0.8, LEFT)), objects(boxes_of(LEFT), [0]))
     assert found.predictions == (Verdict.RIGHT, Verdict.FALSE)
     assert found.targets == (Verdict.RIGHT,)
 
 
 def test_right_class_has_precedence_over_a_better_score_of_another() -> None:
-    found = match(annotations((1, 0.9, LEFT), (0, 0.8, LEFT)), objects(boxes_of(LEFT), [0]))
+    found = match(annotated((1, 0.9, LEFT), (0, 0.8, LEFT)), objects(boxes_of(LEFT), [0]))
     assert found.predictions == (Verdict.FALSE, Verdict.RIGHT)
 
 
 def test_other_class_in_the_right_place_is_half_right() -> None:
-    found = match(annotations((1, 0.9, LEFT)), objects(boxes_of(LEFT, RIGHT), [0, 0]))
+    found = match(annotated((1, 0.9, LEFT)), objects(boxes_of(LEFT, RIGHT), [0, 0]))
     assert found.predictions == (Verdict.OTHER_CLASS,)
     assert found.targets == (Verdict.OTHER_CLASS, Verdict.MISSED)
 
 
 def test_overlap_of_just_half_counts_and_less_does_not() -> None:
     target = objects(boxes_of((0, 0, 100, 100)), [0])
-    assert match(annotations((0, 0.9, (0, 0, 100, 50))), target).predictions == (Verdict.RIGHT,)
-    assert match(annotations((0, 0.9, (0, 0, 100, 49))), target).predictions == (Verdict.FALSE,)
+    assert match(annotated((0, 0.9, (0, 0, 100, 50))), target).predictions == (Verdict.RIGHT,)
+    assert match(annotated((0, 0.9, (0, 0, 100, 49))), target).predictions == (Verdict.FALSE,)
 
 
 def test_predictions_in_a_crowd_count_neither_way() -> None:
     crowd = objects(boxes_of((0, 0, 400, 200)), [0], [True])
-    found = match(annotations((0, 0.9, LEFT), (0, 0.8, RIGHT), (1, 0.7, LEFT)), crowd)
+    found = match(annotated((0, 0.9, LEFT), (0, 0.8, RIGHT), (1, 0.7, LEFT)), crowd)
     assert found.predictions == (Verdict.IGNORED, Verdict.IGNORED, Verdict.FALSE)
     assert found.targets == (Verdict.IGNORED,)
 
@@ -110,7 +110,7 @@ def test_masks_are_matched_by_their_pixels_and_not_by_their_boxes() -> None:
 def test_nothing_matches_nothing() -> None:
     assert match([], objects(boxes_of(), [])).targets == ()
     assert match([], objects(boxes_of(LEFT), [0])).targets == (Verdict.MISSED,)
-    assert match(annotations((0, 0.9, LEFT)), objects(boxes_of(), [])).predictions == (Verdict.FALSE,)
+    assert match(annotated((0, 0.9, LEFT)), objects(boxes_of(), [])).predictions == (Verdict.FALSE,)
 
 
 def test_colours_and_words_tell_what_is_missed_and_what_is_false() -> None:

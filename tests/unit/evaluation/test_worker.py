@@ -28,7 +28,7 @@ class Metric:
     def update(self, records: Sequence[Record]) -> MetricState:
         return {"indices": np.array([record.index for record in records], np.int64)}
 
-    def compute(self, parts: Sequence[MetricState]) -> Measured:
+    def compute(self, chunks: Sequence[MetricState]) -> Measured:
         raise NotImplementedError
 
 
