@@ -11,8 +11,9 @@ from models.sources.torchvision_manifest import write
 
 
 def torchvision_entries() -> list[CatalogEntry]:
-    """Entries of all weights that the installed torchvision publishes, task by task."""
-    return [entry for task in (classifiers, detectors, segmenters) for entry in task.torchvision_entries()]
+    """Entries of all weights that the installed torchvision publishes, task by task, by their builders' names."""
+    tasks = (classifiers, detectors, segmenters)
+    return [entry for task in tasks for entry in sorted(task.torchvision_entries(), key=lambda each: each.architecture)]
 
 
 if __name__ == "__main__":

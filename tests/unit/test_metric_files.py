@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry, multiprocess
 
 from services.metric_files import AllocatedDict
 
+pytestmark = pytest.mark.slow
+
 COUNT = """
 import services.telemetry as telemetry
 for task in range(700):

@@ -55,7 +55,7 @@ from services.topology import check_topology
 from tests.unit.gateway_fakes import MemoryCache
 from tests.unit.serving import serving
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 TASK, MODEL = "brightness", "light-meter"
 

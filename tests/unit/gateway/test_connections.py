@@ -20,6 +20,8 @@ from tests.unit.gateway_fakes import FakeBackend, make_app, png
 from tests.unit.raw_http import RawResponse, ask, connect, read_response, request
 from tests.unit.serving import serving
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "content-type: image/png"
 
 

@@ -19,6 +19,8 @@ from services.gateway import limits
 from tests.unit.gateway_fakes import FakeBackend, classify, gateway, png
 from tests.unit.raw_http import ask, gateway_process, request
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "content-type: image/png"
 FORM = b'--b\r\ncontent-disposition: form-data; name="image"; filename="a"\r\n\r\n' + png() + b"\r\n--b--\r\n"
 

@@ -27,6 +27,8 @@ from tests.unit.gateway.test_detection import FakeDetector
 from tests.unit.gateway.test_segmentation import CLASS_MAP, FakeInstances, FakeSegmenter
 from tests.unit.gateway_fakes import FakeBackend, MemoryCache, broken_inside, classify, gateway, make_app, png, post
 
+pytestmark = pytest.mark.slow
+
 BOX = {"x_min": 10.0, "y_min": 10.0, "x_max": 20.0, "y_max": 20.0}
 FIELD, WOOD = (Mask.from_array(np.equal(CLASS_MAP, class_id)).to_coco() for class_id in (1, 2))
 NO_IDS = np.zeros(0, np.int64)

@@ -17,6 +17,8 @@ from services.gateway.serving.registry import calls_to
 from services.topology import GatewayScale, ModelDeployment
 from tests.unit.virtual_time import run_virtually
 
+pytestmark = pytest.mark.slow
+
 MODULE = "services.gateway.serving.model_calls"
 
 
