@@ -114,7 +114,7 @@ class GatewayScale(Scaled):
     """The deployment that speaks HTTP."""
 
     coalesce_wait_s: float = Field(
-        default=0.003, ge=0, le=1, description="How long a call to replicas that are busy waits for company."
+        default=0.003, ge=0, le=1, description="How long a call to busy replicas waits for further images."
     )
 
 
@@ -179,7 +179,9 @@ class ModelDeployment(Scaled):
         ge=1,
         description="Most pixels in one run, so that large inputs form smaller batches; unset: 640 × 640 per image.",
     )
-    batch_wait_timeout_s: float = Field(default=0.0, ge=0, le=1, description="0: a batch never waits for company.")
+    batch_wait_timeout_s: float = Field(
+        default=0.0, ge=0, le=1, description="How long a partial batch waits for further images."
+    )
     max_queued_images: int = Field(
         default=512, ge=1, description="Images that may wait in a replica; one more gets a 503."
     )

@@ -37,7 +37,7 @@ class SimulatedCoalescer:
         send: Carries one call, from its start until its answer is back.
         max_items: Most images in one call.
         receivers: Replicas; each gets up to two calls at a time.
-        coalesce_wait_s: How long the second call of a receiver waits for company.
+        coalesce_wait_s: How long the second call of a receiver waits for further items.
 
     Attributes:
         calls: Calls so far.

@@ -25,7 +25,7 @@ class Topology:
         streams: Batches that run side by side in a replica.
         pool_threads: Threads of a replica that decode and post-process.
         max_batch_size: Most images in a batch.
-        coalesce_wait_s: How long the second call of a replica waits for company.
+        coalesce_wait_s: How long the second call of a replica waits for further images.
         cores: Cores of the one machine that all run on; None: a cluster, where no thread waits for a core.
         gpu: The network runs on a device of its own and uses no core.
     """

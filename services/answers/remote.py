@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from models.entries import Task
 from services.answers.image_problem import Problem
+from services.answers.model_request import ModelRequest
 from services.client import AsyncClient, TapetumError
 from services.client.answers import Answer
 from services.client.calls import ENDPOINTS
@@ -39,23 +39,8 @@ class RemoteAnswer(Generic[T]):
     answer: Answer[Any] | Problem
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteQuestion:
-    """Task, model and parameters of the requests.
-
-    Attributes:
-        task: The task.
-        model: Name of the model; None for the server's default.
-        parameters: By the names of the HTTP API; None for the server's default.
-    """
-
-    task: Task
-    model: str | None
-    parameters: Mapping[str, Any]
-
-
 async def remote_answers(
-    items: Iterable[T], read: Callable[[T], bytes | Problem], client: AsyncClient, question: RemoteQuestion
+    items: Iterable[T], read: Callable[[T], bytes | Problem], client: AsyncClient, request: ModelRequest
 ) -> AsyncGenerator[RemoteAnswer[T]]:
     """Yields the server's response for each image, in order.
 
@@ -63,7 +48,7 @@ async def remote_answers(
         items: Identify the images, such as paths.
         read: Reads the encoded image of an item, or returns an error; called in threads.
         client: Of the server.
-        question: Task, model and parameters.
+        request: Task, model and parameters.
 
     Raises:
         TapetumError: all requests fail: the server is unreachable, or refuses the key, the model or a parameter.
@@ -71,7 +56,7 @@ async def remote_answers(
     pending: deque[asyncio.Task[RemoteAnswer[T]]] = deque()
     try:
         for item in items:
-            pending.append(asyncio.create_task(_ask(item, read, client, question)))
+            pending.append(asyncio.create_task(_ask(item, read, client, request)))
             if len(pending) == CONCURRENCY:
                 yield await pending.popleft()
         while pending:
@@ -83,14 +68,14 @@ async def remote_answers(
 
 
 async def _ask(
-    item: T, read: Callable[[T], bytes | Problem], client: AsyncClient, question: RemoteQuestion
+    item: T, read: Callable[[T], bytes | Problem], client: AsyncClient, request: ModelRequest
 ) -> RemoteAnswer[T]:
     image = await asyncio.to_thread(read, item)
     if isinstance(image, Problem):
         return RemoteAnswer(item, b"", image)
     try:
-        parameters = {"model": question.model, **question.parameters}
-        answer = await client.predict(ENDPOINTS[question.task], image, parameters)
+        parameters = {"model": request.model, **request.parameters}
+        answer = await client.predict(ENDPOINTS[request.task], image, parameters)
     except TapetumError as error:
         if error.code in _FATAL_CODES or (error.status in _FATAL_STATUSES and error.code not in _CODES_OF_ONE_IMAGE):
             raise

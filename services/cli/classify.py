@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from services.answers.model_request import ModelRequest
 from services.cli.layouts import CLASSES
-from services.cli.options import ApiKey, AsJson, Device, Images, Model, Place, PrecisionOption, Question, Url
+from services.cli.options import ApiKey, AsJson, Device, Images, Model, Place, PrecisionOption, Url
 from services.cli.prediction import predict
 
 
@@ -31,5 +32,5 @@ def classify(
     The model runs in this process, unless --url names a server. An image that cannot be read gets an error in its
     place; the others get their answers, and the status is 1.
     """
-    question = Question("classification", model, {"top_k": top_k})
-    predict(images, question, Place(url, api_key, device, precision), CLASSES, as_json=as_json)
+    request = ModelRequest("classification", model, {"top_k": top_k})
+    predict(images, request, Place(url, api_key, device, precision), CLASSES, as_json=as_json)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from services.answers.model_request import ModelRequest
 from services.cli.layouts import OBJECTS
 from services.cli.options import (
     ApiKey,
@@ -17,7 +18,6 @@ from services.cli.options import (
     Model,
     Place,
     PrecisionOption,
-    Question,
     ScoreThreshold,
     Url,
 )
@@ -68,4 +68,4 @@ def detect(
         "class_agnostic": class_agnostic or None,
     }
     place = Place(url, api_key, device, precision)
-    predict(images, Question("detection", model, parameters), place, OBJECTS, as_json=as_json, save=save)
+    predict(images, ModelRequest("detection", model, parameters), place, OBJECTS, as_json=as_json, save=save)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
-from models.entries import Task
 from services.cli.loading import Precision
 
 
@@ -41,21 +39,6 @@ ScoreThreshold = Annotated[
 ]
 MaxDetections = Annotated[int | None, typer.Option(min=1, max=1000, metavar="N", help="The most objects in an image.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line for each image.")]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Task, model and parameters of a prediction command.
-
-    Attributes:
-        task: The task.
-        model: Name of the model; None for the default.
-        parameters: By the names of the HTTP API; None for the model's default.
-    """
-
-    task: Task
-    model: str | None
-    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)

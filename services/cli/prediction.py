@@ -7,18 +7,19 @@ from pathlib import Path
 
 import typer
 
+from services.answers.model_request import ModelRequest
 from services.cli.console import CommandError, Screen, closest, no_such_model
 from services.cli.display import show_json, show_text
 from services.cli.layouts import Layout
 from services.cli.loading import RuntimeOptions, find_model, load_model
-from services.cli.options import Place, Question
+from services.cli.options import Place
 from services.cli.results import Result
 from services.cli.sources import ImageSource, find_sources
 
 
 def predict(
     images: Sequence[str],
-    question: Question,
+    request: ModelRequest,
     place: Place,
     layout: Layout,
     *,
@@ -30,7 +31,7 @@ def predict(
 
     Args:
         images: Arguments of the command line.
-        question: Task, model and parameters.
+        request: Task, model and parameters.
         place: This process or a server.
         layout: Text format of the results.
         as_json: Whether to print JSON instead.
@@ -42,9 +43,9 @@ def predict(
     keep = save is not None
     if place.url is None:
         options = RuntimeOptions(place.device or "cpu", place.precision or "auto")
-        results = _results_from_here(screen, sources, question, options, keep)
+        results = _results_from_here(screen, sources, request, options, keep)
     else:
-        results = _results_from_server(sources, question, place.url, place.api_key, keep)
+        results = _results_from_server(sources, request, place.url, place.api_key, keep)
     if save is not None:
         from services.cli.saving import save_pictures
 
@@ -55,7 +56,7 @@ def predict(
 
 
 def _results_from_server(
-    sources: Sequence[ImageSource], question: Question, url: str, api_key: str | None, keep: bool
+    sources: Sequence[ImageSource], request: ModelRequest, url: str, api_key: str | None, keep: bool
 ) -> Iterator[Result]:
     from services.cli.remote import answer_there
     from services.client import AsyncClient, TapetumError
@@ -65,17 +66,17 @@ def _results_from_server(
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     try:
-        yield from answer_there(sources, client, question, keep)
+        yield from answer_there(sources, client, request, keep)
     except TapetumError as error:
-        if question.model is not None and error.code == "unknown_model":
-            raise no_such_model(question.model, error.details.get("known", ())) from None
+        if request.model is not None and error.code == "unknown_model":
+            raise no_such_model(request.model, error.details.get("known", ())) from None
         raise CommandError(error.message, 2 if error.status == 422 else 1) from None
 
 
 def _results_from_here(
-    screen: Screen, sources: Sequence[ImageSource], question: Question, options: RuntimeOptions, keep: bool
+    screen: Screen, sources: Sequence[ImageSource], request: ModelRequest, options: RuntimeOptions, keep: bool
 ) -> Iterator[Result]:
-    entry = find_model(question.task, question.model)
+    entry = find_model(request.task, request.model)
     if all(source.problem for source in sources):  # then there is no need to wait for torch
         yield from (Result.unreadable(source.name, str(source.problem)) for source in sources)
         return
@@ -84,9 +85,9 @@ def _results_from_here(
 
     adapter = load_model(screen, entry, options)
     try:
-        parameters = complete(entry.kind, question.parameters, entry.defaults, adapter.class_names)
+        parameters = complete(entry.kind, request.parameters, entry.defaults, adapter.class_names)
     except UnknownClasses as error:
         meant = [name for one in error.unknown for name in closest(str(one), error.known, 1)]
         hint = f"; did you mean {' or '.join(meant)}?" if meant else ""
         raise CommandError(f"{error}{hint}", 2) from None
-    yield from answer_here(sources, adapter, question.task, parameters, keep)
+    yield from answer_here(sources, adapter, request.task, parameters, keep)

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
 
 from services.answers.image_problem import Problem
-from services.answers.remote import RemoteQuestion, remote_answers
-from services.cli.options import Question
+from services.answers.model_request import ModelRequest
+from services.answers.remote import remote_answers
 from services.cli.results import Result
 from services.cli.sources import ImageSource, UnreadableSource
 from services.client import AsyncClient, TapetumError
@@ -17,21 +17,21 @@ MAX_BYTES = 256 * 2**20
 
 
 def answer_there(
-    sources: Iterable[ImageSource], client: AsyncClient, question: Question, keep: bool = False
+    sources: Iterable[ImageSource], client: AsyncClient, request: ModelRequest, keep: bool = False
 ) -> Iterator[Result]:
     """Yields the server's result for each image, in order; closes the client at the end.
 
     Args:
         sources: The images.
         client: Not used by an event loop before.
-        question: Task, model and parameters.
+        request: Task, model and parameters.
         keep: Whether results include their images.
 
     Raises:
         TapetumError: all requests fail: the server is unreachable, or refuses the key, the model or a parameter.
     """
     with asyncio.Runner() as runner:
-        results = _results(sources, client, question, keep)
+        results = _results(sources, client, request, keep)
 
         async def following() -> Result | None:
             return await anext(results, None)
@@ -44,12 +44,11 @@ def answer_there(
 
 
 async def _results(
-    sources: Iterable[ImageSource], client: AsyncClient, question: Question, keep: bool
+    sources: Iterable[ImageSource], client: AsyncClient, request: ModelRequest, keep: bool
 ) -> AsyncGenerator[Result]:
-    asked = RemoteQuestion(question.task, question.model, question.parameters)
     class_counts: dict[str, int | None] = {}
     async with client:
-        async for remote in remote_answers(sources, _read, client, asked):
+        async for remote in remote_answers(sources, _read, client, request):
             if isinstance(remote.answer, Problem) or not keep:
                 yield Result(remote.item.name, remote.answer)
                 continue

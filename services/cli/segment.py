@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from models.entries import MaskFormat
+from services.answers.model_request import ModelRequest
 from services.cli.layouts import MASKS
 from services.cli.options import (
     ApiKey,
@@ -18,7 +19,6 @@ from services.cli.options import (
     Model,
     Place,
     PrecisionOption,
-    Question,
     ScoreThreshold,
     Url,
 )
@@ -71,5 +71,5 @@ def segment(
     }
     place = Place(url, api_key, device, precision)
     predict(
-        images, Question("segmentation", model, parameters), place, MASKS, as_json=as_json, save=save, cutout=cutout
+        images, ModelRequest("segmentation", model, parameters), place, MASKS, as_json=as_json, save=save, cutout=cutout
     )

@@ -15,7 +15,8 @@ from models.catalog.lookup import find
 from models.entries import Kind, Segmentation, Task, kind_of
 from models.imaging.decoding import MAX_BYTES, MAX_PIXELS
 from services.answers.image_problem import Problem
-from services.answers.remote import RemoteAnswer, RemoteQuestion, remote_answers
+from services.answers.model_request import ModelRequest
+from services.answers.remote import RemoteAnswer, remote_answers
 from services.client import AsyncClient
 from services.kinds.completion import complete
 
@@ -179,10 +180,10 @@ class _GatewayPredictor:
     def ask(
         self, indices: Iterable[int], read: Read, parameters: Mapping[str, Any]
     ) -> Iterator[tuple[int, Mapping[str, Any] | Problem]]:
-        question = RemoteQuestion(self.facts.task, self.facts.name, parameters)
+        request = ModelRequest(self.facts.task, self.facts.name, parameters)
         with asyncio.Runner() as runner:
             client = self._client()
-            answers = remote_answers(indices, read, client, question)
+            answers = remote_answers(indices, read, client, request)
 
             async def following() -> RemoteAnswer[int] | None:
                 return await anext(answers, None)

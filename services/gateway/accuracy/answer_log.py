@@ -50,7 +50,7 @@ class Receipt(NamedTuple):
     @classmethod
     def of(cls, answer: Answer) -> Receipt:
         """Makes the receipt of an answer."""
-        class_ids = answer.question.parameters.get("class_ids")
+        class_ids = answer.request.parameters.get("class_ids")
         return cls(*answer.model.key, class_ids, answer.key.removeprefix(KEY_PREFIX))
 
 

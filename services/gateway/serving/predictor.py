@@ -115,26 +115,26 @@ class Answer:
         cached: Whether it came from the cache.
         key: Cache key: a digest of image, model, weights and parameters.
         stages_ms: Milliseconds by stage.
-        question: Model and parameters; `model` is the version that predicted.
+        request: Model and parameters; `model` is the version that predicted.
     """
 
     body: bytes
     cached: bool
     key: str
     stages_ms: dict[str, float]
-    question: PredictionRequest
+    request: PredictionRequest
 
     @property
     def model(self) -> ServedModel:
         """The model version of the prediction."""
-        return self.question.model
+        return self.request.model
 
 
 class _Answered(NamedTuple):
     """An outcome, and the request completed for the version that computed it."""
 
     outcome: Outcome
-    question: PredictionRequest
+    request: PredictionRequest
 
 
 class Predictor:
@@ -152,11 +152,11 @@ class Predictor:
         self._registry = registry
         self._flights: SingleFlight[_Answered] = SingleFlight()
 
-    async def answer(self, question: PredictionRequest, image: bytes, policy: CachePolicy, deadline_s: float) -> Answer:
+    async def answer(self, request: PredictionRequest, image: bytes, policy: CachePolicy, deadline_s: float) -> Answer:
         """Predict one image.
 
         Args:
-            question: Model and parameters.
+            request: Model and parameters.
             image: The encoded file; its header has been checked.
             policy: Whether the cache is read and written.
             deadline_s: Deadline of the request, Unix time.
@@ -167,20 +167,20 @@ class Predictor:
         digest = await asyncio.to_thread(_digest, image) if len(image) > INLINE_HASH_BYTES else _digest(image)
         stages_ms: dict[str, float] = {}
         for _ in range(MOST_VERSIONS):
-            key = question.key(digest)
+            key = request.key(digest)
             started_at = time.perf_counter()
-            found = await self._read_cache(question.model, key, policy)
+            found = await self._read_cache(request.model, key, policy)
             stages_ms["cache"] = (time.perf_counter() - started_at) * 1e3
             if found is not None:
-                return Answer(found, True, key, stages_ms, question)
-            outcome, answered = await self._compute(question, digest, image, policy, deadline_s)
+                return Answer(found, True, key, stages_ms, request)
+            outcome, answered = await self._compute(request, digest, image, policy, deadline_s)
             if outcome.failure is not None:
                 raise rebuild(*outcome.failure)
             assert outcome.body is not None
-            if answered.parameters == question.parameters:
+            if answered.parameters == request.parameters:
                 return Answer(outcome.body, False, answered.key(digest), {**stages_ms, **outcome.stages_ms}, answered)
-            question = answered  # its classes or defaults differ, and so do the complete parameters
-        raise NotReady(f"{question.model.name} is being replaced by another version")
+            request = answered  # its classes or defaults differ, and so do the complete parameters
+        raise NotReady(f"{request.model.name} is being replaced by another version")
 
     async def _read_cache(self, model: ServedModel, key: str, policy: CachePolicy) -> bytes | None:
         task = model.task
@@ -201,14 +201,14 @@ class Predictor:
         return "coalesced" if self._flights.is_flying(key) else "miss"
 
     async def _compute(
-        self, question: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
+        self, request: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
     ) -> _Answered:
         def call() -> Awaitable[_Answered]:
-            return self._call(question, digest, image, policy, deadline_s)
+            return self._call(request, digest, image, policy, deadline_s)
 
         if not policy.read:
             return await call()
-        key, was_refused = question.key(digest), False
+        key, was_refused = request.key(digest), False
         while True:
             joined = self._flights.is_flying(key)
             try:
@@ -221,18 +221,18 @@ class Predictor:
                 was_refused = isinstance(error, Overloaded)
 
     async def _call(
-        self, question: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
+        self, request: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
     ) -> _Answered:
-        model = question.model
-        outcome = await question.calls.submit(Item(model.name, image, question.parameters, deadline_s, model.identity))
+        model = request.model
+        outcome = await request.calls.submit(Item(model.name, image, request.parameters, deadline_s, model.identity))
         if outcome.failure is not None and outcome.failure.code == OutOfTime.code:
             raise OutOfTime(outcome.failure.message)
         if outcome.body is None:
-            return _Answered(outcome, question)
+            return _Answered(outcome, request)
         answering = self._registry.answered_by(model, outcome)
-        answered = question if answering.identity == model.identity else question.to(answering)
-        if policy.write and answered.parameters == question.parameters:
-            self._drift.see(answering, question.parameters, outcome.summary)
+        answered = request if answering.identity == model.identity else request.to(answering)
+        if policy.write and answered.parameters == request.parameters:
+            self._drift.see(answering, request.parameters, outcome.summary)
             if self._cache is not None:
                 self._cache.put(answered.key(digest), outcome.body)
         return _Answered(outcome, answered)
