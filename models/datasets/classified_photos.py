@@ -1,4 +1,4 @@
-"""Photos that show one class each: what the readers for classifiers make."""
+"""Images with one class each: the data set of classifiers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the photos of a file in COCO's format are, and what the data set is called."""
+"""Finds the photos of a COCO annotation file, and the name of the data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the lines of a JSON file where things stand, when there is something to say about them.
+"""Finds the line numbers of values in a JSON file, for messages about wrong labels.
 
 The reader of the standard library gives values and no places. This goes through the text again with the same reader,
 value by value, and only as far as it must.

@@ -1,4 +1,4 @@
-"""Collects what is wrong with labels while a data set is read."""
+"""Collects wrong labels, with file and line, while a data set is read."""
 
 from __future__ import annotations
 

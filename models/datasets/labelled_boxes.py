@@ -1,4 +1,4 @@
-"""Boxes of labels, held against their image."""
+"""Validates boxes of labels against the size of their image."""
 
 from __future__ import annotations
 

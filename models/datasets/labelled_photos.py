@@ -1,4 +1,4 @@
-"""Photos whose objects or classes are known: what every reader makes."""
+"""Photos with their ground truth: the data set that every reader of objects returns."""
 
 from __future__ import annotations
 

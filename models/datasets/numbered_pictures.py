@@ -1,4 +1,4 @@
-"""Pictures whose pixels are numbers, of objects or of classes, held against their photos."""
+"""Label images whose pixels are ids of objects or classes, validated against their photos."""
 
 from __future__ import annotations
 

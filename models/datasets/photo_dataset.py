@@ -1,4 +1,4 @@
-"""Annotated photos: what detectors and segmenters learn from and are measured on."""
+"""Annotated photos: the data set of detectors and segmenters in training."""
 
 from dataclasses import dataclass, replace
 from hashlib import sha256

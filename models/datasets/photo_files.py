@@ -1,4 +1,4 @@
-"""The image files of a data set: which there are, how large they are, and what they hold."""
+"""The image files of a data set: names, sizes and content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes batches ahead, in threads, while the network learns from those before."""
+"""Prefetches batches in threads while the network trains."""
 
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""How a data set is read: for which task, which of its splits, and how strictly."""
+"""Options of reading a data set: task, split, limit, and whether files outside its folder are allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of the images that a model is measured on: the one shape into which every data format is read."""
+"""Samples and ground truth of an evaluation: the types that every data-set format is read into."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks of labels, held against their image: polygons and run lengths, as COCO's files have them.
+"""Validates polygons and run lengths of COCO files against the size of their image.
 
 What passes can be drawn. That matters, because pycocotools draws in C: it takes four numbers for a box, NaN for an
 integer, and a corner that is far away for a reason to fill the memory.

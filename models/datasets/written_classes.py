@@ -1,4 +1,4 @@
-"""Classes as tables write them: by name, or by the number that a model has for them."""
+"""Class labels in tables: names, or the class ids of a model."""
 
 from __future__ import annotations
 

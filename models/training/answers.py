@@ -1,4 +1,4 @@
-"""What a loaded model says of the photos of a data set, for its evaluation."""
+"""Runs a loaded model on the photos of a data set, for evaluation during training."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Decides which cells of a one-stage detector have to find which object: task-aligned assignment.
+"""Label assignment of one-stage detectors: task-aligned assignment.
 
 Source: TOOD (arXiv:2108.07755, section 3.2): an object goes to the cells which already score it high and frame it well.
 """

@@ -1,4 +1,4 @@
-"""Makes training images: mosaics, scales, crops and mirror images, with the boxes and masks that go with them."""
+"""Data augmentation for detectors and segmenters: mosaic, random scale, crop and flip, with boxes and masks."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 

@@ -1,4 +1,4 @@
-"""The picture that a training image is made on, with the boxes and masks of what is pasted into it."""
+"""The canvas of a training image: photos are pasted into it together with their boxes and masks."""
 
 from dataclasses import dataclass
 from typing import Final, TypeVar

@@ -1,4 +1,4 @@
-"""Keeps what a training run needs to go on, through kills and full disks."""
+"""Checkpoints of a training run: written atomically, so that a kill or a full disk leaves the last one intact."""
 
 import json
 import logging

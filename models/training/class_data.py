@@ -1,4 +1,4 @@
-"""The images that a classifier learns from, and those that it is measured on, of any format."""
+"""The training and validation images of a classifier, from any data-set format."""
 
 import hashlib
 from collections.abc import Sequence

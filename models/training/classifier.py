@@ -1,4 +1,4 @@
-"""Trains classifiers on images by class: whole, or a new last layer upon features that stay as they are."""
+"""Trains classifiers: fine-tunes the whole network, or a new last layer on a frozen backbone."""
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a classifier will be, before it is trained: its size, its preprocessing and how its network is built."""
+"""The model card of a classifier before training: input size, preprocessing, architecture and its arguments."""
 
 from collections.abc import Mapping
 from dataclasses import replace

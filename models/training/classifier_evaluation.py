@@ -1,4 +1,4 @@
-"""Measures classifiers while they are trained, through the adapter that serves them."""
+"""Evaluates classifiers during training, through the adapter that serves them."""
 
 import math
 from collections.abc import Sequence

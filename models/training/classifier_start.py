@@ -1,4 +1,4 @@
-"""Gives a new classifier the weights of a trained one to start from."""
+"""Initialises a classifier with pretrained weights."""
 
 from pathlib import Path
 from typing import Final

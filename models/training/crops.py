@@ -1,4 +1,4 @@
-"""Makes training images for classifiers: random crops and mirror images, with a change of colour."""
+"""Data augmentation for classifiers: random resized crop, horizontal flip and colour jitter."""
 
 # pyright: reportMissingTypeStubs=false
 

@@ -1,4 +1,4 @@
-"""From folders of photos to the card of a detector: what `tapetum train detector` does."""
+"""`tapetum train detector`: from a data set to a model card."""
 
 # pyright: reportMissingTypeStubs=false
 

@@ -1,4 +1,4 @@
-"""What a two-stage detector of torchvision learns from: the loss of one batch."""
+"""The loss of torchvision's Faster R-CNN for one batch."""
 
 # pyright: reportMissingTypeStubs=false
 

@@ -1,4 +1,4 @@
-"""The random generators that networks draw from in training, for dropout and the like."""
+"""The state of torch's random number generators, saved in checkpoints: dropout draws from them."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Lets a training run end between two steps when it is asked to: by Ctrl-C, or by SIGTERM."""
+"""Stops a training run between two steps on SIGINT (Ctrl-C) or SIGTERM."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""The machine that a model is trained on: its name for the card, and the arithmetic that suits it."""
+"""The training machine: its name for the model card, and the precision (fp32 or bf16) that suits it."""
 
 import os
 import platform

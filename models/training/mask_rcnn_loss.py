@@ -1,4 +1,4 @@
-"""What a Mask R-CNN learns from: the loss of one batch."""
+"""The loss of a Mask R-CNN for one batch."""
 
 # pyright: reportMissingTypeStubs=false
 

@@ -1,4 +1,4 @@
-"""Makes sure, before hours of training, that what they give will have a name of its own."""
+"""Validates the name of a new model before training."""
 
 import re
 from pathlib import Path

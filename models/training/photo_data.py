@@ -1,4 +1,4 @@
-"""The photos that a detector or segmenter learns from, and those that it is measured on, of any format."""
+"""The training and validation photos of a detector or segmenter, from any data-set format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

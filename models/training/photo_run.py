@@ -1,4 +1,4 @@
-"""From folders of photos to a model card: what training a detector has in common with training a segmenter."""
+"""The training run that detectors and segmenters share: from a data set to a model card."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 

@@ -1,4 +1,4 @@
-"""Keeps the decoded images of a data set at hand."""
+"""A cache of decoded training images, bounded in bytes."""
 
 import math
 import threading

@@ -1,4 +1,4 @@
-"""The log of a training run: a file of JSON objects, one a line, made to be plotted."""
+"""The log of a training run as JSON lines, for plots."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""How long and how fast a training run learns."""
+"""The learning-rate schedule of a training run: linear warm-up, then cosine decay."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _LONGEST_WARM_UP: Final = 0.1
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast to learn.
+    """Epochs, learning rate, weight decay, gradient clipping and moving average of a training run.
 
     Attributes:
         epochs: Passes over the data.

@@ -1,4 +1,4 @@
-"""What a U-Net learns from: the loss of one batch."""
+"""The loss of a U-Net for one batch."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""From folders of photos to the card of a segmenter: what `tapetum train segmenter` does."""
+"""`tapetum train segmenter`: from a data set to a model card."""
 
 # pyright: reportMissingTypeStubs=false
 

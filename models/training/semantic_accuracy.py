@@ -1,4 +1,4 @@
-"""How well classes are told apart pixel by pixel, for the evaluation within a training run."""
+"""Metrics of semantic segmentation during training."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -1,4 +1,4 @@
-"""Counts the steps of a training run, and the time that they take."""
+"""Counts the steps of a training run and their time."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is to be learned from one training image."""
+"""The targets of one training image: boxes, classes and masks."""
 
 # pyright: reportUnknownMemberType=false
 

@@ -1,4 +1,4 @@
-"""Masks for photos that have boxes only, from a model that knows what lies in a box."""
+"""Pseudo-labels: masks for photos that have only boxes, predicted by a teacher model from the boxes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Starts a network from a trained one, and holds part of it still."""
+"""Transfer learning: initialises a network from a pretrained one, and freezes part of it."""
 
 from collections.abc import Mapping
 from typing import Final, Literal

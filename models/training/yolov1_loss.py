@@ -1,4 +1,4 @@
-"""What the first YOLO learns from: the loss of one batch."""
+"""The loss of the first YOLO for one batch."""
 
 # pyright: reportMissingTypeStubs=false
 

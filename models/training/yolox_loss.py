@@ -1,4 +1,4 @@
-"""What YOLOX learns from: the loss of one batch."""
+"""The loss of YOLOX for one batch."""
 
 # pyright: reportMissingTypeStubs=false
 
