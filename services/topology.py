@@ -6,11 +6,11 @@ key here; a key that is wrong or unknown is refused by name before anything star
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
+import structlog
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from models.catalog.lookup import CatalogEntry, find
@@ -20,6 +20,8 @@ from models.kinds import task_names
 from models.sources.text_documents import DocumentError
 from models.sources.yaml_documents import read_yaml
 from services.machine.gpus import gpu_is_seen, is_reservable
+
+log = structlog.get_logger()
 
 M = TypeVar("M", bound=BaseModel)
 Device = Annotated[str, Field(pattern=r"^(cpu|cuda(:\d+)?)$")]
@@ -71,7 +73,7 @@ class Scaled(_Strict):
             if old in keys and new in cls.model_fields:
                 if new in keys:
                     raise ValueError(f"{old} is the old name of {new}: leave it out")
-                warnings.warn(f"{old} is called {new} now", FutureWarning, stacklevel=2)
+                log.warning(f"{old} is called {new} now", deployment=keys.get("name", "gateway"))
                 keys[new] = keys.pop(old)
         return keys
 
