@@ -1,7 +1,7 @@
 """Model cards: a trained model as two files, ``NAME.json`` that tells all about it and ``NAME.safetensors``.
 
 A card is a catalog entry, written down. Every file that training makes is such a pair, and so are the models that come
-with the package; whoever serves one needs no more. Reading and writing cards loads no torch.
+with the package; serving one needs no other file. Reading and writing cards loads no torch.
 """
 
 import json
@@ -36,7 +36,7 @@ class _Weights:
 
 @dataclass(frozen=True)
 class _Document:
-    """The members of a card, as they stand in the file; what they mean is told by `models.entries.CatalogEntry`."""
+    """The JSON schema of a card; see `models.entries.CatalogEntry` for its members."""
 
     name: str
     version: str

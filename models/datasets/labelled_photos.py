@@ -100,7 +100,7 @@ class LabelledPhotos:
         )
 
     def photo(self, index: int) -> Photo:
-        """Gives an image and what is known of it, for training; neither the image nor a mask is read."""
+        """Returns an image and its ground truth, for training; neither the image nor a mask is read."""
         table, own = self.objects, self.objects.of(index)
         height, width = self.sizes[index].tolist()
         crowds = table.crowds[own]

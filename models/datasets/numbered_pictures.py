@@ -155,7 +155,7 @@ class ClassMaps:
         return self
 
     def photo(self, index: int) -> Photo:
-        """Gives an image and what is known of it, for training: of every class one object.
+        """Returns an image and its ground truth, for training: of every class one object.
 
         Raises:
             DatasetError: The picture cannot be read after all.

@@ -12,7 +12,7 @@ _WAITING_PER_THREAD: Final = 2
 
 
 def made_ahead(make: Callable[[Item], Made], items: Iterable[Item], threads: int = 1) -> Generator[Made, None, None]:
-    """Makes something of every item, a few items ahead of whoever asks.
+    """Maps a function over items in threads, a few items ahead of the consumer.
 
     Args:
         make: Called in the threads.

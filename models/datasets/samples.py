@@ -117,7 +117,7 @@ class Sample:
 
 
 class EvaluationSet(Protocol):
-    """Images with what is known of them, read one at a time; it travels to workers by pickle.
+    """Images with their ground truth, read one at a time; it travels to workers by pickle.
 
     Attributes:
         name: For people and as a label, such as `person/val`.
@@ -140,7 +140,7 @@ class EvaluationSet(Protocol):
         ...
 
     def load(self, index: int) -> Sample:
-        """Reads one image and what is known of it.
+        """Reads one image and its ground truth.
 
         Raises:
             DatasetError: it cannot be read after all.

@@ -32,9 +32,9 @@ class Example:
         class_ids: (N,) int64.
         crowds: (M, 4) float32, regions to learn nothing from.
         ids: (side, side) uint16: n where the object n − 1 of `boxes` is, 0 where none of them is, or `UNKNOWN`; (0, 0)
-            where nobody asked for masks.
+            where masks are not needed.
         class_map: (side, side) uint8, likewise: n where something of the class n − 1 is, 0 where nothing is, or 255
-            where nobody knows. What is left of an object that is not worth a box is here, too.
+            where it is unknown. What is left of an object that is not worth a box is here, too.
         masked: (N,) bool, of which objects the mask is known.
         colour: (3, 4) float32: RGB becomes `colour[:, :3] @ rgb + colour[:, 3]`, to be clipped to 0 to 255.
     """

@@ -66,7 +66,7 @@ class Outcome(NamedTuple):
 def describe_prediction(
     prediction: Prediction, class_names: Sequence[str], parameters: Parameters | None = None
 ) -> dict[str, Any]:
-    """What every answer says of one image, whoever asked for it and however: best first, numbers rounded.
+    """Serialises a prediction for one image, the same for every client: best first, numbers rounded.
 
     Masks are written one at a time. On a photo of 12 megapixels that took 1 ms for a hundred objects as run lengths,
     250 ms as PNG and 310 ms as polygons, and 20 ms for each class of a semantic mask: never do it on an event loop.
@@ -74,7 +74,7 @@ def describe_prediction(
     Args:
         prediction: The model's.
         class_names: The model's name of every class id.
-        parameters: What the model was told; without them, masks are written as run lengths.
+        parameters: Complete parameters of the request; without them, masks are written as run lengths.
 
     Returns:
         A JSON object with `image` and `predictions`, and with `class_map` for a semantic mask as PNG.

@@ -74,7 +74,7 @@ def create_app(
         settings: Limits, keys and caps.
         registry: The served models and their backends.
         cache: Result cache; None: no cache.
-        store: AnswerLog and feedback; None: in the memory of this process.
+        store: Answers for feedback, and feedback; None: in the memory of this process.
         under_ray: Whether Ray Serve itself sends `X-Request-ID` and cancels requests of clients that disconnect.
     """
     readers = Workers(READERS, "read")
@@ -118,6 +118,17 @@ def create_app(
         static_url=DOCUMENT_ASSETS,
     )
     app.add_exception_handler(HTTPException, routing_error)
+    _add_middleware(app, settings, limiter, under_ray)
+    for api in TASKS.values():
+        _add_task(app, api, PredictionHandler(api, settings, path, bodies, renderer, responder))
+    _add_accuracy(app, feedback, accuracy)
+    _add_models(app, registry, accuracy)
+    _add_probes(app, registry, admission, accuracy)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, limiter: RateLimiter | None, under_ray: bool) -> None:
+    """Adds what wraps every request; the last one added is the outermost."""
     app.add_middleware(
         ChunkedResponses,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
         budget=ByteBudget(settings.max_answer_bytes, "answers"),
@@ -132,12 +143,6 @@ def create_app(
     )
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-    for api in TASKS.values():
-        _add_task(app, api, PredictionHandler(api, settings, path, bodies, renderer, responder))
-    _add_accuracy(app, feedback, accuracy)
-    _add_models(app, registry, accuracy)
-    _add_probes(app, registry, admission, accuracy)
-    return app
 
 
 class DirectRoute(APIRoute):

@@ -1,4 +1,4 @@
-"""What a model is told: the parameters of a request, made whole with the model's own defaults, class names as ids.
+"""Completes the parameters of a request with the model's defaults, and resolves class names to ids.
 
 The gateway and the command line both ask here, so that the same words mean the same to both.
 """
@@ -45,7 +45,7 @@ class BackgroundAsked(UnknownClasses):
 def complete(
     kind: Kind, given: Mapping[str, Any], defaults: Mapping[str, Any], class_names: Sequence[str]
 ) -> Parameters:
-    """The parameters that a model is told, with nothing left open.
+    """The complete parameters for a model: those of the request, then defaults.
 
     Equal wishes give equal parameters, however they are worded: a cache may go by them.
 

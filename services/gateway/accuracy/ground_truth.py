@@ -64,7 +64,7 @@ class TrueObjects:
         crowds: (N,) bool, whether each is a region of many objects: what is found within counts neither for nor
             against.
         boxes: (N, 4) float64, x, y, width and height in pixels, cut to the image; with masks, the least around each.
-        masks: Of each; None where they are told by their boxes.
+        masks: Of each; None where only boxes are given.
     """
 
     class_ids: tuple[frozenset[int], ...]
