@@ -56,13 +56,13 @@ hardening: $(READY)  ## hostile and broken input, kills and a soak, half an hour
 	$(BIN)/python -m loadtests.hardening $(HARDENING_ARGS)
 
 constraints: $(READY)  ## resolve constraints.txt anew
-	$(UV) pip compile pyproject.toml --group dev --group hardening --universal --python-version 3.11 --upgrade --quiet \
+	$(UV) pip compile pyproject.toml --extra export --group dev --group hardening --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet uv; }
 	@test -x $(BIN)/python || $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e . --group dev
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[export]' --group dev
 	@touch $@
 
 clean:
