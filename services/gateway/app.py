@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -24,8 +23,13 @@ from services.gateway.bodies import Bodies
 from services.gateway.byte_budget import ByteBudget
 from services.gateway.chunked_responses import ChunkedResponses
 from services.gateway.cors import Cors
+from services.gateway.direct_route import direct_router
 from services.gateway.limits import ApiKeys, RateLimiter
 from services.gateway.middleware import DOCUMENT_ASSETS, DOCUMENTS, PROBES, RequestMiddleware, routing_error
+from services.gateway.open_inference.http_front import HttpFront
+from services.gateway.open_inference.inference import Inference
+from services.gateway.open_inference.repository import Repository
+from services.gateway.open_inference.routes import add_open_inference
 from services.gateway.openapi import (
     ACCURACY_EXAMPLE,
     FEEDBACK_EXAMPLE,
@@ -121,6 +125,8 @@ def create_app(
     _add_middleware(app, settings, limiter, under_ray)
     for api in TASKS.values():
         _add_task(app, api, PredictionHandler(api, settings, path, bodies, renderer, responder))
+    inference, repository = Inference(path, settings, readers), Repository(registry, admission)
+    add_open_inference(app, HttpFront(inference, repository, settings, bodies))
     _add_accuracy(app, feedback, accuracy)
     _add_models(app, registry, accuracy)
     _add_probes(app, registry, admission, accuracy)
@@ -145,19 +151,11 @@ def _add_middleware(app: FastAPI, settings: Settings, limiter: RateLimiter | Non
         app.add_middleware(Cors, origins=settings.cors_origins)
 
 
-class DirectRoute(APIRoute):
-    """A route in the OpenAPI document whose endpoint gets the plain request, without FastAPI's dependency injection."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Returns the endpoint itself as the handler."""
-        return self.endpoint
-
-
 def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
     async def predict(request: Request) -> Response:
         return await handler(request)
 
-    router = APIRouter(route_class=DirectRoute)
+    router = direct_router()
     router.add_api_route(
         api.path,
         predict,
@@ -195,7 +193,7 @@ def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatc
         """
         return await handler(request)
 
-    router = APIRouter(route_class=DirectRoute)
+    router = direct_router()
     router.add_api_route(
         "/v1/feedback",
         feedback,

@@ -21,7 +21,11 @@ from services.gateway.limits import ApiKeys, GuessLog, RateLimiter
 
 log = structlog.get_logger()
 
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+OPEN_INFERENCE = "/v2"
+"""Path of the Open Inference Protocol."""
+PROBES = frozenset(
+    {"/healthz", "/readyz", "/metrics", f"{OPEN_INFERENCE}/health/live", f"{OPEN_INFERENCE}/health/ready"}
+)
 DOCUMENT_ASSETS = "/docs-assets"
 """Folder of the scripts and styles of `/docs`."""
 DOCUMENTS = frozenset({"/docs", "/openapi.json", "/docs/oauth2-redirect", DOCUMENT_ASSETS})
@@ -78,7 +82,7 @@ class RequestMiddleware:
             await send(message)
 
         async def answer_with(error: ServiceError) -> None:
-            await error_response(error, request_id)(scope, receive, send_with_id)
+            await error_response(error, request_id, scope["path"])(scope, receive, send_with_id)
 
         try:
             check_size(scope)
@@ -135,7 +139,9 @@ def check_size(scope: Scope) -> None:
 
 async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     request_id = make_request_id(Headers(scope=scope).get("x-request-id"))
-    refusal = error_response(_coded(404, "not_found", "there are no WebSockets here; see /docs"), request_id)
+    refusal = error_response(
+        _coded(404, "not_found", "there are no WebSockets here; see /docs"), request_id, scope["path"]
+    )
     refusal.headers["x-request-id"] = request_id
     if "websocket.http.response" in scope.get("extensions", {}):
         await refusal(scope, receive, send)
@@ -158,8 +164,11 @@ def _address(scope: Scope) -> str:
     return client[0] if client else "unknown"
 
 
-def error_response(error: ServiceError, request_id: str | None) -> Response:
-    """The HTTP response of an error: its status, and `{"error": {"code", "message", "request_id", "details"}}`."""
+def error_response(error: ServiceError, request_id: str | None, path: str = "") -> Response:
+    """The HTTP response of an error: its status, and `{"error": {"code", "message", "request_id", "details"}}`.
+
+    Below `/v2` it is `{"error": message}`, as the Open Inference Protocol has it.
+    """
     headers = {"cache-control": "no-store"}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -167,7 +176,8 @@ def error_response(error: ServiceError, request_id: str | None) -> Response:
         headers["connection"] = "close"
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    body = {"error": {**error.to_dict(), "request_id": request_id}}
+    is_open_inference = path == OPEN_INFERENCE or path.startswith(f"{OPEN_INFERENCE}/")
+    body = {"error": error.message if is_open_inference else {**error.to_dict(), "request_id": request_id}}
     return Response(
         orjson.dumps(body, default=str), status_code=error.status, media_type="application/json", headers=headers
     )
@@ -184,7 +194,7 @@ async def routing_error(request: Request, error: Exception) -> Response:
         405: ("method_not_allowed", f"{request.method} is not for {path}; see /docs"),
     }
     code, message = codes.get(error.status_code, ("http_error", error.detail))
-    response = error_response(_coded(error.status_code, code, message), request.state.request_id)
+    response = error_response(_coded(error.status_code, code, message), request.state.request_id, path)
     response.headers.update(error.headers or {})
     return response
 

@@ -27,7 +27,7 @@ from services.gateway.serving.model_calls import RequestCalls
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
 from services.gateway.serving.single_flight import SingleFlight
-from services.telemetry import CACHE_REQUESTS
+from services.telemetry import CACHE_REQUESTS, STAGE_SECONDS
 
 INLINE_HASH_BYTES: Final = 2**20
 """Bytes above which an image is hashed in a thread."""
@@ -170,8 +170,10 @@ class Predictor:
             key = request.key(digest)
             started_at = time.perf_counter()
             found = await self._read_cache(request.model, key, policy)
-            stages_ms["cache"] = (time.perf_counter() - started_at) * 1e3
+            took_s = time.perf_counter() - started_at
+            stages_ms["cache"] = took_s * 1e3
             if found is not None:
+                STAGE_SECONDS.labels(*request.model.labels, "cache").observe(took_s)
                 return Answer(found, True, key, stages_ms, request)
             outcome, answered = await self._compute(request, digest, image, policy, deadline_s)
             if outcome.failure is not None:
@@ -183,14 +185,14 @@ class Predictor:
         raise NotReady(f"{request.model.name} is being replaced by another version")
 
     async def _read_cache(self, model: ServedModel, key: str, policy: CachePolicy) -> bytes | None:
-        task = model.task
+        labels = model.task, model.name
         if self._cache is None or not policy.read:
-            CACHE_REQUESTS.labels(task, "bypass").inc()
+            CACHE_REQUESTS.labels(*labels, "bypass").inc()
             return None
         lookup = await self._cache.get(key)
         if lookup.body is not None and not await is_answer(model, lookup.body):
             lookup = FAILED
-        CACHE_REQUESTS.labels(task, self._outcome_of(lookup, key)).inc()
+        CACHE_REQUESTS.labels(*labels, self._outcome_of(lookup, key)).inc()
         return lookup.body
 
     def _outcome_of(self, lookup: Lookup, key: str) -> str:

@@ -41,6 +41,11 @@ class ServedModel:
     score_threshold: float | None
     calls: ModelCalls
 
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        """Task, name and version, as labels of metrics."""
+        return self.task, self.name, self.version
+
     @classmethod
     def of(cls, entry: dict[str, Any], calls: ModelCalls) -> ServedModel:
         """Parses the description that a replica sends."""
