@@ -5,8 +5,10 @@
     │   ├── Unauthorized            401 unauthorized           no API key, where one is required
     │   ├── Forbidden               403 forbidden              an unknown API key
     │   ├── ModelNotFound           404 unknown_model
+    │   ├── ServiceNotFound         404 unknown_service        gRPC's health check of another service
     │   ├── UnknownAnswer           404 unknown_answer         feedback on an answer that is not recorded (any more)
     │   ├── FeedbackOff             404 feedback_off           feedback, where answers are not recorded
+    │   ├── Unimplemented           405 method_not_allowed     a method of a protocol that is not supported
     │   ├── NotAcceptable           406 not_acceptable         no representation matches `Accept` or `render`
     │   ├── RequestTimeout          408 request_timeout        the body arrived too slowly
     │   ├── AlreadyGiven            409 already_given          feedback on an image that already has feedback
@@ -111,6 +113,16 @@ class RequestTimeout(RequestError):
 class AlreadyGiven(RequestError):
     status = 409
     code = "already_given"
+
+
+class ServiceNotFound(RequestError):
+    status = 404
+    code = "unknown_service"
+
+
+class Unimplemented(RequestError):
+    status = 405
+    code = "method_not_allowed"
 
 
 class NotAcceptable(RequestError):

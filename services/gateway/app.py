@@ -13,6 +13,7 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from services.gateway.access import Access
 from services.gateway.accuracy.answer_log import AnswerLog
 from services.gateway.accuracy.drift_watch import DriftWatch
 from services.gateway.accuracy.feedback import FeedbackHandler
@@ -25,7 +26,8 @@ from services.gateway.chunked_responses import ChunkedResponses
 from services.gateway.cors import Cors
 from services.gateway.direct_route import direct_router
 from services.gateway.limits import ApiKeys, RateLimiter
-from services.gateway.middleware import DOCUMENT_ASSETS, DOCUMENTS, PROBES, RequestMiddleware, routing_error
+from services.gateway.middleware import DOCUMENT_ASSETS, RequestMiddleware, routing_error
+from services.gateway.open_inference.grpc_front import GrpcFront
 from services.gateway.open_inference.http_front import HttpFront
 from services.gateway.open_inference.inference import Inference
 from services.gateway.open_inference.repository import Repository
@@ -52,6 +54,7 @@ from services.gateway.serving.registry import Registry
 from services.gateway.serving.request_path import RequestPath
 from services.kinds import TASKS
 from services.kinds.task_api import TaskApi
+from services.machine.stack_token import read_token
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
 
@@ -122,18 +125,20 @@ def create_app(
         static_url=DOCUMENT_ASSETS,
     )
     app.add_exception_handler(HTTPException, routing_error)
-    _add_middleware(app, settings, limiter, under_ray)
+    access = Access(ApiKeys(settings.all_api_keys()), limiter, settings.open_probes)
+    _add_middleware(app, settings, access, under_ray)
     for api in TASKS.values():
         _add_task(app, api, PredictionHandler(api, settings, path, bodies, renderer, responder))
     inference, repository = Inference(path, settings, readers), Repository(registry, admission)
     add_open_inference(app, HttpFront(inference, repository, settings, bodies))
+    app.state.grpc_front = GrpcFront(inference, repository, settings, bodies, access, read_token(settings.run_dir))
     _add_accuracy(app, feedback, accuracy)
     _add_models(app, registry, accuracy)
     _add_probes(app, registry, admission, accuracy)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, limiter: RateLimiter | None, under_ray: bool) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, access: Access, under_ray: bool) -> None:
     """Adds what wraps every request; the last one added is the outermost."""
     app.add_middleware(
         ChunkedResponses,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
@@ -142,9 +147,7 @@ def _add_middleware(app: FastAPI, settings: Settings, limiter: RateLimiter | Non
     )
     app.add_middleware(
         RequestMiddleware,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
-        keys=ApiKeys(settings.all_api_keys()),
-        limiter=limiter,
-        open_paths=PROBES | DOCUMENTS if settings.open_probes else frozenset(),
+        access=access,
         echo_request_id=not under_ray,
     )
     if settings.cors_origins:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.errors import Forbidden, HeadersTooLarge, ServiceError, UrlTooLong
-from services.gateway.limits import ApiKeys, GuessLog, RateLimiter
+from services.errors import HeadersTooLarge, ServiceError, UrlTooLong
+from services.gateway.access import Access
 
 log = structlog.get_logger()
 
@@ -29,6 +29,8 @@ PROBES = frozenset(
 DOCUMENT_ASSETS = "/docs-assets"
 """Folder of the scripts and styles of `/docs`."""
 DOCUMENTS = frozenset({"/docs", "/openapi.json", "/docs/oauth2-redirect", DOCUMENT_ASSETS})
+_OPEN = PROBES | DOCUMENTS
+"""Paths that may require no key."""
 
 MAX_URL_BYTES: Final = 2**13
 MAX_HEADERS: Final = 128
@@ -43,19 +45,13 @@ class RequestMiddleware:
 
     Attributes:
         app: The application.
-        keys: Accepted API keys.
-        limiter: Rate limit; None: no limit.
-        open_paths: Paths that require no key.
+        access: Lets clients in.
         echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
-        guesses: Logs wrong keys.
     """
 
     app: ASGIApp
-    keys: ApiKeys
-    limiter: RateLimiter | None
-    open_paths: frozenset[str]
+    access: Access
     echo_request_id: bool = True
-    guesses: GuessLog = field(default_factory=GuessLog)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -103,22 +99,9 @@ class RequestMiddleware:
 
     async def _let_in(self, scope: Scope, headers: Headers) -> None:
         path = scope["path"]
-        if path in self.open_paths or (DOCUMENT_ASSETS in self.open_paths and path.startswith(f"{DOCUMENT_ASSETS}/")):
+        if self.access.open_probes and (path in _OPEN or path.startswith(f"{DOCUMENT_ASSETS}/")):
             return
-        client = scope["state"]["tenant"] = await self._check_key(scope, headers)
-        if self.limiter is not None and path not in PROBES:
-            await self.limiter.check(client or _address(scope))
-
-    async def _check_key(self, scope: Scope, headers: Headers) -> str:
-        if self.limiter is not None:
-            await self.limiter.check_guesses(_address(scope))
-        try:
-            return self.keys.check(headers)
-        except Forbidden:
-            self.guesses.add(_address(scope))
-            if self.limiter is not None:
-                await self.limiter.count_guess(_address(scope))
-            raise
+        scope["state"]["tenant"] = await self.access.check(headers, _address(scope), is_counted=path not in PROBES)
 
 
 def check_size(scope: Scope) -> None:

@@ -13,11 +13,13 @@ import pytest
 from services.answers.wire import Item, Outcome
 from services.deployments.host import ModelHost
 from services.gateway.app import create_app
+from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
 from services.gateway.serving.registry import Registry
+from services.grpc_services import add_services
 from services.settings import Settings, read_settings
 from services.topology import check_topology
 from tests.unit.gateway_fakes import MemoryCache
-from tests.unit.serving import serving
+from tests.unit.serving import serving_grpc
 
 
 class HostBackend:
@@ -41,15 +43,22 @@ class HostedGateway:
 
     Attributes:
         url: Its address.
+        grpc_port: Of its gRPC services, on loopback.
         backends: By name of the deployment.
         cache: Its result cache.
         registry: Its models.
     """
 
     url: str
+    grpc_port: int
     backends: Mapping[str, HostBackend]
     cache: MemoryCache
     registry: Registry
+
+    @property
+    def grpc_address(self) -> str:
+        """Host and port of its gRPC services."""
+        return f"127.0.0.1:{self.grpc_port}"
 
     @property
     def address(self) -> str:
@@ -75,6 +84,8 @@ def hosted_gateway(
         backends = {one.name: HostBackend(ModelHost(one.model_dump())) for one in topology.deployments}
         cache, registry = MemoryCache(), Registry(topology, backends)
         asyncio.run(registry.readiness())
-        with serving(create_app(settings or Settings(), registry, cache)) as url:
-            yield HostedGateway(url, backends, cache, registry)
+        app, methods = create_app(settings or Settings(), registry, cache), OpenInferenceMethods()
+        methods.grpc_front = app.state.grpc_front
+        with serving_grpc(app, lambda server: add_services(methods, server)) as (url, grpc_port):
+            yield HostedGateway(url, grpc_port, backends, cache, registry)
     read_settings.cache_clear()

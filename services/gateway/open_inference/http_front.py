@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, StrictBool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.errors import ModelNotFound, ServiceError
+from services.errors import ModelNotFound, Unimplemented
 from services.gateway.bodies import Bodies
 from services.gateway.documents import parse_object
 from services.gateway.inputs import validate
@@ -91,7 +91,7 @@ class HttpFront:
         """Metadata of a model, or below its path `ready`, `config` and `stats`."""
         name, version, what = _parse_path(request.path_params["path"])
         if what == "infer":
-            raise NoSuchMethod(f"{request.method} is not for inference; send POST")
+            raise Unimplemented(f"{request.method} is not for inference; send POST")
         if what == "ready":
             await self.repository.check_ready(name, version)
             return Response()
@@ -110,7 +110,7 @@ class HttpFront:
         """
         name, version, what = _parse_path(request.path_params["path"])
         if what != "infer":
-            raise NoSuchMethod(f"POST is for models/{name[:80]}/infer")
+            raise Unimplemented(f"POST is for models/{name[:80]}/infer")
         caller = Caller(request.state.tenant, request.state.request_id)
         policy = CachePolicy.of(request.headers.get("cache-control", ""))
         async with self.inference.path.open(caller, lambda: read_timeout(request.headers, self.settings)) as opened:
@@ -140,13 +140,6 @@ class HttpFront:
             headers["content-encoding"] = encoding
         media_type = "application/json" if header_length is None else "application/octet-stream"
         return Response(body, media_type=media_type, headers=headers)
-
-
-class NoSuchMethod(ServiceError):
-    """A path that has other methods."""
-
-    status = 405
-    code = "method_not_allowed"
 
 
 def _parse_path(path: str) -> tuple[str, str, str]:

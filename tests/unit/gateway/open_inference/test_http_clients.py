@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
+from google.protobuf.json_format import ParseDict
 from pycocotools import mask as coco_mask
 from tritonclient.utils import InferenceServerException
 
+from services.gateway.open_inference.protobuf import config_pb
 from tests.photos import encoded, photo
 from tests.unit.hosted_gateway import HostedGateway, hosted_gateway
 
@@ -77,10 +79,7 @@ def test_probes_and_metadata(client):
 
 
 def test_the_configuration_is_one_that_triton_would_read(client):
-    from google.protobuf.json_format import ParseDict
-    from tritonclient.grpc.model_config_pb2 import ModelConfig
-
-    config = ParseDict(client.get_model_config("unet-person"), ModelConfig())
+    config: Any = ParseDict(client.get_model_config("unet-person"), config_pb.ModelConfig())
     assert (config.name, config.max_batch_size, config.input[0].optional) == ("unet-person", 0, True)
     assert config.dynamic_batching.preferred_batch_size[0] == 16
 
@@ -242,7 +241,7 @@ def test_a_short_time_limit_ends_a_request(client):
 async def test_the_asynchronous_client_is_answered(gateway):
     async with triton_aio.InferenceServerClient(gateway.address) as client:
         assert await client.is_model_ready("yolo-person")
-        results = await asyncio.gather(*(client.infer("efficientnet-lite0", images(CAT)) for _ in range(16)))
+        results: list[Any] = await asyncio.gather(*(client.infer("efficientnet-lite0", images(CAT)) for _ in range(16)))
         with pytest.raises(InferenceServerException, match="no model"):
             await client.infer("no-such-model", images(CAT))
     assert {tuple(result.as_numpy("class_ids")[0]) for result in results} == {(282, 285, 281, 287, 904)}
@@ -254,7 +253,9 @@ def test_clients_at_a_time_get_their_own_answers(gateway):
 
     def ask(index: int) -> bool:
         with triton.InferenceServerClient(gateway.address) as client:
-            result = client.infer("efficientnet-lite0", images(files[index % 8]), headers={"Cache-Control": "no-store"})
+            result: Any = client.infer(
+                "efficientnet-lite0", images(files[index % 8]), headers={"Cache-Control": "no-store"}
+            )
             return int(result.as_numpy("class_ids")[0, 0]) == expected[index % 8]
 
     with ThreadPoolExecutor(8) as threads:
