@@ -265,6 +265,16 @@ class HttpOptions(_Strict):
     keep_alive_timeout_s: int = Field(default=65, ge=1)
 
 
+GRPC_SERVICES: Final = "services.grpc_services:add_services"
+"""The gRPC services of the gateway, as Ray Serve imports them."""
+
+
+class GrpcOptions(_Strict):
+    port: int = Field(default=8001, ge=1, le=65535)
+    grpc_servicer_functions: tuple[Literal["services.grpc_services:add_services"]] = (GRPC_SERVICES,)
+    enable_reflection: bool = True
+
+
 class ServedApplication(_Strict):
     name: str = "tapetum"
     route_prefix: Literal["/"] = "/"
@@ -281,16 +291,33 @@ class ServeFile(BaseModel):
 
     proxy_location: Literal["HeadOnly", "EveryNode"] = "EveryNode"
     http_options: HttpOptions = HttpOptions()
-    grpc_options: dict[str, Any] | None = None
+    grpc_options: GrpcOptions | None = None
     logging_config: dict[str, Any] | None = None
     target_capacity: float | None = Field(default=None, ge=0, le=100)
     applications: tuple[ServedApplication] = Field(description="Exactly one.")
 
-    def listening_at(self, host: str | None, port: int | None) -> ServeFile:
-        """The same with another public address; None leaves what the file says."""
+    def listening_at(self, host: str | None, port: int | None, grpc_port: int | None = None) -> ServeFile:
+        """The same with another public address; None leaves what the file says.
+
+        Args:
+            host: Address.
+            port: Of HTTP; where the file has a gRPC port, that becomes the next one unless it is given, too.
+            grpc_port: Of gRPC; 0: none.
+
+        Raises:
+            TopologyError: both ports are one, or there is no next one.
+        """
         given: dict[str, Any] = {"host": host, "port": port}
         changed = {name: value for name, value in given.items() if value is not None}
-        return self.model_copy(update={"http_options": self.http_options.model_copy(update=changed)})
+        http = self.http_options.model_copy(update=changed)
+        grpc = self.grpc_options
+        if grpc_port is None and port is not None and grpc is not None:
+            grpc_port = port + 1
+        if grpc_port is not None:
+            grpc = (grpc or GrpcOptions()).model_copy(update={"port": grpc_port}) if grpc_port else None
+        if grpc is not None and (grpc.port == http.port or grpc.port > 65535):
+            raise TopologyError(f"gRPC needs a port of its own, and {grpc.port} is not one: choose another --grpc-port")
+        return self.model_copy(update={"http_options": http, "grpc_options": grpc})
 
     def to_document(self) -> dict[str, Any]:
         """What Ray Serve's HTTP API takes: all that the file or this class says, and nothing that is unset."""
@@ -302,7 +329,6 @@ class ServeFile(BaseModel):
         """Names of keys that are set and have a meaning on clusters alone."""
         given = {
             "runtime_env": self.applications[0].runtime_env,
-            "grpc_options": self.grpc_options,
             "logging_config": self.logging_config or self.applications[0].logging_config,
             "target_capacity": self.target_capacity,
         }

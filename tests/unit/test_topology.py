@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from structlog.testing import capture_logs
 
-from services.topology import ServeFile, TopologyError, check_topology
+from services.topology import GRPC_SERVICES, ServeFile, TopologyError, check_topology
 
 
 def deployment(**keys: Any) -> dict[str, Any]:
@@ -103,12 +103,17 @@ def test_impossible_reservations_are_refused_by_name(keys: dict[str, Any], key: 
 
 def test_file_for_a_cluster_is_not_refused_and_goes_there_as_it_is():
     application = {"args": deployment(), "runtime_env": {"env_vars": {"A": "b"}}}
-    given = {"grpc_options": {"port": 9000}, "logging_config": {"encoding": "JSON"}, "target_capacity": 50.0}
-    file = ServeFile.model_validate({**given, "applications": [application]})
+    given = {"logging_config": {"encoding": "JSON"}, "target_capacity": 50.0}
+    file = ServeFile.model_validate({**given, "grpc_options": {"port": 9000}, "applications": [application]})
     assert file.for_clusters() == ["runtime_env", *given]
     document = file.listening_at("0.0.0.0", None).to_document()
     assert document.items() >= given.items()
     assert document["http_options"] == {"host": "0.0.0.0", "port": 8000, "keep_alive_timeout_s": 65}
+    assert document["grpc_options"] == {
+        "port": 9000,
+        "grpc_servicer_functions": ["services.grpc_services:add_services"],
+        "enable_reflection": True,
+    }
     from ray.serve.schema import ServeDeploySchema
 
     (sent,) = ServeDeploySchema.model_validate(document).applications
@@ -116,3 +121,31 @@ def test_file_for_a_cluster_is_not_refused_and_goes_there_as_it_is():
     assert sent.runtime_env["env_vars"] == {"A": "b"}
     assert check_topology(sent.args) == check_topology(deployment())
     assert set(sent.args["deployments"][0]) == {"name", "task", "models"}, "what the file leaves out is left out"
+
+
+@pytest.mark.parametrize(
+    ("port", "grpc_port", "expected"),
+    [(None, None, 8001), (8080, None, 8081), (8080, 9000, 9000), (None, 0, None), (8080, 0, None)],
+)
+def test_the_port_of_grpc_follows_that_of_http(port: int | None, grpc_port: int | None, expected: int | None):
+    file = ServeFile.model_validate({"grpc_options": {}, "applications": [{"args": deployment()}]})
+    options = file.listening_at(None, port, grpc_port).grpc_options
+    assert (options and options.port) == expected
+
+
+@pytest.mark.parametrize(("port", "grpc_port"), [(8080, 8080), (65535, None)])
+def test_a_port_that_grpc_cannot_have_is_refused(port: int, grpc_port: int | None):
+    file = ServeFile.model_validate({"grpc_options": {}, "applications": [{"args": deployment()}]})
+    with pytest.raises(TopologyError, match="choose another --grpc-port"):
+        file.listening_at(None, port, grpc_port)
+
+
+def test_a_file_without_grpc_options_has_no_grpc():
+    file = ServeFile.model_validate({"applications": [{"args": deployment()}]})
+    assert file.listening_at(None, 8080).grpc_options is None
+
+
+def test_the_grpc_services_are_imported_as_ray_does():
+    from ray._common.utils import import_attr
+
+    assert callable(import_attr(GRPC_SERVICES))
