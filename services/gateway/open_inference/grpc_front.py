@@ -161,8 +161,8 @@ class GrpcFront:
         async with self.inference.path.open(call.caller, lambda: self._timeout_s(call.metadata)) as opened:
             model = self.repository.find(request.model_name, request.model_version)
             opened.task = model.task
-            with self.bodies.hold(request.ByteSize()):
-                sent = parse_request(request)
+            with self.bodies.hold(size := request.ByteSize()):
+                sent = await self.inference.work(lambda: parse_request(request, size), size, opened.limit)
                 return write_response(await self.inference.infer(opened, call.caller, model, sent, policy))
 
     def _timeout_s(self, metadata: Mapping[str, str]) -> float:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from services.errors import InvalidParameters
+from services.errors import BodyTooLarge, InvalidParameters
+from services.gateway.documents import MAX_VALUES
 from services.gateway.open_inference.messages import InferRequest, InferResponse, Parameter, RequestedOutput
 from services.gateway.open_inference.protobuf import pb
 from services.gateway.open_inference.tensors import BYTES, DATATYPES, MAX_RANK, InputTensor
@@ -33,11 +34,16 @@ _CONTENTS: Final = {
 """By datatype, the field of `InferTensorContents` with its elements; the others come in binary only."""
 
 
-def parse_request(message: Any) -> InferRequest:
+def parse_request(message: Any, size: int) -> InferRequest:
     """Parses a `ModelInferRequest`.
+
+    Args:
+        message: The message.
+        size: Its bytes.
 
     Raises:
         InvalidParameters: its parts do not agree.
+        BodyTooLarge: it has too many elements that are not in binary.
     """
     for what in ("inputs", "outputs", "parameters"):
         if len(getattr(message, what)) > MAX_TENSORS:
@@ -47,6 +53,7 @@ def parse_request(message: Any) -> InferRequest:
         outputs=tuple(_output(one) for one in message.outputs),
         parameters=_parameters(message.parameters),
         id=message.id,
+        size=size,
     )
 
 
@@ -73,7 +80,11 @@ def _input(sent: Any, raw: bytes | None) -> InputTensor:
         return InputTensor(sent.name, sent.datatype, shape, raw, None)
     if sent.datatype not in _CONTENTS:
         raise InvalidParameters(f"input {name!r}: {sent.datatype} comes as raw_input_contents only")
-    return InputTensor(sent.name, sent.datatype, shape, None, list(getattr(sent.contents, _CONTENTS[sent.datatype])))
+    elements = getattr(sent.contents, _CONTENTS[sent.datatype])
+    if len(elements) > MAX_VALUES:
+        message = f"input {name!r} has more than {MAX_VALUES} elements: send them as raw_input_contents"
+        raise BodyTooLarge(message, {"max_values": MAX_VALUES})
+    return InputTensor(sent.name, sent.datatype, shape, None, list(elements))
 
 
 def _output(sent: Any) -> RequestedOutput:

@@ -118,7 +118,7 @@ def parse_request(body: bytes, header_length: str | None, limit: TimeLimit) -> I
     """
     size = len(body) if header_length is None else _read_length(header_length, len(body))
     if size == 0 and header_length is not None:
-        return InferRequest((InputTensor(IMAGE.name, BYTES, (1,), None, [body]),))
+        return InferRequest((InputTensor(IMAGE.name, BYTES, (1,), None, [body]),), size=len(body))
     sent = validate(Request, parse_object(body[:size] if size < len(body) else body, limit))
     is_binary = sent.parameters.get("binary_data_output", False)
     if not isinstance(is_binary, bool):
@@ -129,6 +129,7 @@ def parse_request(body: bytes, header_length: str | None, limit: TimeLimit) -> I
         parameters=sent.parameters,
         id=sent.id,
         is_binary=is_binary,
+        size=len(body),
     )
 
 

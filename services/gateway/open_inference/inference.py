@@ -81,8 +81,7 @@ class Inference:
         def read() -> tuple[bytes | ServiceError, ...]:
             return read_images(sent.inputs, self.settings.max_images_per_request, self.settings.max_image_pixels, limit)
 
-        size = sum(len(tensor.raw or tensor.values or ()) for tensor in sent.inputs)
-        images = await self._work(read, size, limit)
+        images = await self.work(read, sent.size, limit)
         return PredictionInput(images, len(images) > 1, parameters)
 
     async def _respond(
@@ -105,11 +104,18 @@ class Inference:
 
         has_pixels = any(output.datatype == "UINT8" for output, _ in wanted)
         size = sum(len(answer.body) for answer in found)
-        tensors = await self._work(write, INLINE_BYTES + 1 if has_pixels else size, limit)
+        tensors = await self.work(write, INLINE_BYTES + 1 if has_pixels else size, limit)
         model = found[0].model
         return InferResponse(model.name, model.version, sent.id, tensors)
 
-    async def _work(self, work: Callable[[], T], size: int, limit: TimeLimit) -> T:
+    async def work(self, work: Callable[[], T], size: int, limit: TimeLimit) -> T:
+        """Run work on a message: in a thread where it is large.
+
+        Args:
+            work: What to do.
+            size: Bytes of the message.
+            limit: Time limit of the request.
+        """
         return work() if size <= INLINE_BYTES else await self.workers.run(work, limit)
 
 

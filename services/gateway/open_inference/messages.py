@@ -35,6 +35,7 @@ class InferRequest:
         parameters: Of the request.
         id: Is echoed.
         is_binary: Over HTTP: whether outputs that are not named follow the JSON in binary.
+        size: Bytes of the request.
     """
 
     inputs: tuple[InputTensor, ...]
@@ -42,6 +43,7 @@ class InferRequest:
     parameters: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
     id: str = ""
     is_binary: bool = False
+    size: int = 0
 
     def binary_outputs(self, outputs: Iterable[OutputTensor]) -> frozenset[str]:
         """Names of those outputs that the client wants in binary."""
