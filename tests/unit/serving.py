@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -53,6 +54,8 @@ def serving_grpc(app: Starlette, add_services: Callable[[Any], None]) -> Iterato
         async with lifespan(app) as state:
             yield state
         await server.stop(None)
+        del server
+        gc.collect()  # gRPC's polling thread ends with the last object that uses it, and must before the interpreter
 
     lifespan, app.router.lifespan_context = app.router.lifespan_context, with_grpc
     with serving(app) as url:
