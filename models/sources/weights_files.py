@@ -39,8 +39,8 @@ def locate(entry: CatalogEntry) -> Path:
     if entry.weights.kind in _DOWNLOADED:
         return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(entry.weights.location).path).name
     if entry.weights.kind == "card":
-        assert entry.folder is not None
-        return entry.folder / entry.weights.location
+        assert entry.card is not None
+        return entry.card.with_name(entry.weights.location)
     package, _, inside = entry.weights.location.partition("/")
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:

@@ -31,5 +31,5 @@ def check_name(name: str, output: Path) -> None:
         entry = find(name)
     except UnknownModel:
         return
-    if entry.folder != output.resolve():
+    if entry.card is None or entry.card.parent != output.resolve():
         raise ValueError(f"there is another model called {name!r}; choose another name")

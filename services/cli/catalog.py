@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show and download the models
 
 _HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"}
 """Metrics shown in the list, with their labels; of each model the first one that it has."""
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, from `tapetum models list`.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, from `tapetum models list`, or NAME@VERSION.")]
 
 
 def _check_task(task: str | None) -> str | None:
@@ -86,8 +86,8 @@ def pull_model(name: _Name) -> None:
     with screen.err.status(f"looking for {entry.name}"):
         from models.catalog.loading import pull
     with download_bar(screen, entry.name) as report:
-        pull(entry.name, report)
-    screen.out.print(f"{entry.name} is here", highlight=False)
+        pull(name, report)
+    screen.out.print(f"{name} is here", highlight=False)
 
 
 def _table(entries: Iterable[CatalogEntry]) -> Table:
