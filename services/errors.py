@@ -211,7 +211,8 @@ class OutOfTime(ServiceError):
 
 
 _BY_CODE: dict[str, type[ServiceError]] = {
-    kind.code: kind for kind in (AnswerTooLarge, NonFiniteAnswer, Overloaded, NotReady, BackendFailed, OutOfTime)
+    kind.code: kind
+    for kind in (AnswerTooLarge, BackendFailed, ModelNotFound, NonFiniteAnswer, NotReady, OutOfTime, Overloaded)
 }
 
 

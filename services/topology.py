@@ -147,9 +147,9 @@ class ModelSpec(_Strict):
         return split_name(self.name)[0]
 
     @property
-    def version(self) -> str | None:
-        """The version; None where `name` has none."""
-        return split_name(self.name)[1]
+    def version(self) -> str:
+        """The version; where `name` has none, the newest one of the catalog."""
+        return split_name(self.name)[1] or self.entry.version
 
 
 def _spec_of(value: Any) -> Any:
@@ -307,7 +307,8 @@ class Topology(_Strict):
         return self
 
     def _check_pinned(self, model: str, version: str) -> None:
-        named = [spec.version for config in self.deployments for spec in config.models if spec.model == model]
+        specs = [spec for config in self.deployments for spec in config.models if spec.model == model]
+        named = [split_name(spec.name)[1] for spec in specs]
         if version == NEWEST or version in named or None in named:
             return
         raise ValueError(f"version_policy: {join_name(model, version)} is not configured; add it to models")
@@ -331,8 +332,8 @@ class Topology(_Strict):
         chosen: dict[str, ModelSpec] = {}
         for spec in config.models:
             pinned = self.version_policy.get(spec.model, NEWEST)
-            version = spec.version or (pinned if pinned != NEWEST else spec.entry.version)
-            name = join_name(spec.model, version)
+            named = split_name(spec.name)[1]
+            name = join_name(spec.model, named or (spec.version if pinned == NEWEST else pinned))
             if name in chosen:
                 log.warning(f"{spec.name} names a version twice", version=name, deployment=config.name)
             chosen.setdefault(name, spec.model_copy(update={"name": name}))

@@ -73,7 +73,7 @@ class PlanStore(Protocol):
         ...
 
     def restore(self, plan: ServingPlan) -> None:
-        """Write a plan where the store has none of its model and configuration."""
+        """Write a plan where the store has none of its model and configuration, or one of a lower revision."""
         ...
 
     def report(self, report: ReplicaReport) -> None:
@@ -106,9 +106,10 @@ class MemoryPlanStore:
         return changed
 
     def restore(self, plan: ServingPlan) -> None:
-        """Write a plan where there is none."""
+        """Write a plan where there is none, or an older one."""
+        key = key_of(plan)
         with self._lock:
-            self._plans.setdefault(key_of(plan), plan)
+            self._plans[key] = _newer(self._plans.get(key), plan)
 
     def report(self, report: ReplicaReport) -> None:
         """Write the report of a replica."""
@@ -148,21 +149,11 @@ class RedisPlanStore:
 
     def change(self, known: ServingPlan, edit: Edit) -> ServingPlan:
         """Change a plan atomically: where another gateway changes it at the same time, the edit is repeated."""
-        key, changed = key_of(known), known
-
-        def write(pipeline: Pipeline) -> None:
-            nonlocal changed
-            current = _first(_parse({key: cast(Any, pipeline.hget(self._plans, key))}, ServingPlan))
-            changed = _changed(current or known, edit)
-            pipeline.multi()
-            pipeline.hset(self._plans, key, changed.model_dump_json())
-
-        self._call(lambda: self._redis.transaction(write, self._plans))
-        return changed
+        return self._write(key_of(known), lambda current: _changed(current or known, edit))
 
     def restore(self, plan: ServingPlan) -> None:
-        """Write a plan where there is none."""
-        self._call(lambda: self._redis.hsetnx(self._plans, key_of(plan), plan.model_dump_json()))
+        """Write a plan where there is none, or an older one."""
+        self._write(key_of(plan), lambda current: _newer(current, plan))
 
     def report(self, report: ReplicaReport) -> None:
         """Write the report of a replica."""
@@ -171,6 +162,18 @@ class RedisPlanStore:
     def withdraw(self, replica: str) -> None:
         """Remove the report of a replica."""
         self._call(lambda: self._redis.hdel(self._reports, replica))
+
+    def _write(self, key: str, edit: Callable[[ServingPlan | None], ServingPlan]) -> ServingPlan:
+        written: list[ServingPlan] = []
+
+        def write(pipeline: Pipeline) -> None:
+            current = _parse({key: cast(Any, pipeline.hget(self._plans, key))}, ServingPlan)
+            written[:] = [edit(next(iter(current), None))]
+            pipeline.multi()
+            pipeline.hset(self._plans, key, written[0].model_dump_json())
+
+        self._call(lambda: self._redis.transaction(write, self._plans))
+        return written[0]
 
     @staticmethod
     def _call(operation: Callable[[], Any]) -> Any:
@@ -209,5 +212,5 @@ def _parse(values: Mapping[Any, bytes | None], kind: type[M]) -> Iterable[M]:
             continue
 
 
-def _first(found: Iterable[M]) -> M | None:
-    return next(iter(found), None)
+def _newer(current: ServingPlan | None, plan: ServingPlan) -> ServingPlan:
+    return current if current is not None and current.revision >= plan.revision else plan

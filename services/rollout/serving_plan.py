@@ -60,7 +60,7 @@ class ServingPlan(BaseModel):
             model: Name of the model.
         """
         configured = {
-            spec.version or "": config.name
+            spec.version: config.name
             for config in topology.deployments
             for spec in config.models
             if spec.model == model

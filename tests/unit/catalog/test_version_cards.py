@@ -135,5 +135,5 @@ def test_version_of_an_entry_finds_the_same_entry(name: str):
 
 
 def test_numbers_within_versions_compare_as_numbers():
-    ordered = ["1.2", "1.9", "1.10", "2-rc1", "2-rc2", "10", "v9", "v10"]
-    assert sorted(ordered[::-1], key=version_key) == ordered
+    mixed = ["v10", "1.10", "10", "1.9", "v9", "2-rc2", "1.2", "2-rc1"]
+    assert sorted(mixed, key=version_key) == ["1.2", "1.9", "1.10", "2-rc1", "2-rc2", "10", "v9", "v10"]

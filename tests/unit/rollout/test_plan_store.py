@@ -84,8 +84,8 @@ def test_plan_of_another_configuration_is_another_plan(store: PlanStore):
 
 def test_lost_plan_is_written_again_and_a_newer_one_stays(store: PlanStore):
     changed = PLAN.with_policy("1").model_copy(update={"revision": 4})
-    store.restore(changed)
-    store.restore(PLAN)
+    for plan in (PLAN, changed, PLAN):
+        store.restore(plan)
     assert store.read().plans == (changed,)
 
 
