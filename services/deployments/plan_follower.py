@@ -11,7 +11,6 @@ then the images that use it are awaited, and its memory is freed.
 from __future__ import annotations
 
 import gc
-import re
 import secrets
 import threading
 import time
@@ -27,6 +26,7 @@ from models.catalog.version_names import join_name
 from models.errors import ModelsError
 from services.deployments.hosted_model import HostedModel
 from services.deployments.hosted_versions import HostedVersions
+from services.rollout.load_failure import reason_of
 from services.rollout.plan_store import PlanStore, PlanStoreFailed
 from services.rollout.replica_report import ReplicaReport, ReportedVersion, State
 from services.rollout.serving_plan import PlannedVersion, ServingPlan
@@ -38,9 +38,6 @@ POLL_S: Final = 1.0
 
 GRACE_S: Final = 3.0
 """Seconds for which a version that is no longer planned takes images: every gateway reads the plan meanwhile."""
-
-_MOST_REASON: Final = 300
-_FOLDERS: Final = re.compile(r"/(?:[^/\s'\",;:]+/)+")
 
 Load = Callable[[str], HostedModel]
 """Loads and warms up a version by its `NAME@VERSION`."""
@@ -234,14 +231,6 @@ class PlanFollower:
 def _state(key: tuple[str, str], state: State, requests: int, reason: str) -> ReportedVersion:
     model, version = key
     return ReportedVersion(model=model, version=version, state=state, reason=reason, requests=requests)
-
-
-def reason_of(error: Exception) -> str:
-    """Why a version could not be loaded, in one line and without paths."""
-    text = getattr(error, "message", None) or str(error) or type(error).__name__
-    if not isinstance(error, ModelsError):
-        text = f"{type(error).__name__}: {text}"
-    return _FOLDERS.sub("", text.strip().partition("\n")[0])[:_MOST_REASON]
 
 
 def free_memory() -> None:

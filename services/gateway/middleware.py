@@ -63,7 +63,7 @@ class RequestMiddleware:
             return
         headers = Headers(scope=scope)
         request_id = make_request_id(headers.get("x-request-id"))
-        scope.setdefault("state", {}).update(request_id=request_id, tenant="")
+        scope.setdefault("state", {}).update(request_id=request_id, tenant="", admin=False)
         is_head = scope["method"] == "HEAD"
         started = False
 
@@ -102,6 +102,7 @@ class RequestMiddleware:
         if path in self.open_paths or (DOCUMENT_ASSETS in self.open_paths and path.startswith(f"{DOCUMENT_ASSETS}/")):
             return
         client = scope["state"]["tenant"] = await self._check_key(scope, headers)
+        scope["state"]["admin"] = self.keys.is_admin(headers)
         if self.limiter is not None and path not in PROBES:
             await self.limiter.check(client or _address(scope))
 

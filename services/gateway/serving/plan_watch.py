@@ -50,8 +50,12 @@ class PlanWatch:
         state = self.state(model, version)
         return state is not None and state.state == "loaded"
 
-    async def read(self) -> None:
-        """Read plans and reports; plans that the store has lost are written again."""
+    async def read(self) -> bool:
+        """Read plans and reports; plans that the store has lost are written again.
+
+        Returns:
+            Whether the store has answered.
+        """
         try:
             stored = await asyncio.to_thread(self._store.read)
             plans = {key_of(plan): plan for plan in stored.plans}
@@ -61,7 +65,7 @@ class PlanWatch:
             if not self._is_failing:
                 log.warning("serving plans cannot be read", reason=str(error))
             self._is_failing = True
-            return
+            return False
         self._is_failing = False
         self._live = live_reports(stored.reports) or self._live
         self._states = {
@@ -70,6 +74,7 @@ class PlanWatch:
             for version in _versions_in(plan, self._live)
             if (state := state_of(plan, version, self._live))
         }
+        return True
 
     async def change(self, model: str, edit: Edit) -> ServingPlan:
         """Change the plan of a model for all gateways and replicas.

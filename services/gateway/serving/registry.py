@@ -77,7 +77,7 @@ class Registry:
 
     def served(self) -> tuple[ServedModel, ...]:
         """All versions that are served, by model in the order of the configuration, that of the policy first."""
-        chosen = [current for name in self._tasks if (current := self._current(name)) is not None]
+        chosen = [current for name in self._tasks if (current := self.current(name)) is not None]
         return tuple(
             model
             for current in chosen
@@ -93,6 +93,24 @@ class Registry:
         served = self._versions[name].served().values()
         loaded = [model for model in served if self.plans.is_loaded(name, model.version, model.deployment)]
         return tuple(sorted(loaded, key=lambda model: version_key(model.version), reverse=True))
+
+    def task(self, name: str) -> str:
+        """The task of a configured model."""
+        return self._tasks[name]
+
+    def current(self, name: str) -> ServedModel | None:
+        """The version of a configured model that answers requests without a version.
+
+        Returns:
+            That of the policy; the last one, where that is not loaded; None where none has been warm yet.
+        """
+        available = {model.version: model for model in self.versions(name)}
+        version = self.plans.plan(name).choose(available)
+        last = self._chosen.get(name)
+        chosen = available[version] if version is not None else last or self._versions[name].latest()
+        if chosen is not None and chosen is not last:
+            self._chosen[name] = chosen
+        return chosen
 
     def find(self, task: str, name: str | None) -> ServedModel:
         """Find the version that answers a request.
@@ -128,7 +146,7 @@ class Registry:
         model, version = self.split(name)
         if version is not None:
             return self._find_version(model, version)
-        current = self._current(model)
+        current = self.current(model)
         if current is None:
             raise NotReady(f"{model} is still being loaded")
         return current
@@ -184,7 +202,7 @@ class Registry:
                 await asyncio.gather(*(self._probe(name) for name in self._backends))
                 self._probed_at = asyncio.get_running_loop().time()
         return {
-            name: self._current(name) is not None
+            name: self.current(name) is not None
             and all(self._alive[each] for each in self.plans.plan(name).deployments)
             for name in self._tasks
         }
@@ -202,16 +220,6 @@ class Registry:
         return all(self._alive.values()) and all(
             state.version in self._versions[state.model].served() for state in loaded
         )
-
-    def _current(self, name: str) -> ServedModel | None:
-        """The version that answers requests without a version: of the policy, or the last one where that is missing."""
-        available = {model.version: model for model in self.versions(name)}
-        version = self.plans.plan(name).choose(available)
-        last = self._chosen.get(name)
-        chosen = available[version] if version is not None else last or self._versions[name].latest()
-        if chosen is not None and chosen is not last:
-            self._chosen[name] = chosen
-        return chosen
 
     def _find_version(self, model: str, version: str) -> ServedModel:
         versions = {served.version: served for served in self.versions(model)}
