@@ -35,6 +35,9 @@ TIMEOUT_S: Final = 5.0
 FORGOTTEN_S: Final = 60.0
 """Seconds after which the report of a replica that has ended is removed."""
 
+KEPT_S: Final = 30 * 24 * 3600
+"""Time to live of the plans of a stack that has ended; a gateway that runs writes lost ones again."""
+
 Edit = Callable[[ServingPlan], ServingPlan]
 
 
@@ -158,7 +161,10 @@ class RedisPlanStore:
 
     def report(self, report: ReplicaReport) -> None:
         """Write the report of a replica."""
-        self._call(lambda: self._redis.hset(self._reports, report.replica, report.model_dump_json()))
+        pipeline = self._redis.pipeline()
+        pipeline.hset(self._reports, report.replica, report.model_dump_json())
+        pipeline.expire(self._reports, KEPT_S)
+        self._call(pipeline.execute)
 
     def withdraw(self, replica: str) -> None:
         """Remove the report of a replica."""
@@ -172,6 +178,7 @@ class RedisPlanStore:
             written[:] = [edit(next(iter(current), None))]
             pipeline.multi()
             pipeline.hset(self._plans, key, written[0].model_dump_json())
+            pipeline.expire(self._plans, KEPT_S)
 
         self._call(lambda: self._redis.transaction(write, self._plans))
         return written[0]

@@ -11,7 +11,7 @@ import pytest
 from redis import Redis
 
 from services.local.embedded_cache import EmbeddedCache
-from services.rollout.plan_store import FORGOTTEN_S, MemoryPlanStore, PlanStore, PlanStoreFailed, RedisPlanStore
+from services.rollout.plan_store import FORGOTTEN_S, KEPT_S, MemoryPlanStore, PlanStore, PlanStoreFailed, RedisPlanStore
 from services.rollout.replica_report import LIVE_S, ReplicaReport, ReportedVersion, live_reports, state_of
 from services.rollout.serving_plan import PlannedVersion, ServingPlan
 
@@ -104,6 +104,15 @@ def test_stacks_that_share_a_server_have_plans_of_their_own(url: str):
     one.change(PLAN, lambda plan: plan.with_policy("1"))
     one.report(report("a"))
     assert other.read() == ((), ())
+
+
+def test_keys_of_a_stack_that_has_ended_expire(url: str):
+    redis = Redis.from_url(url)
+    redis.flushall()
+    store = RedisPlanStore(url, "a")
+    store.change(PLAN, lambda plan: plan.with_policy("1"))
+    store.report(report("a"))
+    assert all(0 < redis.ttl(key) <= KEPT_S for key in ("tapetum:plans:a", "tapetum:replicas:a"))
 
 
 def test_malformed_values_are_skipped_and_reports_of_long_ago_removed(url: str):
