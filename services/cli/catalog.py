@@ -97,8 +97,16 @@ def _table(entries: Iterable[CatalogEntry]) -> Table:
     table.add_column("accuracy", no_wrap=True)
     table.add_column("", ratio=1)
     for entry in entries:
-        table.add_row(entry.name, entry.task, _headline(entry), entry.description)
+        table.add_row(_named(entry), entry.task, _headline(entry), entry.description)
     return table
+
+
+def _named(entry: CatalogEntry) -> Text:
+    """The name of a model, and its versions where there are several."""
+    from models.catalog.lookup import versions
+
+    known = versions(entry.name)
+    return Text.assemble(entry.name, (f" @{', @'.join(known)}" if len(known) > 1 else "", "not bold dim"))
 
 
 def _show_family(console: Console, family: str, task: str, entries: list[CatalogEntry]) -> None:
