@@ -14,8 +14,9 @@ import structlog
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from models.catalog.lookup import CatalogEntry, find
+from models.catalog.version_names import join_name, split_name
 from models.entries import Task
-from models.errors import ModelsError
+from models.errors import ModelsError, UnknownModel
 from models.kinds import task_names
 from models.sources.text_documents import DocumentError
 from models.sources.yaml_documents import read_yaml
@@ -32,6 +33,10 @@ PIXELS_PER_IMAGE = 640 * 640
 
 _RENAMED: Final[Mapping[str, str]] = {"linger_s": "coalesce_wait_s", "num_streams": "num_device_threads"}
 """Keys of earlier versions, which are still read, and what they are called now."""
+
+
+NEWEST: Final = "newest"
+"""The version policy that chooses the newest version."""
 
 
 class TopologyError(Exception):
@@ -121,15 +126,30 @@ class GatewayScale(Scaled):
 
 
 class ModelSpec(_Strict):
-    """One model of a deployment; a plain string in the file is short for `{name: …}`."""
+    """One version of a model of a deployment; a plain string in the file is short for `{name: …}`.
+
+    Attributes:
+        name: `NAME@VERSION`, or `NAME`: the version of the policy, by default the newest of the catalog.
+        precision: In place of that of the deployment.
+    """
 
     name: str
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
 
     @property
     def entry(self) -> CatalogEntry:
-        """The catalog's entry of this model."""
+        """The catalog's entry of this version."""
         return find(self.name)
+
+    @property
+    def model(self) -> str:
+        """Name of the model, without its version."""
+        return split_name(self.name)[0]
+
+    @property
+    def version(self) -> str:
+        """The version; where `name` has none, the newest one of the catalog."""
+        return split_name(self.name)[1] or self.entry.version
 
 
 def _spec_of(value: Any) -> Any:
@@ -215,6 +235,10 @@ class ModelDeployment(Scaled):
         for spec in self.models:
             try:
                 entry = spec.entry
+            except UnknownModel as error:
+                versions = [name for name in error.known if split_name(name)[0] == spec.model and name != spec.model]
+                there = f"; there are: {', '.join(versions)}" if versions else ""
+                raise ValueError(f"{error}{there}") from None
             except ModelsError as error:
                 raise ValueError(str(error)) from None
             if entry.task != self.task:
@@ -240,11 +264,22 @@ class ModelDeployment(Scaled):
         return self
 
 
+def _version_of(value: Any) -> Any:
+    """A version of the file: YAML reads `2` as an integer, and would read `1.10` as the number 1.1."""
+    if isinstance(value, float):
+        raise ValueError(f"{value} is a number; write the version in quotes")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class Topology(_Strict):
     """Everything that `services.app.build` starts."""
 
     gateway: GatewayScale = GatewayScale()
     deployments: tuple[ModelDeployment, ...] = Field(min_length=1)
+    version_policy: dict[str, Annotated[str, BeforeValidator(_version_of), Field(min_length=1)]] = Field(
+        default={},
+        description="By model: `newest`, the default, or the version that requests without a version are answered by.",
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Topology:
@@ -257,6 +292,52 @@ class Topology(_Strict):
         if "Gateway" in names:
             raise ValueError("Gateway is the name of the HTTP deployment; call this one something else")
         return self
+
+    @model_validator(mode="after")
+    def _versions_agree(self) -> Topology:
+        tasks: dict[str, Task] = {}
+        for config in self.deployments:
+            for spec in config.models:
+                if tasks.setdefault(spec.model, config.task) != config.task:
+                    raise ValueError(f"versions of {spec.model} are for {tasks[spec.model]} and for {config.task}")
+        for model, version in self.version_policy.items():
+            if model not in tasks:
+                raise ValueError(f"version_policy: no model {model} is configured")
+            self._check_pinned(model, version)
+        return self
+
+    def _check_pinned(self, model: str, version: str) -> None:
+        specs = [spec for config in self.deployments for spec in config.models if spec.model == model]
+        named = [split_name(spec.name)[1] for spec in specs]
+        if version == NEWEST or version in named or None in named:
+            return
+        raise ValueError(f"version_policy: {join_name(model, version)} is not configured; add it to models")
+
+    def with_versions(self) -> Topology:
+        """The same with the version of every model: what is `NAME` in the file becomes `NAME@VERSION`.
+
+        So all replicas load the same versions, whatever is added to the catalog while the application runs. A version
+        that the file names twice in one deployment is loaded once.
+
+        Raises:
+            TopologyError: one version is configured in two deployments, or a version is not in the catalog.
+        """
+        deployments = tuple(
+            config.model_copy(update={"models": self._versions_of(config)}) for config in self.deployments
+        )
+        document = self.model_copy(update={"deployments": deployments}).model_dump()
+        return _validate(Topology, document, "args")
+
+    def _versions_of(self, config: ModelDeployment) -> tuple[ModelSpec, ...]:
+        chosen: dict[str, ModelSpec] = {}
+        for spec in config.models:
+            pinned = self.version_policy.get(spec.model, NEWEST)
+            named = split_name(spec.name)[1]
+            name = join_name(spec.model, named or (spec.version if pinned == NEWEST else pinned))
+            if name in chosen:
+                log.warning(f"{spec.name} names a version twice", version=name, deployment=config.name)
+            chosen.setdefault(name, spec.model_copy(update={"name": name}))
+        return tuple(chosen.values())
 
 
 class HttpOptions(_Strict):

@@ -20,6 +20,7 @@ from services.gateway.accuracy.feedback import FeedbackHandler
 from services.gateway.accuracy.feedback_store import FeedbackStore, MemoryStore
 from services.gateway.accuracy.gauges import accuracy_gauges, keep_told
 from services.gateway.accuracy.overview import AccuracyWatch
+from services.gateway.administration import AdministrationHandler, administration_router
 from services.gateway.bodies import Bodies
 from services.gateway.byte_budget import ByteBudget
 from services.gateway.chunked_responses import ChunkedResponses
@@ -44,10 +45,17 @@ from services.gateway.openapi import (
 from services.gateway.prediction import PredictionHandler
 from services.gateway.rendering import Renderer
 from services.gateway.responses import Responder
-from services.gateway.schemas import AccuracyOverview, FeedbackAnswer, Liveness, ModelList, Readiness
+from services.gateway.schemas import (
+    AccuracyOverview,
+    FeedbackAnswer,
+    Liveness,
+    ModelList,
+    Readiness,
+)
 from services.gateway.serving.admission import ConcurrencyLimiter
 from services.gateway.serving.cache import ResultCache
 from services.gateway.serving.inspection import Inspector
+from services.gateway.serving.model_versions import ModelVersions
 from services.gateway.serving.offload import Workers
 from services.gateway.serving.predictor import Predictor
 from services.gateway.serving.registry import Registry
@@ -125,15 +133,18 @@ def create_app(
         static_url=DOCUMENT_ASSETS,
     )
     app.add_exception_handler(HTTPException, routing_error)
-    access = Access(ApiKeys(settings.all_api_keys()), limiter, settings.open_probes)
+    keys = ApiKeys(settings.all_api_keys(), settings.all_admin_keys())
+    access = Access(keys, limiter, settings.open_probes)
     _add_middleware(app, settings, access, under_ray)
     for api in TASKS.values():
         _add_task(app, api, PredictionHandler(api, settings, path, bodies, renderer, responder))
-    inference, repository = Inference(path, settings, readers), Repository(registry, admission)
+    versions = ModelVersions(registry)
+    inference, repository = Inference(path, settings, readers), Repository(registry, versions, admission, settings)
     add_open_inference(app, HttpFront(inference, repository, settings, bodies))
     app.state.grpc_front = GrpcFront(inference, repository, settings, bodies, access, read_token(settings.run_dir))
     _add_accuracy(app, feedback, accuracy)
-    _add_models(app, registry, accuracy)
+    app.include_router(administration_router(AdministrationHandler(settings, bodies, versions)))
+    _add_models(app, registry, versions, accuracy)
     _add_probes(app, registry, admission, accuracy)
     return app
 
@@ -220,20 +231,24 @@ def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatc
         return {"models": accuracy.overview()}
 
 
-def _add_models(app: FastAPI, registry: Registry, accuracy: AccuracyWatch) -> None:
+def _add_models(app: FastAPI, registry: Registry, versions: ModelVersions, accuracy: AccuracyWatch) -> None:
     @app.get("/v1/models", tags=["models"], response_model=ModelList, responses=describe_errors(401, 403, 429))
     async def list_models() -> Any:
-        """Catalog entries of the models that are served, without their class names."""
-        return {"models": [_without_names(entry) for entry in registry.entries()]}
+        """Catalog entries of the versions that are served, without their class names; and the states of all."""
+        return {"models": [_without_names(entry) for entry in registry.entries()], "versions": versions.statuses()}
 
     @app.get("/v1/models/{name:path}", tags=["models"], responses=describe_errors(401, 403, 404, 429, 503))
     async def show_model(name: str) -> dict[str, Any]:
-        """The whole catalog entry of one model: weights, preprocessing, licence, accuracy, training, class names.
+        """The whole catalog entry of a model, or of `NAME@VERSION`: weights, preprocessing, licence, class names …
 
-        `measured_accuracy` has the evaluations that were recorded here.
+        `measured_accuracy` has the evaluations that were recorded here, and `versions` the states of all versions.
         """
         model = registry.get(name)
-        return {**model.entry, "measured_accuracy": accuracy.measured_accuracy(model)}
+        return {
+            **model.entry,
+            "measured_accuracy": accuracy.measured_accuracy(model),
+            "versions": [status.model_dump() for status in versions.statuses_of(model.name)],
+        }
 
 
 def _without_names(entry: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from services.gateway.stack_check import StackCheck
 from services.machine.hosts import is_loopback
 from services.machine.loopback import fence_public_grpc, fence_replica_grpc, node_address, public_host
 from services.machine.stack_token import read_token
+from services.rollout.plan_store import open_plan_store
 from services.settings import Settings, read_settings
 from services.telemetry import configure_logging, replica_has_started, replica_starts
 from services.topology import Topology
@@ -68,7 +69,7 @@ class Gateway(OpenInferenceMethods):
                 max_entry_bytes=settings.cache_max_entry_bytes,
                 secret=secret,
             )
-        registry = Registry(self._topology, self._backends, settings.max_queue_wait_s)
+        registry = Registry(self._topology, self._backends, settings.max_queue_wait_s, open_plan_store(settings))
         app = create_app(settings, registry, cache, store, under_ray=True)
         self.grpc_front = app.state.grpc_front
         if token := read_token(settings.run_dir):

@@ -63,7 +63,7 @@ class RequestMiddleware:
             return
         headers = Headers(scope=scope)
         request_id = make_request_id(headers.get("x-request-id"))
-        scope.setdefault("state", {}).update(request_id=request_id, tenant="")
+        scope.setdefault("state", {}).update(request_id=request_id, tenant="", admin=False)
         is_head = scope["method"] == "HEAD"
         started = False
 
@@ -102,6 +102,7 @@ class RequestMiddleware:
         if self.access.open_probes and (path in _OPEN or path.startswith(f"{DOCUMENT_ASSETS}/")):
             return
         scope["state"]["tenant"] = await self.access.check(headers, _address(scope), is_counted=path not in PROBES)
+        scope["state"]["admin"] = self.access.keys.is_admin(headers)
 
 
 def check_size(scope: Scope) -> None:

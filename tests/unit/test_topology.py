@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 from structlog.testing import capture_logs
 
+from models.catalog.cards import write_card
+from models.catalog.lookup import find
 from services.topology import GRPC_SERVICES, ServeFile, TopologyError, check_topology
 
 
@@ -149,3 +154,68 @@ def test_the_grpc_services_are_imported_as_ray_does():
     from ray._common.utils import import_attr
 
     assert callable(import_attr(GRPC_SERVICES))
+
+
+def detectors(*models: str, **keys: Any) -> dict[str, Any]:
+    return {"deployments": [{"name": "Detector", "task": "detection", "models": list(models)}], **keys}
+
+
+@pytest.fixture
+def second_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 2 of yolo-person, whose version 1 comes with Tapetum."""
+    bundled = find("yolo-person")
+    write_card(tmp_path, replace(bundled, version="2"), {"w": torch.ones(1)}, versioned=True)
+    monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path))
+
+
+@pytest.mark.usefixtures("second_version")
+@pytest.mark.parametrize(
+    ("args", "loaded"),
+    [
+        (detectors("yolo-person"), ["yolo-person@2"]),
+        (detectors("yolo-person@1"), ["yolo-person@1"]),
+        (detectors("yolo-person@1", "yolo-person@2"), ["yolo-person@1", "yolo-person@2"]),
+        (detectors("yolo-person", "yolo-person@2"), ["yolo-person@2"]),
+        (detectors("yolo-person", version_policy={"yolo-person": 1}), ["yolo-person@1"]),
+        (
+            detectors("yolo-person", "yolo-person@2", version_policy={"yolo-person": "1"}),
+            ["yolo-person@1", "yolo-person@2"],
+        ),
+    ],
+)
+def test_name_alone_is_the_version_of_the_policy(args: dict[str, Any], loaded: list[str]):
+    topology = check_topology(args).with_versions()
+    assert [spec.name for spec in topology.deployments[0].models] == loaded
+    assert topology.with_versions() == topology == check_topology(topology.model_dump())
+
+
+@pytest.mark.usefixtures("second_version")
+def test_versions_of_a_model_may_be_in_different_deployments_but_no_version_in_two():
+    detector = {"name": "Detector", "task": "detection", "models": ["yolo-person"]}
+    canary = {"name": "Canary", "task": "detection", "models": ["yolo-person@1"]}
+    topology = check_topology({"deployments": [detector, canary]}).with_versions()
+    assert [config.models[0].name for config in topology.deployments] == ["yolo-person@2", "yolo-person@1"]
+    with pytest.raises(TopologyError, match="model yolo-person@2 is configured twice"):
+        check_topology({"deployments": [detector, {**canary, "models": ["yolo-person@2"]}]}).with_versions()
+
+
+@pytest.mark.usefixtures("second_version")
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (detectors("yolo-person@3"), "unknown model 'yolo-person@3'; there are: yolo-person@2, yolo-person@1"),
+        (detectors("yolo-person@1", version_policy={"yolo-person": "2"}), "yolo-person@2 is not configured; add it"),
+        (detectors("yolo-person", version_policy={"yolo-digits": "1"}), "no model yolo-digits is configured"),
+        (detectors("yolo-person", version_policy={"yolo-person": 1.10}), "write the version in quotes"),
+    ],
+)
+def test_version_that_cannot_be_served_is_refused_by_name(args: dict[str, Any], reason: str):
+    with pytest.raises(TopologyError, match=reason):
+        check_topology(args)
+
+
+def test_models_of_torchvision_keep_their_names():
+    topology = check_topology(
+        {"deployments": [{"name": "C", "task": "classification", "models": ["torchvision/resnet50@IMAGENET1K_V1"]}]}
+    ).with_versions()
+    assert topology.deployments[0].models[0].name == "torchvision/resnet50@IMAGENET1K_V1"

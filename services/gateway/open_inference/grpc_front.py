@@ -21,7 +21,7 @@ from services.gateway.open_inference.grpc_status import end_with, status_of
 from services.gateway.open_inference.grpc_timeout import GRPC_TIMEOUT, read_grpc_timeout
 from services.gateway.open_inference.inference import Inference
 from services.gateway.open_inference.protobuf import config_pb, health_pb, pb
-from services.gateway.open_inference.repository import Repository
+from services.gateway.open_inference.repository import Repository, full_name
 from services.gateway.open_inference.statistics import statistics
 from services.gateway.serving.predictor import CachePolicy
 from services.gateway.serving.request_path import Caller
@@ -159,11 +159,11 @@ class GrpcFront:
         """
         policy = CachePolicy.of(call.metadata.get("cache-control", ""))
         async with self.inference.path.open(call.caller, lambda: self._timeout_s(call.metadata)) as opened:
-            model = self.repository.find(request.model_name, request.model_version)
-            opened.task = model.task
+            opened.task = self.repository.find(request.model_name, request.model_version).task
             with self.bodies.hold(size := request.ByteSize()):
+                name = full_name(request.model_name, request.model_version)
                 sent = await self.inference.work(lambda: parse_request(request, size), size, opened.limit)
-                return write_response(await self.inference.infer(opened, call.caller, model, sent, policy))
+                return write_response(await self.inference.infer(opened, call.caller, name, sent, policy))
 
     def _timeout_s(self, metadata: Mapping[str, str]) -> float:
         of_call = read_grpc_timeout(metadata.get(GRPC_TIMEOUT, ""))
@@ -218,7 +218,7 @@ class GrpcFront:
     async def metadata(self, request: Any, _: Call) -> Any:
         """Inputs and outputs of a model."""
         model = self.repository.find(request.name, request.version)
-        return ParseDict(model_metadata(model, self.repository.versions(model)), pb.ModelMetadataResponse())
+        return ParseDict(model_metadata(model, self.repository.all_versions(model)), pb.ModelMetadataResponse())
 
     async def config(self, request: Any, _: Call) -> Any:
         """Configuration of a model."""
@@ -233,7 +233,17 @@ class GrpcFront:
     async def index(self, request: Any, _: Call) -> Any:
         """The models and their states."""
         entries = await self.repository.index(ready_only=request.ready)
-        return ParseDict({"models": [entry.to_dict() for entry in entries]}, pb.RepositoryIndexResponse())
+        return ParseDict({"models": entries}, pb.RepositoryIndexResponse())
+
+    async def load(self, request: Any, call: Call) -> Any:
+        """Load a version of a model."""
+        await self.repository.load(request.model_name, is_admin=self.access.keys.is_admin(call.metadata))
+        return pb.RepositoryModelLoadResponse()
+
+    async def unload(self, request: Any, call: Call) -> Any:
+        """Unload a version of a model."""
+        await self.repository.unload(request.model_name, is_admin=self.access.keys.is_admin(call.metadata))
+        return pb.RepositoryModelUnloadResponse()
 
 
 def _is_equal(given: str, expected: str) -> bool:
@@ -257,8 +267,8 @@ _METHODS: Final[Mapping[str, tuple[Handler, Callable[[], Any]]]] = {
     "ModelInfer": (GrpcFront.infer, pb.ModelInferResponse),
     "RepositoryIndex": (GrpcFront.index, pb.RepositoryIndexResponse),
     "Check": (GrpcFront.check, health_pb.HealthCheckResponse),
-    "RepositoryModelLoad": (_refuse, pb.RepositoryModelLoadResponse),
-    "RepositoryModelUnload": (_refuse, pb.RepositoryModelUnloadResponse),
+    "RepositoryModelLoad": (GrpcFront.load, pb.RepositoryModelLoadResponse),
+    "RepositoryModelUnload": (GrpcFront.unload, pb.RepositoryModelUnloadResponse),
     "SystemSharedMemoryStatus": (_refuse, pb.SystemSharedMemoryStatusResponse),
     "SystemSharedMemoryRegister": (_refuse, pb.SystemSharedMemoryRegisterResponse),
     "SystemSharedMemoryUnregister": (_refuse, pb.SystemSharedMemoryUnregisterResponse),

@@ -25,7 +25,7 @@ from services.gateway.open_inference.descriptions import model_config, model_met
 from services.gateway.open_inference.http_messages import HEADER_LENGTH, parse_request, write_response
 from services.gateway.open_inference.inference import Inference
 from services.gateway.open_inference.messages import InferRequest, InferResponse
-from services.gateway.open_inference.repository import Repository
+from services.gateway.open_inference.repository import Repository, full_name
 from services.gateway.open_inference.statistics import statistics
 from services.gateway.serving.offload import INLINE_BYTES, NO_LIMIT
 from services.gateway.serving.predictor import CachePolicy
@@ -85,7 +85,7 @@ class HttpFront:
         with self.bodies.open(request) as body:
             text = await body.read(INLINE_BYTES, "body")
         sent = validate(IndexRequest, parse_object(text or b"{}", NO_LIMIT))
-        return _json([entry.to_dict() for entry in await self.repository.index(ready_only=sent.ready)])
+        return _json(await self.repository.index(ready_only=sent.ready))
 
     async def describe(self, request: Request) -> Response:
         """Metadata of a model, or below its path `ready`, `config` and `stats`."""
@@ -100,7 +100,7 @@ class HttpFront:
         model = self.repository.find(name, version)
         if what == "config":
             return _json(model_config(model))
-        return _json(model_metadata(model, self.repository.versions(model)))
+        return _json(model_metadata(model, self.repository.all_versions(model)))
 
     async def infer(self, request: Request) -> Response:
         """Predict the images of a request.
@@ -114,8 +114,7 @@ class HttpFront:
         caller = Caller(request.state.tenant, request.state.request_id)
         policy = CachePolicy.of(request.headers.get("cache-control", ""))
         async with self.inference.path.open(caller, lambda: read_timeout(request.headers, self.settings)) as opened:
-            model = self.repository.find(name, version)
-            opened.task = model.task
+            opened.task = self.repository.find(name, version).task  # before the body is read
             with self.bodies.open(request) as body:
                 text = await body.read(self.settings.max_body_bytes, "body")
                 header_length = request.headers.get(HEADER_LENGTH)
@@ -125,8 +124,18 @@ class HttpFront:
 
                 sent = parse() if len(text) <= INLINE_BYTES else await body.work(parse, opened.limit)
                 async with self.bodies.until_disconnect(request):
-                    found = await self.inference.infer(opened, caller, model, sent, policy)
+                    found = await self.inference.infer(opened, caller, full_name(name, version), sent, policy)
                     return await self._respond(request, found, sent)
+
+    async def load(self, request: Request) -> Response:
+        """Load a version of a model: `NAME@VERSION`, or the newest of `NAME`."""
+        await self.repository.load(request.path_params["name"], is_admin=request.state.admin)
+        return _json({})
+
+    async def unload(self, request: Request) -> Response:
+        """Unload a version of a model: `NAME@VERSION`."""
+        await self.repository.unload(request.path_params["name"], is_admin=request.state.admin)
+        return _json({})
 
     async def _respond(self, request: Request, found: InferResponse, sent: InferRequest) -> Response:
         """The response, compressed where the client accepts nothing but that encoding."""

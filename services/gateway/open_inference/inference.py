@@ -53,30 +53,31 @@ class Inference:
     workers: Workers
 
     async def infer(
-        self, opened: OpenRequest, caller: Caller, model: ServedModel, sent: InferRequest, policy: CachePolicy
+        self, opened: OpenRequest, caller: Caller, name: str, sent: InferRequest, policy: CachePolicy
     ) -> InferResponse:
         """Predict the images of a request.
 
         Args:
             opened: The request.
             caller: The client.
-            model: The model that the request names.
+            name: Name of the model, or `NAME@VERSION`.
             sent: The request, whose inputs are not decoded yet.
             policy: Whether the cache is read and written.
 
         Raises:
             ServiceError: the request is invalid, or one of its images failed.
         """
+        model = self.path.registry.get(name)
         _limit_time(opened, sent.parameters)
         wanted = _wanted(model, sent)
-        given = await self._read(model, sent, opened.limit)
+        given = await self._read(model, name, sent, opened.limit)
         served, given = await self.path.check(opened, model.task, given)
         async with self.path.limiter.slot():
             answers = await self.path.answer(opened, caller, served, given, policy)
             return await self._respond(answers, wanted, sent, opened.limit)
 
-    async def _read(self, model: ServedModel, sent: InferRequest, limit: TimeLimit) -> PredictionInput:
-        parameters = _read_parameters(model, sent)
+    async def _read(self, model: ServedModel, name: str, sent: InferRequest, limit: TimeLimit) -> PredictionInput:
+        parameters = _read_parameters(model, name, sent)
 
         def read() -> tuple[bytes | ServiceError, ...]:
             return read_images(sent.inputs, self.settings.max_images_per_request, self.settings.max_image_pixels, limit)
@@ -138,7 +139,7 @@ def _wanted(model: ServedModel, sent: InferRequest) -> list[tuple[Output, Reques
     return wanted
 
 
-def _read_parameters(model: ServedModel, sent: InferRequest) -> TaskParameters:
+def _read_parameters(model: ServedModel, name: str, sent: InferRequest) -> TaskParameters:
     """The parameters of the task, out of those of the request."""
     schema = TASKS[model.task].parameters
     given: dict[str, Any] = {key: value for key, value in sent.parameters.items() if key not in IGNORED}
@@ -148,7 +149,7 @@ def _read_parameters(model: ServedModel, sent: InferRequest) -> TaskParameters:
         raise InvalidParameters(message, {"unknown": unknown[:10], "known": known})
     if classes := max((named.classes for named in sent.outputs), default=0):
         given["top_k"] = max(classes, given["top_k"]) if isinstance(given.get("top_k"), int) else classes
-    return validate(schema, {**given, "model": model.name})
+    return validate(schema, {**given, "model": name})
 
 
 def _limit_time(opened: OpenRequest, parameters: Mapping[str, Parameter]) -> None:

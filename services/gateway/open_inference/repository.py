@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from services.errors import ModelNotFound, NotReady
+from models.catalog.version_names import join_name
+from services.errors import NotReady
+from services.gateway.administration import check_admin
+from services.gateway.schemas import VersionStatus
 from services.gateway.serving.admission import ConcurrencyLimiter
+from services.gateway.serving.model_versions import ModelVersions
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
+from services.settings import Settings
 
-
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
-    """The state of one version of a model.
-
-    Attributes:
-        name: Of the model.
-        version: Empty while it is not known.
-        is_ready: Whether it answers.
-        reason: Why it does not; empty where it does.
-    """
-
-    name: str
-    version: str
-    is_ready: bool
-    reason: str
-
-    def to_dict(self) -> dict[str, str]:
-        """The members of the entry in a response."""
-        state = "READY" if self.is_ready else "UNAVAILABLE"
-        return {"name": self.name, "version": self.version, "state": state, "reason": self.reason}
+_STATES: Final = {"loaded": "READY", "loading": "LOADING", "unloading": "UNLOADING"}
+"""Triton's names of states; all others are UNAVAILABLE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +25,44 @@ class Repository:
 
     Attributes:
         registry: The models.
+        versions: Loads and unloads versions.
         limiter: Says whether the server is draining.
+        settings: Time limit of a load, and whether there are administrators.
     """
 
     registry: Registry
+    versions: ModelVersions
     limiter: ConcurrencyLimiter
+    settings: Settings
 
     def find(self, name: str, version: str = "") -> ServedModel:
         """Find a model.
 
         Args:
-            name: Of the model.
-            version: Of the model; empty: the default one.
+            name: Of the model; `NAME@VERSION` names a version, too.
+            version: Of the model; empty: that of the version policy.
 
         Raises:
             ModelNotFound: there is no such model, or no such version of it.
             NotReady: it has not been warm yet.
         """
-        model = self.registry.get(name)
-        if version not in ("", model.version):
-            raise ModelNotFound(f"{name} has no version {version[:80]!r}; there is: {model.version}")
-        return model
+        return self.registry.get(full_name(name, version))
 
-    def versions(self, model: ServedModel) -> tuple[str, ...]:
-        """All served versions of a model."""
-        return (model.version,)
+    def all_versions(self, model: ServedModel) -> tuple[str, ...]:
+        """All served versions of a model, the newest first."""
+        return tuple(each.version for each in self.registry.versions(model.name))
 
     def select(self, name: str, version: str = "") -> tuple[ServedModel, ...]:
-        """The models that a request for statistics names: all, one, or a version of one.
+        """The versions that a request for statistics names: all of all models, all of one, or one.
 
         Raises:
             ModelNotFound: there is no such model, or no such version of it.
             NotReady: it has not been warm yet.
         """
-        return (self.find(name, version),) if name else self.registry.served()
+        if not name:
+            return self.registry.served()
+        model = self.find(name, version)
+        return (model,) if version else self.registry.versions(model.name)
 
     async def is_ready(self) -> bool:
         """Whether every configured model is ready, and the server is not draining."""
@@ -84,20 +75,63 @@ class Repository:
             ModelNotFound: there is no such model, or no such version of it.
             NotReady: it is not ready.
         """
-        self.find(name, version)
-        if not (await self.registry.readiness())[name]:
+        model = self.find(name, version)
+        if not (await self.registry.readiness())[model.name]:
             raise NotReady(f"{name} does not answer")
 
-    async def index(self, *, ready_only: bool) -> list[IndexEntry]:
-        """All configured models.
+    async def index(self, *, ready_only: bool) -> list[dict[str, str]]:
+        """Name, version, state and its reason of all versions of all configured models.
 
         Args:
             ready_only: Leave out those that are not ready.
         """
-        served: dict[str, ServedModel] = {model.name: model for model in self.registry.served()}
-        entries: list[IndexEntry] = []
-        for name, is_ready in (await self.registry.readiness()).items():
-            version = served[name].version if name in served else ""
-            reason = "" if is_ready else "no replica answers" if name in served else "is being loaded"
-            entries.append(IndexEntry(name, version, is_ready, reason))
-        return [entry for entry in entries if entry.is_ready or not ready_only]
+        ready = await self.registry.readiness()
+        entries = [_entry(status, is_ready=ready[status.name]) for status in self.versions.statuses()]
+        return [entry for entry in entries if entry["state"] == "READY" or not ready_only]
+
+    async def load(self, name: str, *, is_admin: bool) -> None:
+        """Load a version of a model, and wait until it is warm.
+
+        Args:
+            name: Of the model, for its newest version, or `NAME@VERSION`.
+            is_admin: Whether the client is an administrator.
+
+        Raises:
+            Forbidden: it is none.
+            ModelNotFound: there is no such model, or no such version of it.
+            LoadFailed: it cannot be loaded.
+            NotReady: it was not loaded within the longest time limit of a request; the load goes on.
+        """
+        check_admin(is_admin=is_admin, settings=self.settings)
+        status = await self.versions.load(name, timeout_s=self.settings.max_request_timeout_s)
+        if status.state != "loaded":
+            raise NotReady(f"{join_name(status.name, status.version)} is still being loaded")
+
+    async def unload(self, name: str, *, is_admin: bool) -> None:
+        """Unload a version of a model, once no request uses it any more.
+
+        Args:
+            name: `NAME@VERSION`.
+            is_admin: Whether the client is an administrator.
+
+        Raises:
+            Forbidden: it is none.
+            ModelNotFound: there is no such model, or the version is not loaded.
+            InvalidParameters: no version is named.
+            VersionInUse: it is the only version, or the one of the version policy.
+        """
+        check_admin(is_admin=is_admin, settings=self.settings)
+        await self.versions.unload(name, timeout_s=self.settings.max_request_timeout_s)
+
+
+def full_name(name: str, version: str) -> str:
+    """`NAME@VERSION`, or the name alone where no version is named."""
+    return join_name(name, version) if version else name
+
+
+def _entry(status: VersionStatus, *, is_ready: bool) -> dict[str, str]:
+    state = _STATES.get(status.state, "UNAVAILABLE")
+    reason = status.reason or ""
+    if state == "READY" and not is_ready:
+        state, reason = "UNAVAILABLE", "no replica answers"
+    return {"name": status.name, "version": status.version, "state": state, "reason": reason}

@@ -41,6 +41,8 @@ def add_open_inference(app: FastAPI, front: HttpFront) -> None:
         ("/health/ready", front.ready, "GET", "Readiness of the server and its models"),
         ("/models/stats", front.all_statistics, "GET", "Statistics of all models"),
         ("/repository/index", front.index, "POST", "The models and their states"),
+        ("/repository/models/{name:path}/load", front.load, "POST", "Load a version of a model; for administrators"),
+        ("/repository/models/{name:path}/unload", front.unload, "POST", "Unload a version; for administrators"),
     ):
         router.add_api_route(path, endpoint, methods=[method], summary=summary, include_in_schema=summary is not None)
     router.add_api_route(

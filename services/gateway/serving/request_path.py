@@ -130,7 +130,8 @@ class RequestPath:
         """
         given.parameters.check(len(given.images))
         scope = "" if self.cache_shared else caller.tenant
-        asked = PredictionRequest.of(served, given.parameters.complete, scope)
+        is_pinned = given.parameters.model not in (None, served.name)
+        asked = PredictionRequest.of(served, given.parameters.complete, scope, is_pinned=is_pinned)
 
         async def answer(image: bytes | ServiceError) -> Answer:
             if isinstance(image, ServiceError):
