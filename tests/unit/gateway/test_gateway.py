@@ -33,7 +33,7 @@ async def test_models_are_listed_without_their_class_names_and_shown_with_them()
 
 async def test_wrong_path_and_method_have_the_shape_of_all_errors():
     async with gateway(FakeBackend()) as client:
-        path, method = await client.get("/v2/nothing"), await client.get("/v1/classify")
+        path, method = await client.get("/v3/nothing"), await client.get("/v1/classify")
     assert (path.status_code, path.json()["error"]["code"]) == (404, "not_found")
     assert (method.status_code, method.json()["error"]["code"]) == (405, "method_not_allowed")
 
