@@ -163,7 +163,7 @@ def test_memory_of_an_unloaded_version_is_freed(stack: VersionStack):
 def test_cached_answers_are_those_of_the_version_that_is_asked_for(stack: VersionStack):
     stack.admin("load", "2")
     for version in ("1", "2"):
-        first, again = (stack.detect(photo(7), f"{MODEL}@{version}").json() for _ in range(2))
+        first, again = (stack.detect(photo(1000), f"{MODEL}@{version}").json() for _ in range(2))
         assert [one["version"] for one in (first, again)] == [version, version]
         assert [one["cached"] for one in (first, again)] == [False, True]
         assert {row["class_name"][-1] for row in again["predictions"]} == {version}
