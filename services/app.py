@@ -12,6 +12,7 @@ from ray.serve import Application
 
 from services.deployments.replica import ModelReplica
 from services.gateway.deployment import Gateway
+from services.rollout.serving_plan import ServingPlan
 from services.topology import ModelDeployment, Scaled, Topology, check_topology
 
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
@@ -31,7 +32,7 @@ def build(args: dict[str, Any] | Topology) -> Application:
         services.topology.TopologyError: names the invalid key.
     """
     topology = check_topology(args).with_versions()
-    backends = {config.name: _bind_models(config) for config in topology.deployments}
+    backends = {config.name: _bind_models(config, topology) for config in topology.deployments}
     gateway = Gateway.options(
         max_constructor_retry_count=LOAD_ATTEMPTS,
         logging_config=QUIET,
@@ -41,7 +42,8 @@ def build(args: dict[str, Any] | Topology) -> Application:
     return gateway.bind(topology.model_dump(), backends)
 
 
-def _bind_models(config: ModelDeployment) -> Application:
+def _bind_models(config: ModelDeployment, topology: Topology) -> Application:
+    configured = {spec.model: ServingPlan.of(topology, spec.model).configured for spec in config.models}
     deployment = ModelReplica.options(
         name=config.name,
         max_ongoing_requests=config.max_ongoing_requests,
@@ -50,7 +52,7 @@ def _bind_models(config: ModelDeployment) -> Application:
         ray_actor_options={**config.reservation, "num_gpus": config.reserved_gpus},
         **_scale(config),
     )
-    return deployment.bind(config.model_dump())
+    return deployment.bind(config.model_dump(), configured)
 
 
 def _scale(config: Scaled) -> dict[str, Any]:

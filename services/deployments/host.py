@@ -34,6 +34,7 @@ from services.deployments.plan_follower import PlanFollower
 from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
 from services.machine.loopback import fence_replica_grpc
 from services.rollout.plan_store import MemoryPlanStore, PlanStore, open_plan_store
+from services.rollout.serving_plan import ServingPlan
 from services.settings import read_settings
 from services.telemetry import QUEUE_IMAGES, configure_logging, replica_has_started, replica_starts
 from services.topology import ModelDeployment
@@ -69,9 +70,15 @@ class ModelHost:
         config: The deployment's section of the configuration file, as a dict, since it crosses processes.
         store: Where the serving plans are; None: on Redis, or without Redis nowhere: the versions stay those of the
             configuration.
+        configured: Of each model, the deployments of the whole configuration by version; None: there is this one.
     """
 
-    def __init__(self, config: dict[str, Any], store: PlanStore | None = None) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        store: PlanStore | None = None,
+        configured: dict[str, dict[str, str]] | None = None,
+    ) -> None:
         self._config = ModelDeployment.model_validate(config)
         replica_starts(self._config.name)
         fence_replica_grpc()
@@ -80,7 +87,9 @@ class ModelHost:
         self._num_threads = self._config.num_threads or torch.get_num_threads()
         self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
         self._versions = HostedVersions()
-        self._follower = self._follow(store or open_plan_store(settings) or MemoryPlanStore())
+        plans = [ServingPlan.first(*each) for each in (configured or self._configured()).items()]
+        store = store or open_plan_store(settings) or MemoryPlanStore()
+        self._follower = PlanFollower(store, self._config.name, plans, self._versions, self._load, self._start_thread)
         self._follower.load_first()
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
         self._batcher: Batcher[Prepared, Forwarded, Outcome] = Batcher(
@@ -117,11 +126,11 @@ class ModelHost:
         """Stop following the serving plan, as the replica ends."""
         self._follower.close()
 
-    def _follow(self, store: PlanStore) -> PlanFollower:
-        configured: dict[str, frozenset[str]] = {}
+    def _configured(self) -> dict[str, dict[str, str]]:
+        configured: dict[str, dict[str, str]] = {}
         for spec in self._config.models:
-            configured[spec.model] = configured.get(spec.model, frozenset()) | {spec.version}
-        return PlanFollower(store, self._config.name, configured, self._versions, self._load, self._start_thread)
+            configured.setdefault(spec.model, {})[spec.version] = self._config.name
+        return configured
 
     def _start_thread(self) -> None:
         start_thread(self._num_threads)

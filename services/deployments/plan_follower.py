@@ -14,9 +14,9 @@ import gc
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
@@ -27,7 +27,7 @@ from models.errors import ModelsError
 from services.deployments.hosted_model import HostedModel
 from services.deployments.hosted_versions import HostedVersions
 from services.rollout.load_failure import reason_of
-from services.rollout.plan_store import PlanStore, PlanStoreFailed
+from services.rollout.plan_store import PlanStore, PlanStoreFailed, key_of
 from services.rollout.replica_report import ReplicaReport, ReportedVersion, State
 from services.rollout.serving_plan import PlannedVersion, ServingPlan
 
@@ -49,7 +49,7 @@ class PlanFollower:
     Args:
         store: Plans are read from it, and reports written to it.
         deployment: Name of the deployment.
-        configured: Versions of the configuration, by model.
+        plans: Those of the configuration, of the models of the deployment.
         hosted: The loaded versions.
         load: Loads a version, on a thread of its own.
         start_thread: Called on that thread first.
@@ -59,25 +59,21 @@ class PlanFollower:
         self,
         store: PlanStore,
         deployment: str,
-        configured: Mapping[str, frozenset[str]],
+        plans: Iterable[ServingPlan],
         hosted: HostedVersions,
         load: Load,
         start_thread: Callable[[], object],
     ) -> None:
         self._store = store
         self._deployment = deployment
-        self._configured = configured
+        self._plans = {key_of(plan): plan for plan in plans}
         self._hosted = hosted
         self._load = load
         self._name = secrets.token_hex(8)
-        self._planned = {
-            model: {version: PlannedVersion(version=version, deployment=deployment) for version in versions}
-            for model, versions in configured.items()
-        }
-        self._revisions = dict.fromkeys(configured, -1)
         self._loads: dict[tuple[str, str], Future[HostedModel]] = {}
         self._failures: dict[tuple[str, str], tuple[int, str]] = {}
         self._unwanted_since: dict[str, float] = {}
+        self._is_failing = False
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader", initializer=start_thread)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="plan", daemon=True)
@@ -85,22 +81,21 @@ class PlanFollower:
     def planned(self) -> dict[tuple[str, str], PlannedVersion]:
         """The versions that this replica is to have, by model and version."""
         return {
-            (model, version): planned
-            for model, versions in self._planned.items()
-            for version, planned in versions.items()
+            (plan.model, version): planned
+            for plan in self._plans.values()
+            for version, planned in plan.in_deployment(self._deployment).items()
         }
 
     def read(self) -> None:
-        """Read the plans; where the store fails, or has lost them, the last ones stay."""
-        try:
-            plans = self._store.read().plans
-        except PlanStoreFailed as error:
-            log.warning("serving plans cannot be read", deployment=self._deployment, reason=str(error))
-            return
-        for plan in plans:
-            if self._is_for_this_replica(plan) and plan.revision > self._revisions[plan.model]:
-                self._revisions[plan.model] = plan.revision
-                self._planned[plan.model] = plan.in_deployment(self._deployment)
+        """Read the plans; where the store fails, or has lost them, the last ones stay.
+
+        Raises:
+            PlanStoreFailed: the store is down or slow.
+        """
+        for plan in self._store.read().plans:
+            known = self._plans.get(key_of(plan))
+            if known is not None and plan.revision >= known.revision:
+                self._plans[key_of(plan)] = plan
 
     def load_first(self) -> None:
         """Read the plans and load their versions, before the replica takes images.
@@ -109,11 +104,13 @@ class PlanFollower:
             Exception: a version of the configuration cannot be loaded; or of a plan that was changed, no version of a
                 model can be.
         """
-        self.read()
-        for model, versions in self._planned.items():
-            errors = [error for version in versions if (error := self._try_first(model, versions[version])) is not None]
-            is_served = any(hosted.model == model for hosted in self._hosted.serving())
-            if errors and (self._revisions[model] < 0 or not is_served):
+        with self._tolerant():
+            self.read()
+        for plan in self._plans.values():
+            versions = plan.in_deployment(self._deployment).values()
+            errors = [error for version in versions if (error := self._try_first(plan.model, version)) is not None]
+            is_served = any(hosted.model == plan.model for hosted in self._hosted.serving())
+            if errors and not (plan.revision and is_served):
                 raise errors[0]
 
     def start(self) -> None:
@@ -129,13 +126,14 @@ class PlanFollower:
             self._store.withdraw(self._name)
 
     def step(self) -> None:
-        """Read the plan, begin what it asks for, and report."""
-        self.read()
+        """Report, read the plan, and begin what it asks for."""
         self._take_over_loads()
+        with self._tolerant():
+            self._report()
+            self.read()
         self._begin_loads()
         self._retire_unwanted()
         self._unload_idle()
-        self._report()
 
     def _follow(self) -> None:
         while not self._stopped.is_set():
@@ -145,8 +143,17 @@ class PlanFollower:
                 log.error("the serving plan could not be followed", deployment=self._deployment, exc_info=error)
             self._stopped.wait(POLL_S)
 
-    def _is_for_this_replica(self, plan: ServingPlan) -> bool:
-        return self._configured.get(plan.model) == plan.configured_in(self._deployment)
+    @contextmanager
+    def _tolerant(self) -> Generator[None]:
+        """Go on where the store fails, with one line in the log until it works again."""
+        try:
+            yield
+        except PlanStoreFailed as error:
+            if not self._is_failing:
+                log.warning("the store of serving plans fails", deployment=self._deployment, reason=str(error))
+            self._is_failing = True
+        else:
+            self._is_failing = False
 
     def _try_first(self, model: str, planned: PlannedVersion) -> Exception | None:
         try:
@@ -172,10 +179,10 @@ class PlanFollower:
         retired = {hosted.name for hosted in self._hosted.retired()}
         for key, planned in self.planned().items():
             name = join_name(*key)
-            failed_requests, _ = self._failures.get(key, (-1, ""))
+            failed_in, _ = self._failures.get(key, (-1, ""))
             if name in retired:
                 self._hosted.revive(name)
-            elif name not in there and key not in self._loads and failed_requests < planned.requests:
+            elif name not in there and key not in self._loads and failed_in < planned.requested_in:
                 self._loads[key] = self._loader.submit(self._load, name)
         self._hosted.loading = frozenset(join_name(*key) for key in self._loads)
 
@@ -198,7 +205,7 @@ class PlanFollower:
 
     def _fail(self, model: str, planned: PlannedVersion, error: Exception) -> None:
         reason = reason_of(error)
-        self._failures[model, planned.version] = (planned.requests, reason)
+        self._failures[model, planned.version] = (planned.requested_in, reason)
         unexpected = None if isinstance(error, ModelsError) else error
         log.error("model not loaded", model=model, version=planned.version, reason=reason, exc_info=unexpected)
 
@@ -206,31 +213,28 @@ class PlanFollower:
         report = ReplicaReport(
             deployment=self._deployment, replica=self._name, at_s=time.time(), versions=tuple(self._states())
         )
-        try:
-            self._store.report(report)
-        except PlanStoreFailed as error:
-            log.warning("replica cannot report", deployment=self._deployment, reason=str(error))
+        self._store.report(report)
 
     def _states(self) -> list[ReportedVersion]:
         there = {hosted.name: (hosted.model, hosted.version) for hosted in self._hosted.serving()}
         planned = self.planned()
         states: list[ReportedVersion] = []
         for key, wanted in planned.items():
-            failed_requests, reason = self._failures.get(key, (-1, ""))
+            failed_in, reason = self._failures.get(key, (-1, ""))
             state: State = "loading"
             if join_name(*key) in there:
                 state, reason = "loaded", ""
-            elif failed_requests >= wanted.requests:
+            elif failed_in >= wanted.requested_in:
                 state = "failed"
-            states.append(_state(key, state, wanted.requests, reason if state == "failed" else ""))
+            states.append(_state(key, state, wanted.requested_in, reason if state == "failed" else ""))
         retired = {(hosted.model, hosted.version) for hosted in self._hosted.retired()}
         others = {*there.values(), *retired} - planned.keys()
         return [*states, *(_state(key, "unloading", 0, "") for key in others)]
 
 
-def _state(key: tuple[str, str], state: State, requests: int, reason: str) -> ReportedVersion:
+def _state(key: tuple[str, str], state: State, requested_in: int, reason: str) -> ReportedVersion:
     model, version = key
-    return ReportedVersion(model=model, version=version, state=state, reason=reason, requests=requests)
+    return ReportedVersion(model=model, version=version, state=state, reason=reason, requested_in=requested_in)
 
 
 def free_memory() -> None:

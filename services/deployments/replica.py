@@ -19,13 +19,14 @@ class ModelReplica:
     """Hosts the models of one deployment of the configuration.
 
     Args:
-        config: Arguments of `services.deployments.host.ModelHost`.
+        config: See `services.deployments.host.ModelHost`.
+        configured: Likewise.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], configured: dict[str, dict[str, str]]) -> None:
         from services.deployments.host import ModelHost
 
-        self._host = ModelHost(config)
+        self._host = ModelHost(config, configured=configured)
 
     def __del__(self) -> None:
         """Called by Ray Serve when the replica is stopped."""

@@ -24,7 +24,7 @@ class ReportedVersion(BaseModel):
         version: The version.
         state: `loaded`: it is warm and takes requests.
         reason: Why it failed; else empty.
-        requests: `PlannedVersion.requests` that this is the result of.
+        requested_in: `PlannedVersion.requested_in` of the load that this is the result of.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,7 +33,7 @@ class ReportedVersion(BaseModel):
     version: str
     state: State
     reason: str = ""
-    requests: int = 0
+    requested_in: int = 0
 
 
 class ReplicaReport(BaseModel):
@@ -88,7 +88,7 @@ def state_of(plan: ServingPlan, version: str, live: Iterable[ReplicaReport]) -> 
     states = [report.find(plan.model, version) for report in live if report.deployment == planned.deployment]
     if not states:
         return None
-    known = [each for each in states if each and (each.state == "loaded" or each.requests >= planned.requests)]
+    known = [each for each in states if each and (each.state == "loaded" or each.requested_in >= planned.requested_in)]
     failed = next((each for each in known if each.state == "failed"), None)
     if failed is not None:
         return failed
@@ -97,5 +97,5 @@ def state_of(plan: ServingPlan, version: str, live: Iterable[ReplicaReport]) -> 
         model=plan.model,
         version=version,
         state="loaded" if loaded else "loading",
-        requests=planned.requests,
+        requested_in=planned.requested_in,
     )

@@ -22,14 +22,14 @@ class PlannedVersion(BaseModel):
     Attributes:
         version: The version.
         deployment: Whose replicas load it.
-        requests: How many times a load has been requested: a failed load is tried again when this grows.
+        requested_in: Revision of the plan that requested its load: a failed load is tried again when this grows.
     """
 
     model_config = ConfigDict(frozen=True)
 
     version: str
     deployment: str
-    requests: int = Field(default=0, ge=0)
+    requested_in: int = Field(default=0, ge=0)
 
 
 class ServingPlan(BaseModel):
@@ -59,19 +59,21 @@ class ServingPlan(BaseModel):
             topology: With the versions of all models, as `Topology.with_versions` has it.
             model: Name of the model.
         """
-        configured = {
-            spec.version: config.name
-            for config in topology.deployments
-            for spec in config.models
-            if spec.model == model
-        }
+        specs = [(spec, config.name) for config in topology.deployments for spec in config.models]
+        configured = {spec.version: deployment for spec, deployment in specs if spec.model == model}
+        return cls.first(model, configured, topology.version_policy.get(model, NEWEST))
+
+    @classmethod
+    def first(cls, model: str, configured: Mapping[str, str], policy: str = NEWEST) -> Self:
+        """A plan that has not been changed.
+
+        Args:
+            model: Name of the model.
+            configured: Deployments of the configuration by version.
+            policy: The version policy.
+        """
         versions = tuple(PlannedVersion(version=version, deployment=name) for version, name in configured.items())
-        return cls(
-            model=model,
-            configured=configured,
-            versions=versions,
-            policy=topology.version_policy.get(model, NEWEST),
-        )
+        return cls(model=model, configured=dict(configured), versions=versions, policy=policy)
 
     @property
     def deployments(self) -> tuple[str, ...]:
@@ -86,17 +88,13 @@ class ServingPlan(BaseModel):
         """Versions that replicas of a deployment load, by version."""
         return {planned.version: planned for planned in self.versions if planned.deployment == deployment}
 
-    def configured_in(self, deployment: str) -> frozenset[str]:
-        """Versions that replicas of a deployment load by the configuration."""
-        return frozenset(version for version, name in self.configured.items() if name == deployment)
-
     def with_version(self, version: str, deployment: str) -> Self:
         """The same, with a version to be loaded; where it is planned already, its load is requested again."""
         known = self.planned(version)
         planned = PlannedVersion(
             version=version,
             deployment=known.deployment if known else deployment,
-            requests=known.requests + 1 if known else 1,
+            requested_in=self.revision + 1,
         )
         others = tuple(each for each in self.versions if each.version != version)
         return self.model_copy(update={"versions": (*others, planned)})

@@ -154,7 +154,7 @@ class Load:
 
 
 @contextmanager
-def load_on(url: str, threads: int = 4, path: str = "/v1/detect") -> Iterator[Load]:
+def load_on(url: str, threads: int = 2, path: str = "/v1/detect") -> Iterator[Load]:
     """Requests without a pause until the block ends; some images are repeated, so that the cache answers, too."""
     load, stopped = Load(), threading.Event()
 

@@ -40,8 +40,8 @@ def report(replica: str, *versions: ReportedVersion, deployment: str = "Mugs", a
     return ReplicaReport(deployment=deployment, replica=replica, at_s=time.time() - age_s, versions=versions)
 
 
-def reported(version: str, state: str, requests: int = 0, reason: str = "") -> ReportedVersion:
-    document = {"model": "mugs", "version": version, "state": state, "requests": requests, "reason": reason}
+def reported(version: str, state: str, requested_in: int = 0, reason: str = "") -> ReportedVersion:
+    document = {"model": "mugs", "version": version, "state": state, "requested_in": requested_in, "reason": reason}
     return ReportedVersion.model_validate(document)
 
 
@@ -154,7 +154,7 @@ def test_failure_counts_until_the_load_is_requested_again():
     failed = report("a", reported("2", "failed", 1, "no weights"))
     found = state_of(plan, "2", [report("b", reported("2", "loaded", 1)), failed])
     assert found is not None and (found.state, found.reason) == ("failed", "no weights")
-    again = state_of(plan.with_version("2", "Mugs"), "2", [failed])
+    again = state_of(plan.model_copy(update={"revision": 1}).with_version("2", "Mugs"), "2", [failed])
     assert again is not None and again.state == "loading"
 
 

@@ -15,11 +15,23 @@ from tests.unit.version_stack import ADMIN, MODEL, VersionStack, load_on, photo,
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
-@pytest.fixture
-def stack(tmp_path) -> Iterator[VersionStack]:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VersionStack]:
     """Two replicas with version 1; version 2 is in the catalog."""
-    with version_stack(tmp_path, [f"{MODEL}@1"]) as made:
+    with version_stack(tmp_path_factory.mktemp("catalog"), [f"{MODEL}@1"]) as made:
         yield made
+
+
+@pytest.fixture
+def stack(shared: VersionStack) -> Iterator[VersionStack]:
+    """The same stack, which has version 1 alone again after the test."""
+    hosts = list(shared.replicas.hosts)
+    yield shared
+    shared.replicas.hosts[:] = hosts
+    httpx.put(f"{shared.url}/v1/models/{MODEL}/plan", json={"policy": "newest"}, headers=ADMIN)
+    shared.admin("load", "1")
+    shared.admin("unload", "2")
+    assert shared.versions() == {"1": "loaded"}
 
 
 def until(condition, timeout_s: float = 20.0) -> None:
@@ -98,8 +110,11 @@ def test_version_whose_warm_up_fails_takes_no_request_and_the_old_one_stays(
 
 
 def test_version_whose_weights_are_damaged_is_refused_with_the_reason(stack: VersionStack):
-    (stack.catalog / f"{MODEL}@2.safetensors").write_bytes(b"no weights")
+    weights = stack.catalog / f"{MODEL}@2.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(b"no weights")
     error = stack.admin("load", "2").json()["error"]
+    weights.write_bytes(whole)
     assert error["code"] == "load_failed"
     assert f"{MODEL}@2.safetensors" in error["message"]
     assert str(stack.catalog) not in error["message"]
@@ -121,6 +136,7 @@ def test_replica_that_starts_later_loads_what_the_plan_says(stack: VersionStack)
     assert [described["version"] for described in started.describe()] == ["2"]
     with load_on(stack.url) as load:
         until(lambda: load.by_version["2"] > 100)
+    started.close()
     assert (load.failures, load.mislabelled) == ([], [])
 
 
@@ -130,6 +146,7 @@ def test_replica_that_has_not_loaded_a_version_yet_keeps_its_requests_waiting(st
     stack.replicas.hosts[:] = [late]
     late._versions.retire(f"{MODEL}@2")  # as if it had started before the plan was changed
     response = stack.detect(photo(6), f"{MODEL}@2")
+    late.close()
     assert (response.status_code, response.json()["version"]) == (200, "2")
 
 
@@ -146,7 +163,7 @@ def test_memory_of_an_unloaded_version_is_freed(stack: VersionStack):
 def test_cached_answers_are_those_of_the_version_that_is_asked_for(stack: VersionStack):
     stack.admin("load", "2")
     for version in ("1", "2"):
-        first, again = (stack.detect(photo(7), f"{MODEL}@{version}").json() for _ in range(2))
+        first, again = (stack.detect(photo(1000), f"{MODEL}@{version}").json() for _ in range(2))
         assert [one["version"] for one in (first, again)] == [version, version]
         assert [one["cached"] for one in (first, again)] == [False, True]
         assert {row["class_name"][-1] for row in again["predictions"]} == {version}
@@ -175,8 +192,9 @@ WRONG = (
 
 
 def test_request_that_is_wrong_changes_nothing(stack: VersionStack):
+    plans = stack.store.read().plans
     for path, body, status, says in WRONG:
         refused = httpx.post(f"{stack.url}/v1/models/{path}", content=body, headers=ADMIN)
         assert refused.status_code == status, path
         assert says in refused.json()["error"]["message"], path
-    assert stack.store.read().plans == ()
+    assert stack.store.read().plans == plans
