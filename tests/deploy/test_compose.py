@@ -31,6 +31,7 @@ from tests.deploy.podman import Podman, podman_here
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STARTED = ("redis", "tapetum", "prometheus")
+PORTS = ("TAPETUM_PORT", "TAPETUM_GRPC_PORT", "TAPETUM_PUBLIC_PORT", "PROMETHEUS_PORT")
 
 
 def free_port() -> int:
@@ -60,7 +61,7 @@ def podman() -> Podman:
 
 @pytest.fixture(scope="module")
 def ports() -> dict[str, str]:
-    return {name: str(free_port()) for name in ("TAPETUM_PORT", "PROMETHEUS_PORT", "TAPETUM_PUBLIC_PORT")}
+    return {name: str(free_port()) for name in PORTS}
 
 
 @pytest.fixture(scope="module")
