@@ -18,11 +18,11 @@ import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from google.protobuf import json_format
-from grpc_health.v1 import health_pb2 as health_pb
 from grpc_health.v1 import health_pb2_grpc
 from running import RunningStack, alive, free_port, listening_beyond_loopback, running_stack, write_config
-from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
+
+from services.gateway.open_inference.protobuf import health_pb, pb
 
 pytestmark = pytest.mark.integration
 
@@ -74,6 +74,7 @@ def test_metadata_is_the_same_over_http_and_grpc(guarded: RunningStack, grpc_add
         over_http = client.get_model_metadata("noop", headers=dict(METADATA))
     with triton_grpc.InferenceServerClient(grpc_address) as client:
         over_grpc = client.get_model_metadata("noop", headers=dict(METADATA))
+    assert over_grpc is not None
     text = json_format.MessageToDict(over_grpc, preserving_proto_field_name=True)
     for tensor in (*text["inputs"], *text["outputs"]):
         tensor["shape"] = [int(size) for size in tensor["shape"]]
@@ -83,7 +84,8 @@ def test_metadata_is_the_same_over_http_and_grpc(guarded: RunningStack, grpc_add
 @pytest.mark.usefixtures("guarded")
 def test_health_checks_need_no_key_and_inference_does(grpc_address: str, photos: dict[str, bytes]):
     with grpc.insecure_channel(grpc_address) as channel:
-        health = health_pb2_grpc.HealthStub(channel).Check(health_pb.HealthCheckRequest(), timeout=20)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        health = stub.Check(health_pb.HealthCheckRequest(), timeout=20)
         assert health.status == health_pb.HealthCheckResponse.SERVING
         infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
         refusals = {"": grpc.StatusCode.UNAUTHENTICATED, "Bearer guess": grpc.StatusCode.PERMISSION_DENIED}
