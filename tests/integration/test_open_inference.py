@@ -1,4 +1,7 @@
-"""The Open Inference Protocol on a real stack with two gateways: unmodified clients over HTTP and gRPC."""
+"""The Open Inference Protocol on a real stack with two gateways: unmodified clients over HTTP and gRPC.
+
+The tests with a stack of their own come first, before the one that the others share.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +52,52 @@ def request_for(photo: bytes, model: str = "noop") -> Any:
     image = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[1])
     image.contents.bytes_contents.append(photo)
     return pb.ModelInferRequest(model_name=model, inputs=[image])
+
+
+def test_taken_port_is_said_in_one_line_that_names_the_option(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        stack = RunningStack(write_config(tmp_path), free_port(), "--grpc-port", str(port))
+        assert stack.wait(timeout_s=30) == 1
+    assert len(stack.lines) == 1
+    assert f"127.0.0.1:{port}" in stack.lines[0]
+    assert "--grpc-port" in stack.lines[0]
+
+
+def test_port_0_turns_grpc_off(tmp_path: Path):
+    port = free_port()
+    with running_stack(write_config(tmp_path, models=("noop",), grpc_port=port), "--grpc-port", "0") as stack:
+        assert not any("gRPC" in line for line in stack.lines)
+        with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=5):
+            pass
+        address = stack.url.removeprefix("http://")
+        with triton_http.InferenceServerClient(address) as client:
+            assert client.is_model_ready("noop")
+
+
+def test_calls_in_flight_are_answered_when_the_stack_is_stopped(tmp_path: Path, photos: dict[str, bytes]):
+    address = f"127.0.0.1:{free_port()}"
+    config = write_config(tmp_path, models=("efficientnet-lite0",), gateways=2, max_batch_size=1)
+    with running_stack(config, "--grpc-port", address.rpartition(":")[2]) as stack:
+        family = stack.processes()
+
+        async def main() -> list[grpc.StatusCode]:
+            async with grpc.aio.insecure_channel(address) as channel:
+                infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+                fresh = (("cache-control", "no-store"),)
+                request = request_for(photos["coffee"], "efficientnet-lite0")
+                calls = [infer(request, metadata=fresh, timeout=60) for _ in range(60)]
+                tasks = [asyncio.create_task(call.code()) for call in calls]
+                while stack.metric("tapetum_requests_in_flight") < 40:
+                    await asyncio.sleep(0.005)
+                stack.process.send_signal(signal.SIGTERM)
+                return await asyncio.gather(*tasks)
+
+        codes = Counter(asyncio.run(main()))
+        assert stack.wait() == 0
+        assert codes[grpc.StatusCode.OK] >= 40, codes
+        assert codes.keys() <= {grpc.StatusCode.OK, UNAVAILABLE}, codes
+        assert alive(family) == []
 
 
 @pytest.mark.parametrize("name", ["chelsea", "coffee"])
@@ -149,49 +198,3 @@ def test_gateway_killed_under_load_loses_a_handful_of_calls_and_a_retry_saves_ea
     assert outcomes["at once"] > 100, outcomes
     assert outcomes["after a retry"] <= 16, outcomes  # two for each caller
     assert outcomes["after two"] == outcomes["lost"] == 0, outcomes
-
-
-def test_taken_port_is_said_in_one_line_that_names_the_option(tmp_path: Path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        stack = RunningStack(write_config(tmp_path), free_port(), "--grpc-port", str(port))
-        assert stack.wait(timeout_s=30) == 1
-    assert len(stack.lines) == 1
-    assert f"127.0.0.1:{port}" in stack.lines[0]
-    assert "--grpc-port" in stack.lines[0]
-
-
-def test_port_0_turns_grpc_off(tmp_path: Path):
-    port = free_port()
-    with running_stack(write_config(tmp_path, models=("noop",), grpc_port=port), "--grpc-port", "0") as stack:
-        assert not any("gRPC" in line for line in stack.lines)
-        with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=5):
-            pass
-        address = stack.url.removeprefix("http://")
-        with triton_http.InferenceServerClient(address) as client:
-            assert client.is_model_ready("noop")
-
-
-def test_calls_in_flight_are_answered_when_the_stack_is_stopped(tmp_path: Path, photos: dict[str, bytes]):
-    address = f"127.0.0.1:{free_port()}"
-    config = write_config(tmp_path, models=("efficientnet-lite0",), gateways=2, max_batch_size=1)
-    with running_stack(config, "--grpc-port", address.rpartition(":")[2]) as stack:
-        family = stack.processes()
-
-        async def main() -> list[grpc.StatusCode]:
-            async with grpc.aio.insecure_channel(address) as channel:
-                infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
-                fresh = (("cache-control", "no-store"),)
-                request = request_for(photos["coffee"], "efficientnet-lite0")
-                calls = [infer(request, metadata=fresh, timeout=60) for _ in range(60)]
-                tasks = [asyncio.create_task(call.code()) for call in calls]
-                while stack.metric("tapetum_requests_in_flight") < 40:
-                    await asyncio.sleep(0.005)
-                stack.process.send_signal(signal.SIGTERM)
-                return await asyncio.gather(*tasks)
-
-        codes = Counter(asyncio.run(main()))
-        assert stack.wait() == 0
-        assert codes[grpc.StatusCode.OK] >= 40, codes
-        assert codes.keys() <= {grpc.StatusCode.OK, UNAVAILABLE}, codes
-        assert alive(family) == []
