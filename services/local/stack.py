@@ -264,6 +264,7 @@ class Stack:
 
     def _start_application(self) -> None:
         from ray import serve as ray_serve
+        from ray.exceptions import RayActorError
 
         from services.app import build
 
@@ -276,7 +277,7 @@ class Stack:
                 grpc_options=grpc.model_dump() if grpc else None,
                 logging_config={"enable_access_log": False, "log_level": "WARNING"},
             )
-        except RuntimeError as error:
+        except (RuntimeError, RayActorError) as error:  # the latter where Ray has given it up, on a slow machine
             raise StackError(explain_haproxy(str(error))) from None
         self._step(f"HAProxy on {', '.join(address(host, http.port) for host in self._hosts)}")
         if grpc is not None:

@@ -26,6 +26,7 @@ GRPC_TIMEOUT: Final = "x-tapetum-grpc-timeout"
 """Header with the deadline of a gRPC call; `services.gateway.open_inference.grpc_timeout` reads it."""
 REQUEST_ID: Final = "%[var(txn.request_id),json(ascii)]"
 _PR_SET_PDEATHSIG: Final = 1
+_HAS_GATEWAY: Final = re.compile(r"^backend http-.*\n(?:\s.*\n)*?\s+server ", re.MULTILINE)
 _MAX_HEADERS: Final = 1024
 """HAProxy's limit of header fields; more are a bad request. The gateway has a lower limit, with its own error."""
 
@@ -42,6 +43,8 @@ ERRORS: Final[Mapping[int, tuple[str, str]]] = {
     504: ("out_of_time", "the gateway did not answer in time"),
 }
 """HAProxy's own errors: code and message by status. `docs/errors.md` lists them."""
+GRPC_UNIMPLEMENTED: Final = 12
+GRPC_UNAVAILABLE: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,10 @@ def _edit_line(line: str, section: str, plan: Plan, has_application: bool) -> It
         return ()
     if section == "backend default_backend" and "status 404" in line:
         return (f"    {_answer(404, *NOT_FOUND) if has_application else _answer(503, *NOT_READY)}",)
+    if section == "backend default_grpc_backend" and "has_application_header" in line:
+        return ()
+    if section == "backend default_grpc_backend" and words[0] == "http-request":
+        return (f"    {_grpc_answer(GRPC_UNAVAILABLE, NOT_READY[1])}",)
     return (line,)
 
 
@@ -152,7 +159,8 @@ def _frontend(plan: Plan, bind: str) -> Iterator[str]:
 def _grpc_frontend(plan: Plan, bind: str) -> Iterator[str]:
     """Lines of the frontend of gRPC: its addresses, and the headers of calls.
 
-    gRPC's server does not pass the deadline of a call on, so a copy of it goes to the gateway.
+    gRPC's server does not pass the deadline of a call on, so a copy of it goes to the gateway. The services of Ray
+    itself are not served.
 
     Args:
         plan: Where to listen.
@@ -163,6 +171,7 @@ def _grpc_frontend(plan: Plan, bind: str) -> Iterator[str]:
     yield from _every_request(plan)
     yield f"    http-request del-header {GRPC_TIMEOUT}"
     yield f"    http-request set-header {GRPC_TIMEOUT} %[req.hdr(grpc-timeout)] if {{ req.hdr(grpc-timeout) -m found }}"
+    yield f"    {_grpc_answer(GRPC_UNIMPLEMENTED, 'there is no such service')} if {{ path_beg /ray.serve. }}"
 
 
 def _addresses(plan: Plan, port: int | None, bind: str) -> Iterator[str]:
@@ -200,6 +209,12 @@ def _bound(host: str, port: int) -> tuple[str, ...]:
 
 def _answer(status: int, code: str, message: str) -> str:
     return f"http-request return status {status} {_content(status, code, message)}"
+
+
+def _grpc_answer(status: int, message: str) -> str:
+    """A response without a message, which carries gRPC's status in its header."""
+    of_grpc = f'hdr grpc-status {status} hdr grpc-message "{message}"'
+    return f"http-request return status 200 content-type application/grpc {of_grpc}"
 
 
 def _content(status: int, code: str, message: str) -> str:
@@ -240,7 +255,7 @@ def edit_file(file: Path, plan: Plan) -> None:
     """
     text = edit(file.read_text(encoding="utf-8"), plan)
     kept = file.with_suffix(".last")
-    if re.search(r"^\s+server ", text, re.MULTILINE):
+    if _HAS_GATEWAY.search(text):
         _replace(kept, text)
     elif kept.exists():
         text = kept.read_text(encoding="utf-8")

@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import pytest
+from tritonclient.grpc import service_pb2_grpc
 
 from loadtests.photos import SMALL, photos
+from services.gateway.open_inference.protobuf import pb
 from tests.deploy.cluster import RATE_LIMIT, Cluster, cluster_config, eventually, metric
 from tests.deploy.cluster_load import LoadReport, OpenLoad
 
@@ -82,6 +85,26 @@ def test_answer_of_one_gateway_is_a_cache_hit_at_every_other(cluster: Cluster, c
 def hits(cluster: Cluster, name: str) -> float:
     """Cache hits of the gateways of a worker."""
     return metric(cluster.nodes[name], "tapetum_cache_requests_total", outcome="hit")
+
+
+def test_every_node_serves_grpc_and_hands_calls_to_gateways_of_both_workers(cluster: Cluster):
+    [photo] = photos(SMALL, ["rocket"])
+    image = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[1])
+    image.contents.bytes_contents.append(photo)
+    request = pb.ModelInferRequest(model_name="efficientnet-lite0", inputs=[image])
+    metadata = (("x-api-key", cluster.guest_keys[0]),)
+    before = {name: hits(cluster, name) for name in ("a", "b")}
+    for name in ("a", "b", "head"):
+        with grpc.insecure_channel(f"{cluster.nodes[name].address}:8001") as channel:
+            stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+            answers = [stub.ModelInfer(request, metadata=metadata, timeout=30) for _ in range(8)]
+            assert {answer.outputs[0].shape[1] for answer in answers} == {5}
+            with pytest.raises(grpc.RpcError) as refused:
+                stub.ModelInfer(request, timeout=30)
+            assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+        time.sleep(0.5)  # the first answer is written to the cache in the background
+    made = {name: hits(cluster, name) - before[name] for name in ("a", "b")}
+    assert min(made.values()) > 0, "one gateway has answered all"
 
 
 def test_feedback_is_taken_by_a_gateway_that_has_not_answered(cluster: Cluster, client: httpx.Client):

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import tritonclient.grpc as triton
 import yaml
 from PIL import Image
 
@@ -31,6 +32,7 @@ from tests.deploy.podman import Podman, podman_here
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STARTED = ("redis", "tapetum", "prometheus")
+PORTS = ("TAPETUM_PORT", "TAPETUM_GRPC_PORT", "TAPETUM_PUBLIC_PORT", "PROMETHEUS_PORT")
 
 
 def free_port() -> int:
@@ -60,7 +62,7 @@ def podman() -> Podman:
 
 @pytest.fixture(scope="module")
 def ports() -> dict[str, str]:
-    return {name: str(free_port()) for name in ("TAPETUM_PORT", "PROMETHEUS_PORT", "TAPETUM_PUBLIC_PORT")}
+    return {name: str(free_port()) for name in PORTS}
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +125,18 @@ def test_every_task_answers(url: str, task: str):
     answer = httpx.post(f"{url}/v1/{task}", content=photo, headers={"Content-Type": "image/jpeg"}, timeout=60)
     assert answer.status_code == 200
     assert "person" in {found["class_name"] for found in answer.json()["predictions"]}
+
+
+@pytest.mark.usefixtures("url")
+def test_client_of_triton_is_answered_over_grpc(ports: dict[str, str]):
+    photo = triton.InferInput("image", [1], "BYTES")
+    photo.set_data_from_numpy(np.array([(ROOT / "docs/images/astronaut.jpg").read_bytes()], dtype=object))
+    with triton.InferenceServerClient(f"127.0.0.1:{ports['TAPETUM_GRPC_PORT']}") as client:
+        assert client.is_server_ready()
+        answer = client.infer("yolo-person", [photo], client_timeout=60)
+    assert answer is not None
+    names = answer.as_numpy("class_names")
+    assert names is not None and b"person" in names.tolist()
 
 
 def test_image_above_one_mebibyte_passes_through_shared_memory(url: str):

@@ -160,7 +160,19 @@ def test_high_availability_leaves_redis_and_ingress_to_others() -> None:
 
     assert not of_kind(objects, "StatefulSet")
     assert not of_kind(objects, "Ingress")
-    assert [each["spec"]["type"] for each in of_kind(objects, "Service")] == ["ExternalName"]
+    (redis,) = (each for each in of_kind(objects, "Service") if each["metadata"]["name"] == "tapetum-redis")
+    assert redis["spec"]["type"] == "ExternalName"
+
+
+def test_high_availability_has_a_service_of_grpc_for_both_clusters_of_an_upgrade() -> None:
+    objects = rendered("overlays/high-availability")
+    (service,) = (each for each in of_kind(objects, "Service") if each["metadata"]["name"] == "tapetum-grpc")
+    (cluster,) = of_kind(objects, "RayService")
+
+    assert service["spec"]["selector"] == {"app.kubernetes.io/part-of": "tapetum", "ray.io/node-type": "worker"}
+    assert service["spec"]["ports"][0]["port"] == 8001
+    assert "externalName" not in service["spec"]
+    assert "serveService" not in cluster["spec"]  # KubeRay would ignore it
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

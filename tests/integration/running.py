@@ -33,24 +33,38 @@ def write_config(
     models: tuple[str, ...] = ("efficientnet-lite0", "noop"),
     detectors: tuple[str, ...] = (),
     segmenters: tuple[str, ...] = (),
+    gateways: int = 1,
+    grpc_port: int | None = None,
     **deployment: Any,
 ) -> Path:
-    """A Serve configuration with a deployment of classifiers, and those of detectors and segmenters that are named."""
+    """A Serve configuration with a deployment of classifiers, and those of detectors and segmenters that are named.
+
+    Args:
+        folder: For the file.
+        models: Of the classifiers.
+        detectors: Models of a deployment for detection.
+        segmenters: Models of a deployment for segmentation.
+        gateways: Replicas of the gateway.
+        grpc_port: Port of gRPC; None: none.
+        deployment: Further keys of every deployment.
+    """
     each = {"num_cpus": 0.5, "max_batch_size": 8, **deployment}
     deployments = [{"name": "Classifier", "task": "classification", "models": list(models), **each}]
     if detectors:
         deployments.append({"name": "Detector", "task": "detection", "models": list(detectors), **each})
     if segmenters:
         deployments.append({"name": "Segmenter", "task": "segmentation", "models": list(segmenters), **each})
+    grpc_options = {"port": grpc_port, "grpc_servicer_functions": ["services.grpc_services:add_services"]}
     document = {
+        **({"grpc_options": grpc_options} if grpc_port else {}),
         "applications": [
             {
                 "name": "tapetum",
                 "route_prefix": "/",
                 "import_path": "services.app:build",
-                "args": {"gateway": {"num_cpus": 0.5}, "deployments": deployments},
+                "args": {"gateway": {"num_replicas": gateways, "num_cpus": 0.5}, "deployments": deployments},
             }
-        ]
+        ],
     }
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(document))
@@ -110,12 +124,19 @@ class RunningStack:
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
+    def replicas(self, deployment: str) -> list[psutil.Process]:
+        """The living replicas of a deployment."""
+        return [
+            process
+            for process in self.processes()
+            if process.status() != psutil.STATUS_ZOMBIE
+            and f"ServeReplica:tapetum:{deployment}" in " ".join(process.cmdline())
+        ]
+
     def replica(self, deployment: str) -> psutil.Process:
         """A living replica of a deployment."""
-        for process in self.processes():
-            title = " ".join(process.cmdline())
-            if f"ServeReplica:tapetum:{deployment}" in title and process.status() != psutil.STATUS_ZOMBIE:
-                return process
+        for process in self.replicas(deployment):
+            return process
         raise LookupError(deployment)
 
     def haproxy(self) -> psutil.Process:

