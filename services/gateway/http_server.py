@@ -61,7 +61,7 @@ def _send_400_response(self: HttpToolsProtocol, msg: str) -> None:  # noqa: ARG0
 
 async def _send_500_response(self: RequestResponseCycle) -> None:
     request_id = make_request_id(None)
-    response = error_response(ServiceError("something went wrong here"), request_id)
+    response = error_response(ServiceError("something went wrong here"), request_id, self.scope["path"])
     response.headers.update({"x-request-id": request_id, "connection": "close"})
     start: Any = {"type": "http.response.start", "status": 500, "headers": response.raw_headers}
     await self.send(start)
