@@ -8,6 +8,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -60,22 +61,22 @@ def send(connection: http.client.HTTPConnection, given: HttpRequest) -> tuple[in
 
 @pytest.mark.usefixtures("quiet")
 def test_damaged_http_requests_are_answered_or_refused(running):
-    connection = http.client.HTTPConnection(running.address, timeout=TIME_LIMIT_S)
     found: Counter[int] = Counter()
     before = 0
-    for number, given in enumerate(islice(http_requests(1), REQUESTS)):
-        status, body = send(connection, given)
-        found[status] += 1
-        assert status in STATUSES, (status, body[:500], given)
-        if status != 200:
-            error = json.loads(body)
-            assert list(error) == ["error"] and isinstance(error["error"], str) and len(body) < 8192, (body, given)
-        if number == REQUESTS // 5:
-            before = rss()
-    assert rss() - before < MAX_GROWTH_BYTES
+    with closing(http.client.HTTPConnection(running.address, timeout=TIME_LIMIT_S)) as connection:
+        for number, given in enumerate(islice(http_requests(1), REQUESTS)):
+            status, body = send(connection, given)
+            found[status] += 1
+            assert status in STATUSES, (status, body[:500], given)
+            if status != 200:
+                error = json.loads(body)
+                assert list(error) == ["error"] and isinstance(error["error"], str) and len(body) < 8192, (body, given)
+            if number == REQUESTS // 5:
+                before = rss()
+        assert rss() - before < MAX_GROWTH_BYTES
+        valid = b'{"inputs":[{"name":"pixels","datatype":"UINT8","shape":[1,1,1,3],"data":[1,2,3]}]}'
+        assert send(connection, HttpRequest("/v2/models/noop/infer", {}, valid))[0] == 200
     assert found[200] > REQUESTS / 20 and found[400] > REQUESTS / 20 and found[422] > REQUESTS / 20, found
-    valid = b'{"inputs":[{"name":"pixels","datatype":"UINT8","shape":[1,1,1,3],"data":[1,2,3]}]}'
-    assert send(connection, HttpRequest("/v2/models/noop/infer", {}, valid))[0] == 200
 
 
 @pytest.mark.usefixtures("quiet")
@@ -86,9 +87,10 @@ def test_damaged_grpc_messages_are_answered_or_refused(running):
     others = [name for name in methods if name != "ModelStreamInfer"]
     before = 0
     with grpc.insecure_channel(running.grpc_address) as channel:
+        calls = {name: channel.unary_unary(f"{SERVICE}/{name}") for name in methods}
         for number, data in enumerate(islice(given, REQUESTS - IN_STREAMS)):
             method = others[number // 10 % len(others)] if number % 10 == 0 else "ModelInfer"
-            code, text = ask(channel, method, data)
+            code, text = ask(calls[method], data)
             assert code in CODES, (method, code, text, data)
             assert len(text) <= 1024 and (text or code == "OK")
             found[code] += 1
@@ -102,15 +104,15 @@ def test_damaged_grpc_messages_are_answered_or_refused(running):
             assert "something went wrong here" not in [one.error_message for one in texts]
             found.update("refused in a stream" if one.error_message else "answered in a stream" for one in texts)
         assert rss() - before < MAX_GROWTH_BYTES
-        assert ask(channel, "ModelInfer", valid_message()) == ("OK", "")
+        assert ask(calls["ModelInfer"], valid_message()) == ("OK", "")
     assert min(found[code] for code in ("OK", "INVALID_ARGUMENT", "NOT_FOUND", "answered in a stream")) > 100, found
     assert found["refused in a stream"] > 100, found
 
 
-def ask(channel: grpc.Channel, method: str, data: bytes) -> tuple[str, str]:
+def ask(call: grpc.UnaryUnaryMultiCallable[bytes, bytes], data: bytes) -> tuple[str, str]:
     """Status and text of a call with these bytes as its message."""
     try:
-        channel.unary_unary(f"{SERVICE}/{method}")(data, timeout=TIME_LIMIT_S)
+        call(data, timeout=TIME_LIMIT_S)
     except grpc.RpcError as error:
         refused: Any = error
         return refused.code().name, refused.details()
