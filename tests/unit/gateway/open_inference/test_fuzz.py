@@ -71,7 +71,7 @@ def test_damaged_http_requests_are_answered_or_refused(running):
             if status != 200:
                 error = json.loads(body)
                 assert list(error) == ["error"] and isinstance(error["error"], str) and len(body) < 8192, (body, given)
-            if number == REQUESTS // 5:
+            if number == REQUESTS // 2:
                 before = rss()
         assert rss() - before < MAX_GROWTH_BYTES
         valid = b'{"inputs":[{"name":"pixels","datatype":"UINT8","shape":[1,1,1,3],"data":[1,2,3]}]}'
@@ -94,7 +94,7 @@ def test_damaged_grpc_messages_are_answered_or_refused(running):
             assert code in CODES, (method, code, text, data)
             assert len(text) <= 1024 and (text or code == "OK")
             found[code] += 1
-            if number == REQUESTS // 5:
+            if number == REQUESTS // 2:
                 before = rss()
         for _ in range(IN_STREAMS // PER_STREAM):
             batch = list(islice(given, PER_STREAM))
