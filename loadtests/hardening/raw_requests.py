@@ -338,7 +338,7 @@ def _open_inference(photo: bytes) -> Iterator[RawRequest]:
     for name, value in names.items():
         yield RawRequest(f"a model's name {name}", compose("GET", b"/v2/models/" + value))
         yield RawRequest(f"inference, a name {name}", compose("POST", b"/v2/models/" + value + b"/infer", (), b"{}"))
-    for method in ("PUT", "DELETE", "GET", "HEAD", "BREW"):
+    for method in ("PUT", "DELETE", "GET", "HEAD"):
         yield RawRequest(f"inference by {method}", compose(method, f"{model}/infer"))
     yield RawRequest("an unknown version", compose("POST", f"{model}/versions/9/infer", (), b"{}"))
     for value in ("", "x", "-1", "+2", "1e3", "99999999999999999999", "5, 6", "\xb2", "3"):

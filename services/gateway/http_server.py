@@ -52,7 +52,7 @@ def _on_header(self: HttpToolsProtocol, name: bytes, value: bytes) -> None:
 
 def _send_400_response(self: HttpToolsProtocol, msg: str) -> None:  # noqa: ARG001
     request_id = make_request_id(None)
-    response = error_response(RequestError("this is not a valid HTTP request"), request_id)
+    response = error_response(RequestError("this is not a valid HTTP request"), request_id, self.url.decode("latin-1"))
     response.headers.update({"x-request-id": request_id, "connection": "close"})
     head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
     self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (head, bytes(response.body)))

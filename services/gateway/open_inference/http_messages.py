@@ -110,6 +110,12 @@ class Response(BaseModel):
     outputs: tuple[ResponseOutput, ...]
 
 
+class ErrorResponse(BaseModel):
+    """The response to a request that failed."""
+
+    error: str
+
+
 def parse_request(body: bytes, header_length: str | None, limit: TimeLimit) -> InferRequest:
     """Parses the body of a request.
 
