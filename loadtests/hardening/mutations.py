@@ -55,11 +55,16 @@ def mutants(seed: int) -> Iterator[bytes]:
     seeds = seed_images()
     while True:
         data = bytearray(rng.choice(seeds))
-        for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
-            rng.choice(_DAMAGE)(rng, data)
+        damage(rng, data)
         if rng.random() < 0.05:
             data = data[: rng.randrange(64)] + rng.choice(seeds)
         yield bytes(data)
+
+
+def damage(rng: random.Random, data: bytearray) -> None:
+    """Damages bytes in one to eight places: flips bits, writes extreme numbers, cuts, removes, inserts and repeats."""
+    for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):
+        rng.choice(_DAMAGE)(rng, data)
 
 
 def encode(image: Image.Image, image_format: str, options: dict[str, Any]) -> bytes:

@@ -37,6 +37,11 @@ class RawRequest:
         """Whether the response has no body."""
         return self.data.startswith(b"HEAD ")
 
+    @property
+    def is_open_inference(self) -> bool:
+        """Whether the path is one of the Open Inference Protocol, whose errors have another shape."""
+        return b" /v2/" in self.data.partition(b"\r\n")[0]
+
 
 def raw_requests() -> list[RawRequest]:
     """All of them."""
@@ -48,6 +53,7 @@ def raw_requests() -> list[RawRequest]:
         *_bodies(photo),
         *_parameters(photo),
         *_upgrades(),
+        *_open_inference(photo),
     ]
 
 
@@ -315,3 +321,47 @@ def _upgrades() -> Iterator[RawRequest]:
     }.items():
         request = compose("GET", "/v1/classify", headers).replace(b"Connection: close", b"Connection: Upgrade, close")
         yield RawRequest(f"an upgrade {name}", request)
+
+
+def _open_inference(photo: bytes) -> Iterator[RawRequest]:
+    model = "/v2/models/efficientnet-lite0"
+    names = {
+        "with %00": b"%00",
+        "with %ff": b"%ff%fe",
+        "of encoded dots": b"%2e%2e/%2e%2e/etc/passwd",
+        "with a line break": b"a%0d%0ab",
+        "of 7,000 characters": b"n" * 7000,
+        "of 10,000 characters": b"n" * 10_000,
+        "deep": b"a/" * 3000,
+        "empty": b"",
+    }
+    for name, value in names.items():
+        yield RawRequest(f"a model's name {name}", compose("GET", b"/v2/models/" + value))
+        yield RawRequest(f"inference, a name {name}", compose("POST", b"/v2/models/" + value + b"/infer", (), b"{}"))
+    for method in ("PUT", "DELETE", "GET", "HEAD"):
+        yield RawRequest(f"inference by {method}", compose(method, f"{model}/infer"))
+    yield RawRequest("an unknown version", compose("POST", f"{model}/versions/9/infer", (), b"{}"))
+    for value in ("", "x", "-1", "+2", "1e3", "99999999999999999999", "5, 6", "\xb2", "3"):
+        headers = (("Inference-Header-Content-Length", value),)
+        yield RawRequest(f"a length of the JSON {value!r}", compose("POST", f"{model}/infer", headers, b"{}"))
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1]}
+    documents = {
+        "empty": b"",
+        "not UTF-8": b'{"id": "\xff\xfe"}',
+        "deep": b'{"inputs":' * 100_000,
+        "of 100,000 inputs": b'{"inputs": [' + b",".join([b"{}"] * 100_000) + b"]}",
+        "with an id of 1 MB": json.dumps({"id": "i" * MIB, "inputs": [tensor]}).encode(),
+        "with a shape of huge numbers": json.dumps(
+            {"inputs": [{**tensor, "shape": [2**31 - 1] * 8, "data": []}]}
+        ).encode(),
+        "with bytes that are missing": json.dumps(
+            {"inputs": [{**tensor, "parameters": {"binary_data_size": 10**9}}]}
+        ).encode(),
+    }
+    for name, body in documents.items():
+        yield RawRequest(f"inference, JSON {name}", compose("POST", f"{model}/infer", (), body))
+    zeros = gzip.compress(bytes(80 * MIB))
+    headers = (("Content-Encoding", "gzip"),)
+    yield RawRequest("inference, a gzip bomb", compose("POST", f"{model}/infer", headers, zeros))
+    headers = (("Inference-Header-Content-Length", "0"),)
+    yield RawRequest("inference, a photo alone", compose("POST", f"{model}/infer", headers, photo))

@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def error_problem(status: int, headers: Mapping[str, str], body: bytes) -> str | None:
+def error_problem(status: int, headers: Mapping[str, str], body: bytes, *, open_inference: bool = False) -> str | None:
     """What is wrong with the body of an error response; None where it has the shape of docs/errors.md.
 
     Args:
         status: HTTP status, 400 or above.
         headers: Names in lower case.
         body: As it came.
+        open_inference: Whether the path is below `/v2`, where an error is `{"error": "message"}`.
     """
     try:
         error: Any = json.loads(body)["error"]
+        if open_inference:
+            return None if isinstance(error, str) and "Traceback" not in error else f"{status} with {body[:80]!r}"
         code, request_id = error["code"], error["request_id"]
     except (ValueError, KeyError, TypeError):
         return f"{status} whose body is not an error object: {body[:80]!r}"
@@ -30,7 +33,9 @@ def error_problem(status: int, headers: Mapping[str, str], body: bytes) -> str |
     return None
 
 
-def response_problem(status: int, headers: Mapping[str, str], body: bytes, *, head: bool = False) -> str | None:
+def response_problem(
+    status: int, headers: Mapping[str, str], body: bytes, *, head: bool = False, open_inference: bool = False
+) -> str | None:
     """What is wrong with a response to a bad or odd request; None where it is a success or an error as documented.
 
     Args:
@@ -38,9 +43,10 @@ def response_problem(status: int, headers: Mapping[str, str], body: bytes, *, he
         headers: Names in lower case.
         body: As it came.
         head: Whether the request was a HEAD, whose response has no body.
+        open_inference: Whether the path is below `/v2`.
     """
     if status == 500:
         return f"500: {body[:120]!r}"
     if status >= 400 and not head:
-        return error_problem(status, headers, body)
+        return error_problem(status, headers, body, open_inference=open_inference)
     return None

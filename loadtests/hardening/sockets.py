@@ -72,7 +72,13 @@ def _try(port: int, request: RawRequest) -> tuple[list[str], str | None]:
     for response in final:
         if is_page(response):
             continue
-        problem = response_problem(response.status, response.headers, response.body, head=request.is_head)
+        problem = response_problem(
+            response.status,
+            response.headers,
+            response.body,
+            head=request.is_head,
+            open_inference=request.is_open_inference,
+        )
         if problem:
             return statuses, problem
     return statuses, None

@@ -39,9 +39,18 @@ class Access:
             RateLimited: the client, or the wrong keys of its address, exceed the limit.
         """
         client = await self._check_key(headers, address)
-        if self.limiter is not None and is_counted:
-            await self.limiter.check(client or address)
+        if is_counted:
+            await self.count(client, address)
         return client
+
+    async def count(self, client: str, address: str) -> None:
+        """Count a request.
+
+        Raises:
+            RateLimited: the client exceeds the limit.
+        """
+        if self.limiter is not None:
+            await self.limiter.check(client or address)
 
     async def _check_key(self, headers: Mapping[str, str], address: str) -> str:
         if self.limiter is not None:

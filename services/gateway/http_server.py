@@ -52,7 +52,7 @@ def _on_header(self: HttpToolsProtocol, name: bytes, value: bytes) -> None:
 
 def _send_400_response(self: HttpToolsProtocol, msg: str) -> None:  # noqa: ARG001
     request_id = make_request_id(None)
-    response = error_response(RequestError("this is not a valid HTTP request"), request_id)
+    response = error_response(RequestError("this is not a valid HTTP request"), request_id, self.url.decode("latin-1"))
     response.headers.update({"x-request-id": request_id, "connection": "close"})
     head = b"".join(b"%b: %b\r\n" % header for header in response.raw_headers)
     self.transport.write(b"HTTP/1.1 400 Bad Request\r\n%b\r\n%b" % (head, bytes(response.body)))
@@ -61,7 +61,7 @@ def _send_400_response(self: HttpToolsProtocol, msg: str) -> None:  # noqa: ARG0
 
 async def _send_500_response(self: RequestResponseCycle) -> None:
     request_id = make_request_id(None)
-    response = error_response(ServiceError("something went wrong here"), request_id)
+    response = error_response(ServiceError("something went wrong here"), request_id, self.scope["path"])
     response.headers.update({"x-request-id": request_id, "connection": "close"})
     start: Any = {"type": "http.response.start", "status": 500, "headers": response.raw_headers}
     await self.send(start)

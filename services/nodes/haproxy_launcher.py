@@ -24,7 +24,10 @@ from typing import Final
 EDITED: Final = "# edited by Tapetum\n"
 GRPC_TIMEOUT: Final = "x-tapetum-grpc-timeout"
 """Header with the deadline of a gRPC call; `services.gateway.open_inference.grpc_timeout` reads it."""
-REQUEST_ID: Final = "%[var(txn.request_id),json(ascii)]"
+OPEN_INFERENCE: Final = "/v2"
+"""Path of the Open Inference Protocol, whose errors are `{"error": "message"}`."""
+_RAY_METADATA: Final = ("application", "multiplexed_model_id", "request_id")
+"""Metadata of gRPC calls that Ray Serve acts on; a client's own are left out."""
 _PR_SET_PDEATHSIG: Final = 1
 _HAS_GATEWAY: Final = re.compile(r"^backend http-.*\n(?:\s.*\n)*?\s+server ", re.MULTILINE)
 _MAX_HEADERS: Final = 1024
@@ -150,6 +153,10 @@ def _frontend(plan: Plan, bind: str) -> Iterator[str]:
     """
     yield from (f"    bind {bound}" for bound in _addresses(plan, plan.port, bind))
     yield from _every_request(plan)
+    yield f"    acl is_open_inference path,url_dec {OPEN_INFERENCE}"
+    yield f"    acl is_open_inference path,url_dec -m beg {OPEN_INFERENCE}/"
+    yield "    http-request set-var(txn.nothing) str() if is_open_inference"
+    yield "    http-request set-var(txn.told_id) var(txn.request_id) unless is_open_inference"
     yield f"    {_answer(414, *URL_TOO_LONG)} if {{ url,length gt {plan.max_url_bytes} }}"
     yield f"    {_answer(431, *HEADER_TOO_LARGE)} if {{ req.hdrs,length gt {plan.max_header_bytes} }}"
     unless_health = " !{ path /-/healthz }" if plan.port is None else ""  # which probes of a cluster's nodes ask for
@@ -159,8 +166,9 @@ def _frontend(plan: Plan, bind: str) -> Iterator[str]:
 def _grpc_frontend(plan: Plan, bind: str) -> Iterator[str]:
     """Lines of the frontend of gRPC: its addresses, and the headers of calls.
 
-    gRPC's server does not pass the deadline of a call on, so a copy of it goes to the gateway. The services of Ray
-    itself are not served.
+    gRPC's server does not pass the deadline of a call on, so a copy of it goes to the gateway. Metadata that Ray Serve
+    acts on does not: it would answer a call that names another application itself. The services of Ray itself are not
+    served.
 
     Args:
         plan: Where to listen.
@@ -169,7 +177,7 @@ def _grpc_frontend(plan: Plan, bind: str) -> Iterator[str]:
     yield from (f"    bind {bound} proto h2" for bound in _addresses(plan, plan.grpc_port, bind))
     yield f"    timeout client {plan.grpc_idle_s}s"
     yield from _every_request(plan)
-    yield f"    http-request del-header {GRPC_TIMEOUT}"
+    yield from (f"    http-request del-header {name}" for name in (GRPC_TIMEOUT, *_RAY_METADATA))
     yield f"    http-request set-header {GRPC_TIMEOUT} %[req.hdr(grpc-timeout)] if {{ req.hdr(grpc-timeout) -m found }}"
     yield f"    {_grpc_answer(GRPC_UNIMPLEMENTED, 'there is no such service')} if {{ path_beg /ray.serve. }}"
 
@@ -218,13 +226,23 @@ def _grpc_answer(status: int, message: str) -> str:
 
 
 def _content(status: int, code: str, message: str) -> str:
-    """Body and headers of an error, with the request id."""
-    body = f'{{"error":{{"code":"{code}","message":"{message}","request_id":"{REQUEST_ID}","details":{{}}}}}}'
+    """Body and headers of an error, with the request id.
+
+    Below `/v2` the body is `{"error": "message"}`: there `txn.nothing` is set, and it is empty, so that it replaces the
+    other pieces of the body; elsewhere, and in errors before a path is known, each piece is its own default.
+    """
+
+    def elsewhere(piece: str) -> str:
+        return f"%[var(txn.nothing,'{piece}')]"
+
+    before = elsewhere(f'{{"code":"{code}","message":')
+    behind = f"""{elsewhere(',"request_id":"')}%[var(txn.told_id),json(ascii)]{elsewhere('","details":{}}')}"""
+    body = f'{{"error":{before}"{message}"{behind}}}'.replace('"', '\\"')
     headers = {"X-Request-ID": "%[var(txn.request_id)]", "Cache-Control": "no-store"}
     if status in (502, 503):
         headers["Retry-After"] = "1"
     told = " ".join(f"hdr {name} {value}" for name, value in headers.items())
-    return f"content-type application/json lf-string '{body}' {told}"
+    return f'content-type application/json lf-string "{body}" {told}'
 
 
 def end_with_parent() -> None:

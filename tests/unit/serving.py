@@ -13,6 +13,9 @@ import grpc.aio
 import uvicorn
 from starlette.applications import Starlette
 
+MAX_MESSAGE_BYTES = 64 * 2**20
+"""Longest gRPC message, as `TAPETUM_MAX_BODY_BYTES` has it by default."""
+
 
 @contextmanager
 def serving(app: Starlette) -> Iterator[str]:
@@ -47,7 +50,8 @@ def serving_grpc(app: Starlette, add_services: Callable[[Any], None]) -> Iterato
 
     @asynccontextmanager
     async def with_grpc(app: Any) -> AsyncIterator[Any]:
-        server = grpc.aio.server()
+        sizes = [(f"grpc.max_{way}_message_length", MAX_MESSAGE_BYTES) for way in ("receive", "send")]
+        server = grpc.aio.server(options=sizes)
         add_services(server)
         ports.append(server.add_insecure_port("127.0.0.1:0"))
         await server.start()

@@ -8,18 +8,22 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from google.protobuf.json_format import ParseDict
 
 from services.errors import NotReady, ServiceNotFound, Unimplemented
 from services.gateway.access import Access
 from services.gateway.bodies import Bodies
+from services.gateway.byte_budget import ByteBudget, Share
 from services.gateway.limits import read_timeout
 from services.gateway.middleware import make_request_id
 from services.gateway.open_inference.descriptions import model_config, model_metadata, server_metadata
 from services.gateway.open_inference.grpc_messages import parse_request, write_response
+from services.gateway.open_inference.grpc_requests import parse_infer_request, parse_message
 from services.gateway.open_inference.grpc_status import end_with, status_of
 from services.gateway.open_inference.grpc_timeout import GRPC_TIMEOUT, read_grpc_timeout
 from services.gateway.open_inference.inference import Inference
+from services.gateway.open_inference.messages import MAX_ID, MAX_NAME
 from services.gateway.open_inference.protobuf import config_pb, health_pb, pb
 from services.gateway.open_inference.repository import Repository, full_name
 from services.gateway.open_inference.statistics import statistics
@@ -27,6 +31,8 @@ from services.gateway.serving.predictor import CachePolicy
 from services.gateway.serving.request_path import Caller
 from services.machine.stack_token import TOKEN_HEADER
 from services.settings import Settings
+
+log = structlog.get_logger()
 
 PIPELINE: Final = 16
 """Requests of one stream that are worked on at a time."""
@@ -39,6 +45,9 @@ SERVICE: Final = "inference.GRPCInferenceService"
 PROBES: Final = frozenset({"ServerLive", "ServerReady", "Check", "Watch"})
 """Methods that may require no key."""
 
+_UNCOUNTED: Final = PROBES | {"ModelStreamInfer"}
+"""Methods whose calls do not count towards the rate limit; of a stream each request does."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -47,10 +56,12 @@ class Call:
     Attributes:
         metadata: By lower-case name.
         caller: The client.
+        address: Of the client.
     """
 
     metadata: Mapping[str, str]
     caller: Caller
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,7 @@ class GrpcFront:
         repository: The served models.
         settings: Time limits and caps.
         bodies: Counts the bytes of requests.
+        answers: Counts the bytes of responses of streams that their clients have not read.
         access: Lets clients in.
         token: Of the stack, which HAProxy puts into every call; None: no HAProxy is before this server.
     """
@@ -70,35 +82,36 @@ class GrpcFront:
     repository: Repository
     settings: Settings
     bodies: Bodies
+    answers: ByteBudget
     access: Access
     token: str | None = None
 
-    async def answer(self, method: str, request: Any, context: Any) -> Any:
+    async def answer(self, method: str, data: bytes, context: Any) -> Any:
         """Handle a call with one response.
 
         Args:
             method: Name of the method.
-            request: Its message.
+            data: Its message.
             context: Of the call.
 
         Returns:
             The response; an empty one after an error, whose status is in the context.
         """
-        handle, response = _METHODS[method]
+        handle, request, response = _METHODS[method]
         try:
             call = await self._let_in(method, context)
-            return await handle(self, request, call)
+            return await handle(self, data if request is None else parse_message(request(), data), call)
         except Exception as error:
             end_with(context, error)
             return response()
 
-    async def stream(self, requests: AsyncIterator[Any], context: Any) -> AsyncGenerator[Any]:
+    async def stream(self, requests: AsyncIterator[bytes], context: Any) -> AsyncGenerator[Any]:
         """Handle a stream of requests for inference: a response or an error for each, in their order.
 
         A client that does not read its responses is not read from either, once `PIPELINE` requests are in progress.
 
         Args:
-            requests: From the client.
+            requests: Messages of the client.
             context: Of the call.
         """
         try:
@@ -106,40 +119,52 @@ class GrpcFront:
         except Exception as error:
             end_with(context, error)
             return
-        in_order: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue(PIPELINE - 1)
-        tasks: set[asyncio.Task[Any]] = set()
+        in_order: asyncio.Queue[asyncio.Task[Any] | None] = asyncio.Queue()
+        unread: dict[asyncio.Task[Any], Share] = {}
+        places = asyncio.Semaphore(PIPELINE)
 
         async def read() -> None:
             try:
-                async for request in requests:
-                    task = asyncio.create_task(self._answer_in_stream(request, call))
-                    tasks.add(task)
-                    task.add_done_callback(tasks.discard)
-                    await in_order.put(task)
+                async for data in requests:
+                    await places.acquire()
+                    share = Share(self.answers)
+                    task = asyncio.create_task(self._answer_in_stream(data, call, share))
+                    unread[task] = share
+                    in_order.put_nowait(task)
+            except Exception as error:  # the client is gone, or has sent a message above the limit
+                log.info("a stream broke off", reason=type(error).__name__)
             finally:
-                await in_order.put(None)
+                in_order.put_nowait(None)
 
         reader = asyncio.create_task(read())
         try:
             while (task := await in_order.get()) is not None:
                 yield await task
-            await reader
+                unread.pop(task).close()
+                places.release()
         finally:
-            for running in (reader, *tasks):
-                running.cancel()
+            reader.cancel()
+            for task, share in unread.items():
+                task.cancel()
+                share.close()
 
-    async def _answer_in_stream(self, request: Any, call: Call) -> Any:
+    async def _answer_in_stream(self, data: bytes, call: Call, share: Share) -> Any:
+        request = pb.ModelInferRequest()
         try:
-            return pb.ModelStreamInferResponse(infer_response=await self.infer(request, call))
+            await self.access.count(call.caller.tenant, call.address)
+            response = await self.infer(request, data, call)
+            share.hold(response.ByteSize())
+            return pb.ModelStreamInferResponse(infer_response=response)
         except Exception as error:
             _, message = status_of(error)
-            failed = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+            failed = pb.ModelInferResponse(model_name=request.model_name[:MAX_NAME], id=request.id[:MAX_ID])
             return pb.ModelStreamInferResponse(error_message=message or "failed", infer_response=failed)
 
-    async def watch(self, request: Any, context: Any) -> AsyncGenerator[Any]:
+    async def watch(self, data: bytes, context: Any) -> AsyncGenerator[Any]:
         """Report the readiness of the server, and each change of it, until the client leaves."""
         try:
             await self._let_in("Watch", context)
+            request = parse_message(health_pb.HealthCheckRequest(), data)
         except Exception as error:
             end_with(context, error)
             return
@@ -151,19 +176,29 @@ class GrpcFront:
             last = response
             await asyncio.sleep(HEALTH_INTERVAL_S)
 
-    async def infer(self, request: Any, call: Call) -> Any:
+    async def infer(self, request: Any, data: bytes, call: Call) -> Any:
         """Predict the images of a request.
+
+        Args:
+            request: An empty message, which takes the request.
+            data: The request as it arrived.
+            call: The call.
 
         Raises:
             ServiceError: the request is invalid, or an image failed.
         """
         policy = CachePolicy.of(call.metadata.get("cache-control", ""))
         async with self.inference.path.open(call.caller, lambda: self._timeout_s(call.metadata)) as opened:
-            opened.task = self.repository.find(request.model_name, request.model_version).task
-            with self.bodies.hold(size := request.ByteSize()):
+            with self.bodies.hold(size := len(data)):
+                parse_infer_request(request, data)
                 name = full_name(request.model_name, request.model_version)
+                opened.task = self.repository.find(name).task
                 sent = await self.inference.work(lambda: parse_request(request, size), size, opened.limit)
                 return write_response(await self.inference.infer(opened, call.caller, name, sent, policy))
+
+    async def infer_once(self, data: bytes, call: Call) -> Any:
+        """Predict the images of a request that is not part of a stream."""
+        return await self.infer(pb.ModelInferRequest(), data, call)
 
     def _timeout_s(self, metadata: Mapping[str, str]) -> float:
         of_call = read_grpc_timeout(metadata.get(GRPC_TIMEOUT, ""))
@@ -177,11 +212,10 @@ class GrpcFront:
         metadata = {key.lower(): value for key, value in context.invocation_metadata() if isinstance(value, str)}
         if self.token is not None and not _is_equal(metadata.get(TOKEN_HEADER.lower(), ""), self.token):
             raise NotReady("this gateway belongs to another stack")
-        tenant = ""
+        tenant, address = "", metadata.get("x-forwarded-for") or context.peer()
         if not (method in PROBES and self.access.open_probes):
-            address = metadata.get("x-forwarded-for") or context.peer()
-            tenant = await self.access.check(metadata, address, is_counted=method not in PROBES)
-        return Call(metadata, Caller(tenant, make_request_id(metadata.get("x-request-id"))))
+            tenant = await self.access.check(metadata, address, is_counted=method not in _UNCOUNTED)
+        return Call(metadata, Caller(tenant, make_request_id(metadata.get("x-request-id"))), address)
 
     async def _health(self, service: str) -> Any:
         if service not in ("", SERVICE):
@@ -256,26 +290,26 @@ async def _refuse(_: GrpcFront, __: Any, ___: Call) -> Any:
 
 Handler = Callable[[GrpcFront, Any, Call], Awaitable[Any]]
 
-_METHODS: Final[Mapping[str, tuple[Handler, Callable[[], Any]]]] = {
-    "ServerLive": (GrpcFront.live, pb.ServerLiveResponse),
-    "ServerReady": (GrpcFront.ready, pb.ServerReadyResponse),
-    "ModelReady": (GrpcFront.model_ready, pb.ModelReadyResponse),
-    "ServerMetadata": (GrpcFront.server, pb.ServerMetadataResponse),
-    "ModelMetadata": (GrpcFront.metadata, pb.ModelMetadataResponse),
-    "ModelConfig": (GrpcFront.config, pb.ModelConfigResponse),
-    "ModelStatistics": (GrpcFront.statistics, pb.ModelStatisticsResponse),
-    "ModelInfer": (GrpcFront.infer, pb.ModelInferResponse),
-    "RepositoryIndex": (GrpcFront.index, pb.RepositoryIndexResponse),
-    "Check": (GrpcFront.check, health_pb.HealthCheckResponse),
-    "RepositoryModelLoad": (GrpcFront.load, pb.RepositoryModelLoadResponse),
-    "RepositoryModelUnload": (GrpcFront.unload, pb.RepositoryModelUnloadResponse),
-    "SystemSharedMemoryStatus": (_refuse, pb.SystemSharedMemoryStatusResponse),
-    "SystemSharedMemoryRegister": (_refuse, pb.SystemSharedMemoryRegisterResponse),
-    "SystemSharedMemoryUnregister": (_refuse, pb.SystemSharedMemoryUnregisterResponse),
-    "CudaSharedMemoryStatus": (_refuse, pb.CudaSharedMemoryStatusResponse),
-    "CudaSharedMemoryRegister": (_refuse, pb.CudaSharedMemoryRegisterResponse),
-    "CudaSharedMemoryUnregister": (_refuse, pb.CudaSharedMemoryUnregisterResponse),
-    "TraceSetting": (_refuse, pb.TraceSettingResponse),
-    "LogSettings": (_refuse, pb.LogSettingsResponse),
+_METHODS: Final[Mapping[str, tuple[Handler, Callable[[], Any] | None, Callable[[], Any]]]] = {
+    "ServerLive": (GrpcFront.live, pb.ServerLiveRequest, pb.ServerLiveResponse),
+    "ServerReady": (GrpcFront.ready, pb.ServerReadyRequest, pb.ServerReadyResponse),
+    "ModelReady": (GrpcFront.model_ready, pb.ModelReadyRequest, pb.ModelReadyResponse),
+    "ServerMetadata": (GrpcFront.server, pb.ServerMetadataRequest, pb.ServerMetadataResponse),
+    "ModelMetadata": (GrpcFront.metadata, pb.ModelMetadataRequest, pb.ModelMetadataResponse),
+    "ModelConfig": (GrpcFront.config, pb.ModelConfigRequest, pb.ModelConfigResponse),
+    "ModelStatistics": (GrpcFront.statistics, pb.ModelStatisticsRequest, pb.ModelStatisticsResponse),
+    "ModelInfer": (GrpcFront.infer_once, None, pb.ModelInferResponse),
+    "RepositoryIndex": (GrpcFront.index, pb.RepositoryIndexRequest, pb.RepositoryIndexResponse),
+    "Check": (GrpcFront.check, health_pb.HealthCheckRequest, health_pb.HealthCheckResponse),
+    "RepositoryModelLoad": (GrpcFront.load, pb.RepositoryModelLoadRequest, pb.RepositoryModelLoadResponse),
+    "RepositoryModelUnload": (GrpcFront.unload, pb.RepositoryModelUnloadRequest, pb.RepositoryModelUnloadResponse),
+    "SystemSharedMemoryStatus": (_refuse, None, pb.SystemSharedMemoryStatusResponse),
+    "SystemSharedMemoryRegister": (_refuse, None, pb.SystemSharedMemoryRegisterResponse),
+    "SystemSharedMemoryUnregister": (_refuse, None, pb.SystemSharedMemoryUnregisterResponse),
+    "CudaSharedMemoryStatus": (_refuse, None, pb.CudaSharedMemoryStatusResponse),
+    "CudaSharedMemoryRegister": (_refuse, None, pb.CudaSharedMemoryRegisterResponse),
+    "CudaSharedMemoryUnregister": (_refuse, None, pb.CudaSharedMemoryUnregisterResponse),
+    "TraceSetting": (_refuse, None, pb.TraceSettingResponse),
+    "LogSettings": (_refuse, None, pb.LogSettingsResponse),
 }
-"""By name of a method with one response: its handler, and the type of the response."""
+"""By name of a method with one response: its handler, and the types of request (None: as bytes) and response."""

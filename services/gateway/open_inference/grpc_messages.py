@@ -10,12 +10,18 @@ from typing import Any, Final
 
 from services.errors import BodyTooLarge, InvalidParameters
 from services.gateway.documents import MAX_VALUES
-from services.gateway.open_inference.messages import InferRequest, InferResponse, Parameter, RequestedOutput
+from services.gateway.open_inference.messages import (
+    MAX_ID,
+    MAX_NAME,
+    MAX_TENSORS,
+    MAX_TEXT,
+    InferRequest,
+    InferResponse,
+    Parameter,
+    RequestedOutput,
+)
 from services.gateway.open_inference.protobuf import pb
 from services.gateway.open_inference.tensors import BYTES, DATATYPES, MAX_RANK, InputTensor
-
-MAX_TENSORS: Final = 64
-"""The most inputs, outputs or parameters of a request."""
 
 _CONTENTS: Final = {
     "BOOL": "bool_contents",
@@ -48,6 +54,8 @@ def parse_request(message: Any, size: int) -> InferRequest:
     for what in ("inputs", "outputs", "parameters"):
         if len(getattr(message, what)) > MAX_TENSORS:
             raise InvalidParameters(f"the request has more than {MAX_TENSORS} {what}")
+    if len(message.id) > MAX_ID:
+        raise InvalidParameters(f"id has more than {MAX_ID} characters")
     return InferRequest(
         inputs=_inputs(message),
         outputs=tuple(_output(one) for one in message.outputs),
@@ -66,7 +74,9 @@ def _inputs(message: Any) -> tuple[InputTensor, ...]:
 
 
 def _input(sent: Any, raw: bytes | None) -> InputTensor:
-    name = sent.name[:200]
+    name = sent.name
+    if len(name) > MAX_NAME:
+        raise InvalidParameters(f"the name of an input has more than {MAX_NAME} characters")
     if "shared_memory_region" in sent.parameters:
         raise InvalidParameters(f"input {name!r}: tensors in shared memory are not supported: send their data")
     if sent.datatype not in DATATYPES:
@@ -77,20 +87,20 @@ def _input(sent: Any, raw: bytes | None) -> InputTensor:
     if raw is not None:
         if sent.HasField("contents"):
             raise InvalidParameters(f"input {name!r} has contents, beside raw_input_contents")
-        return InputTensor(sent.name, sent.datatype, shape, raw, None)
+        return InputTensor(name, sent.datatype, shape, raw, None)
     if sent.datatype not in _CONTENTS:
         raise InvalidParameters(f"input {name!r}: {sent.datatype} comes as raw_input_contents only")
-    elements = getattr(sent.contents, _CONTENTS[sent.datatype])
+    elements: Sequence[Any] = getattr(sent.contents, _CONTENTS[sent.datatype])
     if len(elements) > MAX_VALUES:
-        message = f"input {name!r} has more than {MAX_VALUES} elements: send them as raw_input_contents"
+        message = f"input {name!r} has more than {MAX_VALUES} elements; send them as raw_input_contents"
         raise BodyTooLarge(message, {"max_values": MAX_VALUES})
-    return InputTensor(sent.name, sent.datatype, shape, None, list(elements))
+    return InputTensor(name, sent.datatype, shape, None, list(elements))
 
 
 def _output(sent: Any) -> RequestedOutput:
     parameters = _parameters(sent.parameters)
     if "shared_memory_region" in parameters:
-        raise InvalidParameters(f"output {sent.name[:200]!r}: tensors in shared memory are not supported")
+        raise InvalidParameters(f"output {sent.name[:MAX_NAME]!r}: tensors in shared memory are not supported")
     classes = parameters.get("classification", 0)
     if isinstance(classes, bool) or not isinstance(classes, int) or not 0 <= classes <= 1000:
         raise InvalidParameters("classification must be a number from 0 to 1000", {"parameter": "classification"})
@@ -100,7 +110,12 @@ def _output(sent: Any) -> RequestedOutput:
 def _parameters(sent: Mapping[str, Any]) -> dict[str, Parameter]:
     """The values of parameters; one without a value is left out."""
     chosen = {name: value.WhichOneof("parameter_choice") for name, value in sent.items()}
-    return {name: getattr(sent[name], field) for name, field in chosen.items() if field is not None}
+    found: dict[str, Parameter] = {name: getattr(sent[name], field) for name, field in chosen.items() if field}
+    for name, value in found.items():
+        if len(name) > MAX_NAME or (isinstance(value, str) and len(value) > MAX_TEXT):
+            text = f"parameter {name[:80]!r} is too long: a name has at most {MAX_NAME} characters, text {MAX_TEXT}"
+            raise InvalidParameters(text, {"parameter": name[:80]})
+    return found
 
 
 def write_response(response: InferResponse) -> Any:

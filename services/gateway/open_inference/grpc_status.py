@@ -12,7 +12,7 @@ from services.errors import ServiceError
 log = structlog.get_logger()
 
 MAX_DETAILS: Final = 1024
-"""The most characters of a status message, which is a header."""
+"""The most bytes of a status message, each of which may take three in the header that it is sent in."""
 
 _CODES: Final = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -37,7 +37,11 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
     if not isinstance(error, ServiceError):
         log.error("request failed", exc_info=error)
         return grpc.StatusCode.INTERNAL, "something went wrong here"
-    return _CODES.get(error.status, grpc.StatusCode.INTERNAL), error.message[:MAX_DETAILS]
+    return _CODES.get(error.status, grpc.StatusCode.INTERNAL), _cut(error.message)
+
+
+def _cut(text: str) -> str:
+    return text.encode("utf-8", "replace")[:MAX_DETAILS].decode("utf-8", "ignore")
 
 
 def end_with(context: Any, error: Exception) -> None:

@@ -110,14 +110,14 @@ class HttpFront:
         """
         name, version, what = _parse_path(request.path_params["path"])
         if what != "infer":
-            raise Unimplemented(f"POST is for models/{name[:80]}/infer")
+            raise Unimplemented("POST is for inference: /v2/models/NAME/infer")
         caller = Caller(request.state.tenant, request.state.request_id)
         policy = CachePolicy.of(request.headers.get("cache-control", ""))
         async with self.inference.path.open(caller, lambda: read_timeout(request.headers, self.settings)) as opened:
             opened.task = self.repository.find(name, version).task  # before the body is read
             with self.bodies.open(request) as body:
                 text = await body.read(self.settings.max_body_bytes, "body")
-                header_length = request.headers.get(HEADER_LENGTH)
+                header_length = _joined(request, HEADER_LENGTH)
 
                 def parse() -> InferRequest:
                     return parse_request(text, header_length, opened.limit)
@@ -149,6 +149,11 @@ class HttpFront:
             headers["content-encoding"] = encoding
         media_type = "application/json" if header_length is None else "application/octet-stream"
         return Response(body, media_type=media_type, headers=headers)
+
+
+def _joined(request: Request, header: str) -> str | None:
+    """The value of a header; of several, all of them, with commas between them."""
+    return ", ".join(request.headers.getlist(header)) if header in request.headers else None
 
 
 def _parse_path(path: str) -> tuple[str, str, str]:

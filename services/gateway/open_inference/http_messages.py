@@ -15,19 +15,24 @@ from services.errors import InvalidParameters, RequestError
 from services.gateway.documents import parse_object
 from services.gateway.inputs import validate
 from services.gateway.open_inference.images import IMAGE
-from services.gateway.open_inference.messages import InferRequest, InferResponse, RequestedOutput
+from services.gateway.open_inference.messages import (
+    MAX_ID,
+    MAX_NAME,
+    MAX_TENSORS,
+    MAX_TEXT,
+    InferRequest,
+    InferResponse,
+    RequestedOutput,
+)
 from services.gateway.open_inference.tensors import BYTES, DATATYPES, MAX_RANK, InputTensor
 from services.gateway.serving.offload import TimeLimit
 
 HEADER_LENGTH: Final = "inference-header-content-length"
 """Header with the bytes of the JSON before the binary data; without it, a body is JSON throughout."""
 
-MAX_TENSORS: Final = 64
-"""The most inputs or outputs of a request."""
-
-Name = Annotated[StrictStr, Field(min_length=1, max_length=200)]
+Name = Annotated[StrictStr, Field(min_length=1, max_length=MAX_NAME)]
 Size = Annotated[StrictInt, Field(ge=0, lt=2**31)]
-Value = StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(max_length=2**16)]
+Value = StrictBool | StrictInt | StrictFloat | Annotated[StrictStr, Field(max_length=MAX_TEXT)]
 
 
 class _Message(BaseModel):
@@ -81,10 +86,10 @@ class RequestOutput(_Message):
 class Request(_Message):
     """A request for inference."""
 
-    id: Annotated[StrictStr, Field(max_length=1024)] = Field(default="", description="Is echoed.")
+    id: Annotated[StrictStr, Field(max_length=MAX_ID)] = Field(default="", description="Is echoed.")
     inputs: tuple[RequestInput, ...] = Field(max_length=MAX_TENSORS)
     outputs: tuple[RequestOutput, ...] | None = Field(default=None, max_length=MAX_TENSORS)
-    parameters: dict[Annotated[str, Field(max_length=200)], Value] = Field(default={}, max_length=MAX_TENSORS)
+    parameters: dict[Annotated[str, Field(max_length=MAX_NAME)], Value] = Field(default={}, max_length=MAX_TENSORS)
 
 
 class ResponseOutput(BaseModel):
@@ -103,6 +108,12 @@ class Response(BaseModel):
     model_version: str
     id: str | None = None
     outputs: tuple[ResponseOutput, ...]
+
+
+class ErrorResponse(BaseModel):
+    """The response to a request that failed."""
+
+    error: str
 
 
 def parse_request(body: bytes, header_length: str | None, limit: TimeLimit) -> InferRequest:

@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from services.gateway.open_inference.tensors import InputTensor, OutputTensor
+
+MAX_TENSORS: Final = 64
+"""The most inputs, outputs or parameters of a request."""
+
+MAX_NAME: Final = 200
+"""The most characters of the name of a tensor or a parameter."""
+
+MAX_TEXT: Final = 2**16
+"""The most characters of a parameter."""
+
+MAX_ID: Final = 1024
+"""The most characters of the id of a request."""
 
 Parameter = bool | int | float | str
 

@@ -57,6 +57,12 @@ def test_an_internal_error_is_always_a_problem():
     assert response_problem(200, {}, b"") is None
 
 
+def test_an_error_below_v2_is_text():
+    assert error_problem(404, {}, b'{"error": "no model"}', open_inference=True) is None
+    assert error_problem(404, {"x-request-id": "a"}, error_body("a"), open_inference=True)
+    assert error_problem(404, {}, b'{"error": "no model"}')
+
+
 def test_seed_images_are_whole():
     assert all(decode(image).pixels.shape[2] == 3 for image in seed_images())
 

@@ -11,10 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+import tritonclient.http as triton
+from tritonclient.utils import InferenceServerException
 
 from services.nodes import haproxy_launcher
 from services.nodes.haproxy_launcher import edit, edit_file
@@ -167,6 +170,52 @@ def test_long_urls_and_headers_are_refused_by_name(tmp_path: Path):
     assert (long_url.status_code, long_url.json()["error"]["code"]) == (414, "url_too_long")
     assert (long_header.status_code, long_header.json()["error"]["code"]) == (431, "header_too_large")
     assert many_headers.json()["error"]["code"] == "not_ready", "it is for the gateway to refuse, by name"
+
+
+def test_errors_below_v2_are_those_of_the_open_inference_protocol(tmp_path: Path):
+    plan = plan_for(free_port())
+    with haproxy(rendered(tmp_path, plan.port, free_port()), plan) as url:
+        not_ready = httpx.get(f"{url}/v2/models/m/infer")
+        root, encoded, absolute = (httpx.get(f"{url}{path}") for path in ("/v2", "/%762/models", "/v2/"))
+        too_long = httpx.get(f"{url}/v2/{9000 * 'a'}")
+        too_large = httpx.get(f"{url}/v2/health/ready", headers={"x": 40_000 * "a"})
+        with pytest.raises(InferenceServerException, match="no gateway takes requests right now"):
+            triton.InferenceServerClient(url.removeprefix("http://")).get_server_metadata()
+        others = [httpx.get(f"{url}{path}").json()["error"]["code"] for path in ("/v20", "/v1/v2/", "/v2x/models")]
+    for response in (not_ready, root, encoded, absolute):
+        assert (response.status_code, response.json()) == (503, {"error": "no gateway takes requests right now"})
+    assert not_ready.headers["retry-after"] == "1" and not_ready.headers["x-request-id"]
+    assert (too_long.status_code, too_long.json()) == (414, {"error": "the path and the query are too long"})
+    assert (too_large.status_code, too_large.json()) == (431, {"error": "the header of the request is too large"})
+    assert others == ["not_ready"] * 3
+
+
+@pytest.mark.parametrize(("path", "is_open_inference"), [("/v2/slow", True), ("/v1/slow", False)])
+def test_a_gateway_that_breaks_off_is_a_502_in_the_shape_of_the_path(
+    tmp_path: Path, path: str, is_open_inference: bool
+):
+    plan = plan_for(free_port())
+    with socket.create_server(("127.0.0.1", 0)) as broken:
+        threading.Thread(target=_answer_probes_only, args=(broken,), daemon=True).start()
+        with haproxy(rendered(tmp_path, plan.port, broken.getsockname()[1]), plan) as url:
+            wait_for_gateway(url)
+            response = httpx.post(f"{url}{path}", headers={"x-request-id": "mine"})
+    error = response.json()["error"]
+    assert response.status_code == 502 and response.headers["x-request-id"] == "mine"
+    if is_open_inference:
+        assert error == "the gateway broke off its answer"
+    else:
+        assert (error["code"], error["request_id"], error["details"]) == ("backend_failed", "mine", {})
+
+
+def _answer_probes_only(listener: socket.socket) -> None:
+    """Answer `GET`, and close the connection of any other request."""
+    with suppress(OSError):
+        while True:
+            connection, _ = listener.accept()
+            with connection:
+                if connection.recv(65536).startswith(b"GET "):
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
 
 
 @pytest.mark.parametrize("body", [b"", 300_000 * b"x"])
