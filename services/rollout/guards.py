@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from services.rollout.traffic import Traffic
@@ -43,8 +43,8 @@ class Seen:
     """
 
     version: str
-    traffic: Traffic = Traffic()
-    live: LiveFigures = LiveFigures()
+    traffic: Traffic = field(default_factory=Traffic)
+    live: LiveFigures = field(default_factory=LiveFigures)
 
 
 @dataclass(frozen=True, slots=True)
