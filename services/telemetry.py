@@ -62,10 +62,10 @@ _STAGE_SECONDS = (0.0001, 0.00025, 0.0005, *_SECONDS)
 REQUESTS = Counter(
     "tapetum_requests",
     "Requests to a prediction endpoint, by what became of them (ok, partial, or the code of the error).",
-    ("task", "model", "outcome"),
+    (*_MODEL, "outcome"),
 )
 REQUEST_SECONDS = Histogram(
-    "tapetum_request_duration_seconds", "From the first byte read to the answer.", ("task", "model"), buckets=_SECONDS
+    "tapetum_request_duration_seconds", "From the first byte read to the answer.", _MODEL, buckets=_SECONDS
 )
 REQUESTS_IN_FLIGHT = Gauge(
     "tapetum_requests_in_flight", "Prediction requests being worked on.", multiprocess_mode="livesum"

@@ -54,8 +54,10 @@ from services.gateway.serving.offload import Workers
 from services.gateway.serving.predictor import Predictor
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.request_path import RequestPath
+from services.gateway.serving.traffic_log import TrafficLog
 from services.kinds import TASKS
 from services.kinds.task_api import TaskApi
+from services.rollout.traffic_store import MemoryTrafficStore
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
 
@@ -93,7 +95,8 @@ def create_app(
     inspector = Inspector(settings)
     predictor = Predictor(cache, drift, registry)
     receipts = AnswerLog(store, cache, registry, settings)
-    path = RequestPath(registry, inspector, predictor, admission, receipts, settings.cache_shared)
+    traffic = TrafficLog(MemoryTrafficStore())
+    path = RequestPath(registry, inspector, predictor, admission, receipts, traffic, settings.cache_shared)
     accuracy = AccuracyWatch(registry, store, drift, settings)
     feedback = FeedbackHandler(settings, bodies, admission, receipts, store, accuracy)
     renderer, responder = Renderer(settings), Responder(readers)
@@ -103,7 +106,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        watching = (registry.watch(), accuracy.watch(), keep_told(registry, accuracy))
+        watching = (registry.watch(), accuracy.watch(), keep_told(registry, accuracy), traffic.keep())
         watches = [asyncio.create_task(watch) for watch in watching]
         yield
         for watch in watches:

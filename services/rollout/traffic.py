@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,13 +46,20 @@ class Traffic:
         """99th percentile of the latencies in seconds; NaN without any."""
         return percentile_s(self.latencies, 0.99)
 
+    @classmethod
+    def total(cls, counts: Iterable[Traffic]) -> Traffic:
+        """The requests of all."""
+        requests = failed = 0
+        latencies: Counter[int] = Counter()
+        for count in counts:
+            requests += count.requests
+            failed += count.failed
+            latencies.update(count.latencies)
+        return cls(requests, failed, dict(latencies))
+
     def __add__(self, other: Traffic) -> Traffic:
         """The requests of both."""
-        return Traffic(
-            self.requests + other.requests,
-            self.failed + other.failed,
-            dict(Counter(self.latencies) + Counter(other.latencies)),
-        )
+        return Traffic.total((self, other))
 
     def since(self, earlier: Traffic) -> Traffic | None:
         """The requests that were added to an earlier count; None where this count is no continuation of it."""

@@ -28,7 +28,10 @@ class OpenRequest:
         limit: Time limit, for work in threads.
         deadline_s: The same as Unix time, for other processes.
         model: Metric label; set once the model is found.
+        version: Metric label: the version that is asked, and then the one that answered.
         images: Images in it; 0 until they have been read.
+        failed: Whether it failed, or an image of it, for a reason of the service: an error with status 500 or above.
+        cached: Whether an image of it was answered from the result cache.
         outcome: `ok`, `partial`, `disconnected`, or the code of an error.
     """
 
@@ -36,7 +39,10 @@ class OpenRequest:
     limit: TimeLimit = field(default_factory=lambda: TimeLimit(float("inf")))
     deadline_s: float = float("inf")
     model: str = NO_MODEL
+    version: str = NO_MODEL
     images: int = 0
+    failed: bool = False
+    cached: bool = False
     outcome: str = "ok"
 
     @property
@@ -67,16 +73,16 @@ async def open_request(
             limiter.check()
             yield opened
     except TimeoutError:
-        opened.outcome = OutOfTime.code
+        opened.outcome, opened.failed = OutOfTime.code, True
         raise OutOfTime("the request took longer than its time limit") from None
     except ServiceError as error:
-        opened.outcome = error.code
+        opened.outcome, opened.failed = error.code, error.status >= 500
         raise
     except (asyncio.CancelledError, ClientDisconnect):
         opened.outcome = "disconnected"
         raise
     except Exception:
-        opened.outcome = ServiceError.code
+        opened.outcome, opened.failed = ServiceError.code, True
         raise
     finally:
         record(opened)

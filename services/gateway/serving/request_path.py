@@ -7,7 +7,7 @@ shared: admission, time limit, model, header checks, cache, single flight, batch
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -22,6 +22,7 @@ from services.gateway.serving.open_request import OpenRequest, open_request
 from services.gateway.serving.predictor import Answer, CachePolicy, PredictionRequest, Predictor
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
+from services.gateway.serving.traffic_log import TrafficLog
 from services.kinds.request_parameters import TaskParameters
 from services.telemetry import REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
 
@@ -66,6 +67,7 @@ class RequestPath:
         predictor: Predicts one image.
         limiter: Limits the requests in flight.
         answer_log: Records answers for feedback.
+        traffic: Counts requests by version.
         cache_shared: Whether clients share cached answers.
     """
 
@@ -74,13 +76,14 @@ class RequestPath:
     predictor: Predictor
     limiter: ConcurrencyLimiter
     answer_log: AnswerLog
+    traffic: TrafficLog
     cache_shared: bool
 
     def open(
         self, task: Task, caller: Caller, timeout_s: Callable[[], float]
     ) -> AbstractAsyncContextManager[OpenRequest]:
         """Admit a request; when the context ends, it is counted and logged. See `open_request`."""
-        return open_request(self.limiter, timeout_s, lambda opened: _record(task, caller, opened))
+        return open_request(self.limiter, timeout_s, lambda opened: self._record(task, caller, opened))
 
     async def check(
         self, opened: OpenRequest, task: Task, given: PredictionInput
@@ -94,7 +97,7 @@ class RequestPath:
             ServiceError: there is no such model, or the only image cannot be accepted.
         """
         served = self.registry.find(task, given.parameters.model)
-        opened.model, opened.images = served.name, len(given.images)
+        opened.model, opened.version, opened.images = served.name, served.version, len(given.images)
         checked = await self.inspector.check(given.images, opened.limit)
         return served, PredictionInput(checked, given.several, given.parameters)
 
@@ -132,10 +135,36 @@ class RequestPath:
             answers = [_as_item_error(result) for result in results]
         else:
             answers = [await answer(given.images[0])]
+        opened.version = answering_version(answers, served)
+        opened.cached = any(isinstance(answer, Answer) and answer.cached for answer in answers)
+        opened.failed = any(isinstance(answer, ServiceError) and answer.status >= 500 for answer in answers)
         self.answer_log.remember(caller.tenant, caller.request_id, answers, policy)
         if any(isinstance(answer, ServiceError) for answer in answers):
             opened.outcome = "partial"
         return answers
+
+    def _record(self, task: Task, caller: Caller, opened: OpenRequest) -> None:
+        model, version, took_s = opened.model, opened.version, opened.elapsed_s
+        REQUESTS.labels(task, model, version, opened.outcome).inc()
+        REQUEST_SECONDS.labels(task, model, version).observe(took_s)
+        if opened.images:
+            REQUEST_IMAGES.labels(task, model).inc(opened.images)
+        self.traffic.count(opened)
+        log.info(
+            "request",
+            request_id=caller.request_id,
+            task=task,
+            model=model,
+            version=version,
+            outcome=opened.outcome,
+            images=opened.images,
+            ms=round(took_s * 1e3, 2),
+        )
+
+
+def answering_version(answers: Sequence[Answer | ServiceError], served: ServedModel) -> str:
+    """The version that answered the first image that has an answer; without one, the version that was asked."""
+    return next((answer.model.version for answer in answers if isinstance(answer, Answer)), served.version)
 
 
 def _as_item_error(answer: Answer | BaseException) -> Answer | ServiceError:
@@ -145,20 +174,3 @@ def _as_item_error(answer: Answer | BaseException) -> Answer | ServiceError:
         log.error("prediction failed", exc_info=answer)
         return ServiceError("the model failed on this image")
     raise answer
-
-
-def _record(task: Task, caller: Caller, opened: OpenRequest) -> None:
-    model, took_s = opened.model, opened.elapsed_s
-    REQUESTS.labels(task, model, opened.outcome).inc()
-    REQUEST_SECONDS.labels(task, model).observe(took_s)
-    if opened.images:
-        REQUEST_IMAGES.labels(task, model).inc(opened.images)
-    log.info(
-        "request",
-        request_id=caller.request_id,
-        task=task,
-        model=model,
-        outcome=opened.outcome,
-        images=opened.images,
-        ms=round(took_s * 1e3, 2),
-    )
