@@ -1,25 +1,39 @@
-"""Canary routing: which requests for a model go to the canary version, sticky by request id."""
+"""A canary: a version that answers a part of the requests for its model, sticky by request id."""
 
 from __future__ import annotations
 
-from typing import Final
+from pydantic import BaseModel, ConfigDict, Field
 
-from blake3 import blake3
-
-_POINTS: Final = 2**64
+from services.rollout.sampling import point_of
 
 
-def is_canary(name: str, version: str, weight: float, request_id: str) -> bool:
-    """Whether a request goes to the canary.
+class Canary(BaseModel):
+    """A canary version.
 
-    The request id is hashed to a point of the interval [0, 100), which does not depend on the weight: a request id
-    always gets the same version, and raising the weight moves no id back to the other version.
-
-    Args:
-        name: The model.
-        version: The canary; another version of the model gets other requests.
-        weight: Percentage of the requests, 0 to 100.
-        request_id: Of the request.
+    Attributes:
+        version: The version.
+        weight: Percentage of the requests that it answers.
+        until_s: Unix time at which it ends by itself; None: never. Whoever steps the weight up renews it, so that the
+            canary does not outlive them.
     """
-    digest = blake3("\0".join((name, version, request_id)).encode()).digest(length=8)
-    return int.from_bytes(digest, "big") * 100 < weight * _POINTS
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str = Field(min_length=1)
+    weight: float = Field(ge=0, le=100)
+    until_s: float | None = None
+
+    def takes(self, model: str, request_id: str, now_s: float) -> bool:
+        """Whether a request goes to the canary.
+
+        The request id is hashed to a point of [0, 100) that does not depend on the weight: a request id always gets the
+        same version, and raising the weight moves no id back to the other version.
+
+        Args:
+            model: Name of the model.
+            request_id: Of the request.
+            now_s: Unix time.
+        """
+        if self.until_s is not None and now_s > self.until_s:
+            return False
+        return 100 * point_of("canary", model, self.version, request_id) < self.weight
