@@ -123,6 +123,23 @@ FEEDBACK = Counter(
     ("model", "outcome"),
 )
 
+SHADOW_IMAGES = Counter(
+    "tapetum_shadow_images",
+    "Images for a shadow version, by what became of them (ok, dropped, or the code of the error).",
+    ("model", "version", "outcome"),
+)
+SHADOW_AGREEMENT = Histogram(
+    "tapetum_shadow_agreement",
+    "Agreement of a shadow version with the version that answered, by image, a share from 0 to 1.",
+    ("model", "version", "metric"),
+    buckets=(0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0),
+)
+SHADOW_DISAGREEMENTS = Counter(
+    "tapetum_shadow_disagreements",
+    "Images on which a shadow version and the version that answered disagree.",
+    ("model", "version"),
+)
+
 
 def replica_starts(deployment: str) -> None:
     """Record that a replica of a deployment starts."""
