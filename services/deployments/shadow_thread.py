@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from services.deployments.hosted_model import start_thread
 from services.errors import Overloaded
@@ -29,7 +29,7 @@ class ShadowThread:
 
     def __init__(self, is_busy: Callable[[], bool]) -> None:
         self._is_busy = is_busy
-        self._running: Future[object] | None = None
+        self._running: Future[Any] | None = None
         self._thread = ThreadPoolExecutor(
             1, thread_name_prefix="shadow", initializer=start_thread, initargs=(1, LOWEST_PRIORITY)
         )
