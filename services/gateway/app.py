@@ -55,6 +55,8 @@ from services.gateway.serving.predictor import Predictor
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.request_path import RequestPath
 from services.gateway.serving.traffic_log import TrafficLog
+from services.gateway.shadow.disagreements import Disagreements
+from services.gateway.shadow.shadow_runner import ShadowRunner
 from services.kinds import TASKS
 from services.kinds.task_api import TaskApi
 from services.rollout.traffic_store import MemoryTrafficStore
@@ -96,7 +98,11 @@ def create_app(
     predictor = Predictor(cache, drift, registry)
     receipts = AnswerLog(store, cache, registry, settings)
     traffic = TrafficLog(MemoryTrafficStore())
-    path = RequestPath(registry, inspector, predictor, admission, receipts, traffic, settings.cache_shared)
+    disagreements = Disagreements(store, settings.feedback_ttl_s)
+    shadows = ShadowRunner(lambda shadow, item: shadow.calls.submit_apart(item), disagreements)
+    path = RequestPath(
+        registry, inspector, predictor, admission, receipts, traffic, shadows.offer, settings.cache_shared
+    )
     accuracy = AccuracyWatch(registry, store, drift, settings)
     feedback = FeedbackHandler(settings, bodies, admission, receipts, store, accuracy)
     renderer, responder = Renderer(settings), Responder(readers)
@@ -106,14 +112,14 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        watching = (registry.watch(), accuracy.watch(), keep_told(registry, accuracy), traffic.keep())
+        watching = (registry.watch(), accuracy.watch(), keep_told(registry, accuracy), traffic.keep(), shadows.run())
         watches = [asyncio.create_task(watch) for watch in watching]
         yield
         for watch in watches:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-        for threads in (readers, inspector, renderer, feedback):
+        for threads in (readers, inspector, renderer, feedback, shadows):
             threads.close()
         for connected in (cache, store, limiter):
             if connected is not None:

@@ -24,6 +24,7 @@ class OpenRequest:
     """A request in progress.
 
     Attributes:
+        request_id: Its id; empty where versions do not matter.
         started_at: `time.perf_counter()` of its arrival.
         limit: Time limit, for work in threads.
         deadline_s: The same as Unix time, for other processes.
@@ -35,6 +36,7 @@ class OpenRequest:
         outcome: `ok`, `partial`, `disconnected`, or the code of an error.
     """
 
+    request_id: str = ""
     started_at: float = field(default_factory=time.perf_counter)
     limit: TimeLimit = field(default_factory=lambda: TimeLimit(float("inf")))
     deadline_s: float = float("inf")
@@ -53,7 +55,10 @@ class OpenRequest:
 
 @asynccontextmanager
 async def open_request(
-    limiter: ConcurrencyLimiter, timeout_s: Callable[[], float], record: Callable[[OpenRequest], None]
+    limiter: ConcurrencyLimiter,
+    timeout_s: Callable[[], float],
+    record: Callable[[OpenRequest], None],
+    request_id: str = "",
 ) -> AsyncGenerator[OpenRequest]:
     """Admit a request, end it at its time limit, and record its outcome.
 
@@ -61,11 +66,12 @@ async def open_request(
         limiter: Refuses it where too many are in flight.
         timeout_s: Reads its time limit; may raise a ServiceError.
         record: Called with its outcome when it ends, also after an error.
+        request_id: Its id.
 
     Raises:
         ServiceError: it was refused, took too long, or failed.
     """
-    opened = OpenRequest()
+    opened = OpenRequest(request_id)
     try:
         seconds = timeout_s()
         opened.limit, opened.deadline_s = TimeLimit(time.monotonic() + seconds), time.time() + seconds

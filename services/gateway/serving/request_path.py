@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -23,6 +24,7 @@ from services.gateway.serving.predictor import Answer, CachePolicy, PredictionRe
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
 from services.gateway.serving.traffic_log import TrafficLog
+from services.gateway.shadow.shadow_image import ShadowImage
 from services.kinds.request_parameters import TaskParameters
 from services.telemetry import REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
 
@@ -68,6 +70,7 @@ class RequestPath:
         limiter: Limits the requests in flight.
         answer_log: Records answers for feedback.
         traffic: Counts requests by version.
+        offer_shadow: Takes images that a shadow version also answers; it does not block, and never raises.
         cache_shared: Whether clients share cached answers.
     """
 
@@ -77,26 +80,29 @@ class RequestPath:
     limiter: ConcurrencyLimiter
     answer_log: AnswerLog
     traffic: TrafficLog
+    offer_shadow: Callable[[ShadowImage], None]
     cache_shared: bool
 
     def open(
         self, task: Task, caller: Caller, timeout_s: Callable[[], float]
     ) -> AbstractAsyncContextManager[OpenRequest]:
         """Admit a request; when the context ends, it is counted and logged. See `open_request`."""
-        return open_request(self.limiter, timeout_s, lambda opened: self._record(task, caller, opened))
+        return open_request(self.limiter, timeout_s, partial(self._record, task, caller), caller.request_id)
 
     async def check(
         self, opened: OpenRequest, task: Task, given: PredictionInput
     ) -> tuple[ServedModel, PredictionInput]:
-        """Find the model, and check the headers of the images.
+        """Find the version that answers, and check the headers of the images.
 
         Returns:
-            The model, and the input with an error in the place of each image that cannot be accepted.
+            The version, and the input with an error in the place of each image that cannot be accepted.
 
         Raises:
             ServiceError: there is no such model, or the only image cannot be accepted.
         """
         served = self.registry.find(task, given.parameters.model)
+        if not _names_version(given, served):
+            served = self.registry.canary_of(served, opened.request_id)
         opened.model, opened.version, opened.images = served.name, served.version, len(given.images)
         checked = await self.inspector.check(given.images, opened.limit)
         return served, PredictionInput(checked, given.several, given.parameters)
@@ -121,7 +127,7 @@ class RequestPath:
         """
         given.parameters.check(len(given.images))
         scope = "" if self.cache_shared else caller.tenant
-        is_pinned = given.parameters.model not in (None, served.name)
+        is_pinned = _names_version(given, served)
         asked = PredictionRequest.of(served, given.parameters.complete, scope, is_pinned=is_pinned)
 
         async def answer(image: bytes | ServiceError) -> Answer:
@@ -139,9 +145,20 @@ class RequestPath:
         opened.cached = any(isinstance(answer, Answer) and answer.cached for answer in answers)
         opened.failed = any(isinstance(answer, ServiceError) and answer.status >= 500 for answer in answers)
         self.answer_log.remember(caller.tenant, caller.request_id, answers, policy)
+        if policy.write and not is_pinned:
+            self._shadow(caller, given, answers)
         if any(isinstance(answer, ServiceError) for answer in answers):
             opened.outcome = "partial"
         return answers
+
+    def _shadow(self, caller: Caller, given: PredictionInput, answers: Sequence[Answer | ServiceError]) -> None:
+        """Offer the images of a request to the shadow of its model, except those that the cache answered."""
+        for index, (image, answer) in enumerate(zip(given.images, answers, strict=True)):
+            if isinstance(image, ServiceError) or isinstance(answer, ServiceError) or answer.cached:
+                continue
+            shadow = self.registry.shadow_of(answer.model, caller.request_id)
+            if shadow is not None:
+                self.offer_shadow(ShadowImage.of(caller.tenant, caller.request_id, index, image, answer, shadow))
 
     def _record(self, task: Task, caller: Caller, opened: OpenRequest) -> None:
         model, version, took_s = opened.model, opened.version, opened.elapsed_s
@@ -160,6 +177,11 @@ class RequestPath:
             images=opened.images,
             ms=round(took_s * 1e3, 2),
         )
+
+
+def _names_version(given: PredictionInput, served: ServedModel) -> bool:
+    """Whether a request names the version, and no other may answer it."""
+    return given.parameters.model not in (None, served.name)
 
 
 def answering_version(answers: Sequence[Answer | ServiceError], served: ServedModel) -> str:

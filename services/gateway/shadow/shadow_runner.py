@@ -15,8 +15,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
 import structlog
@@ -28,6 +27,7 @@ from services.gateway.serving.offload import TimeLimit, Workers
 from services.gateway.serving.served_model import ServedModel
 from services.gateway.shadow.agreement import AGREEMENTS, agree
 from services.gateway.shadow.disagreements import Disagreement, Disagreements
+from services.gateway.shadow.shadow_image import ShadowImage
 from services.telemetry import SHADOW_AGREEMENT, SHADOW_DISAGREEMENTS, SHADOW_IMAGES
 
 log = structlog.get_logger()
@@ -52,31 +52,6 @@ DROPPED: Final = "dropped"
 
 Send = Callable[[ServedModel, Item], Awaitable[Outcome]]
 """Sends one image to a version, apart from those of requests."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShadowImage:
-    """One image of a request that was answered.
-
-    Attributes:
-        tenant: Id of the client.
-        request_id: Of the request.
-        index: Of the image in it.
-        image: The encoded file.
-        primary: Version that answered.
-        answer: Its answer, as `services.answers.wire.Outcome.body`.
-        shadow: Version that is compared with it.
-        complete: From the catalog entry of a version to the complete parameters of the request.
-    """
-
-    tenant: str
-    request_id: str
-    index: int
-    image: bytes
-    primary: ServedModel
-    answer: bytes
-    shadow: ServedModel
-    complete: Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 class ShadowRunner:
@@ -137,9 +112,17 @@ class ShadowRunner:
 
     async def _predict(self, image: ShadowImage) -> bytes:
         shadow, deadline_s = image.shadow, time.time() + IMAGE_S
-        outcome = await self._send(
-            shadow, Item(shadow.name, image.image, image.complete(shadow.entry), deadline_s, shadow.identity)
+        item = Item(
+            shadow.name,
+            image.image,
+            image.complete(shadow.entry),
+            deadline_s,
+            shadow.identity,
+            shadow.version,
+            is_pinned=True,
+            is_shadow=True,
         )
+        outcome = await self._send(shadow, item)
         if outcome.failure is not None:
             raise rebuild(*outcome.failure)
         assert outcome.body is not None

@@ -18,13 +18,14 @@ from services.gateway.serving.model_calls import ModelCalls
 from services.gateway.serving.served_model import ServedModel
 from services.gateway.shadow import shadow_runner
 from services.gateway.shadow.disagreements import Disagreements
-from services.gateway.shadow.shadow_runner import MOST_WAITING, ShadowImage, ShadowRunner
+from services.gateway.shadow.shadow_image import ShadowImage
+from services.gateway.shadow.shadow_runner import MOST_WAITING, ShadowRunner
 from tests.unit.gateway_fakes import FakeBackend, identified
 
 
 def version(label: str) -> ServedModel:
     entry = {**FakeBackend.entry, "name": "net", "version": label, "class_names": ["cat", "dog"]}
-    return ServedModel.of(identified(entry), cast(ModelCalls, None))
+    return ServedModel.of(identified(entry), "Fake", cast(ModelCalls, None))
 
 
 ONE, TWO = version("1"), version("2")
