@@ -51,9 +51,11 @@ def rollout(
     Ctrl-C, and where the server is lost, the predecessor answers all requests again. The key must be an admin key. The
     status is 0 where the version answers all requests in the end.
     """
-    from services.cli.rollout_session import Options, run_rollout
-    from services.rollout.guards import GuardError, Minimum, parse_guards
-    from services.rollout.schedule import Schedule, ScheduleError, parse_steps
+    from services.cli.rollout_session import run_rollout
+    from services.cli.rollout_target import ServerTarget
+    from services.client import Client
+    from services.rollout.guards import Minimum, parse_guards
+    from services.rollout.schedule import Schedule, parse_steps
 
     name, separator, label = version.rpartition("@")
     if not (name and separator and label):
@@ -63,6 +65,9 @@ def rollout(
     try:
         minimum = Minimum(min_requests, min_feedback)
         schedule = Schedule(parse_steps(steps), parse_guards(guard), hold, minimum, timeout, skip_unknown)
-    except (GuardError, ScheduleError) as error:
+        client = Client(url, api_key=api_key)
+    except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    raise typer.Exit(run_rollout(Screen(), Options(name, label, url, api_key, force), schedule))
+    with client:
+        target = ServerTarget(client, name, label)
+        raise typer.Exit(run_rollout(Screen(), target, name, label, schedule, force=force))

@@ -205,6 +205,24 @@ class Session:
         self.screen.out.print(Text(line, style), soft_wrap=True)
 
 
+def run_rollout(screen: Screen, target: Target, name: str, version: str, schedule: Schedule, *, force: bool) -> int:
+    """Roll a version out; see `Session`.
+
+    Returns:
+        Exit status.
+
+    Raises:
+        CommandError: nothing was changed: the server refused or cannot be reached, or the gate is closed.
+    """
+    with interruptible():
+        try:
+            return Session(target, name, version, schedule, force, screen).run()
+        except TapetumError as error:
+            raise CommandError(error.message) from None
+        except KeyboardInterrupt:
+            return 130
+
+
 @contextmanager
 def interruptible() -> Generator[None]:
     """Turn SIGTERM into KeyboardInterrupt, so that a rollout which is ended rolls back."""
