@@ -57,9 +57,10 @@ from services.gateway.serving.request_path import RequestPath
 from services.gateway.serving.traffic_log import TrafficLog
 from services.gateway.shadow.disagreements import Disagreements
 from services.gateway.shadow.shadow_runner import ShadowRunner
+from services.gateway.version_metrics import version_metrics_router
 from services.kinds import TASKS
 from services.kinds.task_api import TaskApi
-from services.rollout.traffic_store import MemoryTrafficStore
+from services.rollout.traffic_store import MemoryTrafficStore, TrafficStore
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
 
@@ -77,6 +78,7 @@ def create_app(
     registry: Registry,
     cache: ResultCache | None,
     store: FeedbackStore | None = None,
+    traffic_store: TrafficStore | None = None,
     *,
     under_ray: bool = False,
 ) -> FastAPI:
@@ -87,17 +89,18 @@ def create_app(
         registry: The served models and their backends.
         cache: Result cache; None: no cache.
         store: Answers for feedback, and feedback; None: in the memory of this process.
+        traffic_store: Counts of requests by version; None: likewise.
         under_ray: Whether Ray Serve itself sends `X-Request-ID` and cancels requests of clients that disconnect.
     """
     readers = Workers(READERS, "read")
     bodies = Bodies(settings, readers, watch_disconnects=not under_ray)
     admission = ConcurrencyLimiter(settings)
-    store = store or MemoryStore()
+    store, traffic_store = store or MemoryStore(), traffic_store or MemoryTrafficStore()
     drift = DriftWatch(settings.drift_window)
     inspector = Inspector(settings)
     predictor = Predictor(cache, drift, registry)
     receipts = AnswerLog(store, cache, registry, settings)
-    traffic = TrafficLog(MemoryTrafficStore())
+    traffic = TrafficLog(traffic_store)
     disagreements = Disagreements(store, settings.feedback_ttl_s)
     shadows = ShadowRunner(lambda shadow, item: shadow.calls.submit_apart(item), disagreements)
     path = RequestPath(
@@ -121,7 +124,7 @@ def create_app(
                 await watch
         for threads in (readers, inspector, renderer, feedback, shadows):
             threads.close()
-        for connected in (cache, store, limiter):
+        for connected in (cache, store, traffic_store, limiter):
             if connected is not None:
                 await connected.close()
 
@@ -141,6 +144,7 @@ def create_app(
     _add_accuracy(app, feedback, accuracy)
     versions = ModelVersions(registry)
     app.include_router(administration_router(AdministrationHandler(settings, bodies, versions)))
+    app.include_router(version_metrics_router(registry, traffic_store, accuracy, disagreements))
     _add_models(app, registry, versions, accuracy)
     _add_probes(app, registry, admission, accuracy)
     return app

@@ -160,6 +160,49 @@ class PlanStatus(Schema):
     versions: tuple[PlannedVersionStatus, ...]
 
 
+class TrafficCounts(Schema):
+    """The requests that a version answered or failed, counted since its first one."""
+
+    requests: int
+    failed: int = Field(description="For a reason of the service: errors with status 500 or above.")
+    latencies: dict[str, int] = Field(
+        description="Requests that were answered without the cache, by bucket; bucket n ends at 0.1 ms * 1.02^n."
+    )
+
+
+class VersionTraffic(Schema):
+    """What a version has answered."""
+
+    version: str
+    traffic: TrafficCounts
+    live: LiveFigures | None = Field(description="Null where there is no feedback.")
+
+
+class TrafficOverview(Schema):
+    """What the versions of a model have answered."""
+
+    model: str
+    versions: tuple[VersionTraffic, ...]
+
+
+class ListedDisagreement(Schema):
+    """An image on which a shadow disagrees with the version that answered."""
+
+    request_id: str
+    index: int = Field(description="Of the image, in a request with several.")
+    at_s: float = Field(description="Unix time.")
+    primary: str = Field(description="Version that answered.")
+    shadow: str = Field(description="Version that was compared with it.")
+    figures: dict[str, float] = Field(description="Agreement by name, 0 to 1.")
+
+
+class DisagreementList(Schema):
+    """The latest disagreements of a model, the newest first."""
+
+    model: str
+    disagreements: tuple[ListedDisagreement, ...]
+
+
 class ModelList(BaseModel):
     """Catalog entries of the versions that are served, and the states of all versions."""
 

@@ -19,7 +19,6 @@ from services.rollout.traffic import Traffic
 TTL_S: Final = 30 * 24 * 3600
 """Time to live of the counts of a model without requests."""
 
-_KEY: Final = "tapetum:traffic:"
 _REQUESTS, _FAILED = "requests", "failed"
 
 
@@ -50,6 +49,10 @@ class TrafficStore(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
 
 class MemoryTrafficStore:
     """A store of one process, for tests and for a gateway on its own."""
@@ -67,24 +70,30 @@ class MemoryTrafficStore:
         """The counts of a model, by version."""
         return dict(self._counts[name])
 
+    async def close(self) -> None:
+        """Forget everything."""
+        self._counts.clear()
+
 
 class RedisTrafficStore:
-    """A store on a Redis-compatible server.
+    """A store on a Redis-compatible server, for one stack; several stacks may share the server.
 
     Args:
-        redis: The connection; whoever made it closes it.
+        redis: The connection.
+        stack: Name of the stack.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, stack: str) -> None:
         self._redis = redis
+        self._prefix = f"tapetum:traffic:{stack}:"
 
     async def add(self, name: str, traffic: Mapping[str, Traffic]) -> None:
         """Add to the counts of a model, all at once."""
         pipeline = self._redis.pipeline()
         for version, more in traffic.items():
             for member, count in _members(more):
-                pipeline.hincrby(f"{_KEY}{name}", f"{version} {member}", count)
-        pipeline.expire(f"{_KEY}{name}", TTL_S)
+                pipeline.hincrby(f"{self._prefix}{name}", f"{version} {member}", count)
+        pipeline.expire(f"{self._prefix}{name}", TTL_S)
         try:
             await pipeline.execute()
         except RedisError as error:
@@ -93,7 +102,7 @@ class RedisTrafficStore:
     async def read(self, name: str) -> Mapping[str, Traffic]:
         """The counts of a model, by version; malformed fields are skipped."""
         try:
-            fields = cast(Mapping[bytes, bytes], await self._redis.hgetall(f"{_KEY}{name}"))  # pyright: ignore[reportGeneralTypeIssues]
+            fields = cast(Mapping[bytes, bytes], await self._redis.hgetall(f"{self._prefix}{name}"))  # pyright: ignore[reportGeneralTypeIssues]
         except RedisError as error:
             raise TrafficStoreFailed(type(error).__name__) from None
         counts: dict[str, dict[str, int]] = defaultdict(dict)
@@ -102,6 +111,10 @@ class RedisTrafficStore:
             if value.isdigit() and _is_member(member):
                 counts[version][member] = int(value)
         return {version: _traffic(members) for version, members in counts.items()}
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
 
 
 def _members(traffic: Traffic) -> Iterator[tuple[str, int]]:

@@ -70,13 +70,12 @@ class Disagreements:
         entry = found.model_copy(update={"figures": figures}).model_dump_json().encode()
         await self._store.push(_window(model), [entry], MOST_LISTED)
 
-    async def list(self, model: str, tenant: str | None, limit: int) -> list[Disagreement]:
-        """The latest disagreements of a model, the newest first.
+    async def list(self, model: str, tenant: str | None) -> list[Disagreement]:
+        """The latest disagreements of a model, at most `MOST_LISTED`, the newest first.
 
         Args:
             model: Its name.
             tenant: Of this client only; None: of all.
-            limit: The most that are returned.
 
         Raises:
             FeedbackUnavailable: the store is down or slow.
@@ -87,7 +86,7 @@ class Disagreements:
             raise FeedbackUnavailable("the store of disagreements is down or slow; try again") from None
         since_s = time.time() - self._ttl_s
         found = [one for entry in entries if (one := _parse(entry)) is not None and one.at_s >= since_s]
-        return [one for one in found if tenant is None or one.tenant == tenant][:limit]
+        return [one for one in found if tenant is None or one.tenant == tenant]
 
 
 def _parse(entry: bytes) -> Disagreement | None:

@@ -37,7 +37,7 @@ async def redis(server: EmbeddedCache) -> AsyncIterator[Redis]:
 
 @pytest.fixture(params=["memory", "redis"])
 def store(request: pytest.FixtureRequest, redis: Redis) -> TrafficStore:
-    return MemoryTrafficStore() if request.param == "memory" else RedisTrafficStore(redis)
+    return MemoryTrafficStore() if request.param == "memory" else RedisTrafficStore(redis, "stack")
 
 
 async def test_counts_of_gateways_add_up_by_version(store: TrafficStore):
@@ -51,17 +51,22 @@ async def test_model_without_requests_has_no_counts(store: TrafficStore):
     assert await store.read("net") == {}
 
 
+async def test_stacks_on_one_server_count_apart(redis: Redis):
+    await RedisTrafficStore(redis, "a").add("net", {"1": answered(0.1)})
+    assert await RedisTrafficStore(redis, "b").read("net") == {}
+
+
 async def test_malformed_fields_are_skipped(redis: Redis):
-    store = RedisTrafficStore(redis)
+    store = RedisTrafficStore(redis, "stack")
     await store.add("net", {"1": answered(0.1)})
     for field, value in {"1 requests": b"-4", "1 9999": b"1", "nonsense": b"x", b"\xff 3": b"1"}.items():
-        await redis.hset("tapetum:traffic:net", field, value)  # pyright: ignore[reportGeneralTypeIssues]
+        await redis.hset("tapetum:traffic:stack:net", field, value)  # pyright: ignore[reportGeneralTypeIssues]
     assert (await store.read("net"))["1"] == Traffic(0, 0, answered(0.1).latencies)
 
 
 async def test_server_that_is_down_is_named():
     unreachable = Redis.from_url("redis://127.0.0.1:1", retry=Retry(NoBackoff(), 0))
-    store = RedisTrafficStore(unreachable)
+    store = RedisTrafficStore(unreachable, "stack")
     with pytest.raises(TrafficStoreFailed, match="ConnectionError"):
         await store.read("net")
     with pytest.raises(TrafficStoreFailed, match="ConnectionError"):
