@@ -27,7 +27,7 @@ def rollout(
     hold: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="The least duration of a step.")] = 60.0,
     min_requests: Annotated[
         int, typer.Option(min=1, metavar="N", help="The least requests of each version that a guard is evaluated on.")
-    ] = 300,
+    ] = 500,
     min_feedback: Annotated[
         int, typer.Option(min=1, metavar="N", help="The same of feedbacks, for live_accuracy_drop.")
     ] = 100,
