@@ -104,7 +104,7 @@ def write_two_versions(folder: Path, model: str) -> Path:
     card = json.loads((_WEIGHTS / f"{model}.json").read_text(encoding="utf-8"))
     name = f"{model}@2"
     (folder / f"{name}.json").write_text(json.dumps({**card, "version": "2"}), encoding="utf-8")
-    shutil.copy(_WEIGHTS / f"{model}.safetensors", folder / f"{name}.safetensors")
+    shutil.copy(_WEIGHTS / card["weights"]["file"], folder)
     deployment = {"name": "Detector", "task": DETECTION.task, "models": [f"{model}@{card['version']}", name]}
     document: dict[str, Any] = {
         "applications": [

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from services.errors import FeedbackUnavailable
+from services.errors import PlanUnavailable
 from services.gateway.accuracy.overview import AccuracyWatch
 from services.gateway.openapi import describe_errors
 from services.gateway.schemas import DisagreementList, TrafficOverview
@@ -41,7 +41,7 @@ def version_metrics_router(
         try:
             counts = await store.read(model)
         except TrafficStoreFailed:
-            raise FeedbackUnavailable("the store of request counts is down or slow; try again") from None
+            raise PlanUnavailable("the store of request counts is down or slow; try again") from None
         live = {served.version: accuracy.live(served) for served in registry.versions(model)}
         versions = [
             {

@@ -26,6 +26,8 @@ from services.settings import Settings
 from services.topology import ModelDeployment, ModelSpec, Topology
 from tests.unit.gateway_fakes import FakeBackend, MemoryCache, classify, identified, png, sign
 
+pytestmark = pytest.mark.slow
+
 MODEL = "net"
 NAMES = ["1", "2", "both"]
 
@@ -187,6 +189,72 @@ async def test_traffic_of_an_unknown_model_is_a_404():
     async with stack(TwoVersions()) as made:
         response = await made.client.get("/v1/models/nothing/traffic")
     assert (response.status_code, response.json()["error"]["code"]) == (404, "unknown_model")
+
+
+ADMIN = {"x-api-key": "an-admin"}
+
+
+async def put(made: Stack, changes: object, headers: dict[str, str] = ADMIN) -> httpx.Response:
+    return await made.client.put("/v1/models/net/plan", json=changes, headers=headers)
+
+
+async def test_plan_is_changed_by_its_members_and_the_others_stay():
+    async with stack(TwoVersions(), admin_keys="an-admin") as made:
+        canary = (await put(made, {"canary": {"version": 2, "weight": 5, "ttl_s": 60}})).json()
+        shadow = (await put(made, {"shadow": {"version": "2", "share": 0.1}})).json()
+        ended = (await put(made, {"canary": None})).json()
+        shown = (await made.client.get("/v1/models/net/plan", headers=ADMIN)).json()
+    until_s = canary["canary"].pop("until_s")
+    assert until_s == pytest.approx(time.time() + 60, abs=10)
+    assert (canary["policy"], canary["canary"], canary["shadow"]) == ("1", {"version": "2", "weight": 5}, None)
+    assert (shadow["canary"]["weight"], shadow["shadow"]) == (5, {"version": "2", "share": 0.1})
+    assert (ended["canary"], ended["shadow"]) == (None, {"version": "2", "share": 0.1})
+    assert shown == ended
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ({"canary": {"version": "3", "weight": 5}}, 404, "unknown_model"),
+        ({"shadow": {"version": "3", "share": 0.5}}, 404, "unknown_model"),
+        ({"policy": "3"}, 404, "unknown_model"),
+        ({"canary": {"version": "2", "weight": 101}}, 422, "invalid_parameters"),
+        ({"canary": {"version": "2", "weight": 5, "ttl_s": 0}}, 422, "invalid_parameters"),
+        ({"canary": {"weight": 5}}, 422, "invalid_parameters"),
+        ({"shadow": {"version": "2", "share": 1.5}}, 422, "invalid_parameters"),
+        ({"mirror": {"version": "2"}}, 422, "invalid_parameters"),
+        ([], 400, "malformed_request"),
+    ],
+)
+async def test_invalid_change_of_the_plan_changes_nothing(changes: object, status: int, code: str):
+    async with stack(TwoVersions(), admin_keys="an-admin") as made:
+        before = made.registry.plans.plan(MODEL)
+        refused = await put(made, changes)
+        after = made.registry.plans.plan(MODEL)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (status, code), refused.text
+    assert after == before
+
+
+async def test_plan_is_for_administrators():
+    async with stack(TwoVersions(), admin_keys="an-admin") as made:
+        refused = await put(made, {"canary": {"version": "2", "weight": 5}}, {})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+
+
+async def test_client_sees_the_disagreements_of_its_own_requests_and_an_administrator_all():
+    keys = {"api_keys": "first,second", "admin_keys": "an-admin"}
+    listed: dict[str, list[str]] = {}
+    async with stack(backend := TwoVersions(), MemoryCache(), **keys) as made:
+        await made.change(shadow=Shadow(version="2", share=1))
+        for number, key in enumerate(("first", "second")):
+            headers = {"x-api-key": key, "x-request-id": f"of-{key}"}
+            await classify(made.client, png(number), headers=headers)
+        await until(lambda: len(backend.shadowed) == 2)
+        await asyncio.sleep(0.1)
+        for key in ("first", "second", "an-admin"):
+            told = (await made.client.get("/v1/models/net/disagreements", headers={"x-api-key": key})).json()
+            listed[key] = [one["request_id"] for one in told["disagreements"]]
+    assert listed == {"first": ["of-first"], "second": ["of-second"], "an-admin": ["of-second", "of-first"]}
 
 
 def counted(name: str, **labels: str) -> float:
