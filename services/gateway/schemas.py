@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from services.kinds.schemas import Answered, Schema
@@ -175,6 +175,12 @@ class PlanRequest(Schema):
     )
     canary: CanaryRequest | None = Field(default=None, description="Null ends it.")
     shadow: ShadowRequest | None = Field(default=None, description="Null ends it.")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> PlanRequest:
+        if not self.changes():
+            raise ValueError("there is nothing to change: name policy, canary or shadow")
+        return self
 
     def changes(self) -> dict[str, str | Canary | Shadow | None]:
         """The members of the serving plan that change."""
