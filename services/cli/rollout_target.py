@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from services.cli.console import CommandError
@@ -79,7 +81,8 @@ class ServerTarget:
     def gate(self, old: str) -> Verdict:
         """Compare the recorded evaluations of both versions."""
         runs = {one.version: one.offline for one in self._client.accuracy() if one.name == self._name}
-        before, now = ([Evaluated.from_dict(run) for run in runs.get(each, ())] for each in (old, self._version))
+        with _expected():
+            before, now = ([Evaluated.from_dict(run) for run in runs.get(each, ())] for each in (old, self._version))
         return check_gate(before, now)
 
     def set_weight(self, weight: float) -> None:
@@ -97,10 +100,24 @@ class ServerTarget:
     def look(self, old: str) -> tuple[Seen, Seen]:
         """The live metrics of both versions."""
         versions = self._client.send(admin.traffic(self._name))
-        return _seen(old, versions.get(old)), _seen(self._version, versions.get(self._version))
+        with _expected():
+            return _seen(old, versions.get(old)), _seen(self._version, versions.get(self._version))
 
     def _change(self, changes: dict[str, Any]) -> None:
         self._client.send(admin.change_plan(self._name, changes))
+
+
+@contextmanager
+def _expected() -> Generator[None]:
+    """Turn a malformed answer into an error of the server.
+
+    Raises:
+        TapetumError
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise TapetumError(f"the answer of the server is not one of Tapetum's: {error}", "unexpected_answer") from None
 
 
 def _seen(version: str, told: VersionTraffic | None) -> Seen:

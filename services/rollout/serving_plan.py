@@ -115,10 +115,6 @@ class ServingPlan(BaseModel):
             }
         )
 
-    def with_policy(self, policy: str) -> Self:
-        """The same, with another version policy."""
-        return self.model_copy(update={"policy": policy})
-
     def choose(self, available: Mapping[str, object]) -> str | None:
         """The version that answers requests without a version.
 
