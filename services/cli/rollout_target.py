@@ -65,9 +65,18 @@ class ServerTarget:
             return
         self._undo.insert(0, admin.unload(self._name, self._version))
         give_up_at = time.monotonic() + LOAD_S
-        while self._client.send(admin.load(self._name, self._version)).state != "loaded":
+        while not self._is_loaded():
             if time.monotonic() > give_up_at:
                 raise CommandError(f"{self._name}@{self._version} was not loaded within {LOAD_S:g} s")
+
+    def _is_loaded(self) -> bool:
+        """Request the load, and wait for it within the time limit of a call."""
+        try:
+            return self._client.send(admin.load(self._name, self._version)).state == "loaded"
+        except TapetumError as error:
+            if error.code != "timed_out":
+                raise
+            return False
 
     def unload(self) -> None:
         """Unload the version where `load` has loaded it, and restore the version policy: it might choose it else."""
