@@ -62,10 +62,10 @@ _STAGE_SECONDS = (0.0001, 0.00025, 0.0005, *_SECONDS)
 REQUESTS = Counter(
     "tapetum_requests",
     "Requests to a prediction endpoint, by what became of them (ok, partial, or the code of the error).",
-    ("task", "model", "outcome"),
+    (*_MODEL, "outcome"),
 )
 REQUEST_SECONDS = Histogram(
-    "tapetum_request_duration_seconds", "From the first byte read to the answer.", ("task", "model"), buckets=_SECONDS
+    "tapetum_request_duration_seconds", "From the first byte read to the answer.", _MODEL, buckets=_SECONDS
 )
 REQUESTS_IN_FLIGHT = Gauge(
     "tapetum_requests_in_flight", "Prediction requests being worked on.", multiprocess_mode="livesum"
@@ -77,7 +77,7 @@ IMAGE_ERRORS = Counter(
 REQUESTS_FAILED_SECONDS = Counter(
     "tapetum_failed_request_duration_seconds",
     "The part of the request durations that was spent on requests without an answer.",
-    ("task", "model"),
+    _MODEL,
 )
 LAST_REQUEST_TIME = Gauge(
     "tapetum_last_request_time_seconds",
@@ -135,6 +135,23 @@ FEEDBACK = Counter(
     "tapetum_feedback",
     "Images that somebody told the truth about, by what became of it (ok, disconnected, or the code of the error).",
     ("model", "outcome"),
+)
+
+SHADOW_IMAGES = Counter(
+    "tapetum_shadow_images",
+    "Images for a shadow version, by what became of them (ok, dropped, or the code of the error).",
+    ("model", "version", "outcome"),
+)
+SHADOW_AGREEMENT = Histogram(
+    "tapetum_shadow_agreement",
+    "Agreement of a shadow version with the version that answered, by image, a share from 0 to 1.",
+    ("model", "version", "metric"),
+    buckets=(0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0),
+)
+SHADOW_DISAGREEMENTS = Counter(
+    "tapetum_shadow_disagreements",
+    "Images on which a shadow version and the version that answered disagree.",
+    ("model", "version"),
 )
 
 

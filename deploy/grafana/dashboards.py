@@ -14,9 +14,10 @@ from deploy.grafana.contents.accuracy import ACCURACY
 from deploy.grafana.contents.cache import CACHE
 from deploy.grafana.contents.inference import MODELS
 from deploy.grafana.contents.service import SERVICE
+from deploy.grafana.contents.versions import VERSIONS
 
 FOLDER: Final = Path(__file__).with_suffix("")
-DASHBOARDS: Final = (SERVICE, MODELS, CACHE, ACCURACY)
+DASHBOARDS: Final = (SERVICE, MODELS, CACHE, ACCURACY, VERSIONS)
 
 
 def main() -> None:

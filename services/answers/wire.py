@@ -26,6 +26,7 @@ class Item(NamedTuple):
         identity: Of the model that the gateway expects to answer; empty where it expects none.
         version: Version of the model that the gateway expects to answer; empty where it expects none.
         is_pinned: Whether no other version may answer, because the request names this one.
+        is_shadow: Whether nobody waits for the answer: it is computed with the lowest priority, or not at all.
     """
 
     model: str
@@ -35,6 +36,7 @@ class Item(NamedTuple):
     identity: bytes = b""
     version: str = ""
     is_pinned: bool = False
+    is_shadow: bool = False
 
 
 class Failure(NamedTuple):

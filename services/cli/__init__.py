@@ -6,6 +6,7 @@
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
     tapetum models list|show|pull     what can be served
     tapetum evaluate                  how good a model is on labelled images, with a report
+    tapetum rollout NAME@VERSION      a version rolled out on a server, while guards hold
     tapetum node -- COMMAND…          a node of a Ray cluster
     tapetum config env|compose|…      what the environment of such nodes must hold
     tapetum train KIND                a model of one's own, from folders of images: classifier, detector or segmenter
@@ -32,6 +33,7 @@ from services.cli.console import CommandError, no_such_model, show_error
 from services.cli.detect import detect
 from services.cli.evaluate import evaluate
 from services.cli.node import node
+from services.cli.rollout import rollout
 from services.cli.segment import segment
 from services.cli.serve import serve
 from services.cli.train import app as train_app
@@ -67,6 +69,7 @@ app.command(epilog="Example: tapetum detect photo.jpg --save drawn/")(detect)
 app.command(epilog="Example: tapetum segment photo.jpg --save drawn/")(segment)
 app.command(epilog="Example: tapetum evaluate --model yolo-person --data person/instances_val.json")(evaluate)
 app.command(epilog="Example: tapetum serve --port 9000")(serve)
+app.command(epilog="Example: tapetum rollout yolo-person@2 --steps 5,25,100 --hold 300")(rollout)
 app.command(epilog="Example: tapetum node -- ray start --head --block")(node)
 app.add_typer(config_app, name="config")
 app.add_typer(models_app, name="models")

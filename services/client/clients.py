@@ -180,7 +180,7 @@ class Client:
             parameters: By name; what is None is left to the server.
             timeout_s: Time limit of this call, retries included.
         """
-        return self._send(calls.predict(endpoint, image, parameters), timeout_s)
+        return self.send(calls.predict(endpoint, image, parameters), timeout_s)
 
     def predict_many(
         self,
@@ -194,15 +194,15 @@ class Client:
         Returns:
             One item for each image, in their order: its answer, or why it has none.
         """
-        return self._send(calls.predict_many(endpoint, images, parameters), timeout_s)
+        return self.send(calls.predict_many(endpoint, images, parameters), timeout_s)
 
     def models(self) -> tuple[ServedModel, ...]:
         """Lists the served models."""
-        return self._send(calls.models())
+        return self.send(calls.models())
 
     def model(self, name: str) -> ServedModel:
         """One served model, with its class names."""
-        return self._send(calls.model(name))
+        return self.send(calls.model(name))
 
     def feedback(
         self, request_id: str, target: Mapping[str, object], *, index: int = 0, timeout_s: float | None = None
@@ -215,17 +215,23 @@ class Client:
             index: Of the image, in a request with several.
             timeout_s: Time limit of this call, retries included.
         """
-        return self._send(calls.feedback(request_id, target, index), timeout_s)
+        return self.send(calls.feedback(request_id, target, index), timeout_s)
 
     def accuracy(self) -> tuple[ModelAccuracy, ...]:
         """Returns evaluations, live accuracy and drift of each served model."""
-        return self._send(calls.accuracy())
+        return self.send(calls.accuracy())
 
     def ready(self) -> Readiness:
         """Whether the server and each of its models take requests; `TapetumError` where there is no server."""
-        return self._send(calls.ready())
+        return self.send(calls.ready())
 
-    def _send(self, call: Call[T], timeout_s: float | None = None) -> T:
+    def send(self, call: Call[T], timeout_s: float | None = None) -> T:
+        """Sends any call, such as those of `services.client.administration`.
+
+        Args:
+            call: The request, and the parser of its response.
+            timeout_s: Time limit, retries included.
+        """
         attempts = Attempts(self._timeout_s if timeout_s is None else timeout_s, self._max_retries)
         while True:
             try:
@@ -311,7 +317,7 @@ class AsyncClient:
         self, endpoint: Endpoint[A], image: Image, parameters: Parameters = _NONE, timeout_s: float | None = None
     ) -> A:
         """As `Client.predict`; a path is read in a thread."""
-        return await self._send(await asyncio.to_thread(calls.predict, endpoint, image, parameters), timeout_s)
+        return await self.send(await asyncio.to_thread(calls.predict, endpoint, image, parameters), timeout_s)
 
     async def predict_many(
         self,
@@ -321,31 +327,32 @@ class AsyncClient:
         timeout_s: float | None = None,
     ) -> list[A | TapetumError]:
         """As `Client.predict_many`; the request is built in a thread."""
-        return await self._send(await asyncio.to_thread(calls.predict_many, endpoint, images, parameters), timeout_s)
+        return await self.send(await asyncio.to_thread(calls.predict_many, endpoint, images, parameters), timeout_s)
 
     async def models(self) -> tuple[ServedModel, ...]:
         """As `Client.models`."""
-        return await self._send(calls.models())
+        return await self.send(calls.models())
 
     async def model(self, name: str) -> ServedModel:
         """As `Client.model`."""
-        return await self._send(calls.model(name))
+        return await self.send(calls.model(name))
 
     async def feedback(
         self, request_id: str, target: Mapping[str, object], *, index: int = 0, timeout_s: float | None = None
     ) -> Feedback:
         """As `Client.feedback`."""
-        return await self._send(calls.feedback(request_id, target, index), timeout_s)
+        return await self.send(calls.feedback(request_id, target, index), timeout_s)
 
     async def accuracy(self) -> tuple[ModelAccuracy, ...]:
         """As `Client.accuracy`."""
-        return await self._send(calls.accuracy())
+        return await self.send(calls.accuracy())
 
     async def ready(self) -> Readiness:
         """As `Client.ready`."""
-        return await self._send(calls.ready())
+        return await self.send(calls.ready())
 
-    async def _send(self, call: Call[T], timeout_s: float | None = None) -> T:
+    async def send(self, call: Call[T], timeout_s: float | None = None) -> T:
+        """As `Client.send`."""
         attempts = Attempts(self._timeout_s if timeout_s is None else timeout_s, self._max_retries)
         while True:
             try:

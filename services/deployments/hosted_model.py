@@ -96,7 +96,7 @@ class HostedModel:
         self.pool.shutdown(wait=True)
 
 
-def start_thread(count: int) -> None:
+def start_thread(count: int, niceness: int = NICENESS) -> None:
     """Set torch's number of threads for operations of the calling thread, and lower its priority.
 
     On the first computation of a thread, torch assigns the count that was set last in the process: so it is read before
@@ -106,4 +106,4 @@ def start_thread(count: int) -> None:
     torch.set_num_threads(count)
     if platform.system() == "Linux":  # elsewhere priorities are those of processes
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, max(os.getpriority(os.PRIO_PROCESS, thread), NICENESS))
+        os.setpriority(os.PRIO_PROCESS, thread, max(os.getpriority(os.PRIO_PROCESS, thread), niceness))

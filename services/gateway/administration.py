@@ -77,7 +77,7 @@ class AdministrationHandler:
         """
         self._check(request)
         asked = await self._read(request, PlanRequest)
-        return _json(describe_plan(await self._versions.set_policy(request.path_params["name"], asked.policy)))
+        return _json(describe_plan(await self._versions.change_plan(request.path_params["name"], asked.changes())))
 
     async def _change(
         self, request: Request, change: Callable[[str, str | None, float], Awaitable[VersionStatus]]
@@ -113,11 +113,11 @@ def administration_router(handler: AdministrationHandler) -> APIRouter:
         return await handler.unload(request)
 
     async def show_plan(request: Request) -> Response:
-        """Which versions of a model are to be loaded, and its version policy."""
+        """Which versions of a model are to be loaded, its version policy, canary and shadow."""
         return await handler.show_plan(request)
 
     async def change_plan(request: Request) -> Response:
-        """Change the version policy of a model: which version answers requests that name none."""
+        """Change which versions of a model answer the requests that name none: version policy, canary and shadow."""
         return await handler.change_plan(request)
 
     router = direct_router(tags=["administration"])

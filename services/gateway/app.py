@@ -60,9 +60,14 @@ from services.gateway.serving.offload import Workers
 from services.gateway.serving.predictor import Predictor
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.request_path import RequestPath
+from services.gateway.serving.traffic_log import TrafficLog
+from services.gateway.shadow.disagreements import Disagreements
+from services.gateway.shadow.shadow_runner import ShadowRunner
+from services.gateway.version_metrics import version_metrics_router
 from services.kinds import TASKS
 from services.kinds.task_api import TaskApi
 from services.machine.stack_token import read_token
+from services.rollout.traffic_store import MemoryTrafficStore, TrafficStore
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
 
@@ -80,6 +85,7 @@ def create_app(
     registry: Registry,
     cache: ResultCache | None,
     store: FeedbackStore | None = None,
+    traffic_store: TrafficStore | None = None,
     *,
     under_ray: bool = False,
 ) -> FastAPI:
@@ -90,17 +96,23 @@ def create_app(
         registry: The served models and their backends.
         cache: Result cache; None: no cache.
         store: Answers for feedback, and feedback; None: in the memory of this process.
+        traffic_store: Counts of requests by version; None: likewise.
         under_ray: Whether Ray Serve itself sends `X-Request-ID` and cancels requests of clients that disconnect.
     """
     readers = Workers(READERS, "read")
     bodies = Bodies(settings, readers, watch_disconnects=not under_ray)
     admission = ConcurrencyLimiter(settings)
-    store = store or MemoryStore()
+    store, traffic_store = store or MemoryStore(), traffic_store or MemoryTrafficStore()
     drift = DriftWatch(settings.drift_window)
     inspector = Inspector(settings)
     predictor = Predictor(cache, drift, registry)
     receipts = AnswerLog(store, cache, registry, settings)
-    path = RequestPath(registry, inspector, predictor, admission, receipts, settings.cache_shared)
+    traffic = TrafficLog(traffic_store)
+    disagreements = Disagreements(store, settings.feedback_ttl_s)
+    shadows = ShadowRunner(lambda shadow, item: shadow.calls.submit_apart(item), disagreements)
+    path = RequestPath(
+        registry, inspector, predictor, admission, receipts, traffic, shadows.offer, settings.cache_shared
+    )
     accuracy = AccuracyWatch(registry, store, drift, settings)
     feedback = FeedbackHandler(settings, bodies, admission, receipts, store, accuracy)
     renderer, responder = Renderer(settings), Responder(readers)
@@ -110,16 +122,16 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        watching = (registry.watch(), accuracy.watch(), keep_told(registry, accuracy))
+        watching = (registry.watch(), accuracy.watch(), keep_told(registry, accuracy), traffic.keep(), shadows.run())
         watches = [asyncio.create_task(watch) for watch in watching]
         yield
         for watch in watches:
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
-        for threads in (readers, inspector, renderer, feedback):
+        for threads in (readers, inspector, renderer, feedback, shadows):
             threads.close()
-        for connected in (cache, store, limiter):
+        for connected in (cache, store, traffic_store, limiter):
             if connected is not None:
                 await connected.close()
 
@@ -146,6 +158,7 @@ def create_app(
     app.state.grpc_front = GrpcFront(inference, repository, settings, bodies, answers, access, token)
     _add_accuracy(app, feedback, accuracy)
     app.include_router(administration_router(AdministrationHandler(settings, bodies, versions)))
+    app.include_router(version_metrics_router(registry, traffic_store, accuracy, disagreements))
     _add_models(app, registry, versions, accuracy)
     _add_probes(app, registry, admission, accuracy)
     return app

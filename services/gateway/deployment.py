@@ -9,20 +9,21 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
-from services.gateway.accuracy.feedback_store import RedisStore
+from services.gateway.accuracy.feedback_store import LEAST_PATIENCE_S, RedisStore
 from services.gateway.app import create_app
 from services.gateway.exposure import check_exposure, check_redis
 from services.gateway.http_server import shape_http_server
 from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
 from services.gateway.serving.backends import RayBackend
-from services.gateway.serving.cache import RedisCache
+from services.gateway.serving.cache import RedisCache, connect
 from services.gateway.serving.offload import favour_the_event_loop
 from services.gateway.serving.registry import Registry
 from services.gateway.stack_check import StackCheck
 from services.machine.hosts import is_loopback
 from services.machine.loopback import fence_public_grpc, fence_replica_grpc, node_address, public_host
 from services.machine.stack_token import read_token
-from services.rollout.plan_store import open_plan_store
+from services.rollout.plan_store import open_plan_store, stack_name
+from services.rollout.traffic_store import RedisTrafficStore
 from services.settings import Settings, read_settings
 from services.telemetry import configure_logging, replica_has_started, replica_starts
 from services.topology import Topology
@@ -57,10 +58,12 @@ class Gateway(OpenInferenceMethods):
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Ray Serve once the replica is constructed."""
         settings = self._settings
-        cache, store = None, None
+        cache, store, traffic_store = None, None, None
         secret = settings.cache_secret.get_secret_value() if settings.cache_secret else None
         if settings.redis_url:
             store = RedisStore(settings.redis_url, timeout_s=settings.cache_timeout_s, secret=secret)
+            timeout_s = max(settings.cache_timeout_s, LEAST_PATIENCE_S)
+            traffic_store = RedisTrafficStore(connect(settings.redis_url, timeout_s), stack_name(settings))
         if settings.redis_url and settings.cache_ttl_s:
             cache = RedisCache(
                 settings.redis_url,
@@ -70,7 +73,7 @@ class Gateway(OpenInferenceMethods):
                 secret=secret,
             )
         registry = Registry(self._topology, self._backends, settings.max_queue_wait_s, open_plan_store(settings))
-        app = create_app(settings, registry, cache, store, under_ray=True)
+        app = create_app(settings, registry, cache, store, traffic_store, under_ray=True)
         self.grpc_front = app.state.grpc_front
         if token := read_token(settings.run_dir):
             app.add_middleware(StackCheck, token=token)  # pyright: ignore[reportArgumentType]  # a factory, too

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from services.errors import ServiceError
 from services.gateway.serving.offload import INLINE_BYTES, TimeLimit, Workers
 from services.gateway.serving.predictor import KEY_PREFIX, Answer
-from services.gateway.serving.request_path import PredictionInput
+from services.gateway.serving.request_path import PredictionInput, answering_version
 from services.gateway.serving.served_model import ServedModel
 from services.kinds.detection import BOX_MEMBERS, PIXEL_DIGITS
 from services.kinds.request_parameters import CocoParameters
@@ -80,7 +80,7 @@ def list_response(request: Request, served: ServedModel, answers: Answers) -> Re
     It has the model version of the first image; results of another version have their own.
     """
     request_id = request.state.request_id
-    version = next((answer.model.version for answer in answers if isinstance(answer, Answer)), served.version)
+    version = answering_version(answers, served)
     results: list[Any] = []
     for answer in answers:
         if isinstance(answer, ServiceError):

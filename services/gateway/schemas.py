@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from services.kinds.schemas import Answered, Schema
+from services.rollout.canary import Canary
+from services.rollout.shadow import Shadow
 
 
 def _text_or_bytes(value: Any) -> Any:
@@ -22,6 +25,10 @@ Base64 = Annotated[Any, BeforeValidator(_text_or_bytes), WithJsonSchema({"title"
 
 def _integer_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Version = Annotated[str, BeforeValidator(_integer_as_text), Field(min_length=1, max_length=200)]
+"""A version of a model; an integer is read as text."""
 
 
 class Base64Image(Schema):
@@ -131,17 +138,58 @@ class VersionStatus(Schema):
 class VersionRequest(Schema):
     """Which version of a model to load or unload."""
 
-    version: Annotated[str, BeforeValidator(_integer_as_text)] | None = Field(
-        default=None, min_length=1, max_length=200, description="The version; also as `NAME@VERSION` in the path."
+    version: Version | None = Field(default=None, description="The version; also as `NAME@VERSION` in the path.")
+
+
+class CanaryRequest(Schema):
+    """A version that answers a part of the requests that name none."""
+
+    version: Version
+    weight: float = Field(ge=0, le=100, allow_inf_nan=False, description="Percentage of the requests.")
+    ttl_s: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Seconds after which it ends by itself; null: never."
     )
+
+    def to_canary(self) -> Canary:
+        """The canary from now on."""
+        until_s = None if self.ttl_s is None else round(time.time() + self.ttl_s, 3)
+        return Canary(version=self.version, weight=self.weight, until_s=until_s)
+
+
+class ShadowRequest(Schema):
+    """A version that also answers a sample of these requests, off the response path."""
+
+    version: Version
+    share: float = Field(ge=0, le=1, allow_inf_nan=False, description="Share of the requests.")
+
+    def to_shadow(self) -> Shadow:
+        """The shadow."""
+        return Shadow(version=self.version, share=self.share)
 
 
 class PlanRequest(Schema):
-    """What to change in the serving plan of a model."""
+    """What to change in the serving plan of a model; what is left out stays."""
 
-    policy: Annotated[str, BeforeValidator(_integer_as_text)] = Field(
-        min_length=1, max_length=200, description="`newest`, or the loaded version that answers requests without one."
+    policy: Version | None = Field(
+        default=None, description="`newest`, or the loaded version that answers requests without one."
     )
+    canary: CanaryRequest | None = Field(default=None, description="Null ends it.")
+    shadow: ShadowRequest | None = Field(default=None, description="Null ends it.")
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> PlanRequest:
+        if not self.changes():
+            raise ValueError("there is nothing to change: name policy, canary or shadow")
+        return self
+
+    def changes(self) -> dict[str, str | Canary | Shadow | None]:
+        """The members of the serving plan that change."""
+        members = {
+            "policy": self.policy,
+            "canary": self.canary and self.canary.to_canary(),
+            "shadow": self.shadow and self.shadow.to_shadow(),
+        }
+        return {name: members[name] for name in self.model_fields_set if name != "policy" or self.policy is not None}
 
 
 class PlannedVersionStatus(Schema):
@@ -158,6 +206,51 @@ class PlanStatus(Schema):
     policy: str
     revision: int = Field(description="Grows with every change.")
     versions: tuple[PlannedVersionStatus, ...]
+    canary: Canary | None
+    shadow: Shadow | None
+
+
+class TrafficCounts(Schema):
+    """The requests that a version answered or failed, counted since its first one."""
+
+    requests: int
+    failed: int = Field(description="For a reason of the service: errors with status 500 or above.")
+    latencies: dict[str, int] = Field(
+        description="Requests that were answered without the cache, by bucket; bucket n ends at 0.1 ms * 1.02^n."
+    )
+
+
+class VersionTraffic(Schema):
+    """What a version has answered."""
+
+    version: str
+    traffic: TrafficCounts
+    live: LiveFigures | None = Field(description="Null where there is no feedback.")
+
+
+class TrafficOverview(Schema):
+    """What the versions of a model have answered."""
+
+    model: str
+    versions: tuple[VersionTraffic, ...]
+
+
+class ListedDisagreement(Schema):
+    """An image on which a shadow disagrees with the version that answered."""
+
+    request_id: str
+    index: int = Field(description="Of the image, in a request with several.")
+    at_s: float = Field(description="Unix time.")
+    primary: str = Field(description="Version that answered.")
+    shadow: str = Field(description="Version that was compared with it.")
+    figures: dict[str, float] = Field(description="Agreement by name, 0 to 1.")
+
+
+class DisagreementList(Schema):
+    """The latest disagreements of a model, the newest first."""
+
+    model: str
+    disagreements: tuple[ListedDisagreement, ...]
 
 
 class ModelList(BaseModel):

@@ -199,8 +199,13 @@ def open_plan_store(settings: Settings) -> PlanStore | None:
     """
     if settings.redis_url is None:
         return None
+    return RedisPlanStore(settings.redis_url, stack_name(settings))
+
+
+def stack_name(settings: Settings) -> str:
+    """The name of the stack that this process belongs to, in keys of Redis."""
     token = read_token(settings.run_dir) or ""
-    return RedisPlanStore(settings.redis_url, hashlib.sha256(f"plans {token}".encode()).hexdigest()[:16])
+    return hashlib.sha256(f"plans {token}".encode()).hexdigest()[:16]
 
 
 def key_of(plan: ServingPlan) -> str:

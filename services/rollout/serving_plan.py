@@ -13,6 +13,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.catalog.version_names import version_key
+from services.rollout.canary import Canary
+from services.rollout.shadow import Shadow
 from services.topology import NEWEST, Topology
 
 
@@ -40,6 +42,8 @@ class ServingPlan(BaseModel):
         configured: Deployments of the configuration by version.
         versions: Versions that are to be loaded.
         policy: `newest`, or the version that answers requests without a version.
+        canary: Answers a part of these requests in its place.
+        shadow: Answers a sample of them, too, off the response path.
         revision: Grows with every change.
     """
 
@@ -49,6 +53,8 @@ class ServingPlan(BaseModel):
     configured: dict[str, str]
     versions: tuple[PlannedVersion, ...]
     policy: str = NEWEST
+    canary: Canary | None = None
+    shadow: Shadow | None = None
     revision: int = Field(default=0, ge=0)
 
     @classmethod
@@ -100,14 +106,14 @@ class ServingPlan(BaseModel):
         return self.model_copy(update={"versions": (*others, planned)})
 
     def without_version(self, version: str) -> Self:
-        """The same, without a version."""
+        """The same, without a version, which is no canary and no shadow any more either."""
         return self.model_copy(
-            update={"versions": tuple(planned for planned in self.versions if planned.version != version)}
+            update={
+                "versions": tuple(planned for planned in self.versions if planned.version != version),
+                "canary": None if self.canary and self.canary.version == version else self.canary,
+                "shadow": None if self.shadow and self.shadow.version == version else self.shadow,
+            }
         )
-
-    def with_policy(self, policy: str) -> Self:
-        """The same, with another version policy."""
-        return self.model_copy(update={"policy": policy})
 
     def choose(self, available: Mapping[str, object]) -> str | None:
         """The version that answers requests without a version.

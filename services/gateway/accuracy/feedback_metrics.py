@@ -101,7 +101,7 @@ def _pairs_of_masks(
     targets: list[int] = []
     ious: list[float] = []
     for row in np.flatnonzero(same_class.any(1)).tolist():
-        mask = _mask_of(predictions[row]["mask"], truth.masks[0].size)
+        mask = mask_of(predictions[row]["mask"], truth.masks[0].size)
         near = _overlaps(with_sizes([mask.bounds]), truth.boxes, truth.crowds)[0] > 0
         for target in np.flatnonzero(near & same_class[row]).tolist():
             limit.check()
@@ -121,7 +121,7 @@ def _overlaps(predictions: Any, targets: Any, crowds: NDArray[np.bool_]) -> NDAr
     return np.array(cast(Any, coco_mask).iou(predictions, targets, crowds.astype(np.uint8)), np.float64)
 
 
-def _mask_of(written: Any, size: Sequence[int]) -> Mask:
+def mask_of(written: Any, size: Sequence[int]) -> Mask:
     """Decodes a mask of an answer, in any mask format."""
     if isinstance(written, dict):
         return Mask.from_coco(cast(Mapping[str, Any], written))
@@ -137,18 +137,18 @@ def judge_regions(
     if class_ids is not None:
         others = np.setdiff1d(np.arange(1, classes), class_ids).astype(np.uint8)
         targets = np.where(np.isin(targets, others), np.uint8(0), targets)
-    pixels = Overlap.of(confusion_matrix(targets, _class_map(answer, truth.class_map.shape), classes, IGNORED))
+    pixels = Overlap.of(confusion_matrix(targets, class_map_of(answer, truth.class_map.shape), classes, IGNORED))
     there = np.flatnonzero(pixels.either).tolist()
     parts = {"both": pixels.both, "target": pixels.target, "found": pixels.prediction}
     return {f"{part} {class_id}": int(counts[class_id]) for part, counts in parts.items() for class_id in there}
 
 
-def _class_map(answer: Mapping[str, Any], size: tuple[int, ...]) -> NDArray[np.uint8]:
+def class_map_of(answer: Mapping[str, Any], size: tuple[int, ...]) -> NDArray[np.uint8]:
     """(H, W) uint8 class ids of an answer, from masks in any format."""
     if "class_map" in answer:
         with Image.open(io.BytesIO(b64decode(answer["class_map"]))) as image:
             return np.asarray(image).astype(np.uint8)
     class_map = np.zeros(size, np.uint8)
     for row in answer["predictions"]:
-        class_map[_mask_of(row["mask"], size).to_array()] = row["class_id"]
+        class_map[mask_of(row["mask"], size).to_array()] = row["class_id"]
     return class_map

@@ -27,8 +27,7 @@ class Samples:
 def statistics(models: Iterable[ServedModel]) -> dict[str, Any]:
     """The statistics of some models since the node was started.
 
-    Requests (`success`, `fail`, `last_inference`) and `cache_miss` are those of all versions of a model.
-    `compute_input` is the time in decoding and preprocessing, once an image; `compute_infer` that in the network and
+    `last_inference` and `cache_miss` are those of all versions of a model. `compute_input` is the time in decoding and preprocessing, once an image; `compute_infer` that in the network and
     `compute_output` that in postprocessing, once a batch. Of `cache_miss` no time is measured.
 
     Args:
@@ -46,10 +45,10 @@ def _statistics(samples: Samples, model: ServedModel) -> dict[str, Any]:
         seconds = sum(samples.total(f"{name}_sum", **of_version, stage=stage) for stage in stages)
         return _duration(samples.total(f"{name}_count", **of_version, stage=stages[0]), seconds)
 
-    requests = samples.total("tapetum_requests_total", model=model.name)
-    succeeded = sum(samples.total("tapetum_requests_total", model=model.name, outcome=one) for one in ("ok", "partial"))
-    seconds = samples.total("tapetum_request_duration_seconds_sum", model=model.name)
-    failed_s = samples.total("tapetum_failed_request_duration_seconds_total", model=model.name)
+    requests = samples.total("tapetum_requests_total", **of_version)
+    succeeded = sum(samples.total("tapetum_requests_total", **of_version, outcome=one) for one in ("ok", "partial"))
+    seconds = samples.total("tapetum_request_duration_seconds_sum", **of_version)
+    failed_s = samples.total("tapetum_failed_request_duration_seconds_total", **of_version)
     misses = samples.total("tapetum_cache_requests_total", model=model.name, outcome="miss")
     return {
         "name": model.name,

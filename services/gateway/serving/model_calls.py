@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass
 
 from services.answers.wire import Item, Outcome
-from services.errors import OutOfTime, Overloaded
+from services.errors import OutOfTime, Overloaded, ServiceError
+from services.gateway.serving.backends import Backend
 from services.gateway.serving.coalescer import Coalescer
 from services.gateway.serving.queue_wait import QueueWait
 
@@ -25,12 +26,16 @@ class ModelCalls:
         coalescer: Sends images to the model's replicas.
         wait: Estimates the wait for this model.
         max_wait_s: Longest expected wait; an image that would wait longer is refused.
+        backend: The model's replicas, for images that are sent apart.
     """
 
-    def __init__(self, coalescer: Coalescer[Item, Outcome], wait: QueueWait, max_wait_s: float) -> None:
+    def __init__(
+        self, coalescer: Coalescer[Item, Outcome], wait: QueueWait, max_wait_s: float, backend: Backend
+    ) -> None:
         self._coalescer = coalescer
         self._wait = wait
         self._max_wait_s = max_wait_s
+        self._backend = backend
         self._in_flight = 0
 
     def __len__(self) -> int:
@@ -68,6 +73,17 @@ class ModelCalls:
             self._see_answered(in_flight, came_at, clock(), outcome.stages_ms)
         elif outcome.failure.code == OutOfTime.code:
             self._see_unanswered(in_flight, came_at, clock())
+        return outcome
+
+    async def submit_apart(self, item: Item) -> Outcome:
+        """Sends one image of a shadow in a call of its own, which does not count as in flight.
+
+        Raises:
+            ServiceError: as for `submit`.
+        """
+        (outcome,) = await self._backend.predict([item])
+        if isinstance(outcome, ServiceError):
+            raise outcome
         return outcome
 
     def _check(self, place: int, in_flight: int, time_left_s: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
@@ -15,16 +15,22 @@ from models.errors import BrokenCard, UnknownModel
 from services.errors import InvalidParameters, LoadFailed, ModelNotFound, NotReady, PlanUnavailable, VersionInUse
 from services.gateway.schemas import VersionStatus
 from services.gateway.serving.registry import Registry
+from services.rollout.canary import Canary
 from services.rollout.load_failure import reason_of
 from services.rollout.plan_store import Edit, PlanStoreFailed
 from services.rollout.replica_report import ReportedVersion
 from services.rollout.serving_plan import ServingPlan
+from services.rollout.shadow import Shadow
 from services.topology import NEWEST
 
 log = structlog.get_logger()
 
 _INTERVAL_S: Final = 0.2
 """Seconds between two looks at the reports of replicas while a load or unload is awaited."""
+
+
+PlanChanges = Mapping[str, str | Canary | Shadow | None]
+"""New members of a serving plan, by name."""
 
 
 class ModelVersions:
@@ -103,26 +109,28 @@ class ModelVersions:
         await self._wait(model, version, lambda state: state is not None, timeout_s)
         return self.status(model, version)
 
-    async def set_policy(self, name: str, policy: str) -> ServingPlan:
-        """Change the version policy of a model: which version answers requests that name none.
+    async def change_plan(self, name: str, changes: PlanChanges) -> ServingPlan:
+        """Change which versions of a model answer the requests that name none.
 
         Args:
             name: Name of the model.
-            policy: `newest`, or a loaded version.
+            changes: Members of `ServingPlan`: `policy`, which is `newest` or a loaded version; `canary` and `shadow`,
+                each a loaded version, or None for none. The others stay.
 
         Returns:
             The new serving plan.
 
         Raises:
             ModelNotFound: no such model is configured, or no such version is loaded.
+            InvalidParameters: a version predicts something else than the others.
             PlanUnavailable: the store of serving plans does not respond.
         """
         model, _ = self._split(name, None)
         await self._read()
-        if policy != NEWEST:
-            self._registry.get(join_name(model, policy))
-        changed = await self._change(model, lambda plan: plan.with_policy(policy))
-        log.info("version policy changed", model=model, policy=policy)
+        for change in changes.values():
+            self._check_version(model, change)
+        changed = await self._change(model, lambda plan: plan.model_copy(update=changes))
+        log.info("serving plan changed", model=model, **{member: str(change) for member, change in changes.items()})
         return changed
 
     async def plan(self, name: str) -> ServingPlan:
@@ -183,6 +191,16 @@ class ModelVersions:
             raise LoadFailed(f"{join_name(model, entry.version)} is a model for {entry.task}, not for {task}")
         return entry.version
 
+    def _check_version(self, model: str, change: str | Canary | Shadow | None) -> None:
+        """Raise unless the version of a change is loaded, and of the kind of the one that answers now."""
+        version = change.version if isinstance(change, Canary | Shadow) else change
+        if version is None or version == NEWEST:
+            return
+        served, current = self._registry.get(join_name(model, version)), self._registry.get(model)
+        if served.kind != current.kind:
+            message = f"{join_name(model, version)} is a model for {served.kind}, and {model} is for {current.kind}"
+            raise InvalidParameters(message, {"version": version})
+
     def _without(self, plan: ServingPlan, version: str) -> ServingPlan:
         name = join_name(plan.model, version)
         loaded = [each.version for each in self._registry.versions(plan.model)]
@@ -228,4 +246,6 @@ def describe_plan(plan: ServingPlan) -> dict[str, Any]:
         "policy": plan.policy,
         "revision": plan.revision,
         "versions": [{"version": each.version, "deployment": each.deployment} for each in plan.versions],
+        "canary": plan.canary and plan.canary.model_dump(),
+        "shadow": plan.shadow and plan.shadow.model_dump(),
     }

@@ -37,6 +37,11 @@ class TimeLimit:
     def __init__(self, deadline_s: float = math.inf) -> None:
         self._deadline_s = deadline_s
 
+    @classmethod
+    def after(cls, seconds: float) -> TimeLimit:
+        """The time limit that ends in some seconds."""
+        return cls(time.monotonic() + seconds)
+
     def check(self) -> None:
         """Raise where the time limit has passed.
 

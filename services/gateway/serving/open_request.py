@@ -25,22 +25,30 @@ class OpenRequest:
     """A request in progress.
 
     Attributes:
+        request_id: Its id; empty where versions do not matter.
         started_at: `time.perf_counter()` of its arrival.
         limit: Time limit, for work in threads.
         deadline_s: The same as Unix time, for other processes.
         task: Metric label; empty until it is known.
         model: Metric label; set once the model is found.
+        version: Metric label: the version that is asked, and then the one that answered.
         images: Images in it; 0 until they have been read.
+        failed: Whether it failed, or an image of it, for a reason of the service: an error with status 500 or above.
+        cached: Whether an image of it was answered from the result cache.
         outcome: `ok`, `partial`, `disconnected`, or the code of an error.
         timeout: Ends the request at its time limit.
     """
 
+    request_id: str = ""
     started_at: float = field(default_factory=time.perf_counter)
     limit: TimeLimit = field(default_factory=lambda: TimeLimit(float("inf")))
     deadline_s: float = float("inf")
     task: Task = ""
     model: str = NO_MODEL
+    version: str = NO_MODEL
     images: int = 0
+    failed: bool = False
+    cached: bool = False
     outcome: str = "ok"
     timeout: asyncio.Timeout | None = None
 
@@ -59,7 +67,11 @@ class OpenRequest:
 
 @asynccontextmanager
 async def open_request(
-    limiter: ConcurrencyLimiter, timeout_s: Callable[[], float], record: Callable[[OpenRequest], None], task: Task = ""
+    limiter: ConcurrencyLimiter,
+    timeout_s: Callable[[], float],
+    record: Callable[[OpenRequest], None],
+    request_id: str = "",
+    task: Task = "",
 ) -> AsyncGenerator[OpenRequest]:
     """Admit a request, end it at its time limit, and record its outcome.
 
@@ -67,12 +79,13 @@ async def open_request(
         limiter: Refuses it where too many are in flight.
         timeout_s: Reads its time limit; may raise a ServiceError.
         record: Called with its outcome when it ends, also after an error.
+        request_id: Its id.
         task: Of the request, if it is known.
 
     Raises:
         ServiceError: it was refused, took too long, or failed.
     """
-    opened = OpenRequest(task=task)
+    opened = OpenRequest(request_id, task=task)
     try:
         seconds = timeout_s()
         opened.limit, opened.deadline_s = TimeLimit(time.monotonic() + seconds), time.time() + seconds
@@ -80,16 +93,16 @@ async def open_request(
             limiter.check()
             yield opened
     except TimeoutError:
-        opened.outcome = OutOfTime.code
+        opened.outcome, opened.failed = OutOfTime.code, True
         raise OutOfTime("the request took longer than its time limit") from None
     except ServiceError as error:
-        opened.outcome = error.code
+        opened.outcome, opened.failed = error.code, error.status >= 500
         raise
     except (asyncio.CancelledError, ClientDisconnect):
         opened.outcome = "disconnected"
         raise
     except Exception:
-        opened.outcome = ServiceError.code
+        opened.outcome, opened.failed = ServiceError.code, True
         raise
     finally:
         record(opened)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -151,6 +152,31 @@ class Registry:
             raise NotReady(f"{model} is still being loaded")
         return current
 
+    def canary_of(self, model: ServedModel, request_id: str) -> ServedModel:
+        """The version that answers a request without a version: the canary of the model, or the given one.
+
+        Args:
+            model: The version of the policy.
+            request_id: Of the request.
+        """
+        canary = self.plans.plan(model.name).canary
+        if canary is None or not canary.takes(model.name, request_id, time.time()):
+            return model
+        return self._loaded(model.name, canary.version) or model
+
+    def shadow_of(self, model: ServedModel, request_id: str) -> ServedModel | None:
+        """The shadow of a model that also answers a request; None where it has none, or the request is no sample.
+
+        Args:
+            model: The version that answers.
+            request_id: Of the request.
+        """
+        shadow = self.plans.plan(model.name).shadow
+        if shadow is None or shadow.version == model.version or not shadow.samples(model.name, request_id):
+            return None
+        found = self._loaded(model.name, shadow.version)
+        return found if found is not None and found.kind == model.kind else None
+
     def split(self, name: str) -> tuple[str, str | None]:
         """Split `NAME@VERSION` into the name of a configured model and the version; None where it names none.
 
@@ -221,6 +247,9 @@ class Registry:
             state.version in self._versions[state.model].served() for state in loaded
         )
 
+    def _loaded(self, model: str, version: str) -> ServedModel | None:
+        return next((served for served in self.versions(model) if served.version == version), None)
+
     def _find_version(self, model: str, version: str) -> ServedModel:
         versions = {served.version: served for served in self.versions(model)}
         if version in versions:
@@ -269,4 +298,4 @@ def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max
         weight=lambda item: len(item.image),
         max_weight=MAX_CALL_BYTES,
     )
-    return ModelCalls(coalescer, QueueWait(fills_replica * config.max_replicas), max_wait_s)
+    return ModelCalls(coalescer, QueueWait(fills_replica * config.max_replicas), max_wait_s, backend)

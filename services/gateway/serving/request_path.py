@@ -7,9 +7,10 @@ shared: admission, time limit, model, header checks, cache, single flight, batch
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -22,6 +23,8 @@ from services.gateway.serving.open_request import OpenRequest, open_request
 from services.gateway.serving.predictor import Answer, CachePolicy, PredictionRequest, Predictor
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
+from services.gateway.serving.traffic_log import TrafficLog
+from services.gateway.shadow.shadow_image import ShadowImage
 from services.kinds.request_parameters import TaskParameters
 from services.telemetry import (
     LAST_REQUEST_TIME,
@@ -72,6 +75,8 @@ class RequestPath:
         predictor: Predicts one image.
         limiter: Limits the requests in flight.
         answer_log: Records answers for feedback.
+        traffic: Counts requests by version.
+        offer_shadow: Takes images that a shadow version also answers; it does not block, and never raises.
         cache_shared: Whether clients share cached answers.
     """
 
@@ -80,6 +85,8 @@ class RequestPath:
     predictor: Predictor
     limiter: ConcurrencyLimiter
     answer_log: AnswerLog
+    traffic: TrafficLog
+    offer_shadow: Callable[[ShadowImage], None]
     cache_shared: bool
 
     def open(
@@ -92,21 +99,24 @@ class RequestPath:
             timeout_s: Reads its time limit; may raise a ServiceError.
             task: Of the endpoint; empty where only the model tells it.
         """
-        return open_request(self.limiter, timeout_s, lambda opened: _record(caller, opened), task)
+        return open_request(self.limiter, timeout_s, partial(self._record, caller), caller.request_id, task)
 
     async def check(
         self, opened: OpenRequest, task: Task, given: PredictionInput
     ) -> tuple[ServedModel, PredictionInput]:
-        """Find the model, and check the headers of the images.
+        """Find the version that answers, and check the headers of the images.
 
         Returns:
-            The model, and the input with an error in the place of each image that cannot be accepted.
+            The version, and the input with an error in the place of each image that cannot be accepted.
 
         Raises:
             ServiceError: there is no such model, or the only image cannot be accepted.
         """
         served = self.registry.find(task, given.parameters.model)
-        opened.task, opened.model, opened.images = task, served.name, len(given.images)
+        if not _names_version(given, served):
+            served = self.registry.canary_of(served, opened.request_id)
+        opened.task, opened.model, opened.version = task, served.name, served.version
+        opened.images = len(given.images)
         checked = await self.inspector.check(given.images, opened.limit)
         return served, PredictionInput(checked, given.several, given.parameters)
 
@@ -130,7 +140,7 @@ class RequestPath:
         """
         given.parameters.check(len(given.images))
         scope = "" if self.cache_shared else caller.tenant
-        is_pinned = given.parameters.model not in (None, served.name)
+        is_pinned = _names_version(given, served)
         asked = PredictionRequest.of(served, given.parameters.complete, scope, is_pinned=is_pinned)
 
         async def answer(image: bytes | ServiceError) -> Answer:
@@ -144,10 +154,55 @@ class RequestPath:
             answers = [_as_item_error(result) for result in results]
         else:
             answers = [await answer(given.images[0])]
+        opened.version = answering_version(answers, served)
+        opened.cached = any(isinstance(answer, Answer) and answer.cached for answer in answers)
+        opened.failed = any(isinstance(answer, ServiceError) and answer.status >= 500 for answer in answers)
         self.answer_log.remember(caller.tenant, caller.request_id, answers, policy)
+        if policy.write and not is_pinned:
+            self._shadow(caller, given, answers)
         if any(isinstance(answer, ServiceError) for answer in answers):
             opened.outcome = "partial"
         return answers
+
+    def _shadow(self, caller: Caller, given: PredictionInput, answers: Sequence[Answer | ServiceError]) -> None:
+        """Offer the images of a request to the shadow of its model, except those that the cache answered."""
+        for index, (image, answer) in enumerate(zip(given.images, answers, strict=True)):
+            if isinstance(image, ServiceError) or isinstance(answer, ServiceError) or answer.cached:
+                continue
+            shadow = self.registry.shadow_of(answer.model, caller.request_id)
+            if shadow is not None:
+                self.offer_shadow(ShadowImage.of(caller.tenant, caller.request_id, index, image, answer, shadow))
+
+    def _record(self, caller: Caller, opened: OpenRequest) -> None:
+        task, model, version, took_s = opened.task, opened.model, opened.version, opened.elapsed_s
+        REQUESTS.labels(task, model, version, opened.outcome).inc()
+        REQUEST_SECONDS.labels(task, model, version).observe(took_s)
+        LAST_REQUEST_TIME.labels(task, model).set_to_current_time()
+        if opened.outcome not in ("ok", "partial"):
+            REQUESTS_FAILED_SECONDS.labels(task, model, version).inc(took_s)
+        if opened.images:
+            REQUEST_IMAGES.labels(task, model).inc(opened.images)
+        self.traffic.count(opened)
+        log.info(
+            "request",
+            request_id=caller.request_id,
+            task=task,
+            model=model,
+            version=version,
+            outcome=opened.outcome,
+            images=opened.images,
+            ms=round(took_s * 1e3, 2),
+        )
+
+
+def _names_version(given: PredictionInput, served: ServedModel) -> bool:
+    """Whether a request names the version, and no other may answer it."""
+    return given.parameters.model not in (None, served.name)
+
+
+def answering_version(answers: Sequence[Answer | ServiceError], served: ServedModel) -> str:
+    """The version that answered the first image that has an answer; without one, the version that was asked."""
+    return next((answer.model.version for answer in answers if isinstance(answer, Answer)), served.version)
 
 
 def _as_item_error(answer: Answer | BaseException) -> Answer | ServiceError:
@@ -157,23 +212,3 @@ def _as_item_error(answer: Answer | BaseException) -> Answer | ServiceError:
         log.error("prediction failed", exc_info=answer)
         return ServiceError("the model failed on this image")
     raise answer
-
-
-def _record(caller: Caller, opened: OpenRequest) -> None:
-    task, model, took_s = opened.task, opened.model, opened.elapsed_s
-    REQUESTS.labels(task, model, opened.outcome).inc()
-    REQUEST_SECONDS.labels(task, model).observe(took_s)
-    LAST_REQUEST_TIME.labels(task, model).set_to_current_time()
-    if opened.outcome not in ("ok", "partial"):
-        REQUESTS_FAILED_SECONDS.labels(task, model).inc(took_s)
-    if opened.images:
-        REQUEST_IMAGES.labels(task, model).inc(opened.images)
-    log.info(
-        "request",
-        request_id=caller.request_id,
-        task=task,
-        model=model,
-        outcome=opened.outcome,
-        images=opened.images,
-        ms=round(took_s * 1e3, 2),
-    )

@@ -106,6 +106,14 @@ async def test_answers_are_signed_by_who_gave_them_and_described_to_whoever_expe
     assert unknown.described is not None and orjson.loads(unknown.described) == orjson.loads(orjson.dumps(described))
 
 
+async def test_image_of_a_shadow_gets_the_same_answer_without_the_queue(host: ModelHost):
+    request = item(photo((100, 70)))
+    (answered,), (shadow,) = await host.predict([request]), await host.predict([request._replace(is_shadow=True)])
+    assert answer_of(shadow) == answer_of(answered)
+    assert shadow.identity == answered.identity
+    assert "queue" not in shadow.stages_ms
+
+
 async def test_parameters_are_those_of_each_request(host: ModelHost):
     image = photo((90, 90))
     every, signs, none = await host.predict(

@@ -54,7 +54,14 @@ async def test_plan_is_shown_and_its_policy_changed():
         path = "/v1/models/efficientnet-lite0/plan"
         shown = (await client.get(path, headers=BOSS)).json()
         planned = [{"version": "1", "deployment": "Fake"}]
-        assert shown == {"model": "efficientnet-lite0", "policy": "newest", "revision": 0, "versions": planned}
+        assert shown == {
+            "model": "efficientnet-lite0",
+            "policy": "newest",
+            "revision": 0,
+            "versions": planned,
+            "canary": None,
+            "shadow": None,
+        }
         changed = (await client.put(path, json={"policy": 1}, headers=BOSS)).json()
         assert (changed["policy"], changed["revision"]) == ("1", 1)
         assert error_of(await client.put(path, json={"policy": "2"}, headers=BOSS)) == (404, "unknown_model")

@@ -44,7 +44,7 @@ async def test_metrics_name_no_model_off_the_street():
         await classify(client, png())
         text = (await client.get("/metrics")).text
     assert "made-up-by-a-client" not in text
-    assert 'tapetum_requests_total{model="efficientnet-lite0",outcome="ok",task="classification"}' in text
+    assert 'tapetum_requests_total{model="efficientnet-lite0",outcome="ok",task="classification",version="1"}' in text
 
 
 async def test_failure_inside_is_a_500_that_tells_nothing():

@@ -11,9 +11,19 @@ import pytest
 from redis import Redis
 
 from services.local.embedded_cache import EmbeddedCache
-from services.rollout.plan_store import FORGOTTEN_S, KEPT_S, MemoryPlanStore, PlanStore, PlanStoreFailed, RedisPlanStore
+from services.rollout.canary import Canary
+from services.rollout.plan_store import (
+    FORGOTTEN_S,
+    KEPT_S,
+    Edit,
+    MemoryPlanStore,
+    PlanStore,
+    PlanStoreFailed,
+    RedisPlanStore,
+)
 from services.rollout.replica_report import LIVE_S, ReplicaReport, ReportedVersion, live_reports, state_of
 from services.rollout.serving_plan import PlannedVersion, ServingPlan
+from services.rollout.shadow import Shadow
 
 PLAN = ServingPlan(
     model="mugs", configured={"1": "Mugs"}, versions=(PlannedVersion(version="1", deployment="Mugs"),), revision=0
@@ -43,6 +53,10 @@ def report(replica: str, *versions: ReportedVersion, deployment: str = "Mugs", a
 def reported(version: str, state: str, requested_in: int = 0, reason: str = "") -> ReportedVersion:
     document = {"model": "mugs", "version": version, "state": state, "requested_in": requested_in, "reason": reason}
     return ReportedVersion.model_validate(document)
+
+
+def pinning(policy: str) -> Edit:
+    return lambda plan: plan.model_copy(update={"policy": policy})
 
 
 def test_plan_that_was_never_changed_is_that_of_the_configuration(store: PlanStore):
@@ -77,13 +91,13 @@ def test_edit_that_raises_changes_nothing(store: PlanStore):
 
 def test_plan_of_another_configuration_is_another_plan(store: PlanStore):
     other = PLAN.model_copy(update={"configured": {"3": "Mugs"}})
-    store.change(PLAN, lambda plan: plan.with_policy("1"))
-    store.change(other, lambda plan: plan.with_policy("3"))
+    store.change(PLAN, pinning("1"))
+    store.change(other, pinning("3"))
     assert sorted(plan.policy for plan in store.read().plans) == ["1", "3"]
 
 
 def test_lost_plan_is_written_again_and_a_newer_one_stays(store: PlanStore):
-    changed = PLAN.with_policy("1").model_copy(update={"revision": 4})
+    changed = pinning("1")(PLAN).model_copy(update={"revision": 4})
     for plan in (PLAN, changed, PLAN):
         store.restore(plan)
     assert store.read().plans == (changed,)
@@ -101,7 +115,7 @@ def test_reports_are_replaced_and_withdrawn(store: PlanStore):
 def test_stacks_that_share_a_server_have_plans_of_their_own(url: str):
     Redis.from_url(url).flushall()
     one, other = RedisPlanStore(url, "one"), RedisPlanStore(url, "other")
-    one.change(PLAN, lambda plan: plan.with_policy("1"))
+    one.change(PLAN, pinning("1"))
     one.report(report("a"))
     assert other.read() == ((), ())
 
@@ -110,7 +124,7 @@ def test_keys_of_a_stack_that_has_ended_expire(url: str):
     redis = Redis.from_url(url)
     redis.flushall()
     store = RedisPlanStore(url, "a")
-    store.change(PLAN, lambda plan: plan.with_policy("1"))
+    store.change(PLAN, pinning("1"))
     store.report(report("a"))
     assert all(0 < redis.ttl(key) <= KEPT_S for key in ("tapetum:plans:a", "tapetum:replicas:a"))
 
@@ -123,7 +137,7 @@ def test_malformed_values_are_skipped_and_reports_of_long_ago_removed(url: str):
     store.report(report("old", age_s=FORGOTTEN_S + 1))
     store.read()
     assert store.read() == ((), ())
-    assert store.change(PLAN, lambda plan: plan.with_policy("1")).policy == "1"
+    assert store.change(PLAN, pinning("1")).policy == "1"
 
 
 def test_server_that_is_down_is_an_error_of_the_store(tmp_path: Path):
@@ -167,6 +181,16 @@ def test_version_that_is_planned_no_more_is_unloading_until_no_replica_has_it():
 
 def test_policy_chooses_the_newest_or_the_pinned_version():
     assert PLAN.choose({"9": 0, "10": 0}) == "10"
-    assert PLAN.with_policy("9").choose({"9": 0, "10": 0}) == "9"
-    assert PLAN.with_policy("8").choose({"9": 0, "10": 0}) is None
+    assert pinning("9")(PLAN).choose({"9": 0, "10": 0}) == "9"
+    assert pinning("8")(PLAN).choose({"9": 0, "10": 0}) is None
     assert PLAN.choose({}) is None
+
+
+def test_version_that_is_unloaded_is_no_canary_and_no_shadow_any_more(store: PlanStore):
+    sides = {"canary": Canary(version="2", weight=5), "shadow": Shadow(version="2", share=0.1)}
+    store.change(PLAN, lambda plan: plan.with_version("2", "Mugs").model_copy(update=sides))
+    (stored,) = store.read().plans
+    assert (stored.canary, stored.shadow) == (sides["canary"], sides["shadow"])
+    assert stored.without_version("1").canary == sides["canary"]
+    without = stored.without_version("2")
+    assert (without.canary, without.shadow) == (None, None)
