@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from google.protobuf.json_format import ParseDict
 
-from services.errors import NotReady, ServiceNotFound, Unimplemented
+from services.errors import ModelNotFound, NotReady, ServiceNotFound, Unimplemented
 from services.gateway.access import Access
 from services.gateway.bodies import Bodies
 from services.gateway.limits import read_timeout
@@ -33,6 +33,9 @@ PIPELINE: Final = 16
 
 HEALTH_INTERVAL_S: Final = 1.0
 """Seconds between two looks at the readiness, for a client that watches it."""
+
+FINAL_RESPONSE: Final = "triton_final_response"
+"""Parameter of a response in a stream: whether it is the last one to its request, as each is here."""
 
 SERVICE: Final = "inference.GRPCInferenceService"
 
@@ -130,7 +133,9 @@ class GrpcFront:
 
     async def _answer_in_stream(self, request: Any, call: Call) -> Any:
         try:
-            return pb.ModelStreamInferResponse(infer_response=await self.infer(request, call))
+            response = await self.infer(request, call)
+            response.parameters[FINAL_RESPONSE].bool_param = True
+            return pb.ModelStreamInferResponse(infer_response=response)
         except Exception as error:
             _, message = status_of(error)
             failed = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
@@ -204,10 +209,10 @@ class GrpcFront:
         return pb.ServerReadyResponse(ready=await self.repository.is_ready())
 
     async def model_ready(self, request: Any, _: Call) -> Any:
-        """Readiness of a model."""
+        """Readiness of a model; one that is unknown is not ready."""
         try:
             await self.repository.check_ready(request.name, request.version)
-        except NotReady:
+        except (NotReady, ModelNotFound):
             return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=True)
 

@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.errors import InvalidParameters
-from services.gateway.open_inference.messages import InferRequest, InferResponse, Parameter, RequestedOutput
+from services.gateway.open_inference.messages import (
+    InferRequest,
+    InferResponse,
+    Parameter,
+    RequestedOutput,
+    first_of_each,
+)
 from services.gateway.open_inference.protobuf import pb
 from services.gateway.open_inference.tensors import BYTES, DATATYPES, MAX_RANK, InputTensor
 
@@ -44,7 +50,7 @@ def parse_request(message: Any) -> InferRequest:
             raise InvalidParameters(f"the request has more than {MAX_TENSORS} {what}")
     return InferRequest(
         inputs=_inputs(message),
-        outputs=tuple(_output(one) for one in message.outputs),
+        outputs=first_of_each(_output(one) for one in message.outputs),
         parameters=_parameters(message.parameters),
         id=message.id,
     )

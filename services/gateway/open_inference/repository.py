@@ -27,9 +27,10 @@ class IndexEntry:
     reason: str
 
     def to_dict(self) -> dict[str, str]:
-        """The members of the entry in a response."""
+        """The members of the entry in a response; `reason` only where there is one."""
         state = "READY" if self.is_ready else "UNAVAILABLE"
-        return {"name": self.name, "version": self.version, "state": state, "reason": self.reason}
+        reason = {"reason": self.reason} if self.reason else {}
+        return {"name": self.name, "version": self.version, "state": state, **reason}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,12 @@ _NAMES: Final = (
 _ERRORS: Final[dict[int | str, Any]] = {
     status: {"description": text, "content": {"application/json": {"example": {"error": example}}}}
     for status, text, example in (
-        (400, "The request is not valid, or an image cannot be read.", "the body is not JSON: unexpected end of data"),
+        (
+            400,
+            "The request is not valid, or an image cannot be read.",
+            "unexpected input 'x'; the model has image or pixels",
+        ),
         (404, "There is no such model, or no such version.", "no model 'x' is served; there are: efficientnet-lite0"),
-        (422, "An input, an output or a parameter is not what the model has.", "unexpected input 'x'"),
         (503, "The model is not ready, or the server is overloaded.", "efficientnet-lite0 is still being loaded"),
     )
 }

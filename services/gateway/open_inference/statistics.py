@@ -67,7 +67,9 @@ def _statistics(samples: Samples, model: ServedModel) -> dict[str, Any]:
             "cache_hit": spent("cache"),
             "cache_miss": _duration(misses, 0.0),
         },
+        "response_stats": {},
         "batch_stats": [],
+        "memory_usage": [],
     }
 
 
