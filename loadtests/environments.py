@@ -1,4 +1,4 @@
-"""Virtual environments of systems whose dependencies need not agree with ours: LitServe and NVIDIA Triton.
+"""Virtual environments of systems whose dependencies need not agree with ours: LitServe, NVIDIA Triton and KServe.
 
 `python -m loadtests.environments triton` makes one and says how long that took; whatever needs one makes it, too.
 """
@@ -84,6 +84,7 @@ class Environment:
 
 LITSERVE: Final = Environment("litserve", ("-c", str(ROOT / "constraints.txt")))
 TRITON: Final = Environment("triton", ("--no-deps",), frozenset({"x86_64"}))
+KSERVE: Final = Environment("kserve", ("--no-deps",))
 
 
 @contextmanager
@@ -114,7 +115,7 @@ def _run(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    by_name = {environment.name: environment for environment in (LITSERVE, TRITON)}
+    by_name = {environment.name: environment for environment in (LITSERVE, TRITON, KSERVE)}
     try:
         for wanted in sys.argv[1:]:
             by_name[wanted].python(print)

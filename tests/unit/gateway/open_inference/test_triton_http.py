@@ -356,10 +356,11 @@ def test_statistics_have_the_same_members_and_count_alike(servers):
 
 
 @pytest.mark.parametrize("path", ["health/live", "health/ready", "models/noop/ready", "models/noop/versions/1/ready"])
-def test_probes_have_a_status_and_no_body(servers, path):
-    for server in servers:
-        response = server.http.get(f"/v2/{path}")
-        assert (response.status_code, response.content) == (200, b"")
+def test_probes_have_the_same_status(servers, path):
+    """Triton has no body; KServe's client reads `live` and `ready` from it."""
+    triton, tapetum = (server.http.get(f"/v2/{path}") for server in servers)
+    assert (triton.status_code, triton.content, tapetum.status_code) == (200, b"", 200)
+    assert tapetum.json()[path.rpartition("/")[2]] is True
 
 
 @pytest.mark.parametrize(
