@@ -151,7 +151,7 @@ def _address(scope: Scope) -> str:
 def error_response(error: ServiceError, request_id: str | None, path: str = "") -> Response:
     """The HTTP response of an error: its status, and `{"error": {"code", "message", "request_id", "details"}}`.
 
-    Below `/v2` it is `{"error": message}`, as the Open Inference Protocol has it.
+    Below `/v2` it is `{"error": message}`, as the Open Inference Protocol has it, and 422 is 400, as from Triton.
     """
     headers = {"cache-control": "no-store"}
     if error.retry_after_s is not None:
@@ -162,9 +162,8 @@ def error_response(error: ServiceError, request_id: str | None, path: str = "") 
         headers["www-authenticate"] = "Bearer"
     is_open_inference = path == OPEN_INFERENCE or path.startswith(f"{OPEN_INFERENCE}/")
     body = {"error": error.message if is_open_inference else {**error.to_dict(), "request_id": request_id}}
-    return Response(
-        orjson.dumps(body, default=str), status_code=error.status, media_type="application/json", headers=headers
-    )
+    status = 400 if is_open_inference and error.status == 422 else error.status
+    return Response(orjson.dumps(body, default=str), status_code=status, media_type="application/json", headers=headers)
 
 
 async def routing_error(request: Request, error: Exception) -> Response:

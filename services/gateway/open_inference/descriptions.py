@@ -64,7 +64,9 @@ def model_config(model: ServedModel) -> dict[str, Any]:
         "platform": SERVER_NAME,
         "backend": SERVER_NAME,
         "max_batch_size": 0,
-        "input": [{**_config(one.name, one.datatype, one.dims), "optional": True} for one in INPUTS],
+        "input": [
+            {**_config(one.name, one.datatype, one.dims), "format": "FORMAT_NONE", "optional": True} for one in INPUTS
+        ],
         "output": [_config(one.name, one.datatype, one.dims) for one in outputs_of(model.kind)],
         "dynamic_batching": {"preferred_batch_size": [model.entry["max_batch_size"]]},
         "parameters": {

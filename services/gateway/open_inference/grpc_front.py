@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 from google.protobuf.json_format import ParseDict
 
-from services.errors import NotReady, ServiceNotFound, Unimplemented
+from services.errors import ModelNotFound, NotReady, ServiceNotFound, Unimplemented
 from services.gateway.access import Access
 from services.gateway.bodies import Bodies
 from services.gateway.byte_budget import ByteBudget, Share
@@ -39,6 +39,9 @@ PIPELINE: Final = 16
 
 HEALTH_INTERVAL_S: Final = 1.0
 """Seconds between two looks at the readiness, for a client that watches it."""
+
+FINAL_RESPONSE: Final = "triton_final_response"
+"""Parameter of a response in a stream: whether it is the last one to its request, as each is here."""
 
 SERVICE: Final = "inference.GRPCInferenceService"
 
@@ -153,6 +156,7 @@ class GrpcFront:
         try:
             await self.access.count(call.caller.tenant, call.address)
             response = await self.infer(request, data, call)
+            response.parameters[FINAL_RESPONSE].bool_param = True
             share.hold(response.ByteSize())
             return pb.ModelStreamInferResponse(infer_response=response)
         except Exception as error:
@@ -238,10 +242,10 @@ class GrpcFront:
         return pb.ServerReadyResponse(ready=await self.repository.is_ready())
 
     async def model_ready(self, request: Any, _: Call) -> Any:
-        """Readiness of a model."""
+        """Readiness of a model; one that is unknown is not ready."""
         try:
             await self.repository.check_ready(request.name, request.version)
-        except NotReady:
+        except (NotReady, ModelNotFound):
             return pb.ModelReadyResponse(ready=False)
         return pb.ModelReadyResponse(ready=True)
 

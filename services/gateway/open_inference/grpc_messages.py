@@ -19,6 +19,7 @@ from services.gateway.open_inference.messages import (
     InferResponse,
     Parameter,
     RequestedOutput,
+    first_of_each,
 )
 from services.gateway.open_inference.protobuf import pb
 from services.gateway.open_inference.tensors import BYTES, DATATYPES, MAX_RANK, InputTensor
@@ -58,7 +59,7 @@ def parse_request(message: Any, size: int) -> InferRequest:
         raise InvalidParameters(f"id has more than {MAX_ID} characters")
     return InferRequest(
         inputs=_inputs(message),
-        outputs=tuple(_output(one) for one in message.outputs),
+        outputs=first_of_each(_output(one) for one in message.outputs),
         parameters=_parameters(message.parameters),
         id=message.id,
         size=size,

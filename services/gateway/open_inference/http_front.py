@@ -66,11 +66,12 @@ class HttpFront:
 
     async def live(self, _: Request) -> Response:
         """Liveness of the server."""
-        return Response()
+        return _json({"live": True})
 
     async def ready(self, _: Request) -> Response:
         """Readiness of the server: whether every configured model is ready."""
-        return Response(status_code=200 if await self.repository.is_ready() else 503)
+        is_ready = await self.repository.is_ready()
+        return _json({"ready": is_ready}, status=200 if is_ready else 503)
 
     async def server(self, _: Request) -> Response:
         """Name, version and extensions of the server."""
@@ -94,7 +95,7 @@ class HttpFront:
             raise Unimplemented(f"{request.method} is not for inference; send POST")
         if what == "ready":
             await self.repository.check_ready(name, version)
-            return Response()
+            return _json({"name": name, "ready": True})
         if what == "stats":
             return await _statistics(self.repository.select(name, version))
         model = self.repository.find(name, version)
@@ -168,8 +169,10 @@ async def _statistics(models: tuple[ServedModel, ...]) -> Response:
     return _json(await asyncio.to_thread(statistics, models))
 
 
-def _json(document: Any) -> Response:
-    return Response(orjson.dumps(document), media_type="application/json", headers={"cache-control": "no-store"})
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(
+        orjson.dumps(document), status_code=status, media_type="application/json", headers={"cache-control": "no-store"}
+    )
 
 
 def _compressed(body: bytes, window_bits: int) -> bytes:

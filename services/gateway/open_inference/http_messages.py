@@ -23,6 +23,7 @@ from services.gateway.open_inference.messages import (
     InferRequest,
     InferResponse,
     RequestedOutput,
+    first_of_each,
 )
 from services.gateway.open_inference.tensors import BYTES, DATATYPES, MAX_RANK, InputTensor
 from services.gateway.serving.offload import TimeLimit
@@ -121,7 +122,8 @@ def parse_request(body: bytes, header_length: str | None, limit: TimeLimit) -> I
 
     Args:
         body: JSON, and the binary data of tensors behind it.
-        header_length: The header `HEADER_LENGTH`; None: the body is JSON; 0: it is the file of one image.
+        header_length: The header `HEADER_LENGTH`; None: the body is JSON; 0: it is the file of one image, and the
+            outputs are wanted in binary.
         limit: Time limit of the request.
 
     Raises:
@@ -129,14 +131,15 @@ def parse_request(body: bytes, header_length: str | None, limit: TimeLimit) -> I
     """
     size = len(body) if header_length is None else _read_length(header_length, len(body))
     if size == 0 and header_length is not None:
-        return InferRequest((InputTensor(IMAGE.name, BYTES, (1,), None, [body]),), size=len(body))
+        file = InputTensor(IMAGE.name, BYTES, (1,), None, [body])
+        return InferRequest((file,), is_binary=True, size=len(body))
     sent = validate(Request, parse_object(body[:size] if size < len(body) else body, limit))
     is_binary = sent.parameters.get("binary_data_output", False)
     if not isinstance(is_binary, bool):
         raise InvalidParameters("binary_data_output must be true or false", {"parameter": "binary_data_output"})
     return InferRequest(
         inputs=_with_data(sent.inputs, memoryview(body)[size:]),
-        outputs=tuple(_named(output, is_binary=is_binary) for output in sent.outputs or ()),
+        outputs=first_of_each(_named(output, is_binary=is_binary) for output in sent.outputs or ()),
         parameters=sent.parameters,
         id=sent.id,
         is_binary=is_binary,

@@ -29,7 +29,7 @@ T = TypeVar("T")
 TIMEOUT: Final = "timeout"
 """Parameter of a request: its time limit in microseconds; 0 is no limit of its own."""
 
-IGNORED: Final = frozenset({TIMEOUT, "binary_data_output", "priority", "headers"})
+IGNORED: Final = frozenset({TIMEOUT, "binary_data_output", "priority", "headers", "triton_enable_empty_final_response"})
 """Parameters of the protocol that do not reach the model; priorities have no effect."""
 
 _OTHER_PROTOCOL: Final = frozenset({"model", "render", "format", "image_id", "mask_format"})
@@ -133,8 +133,6 @@ def _wanted(model: ServedModel, sent: InferRequest) -> list[tuple[Output, Reques
             raise InvalidParameters(message, {"known": list(known)})
         if named.classes and not output.has_classes:
             raise InvalidParameters(f"output {named.name!r} has no classification; probabilities of a classifier have")
-        if output in (one for one, _ in wanted):
-            raise InvalidParameters(f"output {named.name!r} is requested twice")
         wanted.append((output, named))
     return wanted
 

@@ -38,13 +38,21 @@ class RequestedOutput:
     classes: int = 0
 
 
+def first_of_each(outputs: Iterable[RequestedOutput]) -> tuple[RequestedOutput, ...]:
+    """Outputs without those that were named before, which are ignored as by Triton."""
+    first: dict[str, RequestedOutput] = {}
+    for output in outputs:
+        first.setdefault(output.name, output)
+    return tuple(first.values())
+
+
 @dataclass(frozen=True, slots=True)
 class InferRequest:
     """A request for inference.
 
     Attributes:
         inputs: In the order of the request.
-        outputs: The outputs that the client has named; empty: the usual ones.
+        outputs: The outputs that the client has named, each once; empty: the usual ones.
         parameters: Of the request.
         id: Is echoed.
         is_binary: Over HTTP: whether outputs that are not named follow the JSON in binary.

@@ -134,4 +134,5 @@ def _entry(status: VersionStatus, *, is_ready: bool) -> dict[str, str]:
     reason = status.reason or ""
     if state == "READY" and not is_ready:
         state, reason = "UNAVAILABLE", "no replica answers"
-    return {"name": status.name, "version": status.version, "state": state, "reason": reason}
+    entry = {"name": status.name, "version": status.version, "state": state}
+    return {**entry, "reason": reason} if reason else entry

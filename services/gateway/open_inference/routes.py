@@ -18,23 +18,23 @@ _NAMES: Final = (
     "below. See `docs/open-inference.md`."
 )
 _ERRORS: Final = {
-    400: "The request is not valid, or an image cannot be read.",
+    400: "The request is not valid or not what the model takes, or an image cannot be read.",
     401: "An API key is required.",
     403: "The API key is not known.",
     404: "There is no such model, or no such version.",
     405: "The path is not for this method.",
     408: "The body came too slowly.",
+    409: "The version is in use.",
     413: "The body, an image or the number of images is too large.",
     414: "The path is too long.",
     415: "An image has an unsupported format, or the body an unsupported encoding.",
-    422: "An input, an output or a parameter is not what the model has.",
     429: "The rate limit is exceeded.",
     431: "The headers are too large.",
     503: "The model is not ready, or the server is overloaded.",
     504: "The time limit of the request has passed.",
 }
 _OF_ALL: Final = (401, 403, 414, 429, 431)
-_CHANGES: Final = (404, 422, 503)
+_CHANGES: Final = (400, 404, 409, 503)
 _PATH: Final = {"name": "path", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -56,7 +56,7 @@ def add_open_inference(app: FastAPI, front: HttpFront) -> None:
         ("", front.server, "GET", "Name, version and extensions of the server", ()),
         ("/", front.server, "GET", None, ()),
         ("/models/stats", front.all_statistics, "GET", "Statistics of all models", ()),
-        ("/repository/index", front.index, "POST", "The models and their states", (400, 408, 413, 415, 422)),
+        ("/repository/index", front.index, "POST", "The models and their states", (400, 408, 413, 415)),
         ("/repository/models/{name:path}/load", front.load, "POST", "Load a version; for administrators", _CHANGES),
         ("/repository/models/{name:path}/unload", front.unload, "POST", "Unload it; for administrators", _CHANGES),
     ):

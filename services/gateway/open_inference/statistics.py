@@ -28,8 +28,8 @@ def statistics(models: Iterable[ServedModel]) -> dict[str, Any]:
     """The statistics of some models since the node was started.
 
     `last_inference` and `cache_miss` are those of all versions of a model. `compute_input` is the time in decoding and
-    preprocessing, once an image; `compute_infer` that in the network and `compute_output` that in postprocessing, once a
-    batch. Of `cache_miss` no time is measured.
+    preprocessing, once an image; `compute_infer` that in the network and `compute_output` that in postprocessing, once
+    a batch. Of `cache_miss` no time is measured.
 
     Args:
         models: The models.
@@ -67,7 +67,9 @@ def _statistics(samples: Samples, model: ServedModel) -> dict[str, Any]:
             "cache_hit": spent("cache"),
             "cache_miss": _duration(misses, 0.0),
         },
+        "response_stats": {},
         "batch_stats": [],
+        "memory_usage": [],
     }
 
 

@@ -72,10 +72,12 @@ class InputTensor:
             dims: The shape; -1 for any positive size.
 
         Raises:
-            InvalidParameters: they are others.
+            InvalidParameters: they are others, or the tensor has no elements.
         """
         if self.datatype != datatype:
             raise InvalidParameters(f"input {self.name!r} must be {datatype}, not {self.datatype}")
+        if len(self.shape) == len(dims) and not self.count:
+            raise InvalidParameters(f"input {self.name!r} has no elements: its shape is {list(self.shape)}")
         fits = len(self.shape) == len(dims) and all(
             size == dim if dim >= 0 else size > 0 for size, dim in zip(self.shape, dims, strict=True)
         )

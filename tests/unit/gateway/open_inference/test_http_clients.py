@@ -209,13 +209,13 @@ def test_statistics_count_requests_images_and_failures(client):
     [
         ("no-such-model", {}, "404", "no model 'no-such-model' is served"),
         ("efficientnet-lite0", {"model_version": "9"}, "404", "no version '9'"),
-        ("efficientnet-lite0", {"parameters": {"top_k": 0}}, "422", "top_k"),
-        ("efficientnet-lite0", {"parameters": {"render": True}}, "422", "unexpected parameter 'render'"),
-        ("efficientnet-lite0", {"outputs": [triton.InferRequestedOutput("boxes")]}, "422", "unexpected output 'boxes'"),
+        ("efficientnet-lite0", {"parameters": {"top_k": 0}}, "400", "top_k"),
+        ("efficientnet-lite0", {"parameters": {"render": True}}, "400", "unexpected parameter 'render'"),
+        ("efficientnet-lite0", {"outputs": [triton.InferRequestedOutput("boxes")]}, "400", "unexpected output 'boxes'"),
         (
             "yolo-person",
             {"outputs": [triton.InferRequestedOutput("scores", class_count=2)]},
-            "422",
+            "400",
             "has no classification",
         ),
     ],
