@@ -37,7 +37,7 @@ from loadtests.contenders import (
     tapetum_without_cache,
     with_one_model,
 )
-from loadtests.litserve_environment import NoLitServe, litserve_python
+from loadtests.environments import LITSERVE, NoEnvironment
 from loadtests.load_charts import latency_chart
 from loadtests.load_plan import ArrivalPlan, RequestPlan, filling
 from loadtests.photos import SMALL, body_of_100_kb, photos
@@ -321,7 +321,7 @@ def open_loop(
     try:
         with tempfile.TemporaryDirectory(prefix="tapetum-open-loop-") as name:
             folder = Path(name)
-            python = litserve_python(console.print) if with_litserve else None
+            python = LITSERVE.python(console.print) if with_litserve else None
             for kind in [only] if only else list(Kind):
                 if url is None:
                     curves.extend(curves_of_peers(kind, effort, python, folder))
@@ -330,7 +330,7 @@ def open_loop(
                     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
                     requests = requests_to(url, kind, write_bodies(bodies, folder), headers)
                     curves.append(curve_of_url(requests, kind, effort))
-    except (SystemFailed, NoLitServe, OSError) as error:
+    except (SystemFailed, NoEnvironment, OSError) as error:
         console.print(f"[red]error[/red]: {error}", highlight=False)
         raise typer.Exit(1) from None
     print_curves(curves, effort.bounds)

@@ -29,7 +29,7 @@ from rich.console import Console
 from loadtests import machine
 from loadtests.bench import Bench, Conditions
 from loadtests.contenders import ROOT
-from loadtests.litserve_environment import NoLitServe, litserve_python
+from loadtests.environments import LITSERVE, NoEnvironment
 from loadtests.processes import SystemFailed
 from loadtests.report import print_report, write_json
 from loadtests.scenarios import SECTIONS
@@ -164,8 +164,8 @@ def _bounded(limit_s: float) -> Iterator[None]:
 
 def _litserve() -> Path | None:
     try:
-        return litserve_python(console.print)
-    except NoLitServe as error:
+        return LITSERVE.python(console.print)
+    except NoEnvironment as error:
         console.print(f"[yellow]without LitServe[/yellow]: {error}", highlight=False)
         return None
 
