@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
 from models.entries import CatalogEntry, LetterboxPreprocessing
-from models.execution.executor import Executor
+from models.execution.executor import executor_for
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
 from models.predictions import SemanticMask
@@ -52,7 +52,7 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         if len(class_names) > _MOST_CLASSES:
             raise ValueError(f"{entry.name} has {len(class_names)} classes, of which a class map can tell 256 apart")
         super().__init__(entry, class_names, runtime, weights_digest, SegmentationParameters())
-        self._executor = Executor(network, self._preprocessing, runtime)
+        self._executor = executor_for(network, self._preprocessing, runtime)
         self._tiling = _tiling_of(self._preprocessing, runtime)
 
     @torch.inference_mode()

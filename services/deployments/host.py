@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -86,7 +86,7 @@ class HostedModel:
             **entry.to_dict(),
             "class_names": list(adapter.class_names),
             "weights_digest": adapter.weights_digest,
-            "runtime": asdict(adapter.runtime),
+            "runtime": adapter.runtime.to_dict(),
         }
         self.identity = identity_of(answering)
         self.described: dict[str, Any] = {
