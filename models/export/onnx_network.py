@@ -9,7 +9,7 @@ of the same image in float32, which matters where they are sent to a server.
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from models.entries import LetterboxPreprocessing, Preprocessing
 from models.errors import ExportError
-from models.execution.executor import normalise
 from models.execution.external import NetworkExecutor
 from models.execution.finite import require_finite
 from models.export.captured_network import CapturedNetwork
@@ -51,6 +50,9 @@ class PixelNetwork(nn.Module):
         network: From normalised (N, 3, H, W) to one tensor or several.
         preprocessing: Of the model.
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing) -> None:
         super().__init__()
@@ -137,7 +139,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Without the warnings of torch's exporter, which are about itself."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
@@ -156,14 +158,3 @@ def _first_line(error: BaseException) -> str:
         error = error.__cause__
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-
-
-def normalised(pixels: NDArray[np.uint8], preprocessing: Preprocessing | LetterboxPreprocessing) -> NDArray[np.float32]:
-    """(N, H, W, 3) uint8 to the (N, 3, H, W) float32 input of a network without its normalisation."""
-    mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
-    return normalise(torch.from_numpy(pixels), mean, std).contiguous().numpy()
-
-
-def shape_of(outputs: Sequence[Tensor]) -> list[tuple[int, ...]]:
-    """Shapes of the outputs of a batch."""
-    return [tuple(output.shape) for output in outputs]

@@ -90,9 +90,9 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         rows = logits_by_rows(self._executor.run, item.pixels, tiling)
         return class_map_from(rows, len(item.pixels), self._letterbox(item.image_size), True)
 
-    def _usual_input_sizes(self) -> list[tuple[int, int]]:
+    def usual_input_sizes(self) -> list[tuple[int, int]]:
         """Inputs larger than a tile are split into tiles."""
-        sizes = super()._usual_input_sizes()
+        sizes = super().usual_input_sizes()
         most = self._preprocessing.tile or max(map(max, sizes))
         return list(dict.fromkeys((min(height, most), min(width, most)) for height, width in sizes))
 
