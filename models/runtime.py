@@ -16,7 +16,7 @@ without it emulates bf16 slowly, so there `auto` is fp32. On a GPU `auto` is fp1
 resolution.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -63,7 +63,7 @@ class Runtime:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything that predictions depend on, JSON-able."""
-        return asdict(self)
+        return {field.name: getattr(self, field.name) for field in fields(Runtime)}
 
     def resolve(self) -> "Runtime":
         """Resolves `auto` and checks that this machine has the device and supports the precision.

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from models.entries import LetterboxPreprocessing, Preprocessing
 from models.errors import ExportError
+from models.execution.executor import folded
 from models.execution.external import NetworkExecutor
 from models.execution.finite import require_finite
 from models.export.captured_network import CapturedNetwork
@@ -110,7 +111,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
         ExportError: torch's exporter does not support the network, or fixes a dimension that must be dynamic.
     """
     name = model.adapter.entry.name
-    network = PixelNetwork(model.network, model.preprocessing).eval()
+    network = PixelNetwork(folded(model.network), model.preprocessing).eval()
     several_sizes = isinstance(model.preprocessing, LetterboxPreprocessing)
     dynamic = {0: torch.export.Dim.DYNAMIC}
     if several_sizes:

@@ -33,6 +33,9 @@ from services.accuracy.drift import Summary, summarise
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
 from services.deployments.identity import code_digest, identity_of
+from services.deployments.triton.connection import TritonConnection
+from services.deployments.triton.remote_model import RemoteModel
+from services.deployments.triton.runtime import TritonRuntime
 from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
 from services.machine.loopback import fence_replica_grpc
 from services.settings import read_settings
@@ -56,6 +59,8 @@ priority, so that an overload is refused at once (`python -m loadtests.overload`
 
 log = structlog.get_logger()
 
+FIRST_CHECK_S = 10.0
+"""Longest wait for a Triton server while a replica starts; it starts without the server, too."""
 MAX_ANSWER_BYTES = 64 * 2**20
 """The most bytes of the answer to one image. A message between processes must stay below 2 GiB, and has many
 answers."""
@@ -67,6 +72,7 @@ class HostedModel:
     Args:
         adapter: The model.
         config: The deployment that hosts it.
+        remote: The model at a Triton server, where its network runs there.
 
     Attributes:
         identity: See `services.deployments.identity`.
@@ -74,10 +80,11 @@ class HostedModel:
         described: Description for gateways: its catalog entry, and the device and precision of this replica.
     """
 
-    def __init__(self, adapter: Adapter[Any, Any], config: ModelDeployment) -> None:
+    def __init__(self, adapter: Adapter[Any, Any], config: ModelDeployment, remote: RemoteModel | None = None) -> None:
         entry = adapter.entry
         labels = (entry.task, entry.name, entry.version)
         self.adapter = adapter
+        self.remote = remote
         self.parameters_type = KINDS[entry.kind].parameters
         self.pool = ThreadPoolExecutor(
             config.num_pool_threads, thread_name_prefix=f"pool-{entry.name}", initializer=start_thread, initargs=(1,)
@@ -107,6 +114,11 @@ class HostedModel:
             stage: STAGE_SECONDS.labels(*labels, stage)
             for stage in ("decode", "preprocess", "queue", "forward", "postprocess")
         }
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it answers; a model at a Triton server does not while that is down."""
+        return self.remote is None or self.remote.is_ready
 
     def sign(self, outcome: Outcome, expected: bytes) -> Outcome:
         """Add the identity of this model to an outcome, and its description where the gateway expects another one."""
@@ -147,6 +159,7 @@ class ModelHost:
         settings = read_settings()
         configure_logging(settings)
         self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
+        self._triton = TritonConnection(self._config.triton) if self._config.triton else None
         self._models = {spec.name: self._load(spec) for spec in self._config.models}
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
         self._batcher: Batcher[Prepared, Forwarded, Outcome] = Batcher(
@@ -170,8 +183,10 @@ class ModelHost:
         return list(await asyncio.gather(*(self._answer(item) for item in items)))
 
     def describe(self) -> list[dict[str, Any]]:
-        """The description of every model of this replica. A replica that responds has loaded all of them."""
-        return [model.described for model in self._models.values()]
+        """The description of every model of this replica that is ready: all of them, but for Triton servers."""
+        for model in self._models.values():
+            model.ready.set(model.is_ready)
+        return [model.described for model in self._models.values() if model.is_ready]
 
     def check_health(self) -> None:
         """Health check of Ray Serve, which replaces a replica whose check raises."""
@@ -181,21 +196,35 @@ class ModelHost:
     def _load(self, spec: ModelSpec) -> HostedModel:
         started_at = time.monotonic()
         config = self._config
-        runtime = Runtime(
+        remote = self._remote_model(spec)
+        model = HostedModel(load(spec.name, self._runtime(spec, remote)), config, remote)
+        if remote is None or remote.wait_until_checked(FIRST_CHECK_S):
+            height, width = model.adapter.entry.preprocessing.largest_size
+            model.adapter.warm_up(max(1, min(config.max_batch_size, config.pixels_per_batch // (height * width))))
+        took_s = time.monotonic() - started_at
+        model.load_seconds.set(took_s)
+        model.ready.set(model.is_ready)
+        log.info("model ready", model=spec.name, seconds=round(took_s, 2), precision=model.adapter.runtime.precision)
+        return model
+
+    def _runtime(self, spec: ModelSpec, remote: RemoteModel | None) -> Runtime:
+        config = self._config
+        if remote is not None:
+            return TritonRuntime(precision="fp32", fuse=config.fuse, remote=remote)
+        return Runtime(
             device=config.device,
             precision=spec.precision or config.precision,
             channels_last=config.channels_last,
             fuse=config.fuse,
             compile=config.compile,
         )
-        model = HostedModel(load(spec.name, runtime), config)
-        height, width = model.adapter.entry.preprocessing.largest_size
-        model.adapter.warm_up(max(1, min(config.max_batch_size, config.pixels_per_batch // (height * width))))
-        took_s = time.monotonic() - started_at
-        model.load_seconds.set(took_s)
-        model.ready.set(1)
-        log.info("model ready", model=spec.name, seconds=round(took_s, 2), precision=model.adapter.runtime.precision)
-        return model
+
+    def _remote_model(self, spec: ModelSpec) -> RemoteModel | None:
+        """The model at the deployment's Triton server; None where networks run in this process."""
+        if self._triton is None:
+            return None
+        entry = spec.entry
+        return RemoteModel(self._triton, entry.name, spec.at_server, (entry.task, entry.name, entry.version))
 
     async def _answer(self, item: Item) -> Outcome:
         limit = asyncio.timeout(item.deadline_s - time.time())

@@ -51,7 +51,7 @@ class Registry:
             for spec in config.models
         }
         self._served: dict[str, Versions] = {}
-        self._alive: dict[str, bool] = dict.fromkeys(self._backends, False)
+        self._ready: dict[str, frozenset[str]] = dict.fromkeys(self._backends, frozenset())
         self._probed_at = float("-inf")
         self._probe_lock = asyncio.Lock()
 
@@ -140,7 +140,7 @@ class Registry:
                 await asyncio.gather(*(self._probe(name) for name in self._backends))
                 self._probed_at = asyncio.get_running_loop().time()
         return {
-            model: self._alive[deployment] and model in self._served
+            model: model in self._ready[deployment]
             for deployment, models in self._models_of.items()
             for model in models
         }
@@ -157,11 +157,11 @@ class Registry:
                 entries = await self._backends[deployment].describe()
             models = [ServedModel.of(entry, self._calls[entry["name"]]) for entry in entries]
         except Exception as error:  # whatever is wrong with it, it is not ready
-            if self._alive[deployment]:
+            if self._ready[deployment]:
                 log.warning("deployment does not answer", deployment=deployment, reason=type(error).__name__)
-            self._alive[deployment] = False
+            self._ready[deployment] = frozenset()
             return
-        self._alive[deployment] = True
+        self._ready[deployment] = frozenset(model.name for model in models)
         for model in models:
             self._served.setdefault(model.name, Versions(model)).learn(model)
 
