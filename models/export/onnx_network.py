@@ -28,7 +28,7 @@ from models.execution.finite import require_finite
 from models.export.captured_network import CapturedNetwork
 
 INPUT: Final = "pixels"
-_PACKAGES: Final = ("onnx", "onnxscript", "onnxruntime")
+PACKAGES: Final = ("onnx", "onnxscript", "onnxruntime")
 _OPSET: Final = 18
 """Of ONNX 1.13; every ONNX Runtime since 1.14 and TensorRT since 8.6 read it."""
 
@@ -39,7 +39,7 @@ def require_exporter() -> None:
     Raises:
         ExportError: One of them is missing; the message says how to install them.
     """
-    missing = [package for package in _PACKAGES if find_spec(package) is None]
+    missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
         raise ExportError("", f"exporting needs {', '.join(missing)}: pip install 'tapetum[export]'")
 
@@ -142,15 +142,14 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
 @contextmanager
 def _quiet() -> Generator[None]:
     """Without the warnings of torch's exporter, which are about itself."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
 
 
 def _first_line(error: BaseException) -> str:

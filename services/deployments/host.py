@@ -198,7 +198,9 @@ class ModelHost:
         config = self._config
         remote = self._remote_model(spec)
         model = HostedModel(load(spec.name, self._runtime(spec, remote)), config, remote)
-        if remote is None or remote.wait_until_checked(FIRST_CHECK_S):
+        if remote is not None:
+            remote.wait_until_checked(FIRST_CHECK_S)  # a Triton server warms its models up by itself
+        else:
             height, width = model.adapter.entry.preprocessing.largest_size
             model.adapter.warm_up(max(1, min(config.max_batch_size, config.pixels_per_batch // (height * width))))
         took_s = time.monotonic() - started_at

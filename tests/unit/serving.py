@@ -1,14 +1,33 @@
-"""Runs an ASGI application on a free port of loopback, for tests of what talks to servers."""
+"""Runs an ASGI application on a free port of loopback, and calls model hosts without Ray between them."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+
+from services.answers.wire import Item, Outcome
+from services.deployments.host import ModelHost
+
+
+class HostBackend:
+    """Calls a model host without Ray between them, and counts the images."""
+
+    def __init__(self, host: ModelHost) -> None:
+        self._host = host
+        self.images = 0
+
+    async def predict(self, items: list[Item]) -> Sequence[Outcome]:
+        self.images += len(items)
+        return await self._host.predict(items)
+
+    async def describe(self) -> list[dict[str, Any]]:
+        return self._host.describe()
 
 
 @contextmanager

@@ -31,7 +31,6 @@ from models.imaging.crop import resize_and_crop
 from models.imaging.decoding import DecodedImage
 from models.kinds import KINDS, PredictionKind
 from models.runtime import Runtime
-from services.answers.wire import Item, Outcome
 from services.client import AsyncClient, Client
 from services.client.answers import Answer
 from services.client.calls import ENDPOINTS, Endpoint
@@ -53,7 +52,7 @@ from services.kinds.task_api import TaskApi
 from services.settings import Settings, read_settings
 from services.topology import check_topology
 from tests.unit.gateway_fakes import MemoryCache
-from tests.unit.serving import serving
+from tests.unit.serving import HostBackend, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -283,21 +282,6 @@ def grey(shade: int) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (40, 30), (shade, shade, shade)).save(file, "PNG")
     return file.getvalue()
-
-
-class HostBackend:
-    """Calls a model host without Ray between them, and counts the images."""
-
-    def __init__(self, host: ModelHost) -> None:
-        self._host = host
-        self.images = 0
-
-    async def predict(self, items: list[Item]) -> Sequence[Outcome]:
-        self.images += len(items)
-        return await self._host.predict(items)
-
-    async def describe(self) -> list[dict[str, Any]]:
-        return self._host.describe()
 
 
 @dataclass(frozen=True)

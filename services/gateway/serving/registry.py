@@ -100,7 +100,7 @@ class Registry:
             known = ", ".join(self._tasks)
             raise ModelNotFound(f"no model {name[:80]!r} is served; there are: {known}", {"known": list(self._tasks)})
         if name not in self._served:
-            raise NotReady(f"{name} is still being loaded")
+            raise NotReady(f"{name} is not ready yet")
         return self._served[name].current
 
     def with_weights(self, key: ModelKey) -> ServedModel | None:
