@@ -24,10 +24,11 @@ dynamic_batching {{ }}
 instance_group [
   {{ kind: KIND_AUTO count: {instances} }}
 ]
-model_warmup [
+{parameters}model_warmup [
 {warm_ups}
 ]
 """
+_THREADS = 'parameters {{ key: "intra_op_thread_count" value {{ string_value: "{threads}" }} }}\n'
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class TritonConfig:
         backend: What runs it.
         max_batch_size: The most images of a batch, at least 1.
         instances: Copies of the network on each device.
+        threads: CPU threads of each copy; None leaves them to ONNX Runtime.
         input_name: Of pixels in uint8.
         input_dims: Of one image; -1 where it may have any size.
         outputs: Name and dimensions of each float32 output, likewise.
@@ -49,6 +51,7 @@ class TritonConfig:
     backend: Backend
     max_batch_size: int
     instances: int
+    threads: int | None
     input_name: str
     input_dims: Sequence[int]
     outputs: Sequence[tuple[str, Sequence[int]]]
@@ -65,6 +68,7 @@ class TritonConfig:
             input_name=self.input_name,
             input_dims=list(self.input_dims),
             outputs=",\n".join(outputs),
+            parameters="" if self.threads is None else _THREADS.format(threads=self.threads),
             warm_ups=",\n".join(self._warm_up(*size) for size in self.warm_up_sizes),
         )
 

@@ -34,11 +34,13 @@ class RepositoryOptions:
         backend: `onnxruntime`, or `python`, which every server has.
         max_batch_size: The most images of a batch.
         instances: Copies of a network on each device.
+        threads: CPU threads of each copy; None leaves them to ONNX Runtime, which takes all cores for each.
     """
 
     backend: Backend = "onnxruntime"
     max_batch_size: int = 16
     instances: int = 1
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def _config(
         backend=options.backend,
         max_batch_size=options.max_batch_size,
         instances=options.instances,
+        threads=options.threads,
         input_name=INPUT,
         input_dims=_dims(executor.input_shape),
         outputs=[

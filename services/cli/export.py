@@ -26,6 +26,9 @@ def triton(
     ] = False,
     max_batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="The most images of a batch.")] = 16,
     instances: Annotated[int, typer.Option(min=1, metavar="N", help="Copies of a network on each device.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="CPU threads of each copy; all cores by default.")
+    ] = None,
 ) -> None:
     """Write a Triton model repository: networks as ONNX from pixels to raw outputs, with their `config.pbtxt`.
 
@@ -34,7 +37,7 @@ def triton(
     screen = Screen()
     with screen.err.status("loading torch"):
         from models.export.triton_repository import RepositoryOptions, export_model
-    options = RepositoryOptions("python" if python_backend else "onnxruntime", max_batch_size, instances)
+    options = RepositoryOptions("python" if python_backend else "onnxruntime", max_batch_size, instances, threads)
     for name in names:
         try:
             with screen.err.status(f"exporting {printable(name)}"):

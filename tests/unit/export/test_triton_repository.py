@@ -48,7 +48,9 @@ def repository(catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With a classifier for the onnxruntime backend, and a segmenter for the python backend."""
     assert catalog.is_dir()
     folder = tmp_path_factory.mktemp("repository") / "new"
-    result = CliRunner().invoke(app, ["export", "triton", str(folder), CLASSIFIER, "--instances", "2"])
+    result = CliRunner().invoke(
+        app, ["export", "triton", str(folder), CLASSIFIER, "--instances", "2", "--threads", "1"]
+    )
     assert (result.exit_code, result.stderr) == (0, "")
     assert re.search(rf"{CLASSIFIER}/1: largest difference \S+e-\d\d at outputs of up to ", result.stdout)
     export_model(SEGMENTER, folder, RepositoryOptions("python", max_batch_size=4))
@@ -69,6 +71,7 @@ def test_configuration_of_the_onnxruntime_backend(repository: Path):
     assert config.HasField("dynamic_batching")
     assert config.version_policy.HasField("all")
     assert [group.count for group in config.instance_group] == [2]
+    assert config.parameters["intra_op_thread_count"].string_value == "1"
     (warm_up,) = config.model_warmup
     assert list(warm_up.inputs["pixels"].dims) == [64, 64, 3]
     assert sorted(path.name for path in (repository / CLASSIFIER / "1").iterdir()) == ["model.onnx"]
