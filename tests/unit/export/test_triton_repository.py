@@ -26,7 +26,7 @@ from services.cli import app
 from tests.unit.classifier_cards import write_classifier
 from tests.unit.segmenter_cards import write_segmenter
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread", "catalog")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("one_thread", "catalog")]
 
 messages: Any = protobuf  # its classes are made at import, which pyright does not see
 CLASSIFIER, SEGMENTER, INSTANCES = "names-anything", "small-unet", "small-mask-rcnn"
