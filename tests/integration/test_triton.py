@@ -32,7 +32,7 @@ def test_stack_starts_without_triton_answers_with_it_and_survives_its_end(tmp_pa
         with server:
             wait_for_status(stack.url, 200)
             answer = classify(stack.url, MODEL).json()
-            assert answer["predictions"][0]["class_name"] == "tabby"
+            assert answer["predictions"][0]["class_name"] == "tiger cat"
             server.kill()
             assert status(stack.url, MODEL) == 503
             assert status(stack.url, "noop") == 200

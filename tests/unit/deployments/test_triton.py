@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import re
 import shutil
 import time
 from collections import Counter
@@ -22,7 +21,6 @@ import skimage.data
 import torch
 from PIL import Image
 
-from loadtests.processes import free_port
 from loadtests.triton_server import TritonServer
 from models.export.triton_repository import RepositoryOptions, export_model
 from services.answers.wire import Item, Outcome
@@ -30,7 +28,7 @@ from services.deployments.host import ModelHost
 from services.gateway.app import create_app
 from services.gateway.serving.registry import Registry
 from services.settings import Settings, read_settings
-from services.topology import TopologyError, check_topology
+from services.topology import check_topology
 from tests.triton_server import triton_server
 from tests.unit.classifier_cards import write_classifier
 from tests.unit.detector_cards import write_detector
@@ -283,28 +281,6 @@ def test_replica_starts_without_its_server_and_answers_once_it_is_there(reposito
         assert (refusal.status_code, refusal.json()["error"]["code"]) == (503, "not_ready")
         with server:
             wait_for(lambda: httpx.post(f"{url}/v1/detect", content=photo()).status_code == 200)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"triton": None}, "backend is triton, but triton.url is not set"),
-        ({"backend": "torch"}, "triton is set, but backend is torch"),
-        ({"device": "cuda"}, "device and compile are for networks that run in the replica"),
-        ({"precision": "bf16"}, "the precision of noop is that of its network at the Triton server"),
-        ({}, "noop has no network that a Triton server could run"),
-        ({"triton": {"url": "http://triton:8000/"}}, "triton.url"),
-        (
-            {"triton": {"url": "triton:8001", "root_certificates": "ca.pem"}},
-            "root_certificates is set, but ssl is false",
-        ),
-    ],
-)
-def test_configuration_that_makes_no_sense_is_refused_by_name(change: dict[str, Any], message: str):
-    document = {"name": "T", "task": "classification", "models": ["noop"], "backend": "triton"}
-    document = {**document, "triton": {"url": f"127.0.0.1:{free_port()}"}, **change}
-    with pytest.raises(TopologyError, match=re.escape(message)):
-        check_topology({"deployments": [document]})
 
 
 class Load:
