@@ -206,7 +206,8 @@ class ModelHost:
         took_s = time.monotonic() - started_at
         model.load_seconds.set(took_s)
         model.ready.set(model.is_ready)
-        log.info("model ready", model=spec.name, seconds=round(took_s, 2), precision=model.adapter.runtime.precision)
+        said = "model ready" if model.is_ready else "model loaded; its Triton server is not ready"
+        log.info(said, model=spec.name, seconds=round(took_s, 2), precision=model.adapter.runtime.precision)
         return model
 
     def _runtime(self, spec: ModelSpec, remote: RemoteModel | None) -> Runtime:

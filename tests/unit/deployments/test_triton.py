@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import shutil
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -231,6 +232,22 @@ def test_network_that_takes_normalised_float_images_is_served_too(repository: Pa
             asyncio.run(one.predict([item(CLASSIFIER)])) for one in (host, ModelHost(config(CLASSIFIER)))
         )
         assert_alike(answer_of(found[0]), answer_of(expected[0]))
+
+
+def test_server_is_verified_by_its_certificate(repository: Path, tmp_path: Path):
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    making = f"openssl req -x509 -newkey rsa:2048 -nodes -keyout {key} -out {certificate} -subj /CN=localhost"
+    subprocess.run([*making.split(), "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    files = f"--grpc-server-cert={certificate}", f"--grpc-server-key={key}", f"--grpc-root-cert={certificate}"
+    with triton_server(repository, tmp_path / "log", ["--grpc-use-ssl=1", *files]) as server:
+        trusting = {"ssl": True, "root_certificates": str(certificate)}
+        ready = [
+            len(ModelHost(config(CLASSIFIER, server.url, triton=options)).describe())
+            for options in (trusting, {"ssl": True}, {"ssl": False})
+        ]
+    assert ready == [1, 0, 0]
 
 
 def copied(repository: Path, folder: Path, name: str, statement: str) -> Path:
