@@ -199,7 +199,7 @@ class CatalogEntry:
         arguments: Keyword arguments of the architecture, beyond the number of classes.
         training: How the weights were trained (data, split, epochs, time, machine …), JSON-able; empty where that is
             published elsewhere.
-        folder: Of the card that the entry was read from; None for other entries. Valid on this machine only.
+        card: Path of the card that the entry was read from; None for other entries. Valid on this machine only.
 
     Raises:
         ValueError: On construction, where class names or category ids and their count do not agree.
@@ -222,7 +222,7 @@ class CatalogEntry:
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     speed: tuple[Speed, ...] = ()
     segmentation: Segmentation | None = None
-    folder: Path | None = field(default=None, repr=False, compare=False)
+    card: Path | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.class_names is not None and len(self.class_names) != self.class_count:
@@ -238,7 +238,7 @@ class CatalogEntry:
     def to_dict(self) -> dict[str, object]:
         """Returns the entry as JSON-able dictionaries and lists, without the local path, so safe to send to clients."""
         document = asdict(self)
-        del document["folder"]
+        del document["card"]
         return {**document, "accuracy": list(document["accuracy"]), "speed": list(document["speed"])}
 
 

@@ -30,7 +30,7 @@ def build(args: dict[str, Any] | Topology) -> Application:
     Raises:
         services.topology.TopologyError: names the invalid key.
     """
-    topology = check_topology(args)
+    topology = check_topology(args).with_versions()
     backends = {config.name: _bind_models(config) for config in topology.deployments}
     gateway = Gateway.options(
         max_constructor_retry_count=LOAD_ATTEMPTS,

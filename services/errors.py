@@ -3,24 +3,29 @@
     ServiceError                    500 internal_error
     ├── RequestError                400 malformed_request      the body does not match its content type
     │   ├── Unauthorized            401 unauthorized           no API key, where one is required
-    │   ├── Forbidden               403 forbidden              an unknown API key
+    │   ├── Forbidden               403 forbidden              an unknown API key, or not that of an administrator
     │   ├── ModelNotFound           404 unknown_model
+    │   ├── ServiceNotFound         404 unknown_service        gRPC's health check of another service
     │   ├── UnknownAnswer           404 unknown_answer         feedback on an answer that is not recorded (any more)
     │   ├── FeedbackOff             404 feedback_off           feedback, where answers are not recorded
+    │   ├── Unimplemented           405 method_not_allowed     a method of a protocol that is not supported
     │   ├── NotAcceptable           406 not_acceptable         no representation matches `Accept` or `render`
     │   ├── RequestTimeout          408 request_timeout        the body arrived too slowly
     │   ├── AlreadyGiven            409 already_given          feedback on an image that already has feedback
+    │   ├── VersionInUse            409 version_in_use         the version cannot be unloaded: it answers requests
     │   ├── BodyTooLarge            413 body_too_large
     │   ├── UrlTooLong              414 url_too_long
     │   ├── UnsupportedContentType  415 unsupported_content_type
     │   ├── InvalidParameters       422 invalid_parameters
     │   ├── AnswerTooLarge          422 answer_too_large       the masks of one image are too large in this format
+    │   ├── LoadFailed              422 load_failed            a version cannot be loaded, or its warm-up failed
     │   ├── RateLimited             429 rate_limited           + Retry-After
     │   ├── HeadersTooLarge         431 header_too_large
     │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
     ├── NonFiniteAnswer             500 non_finite_answer      the model returned NaN or infinity for an image
     ├── Overloaded                  503 overloaded             + Retry-After
     ├── NotReady                    503 not_ready              + Retry-After
+    ├── PlanUnavailable             503 plan_unavailable       + Retry-After: the store of plans does not respond
     ├── FeedbackUnavailable         503 feedback_unavailable   + Retry-After: the store of answers does not respond
     ├── BackendFailed               503 backend_failed         + Retry-After: a model replica was lost, retries included
     └── OutOfTime                   504 out_of_time
@@ -113,6 +118,21 @@ class AlreadyGiven(RequestError):
     code = "already_given"
 
 
+class ServiceNotFound(RequestError):
+    status = 404
+    code = "unknown_service"
+
+
+class Unimplemented(RequestError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class VersionInUse(RequestError):
+    status = 409
+    code = "version_in_use"
+
+
 class NotAcceptable(RequestError):
     status = 406
     code = "not_acceptable"
@@ -141,6 +161,11 @@ class InvalidParameters(RequestError):
 class AnswerTooLarge(RequestError):
     status = 422
     code = "answer_too_large"
+
+
+class LoadFailed(RequestError):
+    status = 422
+    code = "load_failed"
 
 
 class RateLimited(RequestError):
@@ -193,6 +218,12 @@ class NotReady(ServiceError):
     default_retry_after_s = 2.0
 
 
+class PlanUnavailable(ServiceError):
+    status = 503
+    code = "plan_unavailable"
+    default_retry_after_s = 1.0
+
+
 class FeedbackUnavailable(ServiceError):
     status = 503
     code = "feedback_unavailable"
@@ -211,7 +242,8 @@ class OutOfTime(ServiceError):
 
 
 _BY_CODE: dict[str, type[ServiceError]] = {
-    kind.code: kind for kind in (AnswerTooLarge, NonFiniteAnswer, Overloaded, NotReady, BackendFailed, OutOfTime)
+    kind.code: kind
+    for kind in (AnswerTooLarge, BackendFailed, ModelNotFound, NonFiniteAnswer, NotReady, OutOfTime, Overloaded)
 }
 
 

@@ -108,6 +108,11 @@ class Settings(BaseSettings):
         default=(), description="API keys, separated by commas; none: no key is asked for."
     )
     api_keys_file: Path | None = Field(default=None, description="File with one API key a line, added to the above.")
+    admin_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="API keys of administrators, separated by commas, who load and unload versions of models.",
+    )
+    admin_keys_file: Path | None = Field(default=None, description="File with one such key a line, added to the above.")
     stack_token: SecretStr | None = Field(
         default=None,
         min_length=MIN_SECRET,
@@ -183,7 +188,7 @@ class Settings(BaseSettings):
             raise ValueError("false needs API keys: without them all clients are one")
         return value
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("api_keys", "admin_keys", "cors_origins", mode="before")
     @classmethod
     def _split_list(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
@@ -204,19 +209,15 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: the file cannot be read, or holds no key.
         """
-        keys = tuple(key.get_secret_value() for key in self.api_keys)
-        if self.api_keys_file is None:
-            return keys
-        try:
-            lines = self.api_keys_file.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise SettingsError(
-                f"TAPETUM_API_KEYS_FILE: {self.api_keys_file} cannot be read ({error.strerror})"
-            ) from None
-        from_file = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-        if not from_file:
-            raise SettingsError(f"TAPETUM_API_KEYS_FILE: {self.api_keys_file} holds no key")
-        return keys + from_file
+        return _keys_of(self.api_keys, self.api_keys_file, "TAPETUM_API_KEYS_FILE")
+
+    def all_admin_keys(self) -> tuple[str, ...]:
+        """The keys of `admin_keys` and `admin_keys_file` together.
+
+        Raises:
+            SettingsError: the file cannot be read, or holds no key.
+        """
+        return _keys_of(self.admin_keys, self.admin_keys_file, "TAPETUM_ADMIN_KEYS_FILE")
 
     def cluster_secret(self) -> str | None:
         """The secret of `stack_token` or `stack_token_file`; None where neither is set.
@@ -240,6 +241,20 @@ class Settings(BaseSettings):
                 f"TAPETUM_STACK_TOKEN_FILE: {self.stack_token_file} holds fewer than {MIN_SECRET} characters"
             )
         return secret
+
+
+def _keys_of(keys: Iterable[SecretStr], file: Path | None, variable: str) -> tuple[str, ...]:
+    told = tuple(key.get_secret_value() for key in keys)
+    if file is None:
+        return told
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise SettingsError(f"{variable}: {file} cannot be read ({error.strerror})") from None
+    from_file = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    if not from_file:
+        raise SettingsError(f"{variable}: {file} holds no key")
+    return told + from_file
 
 
 def check_names(names: Iterable[str]) -> None:

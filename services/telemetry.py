@@ -74,7 +74,20 @@ REQUEST_IMAGES = Counter("tapetum_request_images", "Images in the requests, cach
 IMAGE_ERRORS = Counter(
     "tapetum_image_errors", "Images without an answer, by the code of the error.", ("task", "reason")
 )
-CACHE_REQUESTS = Counter("tapetum_cache_requests", "Images by what the result cache had for them.", ("task", "outcome"))
+REQUESTS_FAILED_SECONDS = Counter(
+    "tapetum_failed_request_duration_seconds",
+    "The part of the request durations that was spent on requests without an answer.",
+    ("task", "model"),
+)
+LAST_REQUEST_TIME = Gauge(
+    "tapetum_last_request_time_seconds",
+    "Unix time at which the last request ended.",
+    ("task", "model"),
+    multiprocess_mode="mostrecent",
+)
+CACHE_REQUESTS = Counter(
+    "tapetum_cache_requests", "Images by what the result cache had for them.", ("task", "model", "outcome")
+)
 CACHE_WRITES = Counter("tapetum_cache_writes", "Answers put into the result cache, by what became of it.", ("outcome",))
 TRITON_CALLS = Counter(
     "tapetum_triton_calls",
@@ -96,7 +109,8 @@ BATCH_SIZE = Histogram(
 )
 STAGE_SECONDS = Histogram(
     "tapetum_stage_duration_seconds",
-    "Time per image in decode, preprocess, queue and render, and per batch in forward and postprocess.",
+    "Time per image in decode, preprocess, queue and render, and per cache hit in cache; per batch in forward and "
+    "postprocess.",
     (*_MODEL, "stage"),
     buckets=_STAGE_SECONDS,
 )
@@ -236,11 +250,21 @@ def tell(told: Sequence[Metric]) -> None:
         draft.replace(file)
 
 
+def collect_metrics() -> Iterable[Metric]:
+    """The metrics of all processes of this node, without the `COMPUTED_GAUGES`."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return (_summed(Path(folder)) if folder else REGISTRY).collect()
+
+
 def _add_up(folder: Path) -> bytes:
+    return generate_latest(_summed(folder))
+
+
+def _summed(folder: Path) -> CollectorRegistry:
     forget_ended_processes(folder)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry, path=str(folder))
-    return generate_latest(registry)
+    return registry
 
 
 def _write_down(told: Sequence[Metric]) -> bytes:
@@ -272,10 +296,8 @@ def _has_ended(file: Path) -> bool:
 
 def read_gauge(name: str, folder: Path) -> float:
     """Sum of a gauge over all processes that share `folder`; 0.0 where it is not set."""
-    forget_ended_processes(folder)
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry, path=str(folder))
-    return sum(sample.value for family in registry.collect() for sample in family.samples if sample.name == name)
+    families = _summed(folder).collect()
+    return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
 
 class LogPipe:

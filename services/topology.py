@@ -14,8 +14,9 @@ import structlog
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from models.catalog.lookup import CatalogEntry, find
+from models.catalog.version_names import join_name, split_name
 from models.entries import Task
-from models.errors import ModelsError
+from models.errors import ModelsError, UnknownModel
 from models.export.naming import ServerModel, server_model
 from models.kinds import task_names
 from models.sources.text_documents import DocumentError
@@ -33,6 +34,10 @@ PIXELS_PER_IMAGE = 640 * 640
 
 _RENAMED: Final[Mapping[str, str]] = {"linger_s": "coalesce_wait_s", "num_streams": "num_device_threads"}
 """Keys of earlier versions, which are still read, and what they are called now."""
+
+
+NEWEST: Final = "newest"
+"""The version policy that chooses the newest version."""
 
 
 class TopologyError(Exception):
@@ -156,7 +161,12 @@ class TritonOptions(_Strict):
 
 
 class ModelSpec(_Strict):
-    """One model of a deployment; a plain string in the file is short for `{name: …}`."""
+    """One version of a model of a deployment; a plain string in the file is short for `{name: …}`.
+
+    Attributes:
+        name: `NAME@VERSION`, or `NAME`: the version of the policy, by default the newest of the catalog.
+        precision: In place of that of the deployment.
+    """
 
     name: str
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
@@ -165,14 +175,29 @@ class ModelSpec(_Strict):
 
     @property
     def entry(self) -> CatalogEntry:
-        """The catalog's entry of this model."""
+        """The catalog's entry of this version."""
         return find(self.name)
 
     @property
-    def at_server(self) -> ServerModel:
-        """Name and version of this model at a Triton server; by default those that it is exported under."""
-        exported = server_model(self.entry)
-        return ServerModel(self.server_model or exported.name, self.server_version or exported.version)
+    def model(self) -> str:
+        """Name of the model, without its version."""
+        return split_name(self.name)[0]
+
+    @property
+    def version(self) -> str:
+        """The version; where `name` has none, the newest one of the catalog."""
+        return split_name(self.name)[1] or self.entry.version
+
+    def at_server(self, entry: CatalogEntry) -> ServerModel:
+        """Name and version at a Triton server, by default those that a model is exported under.
+
+        Args:
+            entry: Of the version that is loaded; `server_version` is for the one that this names.
+        """
+        name, version = server_model(entry)
+        if self.server_version is not None and entry.version == self.version:
+            version = self.server_version
+        return ServerModel(self.server_model or name, version)
 
 
 def _spec_of(value: Any) -> Any:
@@ -262,6 +287,10 @@ class ModelDeployment(Scaled):
         for spec in self.models:
             try:
                 entry = spec.entry
+            except UnknownModel as error:
+                versions = [name for name in error.known if split_name(name)[0] == spec.model and name != spec.model]
+                there = f"; there are: {', '.join(versions)}" if versions else ""
+                raise ValueError(f"{error}{there}") from None
             except ModelsError as error:
                 raise ValueError(str(error)) from None
             if entry.task != self.task:
@@ -307,11 +336,22 @@ class ModelDeployment(Scaled):
         return self
 
 
+def _version_of(value: Any) -> Any:
+    """A version of the file: YAML reads `2` as an integer, and would read `1.10` as the number 1.1."""
+    if isinstance(value, float):
+        raise ValueError(f"{value} is a number; write the version in quotes")
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 class Topology(_Strict):
     """Everything that `services.app.build` starts."""
 
     gateway: GatewayScale = GatewayScale()
     deployments: tuple[ModelDeployment, ...] = Field(min_length=1)
+    version_policy: dict[str, Annotated[str, BeforeValidator(_version_of), Field(min_length=1)]] = Field(
+        default={},
+        description="By model: `newest`, the default, or the version that requests without a version are answered by.",
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Topology:
@@ -325,11 +365,67 @@ class Topology(_Strict):
             raise ValueError("Gateway is the name of the HTTP deployment; call this one something else")
         return self
 
+    @model_validator(mode="after")
+    def _versions_agree(self) -> Topology:
+        tasks: dict[str, Task] = {}
+        for config in self.deployments:
+            for spec in config.models:
+                if tasks.setdefault(spec.model, config.task) != config.task:
+                    raise ValueError(f"versions of {spec.model} are for {tasks[spec.model]} and for {config.task}")
+        for model, version in self.version_policy.items():
+            if model not in tasks:
+                raise ValueError(f"version_policy: no model {model} is configured")
+            self._check_pinned(model, version)
+        return self
+
+    def _check_pinned(self, model: str, version: str) -> None:
+        specs = [spec for config in self.deployments for spec in config.models if spec.model == model]
+        named = [split_name(spec.name)[1] for spec in specs]
+        if version == NEWEST or version in named or None in named:
+            return
+        raise ValueError(f"version_policy: {join_name(model, version)} is not configured; add it to models")
+
+    def with_versions(self) -> Topology:
+        """The same with the version of every model: what is `NAME` in the file becomes `NAME@VERSION`.
+
+        So all replicas load the same versions, whatever is added to the catalog while the application runs. A version
+        that the file names twice in one deployment is loaded once.
+
+        Raises:
+            TopologyError: one version is configured in two deployments, or a version is not in the catalog.
+        """
+        deployments = tuple(
+            config.model_copy(update={"models": self._versions_of(config)}) for config in self.deployments
+        )
+        document = self.model_copy(update={"deployments": deployments}).model_dump()
+        return _validate(Topology, document, "args")
+
+    def _versions_of(self, config: ModelDeployment) -> tuple[ModelSpec, ...]:
+        chosen: dict[str, ModelSpec] = {}
+        for spec in config.models:
+            pinned = self.version_policy.get(spec.model, NEWEST)
+            named = split_name(spec.name)[1]
+            name = join_name(spec.model, named or (spec.version if pinned == NEWEST else pinned))
+            if name in chosen:
+                log.warning(f"{spec.name} names a version twice", version=name, deployment=config.name)
+            chosen.setdefault(name, spec.model_copy(update={"name": name}))
+        return tuple(chosen.values())
+
 
 class HttpOptions(_Strict):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=1, le=65535)
     keep_alive_timeout_s: int = Field(default=65, ge=1)
+
+
+GRPC_SERVICES: Final = "services.grpc_services:add_services"
+"""The gRPC services of the gateway, as Ray Serve imports them."""
+
+
+class GrpcOptions(_Strict):
+    port: int = Field(default=8001, ge=1, le=65535)
+    grpc_servicer_functions: tuple[Literal["services.grpc_services:add_services"]] = (GRPC_SERVICES,)
+    enable_reflection: bool = True
 
 
 class ServedApplication(_Strict):
@@ -348,16 +444,33 @@ class ServeFile(BaseModel):
 
     proxy_location: Literal["HeadOnly", "EveryNode"] = "EveryNode"
     http_options: HttpOptions = HttpOptions()
-    grpc_options: dict[str, Any] | None = None
+    grpc_options: GrpcOptions | None = None
     logging_config: dict[str, Any] | None = None
     target_capacity: float | None = Field(default=None, ge=0, le=100)
     applications: tuple[ServedApplication] = Field(description="Exactly one.")
 
-    def listening_at(self, host: str | None, port: int | None) -> ServeFile:
-        """The same with another public address; None leaves what the file says."""
+    def listening_at(self, host: str | None, port: int | None, grpc_port: int | None = None) -> ServeFile:
+        """The same with another public address; None leaves what the file says.
+
+        Args:
+            host: Address.
+            port: Of HTTP; where the file has a gRPC port, that becomes the next one unless it is given, too.
+            grpc_port: Of gRPC; 0: none.
+
+        Raises:
+            TopologyError: both ports are one, or there is no next one.
+        """
         given: dict[str, Any] = {"host": host, "port": port}
         changed = {name: value for name, value in given.items() if value is not None}
-        return self.model_copy(update={"http_options": self.http_options.model_copy(update=changed)})
+        http = self.http_options.model_copy(update=changed)
+        grpc = self.grpc_options
+        if grpc_port is None and port is not None and grpc is not None:
+            grpc_port = port + 1
+        if grpc_port is not None:
+            grpc = (grpc or GrpcOptions()).model_copy(update={"port": grpc_port}) if grpc_port else None
+        if grpc is not None and (grpc.port == http.port or grpc.port > 65535):
+            raise TopologyError(f"gRPC needs a port of its own, and {grpc.port} is not one: choose another --grpc-port")
+        return self.model_copy(update={"http_options": http, "grpc_options": grpc})
 
     def to_document(self) -> dict[str, Any]:
         """What Ray Serve's HTTP API takes: all that the file or this class says, and nothing that is unset."""
@@ -369,7 +482,6 @@ class ServeFile(BaseModel):
         """Names of keys that are set and have a meaning on clusters alone."""
         given = {
             "runtime_env": self.applications[0].runtime_env,
-            "grpc_options": self.grpc_options,
             "logging_config": self.logging_config or self.applications[0].logging_config,
             "target_capacity": self.target_capacity,
         }

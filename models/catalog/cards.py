@@ -1,7 +1,8 @@
 """Model cards: a trained model as two files, ``NAME.json`` that tells all about it and ``NAME.safetensors``.
 
 A card is a catalog entry, written down. Every file that training makes is such a pair, and so are the models that come
-with the package; serving one needs no other file. Reading and writing cards loads no torch.
+with the package; serving one needs no other file. Further versions of a model are pairs that are called
+``NAME@VERSION.json`` and ``NAME@VERSION.safetensors``. Reading and writing cards loads no torch.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+from models.catalog.version_names import SEPARATOR, join_name, split_name
 from models.entries import Accuracy, CatalogEntry, Segmentation, Speed, Task, WeightsSource
 from models.errors import BrokenCard
 from models.kinds import find_kind
@@ -57,30 +59,37 @@ class _Document:
 
 
 def card_names(folder: Path) -> tuple[str, ...]:
-    """Lists the models of a folder, in alphabetical order: every ``NAME.json`` that has a ``NAME.safetensors``."""
-    paths = sorted(folder.glob("*.json"))
-    return tuple(path.stem for path in paths if path.with_suffix(".safetensors").is_file() and _is_name(path.stem))
+    """Lists the models of a folder, in alphabetical order: every ``NAME`` with a card and its weights."""
+    stems = (path.stem for path in folder.glob("*.json") if weights_path(path).is_file() and _is_stem(path.stem))
+    return tuple(sorted({split_name(stem)[0] for stem in stems}))
 
 
-def card_path(folder: Path, name: str) -> Path | None:
-    """Looks for a card.
+def card_paths(folder: Path, name: str) -> dict[str | None, Path]:
+    """Finds the cards of a model.
 
     Args:
         folder: Where.
-        name: Whatever somebody asks for.
+        name: Of the model, without a version.
 
     Returns:
-        Path of the card, or None where there is none of that name.
+        Their paths, by the version in the name of the file; that of ``NAME.json`` is None.
     """
-    path = folder / f"{name}.json"
-    return path if _is_name(name) and path.is_file() else None
+    if not _is_name(name):
+        return {}
+    paths = (folder / f"{name}.json", *sorted(folder.glob(f"{name}{SEPARATOR}*.json")))
+    return {split_name(path.stem)[1]: path for path in paths if _is_stem(path.stem) and path.is_file()}
+
+
+def weights_path(card: Path) -> Path:
+    """Path of the weights beside a card."""
+    return card.with_name(f"{card.name.removesuffix('.json')}.safetensors")
 
 
 def read_card(path: Path) -> CatalogEntry:
     """Reads and checks a card; the weights beside it are not looked at.
 
     Args:
-        path: Of ``NAME.json``.
+        path: Of ``NAME.json`` or ``NAME@VERSION.json``.
 
     Returns:
         The entry; its weights are of kind `card`.
@@ -97,7 +106,7 @@ def read_card(path: Path) -> CatalogEntry:
         raise BrokenCard(str(path), f"is no model card: {error}") from error
 
 
-def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]") -> Path:
+def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", *, versioned: bool = False) -> Path:
     """Writes a trained model, so that it can be served once the folder is in ``TAPETUM_CATALOG``.
 
     Each of the two files is replaced as a whole, the weights first.
@@ -106,6 +115,7 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]") 
         folder: Where to; made if it is not there.
         card: The entry. Its class names must be known; the kind, location and digest of its weights are filled in.
         state: The network's state dict. Its arrays of two dimensions and more are written in half precision.
+        versioned: Whether the files are called ``NAME@VERSION``, so that the model's other versions stay.
 
     Returns:
         Path of the card.
@@ -116,8 +126,8 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]") 
     """
     from models.sources.card_weights import save_weights
 
-    path = folder / f"{card.name}.json"
-    weights = replace(card.weights, kind="card", location=f"{card.name}.safetensors", sha256="0" * 64)
+    path = folder / f"{join_name(card.name, card.version) if versioned else card.name}.json"
+    weights = replace(card.weights, kind="card", location=weights_path(path).name, sha256="0" * 64)
     _check(replace(card, weights=weights), path)
     folder.mkdir(parents=True, exist_ok=True)
     sha256 = save_weights(folder / weights.location, state)
@@ -133,12 +143,14 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]") 
 
 def _entry_from(document: _Document, path: Path) -> CatalogEntry:
     weights = document.weights
-    stem = path.name.removesuffix(".json")
-    if not _is_name(document.name) or document.name != stem:
+    name, version = split_name(path.name.removesuffix(".json"))
+    if not _is_name(document.name) or document.name != name:
         raise ValueError(
-            f"name must be {stem!r}, as the file is called, of letters, digits, dots, hyphens and underscores"
+            f"name must be {name!r}, as the file is called, of letters, digits, dots, hyphens and underscores"
         )
-    if not _is_name(weights.file):
+    if version is not None and document.version != version:
+        raise ValueError(f"version must be {version!r}, as the file is called, not {document.version!r}")
+    if not _is_stem(weights.file):
         raise ValueError("weights.file must be the name of a file beside the card")
     if not _SHA256.fullmatch(weights.sha256):
         raise ValueError("weights.sha256 must be 64 hexadecimal digits")
@@ -164,12 +176,17 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         training=document.training,
         speed=document.speed,
         segmentation=document.segmentation,
-        folder=path.parent,
+        card=path,
     )
 
 
 def _is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
+
+
+def _is_stem(text: str) -> bool:
+    """Whether this is ``NAME`` or ``NAME@VERSION``."""
+    return all(_is_name(part) for part in text.split(SEPARATOR, 1))
 
 
 def _document_of(entry: CatalogEntry) -> dict[str, object]:

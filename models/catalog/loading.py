@@ -1,7 +1,6 @@
 """Loads models by name: finds the catalog entry, fetches weights, builds the network and its adapter."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from torch import nn
@@ -195,7 +194,7 @@ def _built(entry: CatalogEntry, build_network: _Build, known: tuple[str, ...]) -
 
 
 def _card_of(entry: CatalogEntry) -> str:
-    return str((entry.folder or Path()) / f"{entry.name}.json")
+    return str(entry.card or f"{entry.name}.json")
 
 
 def _class_names(entry: CatalogEntry) -> tuple[str, ...]:

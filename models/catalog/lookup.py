@@ -8,14 +8,19 @@ A name is one of
 - ``yolox/<size>``, the official YOLOX models;
 - ``torchvision/<builder>``, a classifier, detector or segmenter of torchvision with its recommended weights, or
   ``torchvision/<builder>@<weights>`` for others (``torchvision/resnet50@IMAGENET1K_V1``).
+
+A model may have several versions, by cards of the user's own that are called ``NAME@VERSION.json``: ``NAME`` is the
+newest version, and ``NAME@VERSION`` a given one. Bundled models may have such versions, too.
 """
 
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from models.catalog.cards import card_names, card_path, read_card
+from models.catalog.cards import card_names, card_paths, read_card
+from models.catalog.version_names import join_name, split_name, version_key
 from models.classification.bundled import EFFICIENTNET_LITE0, NOOP
 from models.detection.yolox_entries import find_yolox, yolox_names
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
@@ -30,6 +35,7 @@ __all__ = [
     "WeightsSource",
     "find",
     "names",
+    "versions",
 ]
 
 CATALOG_VARIABLE: Final = "TAPETUM_CATALOG"
@@ -44,24 +50,39 @@ def find(name: str) -> CatalogEntry:
         name: See the top of this module.
 
     Returns:
-        Its entry.
+        Its entry; of several versions that of the newest.
 
     Raises:
-        UnknownModel: There is no such model; the error carries `names()`.
-        BrokenCard: Its card is invalid, it has two cards, or the name of a bundled model; or a folder of
-            ``TAPETUM_CATALOG`` does not exist.
+        UnknownModel: There is no such model, or no such version; the error carries the names that there are.
+        BrokenCard: Its card is invalid, there are two cards of one name or version, or it has the name of a bundled
+            model; or a folder of ``TAPETUM_CATALOG`` does not exist.
     """
-    own = _own_card(name)
-    if own is not None:
-        return read_card(own)
-    entry = _bundled().get(name) or find_yolox(name) or find_torchvision(name)
-    if entry is None:
+    model, version = split_name(name)
+    known = _versions(model)
+    if not known:
         raise UnknownModel(name, names())
-    return entry
+    chosen = next(iter(known)) if version is None else version
+    if chosen not in known:
+        raise UnknownModel(name, tuple(join_name(model, each) for each in known))
+    found = known[chosen]
+    return read_card(found) if isinstance(found, Path) else found
+
+
+def versions(model: str) -> tuple[str, ...]:
+    """Lists the versions of a model, the newest first; a model that the catalog does not have has none.
+
+    Args:
+        model: Its name, without a version.
+
+    Raises:
+        BrokenCard: The card ``NAME.json`` is invalid, a version has two cards, or a folder of ``TAPETUM_CATALOG`` does
+            not exist.
+    """
+    return tuple(_versions(model))
 
 
 def names() -> tuple[str, ...]:
-    """Lists every model: the bundled ones, the user's own, YOLOX by size, and torchvision's, task by task.
+    """Lists every model once: the bundled ones, the user's own, YOLOX by size, and torchvision's, task by task.
 
     Raises:
         BrokenCard: A folder of ``TAPETUM_CATALOG`` does not exist.
@@ -71,14 +92,51 @@ def names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_bundled(), *own, *yolox_names(), *torchvision)))
 
 
-def _own_card(name: str) -> Path | None:
-    """The card with a name in the user's folders."""
-    found = [path for folder in _own_folders() if (path := card_path(folder, name)) is not None]
-    if found and name in _bundled():
-        raise BrokenCard(str(found[0]), f"{name!r} is the name of a model that comes with Tapetum; choose another")
-    if len(found) > 1:
-        raise BrokenCard(str(found[1]), f"there is another model called {name!r}, {found[0]}; rename one of them")
-    return found[0] if found else None
+def _versions(model: str) -> dict[str, CatalogEntry | Path]:
+    """The entries of a model by version, the newest first; a card with the version in its file name is not read."""
+    found = {entry.version: entry} if (entry := _published(model)) else _card_without_version(model)
+    known: dict[str, CatalogEntry | Path] = {**found}
+    for version, path in _cards_of_versions(model):
+        if version in known:
+            other = known[version]
+            place = other if isinstance(other, Path) else other.card or "a model that comes with Tapetum"
+            raise BrokenCard(
+                str(path), f"there is another version {version!r} of {model!r}, {place}; rename one of them"
+            )
+        known[version] = path
+    return dict(sorted(known.items(), key=lambda each: version_key(each[0]), reverse=True))
+
+
+def _published(model: str) -> CatalogEntry | None:
+    """The entry of a model that is bundled, or downloaded from its publisher."""
+    entry = _bundled().get(model)
+    if entry is not None and (own := _cards_without_version(model)):
+        raise BrokenCard(
+            str(own[0]),
+            f"{model!r} is the name of a model that comes with Tapetum; choose another, or call the file "
+            f"{model}@VERSION.json for a further version of it",
+        )
+    return entry or find_yolox(model) or find_torchvision(model)
+
+
+def _card_without_version(model: str) -> dict[str, CatalogEntry]:
+    """The entry of ``NAME.json`` by its version, or nothing."""
+    paths = _cards_without_version(model)
+    if len(paths) > 1:
+        raise BrokenCard(str(paths[1]), f"there is another model called {model!r}, {paths[0]}; rename one of them")
+    return {card.version: card for card in map(read_card, paths)}
+
+
+def _cards_without_version(model: str) -> list[Path]:
+    return [cards[None] for folder in _own_folders() if None in (cards := card_paths(folder, model))]
+
+
+def _cards_of_versions(model: str) -> Iterator[tuple[str, Path]]:
+    """The cards ``NAME@VERSION.json`` of a model in the user's folders."""
+    for folder in _own_folders():
+        for version, path in card_paths(folder, model).items():
+            if version is not None:
+                yield version, path
 
 
 def _own_folders() -> list[Path]:

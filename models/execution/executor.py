@@ -17,6 +17,7 @@ from models.execution.folding import fold_batch_norms, remove_idle_layers
 from models.execution.graph import last_layers
 from models.execution.onednn import can_pack, pack_convolutions
 from models.execution.rounding import round_spatial_kernels
+from models.execution.tracing import symbolic_trace
 from models.runtime import Runtime
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -156,7 +157,7 @@ def folded(network: nn.Module) -> nn.Module:
         A copy.
     """
     try:
-        traced = fx.symbolic_trace(network)
+        traced = symbolic_trace(network)
     except (TraceError, TypeError):
         return copy.deepcopy(network)
     traced = copy.deepcopy(traced)

@@ -1,7 +1,7 @@
 """Decodes encoded images to upright RGB pixels: the only decoder of untrusted image bytes.
 
-Formats: JPEG, PNG, WebP, GIF, BMP and TIFF, and AVIF and JPEG 2000 where the installed Pillow has their decoders; of
-files with several frames or pages, the first. The first bytes decide the format, not the content type of a request.
+Formats: JPEG, PNG, WebP, GIF, BMP, TIFF and PPM, and AVIF and JPEG 2000 where the installed Pillow has their decoders;
+of files with several frames or pages, the first. The first bytes decide the format, not the content type of a request.
 The size is read from the header, within bounds, and checked before pixels are decoded. All errors are `ImageError`.
 ICC profiles are not applied.
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.errors import BrokenImage, EmptyImage, ImageTooLarge, UnreadableImage
-from models.imaging import avif, bmp, gif, jpeg, jpeg2000, png, tiff, webp
+from models.imaging import avif, bmp, gif, jpeg, jpeg2000, png, ppm, tiff, webp
 from models.imaging.header import StoredHeader
 from models.imaging.jpeg_header import JpegHeader
 from models.imaging.orientation import turn_upright
@@ -44,6 +44,7 @@ _FORMATS: Final[Mapping[str, _Format[Any]]] = {
     "gif": _Format(gif.read_header, gif.decode),
     "bmp": _Format(bmp.read_header, bmp.decode),
     "tiff": _Format(tiff.read_header, tiff.decode),
+    "ppm": _Format(ppm.read_header, ppm.decode),
     "avif": _Format(avif.read_header, avif.decode),
     "jpeg2000": _Format(jpeg2000.read_header, jpeg2000.decode),
 }
@@ -179,6 +180,8 @@ def _sniffed(data: bytes) -> str | None:
         return "bmp"
     if data.startswith(tiff.SIGNATURES):
         return "tiff"
+    if data.startswith(ppm.SIGNATURES):
+        return "ppm"
     if data.startswith((jpeg2000.SIGNATURE, jpeg2000.CODESTREAM)):
         return "jpeg2000"
     if avif.is_avif(data):

@@ -39,8 +39,8 @@ def locate(entry: CatalogEntry) -> Path:
     if entry.weights.kind in _DOWNLOADED:
         return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(entry.weights.location).path).name
     if entry.weights.kind == "card":
-        assert entry.folder is not None
-        return entry.folder / entry.weights.location
+        assert entry.card is not None
+        return entry.card.with_name(entry.weights.location)
     package, _, inside = entry.weights.location.partition("/")
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
@@ -197,8 +197,8 @@ def _published_digest(entry: CatalogEntry) -> str:
 
 
 def _fix(entry: CatalogEntry, path: Path) -> str:
-    if entry.weights.kind == "card":
-        return f"it belongs to the model card {entry.name}.json beside it: both come from one training"
+    if entry.card is not None:
+        return f"it belongs to the model card {entry.card.name} beside it: both come from one training"
     if entry.weights.kind == "package":
         return f"reinstall the Python package {entry.weights.location.partition('/')[0].replace('_', '-')}"
     return (

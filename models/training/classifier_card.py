@@ -7,12 +7,14 @@ from typing import Final
 import numpy as np
 
 from models.catalog.lookup import find
+from models.catalog.version_names import split_name
 from models.classification.small_inputs import can_be_finer, fineness_for, least_size
 from models.datasets.photo_dataset import DatasetError
 from models.entries import CatalogEntry, Preprocessing, WeightsSource
 from models.errors import ImageError
 from models.imaging import decoding
 from models.training.class_data import ClassData
+from models.training.naming import FIRST_VERSION
 
 _SMALL: Final = 64
 """Images below this are trained at their own size, unless another is asked for."""
@@ -24,7 +26,7 @@ def new_card(name: str, architecture: str, size: int | None, folders: ClassData,
     """Makes the entry of a classifier that is to be trained; its accuracy and the facts of its training come later.
 
     Args:
-        name: Of the model.
+        name: Of the model, or `NAME@VERSION`.
         architecture: A name of `models.classification.architectures`.
         size: Side of its images in pixels; where None, the architecture's own, but for images that are all below 64
             pixels theirs.
@@ -42,9 +44,10 @@ def new_card(name: str, architecture: str, size: int | None, folders: ClassData,
     _check_size(architecture, size, preprocessing.crop)
     resize = size if size < _SMALL else round(size * preprocessing.resize / preprocessing.crop)
     shown = ", ".join(folders.class_names[:_SHOWN_CLASSES])
+    model, version = split_name(name)
     return CatalogEntry(
-        name=name,
-        version="1",
+        name=model,
+        version=version or FIRST_VERSION,
         task="classification",
         architecture=architecture,
         weights=WeightsSource("card", "", None, licence, "trained by `tapetum train classifier`"),

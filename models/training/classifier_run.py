@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from models.catalog.cards import write_card
+from models.catalog.version_names import SEPARATOR
 from models.classification.architectures import build_classifier, known_classifiers
 from models.datasets.label_problems import TellProblems, WrongLabels
 from models.entries import Accuracy, CatalogEntry, Preprocessing
@@ -141,7 +142,8 @@ def train_classifier(
         "val_loss": round(run.figures["val_loss"], 4),
     }
     card = replace(card, accuracy=_accuracy(run.figures, folders, runtime), training=training)
-    return write_card(options.output, card, run.average.state_dict())
+    versioned = SEPARATOR in options.name
+    return write_card(options.output, card, run.average.state_dict(), versioned=versioned)
 
 
 def _recipe(

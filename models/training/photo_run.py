@@ -12,6 +12,7 @@ from torch import nn
 
 from models.catalog.cards import write_card
 from models.catalog.lookup import find
+from models.catalog.version_names import SEPARATOR, split_name
 from models.datasets.label_problems import TellProblems, WrongLabels
 from models.datasets.photo_dataset import PhotoDataset
 from models.datasets.samples import Kind
@@ -20,7 +21,7 @@ from models.runtime import Runtime
 from models.training.augmentation import Augmentation
 from models.training.engine import Progress, Run, Schedule
 from models.training.machine import machine_name, training_precision
-from models.training.naming import check_name
+from models.training.naming import FIRST_VERSION, check_name
 from models.training.photo_data import HeldOut, PhotoData, read_photo_data
 from models.training.photo_recipe import Objective, PhotoRecipe, PhotoSettings
 from models.training.teacher import with_taught_masks
@@ -165,7 +166,8 @@ def train_on_photos(
             "weights": "moving average after the last epoch",
         },
     )
-    return write_card(options.output, card, run.average.state_dict())
+    versioned = SEPARATOR in options.name
+    return write_card(options.output, card, run.average.state_dict(), versioned=versioned)
 
 
 def new_card(options: PhotoOptions, data: PhotoDataset, task: Task, **members: Any) -> CatalogEntry:
@@ -178,9 +180,10 @@ def new_card(options: PhotoOptions, data: PhotoDataset, task: Task, **members: A
         members: Of the entry, which are particular about the task.
     """
     settings = options.settings
+    name, version = split_name(options.name)
     usual = CatalogEntry(
-        name=options.name,
-        version="1",
+        name=name,
+        version=version or FIRST_VERSION,
         task=task,
         architecture=options.architecture,
         weights=WeightsSource("card", "", None, options.licence, "trained by `tapetum train`"),

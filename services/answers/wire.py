@@ -19,11 +19,13 @@ class Item(NamedTuple):
     """The work for one image.
 
     Attributes:
-        model: Catalog name.
+        model: Name of the model.
         image: The encoded file, as the client sent it.
         parameters: The task's parameters, validated and complete.
         deadline_s: Unix time after which nobody waits for the answer.
         identity: Of the model that the gateway expects to answer; empty where it expects none.
+        version: Version of the model that the gateway expects to answer; empty where it expects none.
+        is_pinned: Whether no other version may answer, because the request names this one.
     """
 
     model: str
@@ -31,6 +33,8 @@ class Item(NamedTuple):
     parameters: dict[str, Any]
     deadline_s: float
     identity: bytes = b""
+    version: str = ""
+    is_pinned: bool = False
 
 
 class Failure(NamedTuple):

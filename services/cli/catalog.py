@@ -22,7 +22,7 @@ app = typer.Typer(no_args_is_help=True, help="List, show and download the models
 
 _HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"}
 """Metrics shown in the list, with their labels; of each model the first one that it has."""
-_Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, from `tapetum models list`.")]
+_Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, from `tapetum models list`, or NAME@VERSION.")]
 
 
 def _check_task(task: str | None) -> str | None:
@@ -86,8 +86,8 @@ def pull_model(name: _Name) -> None:
     with screen.err.status(f"looking for {entry.name}"):
         from models.catalog.loading import pull
     with download_bar(screen, entry.name) as report:
-        pull(entry.name, report)
-    screen.out.print(f"{entry.name} is here", highlight=False)
+        pull(name, report)
+    screen.out.print(f"{name} is here", highlight=False)
 
 
 def _table(entries: Iterable[CatalogEntry]) -> Table:
@@ -97,8 +97,16 @@ def _table(entries: Iterable[CatalogEntry]) -> Table:
     table.add_column("accuracy", no_wrap=True)
     table.add_column("", ratio=1)
     for entry in entries:
-        table.add_row(entry.name, entry.task, _headline(entry), entry.description)
+        table.add_row(_named(entry), entry.task, _headline(entry), entry.description)
     return table
+
+
+def _named(entry: CatalogEntry) -> Text:
+    """The name of a model, and its versions where there are several."""
+    from models.catalog.lookup import versions
+
+    known = versions(entry.name)
+    return Text.assemble(entry.name, (f" @{', @'.join(known)}" if len(known) > 1 else "", "not bold dim"))
 
 
 def _show_family(console: Console, family: str, task: str, entries: list[CatalogEntry]) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from models.catalog.lookup import find
+from models.catalog.version_names import join_name
 from models.datasets.opening import check_spec
 from services.cli.console import CommandError
 from services.evaluation.job import Plan
@@ -47,9 +48,10 @@ def _check_free(folder: Path, plan: Plan) -> None:
     try:
         there = read_result(folder)
         model, data = str(there["model"]["name"]), str(there["data"]["spec"])
+        names = (model, join_name(model, str(there["model"]["version"])))
     except (ResultError, KeyError, TypeError):
         return
-    if (model, data) != (plan.predictor.model, plan.data):
+    if plan.predictor.model not in names or data != plan.data:
         raise CommandError(
             f"{folder} holds the run of {model} on {data}; name another folder with --output, or --fresh to replace it",
             2,

@@ -65,6 +65,7 @@ def load_model(screen: Screen, entry: CatalogEntry, options: RuntimeOptions) -> 
     """
     with screen.err.status(f"loading {entry.name}"):
         from models.catalog.loading import load
+        from models.catalog.version_names import join_name
         from models.runtime import Runtime
         from models.sources.weights_files import fetch
 
@@ -73,7 +74,7 @@ def load_model(screen: Screen, entry: CatalogEntry, options: RuntimeOptions) -> 
         with download_bar(screen, entry.name) as report:
             fetch(entry, report)
     with screen.err.status(f"loading {entry.name}"):
-        return load(entry.name, runtime)
+        return load(join_name(entry.name, entry.version), runtime)
 
 
 @contextmanager

@@ -20,6 +20,14 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port, instead of http_options.port in the file.")
     ] = None,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Port of gRPC, instead of grpc_options.port in the file; the one after --port by default; 0: none.",
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -49,7 +57,7 @@ def serve(
 
         # at once, though it may go into a pipe: readers wait for the line that says that all runs
         say = partial(print, flush=True)
-        raise typer.Exit(deploy(config or DEFAULT_CONFIG, address, host=host, port=port, say=say))
+        raise typer.Exit(deploy(config or DEFAULT_CONFIG, address, host=host, port=port, grpc_port=grpc_port, say=say))
     from services.local.stack import serve as run_stack
 
-    raise typer.Exit(run_stack(config or DEFAULT_CONFIG, host=host, port=port, jobs=jobs))
+    raise typer.Exit(run_stack(config or DEFAULT_CONFIG, host=host, port=port, grpc_port=grpc_port, jobs=jobs))

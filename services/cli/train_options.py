@@ -25,7 +25,12 @@ class TrainOptions:
 
     flip: Annotated[bool, typer.Option(help="Mirror images; not for letters and digits.")] = True
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What to call the model; by default after data and architecture.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="What to call the model, or NAME@VERSION for a further version of one; by default after data and "
+            "architecture.",
+        ),
     ] = None
     output: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")

@@ -79,6 +79,7 @@ def _show_result(screen: Screen, card: Path, command: str) -> None:
         soft_wrap=True,
     )
     screen.err.print(
-        f"try it: TAPETUM_CATALOG={card.parent} tapetum {command} IMAGE --model {entry.name}", soft_wrap=True
+        f"try it: TAPETUM_CATALOG={card.parent} tapetum {command} IMAGE --model {card.name.removesuffix('.json')}",
+        soft_wrap=True,
     )
     print(card)

@@ -23,7 +23,9 @@ Say = Callable[[str], None]
 """Takes one line of progress."""
 
 
-def deploy(path: Path, address: str, *, host: str | None, port: int | None, say: Say = print) -> int:
+def deploy(
+    path: Path, address: str, *, host: str | None, port: int | None, grpc_port: int | None = None, say: Say = print
+) -> int:
     """Deploy, and watch until SIGINT or SIGTERM.
 
     Args:
@@ -31,6 +33,7 @@ def deploy(path: Path, address: str, *, host: str | None, port: int | None, say:
         address: Of the cluster, see `services.cluster.address.find_dashboard`.
         host: Listen here on each node instead of where the file says.
         port: Likewise.
+        grpc_port: Likewise, of gRPC; 0: none.
         say: Takes the lines of progress.
 
     Returns:
@@ -39,7 +42,7 @@ def deploy(path: Path, address: str, *, host: str | None, port: int | None, say:
     before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         settings = read_settings()
-        config = read_serve_file(path).listening_at(host, port)
+        config = read_serve_file(path).listening_at(host, port, grpc_port)
         prepare(address, settings)
         url = find_dashboard(address)
         _Deployment(url, config, settings, say).run()

@@ -4,20 +4,16 @@
 
 A failed image is an `Outcome` with a failure in its place; the others have their predictions. Each model has its own
 thread pool, and the operating system shares the cores among their threads: so queued images of a slow model never block
-the decoding of those of a fast one.
+the decoding of those of a fast one. Versions are loaded and unloaded meanwhile, as the serving plan says
+(`services.deployments.plan_follower`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
-import threading
 import time
 from collections.abc import Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import orjson
@@ -26,106 +22,27 @@ import torch
 
 from models.adapter import Adapter, ModelInput
 from models.catalog.loading import load
+from models.catalog.version_names import join_name, split_name
 from models.errors import ImageError, NonFiniteOutput
-from models.kinds import KINDS
-from models.runtime import Runtime
 from services.accuracy.drift import Summary, summarise
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
-from services.deployments.identity import code_digest, identity_of
-from services.deployments.triton.connection import TritonConnection
-from services.deployments.triton.remote_model import RemoteModel
-from services.deployments.triton.runtime import TritonRuntime
+from services.deployments.hosted_model import HostedModel, start_thread
+from services.deployments.hosted_versions import HostedVersions
+from services.deployments.plan_follower import PlanFollower
+from services.deployments.triton.runtimes import Runtimes
 from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
 from services.machine.loopback import fence_replica_grpc
+from services.rollout.plan_store import MemoryPlanStore, PlanStore, open_plan_store
 from services.settings import read_settings
-from services.telemetry import (
-    BATCH_SIZE,
-    EXECUTIONS,
-    IMAGES,
-    MODEL_LOAD_SECONDS,
-    MODEL_READY,
-    QUEUE_IMAGES,
-    STAGE_SECONDS,
-    configure_logging,
-    replica_has_started,
-    replica_starts,
-)
-from services.topology import ModelDeployment, ModelSpec
-
-NICENESS = 5
-"""Nice value of compute threads, on Linux: where CPUs are scarce, a gateway and HAProxy on the same machine have
-priority, so that an overload is refused at once (`python -m loadtests.overload`, docs/load-tests.md)."""
+from services.telemetry import QUEUE_IMAGES, configure_logging, replica_has_started, replica_starts
+from services.topology import ModelDeployment
 
 log = structlog.get_logger()
 
-FIRST_CHECK_S = 10.0
-"""Longest wait for a Triton server while a replica starts; it starts without the server, too."""
 MAX_ANSWER_BYTES = 64 * 2**20
 """The most bytes of the answer to one image. A message between processes must stay below 2 GiB, and has many
 answers."""
-
-
-class HostedModel:
-    """A loaded adapter with its identity, its thread pool, and its metrics.
-
-    Args:
-        adapter: The model.
-        config: The deployment that hosts it.
-        remote: The model at a Triton server, where its network runs there.
-
-    Attributes:
-        identity: See `services.deployments.identity`.
-        parameters_type: Dataclass of the parameters of a request.
-        described: Description for gateways: its catalog entry, and the device and precision of this replica.
-    """
-
-    def __init__(self, adapter: Adapter[Any, Any], config: ModelDeployment, remote: RemoteModel | None = None) -> None:
-        entry = adapter.entry
-        labels = (entry.task, entry.name, entry.version)
-        self.adapter = adapter
-        self.remote = remote
-        self.parameters_type = KINDS[entry.kind].parameters
-        self.pool = ThreadPoolExecutor(
-            config.num_pool_threads, thread_name_prefix=f"pool-{entry.name}", initializer=start_thread, initargs=(1,)
-        )
-        answering = {
-            **entry.to_dict(),
-            "class_names": list(adapter.class_names),
-            "weights_digest": adapter.weights_digest,
-            "runtime": adapter.runtime.to_dict(),
-        }
-        self.identity = identity_of(answering)
-        self.described: dict[str, Any] = {
-            **answering,
-            "identity": self.identity.hex(),
-            "code_digest": code_digest(),
-            "deployment": config.name,
-            "max_batch_size": config.max_batch_size,
-            "max_batch_pixels": config.pixels_per_batch,
-        }
-        self._described_json = orjson.dumps(self.described)
-        self.images = IMAGES.labels(*labels)
-        self.executions = EXECUTIONS.labels(*labels)
-        self.batch_size = BATCH_SIZE.labels(*labels)
-        self.ready = MODEL_READY.labels(*labels)
-        self.load_seconds = MODEL_LOAD_SECONDS.labels(*labels)
-        self.stages = {
-            stage: STAGE_SECONDS.labels(*labels, stage)
-            for stage in ("decode", "preprocess", "queue", "forward", "postprocess")
-        }
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether it answers; a model at a Triton server does not while that is down."""
-        return self.remote is None or self.remote.is_ready
-
-    def sign(self, outcome: Outcome, expected: bytes) -> Outcome:
-        """Add the identity of this model to an outcome, and its description where the gateway expects another one."""
-        if outcome.body is None:
-            return outcome
-        described = self._described_json if expected and expected != self.identity else None
-        return outcome._replace(identity=self.identity, described=described)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,23 +67,28 @@ class ModelHost:
 
     Args:
         config: The deployment's section of the configuration file, as a dict, since it crosses processes.
+        store: Where the serving plans are; None: on Redis, or without Redis nowhere: the versions stay those of the
+            configuration.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, config: dict[str, Any], store: PlanStore | None = None) -> None:
         self._config = ModelDeployment.model_validate(config)
         replica_starts(self._config.name)
         fence_replica_grpc()
         settings = read_settings()
         configure_logging(settings)
+        self._num_threads = self._config.num_threads or torch.get_num_threads()
         self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
-        self._triton = TritonConnection(self._config.triton) if self._config.triton else None
-        self._models = {spec.name: self._load(spec) for spec in self._config.models}
+        self._runtimes = Runtimes(self._config)
+        self._versions = HostedVersions()
+        self._follower = self._follow(store or open_plan_store(settings) or MemoryPlanStore())
+        self._follower.load_first()
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
         self._batcher: Batcher[Prepared, Forwarded, Outcome] = Batcher(
             self._forward,
             self._finish,
             lambda key: self._model_of(key).pool,
-            user_of=self._model_of,
+            user_of=name_in,
             max_batch_size=self._config.max_batch_size,
             max_batch_cost=self._config.pixels_per_batch,
             cost=pixels_of,
@@ -174,8 +96,9 @@ class ModelHost:
             max_queue_cost=self._config.pixels_queued,
             batch_wait_timeout_s=self._config.batch_wait_timeout_s,
             streams=self._config.num_device_threads,
-            initializer=partial(start_thread, self._config.num_threads or torch.get_num_threads()),
+            initializer=self._start_thread,
         )
+        self._follower.start()
         replica_has_started(self._config.name)
 
     async def predict(self, items: list[Item]) -> list[Outcome]:
@@ -183,80 +106,69 @@ class ModelHost:
         return list(await asyncio.gather(*(self._answer(item) for item in items)))
 
     def describe(self) -> list[dict[str, Any]]:
-        """The description of every model of this replica that is ready: all of them, but for Triton servers."""
-        for model in self._models.values():
-            model.ready.set(model.is_ready)
-        return [model.described for model in self._models.values() if model.is_ready]
+        """The description of every version that takes images in this replica, but for those whose server is down."""
+        return [model.described for model in self._versions.serving() if model.is_ready]
 
     def check_health(self) -> None:
         """Health check of Ray Serve, which replaces a replica whose check raises."""
         if not self._batcher.is_alive():
             raise RuntimeError("a device thread has ended")
 
-    def _load(self, spec: ModelSpec) -> HostedModel:
+    def close(self) -> None:
+        """Stop following the serving plan, as the replica ends."""
+        self._follower.close()
+        self._runtimes.close()
+
+    def _follow(self, store: PlanStore) -> PlanFollower:
+        configured: dict[str, frozenset[str]] = {}
+        for spec in self._config.models:
+            configured[spec.model] = configured.get(spec.model, frozenset()) | {spec.version}
+        return PlanFollower(store, self._config.name, configured, self._versions, self._load, self._start_thread)
+
+    def _start_thread(self) -> None:
+        start_thread(self._num_threads)
+
+    def _load(self, name: str) -> HostedModel:
+        """Load and warm up a version by its `NAME@VERSION`."""
         started_at = time.monotonic()
         config = self._config
-        remote = self._remote_model(spec)
-        model = HostedModel(load(spec.name, self._runtime(spec, remote)), config, remote)
-        if remote is not None:
-            remote.wait_until_checked(FIRST_CHECK_S)  # a Triton server warms its models up by itself
-        else:
-            height, width = model.adapter.entry.preprocessing.largest_size
-            model.adapter.warm_up(max(1, min(config.max_batch_size, config.pixels_per_batch // (height * width))))
+        specs = [spec for spec in config.models if spec.model == split_name(name)[0]]
+        spec = next((spec for spec in specs if join_name(spec.model, spec.version) == name), specs[0])
+        model = HostedModel(load(name, self._runtimes.of(name, spec)), config)
+        model.warm_up()
         took_s = time.monotonic() - started_at
         model.load_seconds.set(took_s)
-        model.ready.set(model.is_ready)
+        precision = model.adapter.runtime.precision
         said = "model ready" if model.is_ready else "model loaded; its Triton server is not ready"
-        log.info(said, model=spec.name, seconds=round(took_s, 2), precision=model.adapter.runtime.precision)
+        log.info(said, model=model.model, version=model.version, seconds=round(took_s, 2), precision=precision)
         return model
-
-    def _runtime(self, spec: ModelSpec, remote: RemoteModel | None) -> Runtime:
-        config = self._config
-        if remote is not None:
-            return TritonRuntime(precision="fp32", fuse=config.fuse, remote=remote)
-        return Runtime(
-            device=config.device,
-            precision=spec.precision or config.precision,
-            channels_last=config.channels_last,
-            fuse=config.fuse,
-            compile=config.compile,
-        )
-
-    def _remote_model(self, spec: ModelSpec) -> RemoteModel | None:
-        """The model at the deployment's Triton server; None where networks run in this process."""
-        if self._triton is None:
-            return None
-        entry = spec.entry
-        return RemoteModel(self._triton, entry.name, spec.at_server, (entry.task, entry.name, entry.version))
 
     async def _answer(self, item: Item) -> Outcome:
         limit = asyncio.timeout(item.deadline_s - time.time())
         try:
-            async with limit:
-                queued = await self._compute(item)
+            async with limit, self._versions.use(item) as model:
+                queued = await self._compute(model, item)
+                model.stages["queue"].observe(queued.queue_s)
+                queued.result.stages_ms["queue"] = queued.queue_s * 1e3
+                return model.sign(queued.result, item.identity)
         except TimeoutError as error:
             return failed(OutOfTime("the time limit passed in the replica") if limit.expired() else error_for(error))
         except Exception as error:
             return failed(error_for(error))
         finally:
             self._queue_images.set(len(self._batcher))
-        self._models[item.model].stages["queue"].observe(queued.queue_s)
-        queued.result.stages_ms["queue"] = queued.queue_s * 1e3
-        return self._models[item.model].sign(queued.result, item.identity)
 
-    async def _compute(self, item: Item) -> Queued[Outcome]:
+    async def _compute(self, model: HostedModel, item: Item) -> Queued[Outcome]:
         """Predict one image, step by step; cancelling drops the steps that have not begun."""
-        pool = self._models[item.model].pool
-        prepared = await asyncio.get_running_loop().run_in_executor(pool, self._prepare, item)
+        prepared = await asyncio.get_running_loop().run_in_executor(model.pool, self._prepare, model, item)
         deadline_s = time.monotonic() + item.deadline_s - time.time()
         return await asyncio.wrap_future(
-            self._batcher.submit(prepared, (item.model, prepared.input.batch_key), deadline_s)
+            self._batcher.submit(prepared, (model.name, prepared.input.batch_key), deadline_s)
         )
 
-    def _prepare(self, item: Item) -> Prepared:
+    def _prepare(self, model: HostedModel, item: Item) -> Prepared:
         if time.time() > item.deadline_s:
             raise OutOfTime("the time limit passed before the image was decoded")
-        model = self._models[item.model]
         started_at = time.perf_counter()
         try:
             image = model.adapter.decode(item.image, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
@@ -271,8 +183,7 @@ class ModelHost:
         return Prepared(model_input, model.parameters_type(**item.parameters), stages_ms)
 
     def _model_of(self, key: Hashable) -> HostedModel:
-        assert isinstance(key, tuple)
-        return self._models[key[0]]
+        return self._versions.get(name_in(key))
 
     def _forward(self, key: Hashable, batch: Sequence[Prepared]) -> Forwarded:
         model = self._model_of(key)
@@ -338,6 +249,12 @@ def postprocess_alone(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prep
     return answer
 
 
+def name_in(key: Hashable) -> str:
+    """The `NAME@VERSION` in the key of a batch."""
+    assert isinstance(key, tuple)
+    return str(key[0])
+
+
 def pixels_of(prepared: Prepared) -> int:
     """Pixels of the network input of an image, its cost towards the limit of a batch."""
     height, width = prepared.input.pixels.shape[:2]
@@ -371,19 +288,6 @@ def error_for(error: Exception) -> ServiceError:
     if isinstance(error, NonFiniteOutput):
         return NonFiniteAnswer(str(error))
     return ServiceError("the model failed on this image")
-
-
-def start_thread(count: int) -> None:
-    """Set torch's number of threads for operations of the calling thread, and lower its priority.
-
-    On the first computation of a thread, torch assigns the count that was set last in the process: so it is read before
-    it is set. Child threads inherit the priority, which is never raised: that requires a privilege.
-    """
-    torch.get_num_threads()
-    torch.set_num_threads(count)
-    if platform.system() == "Linux":  # elsewhere priorities are those of processes
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, max(os.getpriority(os.PRIO_PROCESS, thread), NICENESS))
 
 
 def failed(error: ServiceError) -> Outcome:

@@ -27,6 +27,11 @@ class ModelReplica:
 
         self._host = ModelHost(config)
 
+    def __del__(self) -> None:
+        """Called by Ray Serve when the replica is stopped."""
+        if hasattr(self, "_host"):  # else its constructor has raised
+            self._host.close()
+
     async def predict(self, items: list[Item]) -> list[Outcome]:
         """See `ModelHost.predict`."""
         return await self._host.predict(items)

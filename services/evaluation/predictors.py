@@ -180,7 +180,7 @@ class _GatewayPredictor:
     def ask(
         self, indices: Iterable[int], read: Read, parameters: Mapping[str, Any]
     ) -> Iterator[tuple[int, Mapping[str, Any] | Problem]]:
-        request = ModelRequest(self.facts.task, self.facts.name, parameters)
+        request = ModelRequest(self.facts.task, self._config.model, parameters)
         with asyncio.Runner() as runner:
             client = self._client()
             answers = remote_answers(indices, read, client, request)

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.responses import Response
-from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from services.gateway.access import Access
 from services.gateway.accuracy.answer_log import AnswerLog
 from services.gateway.accuracy.drift_watch import DriftWatch
 from services.gateway.accuracy.feedback import FeedbackHandler
 from services.gateway.accuracy.feedback_store import FeedbackStore, MemoryStore
 from services.gateway.accuracy.gauges import accuracy_gauges, keep_told
 from services.gateway.accuracy.overview import AccuracyWatch
+from services.gateway.administration import AdministrationHandler, administration_router
 from services.gateway.bodies import Bodies
 from services.gateway.byte_budget import ByteBudget
 from services.gateway.chunked_responses import ChunkedResponses
 from services.gateway.cors import Cors
+from services.gateway.direct_route import direct_router
 from services.gateway.limits import ApiKeys, RateLimiter
-from services.gateway.middleware import DOCUMENT_ASSETS, DOCUMENTS, PROBES, RequestMiddleware, routing_error
+from services.gateway.middleware import DOCUMENT_ASSETS, RequestMiddleware, routing_error
+from services.gateway.open_inference.grpc_front import GrpcFront
+from services.gateway.open_inference.http_front import HttpFront
+from services.gateway.open_inference.inference import Inference
+from services.gateway.open_inference.repository import Repository
+from services.gateway.open_inference.routes import add_open_inference
 from services.gateway.openapi import (
     ACCURACY_EXAMPLE,
     FEEDBACK_EXAMPLE,
@@ -38,16 +45,24 @@ from services.gateway.openapi import (
 from services.gateway.prediction import PredictionHandler
 from services.gateway.rendering import Renderer
 from services.gateway.responses import Responder
-from services.gateway.schemas import AccuracyOverview, FeedbackAnswer, Liveness, ModelList, Readiness
+from services.gateway.schemas import (
+    AccuracyOverview,
+    FeedbackAnswer,
+    Liveness,
+    ModelList,
+    Readiness,
+)
 from services.gateway.serving.admission import ConcurrencyLimiter
 from services.gateway.serving.cache import ResultCache
 from services.gateway.serving.inspection import Inspector
+from services.gateway.serving.model_versions import ModelVersions
 from services.gateway.serving.offload import Workers
 from services.gateway.serving.predictor import Predictor
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.request_path import RequestPath
 from services.kinds import TASKS
 from services.kinds.task_api import TaskApi
+from services.machine.stack_token import read_token
 from services.settings import Settings
 from services.telemetry import METRICS_CONTENT_TYPE, render_metrics
 
@@ -118,16 +133,23 @@ def create_app(
         static_url=DOCUMENT_ASSETS,
     )
     app.add_exception_handler(HTTPException, routing_error)
-    _add_middleware(app, settings, limiter, under_ray)
+    keys = ApiKeys(settings.all_api_keys(), settings.all_admin_keys())
+    access = Access(keys, limiter, settings.open_probes)
+    _add_middleware(app, settings, access, under_ray)
     for api in TASKS.values():
         _add_task(app, api, PredictionHandler(api, settings, path, bodies, renderer, responder))
+    versions = ModelVersions(registry)
+    inference, repository = Inference(path, settings, readers), Repository(registry, versions, admission, settings)
+    add_open_inference(app, HttpFront(inference, repository, settings, bodies))
+    app.state.grpc_front = GrpcFront(inference, repository, settings, bodies, access, read_token(settings.run_dir))
     _add_accuracy(app, feedback, accuracy)
-    _add_models(app, registry, accuracy)
+    app.include_router(administration_router(AdministrationHandler(settings, bodies, versions)))
+    _add_models(app, registry, versions, accuracy)
     _add_probes(app, registry, admission, accuracy)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, limiter: RateLimiter | None, under_ray: bool) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, access: Access, under_ray: bool) -> None:
     """Adds what wraps every request; the last one added is the outermost."""
     app.add_middleware(
         ChunkedResponses,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
@@ -136,28 +158,18 @@ def _add_middleware(app: FastAPI, settings: Settings, limiter: RateLimiter | Non
     )
     app.add_middleware(
         RequestMiddleware,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
-        keys=ApiKeys(settings.all_api_keys()),
-        limiter=limiter,
-        open_paths=PROBES | DOCUMENTS if settings.open_probes else frozenset(),
+        access=access,
         echo_request_id=not under_ray,
     )
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
 
 
-class DirectRoute(APIRoute):
-    """A route in the OpenAPI document whose endpoint gets the plain request, without FastAPI's dependency injection."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Returns the endpoint itself as the handler."""
-        return self.endpoint
-
-
 def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
     async def predict(request: Request) -> Response:
         return await handler(request)
 
-    router = APIRouter(route_class=DirectRoute)
+    router = direct_router()
     router.add_api_route(
         api.path,
         predict,
@@ -195,7 +207,7 @@ def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatc
         """
         return await handler(request)
 
-    router = APIRouter(route_class=DirectRoute)
+    router = direct_router()
     router.add_api_route(
         "/v1/feedback",
         feedback,
@@ -219,20 +231,24 @@ def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatc
         return {"models": accuracy.overview()}
 
 
-def _add_models(app: FastAPI, registry: Registry, accuracy: AccuracyWatch) -> None:
+def _add_models(app: FastAPI, registry: Registry, versions: ModelVersions, accuracy: AccuracyWatch) -> None:
     @app.get("/v1/models", tags=["models"], response_model=ModelList, responses=describe_errors(401, 403, 429))
     async def list_models() -> Any:
-        """Catalog entries of the models that are served, without their class names."""
-        return {"models": [_without_names(entry) for entry in registry.entries()]}
+        """Catalog entries of the versions that are served, without their class names; and the states of all."""
+        return {"models": [_without_names(entry) for entry in registry.entries()], "versions": versions.statuses()}
 
     @app.get("/v1/models/{name:path}", tags=["models"], responses=describe_errors(401, 403, 404, 429, 503))
     async def show_model(name: str) -> dict[str, Any]:
-        """The whole catalog entry of one model: weights, preprocessing, licence, accuracy, training, class names.
+        """The whole catalog entry of a model, or of `NAME@VERSION`: weights, preprocessing, licence, class names …
 
-        `measured_accuracy` has the evaluations that were recorded here.
+        `measured_accuracy` has the evaluations that were recorded here, and `versions` the states of all versions.
         """
         model = registry.get(name)
-        return {**model.entry, "measured_accuracy": accuracy.measured_accuracy(model)}
+        return {
+            **model.entry,
+            "measured_accuracy": accuracy.measured_accuracy(model),
+            "versions": [status.model_dump() for status in versions.statuses_of(model.name)],
+        }
 
 
 def _without_names(entry: dict[str, Any]) -> dict[str, Any]:

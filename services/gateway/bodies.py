@@ -143,6 +143,20 @@ class Bodies:
         finally:
             share.close()
 
+    @contextmanager
+    def hold(self, size: int) -> Generator[None]:
+        """Count the bytes of a request that has arrived whole, until the end of the block.
+
+        Raises:
+            Overloaded: all requests together are too large.
+        """
+        share = Share(self._budget)
+        try:
+            share.hold(size)
+            yield
+        finally:
+            share.close()
+
     def until_disconnect(self, request: Request) -> AbstractAsyncContextManager[None]:
         """Cancels the block when the client disconnects; use it once the body has been read."""
         return self._watch(request)

@@ -13,14 +13,16 @@ from services.gateway.accuracy.feedback_store import RedisStore
 from services.gateway.app import create_app
 from services.gateway.exposure import check_exposure, check_redis
 from services.gateway.http_server import shape_http_server
+from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
 from services.gateway.serving.backends import RayBackend
 from services.gateway.serving.cache import RedisCache
 from services.gateway.serving.offload import favour_the_event_loop
 from services.gateway.serving.registry import Registry
 from services.gateway.stack_check import StackCheck
 from services.machine.hosts import is_loopback
-from services.machine.loopback import fence_replica_grpc, node_address, public_host
+from services.machine.loopback import fence_public_grpc, fence_replica_grpc, node_address, public_host
 from services.machine.stack_token import read_token
+from services.rollout.plan_store import open_plan_store
 from services.settings import Settings, read_settings
 from services.telemetry import configure_logging, replica_has_started, replica_starts
 from services.topology import Topology
@@ -31,7 +33,7 @@ UNBOUNDED_CALLS = 100_000
 
 @serve.deployment(max_ongoing_requests=UNBOUNDED_CALLS)  # pyright: ignore[reportUnknownMemberType]
 @serve.ingress()  # pyright: ignore[reportUnknownMemberType, reportUntypedClassDecorator]
-class Gateway:
+class Gateway(OpenInferenceMethods):
     """The Ray Serve deployment of the gateway: HTTP to clients, plain tuples to the model deployments.
 
     Args:
@@ -42,6 +44,7 @@ class Gateway:
     def __init__(self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any]]) -> None:
         replica_starts("Gateway")
         fence_replica_grpc()
+        fence_public_grpc()
         shape_http_server()
         self._settings = read_settings()
         configure_logging(self._settings)
@@ -66,8 +69,9 @@ class Gateway:
                 max_entry_bytes=settings.cache_max_entry_bytes,
                 secret=secret,
             )
-        registry = Registry(self._topology, self._backends, settings.max_queue_wait_s)
+        registry = Registry(self._topology, self._backends, settings.max_queue_wait_s, open_plan_store(settings))
         app = create_app(settings, registry, cache, store, under_ray=True)
+        self.grpc_front = app.state.grpc_front
         if token := read_token(settings.run_dir):
             app.add_middleware(StackCheck, token=token)  # pyright: ignore[reportArgumentType]  # a factory, too
         favour_the_event_loop()

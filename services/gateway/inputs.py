@@ -21,7 +21,7 @@ from services.errors import (
 from services.gateway.bodies import Body
 from services.gateway.documents import parse_object
 from services.gateway.forms import parse_form
-from services.gateway.schemas import Base64Image, JsonBody
+from services.gateway.schemas import JsonBody
 from services.gateway.serving.offload import INLINE_BYTES, TimeLimit
 from services.gateway.serving.request_path import PredictionInput
 from services.kinds.request_parameters import TaskParameters
@@ -153,14 +153,14 @@ def _parse_images(document: dict[str, Any], limit: TimeLimit) -> Parsed:
         raise InvalidParameters('"images" is empty', {"parameter": "images"})
     images = (parsed.image,) if parsed.image is not None else parsed.images or ()
     return (
-        tuple(_decode_base64(image, limit) for image in images),
+        tuple(decode_base64(image.base64, limit) for image in images),
         parsed.images is not None,
         dict(parsed.model_extra or {}),
     )
 
 
-def _decode_base64(image: Base64Image, limit: TimeLimit) -> bytes | ServiceError:
-    text: str | memoryview[int] = image.base64
+def decode_base64(text: str | memoryview[int], limit: TimeLimit) -> bytes | ServiceError:
+    """Decodes base64, or the data of a `data:` URL; returns an error where it is neither."""
     head = str(text[:MAX_URL_HEAD], "latin-1") if isinstance(text, memoryview) else text[:MAX_URL_HEAD]
     first = head.find(",") + 1 if head.startswith("data:") else 0
     file = io.BytesIO()

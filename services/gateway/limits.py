@@ -39,10 +39,13 @@ class ApiKeys:
 
     Args:
         keys: The keys; empty where no key is required.
+        admin_keys: Keys of administrators, which are API keys, too.
     """
 
-    def __init__(self, keys: tuple[str, ...]) -> None:
-        self._digests = tuple(hashlib.sha256(key.encode()).digest() for key in keys)
+    def __init__(self, keys: tuple[str, ...], admin_keys: tuple[str, ...] = ()) -> None:
+        self._is_open = not keys
+        self._admin_digests = tuple(map(_digest, admin_keys))
+        self._digests = (*map(_digest, keys), *self._admin_digests)
 
     def check(self, headers: Mapping[str, str]) -> str:
         """Check the API key of a request, and return an id of the client, which does not reveal the key.
@@ -54,17 +57,33 @@ class ApiKeys:
             Unauthorized: a key is required, and none was sent.
             Forbidden: the key is unknown.
         """
-        if not self._digests:
+        key = _key_in(headers)
+        if not self._digests or (self._is_open and not key):
             return ""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        key = token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         if not key:
             raise Unauthorized("an API key is needed: send `Authorization: Bearer KEY` or `X-API-Key: KEY`")
-        digest = hashlib.sha256(key.encode()).digest()
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        if not any(matches):
+        digest = _digest(key)
+        if not _is_any_of(digest, self._digests):
             raise Forbidden("this API key is not known")
         return digest.hex()[:16]
+
+    def is_admin(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request has the key of an administrator."""
+        return bool(self._admin_digests) and _is_any_of(_digest(_key_in(headers)), self._admin_digests)
+
+
+def _key_in(headers: Mapping[str, str]) -> str:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _is_any_of(digest: bytes, known: tuple[bytes, ...]) -> bool:
+    matches = [hmac.compare_digest(digest, each) for each in known]  # all of them, in constant time
+    return any(matches)
 
 
 class RateLimiter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -16,15 +16,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.errors import Forbidden, HeadersTooLarge, ServiceError, UrlTooLong
-from services.gateway.limits import ApiKeys, GuessLog, RateLimiter
+from services.errors import HeadersTooLarge, ServiceError, UrlTooLong
+from services.gateway.access import Access
 
 log = structlog.get_logger()
 
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+OPEN_INFERENCE = "/v2"
+"""Path of the Open Inference Protocol."""
+PROBES = frozenset(
+    {"/healthz", "/readyz", "/metrics", f"{OPEN_INFERENCE}/health/live", f"{OPEN_INFERENCE}/health/ready"}
+)
 DOCUMENT_ASSETS = "/docs-assets"
 """Folder of the scripts and styles of `/docs`."""
 DOCUMENTS = frozenset({"/docs", "/openapi.json", "/docs/oauth2-redirect", DOCUMENT_ASSETS})
+_OPEN = PROBES | DOCUMENTS
+"""Paths that may require no key."""
 
 MAX_URL_BYTES: Final = 2**13
 MAX_HEADERS: Final = 128
@@ -39,19 +45,13 @@ class RequestMiddleware:
 
     Attributes:
         app: The application.
-        keys: Accepted API keys.
-        limiter: Rate limit; None: no limit.
-        open_paths: Paths that require no key.
+        access: Lets clients in.
         echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
-        guesses: Logs wrong keys.
     """
 
     app: ASGIApp
-    keys: ApiKeys
-    limiter: RateLimiter | None
-    open_paths: frozenset[str]
+    access: Access
     echo_request_id: bool = True
-    guesses: GuessLog = field(default_factory=GuessLog)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -63,7 +63,7 @@ class RequestMiddleware:
             return
         headers = Headers(scope=scope)
         request_id = make_request_id(headers.get("x-request-id"))
-        scope.setdefault("state", {}).update(request_id=request_id, tenant="")
+        scope.setdefault("state", {}).update(request_id=request_id, tenant="", admin=False)
         is_head = scope["method"] == "HEAD"
         started = False
 
@@ -78,7 +78,7 @@ class RequestMiddleware:
             await send(message)
 
         async def answer_with(error: ServiceError) -> None:
-            await error_response(error, request_id)(scope, receive, send_with_id)
+            await error_response(error, request_id, scope["path"])(scope, receive, send_with_id)
 
         try:
             check_size(scope)
@@ -99,22 +99,10 @@ class RequestMiddleware:
 
     async def _let_in(self, scope: Scope, headers: Headers) -> None:
         path = scope["path"]
-        if path in self.open_paths or (DOCUMENT_ASSETS in self.open_paths and path.startswith(f"{DOCUMENT_ASSETS}/")):
+        if self.access.open_probes and (path in _OPEN or path.startswith(f"{DOCUMENT_ASSETS}/")):
             return
-        client = scope["state"]["tenant"] = await self._check_key(scope, headers)
-        if self.limiter is not None and path not in PROBES:
-            await self.limiter.check(client or _address(scope))
-
-    async def _check_key(self, scope: Scope, headers: Headers) -> str:
-        if self.limiter is not None:
-            await self.limiter.check_guesses(_address(scope))
-        try:
-            return self.keys.check(headers)
-        except Forbidden:
-            self.guesses.add(_address(scope))
-            if self.limiter is not None:
-                await self.limiter.count_guess(_address(scope))
-            raise
+        scope["state"]["tenant"] = await self.access.check(headers, _address(scope), is_counted=path not in PROBES)
+        scope["state"]["admin"] = self.access.keys.is_admin(headers)
 
 
 def check_size(scope: Scope) -> None:
@@ -135,7 +123,9 @@ def check_size(scope: Scope) -> None:
 
 async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
     request_id = make_request_id(Headers(scope=scope).get("x-request-id"))
-    refusal = error_response(_coded(404, "not_found", "there are no WebSockets here; see /docs"), request_id)
+    refusal = error_response(
+        _coded(404, "not_found", "there are no WebSockets here; see /docs"), request_id, scope["path"]
+    )
     refusal.headers["x-request-id"] = request_id
     if "websocket.http.response" in scope.get("extensions", {}):
         await refusal(scope, receive, send)
@@ -158,8 +148,11 @@ def _address(scope: Scope) -> str:
     return client[0] if client else "unknown"
 
 
-def error_response(error: ServiceError, request_id: str | None) -> Response:
-    """The HTTP response of an error: its status, and `{"error": {"code", "message", "request_id", "details"}}`."""
+def error_response(error: ServiceError, request_id: str | None, path: str = "") -> Response:
+    """The HTTP response of an error: its status, and `{"error": {"code", "message", "request_id", "details"}}`.
+
+    Below `/v2` it is `{"error": message}`, as the Open Inference Protocol has it.
+    """
     headers = {"cache-control": "no-store"}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
@@ -167,7 +160,8 @@ def error_response(error: ServiceError, request_id: str | None) -> Response:
         headers["connection"] = "close"
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
-    body = {"error": {**error.to_dict(), "request_id": request_id}}
+    is_open_inference = path == OPEN_INFERENCE or path.startswith(f"{OPEN_INFERENCE}/")
+    body = {"error": error.message if is_open_inference else {**error.to_dict(), "request_id": request_id}}
     return Response(
         orjson.dumps(body, default=str), status_code=error.status, media_type="application/json", headers=headers
     )
@@ -184,7 +178,7 @@ async def routing_error(request: Request, error: Exception) -> Response:
         405: ("method_not_allowed", f"{request.method} is not for {path}; see /docs"),
     }
     code, message = codes.get(error.status_code, ("http_error", error.detail))
-    response = error_response(_coded(error.status_code, code, message), request.state.request_id)
+    response = error_response(_coded(error.status_code, code, message), request.state.request_id, path)
     response.headers.update(error.headers or {})
     return response
 

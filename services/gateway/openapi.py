@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from services.gateway import negotiation
 from services.gateway.schemas import Base64Image, FeedbackRequest
 from services.kinds.schemas import ErrorAnswer
@@ -13,15 +15,15 @@ from services.kinds.task_api import TaskApi
 _ERRORS = {
     400: "The body is malformed, or the image is empty, truncated or corrupt.",
     401: "An API key is needed.",
-    403: "The API key is not known.",
+    403: "The API key is not known, or not that of an administrator.",
     404: "No such model is served; or, for feedback, no such answer is kept.",
     406: "A picture in a format that is not made here, or of several images at once; or a cut-out that is not PNG.",
     408: "The body came too slowly; the connection is closed.",
-    409: "This image has feedback already.",
+    409: "This image has feedback already; or the version answers requests.",
     413: "The body or the image is too large, in bytes, pixels or number.",
     414: "The path and the query are too long.",
     415: "Not an image format, content type or content encoding that is read here.",
-    422: "A parameter is wrong, or masks are too large to be sent as was asked.",
+    422: "A parameter is wrong, masks are too large to be sent as was asked, or a version cannot be loaded.",
     429: "Too many requests for this key; `Retry-After` says when to try again.",
     431: "The headers are too large.",
     503: "Overloaded or not ready; `Retry-After` says when to try again.",
@@ -88,6 +90,20 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
             },
         },
     }
+
+
+def describe_named(body: type[BaseModel] | None) -> dict[str, Any]:
+    """The path parameter and the request body of an endpoint of a model, as OpenAPI.
+
+    Args:
+        body: The schema of the body; None where there is none.
+    """
+    schema = {"type": "string", "description": "Name of the model, or NAME@VERSION."}
+    parameters = [{"name": "name", "in": "path", "required": True, "schema": schema}]
+    if body is None:
+        return {"parameters": parameters}
+    content = {"application/json": {"schema": body.model_json_schema()}}
+    return {"parameters": parameters, "requestBody": {"content": content}}
 
 
 def describe_feedback() -> dict[str, Any]:

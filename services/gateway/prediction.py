@@ -51,7 +51,7 @@ class PredictionHandler:
         """
         task, caller = self.api.task, Caller(request.state.tenant, request.state.request_id)
         policy = CachePolicy.of(request.headers.get("cache-control", ""))
-        async with self.path.open(task, caller, lambda: read_timeout(request.headers, self.settings)) as opened:
+        async with self.path.open(caller, lambda: read_timeout(request.headers, self.settings), task) as opened:
             with self.bodies.open(request) as body:
                 given = await read_input(body, self.api.parameters, self.settings, opened.limit)
                 read_ms = opened.elapsed_s * 1e3

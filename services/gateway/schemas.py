@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -18,6 +18,10 @@ def _text_or_bytes(value: Any) -> Any:
 
 Base64 = Annotated[Any, BeforeValidator(_text_or_bytes), WithJsonSchema({"title": "Base64", "type": "string"})]
 """A string; long ones are bytes, see `services.gateway.documents`."""
+
+
+def _integer_as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class Base64Image(Schema):
@@ -113,10 +117,54 @@ class AccuracyOverview(Schema):
     models: tuple[ModelAccuracy, ...]
 
 
+class VersionStatus(Schema):
+    """The state of one version of a model."""
+
+    name: str
+    version: str
+    state: Literal["loading", "loaded", "failed", "unloading", "unloaded"]
+    reason: str | None = Field(description="Why it failed.")
+    deployment: str | None = Field(description="Whose replicas have it; null where they shall not.")
+    is_default: bool = Field(description="Whether it answers requests that name no version.")
+
+
+class VersionRequest(Schema):
+    """Which version of a model to load or unload."""
+
+    version: Annotated[str, BeforeValidator(_integer_as_text)] | None = Field(
+        default=None, min_length=1, max_length=200, description="The version; also as `NAME@VERSION` in the path."
+    )
+
+
+class PlanRequest(Schema):
+    """What to change in the serving plan of a model."""
+
+    policy: Annotated[str, BeforeValidator(_integer_as_text)] = Field(
+        min_length=1, max_length=200, description="`newest`, or the loaded version that answers requests without one."
+    )
+
+
+class PlannedVersionStatus(Schema):
+    """A version that is to be loaded."""
+
+    version: str
+    deployment: str
+
+
+class PlanStatus(Schema):
+    """The serving plan of a model."""
+
+    model: str
+    policy: str
+    revision: int = Field(description="Grows with every change.")
+    versions: tuple[PlannedVersionStatus, ...]
+
+
 class ModelList(BaseModel):
-    """Catalog entries of the models that are served."""
+    """Catalog entries of the versions that are served, and the states of all versions."""
 
     models: tuple[dict[str, Any], ...]
+    versions: tuple[VersionStatus, ...]
 
 
 class Readiness(BaseModel):

@@ -34,7 +34,9 @@ class StackCheck:
         given = headers.get(TOKEN_HEADER, "")
         if not hmac.compare_digest(given.encode("latin-1"), self.token.encode()):
             refusal = error_response(
-                NotReady("this gateway belongs to another stack"), make_request_id(headers.get("x-request-id"))
+                NotReady("this gateway belongs to another stack"),
+                make_request_id(headers.get("x-request-id")),
+                scope["path"],
             )
             await refusal(scope, receive, send)
             return

@@ -60,7 +60,11 @@ class TaskParameters(BaseModel):
     NOT_FOR_THE_MODEL: ClassVar[frozenset[str]] = frozenset({"model", "render"})
     """Parameters that choose the model or the format of the response; they are not part of the cache key."""
 
-    model: str | None = Field(default=None, description="Name of a served model; the first one of the task by default.")
+    model: str | None = Field(
+        default=None,
+        description="Name of a served model, or one of its versions as `NAME@VERSION`; the first model of the task by "
+        "default.",
+    )
     render: Render | None = Field(
         default=None,
         description="Return the image with the predictions drawn on it; by default `Accept` decides. "

@@ -18,8 +18,13 @@ def public_addresses(host: str) -> tuple[str, ...]:
     return (first, "::1") if _has_ipv6_loopback() else (first,)
 
 
-def check_port(hosts: Iterable[str], port: int) -> None:
-    """Check, before anything starts, that the public port is free.
+def check_port(hosts: Iterable[str], port: int, option: str = "--port") -> None:
+    """Check, before anything starts, that a public port is free.
+
+    Args:
+        hosts: Addresses to listen on.
+        port: The port.
+        option: Chooses another one.
 
     Raises:
         StackError: the port is in use, or a host is not an address of this machine.
@@ -35,7 +40,7 @@ def check_port(hosts: Iterable[str], port: int) -> None:
             except OSError as error:
                 reason = (error.strerror or str(error)).lower()
                 raise StackError(
-                    f"cannot listen on {address(host, port)}: {reason}; choose another with --port"
+                    f"cannot listen on {address(host, port)}: {reason}; choose another with {option}"
                 ) from None
 
 

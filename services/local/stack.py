@@ -38,12 +38,13 @@ from services.local.reserve import Reserve
 from services.local.stopping import StopRequested, StopSignals, end_at_once
 from services.machine.cpus import count_cpus
 from services.machine.hosts import LOOPBACK, is_loopback
+from services.machine.loopback import FENCE
 from services.machine.ray_environment import ON_LOOPBACK, provide_token
 from services.machine.run_dir import NoFolder, clean_up_after_crashes, make_run_dir, release
 from services.machine.stack_token import write_token
 from services.nodes.environment import set_defaults
 from services.nodes.errors import NodeError
-from services.nodes.haproxy import haproxy_environment, write_launcher
+from services.nodes.haproxy import grpc_environment, haproxy_environment, write_launcher
 from services.nodes.log_printer import start_log_printer
 from services.nodes.ports import Ports
 from services.settings import Settings, SettingsError, read_settings
@@ -64,6 +65,7 @@ def serve(
     *,
     host: str | None = None,
     port: int | None = None,
+    grpc_port: int | None = None,
     jobs: bool = False,
     say: Say = print,
 ) -> int:
@@ -73,6 +75,7 @@ def serve(
         path: Serve configuration file.
         host: Address to listen on, instead of that of the file.
         port: Likewise.
+        grpc_port: Likewise, of gRPC; 0: none.
         jobs: Whether Ray's dashboard runs, too, and accepts jobs; it listens on loopback, and uses about 1 GB.
         say: Called with the lines of progress.
 
@@ -80,14 +83,17 @@ def serve(
         Exit status: 0 after a signal, 1 where the stack could not start or failed. A second signal ends the process.
     """
     try:
-        config = read_serve_file(path).listening_at(host, port)
+        config = read_serve_file(path).listening_at(host, port, grpc_port)
         if ignored := config.for_clusters():
             say(f"warning: {', '.join(ignored)} is ignored: `tapetum serve` runs all processes in its own environment")
         settings = read_settings()
         check_exposure(config.http_options.host, settings)
         check_cpus(config)
         clean_up_after_crashes()
-        check_port(public_addresses(config.http_options.host), config.http_options.port)
+        hosts = public_addresses(config.http_options.host)
+        check_port(hosts, config.http_options.port)
+        if config.grpc_options is not None:
+            check_port(hosts, config.grpc_options.port, "--grpc-port")
         with Stack(config, settings, say, jobs=jobs) as stack:
             try:
                 stack.start()
@@ -210,12 +216,20 @@ class Stack:
     def _set_environment(self) -> None:
         self._metrics_dir.mkdir()
         self._token = write_token(self._run_dir)
-        port = self._config.http_options.port
-        launcher = write_launcher(self._run_dir, self._token, self._settings, port=port, hosts=self._hosts)
+        grpc = self._config.grpc_options
+        launcher = write_launcher(
+            self._run_dir,
+            self._token,
+            self._settings,
+            port=self._config.http_options.port,
+            grpc_port=grpc.port if grpc else None,
+            hosts=self._hosts,
+        )
         forced = {
             "TAPETUM_RUN_DIR": str(self._run_dir),
             ON_LOOPBACK: "0",
             **haproxy_environment(self._run_dir, launcher, self._settings),
+            **grpc_environment(self._settings),
             **self._ports.environment,
         }
         if self._cache is not None:
@@ -238,6 +252,7 @@ class Stack:
                 object_store_memory=_OBJECT_STORE_BYTES,
                 _temp_dir=str(self._run_dir / "r"),
                 _node_ip_address=LOOPBACK,
+                runtime_env={"worker_process_setup_hook": FENCE},
             )
         except Exception as error:  # Ray raises Exception itself where its processes are not up in time
             first_line = str(error).strip().partition("\n")[0]
@@ -253,16 +268,19 @@ class Stack:
         from services.app import build
 
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        http = self._config.http_options
+        http, grpc = self._config.http_options, self._config.grpc_options
         try:
             ray_serve.start(
                 proxy_location=self._config.proxy_location,
                 http_options={**http.model_dump(), "host": LOOPBACK},  # of gateways; HAProxy's are in its plan
+                grpc_options=grpc.model_dump() if grpc else None,
                 logging_config={"enable_access_log": False, "log_level": "WARNING"},
             )
         except RuntimeError as error:
             raise StackError(explain_haproxy(str(error))) from None
         self._step(f"HAProxy on {', '.join(address(host, http.port) for host in self._hosts)}")
+        if grpc is not None:
+            self._step(f"gRPC on {', '.join(address(host, grpc.port) for host in self._hosts)}")
         self._haproxy.watch()
         application = self._config.applications[0]
         try:

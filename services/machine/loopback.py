@@ -7,7 +7,10 @@ interface, are closed by `services.nodes.haproxy_launcher`. `tests/integration/t
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+FENCE: Final = "services.machine.loopback.fence_public_grpc"
+"""The function below, for `worker_process_setup_hook` of Ray's runtime environments."""
 
 
 def node_address() -> str:
@@ -39,3 +42,18 @@ def fence_replica_grpc() -> None:
         return add_port(server, address.replace("[::]:", f"{host}:"))
 
     replica.add_port_to_grpc_server = add_port_of_node  # pyright: ignore[reportPrivateImportUsage]
+
+
+def fence_public_grpc() -> None:
+    """Bind the gRPC servers that Ray Serve starts in this process for clients to the address of its Ray node.
+
+    HAProxy listens for the clients; behind it are a server in each gateway and one in Ray's own proxy, which would
+    listen on every interface. The function runs in every worker process before its actor does.
+    """
+    from ray.serve._private import default_impl
+
+    def add_address_of_node(server: Any, address: str) -> None:
+        node = node_address()
+        server.add_insecure_port(address.replace("[::]:", f"[{node}]:" if ":" in node else f"{node}:"))
+
+    default_impl.add_grpc_address = add_address_of_node

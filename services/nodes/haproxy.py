@@ -18,7 +18,13 @@ MOST_CHARACTERS: Final = 97 - len("/") - 56 - len("/h")
 
 
 def write_launcher(
-    folder: Path, token: str, settings: Settings, *, port: int | None = None, hosts: tuple[str, ...] = ()
+    folder: Path,
+    token: str,
+    settings: Settings,
+    *,
+    port: int | None = None,
+    grpc_port: int | None = None,
+    hosts: tuple[str, ...] = (),
 ) -> Path:
     """Write the program that Ray starts as HAProxy (`RAY_SERVE_HAPROXY_BINARY_PATH`).
 
@@ -27,6 +33,7 @@ def write_launcher(
         token: Of the stack.
         settings: Limits of connections.
         port: The public port; None: that of the Serve configuration.
+        grpc_port: Likewise, of gRPC.
         hosts: Addresses to listen on there; empty: that of the Serve configuration.
 
     Returns:
@@ -37,11 +44,13 @@ def write_launcher(
     plan = Plan(
         program=get_haproxy_binary(),
         port=port,
+        grpc_port=grpc_port,
         hosts=hosts,
         token=token,
         token_header=TOKEN_HEADER,
         max_header_bytes=MAX_HEADER_BYTES,
         max_url_bytes=MAX_URL_BYTES,
+        grpc_idle_s=_server_timeout_s(settings),
         max_connections_per_address=settings.max_connections_per_address,
     )
     plan_file = folder / "haproxy.json"
@@ -63,5 +72,14 @@ def haproxy_environment(folder: Path, launcher: Path, settings: Settings) -> dic
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "haproxy-state"),
-        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(round(settings.max_request_timeout_s) + 10),
+        "RAY_SERVE_HAPROXY_TIMEOUT_SERVER_S": str(_server_timeout_s(settings)),
     }
+
+
+def grpc_environment(settings: Settings) -> dict[str, str]:
+    """Environment variables of Ray Serve for gRPC: messages may be as large as bodies."""
+    return {"RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(settings.max_body_bytes)}
+
+
+def _server_timeout_s(settings: Settings) -> int:
+    return round(settings.max_request_timeout_s) + 10

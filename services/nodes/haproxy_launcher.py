@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Final
 
 EDITED: Final = "# edited by Tapetum\n"
+GRPC_TIMEOUT: Final = "x-tapetum-grpc-timeout"
+"""Header with the deadline of a gRPC call; `services.gateway.open_inference.grpc_timeout` reads it."""
 REQUEST_ID: Final = "%[var(txn.request_id),json(ascii)]"
 _PR_SET_PDEATHSIG: Final = 1
 _MAX_HEADERS: Final = 1024
@@ -49,23 +51,27 @@ class Plan:
     Attributes:
         program: HAProxy itself.
         port: The public port; None: that of the configuration, as on a node of a cluster.
+        grpc_port: Likewise, of gRPC.
         hosts: Addresses to listen on there; empty: that of the configuration.
         token: Of the stack, put into every request.
         token_header: The header for it.
         max_header_bytes: Longest header of a request.
         max_url_bytes: Longest path and query of a request.
         header_timeout_s: Time in which the header of a request must have arrived.
+        grpc_idle_s: Time after which a gRPC stream without data ends.
         max_connections_per_address: Connections that one address may hold, loopback excepted; 0 is no limit.
     """
 
     program: str
     port: int | None
+    grpc_port: int | None
     hosts: tuple[str, ...]
     token: str
     token_header: str
     max_header_bytes: int
     max_url_bytes: int
     header_timeout_s: int = 10
+    grpc_idle_s: int = 130
     max_connections_per_address: int = 0
 
     def to_json(self) -> str:
@@ -104,6 +110,8 @@ def _edit_line(line: str, section: str, plan: Plan, has_application: bool) -> It
         return ()
     if section == "frontend http_frontend" and words[0] == "bind":
         return _frontend(plan, line)
+    if section == "frontend grpc_frontend" and words[0] == "bind":
+        return _grpc_frontend(plan, line)
     if words[0] == "bind" and re.match(r"(\*|):\d+$", words[1]):  # statistics and metrics, open to every interface
         return (f"    bind 127.0.0.1:{words[1].rpartition(':')[2]}",)
     if line.strip() == "option abortonclose":
@@ -133,11 +141,39 @@ def _frontend(plan: Plan, bind: str) -> Iterator[str]:
         plan: Where to listen, and the limits of requests.
         bind: Ray's own line of where to listen.
     """
-    if plan.port is None:
-        host, _, port = bind.split()[1].rpartition(":")
-        yield from (f"    bind {bound}" for bound in _bound(host.strip("[]") or "0.0.0.0", int(port)))
-    else:
-        yield from (f"    bind {bound}" for host in plan.hosts for bound in _bound(host, plan.port))
+    yield from (f"    bind {bound}" for bound in _addresses(plan, plan.port, bind))
+    yield from _every_request(plan)
+    yield f"    {_answer(414, *URL_TOO_LONG)} if {{ url,length gt {plan.max_url_bytes} }}"
+    yield f"    {_answer(431, *HEADER_TOO_LARGE)} if {{ req.hdrs,length gt {plan.max_header_bytes} }}"
+    unless_health = " !{ path /-/healthz }" if plan.port is None else ""  # which probes of a cluster's nodes ask for
+    yield f"    {_answer(404, *NOT_FOUND)} if {{ path,url_dec -m beg /-/ }}{unless_health}"
+
+
+def _grpc_frontend(plan: Plan, bind: str) -> Iterator[str]:
+    """Lines of the frontend of gRPC: its addresses, and the headers of calls.
+
+    gRPC's server does not pass the deadline of a call on, so a copy of it goes to the gateway.
+
+    Args:
+        plan: Where to listen.
+        bind: Ray's own line of where to listen.
+    """
+    yield from (f"    bind {bound} proto h2" for bound in _addresses(plan, plan.grpc_port, bind))
+    yield f"    timeout client {plan.grpc_idle_s}s"
+    yield from _every_request(plan)
+    yield f"    http-request del-header {GRPC_TIMEOUT}"
+    yield f"    http-request set-header {GRPC_TIMEOUT} %[req.hdr(grpc-timeout)] if {{ req.hdr(grpc-timeout) -m found }}"
+
+
+def _addresses(plan: Plan, port: int | None, bind: str) -> Iterator[str]:
+    """Addresses and options of `bind`: those of the plan, or of Ray's own line where it has no port."""
+    host, _, configured = bind.split()[1].rpartition(":")
+    hosts = (host.strip("[]") or "0.0.0.0",) if port is None else plan.hosts
+    return (bound for one in hosts for bound in _bound(one, int(configured) if port is None else port))
+
+
+def _every_request(plan: Plan) -> Iterator[str]:
+    """Lines of a frontend for all requests: the limit of connections, the request id, the token and the address."""
     if plan.max_connections_per_address:
         yield "    stick-table type ipv6 size 100k expire 60s store conn_cur"
         yield "    tcp-request connection track-sc0 src unless { src 127.0.0.0/8 ::1 }"
@@ -151,10 +187,6 @@ def _frontend(plan: Plan, bind: str) -> Iterator[str]:
     yield f"    http-request set-header {plan.token_header} {plan.token}"
     # not `option forwardfor`, which appends: uvicorn would believe what a client on this machine puts before it
     yield "    http-request set-header X-Forwarded-For %[src]"
-    yield f"    {_answer(414, *URL_TOO_LONG)} if {{ url,length gt {plan.max_url_bytes} }}"
-    yield f"    {_answer(431, *HEADER_TOO_LARGE)} if {{ req.hdrs,length gt {plan.max_header_bytes} }}"
-    unless_health = " !{ path /-/healthz }" if plan.port is None else ""  # which probes of a cluster's nodes ask for
-    yield f"    {_answer(404, *NOT_FOUND)} if {{ path,url_dec -m beg /-/ }}{unless_health}"
 
 
 def _bound(host: str, port: int) -> tuple[str, ...]:

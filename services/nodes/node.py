@@ -27,7 +27,7 @@ from services.nodes.environment import CLUSTER_DEFAULTS, set_defaults, set_ray_t
 from services.nodes.errors import NodeError
 from services.nodes.exporter import NodeExporter
 from services.nodes.folder import make_node_folder
-from services.nodes.haproxy import haproxy_environment, write_launcher
+from services.nodes.haproxy import grpc_environment, haproxy_environment, write_launcher
 from services.nodes.log_printer import start_log_printer
 from services.nodes.ports import Ports
 from services.settings import Settings, read_settings
@@ -89,6 +89,7 @@ def node_environment(folder: Path, ports: Ports, secret: str, settings: Settings
         **ports.environment,
         **given,
         **haproxy_environment(folder, launcher, settings),
+        **grpc_environment(settings),
         "TAPETUM_RUN_DIR": str(folder),
     }
     set_defaults(environment, CLUSTER_DEFAULTS)

@@ -14,8 +14,13 @@ from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Weigh
 CLASSES = ("cat", "dog", "stop sign")
 
 
-def write_detector(folder: Path, name: str = "finds-anything") -> Path:
+def write_detector(folder: Path, name: str = "finds-anything", version: str | None = None) -> Path:
     """A YOLOX-nano that is sure to see something everywhere: its scores are around one half.
+
+    Args:
+        folder: Where to.
+        name: Name of the model.
+        version: Writes NAME@VERSION, whose classes have the version in their names; None: NAME, of version 7.
 
     Returns:
         Path of the card.
@@ -30,7 +35,7 @@ def write_detector(folder: Path, name: str = "finds-anything") -> Path:
             prediction.bias.fill_(1.0)
     entry = CatalogEntry(
         name=name,
-        version="7",
+        version=version or "7",
         task="detection",
         architecture="yolox-nano",
         weights=WeightsSource("card", "", None, "CC0-1.0", "chance"),
@@ -40,7 +45,7 @@ def write_detector(folder: Path, name: str = "finds-anything") -> Path:
         accuracy=(Accuracy("nothing", "map", 0.125, "made up"), Accuracy("nothing", "map_50", 0.25, "made up")),
         description="Sees cats, dogs and stop signs everywhere.",
         defaults={"score_threshold": 0.4, "iou_threshold": 0.3, "max_detections": 20},
-        class_names=CLASSES,
+        class_names=tuple(f"{one} of {version}" for one in CLASSES) if version else CLASSES,
         training={"data": "nothing", "epochs": 0, "machine": "none"},
     )
-    return write_card(folder, entry, network.state_dict())
+    return write_card(folder, entry, network.state_dict(), versioned=version is not None)

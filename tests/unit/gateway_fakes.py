@@ -149,7 +149,7 @@ async def make_app(
     backend: FakeBackend, cache: ResultCache | None, store: FeedbackStore | None, **options: Any
 ) -> FastAPI:
     """The application behind `gateway`; what it does in the background is not started."""
-    models = tuple(ModelSpec(name=name) for name in backend.names)
+    models = tuple(ModelSpec(name=f"{name}@{backend.entry['version']}") for name in backend.names)
     deployment = ModelDeployment.model_construct(name="Fake", task=backend.entry["task"], models=models)
     settings = Settings(**options)
     topology = Topology.model_construct(deployments=(deployment,))

@@ -1,33 +1,17 @@
-"""Runs an ASGI application on a free port of loopback, and calls model hosts without Ray between them."""
+"""Runs an ASGI application, and gRPC services beside it, on free ports of loopback, for tests with real clients."""
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+import grpc.aio
 import uvicorn
 from starlette.applications import Starlette
-
-from services.answers.wire import Item, Outcome
-from services.deployments.host import ModelHost
-
-
-class HostBackend:
-    """Calls a model host without Ray between them, and counts the images."""
-
-    def __init__(self, host: ModelHost) -> None:
-        self._host = host
-        self.images = 0
-
-    async def predict(self, items: list[Item]) -> Sequence[Outcome]:
-        self.images += len(items)
-        return await self._host.predict(items)
-
-    async def describe(self) -> list[dict[str, Any]]:
-        return self._host.describe()
 
 
 @contextmanager
@@ -46,3 +30,37 @@ def serving(app: Starlette) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join()
+
+
+@contextmanager
+def serving_grpc(app: Starlette, add_services: Callable[[Any], None]) -> Iterator[tuple[str, int]]:
+    """Serve `app` and gRPC services from one thread and event loop, as a gateway does.
+
+    Args:
+        app: The application.
+        add_services: Registers the services at a server.
+
+    Yields:
+        The address of the application, and the port of the services.
+    """
+    ports: list[int] = []
+
+    @asynccontextmanager
+    async def with_grpc(app: Any) -> AsyncIterator[Any]:
+        server = grpc.aio.server()
+        add_services(server)
+        ports.append(server.add_insecure_port("127.0.0.1:0"))
+        await server.start()
+        async with lifespan(app) as state:
+            yield state
+        await server.stop(None)
+        del server
+        gc.collect()  # gRPC's polling thread ends with the last object that uses it, and must before the interpreter
+
+    lifespan, app.router.lifespan_context = app.router.lifespan_context, with_grpc
+    with serving(app) as url:
+        for _ in range(1000):
+            if ports:
+                break
+            threading.Event().wait(0.01)
+        yield url, ports[0]

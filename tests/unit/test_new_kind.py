@@ -6,7 +6,6 @@ that `docs/extending.md` names, and no file of the package knows of it.
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -34,7 +33,6 @@ from models.runtime import Runtime
 from services.client import AsyncClient, Client
 from services.client.answers import Answer
 from services.client.calls import ENDPOINTS, Endpoint
-from services.deployments.host import ModelHost
 from services.evaluation import kinds as evaluation_kinds
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.kinds.kind_evaluation import KindEvaluation, Thresholds, Wording
@@ -43,16 +41,11 @@ from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, 
 from services.evaluation.worker import Chunk, Work, answer_chunk, unpack
 from services.gateway.accuracy import feedback_kinds
 from services.gateway.accuracy.feedback_kinds import FeedbackKind
-from services.gateway.app import create_app
-from services.gateway.serving.registry import Registry
 from services.kinds import TASKS, WRITERS
 from services.kinds.request_parameters import TaskParameters
 from services.kinds.schemas import Answered, Cached, Found, ItemError, Listed, Schema
 from services.kinds.task_api import TaskApi
-from services.settings import Settings, read_settings
-from services.topology import check_topology
-from tests.unit.gateway_fakes import MemoryCache
-from tests.unit.serving import HostBackend, serving
+from tests.unit.hosted_gateway import HostedGateway, hosted_gateway
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -284,30 +277,15 @@ def grey(shade: int) -> bytes:
     return file.getvalue()
 
 
-@dataclass(frozen=True)
-class Stack:
-    url: str
-    backend: HostBackend
-    cache: MemoryCache
-
-
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostedGateway]:
     """A gateway on loopback, and behind it a model replica with a model of the new kind, read from a card."""
     with pytest.MonkeyPatch.context() as patch:
         for records, key, record in RECORDS:
             patch.setitem(records, key, record)
-        patch.setattr("services.deployments.host.configure_logging", lambda _: None)  # it is for the whole process
-        patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
         patch.setenv("TAPETUM_CATALOG", str(write_model(tmp_path_factory.mktemp("catalog"))))
-        read_settings.cache_clear()
-        topology = check_topology({"deployments": [{"name": "Meter", "task": TASK, "models": [MODEL]}]})
-        backend, cache = HostBackend(ModelHost(topology.deployments[0].model_dump())), MemoryCache()
-        registry = Registry(topology, {"Meter": backend})
-        asyncio.run(registry.readiness())
-        with serving(create_app(Settings(), registry, cache)) as url:
-            yield Stack(url, backend, cache)
-    read_settings.cache_clear()
+        with hosted_gateway([{"name": "Meter", "task": TASK, "models": [MODEL]}]) as gateway:
+            yield gateway
 
 
 def write_model(folder: Path) -> Path:
@@ -328,7 +306,7 @@ def write_model(folder: Path) -> Path:
     return write_card(folder, entry, {"nothing": torch.zeros(1)}).parent
 
 
-def test_it_is_asked_by_the_client(stack: Stack):
+def test_it_is_asked_by_the_client(stack: HostedGateway):
     with Client(stack.url) as client:
         answer = client.predict(MEASURE, grey(51))
         several = client.predict_many(MEASURE, [grey(51), grey(102), b"no image"], {"invert": True})
@@ -338,32 +316,32 @@ def test_it_is_asked_by_the_client(stack: Stack):
     assert getattr(several[2], "code", None) == "unsupported_image"
 
 
-async def test_it_is_asked_by_the_asynchronous_client(stack: Stack):
+async def test_it_is_asked_by_the_asynchronous_client(stack: HostedGateway):
     async with AsyncClient(stack.url) as client:
         answer = await client.predict(MEASURE, grey(255))
     assert answer.predictions[0].brightness == 1.0
 
 
-def test_its_answers_are_cached_and_checked(stack: Stack):
+def test_its_answers_are_cached_and_checked(stack: HostedGateway):
     image = grey(204)
     with Client(stack.url) as client:
         assert not client.predict(MEASURE, image).cached
-        asked = stack.backend.images
+        asked = stack.backends["Meter"].images
         assert client.predict(MEASURE, image).cached
-        assert stack.backend.images == asked
+        assert stack.backends["Meter"].images == asked
         for key, body in stack.cache.bodies.items():
             stack.cache.bodies[key] = body.replace(b'"brightness":0.8', b'"brightness":8.0')
         answer = client.predict(MEASURE, image)
     assert (answer.cached, answer.predictions[0].brightness) == (False, 0.8)
 
 
-def test_a_wrong_parameter_is_refused_by_name(stack: Stack):
+def test_a_wrong_parameter_is_refused_by_name(stack: HostedGateway):
     response = httpx.post(f"{stack.url}/v1/measure?invert=sometimes", content=grey(0))
     assert response.status_code == 422
     assert "invert" in response.json()["error"]["message"]
 
 
-def test_feedback_on_it_is_scored(stack: Stack):
+def test_feedback_on_it_is_scored(stack: HostedGateway):
     with Client(stack.url) as client:
         for truth in (0.3, 0.6):
             answer = client.predict(MEASURE, grey(102))
@@ -373,7 +351,7 @@ def test_feedback_on_it_is_scored(stack: Stack):
     assert (model.live or {})["figures"] == {"error": 0.15}
 
 
-def test_its_answer_is_drawn(stack: Stack):
+def test_its_answer_is_drawn(stack: HostedGateway):
     response = httpx.post(f"{stack.url}/v1/measure", content=grey(51), headers={"accept": "image/png"})
     assert response.headers["content-type"] == "image/png"
     with Image.open(io.BytesIO(response.content)) as picture:
@@ -381,7 +359,7 @@ def test_its_answer_is_drawn(stack: Stack):
         assert np.ptp(np.asarray(picture)) > 0  # the photo itself has one colour
 
 
-def test_it_is_documented(stack: Stack):
+def test_it_is_documented(stack: HostedGateway):
     document = httpx.get(f"{stack.url}/openapi.json").json()
     described = document["paths"]["/v1/measure"]["post"]
     assert described["summary"] == "The brightness of one or more images"
@@ -390,7 +368,7 @@ def test_it_is_documented(stack: Stack):
 
 
 @pytest.mark.parametrize("through", ["adapter", "gateway"])
-def test_it_is_evaluated(stack: Stack, through: Any):
+def test_it_is_evaluated(stack: HostedGateway, through: Any):
     predictor = open_predictor(PredictorConfig(MODEL, through, stack.url if through == "gateway" else None))
     kind = evaluation_kinds.KINDS[predictor.facts.kind]
     data: EvaluationSet = Greys()  # pyright: ignore[reportAssignmentType]  # class attributes

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 from structlog.testing import capture_logs
 
-from services.topology import ServeFile, TopologyError, check_topology
+from models.catalog.cards import write_card
+from models.catalog.lookup import find
+from services.topology import GRPC_SERVICES, ServeFile, TopologyError, check_topology
 
 
 def deployment(**keys: Any) -> dict[str, Any]:
@@ -104,12 +109,17 @@ def test_impossible_reservations_are_refused_by_name(keys: dict[str, Any], key: 
 
 def test_file_for_a_cluster_is_not_refused_and_goes_there_as_it_is():
     application = {"args": deployment(), "runtime_env": {"env_vars": {"A": "b"}}}
-    given = {"grpc_options": {"port": 9000}, "logging_config": {"encoding": "JSON"}, "target_capacity": 50.0}
-    file = ServeFile.model_validate({**given, "applications": [application]})
+    given = {"logging_config": {"encoding": "JSON"}, "target_capacity": 50.0}
+    file = ServeFile.model_validate({**given, "grpc_options": {"port": 9000}, "applications": [application]})
     assert file.for_clusters() == ["runtime_env", *given]
     document = file.listening_at("0.0.0.0", None).to_document()
     assert document.items() >= given.items()
     assert document["http_options"] == {"host": "0.0.0.0", "port": 8000, "keep_alive_timeout_s": 65}
+    assert document["grpc_options"] == {
+        "port": 9000,
+        "grpc_servicer_functions": ["services.grpc_services:add_services"],
+        "enable_reflection": True,
+    }
     from ray.serve.schema import ServeDeploySchema
 
     (sent,) = ServeDeploySchema.model_validate(document).applications
@@ -145,4 +155,97 @@ def test_model_at_a_triton_server_is_named_as_it_was_exported_unless_it_says_oth
     models = ["efficientnet-lite0", {"name": "torchvision/resnet18", "server_model": "theirs", "server_version": "12"}]
     document = {"name": "T", "task": "classification", "models": models, "backend": "triton"}
     (deployment,) = check_topology({"deployments": [{**document, "triton": {"url": "triton:8001"}}]}).deployments
-    assert [spec.at_server for spec in deployment.models] == [("efficientnet-lite0", "1"), ("theirs", "12")]
+    assert [spec.at_server(spec.entry) for spec in deployment.models] == [("efficientnet-lite0", "1"), ("theirs", "12")]
+
+
+@pytest.mark.parametrize(
+    ("port", "grpc_port", "expected"),
+    [(None, None, 8001), (8080, None, 8081), (8080, 9000, 9000), (None, 0, None), (8080, 0, None)],
+)
+def test_the_port_of_grpc_follows_that_of_http(port: int | None, grpc_port: int | None, expected: int | None):
+    file = ServeFile.model_validate({"grpc_options": {}, "applications": [{"args": deployment()}]})
+    options = file.listening_at(None, port, grpc_port).grpc_options
+    assert (options and options.port) == expected
+
+
+@pytest.mark.parametrize(("port", "grpc_port"), [(8080, 8080), (65535, None)])
+def test_a_port_that_grpc_cannot_have_is_refused(port: int, grpc_port: int | None):
+    file = ServeFile.model_validate({"grpc_options": {}, "applications": [{"args": deployment()}]})
+    with pytest.raises(TopologyError, match="choose another --grpc-port"):
+        file.listening_at(None, port, grpc_port)
+
+
+def test_a_file_without_grpc_options_has_no_grpc():
+    file = ServeFile.model_validate({"applications": [{"args": deployment()}]})
+    assert file.listening_at(None, 8080).grpc_options is None
+
+
+def test_the_grpc_services_are_imported_as_ray_does():
+    from ray._common.utils import import_attr
+
+    assert callable(import_attr(GRPC_SERVICES))
+
+
+def detectors(*models: str, **keys: Any) -> dict[str, Any]:
+    return {"deployments": [{"name": "Detector", "task": "detection", "models": list(models)}], **keys}
+
+
+@pytest.fixture
+def second_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 2 of yolo-person, whose version 1 comes with Tapetum."""
+    bundled = find("yolo-person")
+    write_card(tmp_path, replace(bundled, version="2"), {"w": torch.ones(1)}, versioned=True)
+    monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path))
+
+
+@pytest.mark.usefixtures("second_version")
+@pytest.mark.parametrize(
+    ("args", "loaded"),
+    [
+        (detectors("yolo-person"), ["yolo-person@2"]),
+        (detectors("yolo-person@1"), ["yolo-person@1"]),
+        (detectors("yolo-person@1", "yolo-person@2"), ["yolo-person@1", "yolo-person@2"]),
+        (detectors("yolo-person", "yolo-person@2"), ["yolo-person@2"]),
+        (detectors("yolo-person", version_policy={"yolo-person": 1}), ["yolo-person@1"]),
+        (
+            detectors("yolo-person", "yolo-person@2", version_policy={"yolo-person": "1"}),
+            ["yolo-person@1", "yolo-person@2"],
+        ),
+    ],
+)
+def test_name_alone_is_the_version_of_the_policy(args: dict[str, Any], loaded: list[str]):
+    topology = check_topology(args).with_versions()
+    assert [spec.name for spec in topology.deployments[0].models] == loaded
+    assert topology.with_versions() == topology == check_topology(topology.model_dump())
+
+
+@pytest.mark.usefixtures("second_version")
+def test_versions_of_a_model_may_be_in_different_deployments_but_no_version_in_two():
+    detector = {"name": "Detector", "task": "detection", "models": ["yolo-person"]}
+    canary = {"name": "Canary", "task": "detection", "models": ["yolo-person@1"]}
+    topology = check_topology({"deployments": [detector, canary]}).with_versions()
+    assert [config.models[0].name for config in topology.deployments] == ["yolo-person@2", "yolo-person@1"]
+    with pytest.raises(TopologyError, match="model yolo-person@2 is configured twice"):
+        check_topology({"deployments": [detector, {**canary, "models": ["yolo-person@2"]}]}).with_versions()
+
+
+@pytest.mark.usefixtures("second_version")
+@pytest.mark.parametrize(
+    ("args", "reason"),
+    [
+        (detectors("yolo-person@3"), "unknown model 'yolo-person@3'; there are: yolo-person@2, yolo-person@1"),
+        (detectors("yolo-person@1", version_policy={"yolo-person": "2"}), "yolo-person@2 is not configured; add it"),
+        (detectors("yolo-person", version_policy={"yolo-digits": "1"}), "no model yolo-digits is configured"),
+        (detectors("yolo-person", version_policy={"yolo-person": 1.10}), "write the version in quotes"),
+    ],
+)
+def test_version_that_cannot_be_served_is_refused_by_name(args: dict[str, Any], reason: str):
+    with pytest.raises(TopologyError, match=reason):
+        check_topology(args)
+
+
+def test_models_of_torchvision_keep_their_names():
+    topology = check_topology(
+        {"deployments": [{"name": "C", "task": "classification", "models": ["torchvision/resnet50@IMAGENET1K_V1"]}]}
+    ).with_versions()
+    assert topology.deployments[0].models[0].name == "torchvision/resnet50@IMAGENET1K_V1"

@@ -36,6 +36,12 @@ MODELS = Dashboard(
                 [Query("sum by (deployment) (tapetum_replicas)", "{{deployment}}")],
             ),
             Panel(
+                "Time since the last request",
+                "Of each model; a model that nobody asks could be unloaded.",
+                "s",
+                [Query(f"time() - max by (model) (tapetum_last_request_time_seconds{_OF_MODEL})", "{{model}}")],
+            ),
+            Panel(
                 "Starts",
                 "Starts of replicas within 15 minutes. More than three for each replica are a restart loop.",
                 "short",

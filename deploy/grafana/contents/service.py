@@ -106,6 +106,18 @@ SERVICE = Dashboard(
                 limit=14.4,
             ),
             Panel(
+                "Time spent on failed requests",
+                "Seconds of request duration a second, by model: what failures take away from answers.",
+                "short",
+                [
+                    Query(
+                        "sum by (model) (rate("
+                        'tapetum_failed_request_duration_seconds_total{task=~"$task"}[$__rate_interval]))',
+                        "{{model}}",
+                    )
+                ],
+            ),
+            Panel(
                 "Images of lists without an answer",
                 "By the code of the error; the others of the list are answered. Most are broken files of clients.",
                 "ops",

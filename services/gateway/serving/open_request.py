@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect
 
+from models.entries import Task
 from services.errors import OutOfTime, ServiceError
 from services.gateway.serving.admission import ConcurrencyLimiter
 from services.gateway.serving.offload import TimeLimit
@@ -27,27 +28,38 @@ class OpenRequest:
         started_at: `time.perf_counter()` of its arrival.
         limit: Time limit, for work in threads.
         deadline_s: The same as Unix time, for other processes.
+        task: Metric label; empty until it is known.
         model: Metric label; set once the model is found.
         images: Images in it; 0 until they have been read.
         outcome: `ok`, `partial`, `disconnected`, or the code of an error.
+        timeout: Ends the request at its time limit.
     """
 
     started_at: float = field(default_factory=time.perf_counter)
     limit: TimeLimit = field(default_factory=lambda: TimeLimit(float("inf")))
     deadline_s: float = float("inf")
+    task: Task = ""
     model: str = NO_MODEL
     images: int = 0
     outcome: str = "ok"
+    timeout: asyncio.Timeout | None = None
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since its arrival."""
         return time.perf_counter() - self.started_at
 
+    def shorten(self, seconds: float) -> None:
+        """Lower the time limit to so many seconds from now; a longer one changes nothing."""
+        if self.timeout is None or time.time() + seconds >= self.deadline_s:
+            return
+        self.limit, self.deadline_s = TimeLimit(time.monotonic() + seconds), time.time() + seconds
+        self.timeout.reschedule(asyncio.get_running_loop().time() + seconds)
+
 
 @asynccontextmanager
 async def open_request(
-    limiter: ConcurrencyLimiter, timeout_s: Callable[[], float], record: Callable[[OpenRequest], None]
+    limiter: ConcurrencyLimiter, timeout_s: Callable[[], float], record: Callable[[OpenRequest], None], task: Task = ""
 ) -> AsyncGenerator[OpenRequest]:
     """Admit a request, end it at its time limit, and record its outcome.
 
@@ -55,15 +67,16 @@ async def open_request(
         limiter: Refuses it where too many are in flight.
         timeout_s: Reads its time limit; may raise a ServiceError.
         record: Called with its outcome when it ends, also after an error.
+        task: Of the request, if it is known.
 
     Raises:
         ServiceError: it was refused, took too long, or failed.
     """
-    opened = OpenRequest()
+    opened = OpenRequest(task=task)
     try:
         seconds = timeout_s()
         opened.limit, opened.deadline_s = TimeLimit(time.monotonic() + seconds), time.time() + seconds
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as opened.timeout:
             limiter.check()
             yield opened
     except TimeoutError:

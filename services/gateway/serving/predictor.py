@@ -27,7 +27,7 @@ from services.gateway.serving.model_calls import RequestCalls
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
 from services.gateway.serving.single_flight import SingleFlight
-from services.telemetry import CACHE_REQUESTS
+from services.telemetry import CACHE_REQUESTS, STAGE_SECONDS
 
 INLINE_HASH_BYTES: Final = 2**20
 """Bytes above which an image is hashed in a thread."""
@@ -70,6 +70,7 @@ class PredictionRequest:
         complete: From the catalog entry of a version to the complete parameters of the request.
         scope: Client whose cached answers are used; empty: those of all clients.
         calls: Sends the images of the request to the model.
+        is_pinned: Whether the request names the version, and no other may answer.
     """
 
     model: ServedModel
@@ -78,10 +79,16 @@ class PredictionRequest:
     complete: Callable[[Mapping[str, Any]], dict[str, Any]]
     scope: bytes
     calls: RequestCalls
+    is_pinned: bool = False
 
     @classmethod
     def of(
-        cls, model: ServedModel, complete: Callable[[Mapping[str, Any]], dict[str, Any]], scope: str = ""
+        cls,
+        model: ServedModel,
+        complete: Callable[[Mapping[str, Any]], dict[str, Any]],
+        scope: str = "",
+        *,
+        is_pinned: bool = False,
     ) -> PredictionRequest:
         """Complete the parameters of a request for one version of a model.
 
@@ -90,7 +97,7 @@ class PredictionRequest:
         """
         parameters = complete(model.entry)
         canonical = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
-        return cls(model, parameters, canonical, complete, scope.encode(), model.calls.of_request())
+        return cls(model, parameters, canonical, complete, scope.encode(), model.calls.of_request(), is_pinned)
 
     def to(self, model: ServedModel) -> PredictionRequest:
         """The same request for another version of the model.
@@ -98,12 +105,17 @@ class PredictionRequest:
         Raises:
             InvalidParameters: this version does not accept the parameters.
         """
-        return replace(PredictionRequest.of(model, self.complete), scope=self.scope, calls=self.calls)
+        other = PredictionRequest.of(model, self.complete, is_pinned=self.is_pinned)
+        return replace(other, scope=self.scope, calls=self.calls)
 
     def key(self, image_digest: bytes) -> str:
         """The cache key of the answer to one image."""
         parts = (image_digest, self.model.identity, self.scope, self.canonical)
         return KEY_PREFIX + blake3(b"\0".join(parts)).hexdigest()
+
+    def flight(self, key: str) -> str:
+        """The single-flight key for a cache key: any version may answer a request that names none."""
+        return f"{key}@{self.model.version}" if self.is_pinned else key
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +181,11 @@ class Predictor:
         for _ in range(MOST_VERSIONS):
             key = request.key(digest)
             started_at = time.perf_counter()
-            found = await self._read_cache(request.model, key, policy)
-            stages_ms["cache"] = (time.perf_counter() - started_at) * 1e3
+            found = await self._read_cache(request, key, policy)
+            took_s = time.perf_counter() - started_at
+            stages_ms["cache"] = took_s * 1e3
             if found is not None:
+                STAGE_SECONDS.labels(*request.model.labels, "cache").observe(took_s)
                 return Answer(found, True, key, stages_ms, request)
             outcome, answered = await self._compute(request, digest, image, policy, deadline_s)
             if outcome.failure is not None:
@@ -182,23 +196,23 @@ class Predictor:
             request = answered  # its classes or defaults differ, and so do the complete parameters
         raise NotReady(f"{request.model.name} is being replaced by another version")
 
-    async def _read_cache(self, model: ServedModel, key: str, policy: CachePolicy) -> bytes | None:
-        task = model.task
+    async def _read_cache(self, request: PredictionRequest, key: str, policy: CachePolicy) -> bytes | None:
+        labels = request.model.task, request.model.name
         if self._cache is None or not policy.read:
-            CACHE_REQUESTS.labels(task, "bypass").inc()
+            CACHE_REQUESTS.labels(*labels, "bypass").inc()
             return None
         lookup = await self._cache.get(key)
-        if lookup.body is not None and not await is_answer(model, lookup.body):
+        if lookup.body is not None and not await is_answer(request.model, lookup.body):
             lookup = FAILED
-        CACHE_REQUESTS.labels(task, self._outcome_of(lookup, key)).inc()
+        CACHE_REQUESTS.labels(*labels, self._outcome_of(lookup, request.flight(key))).inc()
         return lookup.body
 
-    def _outcome_of(self, lookup: Lookup, key: str) -> str:
+    def _outcome_of(self, lookup: Lookup, flight: str) -> str:
         if lookup.failed:
             return "error"
         if lookup.body is not None:
             return "hit"
-        return "coalesced" if self._flights.is_flying(key) else "miss"
+        return "coalesced" if self._flights.is_flying(flight) else "miss"
 
     async def _compute(
         self, request: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
@@ -208,7 +222,7 @@ class Predictor:
 
         if not policy.read:
             return await call()
-        key, was_refused = request.key(digest), False
+        key, was_refused = request.flight(request.key(digest)), False
         while True:
             joined = self._flights.is_flying(key)
             try:
@@ -224,7 +238,8 @@ class Predictor:
         self, request: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
     ) -> _Answered:
         model = request.model
-        outcome = await request.calls.submit(Item(model.name, image, request.parameters, deadline_s, model.identity))
+        item = Item(model.name, image, request.parameters, deadline_s, model.identity, model.version, request.is_pinned)
+        outcome = await request.calls.submit(item)
         if outcome.failure is not None and outcome.failure.code == OutOfTime.code:
             raise OutOfTime(outcome.failure.message)
         if outcome.body is None:

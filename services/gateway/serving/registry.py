@@ -9,15 +9,18 @@ from typing import Any
 import orjson
 import structlog
 
+from models.catalog.version_names import SEPARATOR, join_name, version_key
 from services.accuracy.store import ModelKey
 from services.answers.wire import Outcome
 from services.errors import BackendFailed, InvalidParameters, ModelNotFound, NotReady
 from services.gateway.serving.backends import Backend
 from services.gateway.serving.coalescer import Coalescer
 from services.gateway.serving.model_calls import ModelCalls
+from services.gateway.serving.plan_watch import PlanWatch
 from services.gateway.serving.queue_wait import QueueWait
 from services.gateway.serving.served_model import ServedModel
 from services.gateway.serving.versions import Versions
+from services.rollout.plan_store import PlanStore
 from services.telemetry import MODEL_CONFIGURED
 from services.topology import GatewayScale, ModelDeployment, Topology
 
@@ -25,32 +28,45 @@ log = structlog.get_logger()
 
 PROBE_TIMEOUT_S = 2.0
 PROBE_INTERVAL_S = 5.0
+READ_INTERVAL_S = 1.0
+"""Seconds between two reads of the serving plans."""
 STARTING_INTERVAL_S = 0.2
 MAX_CALL_BYTES = 8 * 2**20
 """The most image bytes of a call; a larger image is sent alone."""
 
 
 class Registry:
-    """The configured models and their state.
+    """The configured models, their versions and their state.
 
     Args:
         topology: The configuration.
         backends: The backend of each deployment, by its name.
         max_wait_s: Longest expected wait of an image for its model.
+        store: Of serving plans; None: versions stay those of the configuration.
+
+    Attributes:
+        plans: The serving plans of all models.
     """
 
-    def __init__(self, topology: Topology, backends: Mapping[str, Backend], max_wait_s: float = float("inf")) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        backends: Mapping[str, Backend],
+        max_wait_s: float = float("inf"),
+        store: PlanStore | None = None,
+    ) -> None:
+        self.plans = PlanWatch(topology, store)
         self._backends = dict(backends)
-        self._tasks = {spec.name: config.task for config in topology.deployments for spec in config.models}
+        self._topology = topology
+        self._max_wait_s = max_wait_s
+        self._configs = {config.name: config for config in topology.deployments}
+        self._tasks = {spec.model: config.task for config in topology.deployments for spec in config.models}
         for name, task in self._tasks.items():
             MODEL_CONFIGURED.labels(task, name).set(1)
-        self._models_of = {config.name: tuple(spec.name for spec in config.models) for config in topology.deployments}
-        self._calls = {
-            spec.name: calls_to(self._backends[config.name], topology.gateway, config, max_wait_s)
-            for config in topology.deployments
-            for spec in config.models
-        }
-        self._served: dict[str, Versions] = {}
+        self._calls: dict[tuple[str, str, str], ModelCalls] = {}
+        self._versions = {name: Versions() for name in self._tasks}
+        self._chosen: dict[str, ServedModel] = {}
+        self._alive: dict[str, bool] = dict.fromkeys(self._backends, False)
         self._ready: dict[str, frozenset[str]] = dict.fromkeys(self._backends, frozenset())
         self._probed_at = float("-inf")
         self._probe_lock = asyncio.Lock()
@@ -61,22 +77,51 @@ class Registry:
         return tuple(self._tasks)
 
     def served(self) -> tuple[ServedModel, ...]:
-        """All models that have been warm, in the order of the configuration."""
-        return tuple(self._served[name].current for name in self._tasks if name in self._served)
+        """All versions that are served, by model in the order of the configuration, that of the policy first."""
+        chosen = [current for name in self._tasks if (current := self.current(name)) is not None]
+        return tuple(
+            model
+            for current in chosen
+            for model in (current, *(other for other in self.versions(current.name) if other is not current))
+        )
 
     def entries(self) -> tuple[dict[str, Any], ...]:
-        """Catalog entries of all models that have been warm, in the order of the configuration."""
+        """Catalog entries of all versions that are served, in the same order."""
         return tuple(model.entry for model in self.served())
 
+    def versions(self, name: str) -> tuple[ServedModel, ...]:
+        """The versions of a configured model that all its replicas have warm, the newest first."""
+        served = self._versions[name].served().values()
+        loaded = [model for model in served if self.plans.is_loaded(name, model.version, model.deployment)]
+        return tuple(sorted(loaded, key=lambda model: version_key(model.version), reverse=True))
+
+    def task(self, name: str) -> str:
+        """The task of a configured model."""
+        return self._tasks[name]
+
+    def current(self, name: str) -> ServedModel | None:
+        """The version of a configured model that answers requests without a version.
+
+        Returns:
+            That of the policy; the last one, where that is not loaded; None where none has been warm yet.
+        """
+        available = {model.version: model for model in self.versions(name)}
+        version = self.plans.plan(name).choose(available)
+        last = self._chosen.get(name)
+        chosen = available[version] if version is not None else last or self._versions[name].latest()
+        if chosen is not None and chosen is not last:
+            self._chosen[name] = chosen
+        return chosen
+
     def find(self, task: str, name: str | None) -> ServedModel:
-        """Find the model of a request.
+        """Find the version that answers a request.
 
         Args:
             task: The task of the endpoint.
-            name: Model of the request; None: the first configured model of the task.
+            name: Model of the request, or `NAME@VERSION`; None: the first configured model of the task.
 
         Raises:
-            ModelNotFound: no such model is configured; the message lists those that are.
+            ModelNotFound: no such model is configured, or no such version is loaded; the message lists those that are.
             InvalidParameters: the model is for another task.
             NotReady: it has not been warm yet.
         """
@@ -90,18 +135,36 @@ class Registry:
         return model
 
     def get(self, name: str) -> ServedModel:
-        """Find a model of any task.
+        """Find a version of a model of any task.
+
+        Args:
+            name: `NAME@VERSION`, or `NAME` for the version of the policy.
 
         Raises:
-            ModelNotFound: no such model is configured; the message lists those that are.
+            ModelNotFound: no such model is configured, or no such version is loaded; the message lists those that are.
             NotReady: it has not been warm yet.
         """
-        if name not in self._tasks:
+        model, version = self.split(name)
+        if version is not None:
+            return self._find_version(model, version)
+        current = self.current(model)
+        if current is None:
+            raise NotReady(f"{model} is not ready yet")
+        return current
+
+    def split(self, name: str) -> tuple[str, str | None]:
+        """Split `NAME@VERSION` into the name of a configured model and the version; None where it names none.
+
+        Raises:
+            ModelNotFound: no such model is configured.
+        """
+        if name in self._tasks:
+            return name, None
+        model, _, version = name.rpartition(SEPARATOR)
+        if model not in self._tasks:
             known = ", ".join(self._tasks)
             raise ModelNotFound(f"no model {name[:80]!r} is served; there are: {known}", {"known": list(self._tasks)})
-        if name not in self._served:
-            raise NotReady(f"{name} is not ready yet")
-        return self._served[name].current
+        return model, version
 
     def with_weights(self, key: ModelKey) -> ServedModel | None:
         """The version of a model with these weights; None where it is no longer served.
@@ -111,7 +174,7 @@ class Registry:
             NotReady: it has not been warm yet.
         """
         self.get(key.name)
-        return self._served[key.name].find(key)
+        return self._versions[key.name].find(key)
 
     def answered_by(self, asked: ServedModel, outcome: Outcome) -> ServedModel:
         """The version that computed an outcome, which may differ from the expected one.
@@ -123,13 +186,13 @@ class Registry:
         Raises:
             BackendFailed: the replica sent neither a known identity nor a description.
         """
-        versions = self._served[asked.name]
+        versions = self._versions[asked.name]
         known = versions.hear(outcome.identity)
         if known is not None:
             return known
         if outcome.described is None:
             raise BackendFailed("the replica that answered did not say which version of the model it has")
-        model = versions.learn(ServedModel.of(orjson.loads(outcome.described), self._calls[asked.name]))
+        model = versions.learn(self._described(asked.deployment, orjson.loads(outcome.described)))
         log.info("another version answers", model=model.name, version=model.version, identity=model.identity.hex())
         return model
 
@@ -140,30 +203,61 @@ class Registry:
                 await asyncio.gather(*(self._probe(name) for name in self._backends))
                 self._probed_at = asyncio.get_running_loop().time()
         return {
-            model: model in self._ready[deployment]
-            for deployment, models in self._models_of.items()
-            for model in models
+            name: self.current(name) is not None
+            and all(name in self._ready[each] for each in self.plans.plan(name).deployments)
+            for name in self._tasks
         }
 
     async def watch(self) -> None:
-        """Refresh the entries periodically until cancelled."""
+        """Read the serving plans and the descriptions of versions periodically, until cancelled."""
         while True:
-            ready = all((await self.readiness(0.0)).values())
-            await asyncio.sleep(PROBE_INTERVAL_S if ready else STARTING_INTERVAL_S)
+            await self.plans.read()
+            ready = all((await self.readiness(PROBE_INTERVAL_S if self._is_up_to_date() else 0.0)).values())
+            await asyncio.sleep(READ_INTERVAL_S if ready else STARTING_INTERVAL_S)
+
+    def _is_up_to_date(self) -> bool:
+        """Whether all deployments respond, and every version that is loaded has been described."""
+        loaded = [state for name in self._tasks for state in self.plans.states(name) if state.state == "loaded"]
+        return all(self._alive.values()) and all(
+            state.version in self._versions[state.model].served() for state in loaded
+        )
+
+    def _find_version(self, model: str, version: str) -> ServedModel:
+        versions = {served.version: served for served in self.versions(model)}
+        if version in versions:
+            return versions[version]
+        state = self.plans.state(model, version)
+        if state is not None and state.state == "loading":
+            raise NotReady(f"{join_name(model, version)} is being loaded")
+        if not versions:
+            raise NotReady(f"{model} is not ready yet")
+        reason = f" ({state.reason})" if state is not None and state.reason else ""
+        raise ModelNotFound(
+            f"no version {version[:80]!r} of {model} is loaded{reason}; there are: {', '.join(versions)}",
+            {"known": list(self._tasks), "versions": list(versions)},
+        )
+
+    def _described(self, deployment: str, entry: dict[str, Any]) -> ServedModel:
+        key = (deployment, entry["name"], entry["version"])
+        if key not in self._calls:
+            config = self._configs[deployment]
+            self._calls[key] = calls_to(self._backends[deployment], self._topology.gateway, config, self._max_wait_s)
+        return ServedModel.of(entry, deployment, self._calls[key])
 
     async def _probe(self, deployment: str) -> None:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 entries = await self._backends[deployment].describe()
-            models = [ServedModel.of(entry, self._calls[entry["name"]]) for entry in entries]
+            models = [(self._versions[entry["name"]], self._described(deployment, entry)) for entry in entries]
         except Exception as error:  # whatever is wrong with it, it is not ready
-            if self._ready[deployment]:
+            if self._alive[deployment]:
                 log.warning("deployment does not answer", deployment=deployment, reason=type(error).__name__)
-            self._ready[deployment] = frozenset()
+            self._alive[deployment], self._ready[deployment] = False, frozenset()
             return
-        self._ready[deployment] = frozenset(model.name for model in models)
-        for model in models:
-            self._served.setdefault(model.name, Versions(model)).learn(model)
+        self._alive[deployment] = True
+        self._ready[deployment] = frozenset(model.name for _, model in models)
+        for versions, model in models:
+            versions.learn(model)
 
 
 def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max_wait_s: float) -> ModelCalls:

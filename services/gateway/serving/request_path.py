@@ -23,7 +23,13 @@ from services.gateway.serving.predictor import Answer, CachePolicy, PredictionRe
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
 from services.kinds.request_parameters import TaskParameters
-from services.telemetry import REQUEST_IMAGES, REQUEST_SECONDS, REQUESTS
+from services.telemetry import (
+    LAST_REQUEST_TIME,
+    REQUEST_IMAGES,
+    REQUEST_SECONDS,
+    REQUESTS,
+    REQUESTS_FAILED_SECONDS,
+)
 
 log = structlog.get_logger()
 
@@ -77,10 +83,16 @@ class RequestPath:
     cache_shared: bool
 
     def open(
-        self, task: Task, caller: Caller, timeout_s: Callable[[], float]
+        self, caller: Caller, timeout_s: Callable[[], float], task: Task = ""
     ) -> AbstractAsyncContextManager[OpenRequest]:
-        """Admit a request; when the context ends, it is counted and logged. See `open_request`."""
-        return open_request(self.limiter, timeout_s, lambda opened: _record(task, caller, opened))
+        """Admit a request; when the context ends, it is counted and logged. See `open_request`.
+
+        Args:
+            caller: The client.
+            timeout_s: Reads its time limit; may raise a ServiceError.
+            task: Of the endpoint; empty where only the model tells it.
+        """
+        return open_request(self.limiter, timeout_s, lambda opened: _record(caller, opened), task)
 
     async def check(
         self, opened: OpenRequest, task: Task, given: PredictionInput
@@ -94,7 +106,7 @@ class RequestPath:
             ServiceError: there is no such model, or the only image cannot be accepted.
         """
         served = self.registry.find(task, given.parameters.model)
-        opened.model, opened.images = served.name, len(given.images)
+        opened.task, opened.model, opened.images = task, served.name, len(given.images)
         checked = await self.inspector.check(given.images, opened.limit)
         return served, PredictionInput(checked, given.several, given.parameters)
 
@@ -118,7 +130,8 @@ class RequestPath:
         """
         given.parameters.check(len(given.images))
         scope = "" if self.cache_shared else caller.tenant
-        asked = PredictionRequest.of(served, given.parameters.complete, scope)
+        is_pinned = given.parameters.model not in (None, served.name)
+        asked = PredictionRequest.of(served, given.parameters.complete, scope, is_pinned=is_pinned)
 
         async def answer(image: bytes | ServiceError) -> Answer:
             if isinstance(image, ServiceError):
@@ -146,10 +159,13 @@ def _as_item_error(answer: Answer | BaseException) -> Answer | ServiceError:
     raise answer
 
 
-def _record(task: Task, caller: Caller, opened: OpenRequest) -> None:
-    model, took_s = opened.model, opened.elapsed_s
+def _record(caller: Caller, opened: OpenRequest) -> None:
+    task, model, took_s = opened.task, opened.model, opened.elapsed_s
     REQUESTS.labels(task, model, opened.outcome).inc()
     REQUEST_SECONDS.labels(task, model).observe(took_s)
+    LAST_REQUEST_TIME.labels(task, model).set_to_current_time()
+    if opened.outcome not in ("ok", "partial"):
+        REQUESTS_FAILED_SECONDS.labels(task, model).inc(took_s)
     if opened.images:
         REQUEST_IMAGES.labels(task, model).inc(opened.images)
     log.info(

@@ -27,7 +27,8 @@ class ServedModel:
         answer_prefix: The first members of every JSON response.
         key: Name, version and weights digest, by which accuracy is recorded.
         score_threshold: Default score threshold of objects; None where the model predicts no objects.
-        calls: Sends images to any version of the model.
+        deployment: Name of the deployment whose replicas have it.
+        calls: Sends images to this version.
     """
 
     name: str
@@ -39,11 +40,17 @@ class ServedModel:
     answer_prefix: bytes
     key: ModelKey
     score_threshold: float | None
+    deployment: str
     calls: ModelCalls
 
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        """Task, name and version, as labels of metrics."""
+        return self.task, self.name, self.version
+
     @classmethod
-    def of(cls, entry: dict[str, Any], calls: ModelCalls) -> ServedModel:
-        """Parses the description that a replica sends."""
+    def of(cls, entry: dict[str, Any], deployment: str, calls: ModelCalls) -> ServedModel:
+        """Parses the description that a replica of a deployment sends."""
         key = name, version, _ = ModelKey(entry["name"], entry["version"], entry["weights_digest"])
         return cls(
             name=name,
@@ -55,6 +62,7 @@ class ServedModel:
             answer_prefix=orjson.dumps({"model": name, "version": version})[:-1],
             key=key,
             score_threshold=_score_threshold(entry),
+            deployment=deployment,
             calls=calls,
         )
 

@@ -1,4 +1,4 @@
-"""The served versions of one model: usually one; several during a rolling update or on different machines."""
+"""The served versions of one model, by the identity of their replicas."""
 
 from __future__ import annotations
 
@@ -13,56 +13,65 @@ STILL_SERVED_S: Final = 15.0
 
 
 class Versions:
-    """The versions of one model, by the identity of their replicas.
+    """The versions of one model that replicas have described: each is known by its label, and by an identity.
 
-    A new version becomes the current one; it stays current as long as its replicas respond, so that the current version
-    does not alternate while two of them do.
-
-    Args:
-        first: The first version.
+    Replicas of one version may have different identities during a rolling update, or on different machines. A new
+    identity becomes the current one of its version; it stays current as long as its replicas respond, so that it does
+    not alternate while two of them do.
     """
 
-    def __init__(self, first: ServedModel) -> None:
-        self.current = first
-        self._known = {first.identity: first}
-        self._heard_at = {first.identity: time.monotonic()}
+    def __init__(self) -> None:
+        self._known: dict[bytes, ServedModel] = {}
+        self._heard_at: dict[bytes, float] = {}
+        self._current: dict[str, ServedModel] = {}
 
     def hear(self, identity: bytes) -> ServedModel | None:
         """Record a response of a replica with this identity.
 
         Returns:
-            Its version; None where it is unknown: call `learn`.
+            What it has; None where it is unknown: call `learn`.
         """
         known = self._known.get(identity)
         if known is not None:
             self._heard_at[identity] = time.monotonic()
-            if known is not self.current and not self._is_served(self.current.identity):
-                self.current = known
+            if not self._is_served(self._current[known.version]):
+                self._current[known.version] = known
         return known
 
     def learn(self, model: ServedModel) -> ServedModel:
-        """Add the version of a replica's description.
+        """Add what a replica has by its description.
 
         Returns:
-            Its version, the same object every time.
+            The same object every time.
         """
         known = self.hear(model.identity)
         if known is None:
             self._forget()
-            known = self.current = self._known[model.identity] = model
+            known = self._known[model.identity] = self._current[model.version] = model
             self._heard_at[model.identity] = time.monotonic()
         return known
 
-    def find(self, key: ModelKey) -> ServedModel | None:
-        """The served version with these weights; of several, the current one."""
-        if self.current.key == key:
-            return self.current
-        served = (model for identity, model in self._known.items() if self._is_served(identity))
-        return next((model for model in served if model.key == key), None)
+    def served(self) -> dict[str, ServedModel]:
+        """The versions whose replicas have responded lately, by label."""
+        return {version: model for version, model in self._current.items() if self._is_served(model)}
 
-    def _is_served(self, identity: bytes) -> bool:
-        return time.monotonic() - self._heard_at[identity] < STILL_SERVED_S
+    def latest(self) -> ServedModel | None:
+        """The version whose replicas have responded last; None where none ever has."""
+        identity = max(self._heard_at, key=self._heard_at.__getitem__, default=None)
+        return None if identity is None else self._known[identity]
+
+    def find(self, key: ModelKey) -> ServedModel | None:
+        """What is served with these weights; of several, the current one."""
+        current = self._current.get(key.version)
+        if current is not None and current.key == key:
+            return current
+        return next((model for model in self._known.values() if model.key == key and self._is_served(model)), None)
+
+    def _is_served(self, model: ServedModel) -> bool:
+        return time.monotonic() - self._heard_at[model.identity] < STILL_SERVED_S
 
     def _forget(self) -> None:
-        for identity in [one for one in self._known if not self._is_served(one)]:
-            del self._known[identity], self._heard_at[identity]
+        for model in [model for model in self._known.values() if not self._is_served(model)]:
+            del self._known[model.identity], self._heard_at[model.identity]
+            if self._current[model.version] is model:
+                del self._current[model.version]

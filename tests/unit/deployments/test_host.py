@@ -18,7 +18,8 @@ from PIL import Image
 
 from models.adapter import ModelInput
 from services.answers.wire import Item, Outcome
-from services.deployments.host import NICENESS, ModelHost, start_thread
+from services.deployments.host import ModelHost
+from services.deployments.hosted_model import NICENESS, start_thread
 from services.settings import read_settings
 from tests.unit.detector_cards import CLASSES, write_detector
 
@@ -128,7 +129,7 @@ async def test_what_is_counted_of_an_answer_comes_along(host: ModelHost):
 
 async def test_batch_is_limited_in_pixels(host: ModelHost, monkeypatch: pytest.MonkeyPatch):
     batches: list[tuple[int, ...]] = []
-    adapter = host._models[MODEL].adapter
+    adapter = host._versions.serving()[0].adapter
     run = adapter.forward
 
     def forward(inputs: Sequence[ModelInput]) -> Any:

@@ -51,7 +51,7 @@ class Device:
     """Stands between a replica and its first model: holds it, counts runs, and fails on some batches."""
 
     def __init__(self, host: ModelHost, patch: pytest.MonkeyPatch) -> None:
-        self.adapter = host._models[FIRST].adapter
+        self.adapter = host._versions.get(f"{FIRST}@7").adapter
         self.sizes: list[int] = []
         self.fails: Callable[[Sequence[ModelInput]], Exception | None] = lambda inputs: None
         self.free, self.busy = threading.Event(), threading.Event()
@@ -92,7 +92,7 @@ async def together(host: ModelHost, device: Device, items: list[Item]) -> list[O
 
 
 async def test_image_that_fails_in_post_processing_fails_alone(host: ModelHost, monkeypatch: pytest.MonkeyPatch):
-    adapter = host._models[FIRST].adapter
+    adapter = host._versions.get(f"{FIRST}@7").adapter
     postprocess = adapter.postprocess
 
     def fail_on_bad(raw: Any, inputs: Sequence[ModelInput], parameters: Sequence[Any]) -> Any:
@@ -200,7 +200,7 @@ async def test_cancelled_call_leaves_the_pool_and_the_queue(
 async def test_images_of_a_slow_model_do_not_keep_those_of_a_fast_one_from_being_decoded(
     host: ModelHost, monkeypatch: pytest.MonkeyPatch
 ):
-    slow = host._models[FIRST].adapter
+    slow = host._versions.get(f"{FIRST}@7").adapter
     decode, postprocess = slow.decode, slow.postprocess
 
     def slowly(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,15 +25,12 @@ from loadtests.triton_server import TritonServer
 from models.export.triton_repository import RepositoryOptions, export_model
 from services.answers.wire import Item, Outcome
 from services.deployments.host import ModelHost
-from services.gateway.app import create_app
-from services.gateway.serving.registry import Registry
-from services.settings import Settings, read_settings
-from services.topology import check_topology
+from services.settings import read_settings
 from tests.triton_server import triton_server
 from tests.unit.classifier_cards import write_classifier
 from tests.unit.detector_cards import write_detector
+from tests.unit.hosted_gateway import hosted_gateway
 from tests.unit.segmenter_cards import write_segmenter
-from tests.unit.serving import HostBackend, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("one_thread")]
 """Exporting takes a minute, and several on a busy machine."""
@@ -264,7 +260,8 @@ def copied(repository: Path, folder: Path, name: str, statement: str) -> Path:
 def test_triton_that_is_killed_under_load_makes_its_model_not_ready_and_nothing_else(repository: Path, tmp_path: Path):
     server = triton_server(repository, tmp_path / "log")
     documents = [config(DETECTOR, server.url, triton={"timeout_s": 2.0}), config(CLASSIFIER)]
-    with server, gateway(documents) as url, ThreadPoolExecutor(4) as pool:
+    with server, hosted_gateway(documents) as gateway, ThreadPoolExecutor(4) as pool:
+        url = gateway.url
         load = Load(url)
         callers = [pool.submit(load.run, path) for path in ("detect", "classify", "detect", "classify")]
         wait_for(lambda: load.seen["detect", "ok"] >= 10 and load.seen["classify", "ok"] >= 10)
@@ -291,7 +288,8 @@ def test_triton_that_is_killed_under_load_makes_its_model_not_ready_and_nothing_
 
 def test_replica_starts_without_its_server_and_answers_once_it_is_there(repository: Path, tmp_path: Path):
     server = triton_server(repository, tmp_path / "log")
-    with gateway([config(DETECTOR, server.url), config(CLASSIFIER)]) as url:
+    with hosted_gateway([config(DETECTOR, server.url), config(CLASSIFIER)]) as gateway:
+        url = gateway.url
         assert readiness(url) == (503, {DETECTOR: False, CLASSIFIER: True})
         assert httpx.post(f"{url}/v1/classify", content=photo()).status_code == 200
         refusal = httpx.post(f"{url}/v1/detect", content=photo())
@@ -320,14 +318,3 @@ class Load:
 def readiness(url: str) -> tuple[int, dict[str, bool]]:
     response = httpx.get(f"{url}/readyz")
     return response.status_code, response.json()["models"]
-
-
-@contextmanager
-def gateway(deployments: list[dict[str, Any]]) -> Iterator[str]:
-    """A gateway on loopback in front of model hosts."""
-    topology = check_topology({"deployments": deployments})
-    backends = {config.name: HostBackend(ModelHost(config.model_dump())) for config in topology.deployments}
-    registry = Registry(topology, backends)
-    asyncio.run(registry.readiness())
-    with serving(create_app(Settings(), registry, None)) as url:
-        yield url

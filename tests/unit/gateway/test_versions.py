@@ -211,8 +211,8 @@ async def test_cached_value_that_is_no_answer_is_never_sent(garbage: bytes):
 async def errors(client: httpx.AsyncClient) -> float:
     """Look-ups in the cache that failed."""
     lines = (await client.get("/metrics")).text.splitlines()
-    name = 'tapetum_cache_requests_total{outcome="error",task="classification"} '
-    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+    ours = [line for line in lines if line.startswith("tapetum_cache_requests_total{") and 'outcome="error"' in line]
+    return sum(float(line.rpartition(" ")[2]) for line in ours)
 
 
 TWO_KEYS = {"api_keys": "one-key,other-key"}
@@ -282,3 +282,42 @@ async def test_key_with_a_cache_of_its_own_joins_no_work_of_another():
         keys = ["one-key", "other-key", "one-key", "other-key"]
         await asyncio.gather(*(classify(client, png(), headers=as_key(key)) for key in keys))
     assert sum(len(call) for call in backend.calls) == 2
+
+
+class SideBySide(Rolling):
+    """Replicas with versions 9 and 10; each image is answered by the version that is asked for."""
+
+    def of_version(self, version: str, name: str) -> dict[str, Any]:
+        return {**super().of_version(version, name), "class_names": ["a"] * 10}
+
+    async def describe(self) -> list[dict[str, Any]]:
+        return [identified(self.of_version(version, name)) for name in self.names for version in ("9", "10")]
+
+    def _answer(self, item: Item) -> Outcome:
+        self.answering = [item.version]
+        return super()._answer(item)
+
+
+async def test_newest_version_answers_and_others_are_asked_for_by_name():
+    backend = SideBySide("9", "10")
+    async with gateway(backend, MemoryCache()) as client:
+        asked = {}
+        for model in (MODEL, f"{MODEL}@9", f"{MODEL}@10"):
+            response = await post(client, "/v1/classify", png(), params={"model": model})
+            asked[model] = label_and_content(response.json())
+        unknown = await post(client, "/v1/classify", png(), params={"model": f"{MODEL}@11"})
+    assert asked == {MODEL: ("10", "10"), f"{MODEL}@9": ("9", "9"), f"{MODEL}@10": ("10", "10")}
+    assert [(item.version, item.is_pinned) for call in backend.calls for item in call] == [("10", False), ("9", True)]
+    assert error_of(unknown) == (404, "unknown_model")
+    assert unknown.json()["error"]["details"]["versions"] == ["10", "9"]
+
+
+async def test_all_versions_are_listed_and_the_default_one_is_marked():
+    async with gateway(SideBySide("9", "10")) as client:
+        body = (await client.get("/v1/models")).json()
+        one = (await client.get(f"/v1/models/{MODEL}@9")).json()
+    listed = [(entry["version"], "class_names" in entry) for entry in body["models"] if entry["name"] == MODEL]
+    assert listed == [("10", False), ("9", False)]
+    states = {each["version"]: each["is_default"] for each in body["versions"] if each["name"] == MODEL}
+    assert (states["9"], states["10"]) == (False, True)
+    assert (one["version"], len(one["class_names"])) == ("9", 10)

@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 def plan_for(port: int | None, **changes: object) -> Plan:
-    given = {"program": get_haproxy_binary(), "port": port, "hosts": ("127.0.0.1",), "token": TOKEN}
+    given = {"program": get_haproxy_binary(), "port": port, "grpc_port": None, "hosts": ("127.0.0.1",), "token": TOKEN}
     sizes = {"max_header_bytes": MAX_HEADER_BYTES, "max_url_bytes": MAX_URL_BYTES}
     return Plan(**{**given, **sizes, "token_header": "X-Tapetum-Stack", **changes})  # type: ignore[arg-type]
 

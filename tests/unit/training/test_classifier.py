@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from models.catalog.loading import load
+from models.catalog.lookup import find
 from models.classification.architectures import build_classifier
 from models.classification.small_inputs import fineness_for, make_finer
 from models.datasets.photo_dataset import DatasetError
@@ -267,7 +268,7 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path, changes: dict[st
         options(tmp_path, tmp_path, **changes)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "two words", "../up"])
+@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "two words", "../up", "cups@", "@2", "cups@1@2", "cups@../2"])
 def test_a_name_that_no_card_can_have_is_refused_before_training(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="a model cannot be called"):
         check_name(name, tmp_path)
@@ -282,6 +283,23 @@ def test_a_name_of_another_model_is_refused_before_training(
     check_name("shapes", trained.parent)
     with pytest.raises(ValueError, match="there is another model called 'shapes'"):
         check_name("shapes", tmp_path)
+    with pytest.raises(ValueError, match="there is another model called 'shapes@1'"):
+        check_name("shapes@1", tmp_path)
+    check_name("shapes@2", tmp_path)
+
+
+def test_a_further_version_of_a_model_is_trained_beside_it(
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in (trained, trained.with_suffix(".safetensors")):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    card = train_classifier(options(data, tmp_path, name="shapes@2", epochs=1))
+    monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path))
+    assert card == tmp_path / "shapes@2.json"
+    assert (find("shapes").version, find("shapes@1").version, find("shapes").name) == ("2", "1", "shapes")
+    with pytest.raises(ValueError, match="there is another model called 'yolo-person'"):
+        check_name("yolo-person", tmp_path)
+    check_name("yolo-person@2", tmp_path)
 
 
 def test_a_file_that_is_no_image_ends_training_with_its_name(tmp_path: Path) -> None:

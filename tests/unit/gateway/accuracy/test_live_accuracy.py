@@ -147,4 +147,4 @@ def test_score_that_is_no_number_is_not_counted(served_model: ServedModel):
 @pytest.fixture
 def served_model() -> ServedModel:
     entry = {**FakeBackend.entry, "name": "efficientnet-lite0", "identity": "00"}
-    return ServedModel.of(entry, cast(Any, None))
+    return ServedModel.of(entry, "Fake", cast(Any, None))

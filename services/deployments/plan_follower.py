@@ -1,0 +1,240 @@
+"""Loads and unloads versions in a replica as the serving plan says, while the replica predicts.
+
+    plan store ── read, once a second ──► PlanFollower ──► loader thread: load, warm up ──► HostedVersions
+               ◄── report ───────────────
+
+A version takes images once it is warm. One whose load or warm-up fails is reported with the reason, and the others
+stay. A version that is no longer planned takes images for some seconds more, until every gateway has read the new plan;
+then the images that use it are awaited, and its memory is freed.
+"""
+
+from __future__ import annotations
+
+import gc
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Final
+
+import structlog
+import torch
+
+from models.catalog.version_names import join_name
+from models.errors import ModelsError
+from services.deployments.hosted_model import HostedModel
+from services.deployments.hosted_versions import HostedVersions
+from services.rollout.load_failure import reason_of
+from services.rollout.plan_store import PlanStore, PlanStoreFailed
+from services.rollout.replica_report import ReplicaReport, ReportedVersion, State
+from services.rollout.serving_plan import PlannedVersion, ServingPlan
+
+log = structlog.get_logger()
+
+POLL_S: Final = 1.0
+"""Seconds between two reads of the plan, and between two reports."""
+
+GRACE_S: Final = 3.0
+"""Seconds for which a version that is no longer planned takes images: every gateway reads the plan meanwhile."""
+
+Load = Callable[[str], HostedModel]
+"""Loads and warms up a version by its `NAME@VERSION`."""
+
+
+class PlanFollower:
+    """Keeps the versions of one replica as the plan says.
+
+    Args:
+        store: Plans are read from it, and reports written to it.
+        deployment: Name of the deployment.
+        configured: Versions of the configuration, by model.
+        hosted: The loaded versions.
+        load: Loads a version, on a thread of its own.
+        start_thread: Called on that thread first.
+    """
+
+    def __init__(
+        self,
+        store: PlanStore,
+        deployment: str,
+        configured: Mapping[str, frozenset[str]],
+        hosted: HostedVersions,
+        load: Load,
+        start_thread: Callable[[], object],
+    ) -> None:
+        self._store = store
+        self._deployment = deployment
+        self._configured = configured
+        self._hosted = hosted
+        self._load = load
+        self._name = secrets.token_hex(8)
+        self._planned = {
+            model: {version: PlannedVersion(version=version, deployment=deployment) for version in versions}
+            for model, versions in configured.items()
+        }
+        self._revisions = dict.fromkeys(configured, -1)
+        self._loads: dict[tuple[str, str], Future[HostedModel]] = {}
+        self._failures: dict[tuple[str, str], tuple[int, str]] = {}
+        self._unwanted_since: dict[str, float] = {}
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="loader", initializer=start_thread)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="plan", daemon=True)
+
+    def planned(self) -> dict[tuple[str, str], PlannedVersion]:
+        """The versions that this replica is to have, by model and version."""
+        return {
+            (model, version): planned
+            for model, versions in self._planned.items()
+            for version, planned in versions.items()
+        }
+
+    def read(self) -> None:
+        """Read the plans; where the store fails, or has lost them, the last ones stay."""
+        try:
+            plans = self._store.read().plans
+        except PlanStoreFailed as error:
+            log.warning("serving plans cannot be read", deployment=self._deployment, reason=str(error))
+            return
+        for plan in plans:
+            if self._is_for_this_replica(plan) and plan.revision > self._revisions[plan.model]:
+                self._revisions[plan.model] = plan.revision
+                self._planned[plan.model] = plan.in_deployment(self._deployment)
+
+    def load_first(self) -> None:
+        """Read the plans and load their versions, before the replica takes images.
+
+        Raises:
+            Exception: a version of the configuration cannot be loaded; or of a plan that was changed, no version of a
+                model can be.
+        """
+        self.read()
+        for model, versions in self._planned.items():
+            errors = [error for version in versions if (error := self._try_first(model, versions[version])) is not None]
+            is_served = any(hosted.model == model for hosted in self._hosted.serving())
+            if errors and (self._revisions[model] < 0 or not is_served):
+                raise errors[0]
+
+    def start(self) -> None:
+        """Follow the plan from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following, and withdraw the report."""
+        self._stopped.set()
+        self._thread.join()
+        self._loader.shutdown(wait=False, cancel_futures=True)
+        with suppress(PlanStoreFailed):
+            self._store.withdraw(self._name)
+
+    def step(self) -> None:
+        """Read the plan, begin what it asks for, and report."""
+        self.read()
+        self._take_over_loads()
+        self._begin_loads()
+        self._retire_unwanted()
+        self._unload_idle()
+        self._report()
+
+    def _follow(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self.step()
+            except Exception as error:
+                log.error("the serving plan could not be followed", deployment=self._deployment, exc_info=error)
+            self._stopped.wait(POLL_S)
+
+    def _is_for_this_replica(self, plan: ServingPlan) -> bool:
+        return self._configured.get(plan.model) == plan.configured_in(self._deployment)
+
+    def _try_first(self, model: str, planned: PlannedVersion) -> Exception | None:
+        try:
+            self._hosted.add(self._load(join_name(model, planned.version)))
+        except Exception as error:
+            self._fail(model, planned, error)
+            return error
+        return None
+
+    def _take_over_loads(self) -> None:
+        for key in [key for key, loading in self._loads.items() if loading.done()]:
+            try:
+                hosted = self._loads.pop(key).result()
+            except Exception as error:
+                if planned := self.planned().get(key):
+                    self._fail(key[0], planned, error)
+            else:
+                self._hosted.add(hosted)
+        self._hosted.loading = frozenset(join_name(*key) for key in self._loads)
+
+    def _begin_loads(self) -> None:
+        there = {hosted.name for hosted in self._hosted.serving()}
+        retired = {hosted.name for hosted in self._hosted.retired()}
+        for key, planned in self.planned().items():
+            name = join_name(*key)
+            failed_requests, _ = self._failures.get(key, (-1, ""))
+            if name in retired:
+                self._hosted.revive(name)
+            elif name not in there and key not in self._loads and failed_requests < planned.requests:
+                self._loads[key] = self._loader.submit(self._load, name)
+        self._hosted.loading = frozenset(join_name(*key) for key in self._loads)
+
+    def _retire_unwanted(self) -> None:
+        planned, now_s = {join_name(*key) for key in self.planned()}, time.monotonic()
+        unwanted = {hosted.name for hosted in self._hosted.serving()} - planned
+        self._unwanted_since = {name: self._unwanted_since.get(name, now_s) for name in unwanted}
+        for name, since_s in self._unwanted_since.items():
+            if now_s - since_s >= GRACE_S:
+                self._hosted.retire(name)
+
+    def _unload_idle(self) -> None:
+        names: list[str] = []
+        for hosted in self._hosted.pop_idle():
+            hosted.close()
+            names.append(hosted.name)
+        if names:
+            self._loader.submit(free_memory)
+            log.info("models unloaded", deployment=self._deployment, models=names)
+
+    def _fail(self, model: str, planned: PlannedVersion, error: Exception) -> None:
+        reason = reason_of(error)
+        self._failures[model, planned.version] = (planned.requests, reason)
+        unexpected = None if isinstance(error, ModelsError) else error
+        log.error("model not loaded", model=model, version=planned.version, reason=reason, exc_info=unexpected)
+
+    def _report(self) -> None:
+        report = ReplicaReport(
+            deployment=self._deployment, replica=self._name, at_s=time.time(), versions=tuple(self._states())
+        )
+        try:
+            self._store.report(report)
+        except PlanStoreFailed as error:
+            log.warning("replica cannot report", deployment=self._deployment, reason=str(error))
+
+    def _states(self) -> list[ReportedVersion]:
+        there = {hosted.name: (hosted.model, hosted.version) for hosted in self._hosted.serving()}
+        planned = self.planned()
+        states: list[ReportedVersion] = []
+        for key, wanted in planned.items():
+            failed_requests, reason = self._failures.get(key, (-1, ""))
+            state: State = "loading"
+            if join_name(*key) in there:
+                state, reason = "loaded", ""
+            elif failed_requests >= wanted.requests:
+                state = "failed"
+            states.append(_state(key, state, wanted.requests, reason if state == "failed" else ""))
+        retired = {(hosted.model, hosted.version) for hosted in self._hosted.retired()}
+        others = {*there.values(), *retired} - planned.keys()
+        return [*states, *(_state(key, "unloading", 0, "") for key in others)]
+
+
+def _state(key: tuple[str, str], state: State, requests: int, reason: str) -> ReportedVersion:
+    model, version = key
+    return ReportedVersion(model=model, version=version, state=state, reason=reason, requests=requests)
+
+
+def free_memory() -> None:
+    """Return the memory of unloaded networks to the device and the operating system."""
+    gc.collect()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -1,0 +1,77 @@
+"""What the protocol tells of the server and of each model: metadata and configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any, Final
+
+from services.gateway.open_inference.images import INPUTS
+from services.gateway.open_inference.outputs import outputs_of
+from services.gateway.serving.served_model import ServedModel
+
+SERVER_NAME: Final = "tapetum"
+EXTENSIONS: Final = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+)
+"""Extensions of the protocol that are supported, by Triton's names."""
+
+_CONFIG_TYPES: Final = {"BYTES": "TYPE_STRING"}
+"""Names of datatypes in a configuration that are not `TYPE_` and the name."""
+
+
+def server_metadata() -> dict[str, Any]:
+    """Name, version and extensions of the server."""
+    return {"name": SERVER_NAME, "version": version("tapetum"), "extensions": list(EXTENSIONS)}
+
+
+def model_metadata(model: ServedModel, versions: Iterable[str]) -> dict[str, Any]:
+    """Inputs and outputs of a model; a request has one of the inputs.
+
+    Args:
+        model: The model.
+        versions: All versions that are served.
+    """
+    return {
+        "name": model.name,
+        "versions": list(versions),
+        "platform": SERVER_NAME,
+        "inputs": [_metadata(one.name, one.datatype, one.dims) for one in INPUTS],
+        "outputs": [_metadata(one.name, one.datatype, one.dims) for one in outputs_of(model.kind)],
+    }
+
+
+def _metadata(name: str, datatype: str, dims: tuple[int, ...]) -> dict[str, Any]:
+    return {"name": name, "datatype": datatype, "shape": list(dims)}
+
+
+def model_config(model: ServedModel) -> dict[str, Any]:
+    """The configuration of a model, as the fields of Triton's `ModelConfig`.
+
+    `max_batch_size` is 0, as the number of images is a dimension of every tensor; the size of the batches that the
+    network gets is `dynamic_batching.preferred_batch_size`.
+
+    Args:
+        model: The model.
+    """
+    return {
+        "name": model.name,
+        "platform": SERVER_NAME,
+        "backend": SERVER_NAME,
+        "max_batch_size": 0,
+        "input": [{**_config(one.name, one.datatype, one.dims), "optional": True} for one in INPUTS],
+        "output": [_config(one.name, one.datatype, one.dims) for one in outputs_of(model.kind)],
+        "dynamic_batching": {"preferred_batch_size": [model.entry["max_batch_size"]]},
+        "parameters": {
+            name: {"string_value": str(model.entry[name])} for name in ("task", "architecture", "version", "licence")
+        },
+    }
+
+
+def _config(name: str, datatype: str, dims: tuple[int, ...]) -> dict[str, Any]:
+    return {"name": name, "data_type": _CONFIG_TYPES.get(datatype, f"TYPE_{datatype}"), "dims": list(dims)}
