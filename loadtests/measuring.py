@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import psutil
 
 from loadtests.load_plan import LoadPlan, LoadResult
-from loadtests.processes import RunningSystem, SystemFailed, cpu_between
+from loadtests.processes import SystemFailed, cpu_between
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,15 @@ class Measurement:
         return self.load.load_cpu_s / self.load.requests * 1e3 if self.load.requests else None
 
 
-def measure(plan: LoadPlan, system: RunningSystem) -> Measurement:
+class System(Protocol):
+    """Something whose CPU time is read, such as a `loadtests.processes.RunningSystem`."""
+
+    def cpu_s(self) -> Mapping[int, float]:
+        """CPU time in seconds of every process since its start, by process id."""
+        ...
+
+
+def measure(plan: LoadPlan, system: System) -> Measurement:
     """Run a plan in a process of its own.
 
     Raises:

@@ -11,6 +11,7 @@
     ├── WeightsError            weights_error       a model's weights cannot be used
     │   ├── WeightsUnavailable  weights_unavailable not on this machine and not to be downloaded
     │   └── WeightsCorrupt      weights_corrupt     truncated, altered, or another network's
+    ├── ExportError             export_error        a model cannot be exported
     ├── NonFiniteOutput         non_finite_output   the network returned NaN or infinity
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
 
@@ -142,6 +143,25 @@ class WeightsCorrupt(WeightsError):
     """The weights file is truncated, altered, or belongs to another network."""
 
     code: ClassVar[str] = "weights_corrupt"
+
+
+class ExportError(ModelsError):
+    """A model cannot be exported, or what was exported does not compute the same.
+
+    Args:
+        model: The catalog name of the model; empty where the problem is not that of a model.
+        message: The problem. For operators: it may contain a path.
+    """
+
+    code: ClassVar[str] = "export_error"
+
+    def __init__(self, model: str, message: str) -> None:
+        super().__init__(model, message)
+        self.model = model
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.message}" if self.model else self.message
 
 
 class NonFiniteOutput(ModelsError):

@@ -89,7 +89,7 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
     def warm_up(self, max_batch_size: int) -> None:
         """See `models.adapter.Adapter.warm_up`; on a slow machine only the most frequent shapes are run."""
         ends_at = time.monotonic() + _WARM_UP_S
-        shapes = self._usual_input_sizes()
+        shapes = self.usual_input_sizes()
         for batch_size in sorted({*(1 << power for power in range(max_batch_size.bit_length())), max_batch_size}):
             for shape in shapes:
                 if time.monotonic() > ends_at and not self.runtime.compile:
@@ -97,7 +97,7 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
                 blank = ModelInput(np.full((*shape, 3), _BLANK_LEVEL, np.uint8), shape)
                 self.forward([blank] * batch_size)
 
-    def _usual_input_sizes(self) -> list[tuple[int, int]]:
+    def usual_input_sizes(self) -> list[tuple[int, int]]:
         """(height, width) of the network's inputs for photos of the common aspect ratios, without duplicates."""
         side = self._preprocessing.long_side
         sizes = (self._letterbox((side * height, side * width)).input_size for height, width in _USUAL_SHAPES)

@@ -16,10 +16,10 @@ without it emulates bf16 slowly, so there `auto` is fp32. On a GPU `auto` is fp1
 resolution.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from models.errors import UnsupportedRuntime
 
@@ -60,6 +60,10 @@ class Runtime:
     def on_gpu(self) -> bool:
         """Whether the device is a GPU."""
         return self.device != "cpu"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns everything that predictions depend on, JSON-able."""
+        return {field.name: getattr(self, field.name) for field in fields(Runtime)}
 
     def resolve(self) -> "Runtime":
         """Resolves `auto` and checks that this machine has the device and supports the precision.

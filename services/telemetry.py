@@ -89,6 +89,11 @@ CACHE_REQUESTS = Counter(
     "tapetum_cache_requests", "Images by what the result cache had for them.", ("task", "model", "outcome")
 )
 CACHE_WRITES = Counter("tapetum_cache_writes", "Answers put into the result cache, by what became of it.", ("outcome",))
+TRITON_CALLS = Counter(
+    "tapetum_triton_calls",
+    "Batches that were sent to a Triton server, by what became of them (ok, failed, unavailable, timeout).",
+    (*_MODEL, "outcome"),
+)
 CALL_IMAGES = Histogram(
     "tapetum_call_images",
     "Images in one call from a gateway to a replica.",

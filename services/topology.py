@@ -17,6 +17,7 @@ from models.catalog.lookup import CatalogEntry, find
 from models.catalog.version_names import join_name, split_name
 from models.entries import Task
 from models.errors import ModelsError, UnknownModel
+from models.export.naming import ServerModel, server_model
 from models.kinds import task_names
 from models.sources.text_documents import DocumentError
 from models.sources.yaml_documents import read_yaml
@@ -125,6 +126,40 @@ class GatewayScale(Scaled):
     )
 
 
+class TritonOptions(_Strict):
+    """The Triton server of a deployment with `backend: triton`."""
+
+    url: str = Field(pattern=r"^[^\s/]+:\d+$", description="Host and gRPC port, such as `triton:8001`; required.")
+    timeout_s: float = Field(
+        default=5.0, gt=0, le=600, description="Longest time of a batch at the server, retries included."
+    )
+    retries: int = Field(default=2, ge=0, le=10, description="Further attempts where the server is unavailable.")
+    health_interval_s: float = Field(
+        default=1.0, gt=0, le=60, description="How often the server is asked whether the model is ready."
+    )
+    max_pause_s: float = Field(
+        default=5.0, ge=0.5, le=60, description="Longest pause of the circuit breaker before the server is tried again."
+    )
+    max_difference: float = Field(
+        default=0.02,
+        gt=0,
+        description="How far outputs may be from those of the network here, relative to the largest, on a test image.",
+    )
+    ssl: bool = Field(default=False, description="Use TLS.")
+    root_certificates: str | None = Field(
+        default=None, description="File of the certificates that are trusted (PEM); unset: those of gRPC."
+    )
+    private_key: str | None = Field(default=None, description="File of the client's key (PEM), for mutual TLS.")
+    certificate_chain: str | None = Field(default=None, description="File of the client's certificates (PEM).")
+
+    @model_validator(mode="after")
+    def _certificates_need_tls(self) -> TritonOptions:
+        for key in ("root_certificates", "private_key", "certificate_chain"):
+            if getattr(self, key) is not None and not self.ssl:
+                raise ValueError(f"{key} is set, but ssl is false")
+        return self
+
+
 class ModelSpec(_Strict):
     """One version of a model of a deployment; a plain string in the file is short for `{name: …}`.
 
@@ -135,6 +170,8 @@ class ModelSpec(_Strict):
 
     name: str
     precision: Literal["auto", "fp32", "bf16", "fp16"] | None = None
+    server_model: str | None = Field(default=None, min_length=1)
+    server_version: str | None = Field(default=None, pattern=r"^[1-9][0-9]*$")
 
     @property
     def entry(self) -> CatalogEntry:
@@ -150,6 +187,17 @@ class ModelSpec(_Strict):
     def version(self) -> str:
         """The version; where `name` has none, the newest one of the catalog."""
         return split_name(self.name)[1] or self.entry.version
+
+    def at_server(self, entry: CatalogEntry) -> ServerModel:
+        """Name and version at a Triton server, by default those that a model is exported under.
+
+        Args:
+            entry: Of the version that is loaded; `server_version` is for the one that this names.
+        """
+        name, version = server_model(entry)
+        if self.server_version is not None and entry.version == self.version:
+            version = self.server_version
+        return ServerModel(self.server_model or name, version)
 
 
 def _spec_of(value: Any) -> Any:
@@ -172,6 +220,10 @@ class ModelDeployment(Scaled):
     models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(
         min_length=1, description="Models that each replica hosts; required."
     )
+    backend: Literal["torch", "triton"] = Field(
+        default="torch", description="What runs the networks: `torch` in the replica, or a `triton` server."
+    )
+    triton: TritonOptions | None = Field(default=None, description="The server of `backend: triton`; see below.")
     device: Device = Field(
         default="cpu", description="`cpu`, `cuda` or `cuda:N`, the Nth of the GPUs that a replica reserves."
     )
@@ -192,7 +244,7 @@ class ModelDeployment(Scaled):
     num_device_threads: int = Field(
         default=1,
         ge=1,
-        description="Batches that run side by side in a replica: one on a GPU, a core each on a CPU.",
+        description="Batches that run side by side in a replica: one on a GPU, a core each on a CPU; or at a server.",
     )
     num_pool_threads: int = Field(default=2, ge=1, description="Threads that decode and post-process, for each model.")
     max_batch_size: int = Field(default=16, ge=1, description="Most images in one run of a network.")
@@ -243,6 +295,26 @@ class ModelDeployment(Scaled):
                 raise ValueError(str(error)) from None
             if entry.task != self.task:
                 raise ValueError(f"{spec.name} is a model for {entry.task}, not for {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _backend_fits(self) -> ModelDeployment:
+        if self.backend == "torch":
+            if self.triton is not None:
+                raise ValueError("triton is set, but backend is torch: set backend to triton")
+            for spec in self.models:
+                if spec.server_model or spec.server_version:
+                    raise ValueError(f"{spec.name} has a server_model or server_version, but backend is torch")
+            return self
+        if self.triton is None:
+            raise ValueError("backend is triton, but triton.url is not set")
+        if self.device != "cpu" or self.compile:
+            raise ValueError("device and compile are for networks that run in the replica, not for backend: triton")
+        for spec in self.models:
+            if (spec.precision or self.precision) not in ("auto", "fp32"):
+                raise ValueError(f"the precision of {spec.name} is that of its network at the Triton server")
+            if spec.entry.weights.kind == "none":
+                raise ValueError(f"{spec.name} has no network that a Triton server could run")
         return self
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from torch import nn
 from models.adapter import ClassificationParameters, ModelInput, RawOutput
 from models.classification.ranking import most_probable
 from models.entries import CatalogEntry, Preprocessing
-from models.execution.executor import Executor
+from models.execution.executor import executor_for
 from models.imaging import decoding
 from models.imaging.crop import resize_and_crop
 from models.imaging.decoding import DecodedImage
@@ -53,7 +53,7 @@ class Classifier:
         self.weights_digest = weights_digest
         assert isinstance(entry.preprocessing, Preprocessing)
         self._preprocessing = entry.preprocessing
-        self._executor = Executor(network, entry.preprocessing, self.runtime)
+        self._executor = executor_for(network, entry.preprocessing, self.runtime)
 
     def decode(
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS

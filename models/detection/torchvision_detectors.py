@@ -22,7 +22,7 @@ from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.torchvision_stages import OneStage, Regions, TorchvisionDetector, TwoStages, multiple_of
 from models.entries import LetterboxPreprocessing
-from models.execution.executor import Executor
+from models.execution.executor import executor_for
 from models.runtime import Runtime
 
 _SMALLEST_SIDE: Final = 1e-2
@@ -54,7 +54,7 @@ class TorchvisionCandidates:
             raise TypeError(f"{type(network).__name__} is none of torchvision's detectors")
         network = copy.deepcopy(network).cpu()
         self._stages = TwoStages(network, runtime) if isinstance(network, FasterRCNN) else OneStage(network)
-        self._executor = Executor(self._stages.trunk, preprocessing, runtime)
+        self._executor = executor_for(self._stages.trunk, preprocessing, runtime)
         self._multiple = multiple_of(network)
         self._first_label = first_label
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.yolov1 import YoloV1, read
 from models.entries import LetterboxPreprocessing
-from models.execution.executor import Executor
+from models.execution.executor import executor_for
 from models.runtime import Runtime
 
 
@@ -28,7 +28,7 @@ class YoloV1Candidates:
         side = network.fixed_side
         if side is not None and max(preprocessing.largest_size) > side:
             raise ValueError(f"this network takes images of at most {side} pixels, not {preprocessing.long_side}")
-        self._executor = Executor(network, preprocessing, runtime)
+        self._executor = executor_for(network, preprocessing, runtime)
         self._boxes_per_cell = network.boxes_per_cell
 
     def candidates(self, pixels: NDArray[np.uint8]) -> list[Candidates]:

@@ -13,7 +13,7 @@ from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.grid import boxes_of, cells, flatten
 from models.detection.yolox import STRIDES, Yolox
 from models.entries import LetterboxPreprocessing
-from models.execution.executor import Executor
+from models.execution.executor import executor_for
 from models.runtime import Runtime
 
 _FLOOR_LOGIT: Final = log(SCORE_FLOOR / (1 - SCORE_FLOOR))
@@ -34,7 +34,7 @@ class YoloxCandidates:
     def __init__(self, network: Yolox, preprocessing: LetterboxPreprocessing, runtime: Runtime) -> None:
         if preprocessing.stride % STRIDES[-1]:
             raise ValueError(f"stride must be a multiple of {STRIDES[-1]}, not {preprocessing.stride}")
-        self._executor = Executor(network, preprocessing, runtime)
+        self._executor = executor_for(network, preprocessing, runtime)
 
     def candidates(self, pixels: NDArray[np.uint8]) -> list[Candidates]:
         """See `models.detection.candidates.CandidateNetwork.candidates`."""

@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 
 from models.entries import LetterboxPreprocessing, Preprocessing
+from models.execution.external import ExternalRuntime, NetworkExecutor
 from models.execution.finite import require_finite
 from models.execution.folding import fold_batch_norms, remove_idle_layers
 from models.execution.graph import last_layers
@@ -28,7 +29,7 @@ _EXAMPLE_SIDE: Final = 416
 """Packing runs the network once, on an image of at most this many pixels a side; packed layers accept all sizes."""
 
 
-class Executor:
+class Executor(NetworkExecutor):
     """A network on its device, in its precision. Thread-safe: several threads may run batches at once.
 
     Args:
@@ -51,31 +52,9 @@ class Executor:
         with torch.inference_mode():
             self._network = self._prepared(network, preprocessing.largest_size, runtime)
 
-    def run(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """Runs a network with a single output.
-
-        Args:
-            pixels: (N, H, W, 3) uint8 RGB, N at least 1.
-
-        Returns:
-            (N, …) float32 on the device.
-        """
-        (output,) = self.run_all(pixels)
-        return output
-
     @torch.inference_mode()
     def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
-        """Runs a network and returns all of its outputs.
-
-        Args:
-            pixels: (N, H, W, 3) uint8 RGB, N at least 1.
-
-        Returns:
-            Each (N, …) float32 on the device.
-
-        Raises:
-            NonFiniteOutput: The output of one of the images contains NaN or infinity.
-        """
+        """See `models.execution.external.NetworkExecutor.run_all`."""
         outputs = self._passes(pixels)
         require_finite(*outputs)
         return outputs
@@ -100,15 +79,8 @@ class Executor:
         return _power_of_two_below(int(_REUSED_BYTES / (self._bytes_per_pixel * height * width)))
 
     def _normalised(self, images: Tensor) -> Tensor:
-        """(N, H, W, 3) uint8 to (N, 3, H, W) of the network's dtype and memory format.
-
-        Computed in float32 and rounded once, row by row: with three numbers to subtract and not a whole row of them it
-        takes five times as long (416 x 416: 1.0 and 0.2 ms).
-        """
-        values = images.to(torch.float32, memory_format=torch.contiguous_format)
-        rows, width = values.flatten(2), values.shape[2]
-        rows.sub_(self._mean.repeat(width)).div_(self._std.repeat(width))
-        return values.permute(0, 3, 1, 2).to(self._dtype, memory_format=self._memory_format)
+        """(N, H, W, 3) uint8 to (N, 3, H, W) of the network's dtype and memory format; rounded once."""
+        return normalise(images, self._mean, self._std).to(self._dtype, memory_format=self._memory_format)
 
     def _prepared(
         self, network: nn.Module, size: tuple[int, int], runtime: Runtime
@@ -129,6 +101,21 @@ class Executor:
         return torch.compile(network, dynamic=False) if runtime.compile else network
 
 
+def executor_for(
+    network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing, runtime: Runtime
+) -> NetworkExecutor:
+    """Makes what runs a network: an `Executor`, or the executor of an external runtime.
+
+    Args:
+        network: See `Executor`.
+        preprocessing: Of the model.
+        runtime: A resolved runtime.
+    """
+    if isinstance(runtime, ExternalRuntime):
+        return runtime.executor(network, preprocessing)
+    return Executor(network, preprocessing, runtime)
+
+
 class _Float32Layer(nn.Module):
     """A last layer in float32: it costs little, and rounded logits would cause ties between classes and boxes."""
 
@@ -138,6 +125,26 @@ class _Float32Layer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         return self._layer(features.float())
+
+
+def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Subtracts the mean and divides by the standard deviation.
+
+    Computed row by row: with three numbers to subtract and not a whole row of them it takes five times as long
+    (416 x 416: 1.0 and 0.2 ms).
+
+    Args:
+        images: (N, H, W, 3) uint8.
+        mean: (3,) float32, on the scale 0 to 255.
+        std: (3,) float32, likewise.
+
+    Returns:
+        (N, 3, H, W) float32, a view of (N, H, W, 3).
+    """
+    values = images.to(torch.float32, memory_format=torch.contiguous_format)
+    rows, width = values.flatten(2), values.shape[2]
+    rows.sub_(mean.repeat(width)).div_(std.repeat(width))
+    return values.permute(0, 3, 1, 2)
 
 
 def folded(network: nn.Module) -> nn.Module:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
 from models.entries import CatalogEntry, LetterboxPreprocessing
-from models.execution.executor import Executor
+from models.execution.executor import executor_for
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
 from models.predictions import SemanticMask
@@ -52,7 +52,7 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         if len(class_names) > _MOST_CLASSES:
             raise ValueError(f"{entry.name} has {len(class_names)} classes, of which a class map can tell 256 apart")
         super().__init__(entry, class_names, runtime, weights_digest, SegmentationParameters())
-        self._executor = Executor(network, self._preprocessing, runtime)
+        self._executor = executor_for(network, self._preprocessing, runtime)
         self._tiling = _tiling_of(self._preprocessing, runtime)
 
     @torch.inference_mode()
@@ -90,9 +90,9 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         rows = logits_by_rows(self._executor.run, item.pixels, tiling)
         return class_map_from(rows, len(item.pixels), self._letterbox(item.image_size), True)
 
-    def _usual_input_sizes(self) -> list[tuple[int, int]]:
+    def usual_input_sizes(self) -> list[tuple[int, int]]:
         """Inputs larger than a tile are split into tiles."""
-        sizes = super()._usual_input_sizes()
+        sizes = super().usual_input_sizes()
         most = self._preprocessing.tile or max(map(max, sizes))
         return list(dict.fromkeys((min(height, most), min(width, most)) for height, width in sizes))
 

@@ -9,6 +9,7 @@
     tapetum rollout NAME@VERSION      a version rolled out on a server, while guards hold
     tapetum node -- COMMAND…          a node of a Ray cluster
     tapetum config env|compose|…      what the environment of such nodes must hold
+    tapetum export triton DIR NAME…   a model repository for NVIDIA Triton
     tapetum train KIND                a model of one's own, from folders of images: classifier, detector or segmenter
 
 Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import
@@ -32,6 +33,7 @@ from services.cli.config import app as config_app
 from services.cli.console import CommandError, no_such_model, show_error
 from services.cli.detect import detect
 from services.cli.evaluate import evaluate
+from services.cli.export import app as export_app
 from services.cli.node import node
 from services.cli.rollout import rollout
 from services.cli.segment import segment
@@ -72,6 +74,7 @@ app.command(epilog="Example: tapetum serve --port 9000")(serve)
 app.command(epilog="Example: tapetum rollout yolo-person@2 --steps 5,25,100 --hold 300")(rollout)
 app.command(epilog="Example: tapetum node -- ray start --head --block")(node)
 app.add_typer(config_app, name="config")
+app.add_typer(export_app, name="export")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 

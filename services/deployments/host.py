@@ -24,7 +24,6 @@ from models.adapter import Adapter, ModelInput
 from models.catalog.loading import load
 from models.catalog.version_names import join_name, split_name
 from models.errors import ImageError, NonFiniteOutput
-from models.runtime import Runtime
 from services.accuracy.drift import Summary, summarise
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
@@ -32,6 +31,7 @@ from services.deployments.hosted_model import HostedModel, start_thread
 from services.deployments.hosted_versions import HostedVersions
 from services.deployments.plan_follower import PlanFollower
 from services.deployments.shadow_thread import ShadowThread
+from services.deployments.triton.runtimes import Runtimes
 from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
 from services.machine.loopback import fence_replica_grpc
 from services.rollout.plan_store import MemoryPlanStore, PlanStore, open_plan_store
@@ -87,6 +87,7 @@ class ModelHost:
         configure_logging(settings)
         self._num_threads = self._config.num_threads or torch.get_num_threads()
         self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
+        self._runtimes = Runtimes(self._config)
         self._versions = HostedVersions()
         plans = [ServingPlan.first(*each) for each in (configured or self._configured()).items()]
         store = store or open_plan_store(settings) or MemoryPlanStore()
@@ -116,8 +117,8 @@ class ModelHost:
         return list(await asyncio.gather(*(self._answer(item) for item in items)))
 
     def describe(self) -> list[dict[str, Any]]:
-        """The description of every version that takes images in this replica."""
-        return [model.described for model in self._versions.serving()]
+        """The description of every version that takes images in this replica, but for those whose server is down."""
+        return [model.described for model in self._versions.serving() if model.is_ready]
 
     def check_health(self) -> None:
         """Health check of Ray Serve, which replaces a replica whose check raises."""
@@ -127,6 +128,7 @@ class ModelHost:
     def close(self) -> None:
         """Stop following the serving plan, as the replica ends."""
         self._follower.close()
+        self._runtimes.close()
 
     def _configured(self) -> dict[str, dict[str, str]]:
         configured: dict[str, dict[str, str]] = {}
@@ -143,21 +145,13 @@ class ModelHost:
         config = self._config
         specs = [spec for spec in config.models if spec.model == split_name(name)[0]]
         spec = next((spec for spec in specs if join_name(spec.model, spec.version) == name), specs[0])
-        runtime = Runtime(
-            device=config.device,
-            precision=spec.precision or config.precision,
-            channels_last=config.channels_last,
-            fuse=config.fuse,
-            compile=config.compile,
-        )
-        model = HostedModel(load(name, runtime), config)
-        height, width = model.adapter.entry.preprocessing.largest_size
-        model.adapter.warm_up(max(1, min(config.max_batch_size, config.pixels_per_batch // (height * width))))
+        model = HostedModel(load(name, self._runtimes.of(name, spec)), config)
+        model.warm_up()
         took_s = time.monotonic() - started_at
         model.load_seconds.set(took_s)
-        model.ready.set(1)
         precision = model.adapter.runtime.precision
-        log.info("model ready", model=model.model, version=model.version, seconds=round(took_s, 2), precision=precision)
+        said = "model ready" if model.is_ready else "model loaded; its Triton server is not ready"
+        log.info(said, model=model.model, version=model.version, seconds=round(took_s, 2), precision=precision)
         return model
 
     async def _answer(self, item: Item) -> Outcome:

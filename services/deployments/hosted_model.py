@@ -6,7 +6,6 @@ import os
 import platform
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -17,6 +16,7 @@ from models.catalog.version_names import join_name
 from models.kinds import KINDS
 from services.answers.wire import Outcome
 from services.deployments.identity import code_digest, identity_of
+from services.deployments.triton.runtime import TritonRuntime
 from services.telemetry import (
     BATCH_SIZE,
     EXECUTIONS,
@@ -31,6 +31,9 @@ NICENESS = 5
 """Nice value of compute threads, on Linux: where CPUs are scarce, a gateway and HAProxy on the same machine have
 priority, so that an overload is refused at once (`python -m loadtests.overload`, docs/load-tests.md)."""
 
+FIRST_CHECK_S = 10.0
+"""Longest wait for a Triton server while a model is loaded; it is loaded without the server, too."""
+
 
 class HostedModel:
     """A loaded adapter with its identity, its thread pool, and its metrics.
@@ -40,6 +43,7 @@ class HostedModel:
         config: The deployment that hosts it.
 
     Attributes:
+        remote: The model at a Triton server, where its network runs there; else None.
         model: Name of the model.
         version: Its version.
         name: `NAME@VERSION`.
@@ -52,6 +56,8 @@ class HostedModel:
         entry = adapter.entry
         labels = (entry.task, entry.name, entry.version)
         self.adapter = adapter
+        self.remote = adapter.runtime.remote if isinstance(adapter.runtime, TritonRuntime) else None
+        self._config = config
         self.model, self.version, self.name = entry.name, entry.version, join_name(entry.name, entry.version)
         self.parameters_type = KINDS[entry.kind].parameters
         self.pool = ThreadPoolExecutor(
@@ -61,7 +67,7 @@ class HostedModel:
             **entry.to_dict(),
             "class_names": list(adapter.class_names),
             "weights_digest": adapter.weights_digest,
-            "runtime": asdict(adapter.runtime),
+            "runtime": adapter.runtime.to_dict(),
         }
         self.identity = identity_of(answering)
         self.described: dict[str, Any] = {
@@ -83,6 +89,22 @@ class HostedModel:
             for stage in ("decode", "preprocess", "queue", "forward", "postprocess")
         }
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it answers; a model at a Triton server does not while that is down."""
+        is_ready = self.remote is None or self.remote.is_ready
+        self.ready.set(is_ready)
+        return is_ready
+
+    def warm_up(self) -> None:
+        """Run the network on blank images; a Triton server warms its models up by itself, and may be down."""
+        if self.remote is not None:
+            self.remote.wait_until_checked(FIRST_CHECK_S)
+            return
+        height, width = self.adapter.entry.preprocessing.largest_size
+        batch_size = min(self._config.max_batch_size, self._config.pixels_per_batch // (height * width))
+        self.adapter.warm_up(max(1, batch_size))
+
     def sign(self, outcome: Outcome, expected: bytes) -> Outcome:
         """Add the identity of this model to an outcome, and its description where the gateway expects another one."""
         if outcome.body is None:
@@ -93,6 +115,8 @@ class HostedModel:
     def close(self) -> None:
         """End its threads; nothing may use it any more."""
         self.ready.set(0)
+        if self.remote is not None:
+            self.remote.close()
         self.pool.shutdown(wait=True)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -138,7 +138,7 @@ class _AdapterPredictor:
             class_names=tuple(self._adapter.class_names),
             defaults=dict(entry.defaults),
             weights_digest=self._adapter.weights_digest,
-            runtime=asdict(self._adapter.runtime),
+            runtime=self._adapter.runtime.to_dict(),
         )
 
     def ask(

@@ -15,13 +15,13 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import ConnectionPool
 
+from services.breaker import Breaker
 from services.errors import (
     Forbidden,
     InvalidParameters,
     RateLimited,
     Unauthorized,
 )
-from services.gateway.serving.breaker import Breaker
 from services.settings import Settings
 
 log = structlog.get_logger()

@@ -17,13 +17,19 @@ _STRANGER_TIMEOUT_S: Final = 5.0
 _INTERVAL_S: Final = 0.05
 
 
-def wait_until_ready(url: str, token: str, api_keys: tuple[str, ...]) -> None:
-    """Return when `/readyz` responds with 200.
+def wait_until_ready(
+    url: str, token: str, api_keys: tuple[str, ...], optional: frozenset[str] = frozenset()
+) -> frozenset[str]:
+    """Return when `/readyz` responds with 200, or all models that it does not list as ready are optional.
 
     Args:
         url: Of the public port.
         token: Of the stack, by which its gateways are verified.
         api_keys: Accepted keys; may be empty.
+        optional: Names of models that depend on a server elsewhere.
+
+    Returns:
+        Names of the models that are not ready.
 
     Raises:
         StackError: the models are not ready in time, or another server responds.
@@ -41,8 +47,8 @@ def wait_until_ready(url: str, token: str, api_keys: tuple[str, ...]) -> None:
             else:
                 proof = response.headers.get(PROOF_HEADER, "").encode()
                 is_ours = hmac.compare_digest(proof, prove(token, nonce).encode())
-                if is_ours and response.status_code == 200:
-                    return
+                if is_ours and (missing := _not_ready(response)) <= optional:
+                    return missing
                 if is_ours or response.status_code != 200:
                     stranger_since = None
                 elif stranger_since is None:
@@ -51,3 +57,14 @@ def wait_until_ready(url: str, token: str, api_keys: tuple[str, ...]) -> None:
                     raise StackError(f"another server answers at {url}; choose another port with --port")
             time.sleep(_INTERVAL_S)
     raise StackError(f"the models did not become ready within {READY_TIMEOUT_S:g} s")
+
+
+def _not_ready(response: httpx.Response) -> frozenset[str]:
+    """Names of the models that are not ready; a name that no model has where the response does not list them."""
+    if response.status_code == 200:
+        return frozenset()
+    try:
+        models = response.json()["models"]
+    except (ValueError, KeyError):
+        return frozenset({""})
+    return frozenset(name for name, is_ready in models.items() if not is_ready) or frozenset({""})

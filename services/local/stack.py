@@ -290,9 +290,13 @@ class Stack:
             )
         except RuntimeError as error:
             raise StackError(explain_failure(application.name, str(error))) from None
-        names = ", ".join(spec.name for config in application.args.deployments for spec in config.models)
+        deployments = application.args.deployments
+        names = ", ".join(spec.name for config in deployments for spec in config.models)
         self._step(f"models: {names}")
-        wait_until_ready(self._url_here, self._token, self._settings.all_api_keys())
+        elsewhere = {spec.name for config in deployments if config.triton for spec in config.models}
+        keys = self._settings.all_api_keys()
+        for name in sorted(wait_until_ready(self._url_here, self._token, keys, frozenset(elsewhere))):
+            self._step(f"{name} is not ready: its Triton server does not answer")
 
     @property
     def _url_here(self) -> str:

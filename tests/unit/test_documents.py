@@ -17,7 +17,7 @@ from services.kinds.segmentation import SegmentParameters
 from services.local.stack import DEFAULT_CONFIG
 from services.nodes.environment import CLUSTER_DEFAULTS, machine_defaults
 from services.settings import Settings
-from services.topology import GatewayScale, ModelDeployment, read_serve_file
+from services.topology import GatewayScale, ModelDeployment, TritonOptions, read_serve_file
 from tests.checkout import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -57,6 +57,11 @@ def test_every_setting_has_a_description():
 @pytest.mark.parametrize("row", rows(GatewayScale) + rows(ModelDeployment))
 def test_every_configuration_key_is_in_its_table(row: str):
     assert row in document("configuration.md")
+
+
+@pytest.mark.parametrize("row", rows(TritonOptions))
+def test_every_key_of_a_triton_server_is_in_its_table(row: str):
+    assert row in document("triton.md")
 
 
 @pytest.mark.parametrize("row", rows(DetectParameters))

@@ -1,7 +1,8 @@
-"""What a configuration says of GPUs and replicas, and what is refused because it would do nothing."""
+"""What a configuration says of GPUs, replicas and Triton servers, and what is refused because it would do nothing."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -126,6 +127,35 @@ def test_file_for_a_cluster_is_not_refused_and_goes_there_as_it_is():
     assert sent.runtime_env["env_vars"] == {"A": "b"}
     assert check_topology(sent.args) == check_topology(deployment())
     assert set(sent.args["deployments"][0]) == {"name", "task", "models"}, "what the file leaves out is left out"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"triton": None}, "backend is triton, but triton.url is not set"),
+        ({"backend": "torch"}, "triton is set, but backend is torch"),
+        ({"device": "cuda"}, "device and compile are for networks that run in the replica"),
+        ({"precision": "bf16"}, "the precision of noop is that of its network at the Triton server"),
+        ({}, "noop has no network that a Triton server could run"),
+        ({"triton": {"url": "http://triton:8000/"}}, "triton.url"),
+        (
+            {"triton": {"url": "triton:8001", "root_certificates": "ca.pem"}},
+            "root_certificates is set, but ssl is false",
+        ),
+    ],
+)
+def test_triton_server_that_does_not_fit_its_deployment_is_refused_by_name(change: dict[str, Any], message: str):
+    document = {"name": "T", "task": "classification", "models": ["noop"], "backend": "triton"}
+    document = {**document, "triton": {"url": "triton:8001"}, **change}
+    with pytest.raises(TopologyError, match=re.escape(message)):
+        check_topology({"deployments": [document]})
+
+
+def test_model_at_a_triton_server_is_named_as_it_was_exported_unless_it_says_otherwise():
+    models = ["efficientnet-lite0", {"name": "torchvision/resnet18", "server_model": "theirs", "server_version": "12"}]
+    document = {"name": "T", "task": "classification", "models": models, "backend": "triton"}
+    (deployment,) = check_topology({"deployments": [{**document, "triton": {"url": "triton:8001"}}]}).deployments
+    assert [spec.at_server(spec.entry) for spec in deployment.models] == [("efficientnet-lite0", "1"), ("theirs", "12")]
 
 
 @pytest.mark.parametrize(

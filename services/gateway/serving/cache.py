@@ -19,8 +19,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from services.breaker import PAUSE_S, Breaker
 from services.errors import Overloaded
-from services.gateway.serving.breaker import PAUSE_S, Breaker
 from services.gateway.serving.coalescer import Coalescer
 from services.gateway.serving.seals import Seal
 from services.telemetry import CACHE_WRITES

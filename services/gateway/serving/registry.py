@@ -68,6 +68,7 @@ class Registry:
         self._versions = {name: Versions() for name in self._tasks}
         self._chosen: dict[str, ServedModel] = {}
         self._alive: dict[str, bool] = dict.fromkeys(self._backends, False)
+        self._ready: dict[str, frozenset[str]] = dict.fromkeys(self._backends, frozenset())
         self._probed_at = float("-inf")
         self._probe_lock = asyncio.Lock()
 
@@ -149,7 +150,7 @@ class Registry:
             return self._find_version(model, version)
         current = self.current(model)
         if current is None:
-            raise NotReady(f"{model} is still being loaded")
+            raise NotReady(f"{model} is not ready yet")
         return current
 
     def canary_of(self, model: ServedModel, request_id: str) -> ServedModel:
@@ -229,7 +230,7 @@ class Registry:
                 self._probed_at = asyncio.get_running_loop().time()
         return {
             name: self.current(name) is not None
-            and all(self._alive[each] for each in self.plans.plan(name).deployments)
+            and all(name in self._ready[each] for each in self.plans.plan(name).deployments)
             for name in self._tasks
         }
 
@@ -258,7 +259,7 @@ class Registry:
         if state is not None and state.state == "loading":
             raise NotReady(f"{join_name(model, version)} is being loaded")
         if not versions:
-            raise NotReady(f"{model} is still being loaded")
+            raise NotReady(f"{model} is not ready yet")
         reason = f" ({state.reason})" if state is not None and state.reason else ""
         raise ModelNotFound(
             f"no version {version[:80]!r} of {model} is loaded{reason}; there are: {', '.join(versions)}",
@@ -280,9 +281,10 @@ class Registry:
         except Exception as error:  # whatever is wrong with it, it is not ready
             if self._alive[deployment]:
                 log.warning("deployment does not answer", deployment=deployment, reason=type(error).__name__)
-            self._alive[deployment] = False
+            self._alive[deployment], self._ready[deployment] = False, frozenset()
             return
         self._alive[deployment] = True
+        self._ready[deployment] = frozenset(model.name for _, model in models)
         for versions, model in models:
             versions.learn(model)
 

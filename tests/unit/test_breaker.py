@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from services import breaker as module
+from services.breaker import PAUSE_S, Breaker
 from services.errors import RateLimited
 from services.gateway.limits import RateLimiter
-from services.gateway.serving import breaker as module
-from services.gateway.serving.breaker import PAUSE_S, Breaker
 
 
 class Clock:

@@ -1,0 +1,1 @@
+"""Networks that a Triton server runs, for model replicas."""

@@ -1,0 +1,48 @@
+"""The runtimes of a deployment's models: networks run in the replica, or at a Triton server."""
+
+from __future__ import annotations
+
+from models.catalog.lookup import find
+from models.runtime import Runtime
+from services.deployments.triton.connection import TritonConnection
+from services.deployments.triton.remote_model import RemoteModel
+from services.deployments.triton.runtime import TritonRuntime
+from services.topology import ModelDeployment, ModelSpec
+
+
+class Runtimes:
+    """Makes the runtime that a model is loaded with.
+
+    Args:
+        config: The deployment.
+    """
+
+    def __init__(self, config: ModelDeployment) -> None:
+        self._config = config
+        self._connection = TritonConnection(config.triton) if config.triton else None
+
+    def of(self, name: str, spec: ModelSpec) -> Runtime:
+        """The runtime of a model.
+
+        Args:
+            name: Name of the model, with its version.
+            spec: What the configuration says of the model.
+        """
+        config = self._config
+        if self._connection is not None:
+            entry = find(name)
+            labels = (entry.task, entry.name, entry.version)
+            remote = RemoteModel(self._connection, entry.name, spec.at_server(entry), labels)
+            return TritonRuntime(precision="fp32", fuse=config.fuse, remote=remote)
+        return Runtime(
+            device=config.device,
+            precision=spec.precision or config.precision,
+            channels_last=config.channels_last,
+            fuse=config.fuse,
+            compile=config.compile,
+        )
+
+    def close(self) -> None:
+        """Closes the connection to the server, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
