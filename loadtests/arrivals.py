@@ -27,7 +27,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
-from loadtests.connection import Connection
+from loadtests.connection import Connection, Requests
 from loadtests.http_response import Response
 from loadtests.load_plan import ArrivalPlan, read_arrival_plan, requests_of
 from loadtests.processes import run_generator
@@ -101,10 +101,10 @@ class Arrivals:
         self._requests = requests_of(plan)
         self._started_at = 0.0
         self._done: list[Arrival] = []
-        self._in_flight: dict[Connection, tuple[float, float]] = {}
+        self._in_flight: dict[Requests, tuple[float, float]] = {}
         self._waiting: deque[tuple[float, float]] = deque()
-        self._idle: list[Connection] = []
-        self._open: set[Connection] = set()
+        self._idle: list[Requests] = []
+        self._open: set[Requests] = set()
         self._connecting: set[asyncio.Task[None]] = set()
         self._opened = 0
         self._first_error: str | None = None
@@ -128,13 +128,13 @@ class Arrivals:
         await self._drain()
         return Offered(self._done, ended_early, time.process_time(), self._opened, self._first_error)
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Requests) -> None:
         """See `loadtests.connection.Caller`."""
         self._open.add(connection)
         self._opened += 1
         self._take_next(connection)
 
-    def answered(self, connection: Connection, response: Response) -> None:
+    def answered(self, connection: Requests, response: Response) -> None:
         """See `loadtests.connection.Caller`."""
         if response.status != 200:
             self._note(f"{response.status}: {response.body[:300].decode(errors='replace')}")
@@ -142,12 +142,12 @@ class Arrivals:
         if connection.is_open:
             self._take_next(connection)
 
-    def failed(self, connection: Connection, kind: str, text: str) -> None:
+    def failed(self, connection: Requests, kind: str, text: str) -> None:
         """See `loadtests.connection.Caller`."""
         self._note(f"{kind}: {text[:300]}")
         self._end(self._in_flight.pop(connection), kind)
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: Requests) -> None:
         """See `loadtests.connection.Caller`."""
         self._open.discard(connection)
         if connection in self._idle:
@@ -165,7 +165,7 @@ class Arrivals:
         else:
             self._connect_soon()
 
-    def _take_next(self, connection: Connection) -> None:
+    def _take_next(self, connection: Requests) -> None:
         if not self._waiting:
             self._idle.append(connection)
             return

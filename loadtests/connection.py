@@ -10,22 +10,44 @@ from typing import Protocol, cast
 from loadtests.http_response import MalformedResponse, Response, ResponseParser
 
 
-class Caller(Protocol):
-    """Whose connection it is. Every request that was sent ends in `answered` or `failed`, or in `Connection.close`."""
+class Requests(Protocol):
+    """Requests one after the other, of which one at a time is in flight: a connection of HTTP, or calls of gRPC.
 
-    def opened(self, connection: Connection) -> None:
+    Attributes:
+        is_waiting: Whether a request is in flight.
+        is_open: Whether another request can be sent.
+        sent_at: When the latest request was sent, on the clock of `time.perf_counter`.
+    """
+
+    is_waiting: bool
+    is_open: bool
+    sent_at: float
+
+    def send(self, request: Sequence[bytes]) -> None:
+        """Send a request, given in the pieces of one write; none may be in flight."""
+        ...
+
+    def close(self) -> None:
+        """Send no more; a request in flight is given up."""
+        ...
+
+
+class Caller(Protocol):
+    """Whose connection it is. Every request that was sent ends in `answered` or `failed`, or in `Requests.close`."""
+
+    def opened(self, connection: Requests) -> None:
         """The connection is open."""
         ...
 
-    def answered(self, connection: Connection, response: Response) -> None:
+    def answered(self, connection: Requests, response: Response) -> None:
         """The request that was in flight has its response; the connection is closed already if it is not kept alive."""
         ...
 
-    def failed(self, connection: Connection, kind: str, text: str) -> None:
+    def failed(self, connection: Requests, kind: str, text: str) -> None:
         """The request that was in flight has none: `kind` is `malformed` or `connection`, `text` says more."""
         ...
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: Requests) -> None:
         """The connection is gone."""
         ...
 

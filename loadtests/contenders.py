@@ -86,6 +86,18 @@ def tapetum(config: Path) -> Contender:
     return Contender(TAPETUM, [program, "serve", "--config", str(config), "--port"])
 
 
+def tapetum_with_grpc(config: Path, grpc_port: int) -> Contender:
+    """The same with a port for gRPC.
+
+    Args:
+        config: Serve configuration file.
+        grpc_port: The port.
+    """
+    contender = tapetum(config)
+    *command, port = contender.command
+    return replace(contender, command=[*command, "--grpc-port", str(grpc_port), port])
+
+
 def tapetum_without_cache(config: Path, workload: Workload) -> Contender:
     """Tapetum, asked for what it must find out anew each time.
 

@@ -22,7 +22,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 
-from loadtests.connection import Connection
+from loadtests.connection import Connection, Requests
 from loadtests.http_response import Response
 from loadtests.load_plan import LoadPlan, LoadResult, read_plan, requests_of
 from loadtests.statistic import percentile
@@ -48,7 +48,7 @@ class Load:
         self._errors: Counter[str] = Counter()
         self._first_error: str | None = None
         self._full = asyncio.Event()
-        self._connections: set[Connection] = set()
+        self._connections: set[Requests] = set()
         self._connecting: set[asyncio.Task[None]] = set()
 
     async def run(self) -> LoadResult:
@@ -83,26 +83,26 @@ class Load:
         self._errors[kind] += 1
         self._first_error = self._first_error or f"{kind}: {text[:300]}"
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: Requests) -> None:
         """A connection is there: send the first request."""
         self._connections.add(connection)
         self._send(connection)
 
-    def answered(self, connection: Connection, response: Response) -> None:
+    def answered(self, connection: Requests, response: Response) -> None:
         """A response has come: count it, and send the next request."""
         self.count(response, time.perf_counter() - connection.sent_at)
         self._send(connection)
 
-    def failed(self, connection: Connection, kind: str, text: str) -> None:
+    def failed(self, connection: Requests, kind: str, text: str) -> None:
         """A request has no response."""
         self.count_error(kind, text)
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: Requests) -> None:
         """A connection is gone: open another in its place."""
         self._connections.discard(connection)
         self._connect_soon(RECONNECT_S)
 
-    def _send(self, connection: Connection) -> None:
+    def _send(self, connection: Requests) -> None:
         if connection.is_open and not self.closing:
             connection.send(next(self.requests))
 
@@ -155,6 +155,10 @@ def say(line: str) -> None:
 
 
 async def _run(plan: LoadPlan) -> LoadResult:
+    if plan.form == "grpc":
+        from loadtests.grpc_load import GrpcLoad
+
+        return await GrpcLoad(plan).run()
     return await Load(plan).run()
 
 

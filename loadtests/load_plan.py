@@ -7,11 +7,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from loadtests import tensor_requests
 from loadtests.photos import STAMP_BYTES, split_for_stamp
 
 MAX_REQUESTS = 1_000_000
+
+Form = Literal["body", "tensor", "grpc"]
+"""A photo is the body of a request; or an input of the Open Inference Protocol, in binary over HTTP, or over gRPC."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,8 @@ class RequestPlan:
         bodies: Files that hold the bodies; they are sent in turn.
         distinct: None sends the bodies as they are. A number n sends JPEG bodies stamped so that exactly n of them
             differ, and 0 such that no two are ever the same.
+        form: What a request is made of.
+        model: Name of the model, for a request over gRPC.
     """
 
     host: str
@@ -34,6 +40,8 @@ class RequestPlan:
     headers: dict[str, str]
     bodies: tuple[str, ...]
     distinct: int | None = field(default=None, kw_only=True)
+    form: Form = field(default="body", kw_only=True)
+    model: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -136,12 +144,12 @@ def requests_of(plan: RequestPlan) -> Iterator[tuple[bytes, ...]]:
     """
     bodies = [Path(name).read_bytes() for name in plan.bodies]
     if plan.distinct is None:
-        return itertools.cycle([(_head(plan, len(body)) + body,) for body in bodies])
+        return itertools.cycle([(b"".join(_framed(plan, body, b"", b"")),) for body in bodies])
     return _stamped(plan, [split_for_stamp(body) for body in bodies])
 
 
 def _stamped(plan: RequestPlan, halves: list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, ...]]:
-    pieces = [(_head(plan, len(before) + STAMP_BYTES + len(after)) + before, after) for before, after in halves]
+    pieces = [_framed(plan, before, bytes(STAMP_BYTES), after) for before, after in halves]
     first = 0 if plan.distinct else int.from_bytes(os.urandom(5), "big") << 20
     for number in itertools.count():
         stamp = first + (number % plan.distinct if plan.distinct else number)
@@ -149,8 +157,21 @@ def _stamped(plan: RequestPlan, halves: list[tuple[bytes, bytes]]) -> Iterator[t
         yield before, stamp.to_bytes(STAMP_BYTES, "big"), after
 
 
-def _head(plan: RequestPlan, body_bytes: int) -> bytes:
+def _framed(plan: RequestPlan, before: bytes, stamp: bytes, after: bytes) -> tuple[bytes, bytes]:
+    """What goes before and after the stamp of a request with a photo."""
+    size = len(before) + len(stamp) + len(after)
+    if plan.form == "grpc":
+        return tensor_requests.grpc_message(plan.model, before, stamp, after)
+    text = tensor_requests.json_of(size) if plan.form == "tensor" else b""
+    return _head(plan, size, text) + before, after
+
+
+def _head(plan: RequestPlan, photo_bytes: int, text: bytes) -> bytes:
+    """Everything before a photo: the head of the request, and of a tensor its JSON and length."""
+    prefix = text + tensor_requests.length_of(photo_bytes) if text else b""
     host = f"[{plan.host}]" if ":" in plan.host else plan.host
-    headers = {"Host": f"{host}:{plan.port}", "Content-Length": str(body_bytes), **plan.headers}
+    headers = {"Host": f"{host}:{plan.port}", "Content-Length": str(len(prefix) + photo_bytes), **plan.headers}
+    if text:
+        headers["Inference-Header-Content-Length"] = str(len(text))
     fields = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"POST {plan.path} HTTP/1.1\r\n{fields}\r\n".encode("latin-1")
+    return f"POST {plan.path} HTTP/1.1\r\n{fields}\r\n".encode("latin-1") + prefix

@@ -5,6 +5,7 @@
     segmentation    the same for unet-person
     noop            a model that does nothing: Tapetum with everything switched on, bare FastAPI
     cache           answers that are in the cache: Tapetum, FastAPI with Redis
+    protocols       Tapetum over HTTP (/v1 and /v2) and gRPC: the no-op model, and answers that are in the cache
 
 Each system is started on loopback, asked, and ended before the next one starts, and all of that several times over,
 with another system first each time; the tables hold medians. Absolute figures belong to the machine, ratios carry over.
@@ -51,6 +52,7 @@ class Section(StrEnum):
     SEGMENTATION = "segmentation"
     NOOP = "noop"
     CACHE = "cache"
+    PROTOCOLS = "protocols"
 
 
 @dataclass(frozen=True)

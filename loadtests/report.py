@@ -23,6 +23,7 @@ TITLES = {
     **{task: workload.title for task, workload in WORKLOADS.items()},
     "noop": "Overhead alone: a model that does nothing, every body new to the cache",
     "cache": "Answers from the cache",
+    "protocols": "Protocols of one Tapetum: the no-op model, every body new to the cache, and answers from the cache",
 }
 _PEERS = {**dict.fromkeys(WORKLOADS, (FASTAPI, LITSERVE)), "noop": (FASTAPI,), "cache": (FASTAPI_REDIS,)}
 

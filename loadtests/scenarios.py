@@ -10,9 +10,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache, partial
-from typing import Final
+from typing import Final, TypeVar
 
 from loadtests.agreement import judge, prediction_from
 from loadtests.bench import Bench
@@ -25,17 +25,20 @@ from loadtests.contenders import (
     fastapi_with_redis,
     litserve,
     tapetum,
+    tapetum_with_grpc,
     tapetum_without_cache,
 )
 from loadtests.load_plan import filling
 from loadtests.measuring import Measurement, measure
 from loadtests.photos import LARGE, SMALL, body_of_100_kb, photos
-from loadtests.processes import LOOPBACK, RunningSystem, SystemFailed, post
+from loadtests.processes import LOOPBACK, RunningSystem, SystemFailed, free_port, post
 from loadtests.readings import Readings
 from loadtests.samples import Case, Sample
 from loadtests.systems.floor import FloorPlan, FloorResult
 from loadtests.workloads import WORKLOADS, Workload
 from models.predictions import Prediction
+
+T = TypeVar("T")
 
 PHOTOS = {"640×480": SMALL, "1920×1440": LARGE}
 NOOP_PHOTO = "100 KB"
@@ -94,10 +97,32 @@ def compare_cache(bench: Bench, turn: int) -> None:
                     _check_hits(bench, concurrency, before.until(Readings.of(port)), measurement)
 
 
+def compare_protocols(bench: Bench, turn: int) -> None:
+    """The same requests by each protocol, to one Tapetum: every body new to the cache, and answers that are in it."""
+    grpc_port = free_port()
+    contender = tapetum_with_grpc(bench.config_for("noop"), grpc_port)
+    with contender.running(bench.conditions.folder) as (system, port):
+        files = bench.write("protocols", [body_of_100_kb()])
+        whole = bench.plan(contender, port, files, 1)
+        tensor = replace(whole, path="/v2/models/noop/infer", headers={}, form="tensor")
+        grpc = replace(tensor, port=grpc_port, form="grpc", model="noop")
+        protocols = [("HTTP /v1", whole), ("HTTP /v2, binary", tensor), ("gRPC", grpc)]
+        for protocol, plan in _turned(protocols, turn):
+            measure(replace(plan, distinct=CACHED_BODIES, seconds=60.0, max_requests=2 * CACHED_BODIES), system)
+            for concurrency in bench.conditions.concurrencies:
+                for photo, distinct in ((f"{NOOP_PHOTO}, new", 0), (f"{NOOP_PHOTO}, cached", CACHED_BODIES)):
+                    sent = replace(plan, concurrency=concurrency, distinct=distinct)
+                    before = Readings.of(port)
+                    measurement = bench.measure(Case("protocols", protocol, photo, concurrency), sent, system)
+                    check = _check_hits if distinct else _check_misses
+                    check(bench, concurrency, before.until(Readings.of(port)), measurement)
+
+
 SECTIONS: Final[Mapping[str, Callable[[Bench, int], None]]] = {
     **{task: partial(compare_models, workload) for task, workload in WORKLOADS.items()},
     "noop": compare_noop,
     "cache": compare_cache,
+    "protocols": compare_protocols,
 }
 """Every comparison, by its name."""
 
@@ -159,6 +184,6 @@ def _check_hits(bench: Bench, concurrency: int, change: Readings, measurement: M
     )
 
 
-def _turned(contenders: list[Contender], turn: int) -> list[Contender]:
-    turn %= len(contenders)
-    return contenders[turn:] + contenders[:turn]
+def _turned(systems: list[T], turn: int) -> list[T]:
+    turn %= len(systems)
+    return systems[turn:] + systems[:turn]
