@@ -6,10 +6,7 @@ of the gateway (`services.gateway.open_inference.grpc_methods`).
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-ADD_SERVICES: Final = "services.grpc_services:add_services"
-"""The function below, as Ray Serve imports it."""
+from typing import Any
 
 
 def add_services(servicer: Any, server: Any) -> None:
