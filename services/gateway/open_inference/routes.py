@@ -108,7 +108,7 @@ def _inlined(schema: Any, parts: Mapping[str, Any] | None = None) -> Any:
     if not isinstance(schema, dict):
         return schema
     given = cast(dict[str, Any], schema)
-    parts = given.get("$defs", {}) if parts is None else parts
+    known: Mapping[str, Any] = parts or given.get("$defs", {})
     if "$ref" in given:
-        return _inlined(parts[given["$ref"].rpartition("/")[2]], parts)
-    return {name: _inlined(value, parts) for name, value in given.items() if name != "$defs"}
+        return _inlined(known[given["$ref"].rpartition("/")[2]], known)
+    return {name: _inlined(value, known) for name, value in given.items() if name != "$defs"}
