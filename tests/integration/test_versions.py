@@ -106,8 +106,9 @@ def until(condition: Callable[[], bool], timeout_s: float = 180.0) -> None:
 
 
 def change(stack: RunningStack, action: str, version: str) -> str:
-    answer = httpx.post(f"{stack.url}/v1/models/{MODEL}@{version}/{action}", headers=ADMIN, timeout=120)
-    assert answer.status_code in (200, 202), answer.text
+    headers = {**ADMIN, "x-request-timeout": "110"}
+    answer = httpx.post(f"{stack.url}/v1/models/{MODEL}@{version}/{action}", headers=headers, timeout=120)
+    assert answer.status_code == 200, answer.text
     return answer.json()["state"]
 
 
