@@ -21,6 +21,9 @@ class PlanWatch:
         topology: The configuration, whose plans are the first ones.
         store: Where plans are changed, and replicas report; None: nowhere, and versions stay those of the
             configuration.
+
+    Attributes:
+        reads: Grows with every read and change.
     """
 
     def __init__(self, topology: Topology, store: PlanStore | None = None) -> None:
@@ -30,6 +33,7 @@ class PlanWatch:
         self._live: tuple[ReplicaReport, ...] = ()
         self._states: dict[tuple[str, str], ReportedVersion] = {}
         self._is_failing = False
+        self.reads = 0
 
     def plan(self, model: str) -> ServingPlan:
         """The plan of a configured model."""
@@ -74,6 +78,7 @@ class PlanWatch:
             for version in _versions_in(plan, self._live)
             if (state := state_of(plan, version, self._live))
         }
+        self.reads += 1
         return True
 
     async def change(self, model: str, edit: Edit) -> ServingPlan:
@@ -87,6 +92,7 @@ class PlanWatch:
             PlanStoreFailed: the store is down or slow.
         """
         changed = self._plans[model] = await asyncio.to_thread(self._store.change, self._plans[model], edit)
+        self.reads += 1
         return changed
 
     async def _take_over(self, known: ServingPlan, stored: ServingPlan | None) -> None:

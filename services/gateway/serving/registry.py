@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -34,6 +35,20 @@ READ_INTERVAL_S = 1.0
 STARTING_INTERVAL_S = 0.2
 MAX_CALL_BYTES = 8 * 2**20
 """The most image bytes of a call; a larger image is sent alone."""
+
+
+RESOLVED_S = 0.5
+"""Seconds for which the versions of a model are not computed again, unless something changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolved:
+    """The versions of a model, and the one of the policy, after a number of reads of the plans."""
+
+    versions: tuple[ServedModel, ...]
+    current: ServedModel | None
+    reads: int
+    until_s: float
 
 
 class Registry:
@@ -66,7 +81,8 @@ class Registry:
             MODEL_CONFIGURED.labels(task, name).set(1)
         self._calls: dict[tuple[str, str, str], ModelCalls] = {}
         self._versions = {name: Versions() for name in self._tasks}
-        self._chosen: dict[str, ServedModel] = {}
+        self._resolved: dict[str, _Resolved] = {}
+        self._last: dict[str, ServedModel] = {}
         self._alive: dict[str, bool] = dict.fromkeys(self._backends, False)
         self._ready: dict[str, frozenset[str]] = dict.fromkeys(self._backends, frozenset())
         self._probed_at = float("-inf")
@@ -92,9 +108,7 @@ class Registry:
 
     def versions(self, name: str) -> tuple[ServedModel, ...]:
         """The versions of a configured model that all its replicas have warm, the newest first."""
-        served = self._versions[name].served().values()
-        loaded = [model for model in served if self.plans.is_loaded(name, model.version, model.deployment)]
-        return tuple(sorted(loaded, key=lambda model: version_key(model.version), reverse=True))
+        return self._resolve(name).versions
 
     def task(self, name: str) -> str:
         """The task of a configured model."""
@@ -106,13 +120,7 @@ class Registry:
         Returns:
             That of the policy; the last one, where that is not loaded; None where none has been warm yet.
         """
-        available = {model.version: model for model in self.versions(name)}
-        version = self.plans.plan(name).choose(available)
-        last = self._chosen.get(name)
-        chosen = available[version] if version is not None else last or self._versions[name].latest()
-        if chosen is not None and chosen is not last:
-            self._chosen[name] = chosen
-        return chosen
+        return self._resolve(name).current
 
     def find(self, task: str, name: str | None) -> ServedModel:
         """Find the version that answers a request.
@@ -214,6 +222,8 @@ class Registry:
         """
         versions = self._versions[asked.name]
         known = versions.hear(outcome.identity)
+        if known is not asked:
+            self._resolved.pop(asked.name, None)
         if known is not None:
             return known
         if outcome.described is None:
@@ -247,6 +257,23 @@ class Registry:
         return all(self._alive.values()) and all(
             state.version in self._versions[state.model].served() for state in loaded
         )
+
+    def _resolve(self, name: str) -> _Resolved:
+        """The versions of a model, and that of the policy; computed again after a change, and every `RESOLVED_S`."""
+        known, now_s = self._resolved.get(name), time.monotonic()
+        if known is not None and known.reads == self.plans.reads and now_s < known.until_s:
+            return known
+        served = self._versions[name].served().values()
+        loaded = [model for model in served if self.plans.is_loaded(name, model.version, model.deployment)]
+        versions = tuple(sorted(loaded, key=lambda model: version_key(model.version), reverse=True))
+        available = {model.version: model for model in versions}
+        chosen = self.plans.plan(name).choose(available)
+        last = self._last.get(name) or self._versions[name].latest()
+        current = available[chosen] if chosen is not None else last
+        if current is not None:
+            self._last[name] = current
+        resolved = self._resolved[name] = _Resolved(versions, current, self.plans.reads, now_s + RESOLVED_S)
+        return resolved
 
     def _loaded(self, model: str, version: str) -> ServedModel | None:
         return next((served for served in self.versions(model) if served.version == version), None)
@@ -287,6 +314,7 @@ class Registry:
         self._ready[deployment] = frozenset(model.name for _, model in models)
         for versions, model in models:
             versions.learn(model)
+            self._resolved.pop(model.name, None)
 
 
 def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max_wait_s: float) -> ModelCalls:
