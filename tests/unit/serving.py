@@ -46,7 +46,7 @@ def serving_grpc(app: Starlette, add_services: Callable[[Any], None]) -> Iterato
 
     @asynccontextmanager
     async def with_grpc(app: Any) -> AsyncIterator[Any]:
-        server = grpc.aio.server()
+        server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1)])
         add_services(server)
         ports.append(server.add_insecure_port("127.0.0.1:0"))
         await server.start()
