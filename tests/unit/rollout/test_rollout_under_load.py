@@ -128,8 +128,8 @@ def test_failing_version_is_rolled_back(stack: VersionStack):
 
 
 def test_slower_version_is_rolled_back(stack: VersionStack):
-    with replicas_that(stack, delay_s=0.5), uncached_load(stack) as load:
-        done = roll_out(stack, "--force")
+    with replicas_that(stack, delay_s=1.5), uncached_load(stack) as load:
+        done = roll_out(stack, "--force", "--guard", "p99_ratio<1.5")
         time.sleep(1)
     assert_rolled_back(stack, done, load)
     assert "rolling back: a guard broke: p99_ratio" in done.output
