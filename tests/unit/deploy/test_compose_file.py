@@ -57,7 +57,7 @@ def test_service_publishes_ports_on_loopback_alone(name: str):
         assert port.startswith("127.0.0.1:"), port
 
 
-def published() -> list[tuple[str, str, str]]:
+def published() -> list[tuple[str, ...]]:
     """Service, port of this machine, and port of the container, of all that is published."""
     return [
         (name, *re.sub(r"\$\{\w+:-(\d+)\}", r"\1", port).split(":")[1:])

@@ -80,7 +80,7 @@ def test_planned_version_is_loaded_beside_the_others_and_reported(replica: Repli
 def test_failed_load_is_reported_and_tried_again_only_when_it_is_requested_again(replica: Replica):
     replica.broken = {"mugs@2"}
     replica.change(lambda plan: plan.with_version("2", "Mugs"))
-    replica.change(lambda plan: plan.with_policy("1"))
+    replica.change(lambda plan: plan.model_copy(update={"policy": "1"}))
     assert replica.loads == ["mugs@1", "mugs@2"]
     assert replica.states == {"1": ("loaded", ""), "2": ("failed", "OSError: no weights in mugs@2")}
     replica.broken = set()
