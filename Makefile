@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 SERVE_ARGS ?=
 UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --numprocesses auto --dist loadfile
 
-.PHONY: serve test test-deploy check unit slow accuracy integration lint constraints bench bench-device bench-eval load \
+.PHONY: serve test test-deploy check unit slow accuracy integration lint peers constraints bench bench-device bench-eval load \
   hardening clean
 .DEFAULT_GOAL := serve
 
@@ -55,6 +55,9 @@ hardening: $(READY)  ## hostile and broken input, kills and a soak, half an hour
 	$(UV) pip install --quiet --python $(BIN)/python -c constraints.txt --group hardening
 	$(BIN)/python -m loadtests.hardening $(HARDENING_ARGS)
 
+peers: $(READY)  ## the environments of a real Triton server and of KServe's clients, which some tests use
+	$(BIN)/python -m loadtests.environments triton kserve
+
 constraints: $(READY)  ## resolve constraints.txt anew
 	$(UV) pip compile pyproject.toml --extra export --group dev --group hardening --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
@@ -66,4 +69,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-litserve
+	rm -rf $(VENV) .venv-litserve .venv-triton .venv-kserve

@@ -87,7 +87,7 @@ async def offer(image_s: float, rate: float, for_s: float, limit_s: float, max_w
     """Send images at `rate` a second for so long, and wait for the last answer."""
     replica = SimulatedReplica({MODEL: image_s})
     config = ModelDeployment.model_construct(
-        name="Simulated", task="classification", models=(ModelSpec(name=MODEL),), max_batch_size=MAX_BATCH_SIZE
+        name="Simulated", task="classification", models=(ModelSpec(name=f"{MODEL}@1"),), max_batch_size=MAX_BATCH_SIZE
     )
     settings = Settings(max_queue_wait_s=max_wait_s)
     registry = Registry(Topology.model_construct(deployments=(config,)), {"Simulated": replica}, max_wait_s)

@@ -14,7 +14,7 @@ from loadtests.triton_server import TritonServer
 def triton_server(repository: Path, log: Path, options: Sequence[str] = ()) -> TritonServer:
     """A Triton server of a model repository, to be started: `with triton_server(…) as server`.
 
-    Its environment is made where it is missing, which `make triton` does beforehand.
+    Its environment is made where it is missing, which `make peers` does beforehand.
 
     Args:
         repository: The model repository.

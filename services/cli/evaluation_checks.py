@@ -48,7 +48,7 @@ def _check_free(folder: Path, plan: Plan) -> None:
     try:
         there = read_result(folder)
         model, data = str(there["model"]["name"]), str(there["data"]["spec"])
-        names = (model, join_name(model, str(there["model"]["version"])))
+        names = (model, join_name(model, str(there["model"].get("version"))))
     except (ResultError, KeyError, TypeError):
         return
     if plan.predictor.model not in names or data != plan.data:

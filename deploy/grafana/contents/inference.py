@@ -162,6 +162,18 @@ MODELS = Dashboard(
                 ],
             ),
             Panel(
+                "Batches at a Triton server",
+                "Batches a second that deployments with `backend: triton` send, by what became of them.",
+                "ops",
+                [
+                    Query(
+                        f"sum by (outcome) (rate(tapetum_triton_calls_total{_OF_MODEL}[$__rate_interval]))",
+                        "{{outcome}}",
+                    )
+                ],
+                stacked=True,
+            ),
+            Panel(
                 "Time to load",
                 "Of the replica that loaded the model last, its warm-up included.",
                 "s",

@@ -35,7 +35,11 @@ _ERRORS: Final = {
 }
 _OF_ALL: Final = (401, 403, 414, 429, 431)
 _CHANGES: Final = (400, 404, 409, 503)
-_PATH: Final = {"name": "path", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    """The parameter of a route that is part of its path, which FastAPI does not see in a direct route."""
+    return {"parameters": [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}]}
 
 
 def _errors(*statuses: int) -> dict[int | str, Any]:
@@ -67,6 +71,7 @@ def add_open_inference(app: FastAPI, front: HttpFront) -> None:
             summary=summary,
             include_in_schema=summary is not None,
             responses=_errors(*statuses),
+            openapi_extra=_in_path("name") if "{name" in path else None,
         )
     for path, endpoint, summary, others in (
         ("/health/live", front.live, "Liveness of the server", {}),
@@ -81,7 +86,7 @@ def add_open_inference(app: FastAPI, front: HttpFront) -> None:
         summary="Metadata, readiness (/ready), configuration (/config) or statistics (/stats) of a model",
         description=_NAMES,
         responses=_errors(404, 405, 503),
-        openapi_extra={"parameters": [_PATH]},
+        openapi_extra=_in_path("path"),
     )
     router.add_api_route(
         "/models/{path:path}",
@@ -91,7 +96,7 @@ def add_open_inference(app: FastAPI, front: HttpFront) -> None:
         description=f"{_NAMES} The body is JSON, or JSON and binary tensors.",
         responses={200: {"model": http_messages.Response}, **_errors(*_ERRORS)},
         openapi_extra={
-            "parameters": [_PATH],
+            **_in_path("path"),
             "requestBody": {
                 "required": True,
                 "content": {"application/json": {"schema": _inlined(http_messages.Request.model_json_schema())}},
