@@ -52,7 +52,9 @@ class Breaker:
         """Record a call that failed or timed out."""
         if self._pause_s and not self._is_trial:
             return  # the call began before the failure that opened the circuit
-        self._is_trial = False
+        self._is_trial, before_s = False, self._pause_s
         self._pause_s = min(max(PAUSE_S, 2 * self._pause_s), self._max_pause_s)
         self._resume_at = time.monotonic() + self._pause_s
+        if self._pause_s == before_s:
+            return  # as before: one line is enough
         log.warning("circuit breaker opened", service=self._what, reason=type(error).__name__, seconds=self._pause_s)

@@ -7,10 +7,11 @@ of the same image in float32, which matters where they are sent to a server.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
 
+import io
 import logging
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -141,11 +142,11 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Without the warnings of torch's exporter, which are about itself."""
+    """Without what torch's exporter says about itself; its exceptions say what matters."""
     disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -36,6 +36,9 @@ class HostBackend:
     async def describe(self) -> list[dict[str, Any]]:
         return self._host.describe()
 
+    def close(self) -> None:
+        self._host.close()
+
 
 @dataclass(frozen=True)
 class HostedGateway:
@@ -88,4 +91,6 @@ def hosted_gateway(
         methods.grpc_front = app.state.grpc_front
         with serving_grpc(app, lambda server: add_services(methods, server)) as (url, grpc_port):
             yield HostedGateway(url, grpc_port, backends, cache, registry)
+        for backend in backends.values():
+            backend.close()
     read_settings.cache_clear()

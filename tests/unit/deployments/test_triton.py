@@ -44,6 +44,22 @@ PARAMETERS = {
 TASKS = {DETECTOR: "detection", CLASSIFIER: "classification", SEGMENTER: "segmentation"}
 
 
+_started: list[ModelHost] = []
+
+
+def started(config: dict[str, Any]) -> ModelHost:
+    """A host that is closed after the test."""
+    _started.append(ModelHost(config))
+    return _started[-1]
+
+
+@pytest.fixture(autouse=True)
+def closed_hosts() -> Iterator[None]:
+    yield
+    while _started:
+        _started.pop().close()
+
+
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A model repository of three small models for the python backend, which are in the catalog too."""
@@ -116,7 +132,7 @@ def wait_for(condition: Callable[[], Any], within_s: float = 20.0) -> None:
 
 @pytest.mark.parametrize("name", TASKS)
 async def test_answers_are_those_of_the_local_adapter(server: TritonServer, name: str):
-    remote, local = ModelHost(config(name, server.url)), ModelHost(config(name))
+    remote, local = started(config(name, server.url)), started(config(name))
     sizes = [(100, 70), (70, 100), (64, 64), (100, 70), (300, 200)]
     items = [item(name, photo(size)) for size in sizes]
     found, expected = await remote.predict(items), await local.predict(items)
@@ -138,7 +154,7 @@ async def test_batches_are_in_flight_at_once(repository: Path, tmp_path: Path):
     text = place.read_text().replace("count: 1", "count: 4").replace("max_batch_size: 8", "max_batch_size: 1")
     place.write_text(text.replace("dynamic_batching { }", ""))
     with triton_server(tmp_path / "copies", tmp_path / "log") as slow:
-        host = ModelHost(config(CLASSIFIER, slow.url, max_batch_size=1))
+        host = started(config(CLASSIFIER, slow.url, max_batch_size=1))
         for path in noted.iterdir():
             path.unlink()
         outcomes = await host.predict([item(CLASSIFIER) for _ in range(4)])
@@ -152,7 +168,7 @@ async def test_image_that_triton_fails_on_fails_alone(repository: Path, tmp_path
     whites = "(i.as_numpy().min((1, 2, 3)) == 255 for request in requests for i in request.inputs())"
     copied(repository, tmp_path, CLASSIFIER, f"assert not any(map(any, {whites})), 'a white image'")
     with triton_server(tmp_path / "copies", tmp_path / "log") as fragile:
-        host = ModelHost(config(CLASSIFIER, fragile.url, num_device_threads=1))
+        host = started(config(CLASSIFIER, fragile.url, num_device_threads=1))
         white = io.BytesIO()
         Image.new("RGB", (64, 64), "white").save(white, "PNG")
         images = [photo(), white.getvalue(), photo(), photo()]
@@ -166,7 +182,7 @@ async def test_server_that_is_too_slow_is_skipped_until_it_is_not(repository: Pa
     marker = tmp_path / "slow"
     copied(repository, tmp_path, CLASSIFIER, f"import os, time; time.sleep(2 * os.path.exists({str(marker)!r}))")
     with triton_server(tmp_path / "copies", tmp_path / "log") as slow:
-        host = ModelHost(config(CLASSIFIER, slow.url, triton={"timeout_s": 0.5}))
+        host = started(config(CLASSIFIER, slow.url, triton={"timeout_s": 0.5}))
         marker.touch()
         (late,) = await host.predict([item(CLASSIFIER)])
         (refused,) = await host.predict([item(CLASSIFIER)])
@@ -181,7 +197,7 @@ async def test_server_that_is_too_slow_is_skipped_until_it_is_not(repository: Pa
 
 def test_model_of_another_kind_at_the_server_is_not_ready(server: TritonServer, capfd: pytest.CaptureFixture[str]):
     wrong = {"models": [{"name": DETECTOR, "server_model": CLASSIFIER, "server_version": "1"}]}
-    host = ModelHost(config(DETECTOR, server.url, **wrong))
+    host = started(config(DETECTOR, server.url, **wrong))
     (outcome,) = asyncio.run(host.predict([item(DETECTOR)]))
     assert host.describe() == []
     assert outcome.failure is not None
@@ -197,12 +213,12 @@ def test_model_with_other_weights_at_the_server_is_not_ready(
         patch.setattr(torch, "manual_seed", lambda _: seed(6))
         write_classifier(tmp_path, CLASSIFIER)
     monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path))
-    assert ModelHost(config(CLASSIFIER, server.url)).describe() == []
+    assert started(config(CLASSIFIER, server.url)).describe() == []
     assert "an output differs by" in capfd.readouterr().out
 
 
 def test_model_that_the_server_does_not_have_is_not_ready(server: TritonServer):
-    host = ModelHost(config(DETECTOR, server.url, models=[{"name": DETECTOR, "server_version": "8"}]))
+    host = started(config(DETECTOR, server.url, models=[{"name": DETECTOR, "server_version": "8"}]))
     assert host.describe() == []
 
 
@@ -223,10 +239,8 @@ def test_network_that_takes_normalised_float_images_is_served_too(repository: Pa
     model.write_text(code)
     with triton_server(tmp_path / "copies", tmp_path / "log") as theirs:
         models = [{"name": CLASSIFIER, "server_model": "theirs", "server_version": "1"}]
-        host = ModelHost(config(CLASSIFIER, theirs.url, models=models))
-        found, expected = (
-            asyncio.run(one.predict([item(CLASSIFIER)])) for one in (host, ModelHost(config(CLASSIFIER)))
-        )
+        host = started(config(CLASSIFIER, theirs.url, models=models))
+        found, expected = (asyncio.run(one.predict([item(CLASSIFIER)])) for one in (host, started(config(CLASSIFIER))))
         assert_alike(answer_of(found[0]), answer_of(expected[0]))
 
 
@@ -240,7 +254,7 @@ def test_server_is_verified_by_its_certificate(repository: Path, tmp_path: Path)
     with triton_server(repository, tmp_path / "log", ["--grpc-use-ssl=1", *files]) as server:
         trusting = {"ssl": True, "root_certificates": str(certificate)}
         ready = [
-            len(ModelHost(config(CLASSIFIER, server.url, triton=options)).describe())
+            len(started(config(CLASSIFIER, server.url, triton=options)).describe())
             for options in (trusting, {"ssl": True}, {"ssl": False})
         ]
     assert ready == [1, 0, 0]

@@ -130,7 +130,7 @@ def test_failing_version_is_rolled_back(stack: VersionStack):
 def test_slower_version_is_rolled_back(stack: VersionStack):
     with replicas_that(stack, delay_s=1.5), uncached_load(stack) as load:
         done = roll_out(stack, "--force", "--guard", "p99_ratio<1.5")
-        time.sleep(1)
+        time.sleep(4)  # until requests that the slow version has are answered
     assert_rolled_back(stack, done, load)
     assert "rolling back: a guard broke: p99_ratio" in done.output
     assert load.failures == []
@@ -205,6 +205,7 @@ def test_version_whose_evaluation_reaches_its_predecessors_is_let_through(stack:
             ),
             settings,
         )
+    time.sleep(2)  # until the gateway has read them
     with uncached_load(stack):
         done = roll_out(stack, "--guard", "error_ratio<0.01")
     assert done.exit_code == 0, done.output

@@ -289,7 +289,7 @@ PATHS: Mapping[str, tuple[str, str, int, str]] = {
         "POST",
         f"{MODEL}/versions/9/infer",
         404,
-        "no version '9' of efficientnet-lite0 is loaded; there",
+        "no version '9' of efficientnet-lite0 is loaded",
     ),
     "empty version": ("GET", f"{MODEL}/versions/", 404, "no model"),
     "no model": ("GET", "/v2/models/", 404, "the path names no model: it is /v2/models/NAME"),
