@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -51,6 +52,19 @@ def started(config: dict[str, Any]) -> ModelHost:
     """A host that is closed after the test."""
     _started.append(ModelHost(config))
     return _started[-1]
+
+
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is logged of Triton servers."""
+    lines: list[str] = []
+
+    def add(event: str, **fields: Any) -> None:
+        lines.append(f"{event} {fields}")
+
+    recorder = SimpleNamespace(info=add, warning=add, error=add)
+    monkeypatch.setattr("services.deployments.triton.remote_model.log", recorder)
+    return lines
 
 
 @pytest.fixture(autouse=True)
@@ -195,18 +209,18 @@ async def test_server_that_is_too_slow_is_skipped_until_it_is_not(repository: Pa
         answer_of((await host.predict([item(CLASSIFIER)]))[0])
 
 
-def test_model_of_another_kind_at_the_server_is_not_ready(server: TritonServer, capfd: pytest.CaptureFixture[str]):
+def test_model_of_another_kind_at_the_server_is_not_ready(server: TritonServer, logged: list[str]):
     wrong = {"models": [{"name": DETECTOR, "server_model": CLASSIFIER, "server_version": "1"}]}
     host = started(config(DETECTOR, server.url, **wrong))
     (outcome,) = asyncio.run(host.predict([item(DETECTOR)]))
     assert host.describe() == []
     assert outcome.failure is not None
     assert outcome.failure.message == f"the Triton server of {DETECTOR} has another model"
-    assert "its outputs have shapes" in capfd.readouterr().out
+    assert "its outputs have shapes" in logged[0]
 
 
 def test_model_with_other_weights_at_the_server_is_not_ready(
-    server: TritonServer, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    server: TritonServer, tmp_path: Path, logged: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     seed = torch.manual_seed
     with monkeypatch.context() as patch:
@@ -214,7 +228,7 @@ def test_model_with_other_weights_at_the_server_is_not_ready(
         write_classifier(tmp_path, CLASSIFIER)
     monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path))
     assert started(config(CLASSIFIER, server.url)).describe() == []
-    assert "an output differs by" in capfd.readouterr().out
+    assert "an output differs by" in logged[0]
 
 
 def test_model_that_the_server_does_not_have_is_not_ready(server: TritonServer):
