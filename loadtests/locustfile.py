@@ -65,9 +65,10 @@ def repeated_image() -> tuple[bytes, str]:
     return random.choices(IMAGES, WEIGHTS)[0]
 
 
-def _bitmap() -> bytes:
+def _unsupported() -> bytes:
+    """An image in a format that is not read."""
     file = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(file, "PPM")
+    Image.new("RGB", (8, 8)).save(file, "PCX")
     return file.getvalue()
 
 
@@ -75,7 +76,7 @@ BAD: Final = (
     ("", b"", 400),
     ("", NEW[0][0] + bytes(STAMP_BYTES) + NEW[0][1][:200], 400),
     ("", b"this is a text", 415),
-    ("", _bitmap(), 415),
+    ("", _unsupported(), 415),
     (f"?model={BAD_MODEL}", new_image(), 404),
     ("?sizes=1", new_image(), 422),
 )
