@@ -316,7 +316,9 @@ def test_second_stack_is_not_answered_for_by_the_first(stack: RunningStack, tmp_
             second.replica("Gateway").kill()
             answers = poll(second, until=lambda answer: answer == (503, "not_ready"), within_s=20)
             answers += poll(second, until=lambda answer: answer == (401, "unauthorized"), within_s=60)
-            assert set(answers) <= {(401, "unauthorized"), (503, "not_ready"), (502, "backend_failed")}, answers
+            cut_off = [answer for answer in answers if answer == (0, "RemoteProtocolError")]  # an answer in its middle
+            known = {(401, "unauthorized"), (503, "not_ready"), (502, "backend_failed"), *cut_off[:1]}
+            assert set(answers) <= known and len(cut_off) <= 1, answers
         direct = [f"http://127.0.0.1:{port}/v1/models" for port in gateway_ports(stack)]
         assert direct
         for url in direct:
