@@ -16,7 +16,7 @@ import yaml
 from loadtests.processes import RunningSystem, free_port
 from loadtests.workloads import CLASSIFICATION, Workload
 from models.catalog.lookup import find
-from services.topology import read_serve_file
+from services.serve_file import read_serve_file
 
 ROOT = Path(__file__).parent.parent
 JPEG = {"Content-Type": "image/jpeg"}

@@ -7,7 +7,6 @@ key here; a key that is wrong or unknown is refused by name before anything star
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import structlog
@@ -19,8 +18,6 @@ from models.entries import Task
 from models.errors import ModelsError, UnknownModel
 from models.export.naming import ServerModel, server_model
 from models.kinds import task_names
-from models.sources.text_documents import DocumentError
-from models.sources.yaml_documents import read_yaml
 from services.machine.gpus import gpu_is_seen, is_reservable
 
 log = structlog.get_logger()
@@ -44,11 +41,13 @@ class TopologyError(Exception):
     """A configuration that cannot be served; the message names the key."""
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a configuration, which refuses unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Autoscaling(_Strict):
+class Autoscaling(Strict):
     """Replicas by load, in the words of Ray Serve's `autoscaling_config`."""
 
     min_replicas: int = Field(default=1, ge=0)
@@ -66,7 +65,7 @@ class Autoscaling(_Strict):
         return self
 
 
-class Scaled(_Strict):
+class Scaled(Strict):
     """Replicas and their resources, of a gateway or a model deployment."""
 
     @model_validator(mode="before")
@@ -126,7 +125,7 @@ class GatewayScale(Scaled):
     )
 
 
-class TritonOptions(_Strict):
+class TritonOptions(Strict):
     """The Triton server of a deployment with `backend: triton`."""
 
     url: str = Field(pattern=r"^[^\s/]+:\d+$", description="Host and gRPC port, such as `triton:8001`; required.")
@@ -160,7 +159,7 @@ class TritonOptions(_Strict):
         return self
 
 
-class ModelSpec(_Strict):
+class ModelSpec(Strict):
     """One version of a model of a deployment; a plain string in the file is short for `{name: …}`.
 
     Attributes:
@@ -343,7 +342,7 @@ def _version_of(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-class Topology(_Strict):
+class Topology(Strict):
     """Everything that `services.app.build` starts."""
 
     gateway: GatewayScale = GatewayScale()
@@ -398,7 +397,7 @@ class Topology(_Strict):
             config.model_copy(update={"models": self._versions_of(config)}) for config in self.deployments
         )
         document = self.model_copy(update={"deployments": deployments}).model_dump()
-        return _validate(Topology, document, "args")
+        return validate(Topology, document, "args")
 
     def _versions_of(self, config: ModelDeployment) -> tuple[ModelSpec, ...]:
         chosen: dict[str, ModelSpec] = {}
@@ -412,86 +411,6 @@ class Topology(_Strict):
         return tuple(chosen.values())
 
 
-class HttpOptions(_Strict):
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=1, le=65535)
-    keep_alive_timeout_s: int = Field(default=65, ge=1)
-
-
-GRPC_SERVICES: Final = "services.grpc_services:add_services"
-"""The gRPC services of the gateway, as Ray Serve imports them."""
-
-
-class GrpcOptions(_Strict):
-    port: int = Field(default=8001, ge=1, le=65535)
-    grpc_servicer_functions: tuple[Literal["services.grpc_services:add_services"]] = (GRPC_SERVICES,)
-    enable_reflection: bool = True
-
-
-class ServedApplication(_Strict):
-    name: str = "tapetum"
-    route_prefix: Literal["/"] = "/"
-    import_path: Literal["services.app:build"] = "services.app:build"
-    args: Topology
-    runtime_env: dict[str, Any] = {}
-    logging_config: dict[str, Any] | None = None
-
-
-class ServeFile(BaseModel):
-    """A whole Serve configuration file, as Ray Serve and KubeRay read it too."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    proxy_location: Literal["HeadOnly", "EveryNode"] = "EveryNode"
-    http_options: HttpOptions = HttpOptions()
-    grpc_options: GrpcOptions | None = None
-    logging_config: dict[str, Any] | None = None
-    target_capacity: float | None = Field(default=None, ge=0, le=100)
-    applications: tuple[ServedApplication] = Field(description="Exactly one.")
-
-    def listening_at(self, host: str | None, port: int | None, grpc_port: int | None = None) -> ServeFile:
-        """The same with another public address; None leaves what the file says.
-
-        Args:
-            host: Address.
-            port: Of HTTP; where the file has a gRPC port, that becomes the next one unless it is given, too.
-            grpc_port: Of gRPC; 0: none.
-
-        Raises:
-            TopologyError: both ports are one, or there is no next one.
-        """
-        given: dict[str, Any] = {"host": host, "port": port}
-        changed = {name: value for name, value in given.items() if value is not None}
-        http = self.http_options.model_copy(update=changed)
-        grpc = self.grpc_options
-        if grpc_port is None and port is not None and grpc is not None:
-            grpc_port = port + 1
-        if grpc_port is not None:
-            grpc = (grpc or GrpcOptions()).model_copy(update={"port": grpc_port}) if grpc_port else None
-        if grpc is not None and (grpc.port == http.port or grpc.port > 65535):
-            raise TopologyError(f"gRPC needs a port of its own, and {grpc.port} is not one: choose another --grpc-port")
-        return self.model_copy(update={"http_options": http, "grpc_options": grpc})
-
-    def to_document(self) -> dict[str, Any]:
-        """What Ray Serve's HTTP API takes: all that the file or this class says, and nothing that is unset."""
-        document = self.model_dump(mode="json", exclude_none=True)
-        args = self.topology.model_dump(mode="json", exclude_unset=True)
-        return {**document, "applications": [{**document["applications"][0], "args": args}]}
-
-    def for_clusters(self) -> list[str]:
-        """Names of keys that are set and have a meaning on clusters alone."""
-        given = {
-            "runtime_env": self.applications[0].runtime_env,
-            "logging_config": self.logging_config or self.applications[0].logging_config,
-            "target_capacity": self.target_capacity,
-        }
-        return [name for name, value in given.items() if value not in (None, {})]
-
-    @property
-    def topology(self) -> Topology:
-        return self.applications[0].args
-
-
 def check_topology(args: dict[str, Any] | Topology) -> Topology:
     """The typed `args` of an application.
 
@@ -500,23 +419,20 @@ def check_topology(args: dict[str, Any] | Topology) -> Topology:
     """
     if isinstance(args, Topology):
         return args
-    return _validate(Topology, args, "args")
+    return validate(Topology, args, "args")
 
 
-def read_serve_file(path: Path) -> ServeFile:
-    """Read and check a Serve configuration file.
+def validate(kind: type[M], value: Any, source: str) -> M:
+    """Validate a configuration, or a part of it.
+
+    Args:
+        kind: Its type.
+        value: What it says.
+        source: Where it is from, for messages.
 
     Raises:
-        TopologyError: the file is missing, is not YAML, or holds a key that is wrong; the message names it.
+        TopologyError: names every key that is wrong.
     """
-    try:
-        document = read_yaml(path)
-    except DocumentError as error:
-        raise TopologyError(str(error)) from None
-    return _validate(ServeFile, document, str(path))
-
-
-def _validate(kind: type[M], value: Any, source: str) -> M:
     try:
         return kind.model_validate(value)
     except ValidationError as error:

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import yaml
 
+from services.serve_file import ServeFile
 from services.settings import Settings
-from services.topology import ServeFile
 
 HERE: Final = Path(__file__).parent
 SERVE_CONFIG: Final = HERE.parent / "serve" / "config.yaml"

@@ -35,7 +35,7 @@ from loadtests.simulation.fit import fit
 from loadtests.systems.floor import adapter_of
 from loadtests.workloads import CLASSIFICATION
 from services.local.stack import DEFAULT_CONFIG
-from services.topology import read_serve_file
+from services.serve_file import read_serve_file
 
 HIT_BODIES: Final = 256
 """More than requests are ever in flight, so that no two of them ask for the same at the same time."""

@@ -24,7 +24,8 @@ from models.catalog.loading import load
 from models.runtime import Runtime
 from services.answers.wire import describe_prediction
 from services.kinds.completion import complete
-from services.topology import ModelDeployment, read_serve_file
+from services.serve_file import read_serve_file
+from services.topology import ModelDeployment
 
 PLAIN = "plain loop"
 OVERLAPPED = "decoding overlapped"

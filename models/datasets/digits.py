@@ -79,7 +79,7 @@ class DigitScenes:
 
     Attributes:
         kind: See `EvaluationSet`.
-        seed: Of all that is random, 0 or more.
+        seed: Seed of the random number generator, 0 or more.
         count: Scenes, 1 or more.
         split: `val` for those held back, `train` for the others.
         name: See `EvaluationSet`.

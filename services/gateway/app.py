@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial
+from typing import Any, Final, Protocol
 
 from fastapi import FastAPI
 from fastapi.responses import Response
@@ -120,21 +121,11 @@ def create_app(
     if settings.rate_limit:
         limiter = RateLimiter(settings.rate_limit, settings.redis_url, settings.cache_timeout_s)
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        watching = (registry.watch(), accuracy.watch(), keep_told(registry, accuracy), traffic.keep(), shadows.run())
-        watches = [asyncio.create_task(watch) for watch in watching]
-        yield
-        for watch in watches:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
-        for threads in (readers, inspector, renderer, feedback, shadows):
-            threads.close()
-        for connected in (cache, store, traffic_store, limiter):
-            if connected is not None:
-                await connected.close()
-
+    lifespan = _lifespan(
+        watches=(registry.watch, accuracy.watch, partial(keep_told, registry, accuracy), traffic.keep, shadows.run),
+        threads=(readers, inspector, renderer, feedback, shadows),
+        connected=[each for each in (cache, store, traffic_store, limiter) if each is not None],
+    )
     app = FastAPIOffline(
         title="Tapetum",
         version="1",
@@ -162,6 +153,43 @@ def create_app(
     _add_models(app, registry, versions, accuracy)
     _add_probes(app, registry, admission, accuracy)
     return app
+
+
+class _Threads(Protocol):
+    def close(self) -> None: ...
+
+
+class _Connected(Protocol):
+    async def close(self) -> None: ...
+
+
+def _lifespan(
+    watches: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    threads: Sequence[_Threads],
+    connected: Sequence[_Connected],
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What runs as long as the application, and what it closes at its end.
+
+    Args:
+        watches: Start coroutines that run until they are cancelled.
+        threads: With pools of threads.
+        connected: With connections to other servers.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        tasks = [asyncio.create_task(watch()) for watch in watches]
+        yield
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        for each in threads:
+            each.close()
+        for each in connected:
+            await each.close()
+
+    return lifespan
 
 
 def _add_middleware(app: FastAPI, settings: Settings, access: Access, under_ray: bool) -> None:

@@ -47,9 +47,10 @@ from services.nodes.errors import NodeError
 from services.nodes.haproxy import grpc_environment, haproxy_environment, write_launcher
 from services.nodes.log_printer import start_log_printer
 from services.nodes.ports import Ports
+from services.serve_file import ServeFile, read_serve_file
 from services.settings import Settings, SettingsError, read_settings
 from services.telemetry import metrics_folder, read_gauge
-from services.topology import ServeFile, TopologyError, read_serve_file
+from services.topology import TopologyError
 
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
 _WATCH_INTERVAL_S: Final = 0.5

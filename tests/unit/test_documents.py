@@ -16,8 +16,9 @@ from services.kinds.detection import DetectParameters
 from services.kinds.segmentation import SegmentParameters
 from services.local.stack import DEFAULT_CONFIG
 from services.nodes.environment import CLUSTER_DEFAULTS, machine_defaults
+from services.serve_file import read_serve_file
 from services.settings import Settings
-from services.topology import GatewayScale, ModelDeployment, TritonOptions, read_serve_file
+from services.topology import GatewayScale, ModelDeployment, TritonOptions
 from tests.checkout import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

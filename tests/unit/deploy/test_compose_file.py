@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from services.nodes.environment import CLUSTER_DEFAULTS
-from services.topology import read_serve_file
+from services.serve_file import read_serve_file
 from tests.checkout import ROOT
 
 SCHEMA = ROOT.parent / "shared/schemas/compose-spec.json"

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from deploy.kubernetes.generate import SERVE_CONFIG, VARIANTS, generated, serve_config
 from services.cli import app
 from services.gateway.open_inference.grpc_front import SERVICE
+from services.serve_file import ServeFile
 from services.settings import Settings, check_names
-from services.topology import ServeFile
 from tests.unit.manifests import KUBERNETES, ROOT, base_documents, documents, of_kind, pod_templates, ray_templates
 
 RAY_NODES = ("head", "gateway", "models")

@@ -10,7 +10,7 @@ import pytest
 from loadtests.arrivals import Arrival
 from loadtests.shadow import Rounds, goals_of, write_two_versions
 from models.catalog.cards import read_card
-from services.topology import read_serve_file
+from services.serve_file import read_serve_file
 
 
 def rounds(slowest_s: float, *, shadows: int = 0, failed: int = 0) -> Rounds:

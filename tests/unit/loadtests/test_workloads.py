@@ -20,7 +20,7 @@ from loadtests.workloads import CLASSIFICATION, DETECTION, SEGMENTATION, WORKLOA
 from models.catalog.loading import load
 from models.catalog.lookup import find
 from services.kinds import TASKS
-from services.topology import read_serve_file
+from services.serve_file import read_serve_file
 
 
 def test_every_comparison_can_be_asked_for_and_has_a_title():
