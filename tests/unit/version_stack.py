@@ -22,13 +22,15 @@ from PIL import Image
 from services.answers.wire import Item, Outcome
 from services.deployments.host import ModelHost
 from services.gateway.app import create_app
+from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
 from services.gateway.serving.registry import Registry
+from services.grpc_services import add_services
 from services.rollout.plan_store import MemoryPlanStore
 from services.settings import Settings, read_settings
 from services.topology import check_topology
 from tests.unit.detector_cards import write_detector
 from tests.unit.gateway_fakes import MemoryCache
-from tests.unit.serving import serving
+from tests.unit.serving import serving_grpc
 
 MODEL = "finds-anything"
 ADMIN = {"x-api-key": "an-admin"}
@@ -55,6 +57,7 @@ class VersionStack:
 
     Attributes:
         url: Of the gateway.
+        grpc_port: Of its gRPC services, on loopback.
         catalog: Folder of the cards.
         replicas: The model hosts.
         config: The deployment of the replicas.
@@ -62,6 +65,7 @@ class VersionStack:
     """
 
     url: str
+    grpc_port: int
     catalog: Path
     replicas: Replicas
     config: dict[str, Any]
@@ -111,8 +115,10 @@ def version_stack(folder: Path, models: Sequence[str], replicas: int = 2, **args
         registry = Registry(topology, {"Detector": behind}, store=store)
         asyncio.run(registry.readiness())
         app = create_app(Settings(admin_keys="an-admin"), registry, MemoryCache())  # pyright: ignore[reportArgumentType]
-        with serving(app) as url:
-            yield VersionStack(url, folder, behind, config, store)
+        methods = OpenInferenceMethods()
+        methods.grpc_front = app.state.grpc_front
+        with serving_grpc(app, lambda server: add_services(methods, server)) as (url, grpc_port):
+            yield VersionStack(url, grpc_port, folder, behind, config, store)
         for host in behind.hosts:
             host.close()
     read_settings.cache_clear()

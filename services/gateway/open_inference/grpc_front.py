@@ -198,7 +198,8 @@ class GrpcFront:
                 name = full_name(request.model_name, request.model_version)
                 opened.task = self.repository.find(name).task
                 sent = await self.inference.work(lambda: parse_request(request, size), size, opened.limit)
-                return write_response(await self.inference.infer(opened, call.caller, name, sent, policy))
+                found = await self.inference.infer(opened, call.caller, name, sent, policy)
+                return await self.inference.work(lambda: write_response(found), found.size, opened.limit)
 
     async def infer_once(self, data: bytes, call: Call) -> Any:
         """Predict the images of a request that is not part of a stream."""
@@ -275,12 +276,14 @@ class GrpcFront:
 
     async def load(self, request: Any, call: Call) -> Any:
         """Load a version of a model."""
-        await self.repository.load(request.model_name, is_admin=self.access.keys.is_admin(call.metadata))
+        is_admin = self.access.keys.is_admin(call.metadata)
+        await self.repository.load(request.model_name, request.parameters, is_admin=is_admin)
         return pb.RepositoryModelLoadResponse()
 
     async def unload(self, request: Any, call: Call) -> Any:
         """Unload a version of a model."""
-        await self.repository.unload(request.model_name, is_admin=self.access.keys.is_admin(call.metadata))
+        is_admin = self.access.keys.is_admin(call.metadata)
+        await self.repository.unload(request.model_name, request.parameters, is_admin=is_admin)
         return pb.RepositoryModelUnloadResponse()
 
 

@@ -9,7 +9,7 @@ import asyncio
 import re
 import zlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, StrictBool
@@ -27,7 +27,7 @@ from services.gateway.open_inference.inference import Inference
 from services.gateway.open_inference.messages import InferRequest, InferResponse
 from services.gateway.open_inference.repository import Repository, full_name
 from services.gateway.open_inference.statistics import statistics
-from services.gateway.serving.offload import INLINE_BYTES, NO_LIMIT
+from services.gateway.serving.offload import INLINE_BYTES, NO_LIMIT, TimeLimit
 from services.gateway.serving.predictor import CachePolicy
 from services.gateway.serving.request_path import Caller
 from services.gateway.serving.served_model import ServedModel
@@ -36,6 +36,8 @@ from services.settings import Settings
 _MODEL_PATH: Final = re.compile(
     r"(?P<name>.+?)(?:/versions/(?P<version>[^/]+))?(?:/(?P<what>infer|ready|config|stats))?"
 )
+M = TypeVar("M", bound=BaseModel)
+
 _WINDOW_BITS: Final = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
 """Of zlib, by `Content-Encoding`."""
 
@@ -46,6 +48,14 @@ class IndexRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     ready: StrictBool = False
+
+
+class ChangeRequest(BaseModel):
+    """The body of a request to load or unload a model."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    parameters: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +93,7 @@ class HttpFront:
 
     async def index(self, request: Request) -> Response:
         """The models and their states; with `{"ready": true}` those that are ready."""
-        with self.bodies.open(request) as body:
-            text = await body.read(INLINE_BYTES, "body")
-        sent = validate(IndexRequest, parse_object(text or b"{}", NO_LIMIT))
+        sent = await self._read(request, IndexRequest)
         return _json(await self.repository.index(ready_only=sent.ready))
 
     async def describe(self, request: Request) -> Response:
@@ -126,21 +134,31 @@ class HttpFront:
                 sent = parse() if len(text) <= INLINE_BYTES else await body.work(parse, opened.limit)
                 async with self.bodies.until_disconnect(request):
                     found = await self.inference.infer(opened, caller, full_name(name, version), sent, policy)
-                    return await self._respond(request, found, sent)
+                    return await self._respond(request, found, sent, opened.limit)
 
     async def load(self, request: Request) -> Response:
         """Load a version of a model: `NAME@VERSION`, or the newest of `NAME`."""
-        await self.repository.load(request.path_params["name"], is_admin=request.state.admin)
+        parameters = (await self._read(request, ChangeRequest)).parameters
+        await self.repository.load(request.path_params["name"], parameters, is_admin=request.state.admin)
         return _json({})
 
     async def unload(self, request: Request) -> Response:
         """Unload a version of a model: `NAME@VERSION`."""
-        await self.repository.unload(request.path_params["name"], is_admin=request.state.admin)
+        parameters = (await self._read(request, ChangeRequest)).parameters
+        await self.repository.unload(request.path_params["name"], parameters, is_admin=request.state.admin)
         return _json({})
 
-    async def _respond(self, request: Request, found: InferResponse, sent: InferRequest) -> Response:
+    async def _read(self, request: Request, kind: type[M]) -> M:
+        """The JSON object of a small body, which may be empty."""
+        with self.bodies.open(request) as body:
+            text = await body.read(INLINE_BYTES, "body")
+        return validate(kind, parse_object(text or b"{}", NO_LIMIT))
+
+    async def _respond(self, request: Request, found: InferResponse, sent: InferRequest, limit: TimeLimit) -> Response:
         """The response, compressed where the client accepts nothing but that encoding."""
-        body, header_length = write_response(found, sent.binary_outputs(found.outputs))
+        body, header_length = await self.inference.work(
+            lambda: write_response(found, sent.binary_outputs(found.outputs)), found.size, limit
+        )
         headers = {"cache-control": "no-store"}
         if header_length is not None:
             headers[HEADER_LENGTH] = str(header_length)

@@ -88,3 +88,8 @@ class InferResponse:
     version: str
     id: str
     outputs: tuple[OutputTensor, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all outputs, about."""
+        return sum(output.size for output in self.outputs)

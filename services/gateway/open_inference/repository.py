@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from models.catalog.version_names import join_name
-from services.errors import NotReady
+from services.errors import InvalidParameters, NotReady
 from services.gateway.administration import check_admin
 from services.gateway.schemas import VersionStatus
 from services.gateway.serving.admission import ConcurrencyLimiter
@@ -14,6 +15,9 @@ from services.gateway.serving.model_versions import ModelVersions
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
 from services.settings import Settings
+
+UNLOAD_DEPENDENTS: Final = "unload_dependents"
+"""Parameter of an unload that has no effect, as no model depends on another."""
 
 _STATES: Final = {"loaded": "READY", "loading": "LOADING", "unloading": "UNLOADING"}
 """Triton's names of states; all others are UNAVAILABLE."""
@@ -89,39 +93,50 @@ class Repository:
         entries = [_entry(status, is_ready=ready[status.name]) for status in self.versions.statuses()]
         return [entry for entry in entries if entry["state"] == "READY" or not ready_only]
 
-    async def load(self, name: str, *, is_admin: bool) -> None:
+    async def load(self, name: str, parameters: Iterable[str] = (), *, is_admin: bool) -> None:
         """Load a version of a model, and wait until it is warm.
 
         Args:
             name: Of the model, for its newest version, or `NAME@VERSION`.
+            parameters: Names of the parameters of the request.
             is_admin: Whether the client is an administrator.
 
         Raises:
             Forbidden: it is none.
+            InvalidParameters: a parameter is not supported.
             ModelNotFound: there is no such model, or no such version of it.
             LoadFailed: it cannot be loaded.
             NotReady: it was not loaded within the longest time limit of a request; the load goes on.
         """
         check_admin(is_admin=is_admin, settings=self.settings)
+        _check_parameters(parameters)
         status = await self.versions.load(name, timeout_s=self.settings.max_request_timeout_s)
         if status.state != "loaded":
             raise NotReady(f"{join_name(status.name, status.version)} is still being loaded")
 
-    async def unload(self, name: str, *, is_admin: bool) -> None:
+    async def unload(self, name: str, parameters: Iterable[str] = (), *, is_admin: bool) -> None:
         """Unload a version of a model, once no request uses it any more.
 
         Args:
             name: `NAME@VERSION`.
+            parameters: Names of the parameters of the request.
             is_admin: Whether the client is an administrator.
 
         Raises:
             Forbidden: it is none.
             ModelNotFound: there is no such model, or the version is not loaded.
-            InvalidParameters: no version is named.
+            InvalidParameters: no version is named, or a parameter is not supported.
             VersionInUse: it is the only version, or the one of the version policy.
         """
         check_admin(is_admin=is_admin, settings=self.settings)
+        _check_parameters(parameters)
         await self.versions.unload(name, timeout_s=self.settings.max_request_timeout_s)
+
+
+def _check_parameters(names: Iterable[str]) -> None:
+    if unknown := [name for name in names if name != UNLOAD_DEPENDENTS]:
+        message = f"unexpected parameter {unknown[0][:80]!r}: a model is loaded as its card in the catalog says"
+        raise InvalidParameters(message, {"unknown": unknown[:10]})
 
 
 def full_name(name: str, version: str) -> str:

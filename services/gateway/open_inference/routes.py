@@ -34,7 +34,7 @@ _ERRORS: Final = {
     504: "The time limit of the request has passed.",
 }
 _OF_ALL: Final = (401, 403, 414, 429, 431)
-_CHANGES: Final = (400, 404, 409, 503)
+_CHANGES: Final = (400, 404, 408, 409, 413, 415, 503)
 
 
 def _in_path(name: str) -> dict[str, Any]:

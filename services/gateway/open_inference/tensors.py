@@ -171,6 +171,11 @@ class OutputTensor:
         """A tensor of BYTES; of one dimension, unless a shape is given."""
         return cls(name, BYTES, (len(data),) if shape is None else shape, data)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the elements."""
+        return sum(map(len, self.data)) if isinstance(self.data, list) else self.data.nbytes
+
     def to_bytes(self) -> bytes:
         """The binary form."""
         if isinstance(self.data, list):
