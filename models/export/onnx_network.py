@@ -19,13 +19,14 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.entries import LetterboxPreprocessing, Preprocessing
+from models.entries import LetterboxPreprocessing
 from models.errors import ExportError
 from models.execution.executor import folded
 from models.execution.external import NetworkExecutor
 from models.execution.finite import require_finite
+from models.execution.pixel_network import PixelNetwork
 from models.export.captured_network import CapturedNetwork
 
 INPUT: Final = "pixels"
@@ -43,30 +44,6 @@ def require_exporter() -> None:
     missing = [package for package in PACKAGES if find_spec(package) is None]
     if missing:
         raise ExportError("", f"exporting needs {', '.join(missing)}: pip install 'tapetum[export]'")
-
-
-class PixelNetwork(nn.Module):
-    """A network with its normalisation.
-
-    Args:
-        network: From normalised (N, 3, H, W) to one tensor or several.
-        preprocessing: Of the model.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing) -> None:
-        super().__init__()
-        self._network = network
-        self.register_buffer("mean", torch.tensor(preprocessing.mean))
-        self.register_buffer("std", torch.tensor(preprocessing.std))
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """(N, H, W, 3) uint8 RGB to the outputs of the network."""
-        images = ((pixels.to(torch.float32) - self.mean) / self.std).permute(0, 3, 1, 2)
-        outputs: Any = self._network(images)
-        return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
 
 
 class OnnxExecutor(NetworkExecutor):
