@@ -51,12 +51,15 @@ class OnnxExecutor(NetworkExecutor):
 
     Args:
         path: The file.
+        threads: Of one run; None: as many as there are cores.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         import onnxruntime
 
-        self._session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        options: Any = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.input_shape: list[int | str] = self._session.get_inputs()[0].shape
         self.output_shapes: list[list[int | str]] = [output.shape for output in self._session.get_outputs()]
 
