@@ -59,7 +59,8 @@ class Focus(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) to (N, channels_out, H / 2, W / 2)."""
-        cells = images.unflatten(3, (-1, 2)).unflatten(2, (-1, 2))  # (N, 3, H / 2, 2, W / 2, 2)
+        count, colours, height, width = images.shape
+        cells = images.view(count, colours, height // 2, 2, width // 2, 2)
         return self.conv(cells.permute(0, 5, 3, 1, 2, 4).flatten(1, 3))
 
 

@@ -18,6 +18,7 @@ from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.models.detection.ssd import SSD
 
 from models.detection.candidates import MAX_CANDIDATES
+from models.detection.region_pool import RegionPool
 from models.execution.executor import DTYPES, folded
 from models.execution.finite import require_finite
 from models.runtime import Runtime
@@ -112,7 +113,7 @@ class TwoStages:
         with torch.no_grad():
             self._names = list(cast(Any, network.backbone)(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE)))
         self._proposer: Any = network.rpn
-        self._pool: Any = heads.box_roi_pool
+        self._pool = RegionPool(heads.box_roi_pool)
         self._coder: Any = heads.box_coder
         self._dtype = DTYPES[runtime.precision]
         head: nn.Module = folded(heads.box_head) if runtime.fuse else heads.box_head
@@ -127,7 +128,7 @@ class TwoStages:
         for index, (boxes, size) in enumerate(zip(proposals, images.image_sizes, strict=True)):
             # RoIAlign copies a level into this order whenever it finds it in another: 94 ms at 800 x 1088 pixels.
             levels = {name: level[index, None].contiguous() for name, level in zip(self._names, features, strict=True)}
-            looked_at = self._head(self._pool(levels, [boxes], [size]).to(self._dtype)).float()
+            looked_at = self._head(self._pool(levels, boxes, size).to(self._dtype)).float()
             logits, deltas = self._predictor(looked_at)
             require_finite(logits, deltas)
             yield Regions(logits.softmax(1)[:, 1:], 1, boxes, deltas.view(*logits.shape, 4), self._coder, levels)

@@ -39,4 +39,4 @@ def _openvino_head(layers: nn.Module, region_shape: tuple[int, int, int], runtim
     generator = torch.Generator().manual_seed(0)
     example, other = (torch.randn(count, *region_shape, generator=generator) for count in (2, 1))
     run = open_network(layers, example, other, runtime)
-    return lambda regions: run(regions.numpy())[0]
+    return lambda regions: run(regions.contiguous().numpy())[0]

@@ -18,6 +18,7 @@ from torchvision.models.detection import MaskRCNN
 
 from models.adapter import DetectionParameters
 from models.detection.candidates import Candidates
+from models.detection.region_pool import RegionPool
 from models.detection.selection import select
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
@@ -130,7 +131,7 @@ class _MaskBranch:
     def __init__(self, network: MaskRCNN, runtime: Runtime) -> None:
         heads: Any = network.roi_heads
         self._device = torch.device(runtime.device)
-        self._pool: Any = copy.deepcopy(heads.mask_roi_pool)
+        self._pool = RegionPool(copy.deepcopy(heads.mask_roi_pool))
         layers = nn.Sequential(heads.mask_head, heads.mask_predictor).eval()
         self._head = head_for(layers, (cast(Any, network.backbone).out_channels, *self._pool.output_size), runtime)
 
@@ -143,6 +144,6 @@ class _MaskBranch:
     def _looked_at(
         self, features: Mapping[str, Tensor], boxes: Tensor, labels: Tensor, size: tuple[int, int]
     ) -> Tensor:
-        logits = self._head(self._pool(features, [boxes], [size]))
+        logits = self._head(self._pool(features, boxes, size))
         require_finite(logits)
         return logits[torch.arange(len(labels), device=labels.device), labels].sigmoid()
