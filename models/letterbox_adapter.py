@@ -87,10 +87,14 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
         return self.postprocess([found[index] for index in range(len(inputs))], inputs, [wanted] * len(inputs))
 
     def warm_up(self, max_batch_size: int) -> None:
-        """See `models.adapter.Adapter.warm_up`; on a slow machine only the most frequent shapes are run."""
+        """See `models.adapter.Adapter.warm_up`; on a slow machine only the most frequent shapes are run.
+
+        OpenVINO runs inputs of usual sizes one by one, see `models.execution.openvino_executor`.
+        """
         ends_at = time.monotonic() + _WARM_UP_S
         shapes = self.usual_input_sizes()
-        for batch_size in sorted({*(1 << power for power in range(max_batch_size.bit_length())), max_batch_size}):
+        most = 1 if self.runtime.backend == "openvino" else max_batch_size
+        for batch_size in sorted({*(1 << power for power in range(most.bit_length())), most}):
             for shape in shapes:
                 if time.monotonic() > ends_at and not self.runtime.compile:
                     return

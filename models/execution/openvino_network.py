@@ -3,8 +3,11 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import logging
+import threading
 import time
+import weakref
 from collections import deque
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +44,8 @@ class OpenVinoNetwork:
         self._compiled = compiled
         self._blob = blob
         self._idle: deque[Any] = deque()
+        with _LOCK:
+            _OPENED.add(self)
 
     def __call__(self, values: NDArray[Any]) -> tuple[Tensor, ...]:
         """Runs the network.
@@ -59,6 +64,23 @@ class OpenVinoNetwork:
         outputs = tuple(torch.from_numpy(np.array(output.data)) for output in request.output_tensors)
         self._idle.append(request)  # one that failed is dropped
         return outputs
+
+    def release_memory(self) -> None:
+        """Frees the activations, unless the network is running."""
+        with suppress(RuntimeError):  # which OpenVINO raises while it is
+            self._compiled.release_memory()
+
+
+_LOCK: Final = threading.Lock()
+_OPENED: Final[weakref.WeakSet[OpenVinoNetwork]] = weakref.WeakSet()
+
+
+def release_memory() -> None:
+    """Frees the activations of all networks, see `models.execution.memory`."""
+    with _LOCK:
+        opened = list(_OPENED)
+    for network in opened:
+        network.release_memory()
 
 
 def open_network(network: nn.Module, example: Tensor, other: Tensor, runtime: Runtime) -> OpenVinoNetwork:

@@ -13,6 +13,7 @@ import torch
 
 from models.adapter import Adapter
 from models.catalog.version_names import join_name
+from models.execution.memory import release_memory
 from models.kinds import KINDS
 from services.answers.wire import Outcome
 from services.deployments.identity import code_digest, identity_of
@@ -97,13 +98,17 @@ class HostedModel:
         return is_ready
 
     def warm_up(self) -> None:
-        """Run the network on blank images; a Triton server warms its models up by itself, and may be down."""
+        """Run the network on blank images, and free their memory.
+
+        A Triton server warms its models up by itself, and may be down.
+        """
         if self.remote is not None:
             self.remote.wait_until_checked(FIRST_CHECK_S)
             return
         height, width = self.adapter.entry.preprocessing.largest_size
         batch_size = min(self._config.max_batch_size, self._config.pixels_per_batch // (height * width))
         self.adapter.warm_up(max(1, batch_size))
+        release_memory()
 
     def sign(self, outcome: Outcome, expected: bytes) -> Outcome:
         """Add the identity of this model to an outcome, and its description where the gateway expects another one."""
