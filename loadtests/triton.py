@@ -4,8 +4,8 @@
     python -m loadtests.triton --model yolo-person --seconds 5
 
 The Triton server is real and runs on this machine (`loadtests.triton_server`), with its python backend and ONNX Runtime
-in fp32; the replica runs torch in fp32. Both run as many batches at once as the configuration has device threads, with
-one CPU thread each. CPU time is that of all processes: of HAProxy, gateway, replica and Triton.
+in fp32; the replica has its default backend, in fp32. Both run as many batches at once as the configuration has device
+threads, with one CPU thread each. CPU time is that of all processes: of HAProxy, gateway, replica and Triton.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from loadtests.workloads import WORKLOADS, Workload
 from models.export.triton_repository import RepositoryOptions, export_model
 from services.local.stack import DEFAULT_CONFIG
 
-REPLICA: Final = "replica, torch"
+REPLICA: Final = "replica"
 TRITON: Final = "Triton, python backend"
 PHOTO: Final = (480, 640)
 WARM_UP_S: Final = 1.0

@@ -1,19 +1,16 @@
-"""Device, precision and graph options of a network, and how `auto` is resolved on this machine.
+"""Device, backend, precision and options of a network, and how `auto` is resolved on this machine.
 
-Measured with EfficientNet-Lite0 at 224 x 224 on one thread of an AMD Zen 4 core (AVX-512 BF16), in ms per image at
+Measured with EfficientNet-Lite0 at 224 x 224 on one thread of an AMD Zen 3 core (AVX2) in fp32, in CPU ms per image at
 batch 1 / 4 / 8 (medians of one run; `loadtests/device.py` measures any machine):
 
-    eager, fp32                                    16.6 / 15.3 / 21.9
-    batch norms folded, channels last, fp32        15.0 / 13.7 / 17.6
-    the same in bf16                               10.8 /  7.5 /  6.9
-    the same compiled by torch.compile, bf16        9.6 /  6.7 /  6.4   (after 5 s of compiling)
-    folded and packed for oneDNN, fp32             12.3 / 10.3 / 10.3
-    folded and packed for oneDNN, bf16              7.4 /  5.5 /  5.3
+    torch, eager                                   32.4 / 30.7 / 34.3
+    torch, batch norms folded, channels last       25.7 / 20.3 / 20.0
+    OpenVINO                                       17.1 / 12.9 / 12.9
 
-So the defaults are `fuse`, `channels_last`, no `compile`, and on a CPU with native bf16 arithmetic `auto` is bf16: on
-the ImageNet sample it gives the same top-1 class as eager fp32 for 99.2 % of the photos, and no lower accuracy. A CPU
-without it emulates bf16 slowly, so there `auto` is fp32. On a GPU `auto` is fp16: as fast as bf16, with eight times its
-resolution.
+So on a CPU `auto` is OpenVINO, and the defaults of torch are `fuse`, `channels_last`, no `compile`. On a CPU with
+native bf16 arithmetic `auto` is bf16: with folded batch norms a Zen 4 core takes 15.0 / 13.7 / 17.6 ms in fp32 and
+10.8 / 7.5 / 6.9 in bf16. A CPU without it emulates bf16 slowly, so there `auto` is fp32. On a GPU `auto` is fp16: as
+fast as bf16, with eight times its resolution.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -41,7 +38,7 @@ class Runtime:
         device: `cpu`, `cuda` (the current GPU) or `cuda:N`.
         precision: Of weights and activations; `auto` is the fastest that keeps the predictions, see above.
         channels_last: Keep activations as (N, H, W, C) in memory.
-        fuse: Fold batch norms into convolutions, and on a CPU pack convolutions with what follows them for oneDNN.
+        fuse: Fold batch norms into convolutions.
         compile: Compile with torch.compile at the first call, which takes seconds to a minute; worth it on GPUs.
         backend: What runs the network: `torch`, or on a CPU `openvino`, to which the three options before mean nothing;
             `auto` is `openvino` where it is installed and none of them is set.
@@ -58,7 +55,7 @@ class Runtime:
     channels_last: bool = True
     fuse: bool = True
     compile: bool = False
-    backend: Backend = "torch"
+    backend: Backend = "auto"
     num_threads: int | None = None
     num_streams: int = 1
 

@@ -220,8 +220,8 @@ class ModelDeployment(Scaled):
         min_length=1, description="Models that each replica hosts; required."
     )
     backend: Literal["auto", "torch", "openvino", "triton"] = Field(
-        default="torch",
-        description="What runs the networks: in the replica `torch`, or on CPUs `openvino`; or a `triton` server. "
+        default="auto",
+        description="What runs the networks: in the replica `openvino`, on CPUs, or `torch`; or a `triton` server. "
         "`auto`: OpenVINO where it is possible, else torch.",
     )
     triton: TritonOptions | None = Field(default=None, description="The server of `backend: triton`; see below.")

@@ -1,4 +1,4 @@
-"""Runs an image network on batches: normalisation, folded batch norms, oneDNN packing or torch.compile."""
+"""Runs an image network on batches by torch: normalisation, folded batch norms, torch.compile."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -15,18 +15,11 @@ from models.execution.external import ExternalRuntime, NetworkExecutor
 from models.execution.finite import require_finite
 from models.execution.folding import fold_batch_norms, remove_idle_layers
 from models.execution.graph import last_layers
-from models.execution.onednn import can_pack, pack_convolutions
 from models.execution.rounding import round_spatial_kernels
 from models.execution.tracing import symbolic_trace
 from models.runtime import Runtime
 
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_REUSED_BYTES: Final = 32 * 2**20
-"""The GNU allocator hands larger blocks back to the kernel, which clears them anew for every layer (mallopt(3),
-DEFAULT_MMAP_THRESHOLD_MAX): EfficientNet-Lite0 in fp32 takes 10.3 ms per image at batch 4 and 14 at batch 16."""
-
-_EXAMPLE_SIDE: Final = 416
-"""Packing runs the network once, on an image of at most this many pixels a side; packed layers accept all sizes."""
 
 
 class Executor(NetworkExecutor):
@@ -35,7 +28,7 @@ class Executor(NetworkExecutor):
     Args:
         network: A float32 network in evaluation mode from (N, 3, H, W) to one tensor or several, of N rows each; it is
             not changed.
-        preprocessing: Of the model; gives the input's usual size and its normalisation.
+        preprocessing: Of the model; gives the normalisation.
         runtime: A resolved runtime.
     """
 
@@ -48,52 +41,30 @@ class Executor(NetworkExecutor):
         self._memory_format = torch.channels_last if runtime.channels_last else torch.contiguous_format
         self._mean = torch.tensor(preprocessing.mean, device=self._device)
         self._std = torch.tensor(preprocessing.std, device=self._device)
-        self._bytes_per_pixel: float | None = None
         with torch.inference_mode():
-            self._network = self._prepared(network, preprocessing.largest_size, runtime)
+            self._network = self._prepared(network, runtime)
 
     @torch.inference_mode()
     def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         """See `models.execution.external.NetworkExecutor.run_all`."""
-        outputs = self._passes(pixels)
-        require_finite(*outputs)
-        return outputs
-
-    def _passes(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         images = torch.as_tensor(pixels).to(self._device, non_blocking=True)
-        if self._compiled:
-            outputs = self._outputs(_padded_to_power_of_two(images))
-            return tuple(output[: len(images)] for output in outputs)
-        step = self._images_per_pass(images)
-        passes = [self._outputs(images[start : start + step]) for start in range(0, len(images), step)]
-        return passes[0] if len(passes) == 1 else tuple(torch.cat(parts) for parts in zip(*passes, strict=True))
-
-    def _outputs(self, images: Tensor) -> tuple[Tensor, ...]:
-        outputs = self._network(self._normalised(images))
-        return tuple(output.float() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs))
-
-    def _images_per_pass(self, images: Tensor) -> int:
-        if self._bytes_per_pixel is None:
-            return len(images)
-        height, width = images.shape[1:3]
-        return _power_of_two_below(int(_REUSED_BYTES / (self._bytes_per_pixel * height * width)))
+        outputs = self._network(self._normalised(_padded_to_power_of_two(images) if self._compiled else images))
+        found = (outputs,) if isinstance(outputs, Tensor) else outputs
+        found = tuple(output[: len(images)].float() for output in found)
+        require_finite(*found)
+        return found
 
     def _normalised(self, images: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 to (N, 3, H, W) of the network's dtype and memory format; rounded once."""
         return normalise(images, self._mean, self._std).to(self._dtype, memory_format=self._memory_format)
 
     def _prepared(
-        self, network: nn.Module, size: tuple[int, int], runtime: Runtime
+        self, network: nn.Module, runtime: Runtime
     ) -> Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor]]:
         network = folded(network) if runtime.fuse else copy.deepcopy(network)
         last = copy.deepcopy(_last_layers(network))
         if self._dtype == torch.bfloat16:
             round_spatial_kernels(network)
-        if isinstance(network, fx.GraphModule) and not runtime.on_gpu and not runtime.compile and can_pack():
-            kept = frozenset(last) if self._dtype != torch.float32 else frozenset[str]()
-            height, width = (min(side, _EXAMPLE_SIDE) for side in size)
-            largest_bytes = pack_convolutions(network, torch.zeros(1, 3, height, width), self._dtype, kept)
-            self._bytes_per_pixel = largest_bytes / (height * width)
         network.to(self._device, self._dtype).to(memory_format=self._memory_format)
         if self._dtype != torch.float32:
             for name, layer in last.items():
@@ -182,10 +153,6 @@ def _last_layers(network: nn.Module) -> Mapping[str, nn.Module]:
         if isinstance(module, nn.Linear):
             last = {name: module}
     return last
-
-
-def _power_of_two_below(number: int) -> int:
-    return 1 << max(number, 1).bit_length() - 1
 
 
 def _padded_to_power_of_two(images: Tensor) -> Tensor:

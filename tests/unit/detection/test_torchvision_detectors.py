@@ -109,12 +109,13 @@ def best_of(candidates, count=20):
 
 
 @pytest.mark.parametrize("builder", [FASTER, "fasterrcnn_resnet50_fpn_v2", "ssdlite320_mobilenet_v3_large"])
-def test_folding_and_packing_change_nothing(builder):
+def test_default_backend_changes_nothing(builder):
     network, pixels = untrained(builder), pixels_for(builder, 1)
     preprocessing = preprocessing_of(builder)
     (plain,) = TorchvisionCandidates(network, preprocessing, PLAIN).candidates(pixels)
-    (packed,) = TorchvisionCandidates(network, preprocessing, Runtime(precision="fp32")).candidates(pixels)
-    for one, other in zip(best_of(packed), best_of(plain), strict=True):
+    runtime = Runtime(precision="fp32").resolve()
+    (found,) = TorchvisionCandidates(network, preprocessing, runtime).candidates(pixels)
+    for one, other in zip(best_of(found), best_of(plain), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=5e-2)
 
 

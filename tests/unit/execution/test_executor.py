@@ -12,7 +12,6 @@ from models.errors import NonFiniteOutput
 from models.execution.executor import Executor
 from models.execution.folding import fold_batch_norms, remove_idle_layers
 from models.execution.graph import last_layers
-from models.execution.onednn import PackedConvolution, can_pack, pack_convolutions
 from models.execution.rounding import diffuse_rounding
 from models.runtime import Runtime, cpu_has_bf16
 from models.sources.torchvision_weights import find_weights
@@ -21,7 +20,6 @@ pytestmark = pytest.mark.slow
 
 PREPROCESSING = Preprocessing(64, 64, "bilinear", (123.0, 117.0, 104.0), (58.0, 57.0, 56.0))
 PLAIN = Runtime(precision="fp32", fuse=False, channels_last=False)
-needs_packing = pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN operators")
 
 
 def settled(network: nn.Module) -> nn.Module:
@@ -56,44 +54,11 @@ def assert_alike(got: torch.Tensor, expected: torch.Tensor, tolerance: float) ->
     assert (got - expected).abs().max() <= tolerance * expected.abs().max()
 
 
-class Shortcuts(nn.Module):
-    """Additions and activations in every order that may, and may not, be absorbed."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(3, 8, 3, padding=1)
-        self.second = nn.Conv2d(8, 8, 3, padding=1, groups=4)
-        self.third = nn.Conv2d(8, 8, 1, bias=False)
-        self.dropout = nn.Dropout(0.5)
-        self.reflected = nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect")
-        self.same = nn.Conv2d(8, 8, 3, padding="same", dilation=2)
-        self.pooled = nn.Conv2d(8, 8, 64)
-        self.head = nn.Linear(8, 5)
-
-    def forward(self, x):
-        x = functional.relu(self.first(x))
-        x = functional.relu(self.dropout(self.second(x)) + x)
-        y = self.third(x)
-        y = y + y  # one value twice
-        y += self.second(x)  # a layer used twice, added in place
-        y = self.first(x[:, :3]) + self.third(x) + y  # two convolutions in one sum
-        y = self.reflected(y) + self.pooled(y)  # a broadcast sum
-        return self.head(self.same(functional.hardswish(y)).mean((2, 3)))
-
-
-@needs_packing
-def test_packing_keeps_every_order_of_sums_and_activations():
-    torch.manual_seed(1)
-    network = Shortcuts().eval()
-    expected = Executor(network, PREPROCESSING, PLAIN).run(pictures(3))
-    assert_alike(Executor(network, PREPROCESSING, Runtime(precision="fp32")).run(pictures(3)), expected, 1e-5)
-
-
 @pytest.mark.parametrize(
     "builder",
     ["resnet18", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1", "mnasnet0_5"],
 )
-def test_fused_and_packed_networks_give_what_plain_ones_give(builder):
+def test_fused_networks_give_what_plain_ones_give(builder):
     network = torchvision_network(builder)
     expected = Executor(network, PREPROCESSING, PLAIN).run(pictures(3))
     assert_alike(Executor(network, PREPROCESSING, Runtime(precision="fp32")).run(pictures(3)), expected, 1e-4)
@@ -101,16 +66,12 @@ def test_fused_and_packed_networks_give_what_plain_ones_give(builder):
         assert_alike(Executor(network, PREPROCESSING, Runtime(precision="bf16")).run(pictures(3)), expected, 0.1)
 
 
-@needs_packing
-def test_no_batch_norm_and_no_bare_convolution_is_left_of_a_resnet():
+def test_no_batch_norm_is_left_of_a_resnet():
     traced = fx.symbolic_trace(torchvision_network("resnet18"))
     remove_idle_layers(traced)
     fold_batch_norms(traced)
-    with torch.inference_mode():
-        pack_convolutions(traced, torch.zeros(1, 3, 64, 64), torch.float32)
     kinds = [type(module) for module in traced.modules()]
-    assert kinds.count(PackedConvolution) == 20
-    assert not {nn.Conv2d, nn.BatchNorm2d, nn.ReLU} & set(kinds)
+    assert kinds.count(nn.Conv2d) == 20 and nn.BatchNorm2d not in kinds
 
 
 def test_a_batch_norm_that_shares_its_convolution_is_left_alone():
@@ -170,15 +131,6 @@ def test_the_given_network_is_not_changed():
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 5, 9])
-def test_a_batch_in_several_passes_keeps_its_length_and_order(count, monkeypatch):
-    executor = Executor(torchvision_network("squeezenet1_1"), PREPROCESSING, Runtime(precision="fp32"))
-    monkeypatch.setattr(executor, "_bytes_per_pixel", 2**25 / (2 * 64 * 64))  # room for two
-    images = pictures(count)
-    expected = torch.cat([executor.run(images[index : index + 1]) for index in range(count)])
-    assert_alike(executor.run(images), expected, 1e-5)
-
-
 class TwoMaps(nn.Module):
     """Two answers of different sizes, one of them joined of two last layers, and a layer that is last and not last."""
 
@@ -195,13 +147,12 @@ class TwoMaps(nn.Module):
 
 @pytest.mark.parametrize("precision", ["fp32", *(["bf16"] if cpu_has_bf16() else [])])
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (32, 96)])
-def test_a_network_of_several_outputs_gives_them_all_for_inputs_of_any_size(precision, height, width, monkeypatch):
+def test_a_network_of_several_outputs_gives_them_all_for_inputs_of_any_size(precision, height, width):
     torch.manual_seed(6)
     network = TwoMaps().eval()
     pixels = np.random.default_rng(5).integers(0, 256, (5, height, width, 3), dtype=np.uint8)
     expected = Executor(network, PREPROCESSING, PLAIN).run_all(pixels)
     executor = Executor(network, PREPROCESSING, Runtime(precision=precision))
-    monkeypatch.setattr(executor, "_bytes_per_pixel", 2**25 / (2 * 64 * 64))
     found = executor.run_all(pixels)
     assert [output.shape for output in found] == [
         (5, 5, height // 2, width // 2), (5, 8, height // 4 * width // 4)
