@@ -65,7 +65,7 @@ class OpenVinoNetwork:
         self._idle.append(request)  # one that failed is dropped
         return outputs
 
-    def release_memory(self) -> None:
+    def release_activations(self) -> None:
         """Frees the activations, unless the network is running."""
         with suppress(RuntimeError):  # which OpenVINO raises while it is
             self._compiled.release_memory()
@@ -75,12 +75,12 @@ _LOCK: Final = threading.Lock()
 _OPENED: Final[weakref.WeakSet[OpenVinoNetwork]] = weakref.WeakSet()
 
 
-def release_memory() -> None:
+def release_activations() -> None:
     """Frees the activations of all networks, see `models.execution.memory`."""
     with _LOCK:
         opened = list(_OPENED)
     for network in opened:
-        network.release_memory()
+        network.release_activations()
 
 
 def open_network(network: nn.Module, example: Tensor, other: Tensor, runtime: Runtime) -> OpenVinoNetwork:

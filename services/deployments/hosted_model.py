@@ -13,7 +13,7 @@ import torch
 
 from models.adapter import Adapter
 from models.catalog.version_names import join_name
-from models.execution.memory import release_memory
+from models.execution.memory import release_activations
 from models.kinds import KINDS
 from services.answers.wire import Outcome
 from services.deployments.identity import code_digest, identity_of
@@ -108,7 +108,7 @@ class HostedModel:
         height, width = self.adapter.entry.preprocessing.largest_size
         batch_size = min(self._config.max_batch_size, self._config.pixels_per_batch // (height * width))
         self.adapter.warm_up(max(1, batch_size))
-        release_memory()
+        release_activations()
 
     def sign(self, outcome: Outcome, expected: bytes) -> Outcome:
         """Add the identity of this model to an outcome, and its description where the gateway expects another one."""

@@ -23,7 +23,7 @@ from models.entries import CatalogEntry, LetterboxPreprocessing, Preprocessing, 
 from models.errors import NonFiniteOutput, NotConvertible, UnsupportedRuntime
 from models.execution.executor import Executor, executor_for
 from models.execution.head import head_for
-from models.execution.memory import release_memory
+from models.execution.memory import release_activations
 from models.runtime import Runtime, cpu_has_bf16
 
 pytest.importorskip("openvino")
@@ -139,12 +139,12 @@ def test_threads_that_run_one_network_at_once_get_the_outputs_of_one():
             assert_same(found, expected[turn % 3], 0.0)
 
 
-def test_memory_that_is_released_between_and_during_runs_changes_no_outputs():
+def test_activations_that_are_released_between_and_during_runs_change_no_outputs():
     executor, images = executor_for(two_maps(), LETTERBOX, OPENVINO), pixels(3, 256, 256)
     expected = executor.run_all(images)
     with ThreadPoolExecutor(2) as pool:
         for found in pool.map(executor.run_all, [images] * 20):
-            release_memory()
+            release_activations()
             assert_same(found, expected, 0.0)
 
 
