@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -14,7 +15,7 @@ from services.gateway.app import create_app
 from services.gateway.exposure import check_exposure, check_redis
 from services.gateway.http_server import shape_http_server
 from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
-from services.gateway.serving.backends import RayBackend
+from services.gateway.serving.backends import Backend, Host, LocalBackend, RayBackend
 from services.gateway.serving.cache import RedisCache, connect
 from services.gateway.serving.offload import favour_the_event_loop
 from services.gateway.serving.registry import Registry
@@ -39,10 +40,13 @@ class Gateway(OpenInferenceMethods):
 
     Args:
         topology: The `args` of the configuration.
-        backends: A handle for each of its deployments.
+        backends: By name of the deployment: its handle; or what starts its host in this process, where models are
+            colocated.
     """
 
-    def __init__(self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any]]) -> None:
+    def __init__(
+        self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any] | Callable[[], Host]]
+    ) -> None:
         replica_starts("Gateway")
         fence_replica_grpc()
         fence_public_grpc()
@@ -52,8 +56,25 @@ class Gateway(OpenInferenceMethods):
         _check_node(self._settings)
         self._topology = Topology.model_validate(topology)
         tasks = {config.name: config.task for config in self._topology.deployments}
-        self._backends = {name: RayBackend(handle, tasks[name]) for name, handle in backends.items()}
+        self._hosts: list[Host] = []
+        self._backends = {name: self._backend(each, tasks[name]) for name, each in backends.items()}
         replica_has_started("Gateway")
+
+    def __del__(self) -> None:
+        """Called by Ray Serve when the replica is stopped."""
+        for host in getattr(self, "_hosts", []):  # not there where its constructor has raised early
+            host.close()
+
+    def check_health(self) -> None:
+        """Health check of Ray Serve, which replaces a replica whose check raises."""
+        for host in self._hosts:
+            host.check_health()
+
+    def _backend(self, given: DeploymentHandle[Any] | Callable[[], Host], task: str) -> Backend:
+        if isinstance(given, DeploymentHandle):
+            return RayBackend(given, task)
+        self._hosts.append(given())
+        return LocalBackend(self._hosts[-1])
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Ray Serve once the replica is constructed."""

@@ -83,7 +83,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     write_segmenter(catalog, "unet", SEGMENTER)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("services.deployments.host.configure_logging", lambda _: None)  # it is for the whole process
-        patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
         patch.setenv("TAPETUM_CATALOG", str(catalog))
         read_settings.cache_clear()
         for name in TASKS:
