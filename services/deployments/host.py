@@ -37,6 +37,7 @@ from services.deployments.plan_follower import PlanFollower
 from services.deployments.shadow_thread import ShadowThread
 from services.deployments.triton.runtimes import Runtimes
 from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
+from services.machine.memory import release_memory
 from services.rollout.plan_store import MemoryPlanStore, PlanStore, open_plan_store
 from services.rollout.serving_plan import ServingPlan
 from services.settings import read_settings
@@ -100,6 +101,7 @@ class ModelHost:
         store = store or open_plan_store(settings) or MemoryPlanStore()
         self._follower = PlanFollower(store, self._config.name, plans, self._versions, self._load, self._start_thread)
         self._follower.load_first()
+        release_memory()
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
         self._batcher: Batcher[Prepared, Forwarded, Outcome] = Batcher(
             self._forward,
