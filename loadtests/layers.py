@@ -23,9 +23,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -47,10 +45,12 @@ RAY: Final = "Ray Serve"
 HAPROXY: Final = "HAProxy"
 _ROWS: Final = {SERVER: LAYERS[SERVER], RAY: "ingress of one replica", HAPROXY: "in front of it", **LAYERS}
 _WARM_UP_S: Final = 0.5
+SHOWN_MS: Final = 0.01
+"""Programs that use less for a request are not printed."""
 _PROFILED: Final = 45
 """Functions of a profile that are printed."""
 
-Layer = StrEnum("Layer", {name: name for name in _ROWS if name != HAPROXY})
+MEASURED: Final = tuple(name for name in _ROWS if name != HAPROXY)
 
 console = Console(width=None if Console().is_terminal else 150)
 
@@ -88,7 +88,9 @@ class Extent:
 
 
 def layers(
-    only: Annotated[list[Layer] | None, typer.Option(help="Up to this layer; may be given again.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Up to this layer; may be given again. {', '.join(MEASURED)}.")
+    ] = None,
     concurrency: Annotated[list[int] | None, typer.Option(min=1, max=256, help="May be given again: 1, 8, 32.")] = None,
     hits: Annotated[bool, typer.Option("--hits", help="Images that are in the result cache.")] = False,
     repeats: Annotated[int, typer.Option(min=1, max=20, help="Times that everything is measured.")] = 3,
@@ -98,7 +100,9 @@ def layers(
     json_file: Annotated[Path, typer.Option("--json", help="Takes every figure.")] = ROOT / "runs" / "layers.json",
 ) -> None:
     """Measure the CPU time of each layer of the request path."""
-    names = [str(layer) for layer in only or Layer]
+    names = only or list(MEASURED)
+    if unknown := set(names) - set(MEASURED):
+        raise typer.BadParameter(f"there is no layer {unknown.pop()!r}; there are {', '.join(MEASURED)}")
     checkouts = [ROOT, *(path.resolve() for path in against or ())]
     figures: dict[Row, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="tapetum-layers-") as folder:
@@ -154,7 +158,7 @@ def _add(figures: dict[Row, list[float]], row: Row, measurement: Measurement, wa
     figures[row].append(sum(by_program.values()))
     if haproxy is not None:
         figures[replace(row, layer=HAPROXY)].append(sum(by_program.values()) + haproxy)
-    shown = ", ".join(f"{program} {used:.3f}" for program, used in sorted(by_program.items()))
+    shown = ", ".join(f"{program} {used:.3f}" for program, used in sorted(by_program.items()) if used > SHOWN_MS)
     busy = f", others {measurement.other_cores:.2f} cores" if measurement.other_cores > 0.1 else ""
     console.print(
         f"{row.checkout.name} {row.layer} at {row.concurrency}: {measurement.requests_per_s:.0f} requests/s, "
