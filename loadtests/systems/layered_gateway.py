@@ -183,6 +183,7 @@ def application(layer: str) -> Any:
     from services.gateway.app import create_app
     from services.gateway.serving.cache import RedisCache
     from services.gateway.serving.offload import favour_the_event_loop
+    from services.gateway.serving.pipelined_redis import PipelinedRedis
     from services.gateway.serving.registry import Registry
     from services.settings import read_settings
     from services.topology import check_topology
@@ -192,15 +193,11 @@ def application(layer: str) -> Any:
     topology = check_topology({"deployments": [{**deployment, "num_threads": 1, "max_batch_size": 8}]})
     backends = {one.name: HostBackend(ModelHost(one.model_dump())) for one in topology.deployments}
     assert settings.redis_url is not None
-    store = RedisStore(settings.redis_url, timeout_s=settings.cache_timeout_s)
+    redis = PipelinedRedis(settings.redis_url, settings.cache_timeout_s)
+    store = RedisStore(settings.redis_url, redis, timeout_s=settings.cache_timeout_s)
     cache = None
     if settings.cache_ttl_s:
-        cache = RedisCache(
-            settings.redis_url,
-            ttl_s=settings.cache_ttl_s,
-            timeout_s=settings.cache_timeout_s,
-            max_entry_bytes=settings.cache_max_entry_bytes,
-        )
+        cache = RedisCache(redis, ttl_s=settings.cache_ttl_s, max_entry_bytes=settings.cache_max_entry_bytes)
     app = create_app(settings, Registry(topology, backends), cache, store, under_ray=True)
     favour_the_event_loop()
     return app

@@ -17,6 +17,7 @@ from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
 from services.gateway.serving.backends import RayBackend
 from services.gateway.serving.cache import RedisCache, connect
 from services.gateway.serving.offload import favour_the_event_loop
+from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.registry import Registry
 from services.gateway.stack_check import StackCheck
 from services.machine.hosts import is_loopback
@@ -61,17 +62,13 @@ class Gateway(OpenInferenceMethods):
         cache, store, traffic_store = None, None, None
         secret = settings.cache_secret.get_secret_value() if settings.cache_secret else None
         if settings.redis_url:
-            store = RedisStore(settings.redis_url, timeout_s=settings.cache_timeout_s, secret=secret)
+            redis = PipelinedRedis(settings.redis_url, settings.cache_timeout_s)
+            store = RedisStore(settings.redis_url, redis, timeout_s=settings.cache_timeout_s, secret=secret)
             timeout_s = max(settings.cache_timeout_s, LEAST_PATIENCE_S)
             traffic_store = RedisTrafficStore(connect(settings.redis_url, timeout_s), stack_name(settings))
-        if settings.redis_url and settings.cache_ttl_s:
-            cache = RedisCache(
-                settings.redis_url,
-                ttl_s=settings.cache_ttl_s,
-                timeout_s=settings.cache_timeout_s,
-                max_entry_bytes=settings.cache_max_entry_bytes,
-                secret=secret,
-            )
+            if settings.cache_ttl_s:
+                ttl_s, max_entry_bytes = settings.cache_ttl_s, settings.cache_max_entry_bytes
+                cache = RedisCache(redis, ttl_s=ttl_s, max_entry_bytes=max_entry_bytes, secret=secret)
         registry = Registry(self._topology, self._backends, settings.max_queue_wait_s, open_plan_store(settings))
         app = create_app(settings, registry, cache, store, traffic_store, under_ray=True)
         self.grpc_front = app.state.grpc_front

@@ -16,6 +16,7 @@ from services.errors import RateLimited
 from services.gateway.accuracy.feedback_store import RedisStore
 from services.gateway.limits import RateLimiter
 from services.gateway.serving.cache import PAUSE_S, RedisCache
+from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.seals import Seal
 from services.local.embedded_cache import EmbeddedCache
 
@@ -32,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedCache]:
 
 @pytest.fixture
 async def cache(server: EmbeddedCache) -> AsyncIterator[RedisCache]:
-    made = RedisCache(server.url, ttl_s=60, timeout_s=0.1, max_entry_bytes=2**20)
+    made = RedisCache(PipelinedRedis(server.url, 0.1), ttl_s=60, max_entry_bytes=2**20)
     yield made
     await made.close()
 
@@ -91,7 +92,7 @@ SECRET = "a secret of sixteen characters or more"
 
 
 async def test_value_that_was_written_without_the_secret_or_for_another_key_is_a_failure(server: EmbeddedCache):
-    cache = RedisCache(server.url, ttl_s=60, timeout_s=0.5, max_entry_bytes=2**20, secret=SECRET)
+    cache = RedisCache(PipelinedRedis(server.url, 0.5), ttl_s=60, max_entry_bytes=2**20, secret=SECRET)
     redis = connect(server)
     cache.put("a", b"answer")
     assert await stored(cache, "a")
@@ -102,7 +103,7 @@ async def test_value_that_was_written_without_the_secret_or_for_another_key_is_a
 
 
 async def test_receipt_that_was_written_without_the_secret_is_none(server: EmbeddedCache):
-    store = RedisStore(server.url, timeout_s=0.5, secret=SECRET)
+    store = RedisStore(server.url, PipelinedRedis(server.url, 0.5), timeout_s=0.5, secret=SECRET)
     redis = connect(server)
     redis.set("tapetum:asked:a", Seal().close("a", b"forged"))
     assert await store.recall("a") is None

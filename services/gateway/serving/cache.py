@@ -56,17 +56,14 @@ class RedisCache:
     """A cache on a Redis-compatible server.
 
     Args:
-        url: `redis://…`, `rediss://…` or `unix://…`.
+        redis: The connection.
         ttl_s: Time to live of a body.
-        timeout_s: Timeout of one operation.
         max_entry_bytes: A larger body is not stored.
         secret: Key of the checksums.
     """
 
-    def __init__(
-        self, url: str, *, ttl_s: int, timeout_s: float, max_entry_bytes: int, secret: str | None = None
-    ) -> None:
-        self._redis = PipelinedRedis(url, timeout_s)
+    def __init__(self, redis: PipelinedRedis, *, ttl_s: int, max_entry_bytes: int, secret: str | None = None) -> None:
+        self._redis = redis
         self._ttl_s = ttl_s
         self._max_entry_bytes = max_entry_bytes
         self._seal = Seal(secret)
