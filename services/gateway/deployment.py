@@ -20,13 +20,14 @@ from services.gateway.serving.offload import favour_the_event_loop
 from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.registry import Registry
 from services.gateway.stack_check import StackCheck
+from services.log_lines import configure_logging
 from services.machine.hosts import is_loopback
 from services.machine.loopback import fence_public_grpc, fence_replica_grpc, node_address, public_host
 from services.machine.stack_token import read_token
 from services.rollout.plan_store import open_plan_store, stack_name
 from services.rollout.traffic_store import RedisTrafficStore
 from services.settings import Settings, read_settings
-from services.telemetry import configure_logging, replica_has_started, replica_starts
+from services.telemetry import replica_has_started, replica_starts
 from services.topology import Topology
 
 UNBOUNDED_CALLS = 100_000
