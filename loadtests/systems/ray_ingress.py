@@ -26,14 +26,19 @@ def main(port: int) -> None:
     from ray import serve
 
     from services.app import QUIET
+    from services.gateway.http_server import shape_http_server
 
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     http: dict[str, Any] = {"host": LOOPBACK, "port": port}
     serve.start(proxy_location="EveryNode", http_options=http, logging_config=QUIET)
-    ingress: Any = serve.deployment(logging_config=QUIET, max_ongoing_requests=1000)(
-        serve.ingress(lambda: bare_application)(type("Ingress", (), {}))
-    )
-    serve.run(ingress.bind(), route_prefix="/")
+
+    @serve.deployment(logging_config=QUIET, max_ongoing_requests=1000)
+    @serve.ingress(lambda: bare_application)
+    class Ingress:
+        def __init__(self) -> None:
+            shape_http_server()
+
+    serve.run(Ingress.bind(), route_prefix="/")
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     serve.shutdown()
     ray.shutdown()

@@ -98,10 +98,10 @@ def create_app(
         cache: Result cache; None: no cache.
         store: Answers for feedback, and feedback; None: in the memory of this process.
         traffic_store: Counts of requests by version; None: likewise.
-        under_ray: Whether Ray Serve itself sends `X-Request-ID` and cancels requests of clients that disconnect.
+        under_ray: Whether Ray Serve itself sends `X-Request-ID`.
     """
     readers = Workers(READERS, "read")
-    bodies = Bodies(settings, readers, watch_disconnects=not under_ray)
+    bodies = Bodies(settings, readers)
     admission = ConcurrencyLimiter(settings)
     store, traffic_store = store or MemoryStore(), traffic_store or MemoryTrafficStore()
     drift = DriftWatch(settings.drift_window)
