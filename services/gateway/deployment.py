@@ -18,15 +18,17 @@ from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
 from services.gateway.serving.backends import Backend, Host, LocalBackend, RayBackend
 from services.gateway.serving.cache import RedisCache, connect
 from services.gateway.serving.offload import favour_the_event_loop
+from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.registry import Registry
 from services.gateway.stack_check import StackCheck
+from services.log_lines import configure_logging
 from services.machine.hosts import is_loopback
 from services.machine.loopback import fence_public_grpc, fence_replica_grpc, node_address, public_host
 from services.machine.stack_token import read_token
 from services.rollout.plan_store import open_plan_store, stack_name
 from services.rollout.traffic_store import RedisTrafficStore
 from services.settings import Settings, read_settings
-from services.telemetry import configure_logging, replica_has_started, replica_starts
+from services.telemetry import replica_has_started, replica_starts
 from services.topology import Topology
 
 UNBOUNDED_CALLS = 100_000
@@ -82,17 +84,13 @@ class Gateway(OpenInferenceMethods):
         cache, store, traffic_store = None, None, None
         secret = settings.cache_secret.get_secret_value() if settings.cache_secret else None
         if settings.redis_url:
-            store = RedisStore(settings.redis_url, timeout_s=settings.cache_timeout_s, secret=secret)
+            redis = PipelinedRedis(settings.redis_url, settings.cache_timeout_s)
+            store = RedisStore(settings.redis_url, redis, timeout_s=settings.cache_timeout_s, secret=secret)
             timeout_s = max(settings.cache_timeout_s, LEAST_PATIENCE_S)
             traffic_store = RedisTrafficStore(connect(settings.redis_url, timeout_s), stack_name(settings))
-        if settings.redis_url and settings.cache_ttl_s:
-            cache = RedisCache(
-                settings.redis_url,
-                ttl_s=settings.cache_ttl_s,
-                timeout_s=settings.cache_timeout_s,
-                max_entry_bytes=settings.cache_max_entry_bytes,
-                secret=secret,
-            )
+            if settings.cache_ttl_s:
+                ttl_s, max_entry_bytes = settings.cache_ttl_s, settings.cache_max_entry_bytes
+                cache = RedisCache(redis, ttl_s=ttl_s, max_entry_bytes=max_entry_bytes, secret=secret)
         registry = Registry(self._topology, self._backends, settings.max_queue_wait_s, open_plan_store(settings))
         app = create_app(settings, registry, cache, store, traffic_store, under_ray=True)
         self.grpc_front = app.state.grpc_front
