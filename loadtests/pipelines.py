@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
@@ -102,6 +103,7 @@ class Host:
             [sys.executable, "-m", "loadtests.pipelines", "--host", json.dumps(plan)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             text=True,
         )
 
@@ -155,22 +157,30 @@ def pipelines(
         if times:
             _print_times(config, [Path(file).read_bytes() for file in files])
             return
-        for count in at_a_time or (1, 8, 32):
-            console.print(_table(model, count, _measure(config, files, count, seconds, repeats)))
+        with _running(config, files) as hosts:
+            for count in at_a_time or (1, 8, 32):
+                console.print(_table(model, count, _measure(hosts, count, seconds, repeats)))
 
 
-def _measure(config: Path, files: list[str], count: int, seconds: float, repeats: int) -> dict[Shape, list[list[Ran]]]:
-    found: dict[Shape, list[list[Ran]]] = {shape: [] for shape in SHAPES if shape.processes <= count}
+@contextmanager
+def _running(config: Path, files: list[str]) -> Iterator[dict[Shape, list[Host]]]:
+    """The hosts of every shape, ready; those that have no window just now wait and use no CPU time."""
+    with ExitStack() as stack:
+        hosts: dict[Shape, list[Host]] = {}
+        for shape in SHAPES:
+            hosts[shape] = [stack.enter_context(closing(Host(shape, config, files))) for _ in range(shape.processes)]
+            for host in hosts[shape]:
+                host.wait_until_ready()
+        yield hosts
+
+
+def _measure(hosts: dict[Shape, list[Host]], count: int, seconds: float, repeats: int) -> dict[Shape, list[list[Ran]]]:
+    found: dict[Shape, list[list[Ran]]] = {shape: [] for shape in hosts if shape.processes <= count}
     for _ in range(repeats):
         for shape, ran in found.items():
-            hosts = [Host(shape, config, files) for _ in range(shape.processes)]
-            for one in hosts:
-                one.wait_until_ready()
-            for one in hosts:
-                one.start(count // shape.processes, seconds)
-            ran.append([one.result() for one in hosts])
-            for one in hosts:
-                one.close()
+            for host in hosts[shape]:
+                host.start(count // shape.processes, seconds)
+            ran.append([host.result() for host in hosts[shape]])
     return found
 
 

@@ -33,7 +33,7 @@ class Decode(mosec.Worker):  # pyright: ignore[reportUntypedBaseClass]
 
     def __init__(self) -> None:
         super().__init__()
-        self.adapter = load_adapter()
+        self.adapter = load_adapter(type(self))
 
     def deserialize(self, data: bytes) -> bytes:
         """The body is the file."""
@@ -51,7 +51,7 @@ class Predict(mosec.Worker):  # pyright: ignore[reportUntypedBaseClass]
         from services.kinds.completion import complete
 
         super().__init__()
-        self.adapter = load_adapter()
+        self.adapter = load_adapter(type(self))
         entry = self.adapter.entry
         self.parameters = complete(entry.kind, {}, entry.defaults, self.adapter.class_names)
         self.identity = {"model": entry.name, "version": entry.version}
@@ -77,7 +77,7 @@ class Predict(mosec.Worker):  # pyright: ignore[reportUntypedBaseClass]
         return orjson.dumps({**self.identity, **describe_prediction(data, self.adapter.class_names), "cached": False})
 
 
-def load_adapter() -> Adapter[Any, Any]:
+def load_adapter(stage: type[mosec.Worker]) -> Adapter[Any, Any]:
     """The model of the configuration file, on one thread. The process that starts the others does without torch."""
     import torch
 
@@ -85,6 +85,7 @@ def load_adapter() -> Adapter[Any, Any]:
     from services.serve_file import read_serve_file
 
     torch.set_num_threads(1)
+    Path("/proc/self/comm").write_text(stage.__name__)  # so that a process can be told by its name
     return adapter_of(read_serve_file(Path(sys.argv[1])).topology.deployments[0])
 
 
