@@ -14,6 +14,9 @@ import psutil
 from loadtests.load_plan import LoadPlan, LoadResult
 from loadtests.processes import SystemFailed, cpu_between
 
+BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
+"""Kinds of CPU time that are work; `nice` is that of threads with a lower priority, as those of a model replica."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -87,7 +90,7 @@ def _busy_s() -> float:
     """CPU seconds that the machine has worked since its start, less those of this process."""
     times = psutil.cpu_times()._asdict()
     own = psutil.Process().cpu_times()
-    return sum(times.get(kind, 0.0) for kind in ("user", "system", "irq", "softirq", "steal")) - own.user - own.system
+    return sum(times.get(kind, 0.0) for kind in BUSY) - own.user - own.system
 
 
 def _expect(line: str, word: str) -> None:
