@@ -2,7 +2,6 @@
 
     python -m loadtests.pipelines                            # the classifier, 8 and 32 at a time
     python -m loadtests.pipelines --model yolo-person --at-a-time 8
-    python -m loadtests.pipelines --times                    # the time of a batch on one thread, by its size
 
 Each row is a number of processes and of device threads in each: every process runs the `ModelHost` of the
 configuration, with its decoding pool, batcher and post-processing, on its share of a closed loop. There is no HTTP, no
@@ -139,7 +138,6 @@ def pipelines(
     at_a_time: Annotated[list[int] | None, typer.Option(min=1, help="Images; may be given again: 1, 8 and 32.")] = None,
     seconds: Annotated[float, typer.Option(min=0.5, help="Length of a window.")] = 3.0,
     repeats: Annotated[int, typer.Option(min=1, help="Windows of each row.")] = 3,
-    times: Annotated[bool, typer.Option("--times", help="Print the time of a batch by its size instead.")] = False,
     host: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Measure the model host in several processes and threads."""
@@ -154,9 +152,6 @@ def pipelines(
             path = folder / str(number)
             path.write_bytes(body)
             files.append(str(path))
-        if times:
-            _print_times(config, [Path(file).read_bytes() for file in files])
-            return
         with _running(config, files) as hosts:
             for count in at_a_time or (1, 8, 32):
                 console.print(_table(model, count, _measure(hosts, count, seconds, repeats)))
@@ -255,28 +250,6 @@ async def _window(model: Any, photos: Iterator[bytes], at_a_time: int, seconds: 
     await asyncio.gather(*asking)
     images, took_s, cpu_s, executions = (later - earlier for earlier, later in zip(before, after, strict=True))
     return Ran(int(images), took_s, cpu_s, executions, answered)
-
-
-def _print_times(config: Path, photos: Sequence[bytes]) -> None:
-    import numpy as np
-    import torch
-
-    from loadtests.systems.floor import adapter_of
-
-    torch.set_num_threads(1)
-    adapter = adapter_of(read_serve_file(config).topology.deployments[0])
-    inputs = [adapter.preprocess(adapter.decode(photo)) for photo in photos]
-    took_ms: dict[int, float] = {}
-    for size in (1, 2, 4, 8):
-        runs: list[float] = []
-        for _ in range(15):
-            began = time.thread_time()
-            adapter.forward(inputs[:size])
-            runs.append((time.thread_time() - began) * 1e3)
-        took_ms[size] = median(runs)
-    image_ms, batch_ms = np.polyfit(list(took_ms), list(took_ms.values()), 1)
-    console.print({size: round(value, 2) for size, value in took_ms.items()}, f"shape {inputs[0].pixels.shape}")
-    console.print(f"--batch-ms {max(0.0, batch_ms):.2f} --image-ms {image_ms:.2f}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,17 @@
 """Compares policies of batching on two cores, by simulation: `python -m loadtests.simulation.policies --help`.
 
     python -m loadtests.simulation.policies
-    python -m loadtests.simulation.policies --costs loadtests/simulation/measured.json --shapes 4
+    python -m loadtests.simulation.policies --model yolo-person --max-batch-size 4 --shapes 4
+    python -m loadtests.simulation.policies --batch-ms 0.4 --image-ms 5.05
 
 For each topology and policy it prints answers a second, latencies, and images a batch, for a closed loop of 1, 8 and 32
-connections. `--batch-ms` and `--image-ms` put another network in place of the measured one: the line that the time of a
-batch on one thread is, as `python -m loadtests.pipelines --times` prints it.
+connections. The network is that of the costs; or a model whose batches are timed here first, on one thread; or the line
+that `--batch-ms` and `--image-ms` give.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +21,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from loadtests.contenders import with_one_model
 from loadtests.simulation.batcher import Policy
 from loadtests.simulation.costs import QUIET, Costs, Measured
+from loadtests.simulation.fit import fit_batches
 from loadtests.simulation.run import Load, Outlook, simulate
 from loadtests.simulation.service import Topology
+from services.local.stack import DEFAULT_CONFIG
 
 CORES: Final = 2
 TOPOLOGIES: Final[Mapping[str, Topology]] = {
@@ -48,6 +53,7 @@ console = Console(width=None if Console().is_terminal else 130, highlight=False)
 
 def policies(
     costs: Annotated[Path, typer.Option(exists=True, help="CPU times.")] = QUIET,
+    model: Annotated[str | None, typer.Option(help="Time the batches of this model, in place of the costs'.")] = None,
     batch_ms: Annotated[float | None, typer.Option(min=0, help="Another network: milliseconds for a batch.")] = None,
     image_ms: Annotated[float | None, typer.Option(min=0, help="On top of it, for each image.")] = None,
     max_batch_size: Annotated[int, typer.Option(min=1, help="Most images in a batch.")] = 8,
@@ -56,6 +62,9 @@ def policies(
     seconds: Annotated[float, typer.Option(min=1, help="Simulated time of each point.")] = 20.0,
 ) -> None:
     """Print a table for each number of connections."""
+    if model is not None:
+        batch_ms, image_ms = times_of(model)
+        console.print(f"{model}: a batch takes {batch_ms:.2f} ms and {image_ms:.2f} ms for each image")
     figures = costs_of(costs, batch_ms, image_ms)
     for count in connections or (1, 8, 32):
         table = Table(
@@ -79,6 +88,16 @@ def costs_of(path: Path, batch_ms: float | None, image_ms: float | None) -> Cost
     costs = Measured.read(path).costs
     given = {"batch_ms": batch_ms, "network_image_ms": image_ms}
     return replace(costs, **{name: value for name, value in given.items() if value is not None})
+
+
+def times_of(model: str) -> tuple[float, float]:
+    """Milliseconds of one thread for a batch of a model, and on top of it for each image; timed on this machine."""
+    from loadtests.simulation.measure import batch_times_ms
+
+    with tempfile.TemporaryDirectory() as folder:
+        batches = batch_times_ms(with_one_model(DEFAULT_CONFIG, model, Path(folder) / "serve.yaml"))
+    console.print(", ".join(f"{size} images {ms:.1f} ms" for size, ms in batches.items()))
+    return fit_batches(batches)
 
 
 def shown(outlook: Outlook) -> list[str]:
