@@ -74,9 +74,9 @@ def measure(plan: LoadPlan, system: System) -> Measurement:
         generator.stdin.write(json.dumps(asdict(plan)))
         generator.stdin.close()
         _expect(generator.stdout.readline(), "begin")
-        before, busy_before = system.cpu_s(), _busy_s()
+        before, busy_before = system.cpu_s(), busy_s()
         _expect(generator.stdout.readline(), "end")
-        after, busy_after = system.cpu_s(), _busy_s()
+        after, busy_after = system.cpu_s(), busy_s()
         result = LoadResult(**json.loads(generator.stdout.readline() or "{}"))
         system_cpu_s = cpu_between(before, after)
         other_cpu_s = busy_after - busy_before - system_cpu_s - result.load_cpu_s
@@ -86,7 +86,7 @@ def measure(plan: LoadPlan, system: System) -> Measurement:
         generator.wait()
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
     """CPU seconds that the machine has worked since its start, less those of this process."""
     times = psutil.cpu_times()._asdict()
     own = psutil.Process().cpu_times()

@@ -30,6 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtests.contenders import with_one_model
+from loadtests.machine import wait_until_quiet
+from loadtests.measuring import busy_s
 from loadtests.statistic import percentile
 from loadtests.workloads import SIZES, WORKLOADS, photos_of
 from models.catalog.lookup import find
@@ -77,6 +79,7 @@ class Ran:
         seconds: Length of the window.
         cpu_s: CPU time (user and system) of the process in it.
         executions: Runs of the network.
+        other_cores: Cores that all other processes of the machine used, those of the same row included.
         latencies_ms: Of every answer.
     """
 
@@ -84,6 +87,7 @@ class Ran:
     seconds: float
     cpu_s: float
     executions: float
+    other_cores: float
     latencies_ms: list[float]
 
 
@@ -138,6 +142,7 @@ def pipelines(
     at_a_time: Annotated[list[int] | None, typer.Option(min=1, help="Images; may be given again: 1, 8 and 32.")] = None,
     seconds: Annotated[float, typer.Option(min=0.5, help="Length of a window.")] = 3.0,
     repeats: Annotated[int, typer.Option(min=1, help="Windows of each row.")] = 3,
+    patience_s: Annotated[float, typer.Option(min=0, help="Longest wait for a quiet machine before a window.")] = 10.0,
     host: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Measure the model host in several processes and threads."""
@@ -154,7 +159,7 @@ def pipelines(
             files.append(str(path))
         with _running(config, files) as hosts:
             for count in at_a_time or (1, 8, 32):
-                console.print(_table(model, count, _measure(hosts, count, seconds, repeats)))
+                console.print(_table(model, count, _measure(hosts, count, seconds, repeats, patience_s)))
 
 
 @contextmanager
@@ -169,10 +174,13 @@ def _running(config: Path, files: list[str]) -> Iterator[dict[Shape, list[Host]]
         yield hosts
 
 
-def _measure(hosts: dict[Shape, list[Host]], count: int, seconds: float, repeats: int) -> dict[Shape, list[list[Ran]]]:
+def _measure(
+    hosts: dict[Shape, list[Host]], count: int, seconds: float, repeats: int, patience_s: float
+) -> dict[Shape, list[list[Ran]]]:
     found: dict[Shape, list[list[Ran]]] = {shape: [] for shape in hosts if shape.processes <= count}
     for _ in range(repeats):
         for shape, ran in found.items():
+            wait_until_quiet(patience_s)
             for host in hosts[shape]:
                 host.start(count // shape.processes, seconds)
             ran.append([host.result() for host in hosts[shape]])
@@ -182,7 +190,7 @@ def _measure(hosts: dict[Shape, list[Host]], count: int, seconds: float, repeats
 def _table(model: str, count: int, found: dict[Shape, list[list[Ran]]]) -> Table:
     table = Table(
         *[field.name.replace("_", " ") for field in fields(Shape)],
-        *("images/s", "CPU ms an image", "images a batch", "p50 ms", "p99 ms"),
+        *("images/s", "CPU ms an image", "images a batch", "p50 ms", "p99 ms", "other cores"),
         title=f"{model}, {count} at a time",
     )
     for shape, windows in found.items():
@@ -191,7 +199,7 @@ def _table(model: str, count: int, found: dict[Shape, list[list[Ran]]]) -> Table
     return table
 
 
-def _figures(window: list[Ran]) -> tuple[float, float, float, float, float]:
+def _figures(window: list[Ran]) -> tuple[float, ...]:
     images = sum(ran.images for ran in window)
     latencies_ms = sorted(itertools.chain.from_iterable(ran.latencies_ms for ran in window))
     return (
@@ -200,6 +208,7 @@ def _figures(window: list[Ran]) -> tuple[float, float, float, float, float]:
         images / sum(ran.executions for ran in window),
         percentile(latencies_ms, 0.5),
         percentile(latencies_ms, 0.99),
+        window[0].other_cores - sum(ran.cpu_s / ran.seconds for ran in window[1:]),
     )
 
 
@@ -243,13 +252,13 @@ async def _window(model: Any, photos: Iterator[bytes], at_a_time: int, seconds: 
 
     asking = [asyncio.create_task(ask()) for _ in range(at_a_time)]
     await asyncio.sleep(WARM_UP_S)
-    before = len(latencies_ms), time.perf_counter(), time.process_time(), counter._value.get()
+    before = len(latencies_ms), time.perf_counter(), time.process_time(), counter._value.get(), busy_s()
     await asyncio.sleep(seconds)
-    after = len(latencies_ms), time.perf_counter(), time.process_time(), counter._value.get()
+    after = len(latencies_ms), time.perf_counter(), time.process_time(), counter._value.get(), busy_s()
     answered = latencies_ms[before[0] : after[0]]
     await asyncio.gather(*asking)
-    images, took_s, cpu_s, executions = (later - earlier for earlier, later in zip(before, after, strict=True))
-    return Ran(int(images), took_s, cpu_s, executions, answered)
+    images, took_s, cpu_s, executions, other_s = (later - earlier for earlier, later in zip(before, after, strict=True))
+    return Ran(int(images), took_s, cpu_s, executions, other_s / took_s, answered)
 
 
 if __name__ == "__main__":

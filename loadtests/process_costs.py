@@ -28,6 +28,7 @@ from rich.table import Table
 from loadtests.contenders import MOSEC, TAPETUM, Contender, tapetum_without_cache, with_one_model
 from loadtests.hardening.stack import PROCESSES
 from loadtests.load_plan import LoadPlan
+from loadtests.machine import wait_until_quiet
 from loadtests.measuring import Measurement, measure
 from loadtests.peers import Peer, interpreters
 from loadtests.processes import LOOPBACK, RunningSystem, SystemFailed, get
@@ -97,9 +98,11 @@ class Kinds:
 
 def process_costs(
     task: Annotated[str, typer.Option(help=f"Whose model is served: {', '.join(WORKLOADS)}.")] = "classification",
+    system: Annotated[str | None, typer.Option(help=f"{TAPETUM} or {MOSEC}; by default both.")] = None,
     concurrency: Annotated[list[int] | None, typer.Option(min=1, help="May be given again: 1, 8 and 32.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Windows of each concurrency.")] = 3,
     seconds: Annotated[float, typer.Option(min=0.5, help="Length of a window.")] = 3.0,
+    patience_s: Annotated[float, typer.Option(min=0, help="Longest wait for a quiet machine before a window.")] = 10.0,
     config: Annotated[Path, typer.Option(exists=True, help="Tapetum's Serve configuration file.")] = DEFAULT_CONFIG,
 ) -> None:
     """Print a table for each system."""
@@ -116,14 +119,16 @@ def process_costs(
         peers = interpreters([Peer.MOSEC], console.print)
         contenders += [peer.contender(python, workload, one) for peer, python in peers.items()]
         for contender in contenders:
+            if system is not None and contender.name.lower() != system.lower():
+                continue
 
             def plan(port: int, count: int, contender: Contender = contender) -> LoadPlan:
                 headers = dict(contender.headers)
                 return LoadPlan(LOOPBACK, port, contender.path, headers, tuple(files), count, seconds, WARM_UP_S)
 
             try:
-                with contender.running(folder) as (system, port):
-                    found = _windows(contender.name, system, port, plan, counts, repeats)
+                with contender.running(folder) as (running, port):
+                    found = _windows(contender.name, running, port, plan, counts, repeats, patience_s)
             except SystemFailed as error:
                 console.print(f"error: {error}", markup=False)
                 raise typer.Exit(1) from None
@@ -144,12 +149,14 @@ def _windows(
     plan: Callable[[int, int], LoadPlan],
     counts: tuple[int, ...],
     repeats: int,
+    patience_s: float,
 ) -> dict[int, list[Window]]:
     found: dict[int, list[Window]] = {count: [] for count in counts}
     measure(plan(port, 2), system)  # warms up
     for _ in range(repeats):
         for count in counts:
             kinds = Kinds(system, KINDS[name])
+            wait_until_quiet(patience_s)
             before = _batches(name, port)
             measured = measure(plan(port, count), kinds)
             images, runs = (after - earlier for earlier, after in zip(before, _batches(name, port), strict=True))
