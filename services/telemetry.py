@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import psutil
 from prometheus_client import (
@@ -31,6 +32,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from services import metric_files
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 _RUN_DIR = os.environ.get("TAPETUM_RUN_DIR")
 _TOLD_FILES = "told_*.prom"
@@ -149,6 +152,21 @@ SHADOW_DISAGREEMENTS = Counter(
     "Images on which a shadow version and the version that answered disagree.",
     ("model", "version"),
 )
+
+
+@cache
+def _labelled(metric: Any, labels: tuple[str, ...]) -> Any:
+    return metric.labels(*labels)
+
+
+def labelled(metric: M, *labels: str) -> M:
+    """A metric with its labels, looked up once: `Metric.labels` takes ten times as long.
+
+    Args:
+        metric: A metric of this module.
+        labels: From closed sets.
+    """
+    return _labelled(metric, labels)
 
 
 def replica_starts(deployment: str) -> None:

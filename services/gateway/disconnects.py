@@ -13,7 +13,7 @@ WATCHED_AFTER_S: Final = 0.02
 
 
 class EndedWithClient:
-    """An async context manager that cancels its block when the client disconnects.
+    """A context manager that cancels its block when the client disconnects.
 
     Args:
         request: Its body has been read, so that the next message is the disconnect.
@@ -27,14 +27,14 @@ class EndedWithClient:
         self._watcher: asyncio.Task[None] | None = None
         self._has_gone = False
 
-    async def __aenter__(self) -> None:
+    def __enter__(self) -> None:
         """Begin to watch soon."""
         handler = asyncio.current_task()
         assert handler is not None
         self._handler = handler
         self._start = asyncio.get_running_loop().call_later(WATCHED_AFTER_S, self._watch_soon)
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the watch."""

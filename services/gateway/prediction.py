@@ -60,7 +60,7 @@ class PredictionHandler:
                 served, given = await self.path.check(opened, task, given)
                 if rendering is not None:
                     given = replace(given, parameters=given.parameters.for_drawing())
-                async with EndedWithClient(request), self.path.limiter.slot():
+                with EndedWithClient(request), self.path.limiter.slot():
                     answers = await self.path.answer(opened, caller, served, given, policy)
                     response = await self._respond(request, served, given, answers, rendering, opened.limit)
             response.headers["server-timing"] = server_timing(answers, read_ms, opened.elapsed_s * 1e3)

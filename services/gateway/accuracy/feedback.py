@@ -81,7 +81,7 @@ class FeedbackHandler:
         async with open_request(self._admission, timeout_s, record) as opened:
             with self._bodies.open(request) as body:
                 told = await read_document(body, self._settings.max_body_bytes, _parse, opened.limit)
-                async with EndedWithClient(request), self._admission.slot():
+                with EndedWithClient(request), self._admission.slot():
                     given = await self._receipts.find(request.state.tenant, told.request_id, told.index)
                     opened.model = given.model.name
                     counts = await self._judge(told, given, opened.limit)

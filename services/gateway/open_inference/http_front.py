@@ -133,7 +133,7 @@ class HttpFront:
                     return parse_request(text, header_length, opened.limit)
 
                 sent = parse() if len(text) <= INLINE_BYTES else await body.work(parse, opened.limit)
-                async with EndedWithClient(request):
+                with EndedWithClient(request):
                     found = await self.inference.infer(opened, caller, full_name(name, version), sent, policy)
                     return await self._respond(request, found, sent, opened.limit)
 

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from services.breaker import PAUSE_S, Breaker
 from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.seals import Seal
-from services.telemetry import CACHE_WRITES
+from services.telemetry import CACHE_WRITES, labelled
 
 MAX_WAITING: Final = 256
 """The most commands without a reply with which a body is still sent, as each may be large."""
@@ -87,9 +87,9 @@ class RedisCache:
     def put(self, key: str, body: bytes) -> None:
         """Store a body in the background."""
         if len(body) > self._max_entry_bytes:
-            CACHE_WRITES.labels("too_large").inc()
+            labelled(CACHE_WRITES, "too_large").inc()
         elif len(self._redis) >= MAX_WAITING or not self._breaker.allows():
-            CACHE_WRITES.labels("error").inc()
+            labelled(CACHE_WRITES, "error").inc()
         else:
             self._redis.tell(("SET", key, self._seal.close(key, body), "EX", self._ttl_s), self._settle_write)
 
@@ -99,11 +99,11 @@ class RedisCache:
 
     def _settle_write(self, reply: object) -> None:
         if isinstance(reply, RedisError):
-            CACHE_WRITES.labels("error").inc()
+            labelled(CACHE_WRITES, "error").inc()
             if not isinstance(reply, ResponseError):  # such as that of a full server, whose look-ups work
                 self._breaker.fail(reply)
         else:
-            CACHE_WRITES.labels("stored").inc()
+            labelled(CACHE_WRITES, "stored").inc()
 
 
 def connect(url: str, timeout_s: float) -> Redis:

@@ -27,6 +27,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 LINGER_S: Final = 0.005
 """How long a command in the background waits for another one to be sent with."""
 
+READ_FIRST_S: Final = 0.001
+"""Extra time of a late reply: an event loop runs its timers before it reads."""
+
 Command = tuple[str | bytes | int, ...]
 Settle = Callable[[Any], None]
 """Called once, with the reply to a command, or with the `RedisError` in its place."""
@@ -53,6 +56,7 @@ class PipelinedRedis(asyncio.Protocol):
         self._replies = _reader()
         self._unsent: list[bytes] = []
         self._waiting: deque[tuple[float, Settle]] = deque()
+        self._late: tuple[float, Settle] | None = None
         self._flush: asyncio.Handle | None = None
         self._linger: asyncio.Handle | None = None
         self._watch: asyncio.Handle | None = None
@@ -154,11 +158,15 @@ class PipelinedRedis(asyncio.Protocol):
         if not self._waiting:
             return
         loop = asyncio.get_running_loop()
-        deadline_s, _ = self._waiting[0]
-        if deadline_s <= loop.time():
-            self._fail(RedisTimeoutError("no reply in time"))
-        else:
+        oldest = self._waiting[0]
+        deadline_s, _ = oldest
+        if deadline_s > loop.time():
             self._watch = loop.call_at(deadline_s, self._fail_late)
+        elif self._late is not oldest:  # its reply may have arrived while this process had no CPU: read first
+            self._late = oldest
+            self._watch = loop.call_later(READ_FIRST_S, self._fail_late)
+        else:
+            self._fail(RedisTimeoutError("no reply in time"))
 
     def _fail(self, error: RedisError) -> None:
         """Give the connection up, and fail all commands that wait."""
