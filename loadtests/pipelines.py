@@ -52,21 +52,24 @@ class Shape:
         device_threads: Of each.
         threads: Threads of torch for one batch.
         wait_ms: How long a batch that is not full waits for further images.
+        max_batch_size: Most images in a batch; 0: that of the configuration.
     """
 
     processes: int
     device_threads: int
     threads: int = 1
     wait_ms: float = 0.0
+    max_batch_size: int = 0
 
 
 SHAPES: Final = (
     Shape(1, 2),
     Shape(1, 2, wait_ms=5.0),
+    Shape(1, 2, max_batch_size=4),
     Shape(2, 1),
     Shape(2, 1, wait_ms=5.0),
+    Shape(2, 1, max_batch_size=4),
     Shape(1, 1, threads=2),
-    Shape(1, 1, threads=2, wait_ms=5.0),
 )
 
 
@@ -222,6 +225,7 @@ async def _serve(plan: dict[str, Any]) -> None:
         "num_device_threads": shape.device_threads,
         "num_threads": shape.threads,
         "batch_wait_timeout_s": shape.wait_ms / 1e3,
+        "max_batch_size": shape.max_batch_size or deployment.max_batch_size,
     }
     model = ModelHost({**deployment.model_dump(mode="json"), **given})
     photos = itertools.cycle([Path(photo).read_bytes() for photo in plan["photos"]])
