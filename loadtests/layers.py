@@ -133,7 +133,8 @@ def _measure_layer(
     file = folder / "profile"
     environment = {"PYTHONPATH": str(checkout), **({PROFILE: str(file)} if profile else {})}
     module = "ray_ingress" if layer == RAY else "layered_gateway"
-    command = [sys.executable, "-m", f"loadtests.systems.{module}", *([] if layer == RAY else [layer])]
+    # -P: not from the current folder
+    command = [sys.executable, "-P", "-m", f"loadtests.systems.{module}", *([] if layer == RAY else [layer])]
     with Contender(layer, command, environment=environment).running(folder) as (system, port):
         watched = _ByProgram(system)
         plan = LoadPlan(
