@@ -109,7 +109,7 @@ def overhead(
     json_file: Annotated[Path, typer.Option("--json", help="Takes everything that was measured.")] = ROOT
     / "runs"
     / "overhead.json",
-    limit_minutes: Annotated[float, typer.Option(min=0.1, help="The run ends after this long, whatever is left.")] = 40,
+    limit_minutes: Annotated[float, typer.Option(min=0.1, help="The run ends after this long, whatever is left.")] = 50,
 ) -> None:
     """Measure Tapetum beside a server-less floor and its peers, and say which goals it reaches."""
     sections = only or [section for section in Section if section is not Section.PROTOCOLS]
