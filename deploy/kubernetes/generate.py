@@ -41,7 +41,7 @@ _Dumper.add_representer(str, _block)
 
 
 def base(config: dict[str, Any]) -> None:
-    """Listen beyond loopback, place gateways and models in worker groups of their own, and let the longest request end."""
+    """Listen beyond loopback, place gateways and models in worker groups, and let the longest request end."""
     config["http_options"]["host"] = "0.0.0.0"
     config["applications"][0]["args"]["topology"] = "split"
     gateway, deployments = _parts(config)
