@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-from services.topology import Layout
 
 
 def serve(
@@ -31,7 +29,7 @@ def serve(
         ),
     ] = None,
     topology: Annotated[
-        Layout | None,
+        Literal["auto", "split", "colocated"] | None,  # that of services.topology, which would load numpy
         typer.Option(
             help="Where models run: in the gateway's replicas (colocated) or in their own (split), instead of topology "
             "in the file; auto: colocated, unless a deployment has a GPU or a number of replicas.",
