@@ -51,12 +51,15 @@ class OnnxExecutor(NetworkExecutor):
 
     Args:
         path: The file.
+        threads: Of one run; None: as many as there are cores.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         import onnxruntime
 
-        self._session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        options: Any = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.input_shape: list[int | str] = self._session.get_inputs()[0].shape
         self.output_shapes: list[list[int | str]] = [output.shape for output in self._session.get_outputs()]
 
@@ -72,7 +75,9 @@ def output_names(count: int) -> list[str]:
     return [f"output_{index}" for index in range(count)]
 
 
-def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) -> OnnxExecutor:
+def export_onnx(
+    model: CapturedNetwork, example: NDArray[np.uint8], path: Path, threads: int | None = None
+) -> OnnxExecutor:
     """Writes a network as an ONNX file.
 
     The batch is dynamic, and so are height and width of the input of a letterboxed model.
@@ -81,6 +86,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
         model: The model.
         example: (N, H, W, 3) uint8, N at least 2, of a usual size.
         path: Of the file to write. Weights of more than 2 GiB are written beside it.
+        threads: Of the executor that is returned.
 
     Returns:
         The file, opened.
@@ -110,7 +116,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
             program.save(path)
     except Exception as error:  # torch has no common class for what its exporter does not support
         raise ExportError(name, f"torch cannot export the network: {_first_line(error)}") from error
-    executor = OnnxExecutor(path)
+    executor = OnnxExecutor(path, threads)
     fixed = [size for size in executor.input_shape[: 3 if several_sizes else 1] if isinstance(size, int)]
     if fixed:
         raise ExportError(name, f"torch fixes the input at {executor.input_shape} while exporting")
