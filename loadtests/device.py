@@ -2,15 +2,17 @@
 
     python -m loadtests.device                            # the GPU where there is one, else the CPU
     python -m loadtests.device --quick --threads 1        # a minute
-    python -m loadtests.device --model yolo-person --batch-sizes 1 8
-    python -m loadtests.device --model torchvision/resnet50 --images DIR --json results/device.json
+    python -m loadtests.device --model yolo-person unet-person --batch-sizes 1 8 --threads 1 2
+    python -m loadtests.device --model bundled --precisions fp32 --quick --json results/device.json
+    python -m loadtests.device --model torchvision/resnet50 --images DIR
 
 It needs torch, torchvision, numpy, Pillow, safetensors and pycocotools only, and for a detector or a segmenter
-scikit-image or `--images`. Where a classifier's weights are not on the machine, the same network is measured with
-random ones: it takes just as long.
+scikit-image or `--images`. OpenVINO and ONNX Runtime are measured where they are installed. Where a classifier's weights
+are not on the machine, the same network is measured with random ones: it takes just as long.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -23,6 +25,7 @@ from typing import Any, Final
 import torch
 import torchvision
 
+from loadtests.device_onnx import OnnxRuntime
 from loadtests.device_pictures import SEED, picture_sets
 from loadtests.device_timing import (
     AnyAdapter,
@@ -35,65 +38,90 @@ from loadtests.device_timing import (
 )
 from models.adapter import ModelInput
 from models.catalog.loading import load
-from models.catalog.lookup import find
+from models.catalog.lookup import bundled, find
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite
 from models.classification.torchvision_networks import build, drop_auxiliary_heads
-from models.errors import UnsupportedRuntime, WeightsUnavailable
+from models.errors import ExportError, UnsupportedRuntime, WeightsUnavailable
 from models.runtime import Precision, Runtime
 from models.sources.torchvision_weights import find_weights
 
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
 QUICK_BATCH_SIZES: Final = (1, 8, 32)
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "bf16", "fp16")
-MODES: Final = {
-    "eager": Runtime(fuse=False, channels_last=False),
-    "channels_last": Runtime(fuse=False),
-    "fused": Runtime(),
-    "compiled": Runtime(compile=True),
+MODES: Final[dict[str, Runtime]] = {
+    "eager": Runtime(fuse=False, channels_last=False, backend="torch"),
+    "channels_last": Runtime(fuse=False, backend="torch"),
+    "fused": Runtime(backend="torch"),
+    "compiled": Runtime(compile=True, backend="torch"),
+    "onnxruntime": Runtime(backend="torch"),
+    "openvino": Runtime(backend="openvino"),
 }
+BUNDLED: Final = "bundled"
+_SLOW_TO_START: Final = ("compiled", "onnxruntime")
+"""Modes that compile or export for half a minute a model."""
 
 
 def main() -> None:
     """Measures, prints tables and writes JSON."""
     options = parse_options()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    adapter = adapter_for(options.model, Runtime(device=options.device, precision="fp32"))
-    sets = picture_sets(options.images, adapter.entry.task)
-    report: dict[str, Any] = {"machine": describe_machine(options.device), "model": options.model}
+    report: dict[str, Any] = {"machine": describe_machine(options.device)}
     print(json.dumps(report, indent=2))
-    report["host"] = [
+    for name in options.model:
+        report[name] = measured(name, options)
+        if options.json:
+            options.json.parent.mkdir(parents=True, exist_ok=True)
+            options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Measures a model and prints its tables: the steps of the host, and the network in every mode.
+
+    Returns:
+        The rows of both tables, `host` and `forward`.
+    """
+    print(f"## {name}\n")
+    adapter = adapter_for(name, Runtime(device=options.device, precision="fp32"))
+    sets = picture_sets(options.images, adapter.entry.task)
+    host = [
         asdict(step)
         for size, pictures in sets
         for step in host_steps(adapter, size, pictures, options.device, options.seconds)
     ]
-    print_table(report["host"])
+    print_table(host)
     inputs = of_one_shape([adapter.preprocess(adapter.decode(picture)) for picture in sets[0][1]])
-    report["forward"] = list(forward_rows(options, inputs))
-    print_table(report["forward"])
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    forward = list(forward_rows(name, options, inputs))
+    print_table(forward)
+    return {"host": host, "forward": forward}
 
 
 def parse_options() -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description="Measure the models alone, step by step, on this device.")
-    parser.add_argument("--model", default="efficientnet-lite0", help="a model of the catalog")
+    parser.add_argument(
+        "--model",
+        nargs="+",
+        default=["efficientnet-lite0"],
+        help=f"models of the catalog, or {BUNDLED} for all of ours",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--images", type=Path, help="a folder of JPEGs; without it, made pictures, for a detector or segmenter photos"
     )
-    parser.add_argument("--modes", nargs="+", choices=MODES, help="without it, all; on a CPU, all but compiled")
+    parser.add_argument(
+        "--modes", nargs="+", choices=MODES, help="without it, all; on a CPU, all but compiled and onnxruntime"
+    )
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--batch-sizes", nargs="+", type=int)
-    parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves torch's own choice")
+    parser.add_argument("--threads", nargs="+", type=int, help="threads of a run; without it, torch's own choice")
     parser.add_argument("--quick", action="store_true", help="fewer batch sizes, shorter runs")
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     options.batch_sizes = options.batch_sizes or (QUICK_BATCH_SIZES if options.quick else BATCH_SIZES)
-    options.modes = options.modes or [mode for mode in MODES if mode != "compiled" or options.device != "cpu"]
+    options.modes = options.modes or [mode for mode in MODES if mode not in _SLOW_TO_START or options.device != "cpu"]
+    options.threads = options.threads or [torch.get_num_threads()]
+    if options.model == [BUNDLED]:
+        options.model = [name for name in bundled() if find(name).weights.kind != "none"]
     options.seconds = 0.3 if options.quick else 1.0
     return options
 
@@ -116,32 +144,45 @@ def adapter_for(name: str, runtime: Runtime) -> AnyAdapter:
     return Classifier(entry, class_names, runtime, network.eval(), "random")
 
 
-def forward_rows(options: argparse.Namespace, inputs: Sequence[ModelInput]) -> Iterator[dict[str, object]]:
-    """Measures the network in every precision, mode and batch size that the machine can do.
+def forward_rows(name: str, options: argparse.Namespace, inputs: Sequence[ModelInput]) -> Iterator[dict[str, object]]:
+    """Measures the network in every precision, mode, batch size and number of threads that the machine can do.
 
     Yields:
-        `precision`, `mode` (a key of `MODES`), and what `BatchTiming` has; `postprocess_share`, of the time of both,
+        `precision`, `mode` (a key of `MODES`), `threads`, and what `BatchTiming` has; `postprocess_share`, of the time of both,
         over the same pictures whatever the batch; and `agreement`, the share of the pictures with the same top-1 class
         as eager fp32, or with the same boxes or masks of classes. That says little of a classifier and made pictures,
         which have no class.
     """
-    plain = adapter_for(options.model, replace(MODES["eager"], device=options.device, precision="fp32"))
+    plain = adapter_for(name, replace(MODES["eager"], device=options.device, precision="fp32"))
     expected = answers(plain, inputs)
-    for precision in options.precisions:
-        for mode in options.modes:
-            runtime = replace(MODES[mode], device=options.device, precision=precision)
-            try:
-                adapter = adapter_for(options.model, runtime)
-            except UnsupportedRuntime as error:
-                print(f"{precision} {mode}: {error}", file=sys.stderr)
-                continue
-            timings = [time_batch(adapter, inputs, batch_size, options.seconds) for batch_size in options.batch_sizes]
-            agreement = round(share_of_same(answers(adapter, inputs), expected), 4)
-            after_ms = postprocess_ms(adapter, inputs, options.seconds)
-            for timing in timings:
-                share = round(after_ms / (timing.ms_per_image + after_ms), 3)
-                variant = {"precision": precision, "mode": mode}
-                yield {**variant, **asdict(timing), "postprocess_share": share, "agreement": agreement}
+    for precision, mode, threads in itertools.product(options.precisions, options.modes, options.threads):
+        torch.set_num_threads(threads)
+        try:
+            adapter = adapter_for(name, runtime_of(name, mode, options.device, precision))
+        except (UnsupportedRuntime, ExportError) as error:
+            print(f"{precision} {mode}: {error}", file=sys.stderr)
+            continue
+        timings = [time_batch(adapter, inputs, batch_size, options.seconds) for batch_size in options.batch_sizes]
+        agreement = round(share_of_same(answers(adapter, inputs), expected), 4)
+        after_ms = postprocess_ms(adapter, inputs, options.seconds)
+        for timing in timings:
+            share = round(after_ms / (timing.ms_per_image + after_ms), 3)
+            variant = {"precision": precision, "mode": mode, "threads": threads}
+            yield {**variant, **asdict(timing), "postprocess_share": share, "agreement": agreement}
+
+
+def runtime_of(name: str, mode: str, device: str, precision: Precision) -> Runtime:
+    """The runtime of a mode.
+
+    Raises:
+        UnsupportedRuntime: The mode has no such precision, or not on this device.
+        ExportError: The model cannot be exported for ONNX Runtime.
+    """
+    if mode != "onnxruntime":
+        return replace(MODES[mode], device=device, precision=precision)
+    if precision != "fp32" or device != "cpu":
+        raise UnsupportedRuntime("exported networks are for the CPU and float32")
+    return OnnxRuntime.of(name, torch.get_num_threads())
 
 
 def describe_machine(device: str) -> dict[str, object]:
@@ -151,7 +192,6 @@ def describe_machine(device: str) -> dict[str, object]:
         "device": torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
         "cuda": torch.version.cuda if on_gpu else None,
         "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,

@@ -14,6 +14,7 @@
     ├── ExportError             export_error        a model cannot be exported
     ├── NonFiniteOutput         non_finite_output   the network returned NaN or infinity
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
+        └── NotConvertible      not_convertible     OpenVINO cannot run a network
 
 Every class takes positional arguments only and survives pickling, so that it can cross processes.
 The messages of `ImageError` and `UnknownModel` are safe to send to clients: they name no path and no host.
@@ -181,3 +182,13 @@ class UnsupportedRuntime(ModelsError):
     """
 
     code: ClassVar[str] = "unsupported_runtime"
+
+
+class NotConvertible(UnsupportedRuntime):
+    """OpenVINO cannot run a network; torch can.
+
+    Args:
+        message: The network, and what it fails at.
+    """
+
+    code: ClassVar[str] = "not_convertible"

@@ -18,14 +18,19 @@ resolution.
 
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from models.errors import UnsupportedRuntime
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Backend = Literal["auto", "torch", "openvino"]
 _NATIVE_BF16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Names in /proc/cpuinfo: the first two of x86-64, the last of ARM."""
+_CPUINFO: Final = Path("/proc/cpuinfo")
+_OF_THREADS: Final = ("num_threads", "num_streams")
+"""Options on which predictions do not depend."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,14 @@ class Runtime:
         channels_last: Keep activations as (N, H, W, C) in memory.
         fuse: Fold batch norms into convolutions, and on a CPU pack convolutions with what follows them for oneDNN.
         compile: Compile with torch.compile at the first call, which takes seconds to a minute; worth it on GPUs.
+        backend: What runs the network: `torch`, or on a CPU `openvino`, to which the three options before mean nothing;
+            `auto` is `openvino` where it is installed and none of them is set.
+        num_threads: Threads of one run by OpenVINO; None: as many as torch has in the thread that loads the model.
+            Torch takes as many as are set for the thread that runs the network.
+        num_streams: Runs that OpenVINO computes side by side; further ones wait.
 
     Raises:
-        UnsupportedRuntime: On construction, where the device or the precision is not one of those named here.
+        UnsupportedRuntime: On construction, where an option is not one of those named here.
     """
 
     device: str = "cpu"
@@ -48,6 +58,9 @@ class Runtime:
     channels_last: bool = True
     fuse: bool = True
     compile: bool = False
+    backend: Backend = "torch"
+    num_threads: int | None = None
+    num_streams: int = 1
 
     def __post_init__(self) -> None:
         family, colon, index = self.device.partition(":")
@@ -55,6 +68,8 @@ class Runtime:
             raise UnsupportedRuntime(f"device {self.device!r} is none of cpu, cuda and cuda:N")
         if self.precision not in get_args(Precision):
             raise UnsupportedRuntime(f"precision {self.precision!r} is none of {', '.join(get_args(Precision))}")
+        if self.backend not in get_args(Backend):
+            raise UnsupportedRuntime(f"backend {self.backend!r} is none of {', '.join(get_args(Backend))}")
 
     @property
     def on_gpu(self) -> bool:
@@ -63,18 +78,30 @@ class Runtime:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything that predictions depend on, JSON-able."""
-        return {field.name: getattr(self, field.name) for field in fields(Runtime)}
+        return {field.name: getattr(self, field.name) for field in fields(Runtime) if field.name not in _OF_THREADS}
 
     def resolve(self) -> "Runtime":
         """Resolves `auto` and checks that this machine has the device and supports the precision.
 
         Returns:
-            The same runtime with an explicit precision and, for `cuda`, an explicit index.
+            The same runtime with an explicit backend and precision and, for `cuda`, an explicit index.
 
         Raises:
-            UnsupportedRuntime: The device does not exist, or does not support the precision.
+            UnsupportedRuntime: The device does not exist, or does not support the precision or the backend.
         """
-        return self._resolve_gpu() if self.on_gpu else self._resolve_cpu()
+        resolved = self._resolve_gpu() if self.on_gpu else self._resolve_cpu()
+        return replace(resolved, backend=self._resolve_backend())
+
+    def _resolve_backend(self) -> Backend:
+        is_installed = find_spec("openvino") is not None
+        is_possible = not (self.on_gpu or self.compile) and self.fuse and self.channels_last
+        if self.backend == "auto":
+            return "openvino" if is_installed and is_possible else "torch"
+        if self.backend == "openvino" and not is_possible:
+            raise UnsupportedRuntime("backend openvino is for the CPU; fuse, channels_last and compile are for torch")
+        if self.backend == "openvino" and not is_installed:
+            raise UnsupportedRuntime("backend openvino needs the Python package openvino; install it, or take torch")
+        return self.backend
 
     def _resolve_cpu(self) -> "Runtime":
         if self.precision == "auto":
@@ -100,8 +127,7 @@ class Runtime:
         return replace(self, device=f"cuda:{index}", precision=precision)
 
 
-@cache
-def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def cpu_has_bf16(cpuinfo: Path = _CPUINFO) -> bool:
     """Returns whether the CPU has native bf16 arithmetic.
 
     Args:
@@ -110,9 +136,22 @@ def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     Returns:
         False also where there is no such file.
     """
+    return not _NATIVE_BF16.isdisjoint(cpu_flags(cpuinfo))
+
+
+@cache
+def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str]:
+    """Returns the features of the CPU, as the kernel calls them.
+
+    Args:
+        cpuinfo: The kernel's description of the CPU.
+
+    Returns:
+        Empty where there is no such file.
+    """
     try:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return False
+        return frozenset()
     flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return not _NATIVE_BF16.isdisjoint(flags.split())
+    return frozenset(flags.partition(":")[2].split())

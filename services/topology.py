@@ -222,8 +222,10 @@ class ModelDeployment(Scaled):
     models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(
         min_length=1, description="Models that each replica hosts; required."
     )
-    backend: Literal["torch", "triton"] = Field(
-        default="torch", description="What runs the networks: `torch` in the replica, or a `triton` server."
+    backend: Literal["auto", "torch", "openvino", "triton"] = Field(
+        default="torch",
+        description="What runs the networks: in the replica `torch`, or on CPUs `openvino`; or a `triton` server. "
+        "`auto`: OpenVINO where it is possible, else torch.",
     )
     triton: TritonOptions | None = Field(default=None, description="The server of `backend: triton`; see below.")
     device: Device = Field(
@@ -316,12 +318,14 @@ class ModelDeployment(Scaled):
 
     @model_validator(mode="after")
     def _backend_fits(self) -> ModelDeployment:
-        if self.backend == "torch":
+        if self.backend != "triton":
             if self.triton is not None:
-                raise ValueError("triton is set, but backend is torch: set backend to triton")
+                raise ValueError(f"triton is set, but backend is {self.backend}: set backend to triton")
             for spec in self.models:
                 if spec.server_model or spec.server_version:
-                    raise ValueError(f"{spec.name} has a server_model or server_version, but backend is torch")
+                    raise ValueError(f"{spec.name} has a server_model or server_version, but backend is {self.backend}")
+            if self.backend == "openvino" and (self.device != "cpu" or self.compile):
+                raise ValueError("backend openvino is for CPUs, and compile for torch")
             return self
         if self.triton is None:
             raise ValueError("backend is triton, but triton.url is not set")

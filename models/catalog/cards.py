@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 from models.catalog.version_names import SEPARATOR, join_name, split_name
 from models.entries import Accuracy, CatalogEntry, Segmentation, Speed, Task, WeightsSource
 from models.errors import BrokenCard
+from models.files import replaced
 from models.kinds import find_kind
 from models.sources.text_documents import DocumentError, convert_json, read_json
 
@@ -132,12 +132,8 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", 
     folder.mkdir(parents=True, exist_ok=True)
     sha256 = save_weights(folder / weights.location, state)
     text = json.dumps(_document_of(replace(card, weights=replace(weights, sha256=sha256))), indent=2)
-    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
-    try:
-        part.write_text(f"{text}\n", encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replaced(path) as file:
+        file.write(f"{text}\n".encode())
     return path
 
 

@@ -1,6 +1,8 @@
 """Loads models by name: finds the catalog entry, fetches weights, builds the network and its adapter."""
 
+import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from torch import nn
@@ -28,7 +30,7 @@ from models.detection.torchvision_detector_networks import (
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.detection.yolox_family import from_official
 from models.entries import CatalogEntry, LetterboxPreprocessing, Task
-from models.errors import BrokenCard
+from models.errors import BrokenCard, NotConvertible
 from models.runtime import Runtime
 from models.segmentation import torchvision_entries as torchvision_segmenters
 from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of, segmenter
@@ -40,6 +42,8 @@ from models.sources.torchvision_manifest import PREFIX
 from models.sources.torchvision_weights import installed
 from models.sources.weights_files import fetch, load_into, read_state_dict
 
+_log = logging.getLogger(__name__)
+
 _Build = Callable[[str, int, Mapping[str, int | float | str | bool]], nn.Module]
 
 
@@ -48,7 +52,7 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
 
     Args:
         name: A name of `models.catalog.lookup`.
-        runtime: Device and precision.
+        runtime: Device and precision. A model that OpenVINO cannot run is run by torch where the backend is `auto`.
 
     Returns:
         The model, not warmed up.
@@ -61,8 +65,18 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
         WeightsCorrupt: Its weights file is damaged or has the wrong digest.
         UnsupportedRuntime: This machine does not support the runtime.
     """
+    resolved = runtime.resolve()
+    try:
+        return _load(name, resolved)
+    except NotConvertible as error:
+        if runtime.backend != "auto":
+            raise
+        _log.warning("%s runs by torch: %s", name, error)
+        return _load(name, replace(resolved, backend="torch"))
+
+
+def _load(name: str, runtime: Runtime) -> Adapter[Any, Any]:
     entry = find(name)
-    runtime = runtime.resolve()
     if entry.weights.kind == "none":
         return NoopClassifier(entry, runtime)
     if entry.weights.kind == "package":

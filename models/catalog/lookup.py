@@ -81,6 +81,11 @@ def versions(model: str) -> tuple[str, ...]:
     return tuple(_versions(model))
 
 
+def bundled() -> tuple[str, ...]:
+    """Lists the models that come with Tapetum."""
+    return tuple(_bundled())
+
+
 def names() -> tuple[str, ...]:
     """Lists every model once: the bundled ones, the user's own, YOLOX by size, and torchvision's, task by task.
 

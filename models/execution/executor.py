@@ -104,15 +104,22 @@ class Executor(NetworkExecutor):
 def executor_for(
     network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing, runtime: Runtime
 ) -> NetworkExecutor:
-    """Makes what runs a network: an `Executor`, or the executor of an external runtime.
+    """Makes what runs a network: an `Executor`, one of OpenVINO, or that of an external runtime.
 
     Args:
         network: See `Executor`.
         preprocessing: Of the model.
         runtime: A resolved runtime.
+
+    Raises:
+        NotConvertible: OpenVINO is to run the network, and cannot.
     """
     if isinstance(runtime, ExternalRuntime):
         return runtime.executor(network, preprocessing)
+    if runtime.backend == "openvino":
+        from models.execution.openvino_executor import OpenVinoExecutor
+
+        return OpenVinoExecutor(network, preprocessing, runtime)
     return Executor(network, preprocessing, runtime)
 
 

@@ -56,7 +56,7 @@ def capture(name: str) -> CapturedNetwork:
         ExportError: The model has no network.
         ModelsError: It cannot be loaded, see `models.catalog.loading.load`.
     """
-    runtime = _CapturingRuntime(precision="fp32", channels_last=False, fuse=False)
+    runtime = _CapturingRuntime(precision="fp32", channels_last=False, fuse=False, backend="torch")
     adapter = load(name, runtime)
     if len(runtime.kept) != 1:
         raise ExportError(name, "has no network that could be exported")

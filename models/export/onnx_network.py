@@ -19,13 +19,14 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.entries import LetterboxPreprocessing, Preprocessing
+from models.entries import LetterboxPreprocessing
 from models.errors import ExportError
 from models.execution.executor import folded
 from models.execution.external import NetworkExecutor
 from models.execution.finite import require_finite
+from models.execution.pixel_network import PixelNetwork
 from models.export.captured_network import CapturedNetwork
 
 INPUT: Final = "pixels"
@@ -45,41 +46,20 @@ def require_exporter() -> None:
         raise ExportError("", f"exporting needs {', '.join(missing)}: pip install 'tapetum[export]'")
 
 
-class PixelNetwork(nn.Module):
-    """A network with its normalisation.
-
-    Args:
-        network: From normalised (N, 3, H, W) to one tensor or several.
-        preprocessing: Of the model.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing) -> None:
-        super().__init__()
-        self._network = network
-        self.register_buffer("mean", torch.tensor(preprocessing.mean))
-        self.register_buffer("std", torch.tensor(preprocessing.std))
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """(N, H, W, 3) uint8 RGB to the outputs of the network."""
-        images = ((pixels.to(torch.float32) - self.mean) / self.std).permute(0, 3, 1, 2)
-        outputs: Any = self._network(images)
-        return (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-
-
 class OnnxExecutor(NetworkExecutor):
     """Runs an ONNX file of `export_onnx` with ONNX Runtime on the CPU.
 
     Args:
         path: The file.
+        threads: Of one run; None: as many as there are cores.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         import onnxruntime
 
-        self._session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        options: Any = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         self.input_shape: list[int | str] = self._session.get_inputs()[0].shape
         self.output_shapes: list[list[int | str]] = [output.shape for output in self._session.get_outputs()]
 
@@ -95,7 +75,9 @@ def output_names(count: int) -> list[str]:
     return [f"output_{index}" for index in range(count)]
 
 
-def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) -> OnnxExecutor:
+def export_onnx(
+    model: CapturedNetwork, example: NDArray[np.uint8], path: Path, threads: int | None = None
+) -> OnnxExecutor:
     """Writes a network as an ONNX file.
 
     The batch is dynamic, and so are height and width of the input of a letterboxed model.
@@ -104,6 +86,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
         model: The model.
         example: (N, H, W, 3) uint8, N at least 2, of a usual size.
         path: Of the file to write. Weights of more than 2 GiB are written beside it.
+        threads: Of the executor that is returned.
 
     Returns:
         The file, opened.
@@ -133,7 +116,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
             program.save(path)
     except Exception as error:  # torch has no common class for what its exporter does not support
         raise ExportError(name, f"torch cannot export the network: {_first_line(error)}") from error
-    executor = OnnxExecutor(path)
+    executor = OnnxExecutor(path, threads)
     fixed = [size for size in executor.input_shape[: 3 if several_sizes else 1] if isinstance(size, int)]
     if fixed:
         raise ExportError(name, f"torch fixes the input at {executor.input_shape} while exporting")

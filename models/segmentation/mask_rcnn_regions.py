@@ -21,8 +21,8 @@ from models.detection.candidates import Candidates
 from models.detection.selection import select
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
-from models.execution.executor import DTYPES, folded
 from models.execution.finite import require_finite
+from models.execution.head import head_for
 from models.runtime import Runtime
 
 SCORE_FLOOR: Final = 0.05
@@ -100,7 +100,7 @@ class MaskRcnnRegions:
         if not isinstance(network, MaskRCNN):
             raise TypeError(f"{type(network).__name__} is no Mask R-CNN of torchvision")
         self._boxes = TorchvisionCandidates(network, preprocessing, runtime, first_label)
-        self._branch = _MaskBranch(cast(Any, network.roi_heads), runtime)
+        self._branch = _MaskBranch(network, runtime)
         self._first_label = first_label
 
     @torch.inference_mode()
@@ -127,14 +127,12 @@ class MaskRcnnRegions:
 class _MaskBranch:
     """The mask branch on its device; RoIAlign runs in float32, and the branch in the runtime's precision."""
 
-    def __init__(self, heads: Any, runtime: Runtime) -> None:
+    def __init__(self, network: MaskRCNN, runtime: Runtime) -> None:
+        heads: Any = network.roi_heads
         self._device = torch.device(runtime.device)
-        self._dtype = DTYPES[runtime.precision]
-        self._memory_format = torch.channels_last if runtime.channels_last else torch.contiguous_format
         self._pool: Any = copy.deepcopy(heads.mask_roi_pool)
-        layers = nn.Sequential(heads.mask_head, heads.mask_predictor)
-        network = folded(layers) if runtime.fuse else copy.deepcopy(layers)
-        self._network = network.to(self._device, self._dtype).to(memory_format=self._memory_format)
+        layers = nn.Sequential(heads.mask_head, heads.mask_predictor).eval()
+        self._head = head_for(layers, (cast(Any, network.backbone).out_channels, *self._pool.output_size), runtime)
 
     def masks(self, features: Mapping[str, Tensor], boxes: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """Predicts (K, S, S) float32 for K boxes of an input of a (height, width): the mask of each one's label."""
@@ -145,7 +143,6 @@ class _MaskBranch:
     def _looked_at(
         self, features: Mapping[str, Tensor], boxes: Tensor, labels: Tensor, size: tuple[int, int]
     ) -> Tensor:
-        regions = self._pool(features, [boxes], [size]).to(self._dtype, memory_format=self._memory_format)
-        logits: Tensor = self._network(regions)
+        logits = self._head(self._pool(features, [boxes], [size]))
         require_finite(logits)
-        return logits[torch.arange(len(labels), device=labels.device), labels].float().sigmoid()
+        return logits[torch.arange(len(labels), device=labels.device), labels].sigmoid()

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
+
+from models.files import replaced
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor]) -> str:
@@ -28,15 +29,10 @@ def save_weights(path: Path, state: Mapping[str, Tensor]) -> str:
         sha256 of the file in hex.
     """
     content = save({name: _stored(value) for name, value in state.items()})
-    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:  # `save_file` would make one that only its owner may read
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replaced(path) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
     return sha256(content).hexdigest()
 
 

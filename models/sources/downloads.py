@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 from urllib.request import Request, urlopen
-from uuid import uuid4
+
+from models.files import replaced
 
 Progress = Callable[[int, int], None]
 """Called with the bytes received and the total, which is 0 where the server does not send it."""
@@ -36,15 +37,10 @@ def download(url: str, path: Path, digest_prefix: str, progress: Progress | None
         WrongDigest: The file has another sha256.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            digest = _receive(url, file.write, progress)
+    with replaced(path) as file:
+        digest = _receive(url, file.write, progress)
         if not digest.startswith(digest_prefix):
             raise WrongDigest(digest)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def file_digest(path: Path) -> str:

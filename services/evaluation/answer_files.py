@@ -9,13 +9,14 @@ from typing import Any
 import orjson
 
 from models.datasets.samples import EvaluationSet
+from models.files import replaced
 from services.accuracy.drift import Distribution, summarise
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.kinds import KINDS
 from services.evaluation.lines import UNKNOWN_CLASS, Line, category_ids, coco_results
 from services.evaluation.predictors import ModelFacts
 from services.evaluation.result import SHOWN
-from services.evaluation.run_folder import PREDICTIONS, TARGETS, JsonList, RunFolder, replaced
+from services.evaluation.run_folder import PREDICTIONS, TARGETS, JsonList, RunFolder
 from services.evaluation.worker import Chunk
 from services.kinds.completion import complete
 

@@ -15,6 +15,7 @@ import orjson
 from models.datasets.label_problems import WrongLabels
 from models.datasets.opening import open_dataset
 from models.datasets.samples import EvaluationSet
+from models.files import replaced
 from services.evaluation.answer_files import write_answers
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.gates import check_comparable, check_names
@@ -28,7 +29,7 @@ from services.evaluation.result import (
     describe_problems,
     versions,
 )
-from services.evaluation.run_folder import RESULT, RunFolder, replaced
+from services.evaluation.run_folder import RESULT, RunFolder
 from services.evaluation.scoring import Ranking
 from services.evaluation.worker import Chunk, Work
 from services.evaluation.worker_pool import Place, WorkerPool, cluster

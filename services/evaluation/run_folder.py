@@ -10,14 +10,13 @@ parts/             only while the job is not finished: plan.json, and two files 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Final, overload
-from uuid import uuid4
 
 import orjson
 
+from models.files import replaced
 from services.evaluation.lines import Line
 from services.evaluation.scoring import MetricState
 from services.evaluation.worker import Chunk, ChunkResult, unpack
@@ -127,25 +126,6 @@ class _StoredColumns(Sequence[MetricState]):
         if isinstance(place, slice):
             return _StoredColumns(self._paths[place])
         return unpack(self._paths[place].read_bytes())
-
-
-@contextmanager
-def replaced(path: Path) -> Generator[IO[bytes]]:
-    """Writes a file that atomically replaces another.
-
-    Yields:
-        The file to write to.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            yield file
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class JsonList:

@@ -36,6 +36,42 @@ def test_an_unknown_precision_is_refused_at_once():
         Runtime(precision="int8")  # type: ignore[arg-type]
 
 
+def test_an_unknown_backend_is_refused_at_once():
+    with pytest.raises(UnsupportedRuntime, match="tensorflow"):
+        Runtime(backend="tensorflow")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "is_installed", "backend"),
+    [
+        ({}, True, "openvino"),
+        ({}, False, "torch"),
+        ({"fuse": False}, True, "torch"),
+        ({"channels_last": False}, True, "torch"),
+        ({"compile": True}, True, "torch"),
+    ],
+)
+def test_auto_is_openvino_where_it_is_installed_and_no_option_of_torch_is_set(
+    monkeypatch, options, is_installed, backend
+):
+    monkeypatch.setattr(runtime, "find_spec", lambda name: object() if is_installed else None)
+    assert Runtime(backend="auto", **options).resolve().backend == backend
+
+
+def test_openvino_that_is_not_installed_or_gets_options_of_torch_is_refused(monkeypatch):
+    monkeypatch.setattr(runtime, "find_spec", lambda name: object())
+    with pytest.raises(UnsupportedRuntime, match="compile"):
+        Runtime(backend="openvino", compile=True).resolve()
+    monkeypatch.setattr(runtime, "find_spec", lambda name: None)
+    with pytest.raises(UnsupportedRuntime, match="Python package openvino"):
+        Runtime(backend="openvino").resolve()
+
+
+def test_predictions_depend_on_the_backend_but_not_on_the_number_of_threads():
+    assert Runtime(num_threads=1, num_streams=2).to_dict() == Runtime().to_dict()
+    assert Runtime(backend="openvino").to_dict() != Runtime(backend="torch").to_dict()
+
+
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UnsupportedRuntime, match="no GPU"):

@@ -33,13 +33,17 @@ class Runtimes:
             entry = find(name)
             labels = (entry.task, entry.name, entry.version)
             remote = RemoteModel(self._connection, entry.name, spec.at_server(entry), labels)
-            return TritonRuntime(precision="fp32", fuse=config.fuse, remote=remote)
+            return TritonRuntime(precision="fp32", fuse=config.fuse, backend="torch", remote=remote)
+        assert config.backend != "triton"
         return Runtime(
             device=config.device,
             precision=spec.precision or config.precision,
             channels_last=config.channels_last,
             fuse=config.fuse,
             compile=config.compile,
+            backend=config.backend,
+            num_threads=config.num_threads,
+            num_streams=config.num_device_threads,
         )
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final, Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from models.files import replaced
 from services.evaluation import numbers
 from services.evaluation.kinds import KINDS
 from services.evaluation.report.class_table import class_table_of
@@ -37,7 +38,6 @@ from services.evaluation.report.sections import (
     score_charts,
 )
 from services.evaluation.report.summary import summary_of
-from services.evaluation.run_folder import replaced
 
 Group = Literal["best", "worst", "confidently_wrong"]
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.evaluation.run_folder import JsonList, RunFolder, RunFolderError, replaced
+from models.files import replaced
+from services.evaluation.run_folder import JsonList, RunFolder, RunFolderError
 from services.evaluation.worker import Chunk, ChunkResult, pack
 
 PLAN = {"model": {"name": "m", "parameters": {"top_k": 5}}, "data": "abc", "images": 4}

@@ -1,0 +1,139 @@
+"""Runs networks by OpenVINO, a library that compiles them for the CPU: layouts, fused operations, bf16 arithmetic."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import logging
+import time
+from collections import deque
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models.errors import NotConvertible
+from models.execution import openvino_cache
+from models.execution.openvino_conversion import convert
+from models.execution.openvino_library import openvino
+from models.runtime import Runtime
+
+_TYPES: Final = {"fp32": "f32", "bf16": "bf16"}
+"""OpenVINO's names of the precisions."""
+_TOLERANCES: Final = {"fp32": 1e-3, "bf16": 0.2}
+"""The root mean square of the differences between a converted network and its original, relative to that of the
+outputs. The bundled models differ by 1e-6 in fp32; a wrong conversion gives something else altogether."""
+
+_log = logging.getLogger(__name__)
+
+
+class OpenVinoNetwork:
+    """A network that is compiled for this CPU. Several threads may run it at once.
+
+    Args:
+        compiled: The network, with one input.
+        blob: The memory that its weights are in, which OpenVINO does not keep.
+    """
+
+    def __init__(self, compiled: Any, blob: NDArray[np.uint8] | None = None) -> None:
+        self._compiled = compiled
+        self._blob = blob
+        self._idle: deque[Any] = deque()
+
+    def __call__(self, values: NDArray[Any]) -> tuple[Tensor, ...]:
+        """Runs the network.
+
+        Args:
+            values: The input, C-contiguous.
+
+        Returns:
+            The outputs, float32.
+        """
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        request.infer([values], share_inputs=True)
+        outputs = tuple(torch.from_numpy(np.array(output.data)) for output in request.output_tensors)
+        self._idle.append(request)  # one that failed is dropped
+        return outputs
+
+
+def open_network(network: nn.Module, example: Tensor, other: Tensor, runtime: Runtime) -> OpenVinoNetwork:
+    """Compiles a network, or reads it from the cache.
+
+    Args:
+        network: A float32 network in evaluation mode, from one tensor to one or a tuple of them.
+        example: An input.
+        other: Another input; the dimensions in which the two differ are dynamic.
+        runtime: Precision and threads.
+
+    Raises:
+        NotConvertible: OpenVINO cannot run the network, or not in this precision.
+    """
+    path = openvino_cache.cached_path(network, (example, other), runtime.precision)
+    if (opened := _read(path, runtime)) is not None:
+        return opened
+    started_at = time.monotonic()
+    compiled = _compile(network, example, other, runtime)
+    openvino_cache.write(path, compiled.export_model().getvalue())
+    _log.info("converted %s in %.1f s", type(network).__name__, time.monotonic() - started_at)
+    return OpenVinoNetwork(compiled)
+
+
+def _read(path: Path, runtime: Runtime) -> OpenVinoNetwork | None:
+    blob = openvino_cache.read(path)
+    if blob is None:
+        return None
+    try:
+        compiled = _core().import_model(openvino.Tensor(blob, shared_memory=True), "CPU", _config(runtime))
+    except RuntimeError as error:
+        _log.warning("%s cannot be read, the network is converted again: %s", path, _first_line(error))
+        return None
+    return OpenVinoNetwork(compiled, blob)
+
+
+def _compile(network: nn.Module, example: Tensor, other: Tensor, runtime: Runtime) -> Any:
+    try:
+        compiled = _core().compile_model(convert(network, example, other), "CPU", _config(runtime))
+        if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != _TYPES[runtime.precision]:
+            raise NotConvertible(f"OpenVINO has no {runtime.precision} on this CPU")
+        run = OpenVinoNetwork(compiled)
+        agrees = all(_agrees(network, run, values, _TOLERANCES[runtime.precision]) for values in (example, other))
+    except Exception as error:  # of many classes, where torch cannot trace or OpenVINO cannot run a network
+        raise NotConvertible(f"OpenVINO cannot run {type(network).__name__}: {_first_line(error)}") from error
+    if not agrees:
+        raise NotConvertible(f"OpenVINO computes something else than {type(network).__name__}")
+    return compiled
+
+
+@torch.inference_mode()
+def _agrees(network: nn.Module, run: OpenVinoNetwork, values: Tensor, tolerance: float) -> bool:
+    outputs: Any = network(values)
+    expected: tuple[Tensor, ...] = (outputs,) if isinstance(outputs, Tensor) else outputs
+    return all(
+        one.shape == other.shape and (one - other).square().sum() <= tolerance**2 * one.square().sum()
+        for one, other in zip(expected, run(values.numpy()), strict=True)
+    )
+
+
+def _config(runtime: Runtime) -> dict[str, Any]:
+    threads = runtime.num_threads or torch.get_num_threads()
+    return {
+        "INFERENCE_PRECISION_HINT": _TYPES[runtime.precision],
+        "NUM_STREAMS": runtime.num_streams,
+        "INFERENCE_NUM_THREADS": runtime.num_streams * threads,
+        "ENABLE_CPU_PINNING": False,  # replicas would all be pinned to the same cores
+    }
+
+
+@cache
+def _core() -> openvino.Core:
+    return openvino.Core()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,29 @@
+"""Files that are complete or not there: written beside their place first, then renamed."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
+
+
+@contextmanager
+def replaced(path: Path) -> Generator[IO[bytes]]:
+    """Writes a file that atomically replaces another.
+
+    Args:
+        path: Of the file; its folder must exist.
+
+    Yields:
+        The file to write to.
+
+    Raises:
+        OSError: It cannot be written; what was at the path stays.
+    """
+    part = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    try:
+        with part.open("xb") as file:  # `tempfile` would make one that only its owner may read
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
