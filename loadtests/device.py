@@ -7,8 +7,8 @@
     python -m loadtests.device --model torchvision/resnet50 --images DIR
 
 It needs torch, torchvision, numpy, Pillow, safetensors and pycocotools only, and for a detector or a segmenter
-scikit-image or `--images`. OpenVINO and ONNX Runtime are measured where they are installed. Where a classifier's weights
-are not on the machine, the same network is measured with random ones: it takes just as long.
+scikit-image or `--images`. OpenVINO and ONNX Runtime are measured where they are installed. Where a classifier's
+weights are not on the machine, the same network is measured with random ones: it takes just as long.
 """
 
 import argparse
@@ -148,10 +148,10 @@ def forward_rows(name: str, options: argparse.Namespace, inputs: Sequence[ModelI
     """Measures the network in every precision, mode, batch size and number of threads that the machine can do.
 
     Yields:
-        `precision`, `mode` (a key of `MODES`), `threads`, and what `BatchTiming` has; `postprocess_share`, of the time of both,
-        over the same pictures whatever the batch; and `agreement`, the share of the pictures with the same top-1 class
-        as eager fp32, or with the same boxes or masks of classes. That says little of a classifier and made pictures,
-        which have no class.
+        `precision`, `mode` (a key of `MODES`), `threads`, and what `BatchTiming` has; `postprocess_share`, of the time
+        of both, over the same pictures whatever the batch; and `agreement`, the share of the pictures with the same
+        top-1 class as eager fp32, or with the same boxes or masks of classes. That says little of a classifier and made
+        pictures, which have no class.
     """
     plain = adapter_for(name, replace(MODES["eager"], device=options.device, precision="fp32"))
     expected = answers(plain, inputs)
