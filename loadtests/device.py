@@ -12,11 +12,9 @@ weights are not on the machine, the same network is measured with random ones: i
 """
 
 import argparse
-import itertools
 import json
 import os
 import platform
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,41 +23,17 @@ from typing import Any, Final
 import torch
 import torchvision
 
-from loadtests.device_onnx import OnnxRuntime
-from loadtests.device_pictures import SEED, picture_sets
-from loadtests.device_timing import (
-    AnyAdapter,
-    answers,
-    host_steps,
-    of_one_shape,
-    postprocess_ms,
-    share_of_same,
-    time_batch,
-)
+from loadtests.device_pictures import picture_sets
+from loadtests.device_timing import answers, host_steps, of_one_shape, postprocess_ms, share_of_same, time_in_turns
+from loadtests.device_variants import MODES, SLOW_TO_START, adapter_for, load_variants
 from models.adapter import ModelInput
-from models.catalog.loading import load
 from models.catalog.lookup import bundled, find
-from models.classification.classifier import Classifier
-from models.classification.efficientnet_lite import EfficientNetLite
-from models.classification.torchvision_networks import build, drop_auxiliary_heads
-from models.errors import ExportError, UnsupportedRuntime, WeightsUnavailable
 from models.runtime import Precision, Runtime
-from models.sources.torchvision_weights import find_weights
 
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
 QUICK_BATCH_SIZES: Final = (1, 8, 32)
 PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "bf16", "fp16")
-MODES: Final[dict[str, Runtime]] = {
-    "eager": Runtime(fuse=False, channels_last=False, backend="torch"),
-    "channels_last": Runtime(fuse=False, backend="torch"),
-    "fused": Runtime(backend="torch"),
-    "compiled": Runtime(compile=True, backend="torch"),
-    "onnxruntime": Runtime(backend="torch"),
-    "openvino": Runtime(backend="openvino"),
-}
 BUNDLED: Final = "bundled"
-_SLOW_TO_START: Final = ("compiled", "onnxruntime")
-"""Modes that compile or export for half a minute a model."""
 
 
 def main() -> None:
@@ -102,7 +76,7 @@ def parse_options() -> argparse.Namespace:
         "--model",
         nargs="+",
         default=["efficientnet-lite0"],
-        help=f"models of the catalog, or {BUNDLED} for all of ours",
+        help=f"models of the catalog, or {BUNDLED} for ours",
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
@@ -118,7 +92,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="where to write the figures")
     options = parser.parse_args()
     options.batch_sizes = options.batch_sizes or (QUICK_BATCH_SIZES if options.quick else BATCH_SIZES)
-    options.modes = options.modes or [mode for mode in MODES if mode not in _SLOW_TO_START or options.device != "cpu"]
+    options.modes = options.modes or [mode for mode in MODES if mode not in SLOW_TO_START or options.device != "cpu"]
     options.threads = options.threads or [torch.get_num_threads()]
     if options.model == [BUNDLED]:
         options.model = [name for name in bundled() if find(name).weights.kind != "none"]
@@ -126,63 +100,25 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def adapter_for(name: str, runtime: Runtime) -> AnyAdapter:
-    """Loads a model, or builds a classifier with random weights where there are none."""
-    entry = find(name)
-    try:
-        return load(name, runtime)
-    except WeightsUnavailable as error:
-        if entry.task != "classification":
-            sys.exit(f"{error}; with random ones, post-processing would have nothing to do")
-        print(f"random weights: {error}", file=sys.stderr)
-    torch.manual_seed(SEED)
-    network: torch.nn.Module = EfficientNetLite()
-    if name.startswith("torchvision/"):
-        network = build(find_weights(name), entry.architecture)
-        drop_auxiliary_heads(network, entry.architecture)
-    class_names = tuple(f"class {index}" for index in range(entry.class_count))
-    return Classifier(entry, class_names, runtime, network.eval(), "random")
-
-
 def forward_rows(name: str, options: argparse.Namespace, inputs: Sequence[ModelInput]) -> Iterator[dict[str, object]]:
-    """Measures the network in every precision, mode, batch size and number of threads that the machine can do.
+    """Measures the network in every variant and batch size, one variant after the other in turns.
 
     Yields:
-        `precision`, `mode` (a key of `MODES`), `threads`, and what `BatchTiming` has; `postprocess_share`, of the time
-        of both, over the same pictures whatever the batch; and `agreement`, the share of the pictures with the same
-        top-1 class as eager fp32, or with the same boxes or masks of classes. That says little of a classifier and made
-        pictures, which have no class.
+        What `Variant` and `BatchTiming` have; `postprocess_share`, of the time of both, over the same pictures whatever
+        the batch; and `agreement`, the share of the pictures with the same top-1 class as eager fp32, or with the same
+        boxes or masks of classes. That says little of a classifier and made pictures, which have no class.
     """
     plain = adapter_for(name, replace(MODES["eager"], device=options.device, precision="fp32"))
     expected = answers(plain, inputs)
-    for precision, mode, threads in itertools.product(options.precisions, options.modes, options.threads):
-        torch.set_num_threads(threads)
-        try:
-            adapter = adapter_for(name, runtime_of(name, mode, options.device, precision))
-        except (UnsupportedRuntime, ExportError) as error:
-            print(f"{precision} {mode}: {error}", file=sys.stderr)
-            continue
-        timings = [time_batch(adapter, inputs, batch_size, options.seconds) for batch_size in options.batch_sizes]
+    loaded = load_variants(name, options.device, options.precisions, options.modes, options.threads)
+    timings = {size: time_in_turns(loaded, inputs, size, options.seconds) for size in options.batch_sizes}
+    for variant, adapter in loaded.items():
+        torch.set_num_threads(variant.threads)
         agreement = round(share_of_same(answers(adapter, inputs), expected), 4)
         after_ms = postprocess_ms(adapter, inputs, options.seconds)
-        for timing in timings:
+        for timing in (timings[size][variant] for size in options.batch_sizes):
             share = round(after_ms / (timing.ms_per_image + after_ms), 3)
-            variant = {"precision": precision, "mode": mode, "threads": threads}
-            yield {**variant, **asdict(timing), "postprocess_share": share, "agreement": agreement}
-
-
-def runtime_of(name: str, mode: str, device: str, precision: Precision) -> Runtime:
-    """The runtime of a mode.
-
-    Raises:
-        UnsupportedRuntime: The mode has no such precision, or not on this device.
-        ExportError: The model cannot be exported for ONNX Runtime.
-    """
-    if mode != "onnxruntime":
-        return replace(MODES[mode], device=device, precision=precision)
-    if precision != "fp32" or device != "cpu":
-        raise UnsupportedRuntime("exported networks are for the CPU and float32")
-    return OnnxRuntime.of(name, torch.get_num_threads())
+            yield {**asdict(variant), **asdict(timing), "postprocess_share": share, "agreement": agreement}
 
 
 def describe_machine(device: str) -> dict[str, object]:

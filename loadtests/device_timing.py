@@ -4,9 +4,9 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +22,16 @@ BATCH: Final = 8
 """Images a batch where the size of the batch is not what is measured."""
 
 AnyAdapter = Adapter[Any, Any]
+
+
+class OneVariant(Hashable, Protocol):
+    """One way of running a network, in so many threads."""
+
+    @property
+    def threads(self) -> int: ...
+
+
+V = TypeVar("V", bound=OneVariant)
 
 
 @dataclass(frozen=True)
@@ -45,15 +55,15 @@ class BatchTiming:
 
     Attributes:
         batch_size: Images a batch.
-        ms_per_batch: Median milliseconds.
-        ms_per_image: The same, by image.
-        images_per_s: Its inverse.
+        ms_per_image: Median milliseconds, by image.
+        cpu_ms_per_image: Median milliseconds of all threads of the process, by image.
+        images_per_s: Inverse of `ms_per_image`.
         first_call_s: Seconds of the first call at this size, compiling included.
     """
 
     batch_size: int
-    ms_per_batch: float
     ms_per_image: float
+    cpu_ms_per_image: float
     images_per_s: float
     first_call_s: float
 
@@ -88,20 +98,44 @@ def decode_on_gpu(encoded: list[torch.Tensor], device: str) -> None:
     torch.cuda.synchronize()
 
 
-def time_batch(adapter: AnyAdapter, inputs: Sequence[ModelInput], batch_size: int, seconds: float) -> BatchTiming:
-    """Measures `forward` over one batch, for which the inputs are repeated."""
+def time_in_turns(
+    loaded: Mapping[V, AnyAdapter], inputs: Sequence[ModelInput], batch_size: int, seconds: float
+) -> dict[V, BatchTiming]:
+    """Measures `forward` over one batch, for which the inputs are repeated.
+
+    Args:
+        loaded: A model in several variants. They are run in turns, so that other load on the machine slows all of them.
+        inputs: Of one shape.
+        batch_size: Images a batch.
+        seconds: Measure each variant this long, and five times at least, after two unmeasured runs.
+    """
     batch = [inputs[index % len(inputs)] for index in range(batch_size)]
-    start = time.perf_counter()
+    first_s = {variant: _run(variant, adapter, batch)[0] for variant, adapter in loaded.items()}
+    durations: dict[V, list[tuple[float, float]]] = {variant: [] for variant in loaded}
+    while unfinished := {
+        variant for variant, found in durations.items() if len(found) < 6 or sum(s for s, _ in found[1:]) < seconds
+    }:
+        for variant in (variant for variant in loaded if variant in unfinished):
+            durations[variant].append(_run(variant, loaded[variant], batch))
+    timings: dict[V, BatchTiming] = {}
+    for variant, found in durations.items():
+        wall_s, cpu_s = (statistics.median(each) for each in zip(*found[1:], strict=True))
+        timings[variant] = BatchTiming(
+            batch_size=batch_size,
+            ms_per_image=round(1000 * wall_s / batch_size, 3),
+            cpu_ms_per_image=round(1000 * cpu_s / batch_size, 3),
+            images_per_s=round(batch_size / wall_s, 1),
+            first_call_s=round(first_s[variant], 2),
+        )
+    return timings
+
+
+def _run(variant: OneVariant, adapter: AnyAdapter, batch: Sequence[ModelInput]) -> tuple[float, float]:
+    """Runs a network once; returns the seconds on the clock, and those of the process on CPUs."""
+    torch.set_num_threads(variant.threads)
+    wall_s, cpu_s = time.perf_counter(), time.process_time()
     adapter.forward(batch)
-    first_call_s = time.perf_counter() - start
-    forward_s = median_s(lambda: adapter.forward(batch), seconds)
-    return BatchTiming(
-        batch_size=batch_size,
-        ms_per_batch=round(1000 * forward_s, 3),
-        ms_per_image=round(1000 * forward_s / batch_size, 3),
-        images_per_s=round(batch_size / forward_s, 1),
-        first_call_s=round(first_call_s, 2),
-    )
+    return time.perf_counter() - wall_s, time.process_time() - cpu_s
 
 
 def postprocess_ms(adapter: AnyAdapter, inputs: Sequence[ModelInput], seconds: float) -> float:

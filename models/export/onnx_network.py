@@ -75,9 +75,7 @@ def output_names(count: int) -> list[str]:
     return [f"output_{index}" for index in range(count)]
 
 
-def export_onnx(
-    model: CapturedNetwork, example: NDArray[np.uint8], path: Path, threads: int | None = None
-) -> OnnxExecutor:
+def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) -> OnnxExecutor:
     """Writes a network as an ONNX file.
 
     The batch is dynamic, and so are height and width of the input of a letterboxed model.
@@ -86,7 +84,6 @@ def export_onnx(
         model: The model.
         example: (N, H, W, 3) uint8, N at least 2, of a usual size.
         path: Of the file to write. Weights of more than 2 GiB are written beside it.
-        threads: Of the executor that is returned.
 
     Returns:
         The file, opened.
@@ -116,7 +113,7 @@ def export_onnx(
             program.save(path)
     except Exception as error:  # torch has no common class for what its exporter does not support
         raise ExportError(name, f"torch cannot export the network: {_first_line(error)}") from error
-    executor = OnnxExecutor(path, threads)
+    executor = OnnxExecutor(path)
     fixed = [size for size in executor.input_shape[: 3 if several_sizes else 1] if isinstance(size, int)]
     if fixed:
         raise ExportError(name, f"torch fixes the input at {executor.input_shape} while exporting")
