@@ -12,7 +12,7 @@ from typing import Final
 import psutil
 
 from services.machine.cpus import count_cpus
-from services.topology import Layout, Topology, validate
+from services.topology import Layout, ModelDeployment, Topology, validate
 
 MOST_REPLICAS: Final = 4
 """The most colocated replicas where the configuration has no number of them: each one has all models in its memory."""
@@ -60,10 +60,12 @@ def lay_out(topology: Topology, machine: Machine, layout: Layout | None = None) 
         gateway = gateway.model_copy(update={"num_replicas": machine.colocated_replicas})
     replicas = gateway.max_replicas if layout == "colocated" else 1
     threads = max(1, machine.cpus // replicas)
-    deployments = tuple(
-        config if config.num_device_threads or config.device != "cpu" or config.backend == "triton"
-        else config.model_copy(update={"num_device_threads": threads})
-        for config in topology.deployments
-    )  # fmt: skip
+    deployments = tuple(_with_device_threads(config, threads) for config in topology.deployments)
     changed = topology.model_copy(update={"topology": layout, "gateway": gateway, "deployments": deployments})
     return validate(Topology, changed.model_dump(), "topology")
+
+
+def _with_device_threads(config: ModelDeployment, threads: int) -> ModelDeployment:
+    if config.num_device_threads or config.device != "cpu" or config.backend == "triton":
+        return config
+    return config.model_copy(update={"num_device_threads": threads})
