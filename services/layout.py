@@ -33,10 +33,14 @@ class Machine:
         """This machine."""
         return cls(count_cpus(), psutil.virtual_memory().total)
 
-    @property
-    def colocated_replicas(self) -> int:
-        """One for each CPU, up to `MOST_REPLICAS` and as far as the memory goes."""
-        return max(1, min(self.cpus, MOST_REPLICAS, self.memory_bytes // BYTES_PER_REPLICA))
+    def colocated_replicas(self, num_cpus: float) -> int:
+        """One for each CPU, up to `MOST_REPLICAS` and as far as the memory and the CPUs go.
+
+        Args:
+            num_cpus: That a replica reserves.
+        """
+        cpus = self.cpus if num_cpus < 1 else int(self.cpus / num_cpus)
+        return max(1, min(cpus, MOST_REPLICAS, self.memory_bytes // BYTES_PER_REPLICA))
 
 
 def lay_out(topology: Topology, machine: Machine, layout: Layout | None = None) -> Topology:
@@ -57,7 +61,7 @@ def lay_out(topology: Topology, machine: Machine, layout: Layout | None = None) 
         layout = "split" if topology.apart else "colocated"
     gateway = topology.gateway
     if layout == "colocated" and gateway.autoscaling is None and "num_replicas" not in gateway.model_fields_set:
-        gateway = gateway.model_copy(update={"num_replicas": machine.colocated_replicas})
+        gateway = gateway.model_copy(update={"num_replicas": machine.colocated_replicas(gateway.num_cpus)})
     replicas = gateway.max_replicas if layout == "colocated" else 1
     threads = max(1, machine.cpus // replicas)
     deployments = tuple(_with_device_threads(config, threads) for config in topology.deployments)

@@ -31,6 +31,10 @@ def test_cpus_are_shared_among_colocated_replicas_as_far_as_the_memory_goes(
     assert shape(laid_out) == ("colocated", replicas, threads)
 
 
+def test_no_more_replicas_are_chosen_than_can_reserve_their_cpus():
+    assert shape(lay_out(topology({"num_cpus": 1.5}), LAPTOP)) == ("colocated", 1, 2)
+
+
 def test_split_deployment_gets_a_device_thread_for_each_cpu():
     assert shape(lay_out(topology(layout="split"), LAPTOP)) == ("split", 1, 2)
 
