@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 SERVE_ARGS ?=
 UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --numprocesses auto --dist loadfile
 
-.PHONY: serve test test-deploy check unit slow accuracy integration lint peers constraints bench bench-device bench-eval load \
+.PHONY: serve test test-deploy check unit slow accuracy integration lint peers constraints bench bench-compare bench-device bench-eval load \
   hardening clean
 .DEFAULT_GOAL := serve
 
@@ -40,7 +40,10 @@ integration: $(READY)
 	$(BIN)/python -m pytest tests/integration
 
 bench: $(READY)  ## overhead and throughput against the peers; BENCH_ARGS="--quick" for a short run
-	$(BIN)/python -m loadtests.overhead --with-litserve $(BENCH_ARGS)
+	$(BIN)/python -m loadtests.overhead --with litserve --with mosec $(BENCH_ARGS)
+
+bench-compare: $(READY)  ## the ratios of the last full run beside those of the one before
+	@$(BIN)/python -m loadtests.comparison $(BENCH_ARGS)
 
 bench-device: $(READY)  ## the models alone, on whatever device is here
 	$(BIN)/python -m loadtests.device $(BENCH_ARGS)
@@ -69,4 +72,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-litserve .venv-triton .venv-kserve
+	rm -rf $(VENV) .venv-litserve .venv-mosec .venv-triton .venv-kserve

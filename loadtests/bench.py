@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from loadtests.contenders import Contender, with_one_model
+from loadtests.goals import Layout
 from loadtests.load_plan import LoadPlan
 from loadtests.measuring import Measurement, measure
+from loadtests.peers import Peer
 from loadtests.processes import LOOPBACK, RunningSystem
 from loadtests.samples import Case, Sample, sample_of
+
+T = TypeVar("T")
 
 QUIET_CORES = 0.15
 """What other programs may use of the machine before a figure is called in question."""
@@ -38,7 +43,8 @@ class Conditions:
         concurrencies: Connections.
         seconds: Length of a measured window.
         warm_up_s: Requests go out this long before it.
-        litserve_python: Interpreter of LitServe's environment; None leaves LitServe out.
+        peers: The interpreter of each peer's environment.
+        checkout: Of another commit, whose models are compared with those of this one; None leaves it out.
         folder: Takes photos and logs.
         say: Takes lines of progress.
     """
@@ -47,7 +53,8 @@ class Conditions:
     concurrencies: Sequence[int]
     seconds: float
     warm_up_s: float
-    litserve_python: Path | None
+    peers: Mapping[Peer, Path]
+    checkout: Path | None
     folder: Path
     say: Callable[[str], None]
 
@@ -62,10 +69,12 @@ class Bench:
         conditions: Likewise.
         samples: Every measurement so far.
         checks: Every check so far.
+        layout: Of Tapetum, as its processes show it; `split` until they have been seen.
     """
 
     def __init__(self, conditions: Conditions) -> None:
         self.conditions = conditions
+        self.layout: Layout = "split"
         self.samples: list[Sample] = []
         self.checks: list[Check] = []
 
@@ -131,3 +140,9 @@ class Bench:
     def check(self, what: str, holds: bool) -> None:
         """Keep a check."""
         self.checks.append(Check(what, holds))
+
+
+def turned(systems: Sequence[T], turn: int) -> list[T]:
+    """The same systems with another one first."""
+    turn %= len(systems)
+    return [*systems[turn:], *systems[:turn]]

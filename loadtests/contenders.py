@@ -13,9 +13,10 @@ from typing import Any
 import orjson
 import yaml
 
-from loadtests.processes import RunningSystem, free_port
+from loadtests.processes import LOOPBACK, START_TIMEOUT_S, RunningSystem, free_port
 from loadtests.workloads import CLASSIFICATION, Workload
 from models.catalog.lookup import find
+from services.local.stack import DEFAULT_CONFIG
 from services.serve_file import read_serve_file
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +27,10 @@ FLOOR = "floor"
 TAPETUM = "Tapetum"
 FASTAPI = "FastAPI"
 LITSERVE = "LitServe"
+MOSEC = "mosec"
 FASTAPI_REDIS = "FastAPI + Redis"
+BEFORE = "Tapetum before"
+ADAPTER = "adapter"
 
 
 def _as_it_is(photo: bytes) -> bytes:
@@ -86,6 +90,16 @@ def tapetum(config: Path) -> Contender:
     return Contender(TAPETUM, [program, "serve", "--config", str(config), "--port"])
 
 
+def tapetum_of(checkout: Path) -> Contender:
+    """Tapetum of another checkout, with the configuration that it ships, on the packages of this one.
+
+    Args:
+        checkout: Its folder.
+    """
+    contender = tapetum(checkout / DEFAULT_CONFIG.relative_to(ROOT))
+    return replace(contender, name=BEFORE, environment={"PYTHONPATH": str(checkout)})
+
+
 def tapetum_with_grpc(config: Path, grpc_port: int) -> Contender:
     """The same with a port for gRPC.
 
@@ -138,6 +152,18 @@ def litserve(python: Path, workload: Workload) -> Contender:
         encode=lambda photo: orjson.dumps({"image_data": base64.b64encode(photo).decode()}),
         ready_path="/health",
     )
+
+
+def mosec(python: Path, config: Path) -> Contender:
+    """mosec with Tapetum's adapter.
+
+    Args:
+        python: The interpreter of the environment that it is installed in.
+        config: Serve configuration file, whose first model it serves.
+    """
+    options = [str(config), "--address", LOOPBACK, "--timeout", str(round(START_TIMEOUT_S * 1e3)), "--port"]
+    command = [str(python), *_module("mosec_server")[1:], *options]
+    return Contender(MOSEC, command, path="/inference", ready_path="/")
 
 
 def with_one_model(config: Path, model: str, target: Path) -> Path:

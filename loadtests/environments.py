@@ -1,4 +1,4 @@
-"""Virtual environments of systems whose dependencies need not agree with ours: LitServe, NVIDIA Triton and KServe.
+"""Virtual environments of systems that are no dependencies of ours: LitServe, mosec, NVIDIA Triton and KServe.
 
 `python -m loadtests.environments triton` makes one and says how long that took; whatever needs one makes it, too.
 """
@@ -12,6 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,11 +36,13 @@ class Environment:
         name: The folder is `.venv-NAME`, its requirements are in `loadtests/requirements-NAME.txt`.
         options: Further options of `uv pip install`.
         machines: The only values of `platform.machine()` on which its packages exist; empty: all.
+        sees_ours: Whether it has the packages of this interpreter, too, after its own.
     """
 
     name: str
     options: Sequence[str] = ()
     machines: frozenset[str] = frozenset()
+    sees_ours: bool = False
 
     @property
     def folder(self) -> Path:
@@ -71,20 +74,33 @@ class Environment:
             _run([uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(self.folder)])
             packages = [*self.options, "-r", str(self.requirements)]
             _run([uv, "pip", "install", "--quiet", "--python", str(python), *packages])
+            if self.sees_ours:
+                self._show_ours()
             stamp.write_text(self._digest(), encoding="utf-8")
             say(f"made {self.folder.name} in {time.monotonic() - started_at:.0f} s")
         return python
 
+    def _show_ours(self) -> None:
+        """Adds the packages of this interpreter, by a path file (https://docs.python.org/3/library/site.html)."""
+        (packages,) = self.folder.glob("lib/python*/site-packages")
+        (packages / "ours.pth").write_text("\n".join(_our_packages()) + "\n", encoding="utf-8")
+
     def _digest(self) -> str:
         """Of everything that the environment depends on."""
-        given = [*self.options, platform.python_version()]
+        given = [*self.options, platform.python_version(), *(_our_packages() if self.sees_ours else ())]
         files = [self.requirements, *(Path(option) for option in self.options if Path(option).is_file())]
         return hashlib.sha256(b"\0".join([*map(str.encode, given), *(file.read_bytes() for file in files)])).hexdigest()
 
 
 LITSERVE: Final = Environment("litserve", ("-c", str(ROOT / "constraints.txt")))
+MOSEC: Final = Environment("mosec", LITSERVE.options, frozenset({"x86_64", "aarch64"}), sees_ours=True)
 TRITON: Final = Environment("triton", ("--no-deps",), frozenset({"x86_64"}))
 KSERVE: Final = Environment("kserve", ("--no-deps",))
+
+
+def _our_packages() -> list[str]:
+    """Folders of the packages of this interpreter."""
+    return sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 
 
 @contextmanager
@@ -115,7 +131,7 @@ def _run(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    by_name = {environment.name: environment for environment in (LITSERVE, TRITON, KSERVE)}
+    by_name = {environment.name: environment for environment in (LITSERVE, MOSEC, TRITON, KSERVE)}
     try:
         for wanted in sys.argv[1:]:
             by_name[wanted].python(print)

@@ -15,20 +15,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import psutil
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from loadtests.evaluation_job import DATA, MODEL, run_job
 from loadtests.synthetic_detections import synthetic_detections
 from models.datasets.samples import ObjectTarget
 from models.metrics.coco.average_precision import CocoFigures
@@ -37,13 +32,10 @@ from services.evaluation.kinds.object_metric import ObjectMetric
 from services.evaluation.lines import coco_annotations, coco_results
 from services.evaluation.scoring import Record
 
-MODEL: Final = "yolo-digits"
-DATA: Final = "digits:0:20000"
 PARTS: Final = ("scoring", "workers", "memory")
 REPLICATES: Final = 1000
 TOLERANCE: Final = 1e-9
 _MIB: Final = 2**20
-_SAMPLE_S: Final = 0.5
 
 
 def main() -> None:
@@ -75,62 +67,13 @@ def parse_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-class Run(NamedTuple):
-    """What a job was seen to take.
-
-    Attributes:
-        result: As `result.json` has it.
-        seconds: From its start to its end.
-        driver_bytes: The most resident memory of the process that measures.
-        worker_bytes: The most of any worker.
-    """
-
-    result: dict[str, Any]
-    seconds: float
-    driver_bytes: int
-    worker_bytes: int
-
-
-def run_job(model: str, data: str, images: int, workers: int) -> Run:
-    """Evaluates a model on the first so many images, and watches the memory of the processes.
-
-    Raises:
-        subprocess.CalledProcessError: it failed.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "services.cli", "evaluate", "--model", model, "--data", data]
-        command += ["--limit", str(images), "--workers", str(workers), "--output", folder, "--no-record", "--json"]
-        started_at = time.perf_counter()
-        with (Path(folder) / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as job:
-            most = _watch(job)
-        seconds = time.perf_counter() - started_at
-        if job.returncode:
-            raise subprocess.CalledProcessError(job.returncode, command, (Path(folder) / "log").read_text())
-        result = json.loads((Path(folder) / "result.json").read_bytes())
-    return Run(result, seconds, most["driver"], most["worker"])
-
-
-def _watch(job: subprocess.Popen[bytes]) -> dict[str, int]:
-    most = {"driver": 0, "worker": 0}
-    while job.poll() is None:
-        with contextlib.suppress(psutil.Error):
-            driver = psutil.Process(job.pid)
-            most["driver"] = max(most["driver"], driver.memory_info().rss)
-            for process in driver.children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    if "_Worker" in " ".join(process.cmdline()):
-                        most["worker"] = max(most["worker"], process.memory_info().rss)
-        time.sleep(_SAMPLE_S)
-    return most
-
-
 def bench_workers(model: str, data: str, images: int, repeats: int) -> None:
     """Prints images a second by one worker and by two, and their ratio."""
     print(f"## Workers: {model} on {images} images, while they are asked\n")
     print("| run | 1 worker, images/s | 2 workers, images/s | ratio |\n| --- | --- | --- | --- |")
     ratios: list[float] = []
     for number in range(1, repeats + 1):
-        one, two = (run_job(model, data, images, workers).result["time"]["images_per_s"] for workers in (1, 2))
+        one, two = (run_job(model, data, images, workers).images_per_s for workers in (1, 2))
         ratios.append(two / one)
         print(f"| {number} | {one:.1f} | {two:.1f} | {ratios[-1]:.2f} |", flush=True)
     print(f"\nmedian ratio {median(ratios):.2f}")

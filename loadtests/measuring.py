@@ -14,6 +14,9 @@ import psutil
 from loadtests.load_plan import LoadPlan, LoadResult
 from loadtests.processes import SystemFailed, cpu_between
 
+BUSY = ("user", "nice", "system", "irq", "softirq", "steal")
+"""Kinds of CPU time that are work; `nice` is that of threads with a lower priority, as those of a model replica."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -71,9 +74,9 @@ def measure(plan: LoadPlan, system: System) -> Measurement:
         generator.stdin.write(json.dumps(asdict(plan)))
         generator.stdin.close()
         _expect(generator.stdout.readline(), "begin")
-        before, busy_before = system.cpu_s(), _busy_s()
+        before, busy_before = system.cpu_s(), busy_s()
         _expect(generator.stdout.readline(), "end")
-        after, busy_after = system.cpu_s(), _busy_s()
+        after, busy_after = system.cpu_s(), busy_s()
         result = LoadResult(**json.loads(generator.stdout.readline() or "{}"))
         system_cpu_s = cpu_between(before, after)
         other_cpu_s = busy_after - busy_before - system_cpu_s - result.load_cpu_s
@@ -83,11 +86,11 @@ def measure(plan: LoadPlan, system: System) -> Measurement:
         generator.wait()
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
     """CPU seconds that the machine has worked since its start, less those of this process."""
     times = psutil.cpu_times()._asdict()
     own = psutil.Process().cpu_times()
-    return sum(times.get(kind, 0.0) for kind in ("user", "system", "irq", "softirq", "steal")) - own.user - own.system
+    return sum(times.get(kind, 0.0) for kind in BUSY) - own.user - own.system
 
 
 def _expect(line: str, word: str) -> None:

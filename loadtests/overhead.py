@@ -1,14 +1,19 @@
 """Tapetum beside its peers, in one run on one machine: `make bench`, or `python -m loadtests.overhead --help`.
 
-    classification  EfficientNet-Lite0: the adapter without a server (the floor), Tapetum, FastAPI with torch, LitServe
+    classification  EfficientNet-Lite0: the adapter without a server (the floor), Tapetum, FastAPI with torch, LitServe,
+                    mosec with the adapter
     detection       the same for yolo-person
     segmentation    the same for unet-person
     noop            a model that does nothing: Tapetum with everything switched on, bare FastAPI
     cache           answers that are in the cache: Tapetum, FastAPI with Redis
-    protocols       Tapetum over HTTP (/v1 and /v2) and gRPC: the no-op model, and answers that are in the cache
+    protocols       Tapetum over HTTP (/v1 and /v2) and gRPC: the no-op model, and answers that are in the cache; only
+                    where it is asked for (--only protocols), as there is no goal for it
+    models          every bundled model in one Tapetum, and in that of another checkout (--checkout)
+    evaluation      `tapetum evaluate` through the gateway and through the adapter
 
 Each system is started on loopback, asked, and ended before the next one starts, and all of that several times over,
 with another system first each time; the tables hold medians. Absolute figures belong to the machine, ratios carry over.
+A full run appends its ratios to `loadtests/history.jsonl`; `make bench-compare` compares the last with the one before.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from __future__ import annotations
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -30,7 +36,8 @@ from rich.console import Console
 from loadtests import machine
 from loadtests.bench import Bench, Conditions
 from loadtests.contenders import ROOT
-from loadtests.environments import LITSERVE, NoEnvironment
+from loadtests.history import HISTORY, append, record_of
+from loadtests.peers import Peer, interpreters
 from loadtests.processes import SystemFailed
 from loadtests.report import print_report, write_json
 from loadtests.scenarios import SECTIONS
@@ -39,7 +46,7 @@ from services.local.stack import DEFAULT_CONFIG
 from services.topology import TopologyError
 
 BUSY = 0.1
-_WARM_UP_S = 0.75
+_WARM_UP_S = 0.5
 
 console = Console(width=None if Console().is_terminal else 150)
 
@@ -53,6 +60,8 @@ class Section(StrEnum):
     NOOP = "noop"
     CACHE = "cache"
     PROTOCOLS = "protocols"
+    MODELS = "models"
+    EVALUATION = "evaluation"
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class Extent:
     seconds: float
 
 
-FULL = Extent(repeats=3, seconds=4.0)
+FULL = Extent(repeats=3, seconds=2.0)
 QUICK = Extent(repeats=1, seconds=1.5)
 
 
@@ -85,16 +94,25 @@ def overhead(
     repeats: Annotated[int | None, typer.Option(min=1, max=20, help="Times that everything is measured.")] = None,
     seconds: Annotated[float | None, typer.Option(min=0.1, max=60, help="Length of each measured window.")] = None,
     config: Annotated[Path, typer.Option(help="Tapetum's Serve configuration file.")] = DEFAULT_CONFIG,
-    with_litserve: Annotated[
-        bool, typer.Option("--with-litserve", help="Compare with LitServe too; its environment is made when missing.")
-    ] = False,
+    peers: Annotated[
+        list[Peer] | None,
+        typer.Option("--with", help="Compare with this peer too; its environment is made. May be given again."),
+    ] = None,
+    checkout: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Of another commit: compare every bundled model with it."),
+    ] = None,
+    record: Annotated[
+        bool | None,
+        typer.Option("--record/--no-record", help="Append the ratios to the history; by default, if the run is full."),
+    ] = None,
     json_file: Annotated[Path, typer.Option("--json", help="Takes everything that was measured.")] = ROOT
     / "runs"
     / "overhead.json",
-    limit_minutes: Annotated[float, typer.Option(min=0.1, help="The run ends after this long, whatever is left.")] = 40,
+    limit_minutes: Annotated[float, typer.Option(min=0.1, help="The run ends after this long, whatever is left.")] = 50,
 ) -> None:
-    """Measure Tapetum beside a server-less floor, FastAPI and LitServe, and say which goals it reaches."""
-    sections = only or list(Section)
+    """Measure Tapetum beside a server-less floor and its peers, and say which goals it reaches."""
+    sections = only or [section for section in Section if section is not Section.PROTOCOLS]
     given = QUICK if quick else FULL
     extent = Extent(repeats or given.repeats, seconds or given.seconds)
     about = machine.describe()
@@ -106,30 +124,37 @@ def overhead(
             concurrencies=tuple(concurrency or (1, 8, 32)),
             seconds=extent.seconds,
             warm_up_s=_WARM_UP_S,
-            litserve_python=_litserve() if with_litserve and WORKLOADS.keys() & sections else None,
+            peers=interpreters(peers or (), console.print) if WORKLOADS.keys() & sections else {},
+            checkout=checkout,
             folder=Path(folder),
             say=lambda line: console.print(line, highlight=False, markup=False),
         )
         bench = Bench(conditions)
         status = _run(bench, sections, extent.repeats, limit_minutes * 60)
-    print_report(console, bench.samples, bench.checks)
+    print_report(console, bench)
     shown = {
         **{name: value for name, value in asdict(conditions).items() if name not in ("folder", "say")},
         "repeats": extent.repeats,
         "command": " ".join(sys.argv),
     }
-    write_json(json_file, about, shown, bench.samples, bench.checks)
+    write_json(json_file, about, shown, bench)
     console.print(f"written: {json_file}")
+    is_full = not (only or quick or concurrency) and extent.repeats >= FULL.repeats
+    if not status and (is_full if record is None else record):
+        append(record_of(bench, about))
+        console.print(f"the ratios are in {HISTORY.relative_to(ROOT)}: compare with make bench-compare")
     raise typer.Exit(status)
 
 
 def _run(bench: Bench, sections: list[Section], repeats: int, limit_s: float) -> int:
     """Run the sections in turn; the exit status. What was measured before a failure is kept."""
+    started_at = time.monotonic()
     try:
         with _bounded(limit_s):
             for repeat in range(repeats):
                 for section in sections:
-                    console.rule(f"{section}, repeat {repeat + 1} of {repeats}")
+                    minutes = (time.monotonic() - started_at) / 60
+                    console.rule(f"{section}, repeat {repeat + 1} of {repeats}, after {minutes:.1f} minutes")
                     SECTIONS[section](bench, repeat)
     except (SystemFailed, TopologyError) as error:
         console.print(f"[red]error[/red]: {error}", markup=True, highlight=False)
@@ -162,14 +187,6 @@ def _bounded(limit_s: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _litserve() -> Path | None:
-    try:
-        return LITSERVE.python(console.print)
-    except NoEnvironment as error:
-        console.print(f"[yellow]without LitServe[/yellow]: {error}", highlight=False)
-        return None
 
 
 if __name__ == "__main__":

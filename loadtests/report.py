@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from loadtests.bench import Check
-from loadtests.contenders import FASTAPI, FASTAPI_REDIS, FLOOR, LITSERVE, TAPETUM
+from loadtests.bench import Bench
+from loadtests.contenders import ADAPTER, BEFORE, FASTAPI, FASTAPI_REDIS, FLOOR, LITSERVE, MOSEC, TAPETUM
 from loadtests.goals import Goal, floor_of, goals
 from loadtests.samples import Medians, Sample
 from loadtests.statistic import ratio
@@ -24,13 +24,21 @@ TITLES = {
     "noop": "Overhead alone: a model that does nothing, every body new to the cache",
     "cache": "Answers from the cache",
     "protocols": "Protocols of one Tapetum: the no-op model, every body new to the cache, and answers from the cache",
+    "models": "Every bundled model, photos of 640×480",
+    "evaluation": "Evaluation through the gateway and through the adapter: images a second",
 }
-_PEERS = {**dict.fromkeys(WORKLOADS, (FASTAPI, LITSERVE)), "noop": (FASTAPI,), "cache": (FASTAPI_REDIS,)}
+_PEERS = {
+    **dict.fromkeys(WORKLOADS, (FASTAPI, LITSERVE, MOSEC)),
+    "noop": (FASTAPI,),
+    "cache": (FASTAPI_REDIS,),
+    "models": (BEFORE,),
+    "evaluation": (ADAPTER,),
+}
 
 
-def print_report(console: Console, samples: Sequence[Sample], checks: Sequence[Check]) -> None:
-    """Print the medians, the checks and the goals."""
-    medians = Medians(samples)
+def print_report(console: Console, bench: Bench) -> None:
+    """Print the medians, the checks and the goals of a run."""
+    medians, checks = Medians(bench.samples), bench.checks
     for section, title in TITLES.items():
         if rows := medians.section(section):
             console.print(_table(title, rows, medians))
@@ -38,23 +46,22 @@ def print_report(console: Console, samples: Sequence[Sample], checks: Sequence[C
         if not check.holds:
             console.print(f"[red]does not hold[/red]: {check.what}", highlight=False)
     console.print(f"{sum(check.holds for check in checks)} of {len(checks)} checks hold")
-    if wanted := goals(medians):
+    if wanted := goals(medians, bench.layout):
         console.print(goal_table(wanted))
 
 
-def write_json(
-    path: Path, machine: dict[str, Any], conditions: dict[str, Any], samples: Sequence[Sample], checks: Sequence[Check]
-) -> None:
+def write_json(path: Path, machine: dict[str, Any], conditions: dict[str, Any], bench: Bench) -> None:
     """Write everything that a run showed: the medians with their ratios, every sample, the checks and the goals."""
-    medians = Medians(samples)
+    medians = Medians(bench.samples)
     rows = [sample for section in TITLES for sample in medians.section(section)]
     document = {
         "machine": machine,
         "conditions": conditions,
-        "goals": [asdict(goal) for goal in goals(medians)],
-        "checks": [asdict(check) for check in checks],
+        "layout": bench.layout,
+        "goals": [asdict(goal) for goal in goals(medians, bench.layout)],
+        "checks": [asdict(check) for check in bench.checks],
         "medians": [{**_flat(sample), "ratios": _ratios(sample, medians)} for sample in rows],
-        "samples": [_flat(sample) for sample in samples],
+        "samples": [_flat(sample) for sample in bench.samples],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n", encoding="utf-8")

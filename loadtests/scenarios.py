@@ -1,7 +1,7 @@
 """The comparisons: each task's model, the no-op model, and cache hits. Each starts its systems one after the other.
 
 Only one system is up at a time, for an idle one is not free: Ray's processes beat, and LitServe's workers poll. For the
-same reason Tapetum has no other model than the one in question.
+same reason Tapetum has no other model than the one in question; those of `loadtests.whole_service` have them all.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
-from functools import cache, partial
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
 
 from loadtests.agreement import judge, prediction_from
-from loadtests.bench import Bench
+from loadtests.bench import Bench, turned
 from loadtests.contenders import (
     FLOOR,
     TAPETUM,
@@ -23,31 +23,28 @@ from loadtests.contenders import (
     bare_fastapi,
     fastapi,
     fastapi_with_redis,
-    litserve,
     tapetum,
     tapetum_with_grpc,
     tapetum_without_cache,
 )
 from loadtests.load_plan import filling
 from loadtests.measuring import Measurement, measure
-from loadtests.photos import LARGE, SMALL, body_of_100_kb, photos
+from loadtests.photos import body_of_100_kb
 from loadtests.processes import LOOPBACK, RunningSystem, SystemFailed, free_port, post
 from loadtests.readings import Readings
 from loadtests.samples import Case, Sample
 from loadtests.systems.floor import FloorPlan, FloorResult
-from loadtests.workloads import WORKLOADS, Workload
+from loadtests.whole_service import compare_bundled_models, compare_evaluation, layout_of
+from loadtests.workloads import WORKLOADS, Workload, photos_of
 from models.predictions import Prediction
 
-T = TypeVar("T")
-
-PHOTOS = {"640×480": SMALL, "1920×1440": LARGE}
 NOOP_PHOTO = "100 KB"
 CACHED_BODIES = 256
 """More than requests are ever in flight, so that no two of them ask for the same at the same time."""
 
 
 def compare_models(workload: Workload, bench: Bench, turn: int) -> None:
-    """One task's model: the floor, Tapetum, FastAPI, LitServe.
+    """One task's model: the floor, Tapetum, FastAPI, and the peers that are asked for.
 
     Args:
         workload: The task.
@@ -55,10 +52,9 @@ def compare_models(workload: Workload, bench: Bench, turn: int) -> None:
         turn: Says who begins, the floor aside.
     """
     expected = _run_floor(workload, bench)
-    contenders = [tapetum_without_cache(bench.config_for(workload.model), workload), fastapi(workload)]
-    if bench.conditions.litserve_python is not None:
-        contenders.append(litserve(bench.conditions.litserve_python, workload))
-    for contender in _turned(contenders, turn):
+    config = bench.config_for(workload.model)
+    peers = [peer.contender(python, workload, config) for peer, python in bench.conditions.peers.items()]
+    for contender in turned([tapetum_without_cache(config, workload), fastapi(workload), *peers], turn):
         with contender.running(bench.conditions.folder) as (system, port):
             for photo, bodies in photos_of(workload).items():
                 answers = [_ask(workload, contender, port, body) for body in bodies]
@@ -72,8 +68,10 @@ def compare_models(workload: Workload, bench: Bench, turn: int) -> None:
 
 def compare_noop(bench: Bench, turn: int) -> None:
     """What surrounds a model: every body is new to the cache."""
-    for contender in _turned([tapetum(bench.config_for("noop")), bare_fastapi()], turn):
+    for contender in turned([tapetum(bench.config_for("noop")), bare_fastapi()], turn):
         with contender.running(bench.conditions.folder) as (system, port):
+            if contender.name == TAPETUM:
+                bench.layout = layout_of(system)
             files = bench.write("noop", [body_of_100_kb()])
             for concurrency in bench.conditions.concurrencies:
                 plan = bench.plan(contender, port, files, concurrency, distinct=0)
@@ -85,7 +83,7 @@ def compare_noop(bench: Bench, turn: int) -> None:
 
 def compare_cache(bench: Bench, turn: int) -> None:
     """Answers that are in the cache."""
-    for contender in _turned([tapetum(bench.config_for("noop")), fastapi_with_redis()], turn):
+    for contender in turned([tapetum(bench.config_for("noop")), fastapi_with_redis()], turn):
         with contender.running(bench.conditions.folder) as (system, port):
             files = bench.write("cache", [body_of_100_kb()])
             _fill_cache(contender, port, files, system)
@@ -107,7 +105,7 @@ def compare_protocols(bench: Bench, turn: int) -> None:
         tensor = replace(whole, path="/v2/models/noop/infer", headers={}, form="tensor")
         grpc = replace(tensor, port=grpc_port, form="grpc", model="noop")
         protocols = [("HTTP /v1", whole), ("HTTP /v2, binary", tensor), ("gRPC", grpc)]
-        for protocol, plan in _turned(protocols, turn):
+        for protocol, plan in turned(protocols, turn):
             measure(replace(plan, distinct=CACHED_BODIES, seconds=60.0, max_requests=2 * CACHED_BODIES), system)
             for concurrency in bench.conditions.concurrencies:
                 for photo, distinct in ((f"{NOOP_PHOTO}, new", 0), (f"{NOOP_PHOTO}, cached", CACHED_BODIES)):
@@ -123,14 +121,10 @@ SECTIONS: Final[Mapping[str, Callable[[Bench, int], None]]] = {
     "noop": compare_noop,
     "cache": compare_cache,
     "protocols": compare_protocols,
+    "models": compare_bundled_models,
+    "evaluation": compare_evaluation,
 }
 """Every comparison, by its name."""
-
-
-@cache
-def photos_of(workload: Workload) -> dict[str, list[bytes]]:
-    """The photos of a workload, by the name of their size."""
-    return {name: photos(size, workload.pictures) for name, size in PHOTOS.items()}
 
 
 def _run_floor(workload: Workload, bench: Bench) -> dict[str, list[Prediction]]:
@@ -182,8 +176,3 @@ def _check_hits(bench: Bench, concurrency: int, change: Readings, measurement: M
         f"{change.failures:.0f} look-ups failed; {change.calls:.0f} calls to a replica",
         change.hits >= answers and not change.calls,
     )
-
-
-def _turned(systems: list[T], turn: int) -> list[T]:
-    turn %= len(systems)
-    return systems[turn:] + systems[:turn]

@@ -25,8 +25,8 @@ from PIL import Image
 from loadtests.simulated_replica import MAX_BATCH_SIZE, SimulatedReplica
 from services.gateway.app import create_app
 from services.gateway.serving.registry import Registry
+from services.log_lines import configure_logging
 from services.settings import Settings
-from services.telemetry import configure_logging
 from services.topology import ModelDeployment, ModelSpec, Topology
 
 MODEL: Final = "simulated"

@@ -30,6 +30,7 @@ from loadtests.triton_server import TritonServer
 from loadtests.workloads import WORKLOADS, Workload
 from models.export.triton_repository import RepositoryOptions, export_model
 from services.local.stack import DEFAULT_CONFIG
+from services.machine.cpus import count_cpus
 
 REPLICA: Final = "replica"
 TRITON: Final = "Triton, python backend"
@@ -101,7 +102,8 @@ def compare(workload: Workload, concurrencies: list[int], seconds: float, folder
 def triton_server(model: str, config: Path, folder: Path) -> Iterator[TritonServer]:
     """A Triton server of one model, with as many copies of the network as the configuration has device threads."""
     deployment = _deployment(yaml.safe_load(config.read_text(encoding="utf-8")))
-    options = RepositoryOptions("python", deployment["max_batch_size"], deployment["num_device_threads"], threads=1)
+    copies = deployment.get("num_device_threads") or count_cpus()
+    options = RepositoryOptions("python", deployment["max_batch_size"], copies, threads=1)
     export_model(model, folder / "repository", options)
     with TritonServer(folder / "repository", folder / "triton.log") as server:
         yield server

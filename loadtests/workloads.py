@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from loadtests.photos import CROWD
+from loadtests.photos import CROWD, LARGE, SMALL, photos
 from models.entries import Task
+
+SIZES: Final = {"640×480": SMALL, "1920×1440": LARGE}
+"""(height, width) of the photos in pixels, by their name in tables."""
 
 
 @dataclass(frozen=True)
@@ -80,3 +84,9 @@ WORKLOADS: Final[Mapping[str, Workload]] = {
     workload.task: workload for workload in (CLASSIFICATION, DETECTION, SEGMENTATION)
 }
 """By task."""
+
+
+@cache
+def photos_of(workload: Workload) -> dict[str, list[bytes]]:
+    """The photos of a workload, by the name of their size."""
+    return {name: photos(size, workload.pictures) for name, size in SIZES.items()}

@@ -27,9 +27,9 @@ Measured with YOLOX on EfficientNet-Lite0 on 100 photos with people, enlarged fi
 23.6 % at a margin of 2 and 23.5 % at 1."""
 _USUAL_SHAPES: Final = ((3, 4), (4, 3), (1, 1), (2, 3), (3, 2), (9, 16), (16, 9))
 """Common aspect ratios of photos, (height, width), the most frequent first."""
-_WARM_UP_S: Final = 4.0
+_WARM_UP_S: Final = 1.0
 """Time limit of the warm-up: after it, no further shape or batch size is run. The first run of a shape costs some 30 ms
-more than later ones; a compiled network has no time limit."""
+more than later ones, and a machine may start eight models; a compiled network has no time limit."""
 
 
 class LetterboxedAdapter(ABC, Generic[P, R]):

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ray.serve import Application
 
-from services.deployments.replica import ModelReplica
+from services.deployments.replica import ModelReplica, start_host
 from services.gateway.deployment import Gateway
 from services.rollout.serving_plan import ServingPlan
 from services.topology import ModelDeployment, Scaled, Topology, check_topology
@@ -32,7 +34,8 @@ def build(args: dict[str, Any] | Topology) -> Application:
         services.topology.TopologyError: names the invalid key.
     """
     topology = check_topology(args).with_versions()
-    backends = {config.name: _bind_models(config, topology) for config in topology.deployments}
+    prepare = _local_models if topology.is_colocated else _bind_models
+    backends = {config.name: prepare(config, _configured(config, topology)) for config in topology.deployments}
     gateway = Gateway.options(
         max_constructor_retry_count=LOAD_ATTEMPTS,
         logging_config=QUIET,
@@ -42,8 +45,16 @@ def build(args: dict[str, Any] | Topology) -> Application:
     return gateway.bind(topology.model_dump(), backends)
 
 
-def _bind_models(config: ModelDeployment, topology: Topology) -> Application:
-    configured = {spec.model: ServingPlan.of(topology, spec.model).configured for spec in config.models}
+def _configured(config: ModelDeployment, topology: Topology) -> dict[str, dict[str, str]]:
+    return {spec.model: ServingPlan.of(topology, spec.model).configured for spec in config.models}
+
+
+def _local_models(config: ModelDeployment, configured: dict[str, dict[str, str]]) -> Callable[[], object]:
+    """What starts the host of a deployment in a replica of the gateway."""
+    return partial(start_host, config.model_dump(), configured)
+
+
+def _bind_models(config: ModelDeployment, configured: dict[str, dict[str, str]]) -> Application:
     deployment = ModelReplica.options(
         name=config.name,
         max_ongoing_requests=config.max_ongoing_requests,

@@ -75,6 +75,11 @@ class ServeFile(BaseModel):
             raise TopologyError(f"gRPC needs a port of its own, and {grpc.port} is not one: choose another --grpc-port")
         return self.model_copy(update={"http_options": http, "grpc_options": grpc})
 
+    def with_topology(self, topology: Topology) -> ServeFile:
+        """The same with another topology."""
+        application = self.applications[0].model_copy(update={"args": topology})
+        return self.model_copy(update={"applications": (application,)})
+
     def to_document(self) -> dict[str, Any]:
         """What Ray Serve's HTTP API takes: all that the file or this class says, and nothing that is unset."""
         document = self.model_dump(mode="json", exclude_none=True)

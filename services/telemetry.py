@@ -1,4 +1,4 @@
-"""All Prometheus metrics of the service, and the configuration of logging.
+"""All Prometheus metrics of the service.
 
 Labels come from closed sets only (configured models, tasks, stages, outcomes), so cardinality is bounded regardless of
 requests; data sets are those of the latest evaluations, a few for each model. All processes of a node share a folder
@@ -9,20 +9,16 @@ there, `/metrics` sums them, and counts of a replica remain after it is replaced
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import sys
-import traceback
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-import orjson
 import psutil
-import structlog
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -36,7 +32,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from services import metric_files
-from services.settings import Settings
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 _RUN_DIR = os.environ.get("TAPETUM_RUN_DIR")
 _TOLD_FILES = "told_*.prom"
@@ -51,9 +48,6 @@ metric_files.keep_metrics_from_full_disks()
 if _RUN_DIR and metrics_folder(Path(_RUN_DIR)).is_dir():
     metric_files.share_metrics(metrics_folder(Path(_RUN_DIR)))
 
-_TRACEBACK_CHARS = 2500
-LOG_PIPE = "log.pipe"
-"""Name of the pipe in the run folder through which all processes of a stack log."""
 METRICS_CONTENT_TYPE = CONTENT_TYPE_LATEST
 _MODEL = ("task", "model", "version")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
@@ -158,6 +152,21 @@ SHADOW_DISAGREEMENTS = Counter(
     "Images on which a shadow version and the version that answered disagree.",
     ("model", "version"),
 )
+
+
+@cache
+def _labelled(metric: Any, labels: tuple[str, ...]) -> Any:
+    return metric.labels(*labels)
+
+
+def labelled(metric: M, *labels: str) -> M:
+    """A metric with its labels, looked up once: `Metric.labels` takes ten times as long.
+
+    Args:
+        metric: A metric of this module.
+        labels: From closed sets.
+    """
+    return _labelled(metric, labels)
 
 
 def replica_starts(deployment: str) -> None:
@@ -315,66 +324,3 @@ def read_gauge(name: str, folder: Path) -> float:
     """Sum of a gauge over all processes that share `folder`; 0.0 where it is not set."""
     families = _summed(folder).collect()
     return sum(sample.value for family in families for sample in family.samples if sample.name == name)
-
-
-class LogPipe:
-    """A log file that writes whole lines to the named pipe of a running stack, without blocking.
-
-    The process at the other end prints them. Without a reader, or with a slow one, lines are dropped.
-
-    Args:
-        path: The pipe.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._pipe: int | None = None
-
-    def write(self, text: str) -> None:
-        """Write a line; it is truncated at 4096 bytes (`PIPE_BUF`), up to which writes of processes are atomic."""
-        line = text.encode()
-        try:
-            if self._pipe is None:
-                self._pipe = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
-            os.write(self._pipe, line if len(line) <= 4096 else line[:4092] + b"...\n")
-        except BlockingIOError:
-            pass
-        except OSError:
-            if self._pipe is not None:
-                os.close(self._pipe)
-            self._pipe = None
-
-    def flush(self) -> None:
-        """Does nothing: there is no buffer."""
-
-
-def _with_traceback(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Add the end of the traceback, with the cause, to the event: as much as one atomic write to a pipe holds."""
-    error = event.pop("exc_info", None)
-    if error is True:
-        error = sys.exc_info()[1]
-    if isinstance(error, BaseException):
-        event["exception"] = "".join(traceback.format_exception(error))[-_TRACEBACK_CHARS:]
-    return event
-
-
-def configure_logging(settings: Settings) -> None:
-    """Configure structured logging, one event a line, to the running stack's console; call once per process."""
-    pipe = settings.run_dir / LOG_PIPE if settings.run_dir else None
-    as_json = settings.log_format == "json"
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _with_traceback,
-            structlog.processors.JSONRenderer(lambda event, **_: orjson.dumps(event, default=str).decode())
-            if as_json
-            else structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(LogPipe(pipe) if pipe and pipe.exists() else sys.stderr),  # pyright: ignore[reportArgumentType]
-        cache_logger_on_first_use=True,
-    )
-    if reason := metric_files.problem():
-        structlog.get_logger().warning("metrics stay in memory", reason=reason)

@@ -36,6 +36,9 @@ _RENAMED: Final[Mapping[str, str]] = {"linger_s": "coalesce_wait_s", "num_stream
 NEWEST: Final = "newest"
 """The version policy that chooses the newest version."""
 
+Layout = Literal["auto", "split", "colocated"]
+"""Where the models run: in replicas of their own, or in those of the gateway; see `services.layout` for `auto`."""
+
 
 class TopologyError(Exception):
     """A configuration that cannot be served; the message names the key."""
@@ -242,10 +245,11 @@ class ModelDeployment(Scaled):
     num_threads: int | None = Field(
         default=None, ge=1, description="Threads that one run of a network uses; unset: as many as `num_cpus`."
     )
-    num_device_threads: int = Field(
-        default=1,
+    num_device_threads: int | None = Field(
+        default=None,
         ge=1,
-        description="Batches that run side by side in a replica: one on a GPU, a core each on a CPU; or at a server.",
+        description="Batches that run side by side in a replica, or at a server. Unset: on a GPU 1, on a CPU as many "
+        "as `num_cpus`; `tapetum serve` shares the CPUs of the machine among the replicas.",
     )
     num_pool_threads: int = Field(default=2, ge=1, description="Threads that decode and post-process, for each model.")
     max_batch_size: int = Field(default=16, ge=1, description="Most images in one run of a network.")
@@ -267,6 +271,20 @@ class ModelDeployment(Scaled):
         "unset: 640 × 640 per image.",
     )
     max_ongoing_requests: int = Field(default=256, ge=1, description="Calls that a replica works on at a time.")
+
+    @property
+    def apart(self) -> str:
+        """What keeps the models out of the gateway's replicas; empty where nothing does."""
+        if self.device != "cpu":
+            return f"device {self.device}"
+        if self.autoscaling is not None or self.num_replicas > 1:
+            return "replicas of a number of its own"
+        return "resources of its own" if self.resources or self.accelerator_type else ""
+
+    @property
+    def device_threads(self) -> int:
+        """Batches that run side by side in a replica."""
+        return self.num_device_threads or (max(1, int(self.num_cpus)) if self.device == "cpu" else 1)
 
     @property
     def reserved_gpus(self) -> float:
@@ -349,6 +367,12 @@ def _version_of(value: Any) -> Any:
 class Topology(Strict):
     """Everything that `services.app.build` starts."""
 
+    topology: Layout = Field(
+        default="auto",
+        description="`split`: each deployment has replicas of its own; `colocated`: every replica of the gateway hosts "
+        "the models of all deployments in its own process; `auto`: `tapetum serve` chooses by the machine, and a "
+        "cluster splits.",
+    )
     gateway: GatewayScale = GatewayScale()
     deployments: tuple[ModelDeployment, ...] = Field(min_length=1)
     version_policy: dict[str, Annotated[str, BeforeValidator(_version_of), Field(min_length=1)]] = Field(
@@ -380,6 +404,22 @@ class Topology(Strict):
                 raise ValueError(f"version_policy: no model {model} is configured")
             self._check_pinned(model, version)
         return self
+
+    @model_validator(mode="after")
+    def _can_colocate(self) -> Topology:
+        if self.topology == "colocated" and (reason := self.apart):
+            raise ValueError(f"topology is colocated, but {reason}: set topology to split")
+        return self
+
+    @property
+    def is_colocated(self) -> bool:
+        """Whether the replicas of the gateway host the models."""
+        return self.topology == "colocated"
+
+    @property
+    def apart(self) -> str:
+        """Why a deployment needs replicas of its own; empty where none does."""
+        return next((f"{config.name} has {reason}" for config in self.deployments if (reason := config.apart)), "")
 
     def _check_pinned(self, model: str, version: str) -> None:
         specs = [spec for config in self.deployments for spec in config.models if spec.model == model]

@@ -41,8 +41,9 @@ _Dumper.add_representer(str, _block)
 
 
 def base(config: dict[str, Any]) -> None:
-    """Listen beyond loopback, place replicas in the worker groups, and let the longest request end."""
+    """Listen beyond loopback, place gateways and models in worker groups, and let the longest request end."""
     config["http_options"]["host"] = "0.0.0.0"
+    config["applications"][0]["args"]["topology"] = "split"
     gateway, deployments = _parts(config)
     gateway |= {"num_cpus": 1, "resources": {"gateway": 1}, "graceful_shutdown_timeout_s": _LONGEST_REQUEST_S}
     for deployment in deployments:
@@ -65,7 +66,7 @@ def gpu(config: dict[str, Any]) -> None:
         name = deployment["name"]
         _scale(deployment, 1, 4, 4)
         deployment |= {"num_cpus": 1, "device": "cuda", "num_gpus": _GPU_SHARES[name]}
-        deployment |= {"num_device_threads": 1, "max_batch_size": _GPU_BATCHES[name]}
+        deployment["max_batch_size"] = _GPU_BATCHES[name]
         if "max_batch_pixels" in deployment:
             deployment["max_batch_pixels"] = 4 * 2**20
 

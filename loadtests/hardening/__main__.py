@@ -90,12 +90,15 @@ def _run(parts: tuple[Part, ...], logs: Path, images: int, soak_minutes: float, 
         Part.SLOW: check_slow_clients,
         Part.CONTRACT: lambda target: check_contract(target, logs, examples),
         Part.SOAK: lambda target: check_soak(target, soak_minutes),
-        Part.KILLS: check_kills,  # the last, for it ends with the stack
     }
-    with running_target(logs) as target:
-        for part, check in checks.items():
-            if part in parts:
-                yield from check(target)
+    if not checks.keys().isdisjoint(parts):
+        with running_target(logs) as target:
+            for part, check in checks.items():
+                if part in parts:
+                    yield from check(target)
+    if Part.KILLS in parts:
+        with running_target(logs, topology="split") as target:  # with a process of each kind; it ends with the stack
+            yield from check_kills(target)
     if Part.CONTRACT in parts:
         with running_target(logs, key=KEY) as target:
             yield from check_contract(target, logs, examples)

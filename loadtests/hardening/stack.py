@@ -14,6 +14,7 @@ import psutil
 
 from loadtests.processes import LOOPBACK, RunningSystem, free_port
 from services.local.stack import DEFAULT_CONFIG
+from services.topology import Layout
 
 MIB = 2**20
 
@@ -93,12 +94,15 @@ class Target:
 
 
 @contextmanager
-def running_target(folder: Path, *, key: str | None = None, **environment: str) -> Iterator[Target]:
+def running_target(
+    folder: Path, *, key: str | None = None, topology: Layout = "auto", **environment: str
+) -> Iterator[Target]:
     """Start the stack, wait until it is ready, and end it.
 
     Args:
         folder: Takes its log.
         key: API key that it is to ask for.
+        topology: Where its models run; `auto` is colocated.
         environment: More variables.
 
     Raises:
@@ -111,7 +115,7 @@ def running_target(folder: Path, *, key: str | None = None, **environment: str) 
     if key:
         environment["TAPETUM_API_KEYS"] = key
     program = str(Path(sys.executable).parent / "tapetum")
-    command = [program, "serve", "--config", str(DEFAULT_CONFIG), "--port", str(port)]
+    command = [program, "serve", "--config", str(DEFAULT_CONFIG), "--port", str(port), "--topology", topology]
     system = RunningSystem("Tapetum", command, environment, folder / f"stack-{port}.log")
     with system:
         system.wait_until_ready(port, "/readyz")

@@ -25,11 +25,10 @@ def fit(light: Point, busy: Point, hits: Point, batches_ms: Mapping[int, float],
     Raises:
         ValueError: `light` and `busy` have the same images per call.
     """
-    network_image_ms, batch_ms = np.polyfit(list(batches_ms), list(batches_ms.values()), 1)
-    batch_ms = max(0.0, float(batch_ms))
+    batch_ms, network_image_ms = fit_batches(batches_ms)
 
     def without_network(point: Point) -> float:
-        return point.cpu_ms["replica"] - batch_ms / (point.images_per_batch or 1.0) - float(network_image_ms)
+        return point.cpu_ms["replica"] - batch_ms / (point.images_per_batch or 1.0) - network_image_ms
 
     calls = light.images_per_call or 1.0, busy.images_per_call or 1.0
     gateway_ms, gateway_call_ms = shares((light.cpu_ms["gateway"], busy.cpu_ms["gateway"]), calls)
@@ -42,11 +41,21 @@ def fit(light: Point, busy: Point, hits: Point, batches_ms: Mapping[int, float],
         replica_call_ms=replica_call_ms,
         replica_image_ms=replica_image_ms,
         batch_ms=batch_ms,
-        network_image_ms=float(network_image_ms),
+        network_image_ms=network_image_ms,
         redis_ms=hits.cpu_ms["Redis"],
         redis_miss_ms=busy.cpu_ms["Redis"],
         idle_cores=idle_cores,
     )
+
+
+def fit_batches(batches_ms: Mapping[int, float]) -> tuple[float, float]:
+    """The time of a batch as a line, by least squares: milliseconds for a batch, and on top of it for each image.
+
+    Args:
+        batches_ms: Time of a batch, by its size.
+    """
+    image_ms, batch_ms = np.polyfit(list(batches_ms), list(batches_ms.values()), 1)
+    return max(0.0, float(batch_ms)), float(image_ms)
 
 
 def shares(cost_ms: tuple[float, float], images_per_call: tuple[float, float]) -> tuple[float, float]:

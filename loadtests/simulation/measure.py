@@ -33,7 +33,7 @@ from loadtests.processes import LOOPBACK, RunningSystem, SystemFailed, get
 from loadtests.simulation.costs import MEASURED, Measured, Point
 from loadtests.simulation.fit import fit
 from loadtests.systems.floor import adapter_of
-from loadtests.workloads import CLASSIFICATION
+from loadtests.workloads import CLASSIFICATION, WORKLOADS
 from services.local.stack import DEFAULT_CONFIG
 from services.serve_file import read_serve_file
 
@@ -177,10 +177,16 @@ def _counts(port: int) -> dict[str, float]:
 
 
 def batch_times_ms(config: Path) -> dict[int, float]:
-    """CPU time of the network for a batch, on one thread, by the number of its images: the least of ten runs."""
+    """CPU time of the network for a batch, on one thread, by the number of its images: the least of ten runs.
+
+    Args:
+        config: Serve configuration file, whose first model is run on photos of 640×480.
+    """
     torch.set_num_threads(1)
-    adapter = adapter_of(read_serve_file(config).topology.deployments[0])
-    inputs = [adapter.preprocess(adapter.decode(photo)) for photo in photos(SMALL, CLASSIFICATION.pictures)]
+    deployment = read_serve_file(config).topology.deployments[0]
+    adapter = adapter_of(deployment)
+    pictures = photos(SMALL, WORKLOADS[deployment.task].pictures)
+    inputs = [adapter.preprocess(adapter.decode(photo)) for photo in pictures]
     return {
         size: min(_thread_ms(lambda n=size: adapter.forward(inputs[:n])) for _ in range(10)) for size in (1, 2, 4, 8)
     }

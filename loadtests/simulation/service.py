@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import simpy
 
-from loadtests.simulation.batches import Image, SimulatedBatcher, SimulatedCoalescer
+from loadtests.simulation.batcher import Policy, SimulatedBatcher
+from loadtests.simulation.coalescer import Image, SimulatedCoalescer
 from loadtests.simulation.cores import Cores, Process, Steps, Times
 from loadtests.simulation.costs import Costs
 
@@ -28,6 +30,10 @@ class Topology:
         coalesce_wait_s: How long the second call of a replica waits for further images.
         cores: Cores of the one machine that all run on; None: a cluster, where no thread waits for a core.
         gpu: The network runs on a device of its own and uses no core.
+        colocated: Each gateway has one replica in its own process, and no other; `replicas` has no meaning then.
+        balance: How HAProxy chooses a gateway.
+        policy: When a batch that is not full is run.
+        shapes: Shapes of images, equally frequent; only images of one shape share a batch.
     """
 
     haproxies: int = 1
@@ -40,6 +46,10 @@ class Topology:
     coalesce_wait_s: float = 0.003
     cores: int | None = None
     gpu: bool = False
+    colocated: bool = False
+    balance: Literal["leastconn", "roundrobin"] = "leastconn"
+    policy: Policy = field(default_factory=Policy)
+    shapes: int = 1
 
 
 class Replica:
@@ -51,29 +61,47 @@ class Replica:
         costs: Of each step.
         cores: What it runs on.
         times: Draws how long work takes.
+        chance: Chooses the shapes of images.
     """
 
-    def __init__(self, env: simpy.Environment, topology: Topology, costs: Costs, cores: Cores, times: Times) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        topology: Topology,
+        costs: Costs,
+        cores: Cores,
+        times: Times,
+        chance: random.Random,
+    ) -> None:
         self.calls = 0
         self.loop = Process(env, cores, times)
         self.pool = Process(env, cores, times, topology.pool_threads)
         self.network = Process(env, Cores(env, None) if topology.gpu else cores, times, topology.streams)
         self.batcher = SimulatedBatcher(
-            env, self._run, max_batch_size=topology.max_batch_size, streams=topology.streams
+            env,
+            self._run,
+            max_batch_size=topology.max_batch_size,
+            streams=topology.streams,
+            policy=topology.policy,
         )
         self._env = env
         self._costs = costs
+        self._shapes = topology.shapes
+        self._chance = chance
 
     def predict(self, images: int) -> Steps:
         """Answer a call with so many images."""
         self.calls += 1
         yield from self.loop.work(self._costs.replica_call_ms / 1e3)
-        yield simpy.AllOf(self._env, [self._env.process(self._answer()) for _ in range(images)])
+        yield simpy.AllOf(self._env, [self._env.process(self.answer()) for _ in range(images)])
         self.calls -= 1
 
-    def _answer(self) -> Steps:
+    def answer(self) -> Steps:
+        """Answer one image."""
+        self.batcher.expect()
         yield from self.pool.work(self._costs.replica_image_ms / 1e3)
-        yield self.batcher.submit()
+        shape = self._chance.randrange(self._shapes) if self._shapes > 1 else 0
+        yield self.batcher.submit(shape, was_expected=True)
 
     def _run(self, images: int) -> Steps:
         yield from self.network.work(self._costs.batch_time_ms(images) / 1e3)
@@ -154,7 +182,8 @@ class Service:
         cores = Cores(env, topology.cores)
         self.haproxies = [Process(env, cores, times, topology.haproxy_threads) for _ in range(topology.haproxies)]
         self.redis = Process(env, cores, times)
-        self.replicas = [Replica(env, topology, costs, cores, times) for _ in range(topology.replicas)]
+        replicas = topology.gateways if topology.colocated else topology.replicas
+        self.replicas = [Replica(env, topology, costs, cores, times, chance) for _ in range(replicas)]
         self.gateways = [
             Gateway(env, topology, costs, cores, times, self.replicas, chance) for _ in range(topology.gateways)
         ]
@@ -163,6 +192,7 @@ class Service:
         self._hits = hits
         self._chance = chance
         self._client_ms = client_ms
+        self._turn = 0
         if topology.cores is not None:
             for load in _halves(costs.idle_cores + other_cores):
                 env.process(self._other_work(cores, load))
@@ -173,11 +203,14 @@ class Service:
         is_hit = self._chance.random() < self._hits
         yield from self._client.work(self._client_ms / 1e3)
         yield from self._chance.choice(self.haproxies).work(costs.haproxy_ms / 1e3)
-        gateway = min(self.gateways, key=lambda gateway: gateway.requests)  # HAProxy's leastconn
+        number = self._choose_gateway()
+        gateway = self.gateways[number]
         gateway.requests += 1
         yield from gateway.loop.work((costs.gateway_ms + (0.0 if is_hit else costs.gateway_miss_ms)) / 1e3)
         yield from self.redis.work((costs.redis_ms if is_hit else costs.redis_miss_ms) / 1e3)
-        if not is_hit:
+        if not is_hit and self.topology.colocated:
+            yield from self.replicas[number].answer()
+        elif not is_hit:
             image = Image(self.env.now, self.env.event())
             gateway.calls.submit(image)
             yield image.done
@@ -195,6 +228,14 @@ class Service:
             ),
             "Redis": self.redis.cpu_s,
         }
+
+    def _choose_gateway(self) -> int:
+        """HAProxy's choice; among gateways with equally few requests, the next one in turn."""
+        self._turn += 1
+        if self.topology.balance == "roundrobin":
+            return self._turn % len(self.gateways)
+        order = [(self._turn + step) % len(self.gateways) for step in range(len(self.gateways))]
+        return min(order, key=lambda number: self.gateways[number].requests)
 
     def _other_work(self, cores: Cores, load: float) -> Steps:
         """A thread that wants a core for `load` of the time, in pieces of 1 ms on average."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,6 +26,13 @@ def serve(
             min=0,
             max=65535,
             help="Port of gRPC, instead of grpc_options.port in the file; the one after --port by default; 0: none.",
+        ),
+    ] = None,
+    topology: Annotated[
+        Literal["auto", "split", "colocated"] | None,  # that of services.topology, which would load numpy
+        typer.Option(
+            help="Where models run: in the gateway's replicas (colocated) or in their own (split), instead of topology "
+            "in the file; auto: colocated, unless a deployment has a GPU or a number of replicas.",
         ),
     ] = None,
     address: Annotated[
@@ -53,6 +60,8 @@ def serve(
     if address is not None:
         if jobs:
             raise typer.BadParameter("--jobs is for a stack on this machine; a cluster decides itself on its dashboard")
+        if topology is not None:
+            raise typer.BadParameter("--topology is for a stack on this machine; a cluster takes that of the file")
         from services.cluster.deploying import deploy
 
         # at once, though it may go into a pipe: readers wait for the line that says that all runs
@@ -60,4 +69,5 @@ def serve(
         raise typer.Exit(deploy(config or DEFAULT_CONFIG, address, host=host, port=port, grpc_port=grpc_port, say=say))
     from services.local.stack import serve as run_stack
 
-    raise typer.Exit(run_stack(config or DEFAULT_CONFIG, host=host, port=port, grpc_port=grpc_port, jobs=jobs))
+    path = config or DEFAULT_CONFIG
+    raise typer.Exit(run_stack(path, host=host, port=port, grpc_port=grpc_port, layout=topology, jobs=jobs))

@@ -22,7 +22,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from services.deployments.fair_turns import FairTurns, Turn
@@ -57,7 +57,7 @@ class _Entry(Generic[T, R]):
     cost: int
     deadline_s: float
     queued_at: float
-    future: Future[Queued[R]] = field(default_factory=lambda: Future())
+    future: Future[Queued[R]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,9 +81,8 @@ class Batcher(Generic[T, B, R]):
     Args:
         run: Runs one batch, on a device thread. Where it raises, the halves are run; the caller of an item that fails
             alone gets the exception. Several device threads call it at once.
-        finish: Makes the results of a batch, while the device already runs the next. Only the callers of that batch get
-            its exceptions.
-        pool_of: Thread pool of `finish`, by key.
+        finish: Makes the results of a batch. Only the callers of that batch get its exceptions.
+        pool_of: Thread pool of `finish` by key, in which it runs beside the next batch; None: on the device thread.
         user_of: The user that the runs of a key are charged to. Users share the device time equally.
         max_batch_size: The most items in a batch.
         max_batch_cost: The largest sum of costs in a batch; an item of higher cost runs alone.
@@ -99,7 +98,7 @@ class Batcher(Generic[T, B, R]):
         self,
         run: Run[T, B],
         finish: Finish[T, B, R],
-        pool_of: Callable[[Hashable], Executor],
+        pool_of: Callable[[Hashable], Executor | None],
         *,
         user_of: Callable[[Hashable], Hashable] = lambda key: key,
         max_batch_size: int,
@@ -141,22 +140,25 @@ class Batcher(Generic[T, B, R]):
         """Whether every device thread still runs; otherwise the replica must report that it is unhealthy."""
         return all(thread.is_alive() for thread in self._threads)
 
-    def submit(self, item: T, key: Hashable, deadline_s: float = float("inf")) -> Future[Queued[R]]:
+    def submit(
+        self, item: T, key: Hashable, deadline_s: float = float("inf"), future: Future[Queued[R]] | None = None
+    ) -> Future[Queued[R]]:
         """Queue an item; thread-safe. Cancelling the future removes the item from the queue.
 
         Args:
             item: Element of the list that `run` gets.
             key: Only items of equal keys share a batch (model and input shape).
             deadline_s: `time.monotonic()` after which the item is dropped unrun.
+            future: Gets the result; None: a new one.
 
         Returns:
-            A future of the item's result. It fails with the exception of `run`, or with `OutOfTime` past the deadline.
+            The future of the result. It fails with the exception of `run`, or with `OutOfTime` past the deadline.
 
         Raises:
             Overloaded: the queue is full.
             NotReady: the batcher is closed.
         """
-        entry: _Entry[T, R] = _Entry(item, self._cost(item), deadline_s, time.monotonic())
+        entry: _Entry[T, R] = _Entry(item, self._cost(item), deadline_s, time.monotonic(), future or Future())
         with self._changed:
             if self._closed:
                 raise NotReady("this replica is shutting down")
@@ -274,9 +276,12 @@ class Batcher(Generic[T, B, R]):
     def _run_once(self, key: Hashable, live: list[_Entry[T, R]], started_at: float) -> BaseException | None:
         try:
             output = self._run(key, [entry.item for entry in live])
-            self._pool_of(key).submit(self._deliver, key, live, output, started_at)
+            if (pool := self._pool_of(key)) is not None:
+                pool.submit(self._deliver, key, live, output, started_at)
+                return None
         except BaseException as error:  # the device thread outlives whatever a batch raises
             return error
+        self._deliver(key, live, output, started_at)
         return None
 
     def _deliver(self, key: Hashable, live: list[_Entry[T, R]], output: B, started_at: float) -> None:

@@ -1,7 +1,9 @@
-"""A model replica of Ray Serve: loads its models, then predicts lists of images.
+"""The models of one deployment in a process: loads them, then predicts lists of images.
 
     predict([Item…]) ──► pool: decode, preprocess ──► Batcher: forward ──► pool: postprocess, encode ──► [Outcome…]
 
+The pool hands a preprocessed image to the batcher itself. Where postprocessing takes less time than the change of
+threads is worth, the device thread does it, too.
 A failed image is an `Outcome` with a failure in its place; the others have their predictions. Each model has its own
 thread pool, and the operating system shares the cores among their threads: so queued images of a slow model never block
 the decoding of those of a fast one. Versions are loaded and unloaded meanwhile, as the serving plan says
@@ -13,6 +15,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Hashable, Iterator, Sequence
+from concurrent.futures import Executor, Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +37,12 @@ from services.deployments.plan_follower import PlanFollower
 from services.deployments.shadow_thread import ShadowThread
 from services.deployments.triton.runtimes import Runtimes
 from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
-from services.machine.loopback import fence_replica_grpc
+from services.log_lines import configure_logging
+from services.machine.memory import release_memory
 from services.rollout.plan_store import MemoryPlanStore, PlanStore, open_plan_store
 from services.rollout.serving_plan import ServingPlan
 from services.settings import read_settings
-from services.telemetry import QUEUE_IMAGES, configure_logging, replica_has_started, replica_starts
+from services.telemetry import QUEUE_IMAGES, replica_has_started, replica_starts
 from services.topology import ModelDeployment
 
 log = structlog.get_logger()
@@ -45,6 +50,11 @@ log = structlog.get_logger()
 MAX_ANSWER_BYTES = 64 * 2**20
 """The most bytes of the answer to one image. A message between processes must stay below 2 GiB, and has many
 answers."""
+
+
+INLINE_FINISH_S = 0.001
+"""Mean time of postprocessing a batch below which the device thread of a CPU does it: a change of threads costs the
+core about a tenth of that, and lets the device thread wait for the GIL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +92,6 @@ class ModelHost:
     ) -> None:
         self._config = ModelDeployment.model_validate(config)
         replica_starts(self._config.name)
-        fence_replica_grpc()
         settings = read_settings()
         configure_logging(settings)
         self._num_threads = self._config.num_threads or torch.get_num_threads()
@@ -93,11 +102,12 @@ class ModelHost:
         store = store or open_plan_store(settings) or MemoryPlanStore()
         self._follower = PlanFollower(store, self._config.name, plans, self._versions, self._load, self._start_thread)
         self._follower.load_first()
+        release_memory()
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
         self._batcher: Batcher[Prepared, Forwarded, Outcome] = Batcher(
             self._forward,
             self._finish,
-            lambda key: self._model_of(key).pool,
+            self._finishing_pool,
             user_of=name_in,
             max_batch_size=self._config.max_batch_size,
             max_batch_cost=self._config.pixels_per_batch,
@@ -105,16 +115,17 @@ class ModelHost:
             max_queue_items=self._config.max_queued_images,
             max_queue_cost=self._config.pixels_queued,
             batch_wait_timeout_s=self._config.batch_wait_timeout_s,
-            streams=self._config.num_device_threads,
+            streams=self._config.device_threads,
             initializer=self._start_thread,
         )
-        self._shadows = ShadowThread(lambda: len(self._batcher) > 0)
+        self._in_progress = 0
+        self._shadows = ShadowThread(lambda: self._in_progress > 0)
         self._follower.start()
         replica_has_started(self._config.name)
 
     async def predict(self, items: list[Item]) -> list[Outcome]:
         """Predict a list of images: same length, same order; a failure in the place of its image."""
-        return list(await asyncio.gather(*(self._answer(item) for item in items)))
+        return list(await asyncio.gather(*map(self.answer, items)))
 
     def describe(self) -> list[dict[str, Any]]:
         """The description of every version that takes images in this replica, but for those whose server is down."""
@@ -123,7 +134,7 @@ class ModelHost:
     def check_health(self) -> None:
         """Health check of Ray Serve, which replaces a replica whose check raises."""
         if not self._batcher.is_alive():
-            raise RuntimeError("a device thread has ended")
+            raise RuntimeError(f"a device thread of {self._config.name} has ended")
 
     def close(self) -> None:
         """Stop following the serving plan, as the replica ends."""
@@ -154,14 +165,19 @@ class ModelHost:
         log.info(said, model=model.model, version=model.version, seconds=round(took_s, 2), precision=precision)
         return model
 
-    async def _answer(self, item: Item) -> Outcome:
+    async def answer(self, item: Item) -> Outcome:
+        """Predict one image; a failure is an outcome, too."""
         limit = asyncio.timeout(item.deadline_s - time.time())
         try:
             async with limit, self._versions.use(item) as model:
                 if item.is_shadow:
                     outcome = await self._shadows.run(lambda: self._predict_alone(model, item))
                     return model.sign(outcome, item.identity)
-                queued = await self._compute(model, item)
+                self._in_progress += 1
+                try:
+                    queued = await self._compute(model, item)
+                finally:
+                    self._in_progress -= 1
                 model.stages["queue"].observe(queued.queue_s)
                 queued.result.stages_ms["queue"] = queued.queue_s * 1e3
                 return model.sign(queued.result, item.identity)
@@ -174,11 +190,25 @@ class ModelHost:
 
     async def _compute(self, model: HostedModel, item: Item) -> Queued[Outcome]:
         """Predict one image, step by step; cancelling drops the steps that have not begun."""
-        prepared = await asyncio.get_running_loop().run_in_executor(model.pool, self._prepare, model, item)
-        deadline_s = time.monotonic() + item.deadline_s - time.time()
-        return await asyncio.wrap_future(
-            self._batcher.submit(prepared, (model.name, prepared.input.batch_key), deadline_s)
-        )
+        future: Future[Queued[Outcome]] = Future()
+        model.pool.submit(self._enqueue, model, item, future)
+        return await asyncio.wrap_future(future)
+
+    def _enqueue(self, model: HostedModel, item: Item, future: Future[Queued[Outcome]]) -> None:
+        """Preprocess one image, and queue it for the device; in a thread of the pool."""
+        if future.cancelled():
+            return
+        try:
+            prepared = self._prepare(model, item)
+            deadline_s = time.monotonic() + item.deadline_s - time.time()
+            self._batcher.submit(prepared, (model.name, prepared.input.batch_key), deadline_s, future)
+        except Exception as error:
+            with suppress(InvalidStateError):  # it was cancelled meanwhile
+                future.set_exception(error)
+
+    def _finishing_pool(self, key: Hashable) -> Executor | None:
+        model = self._model_of(key)
+        return None if model.finish_s < INLINE_FINISH_S and self._config.device == "cpu" else model.pool
 
     def _predict_alone(self, model: HostedModel, item: Item) -> Outcome:
         """Predict one image in the calling thread, without the queue."""
@@ -230,6 +260,7 @@ class ModelHost:
             answers = [postprocess_alone(model.adapter, output.raw, batch, index) for index in range(len(batch))]
         took_s = time.perf_counter() - started_at
         model.stages["postprocess"].observe(took_s)
+        model.finish_s += (took_s - model.finish_s) / 8
         stages_ms = {"forward": output.forward_s * 1e3, "postprocess": took_s * 1e3}
         return [
             outcome_of(answer, {**prepared.stages_ms, **stages_ms})

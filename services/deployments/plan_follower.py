@@ -10,7 +10,6 @@ then the images that use it are awaited, and its memory is freed.
 
 from __future__ import annotations
 
-import gc
 import secrets
 import threading
 import time
@@ -26,6 +25,7 @@ from models.catalog.version_names import join_name
 from models.errors import ModelsError
 from services.deployments.hosted_model import HostedModel
 from services.deployments.hosted_versions import HostedVersions
+from services.machine.memory import release_memory
 from services.rollout.load_failure import reason_of
 from services.rollout.plan_store import PlanStore, PlanStoreFailed, key_of
 from services.rollout.replica_report import ReplicaReport, ReportedVersion, State
@@ -239,6 +239,6 @@ def _state(key: tuple[str, str], state: State, requested_in: int, reason: str) -
 
 def free_memory() -> None:
     """Return the memory of unloaded networks to the device and the operating system."""
-    gc.collect()
+    release_memory()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -10,8 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from ray import serve
 
+from services.machine.loopback import fence_replica_grpc
+
 if TYPE_CHECKING:
     from services.answers.wire import Item, Outcome
+    from services.deployments.host import ModelHost
+
+
+def start_host(config: dict[str, Any], configured: dict[str, dict[str, str]]) -> ModelHost:
+    """Load the models of one deployment in this process; see `services.deployments.host.ModelHost`."""
+    from services.deployments.host import ModelHost
+
+    return ModelHost(config, configured=configured)
 
 
 @serve.deployment()
@@ -24,9 +34,8 @@ class ModelReplica:
     """
 
     def __init__(self, config: dict[str, Any], configured: dict[str, dict[str, str]]) -> None:
-        from services.deployments.host import ModelHost
-
-        self._host = ModelHost(config, configured=configured)
+        fence_replica_grpc()
+        self._host = start_host(config, configured)
 
     def __del__(self) -> None:
         """Called by Ray Serve when the replica is stopped."""

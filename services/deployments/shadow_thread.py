@@ -1,7 +1,8 @@
 """The thread in which a replica runs images of shadow versions: one at a time, with the lowest priority.
 
-A shadow image never enters the queue of the device, so no image of a request waits behind it; where cores are scarce,
-the operating system gives them to the threads of requests.
+A shadow image never enters the queue of the device, so no image of a request waits behind it. It starts only while no
+image of a request is in progress in this process; where one comes meanwhile and cores are scarce, the operating system
+gives them to the threads of requests.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class ShadowThread:
     """Runs work of shadows.
 
     Args:
-        is_busy: Whether images of requests wait in this replica.
+        is_busy: Whether images of requests are in progress in this replica.
     """
 
     def __init__(self, is_busy: Callable[[], bool]) -> None:
@@ -38,10 +39,10 @@ class ShadowThread:
         """Run the work of one image, from its decoding to its answer.
 
         Raises:
-            Overloaded: images of requests wait, or another shadow runs: this image is dropped.
+            Overloaded: images of requests are in progress, or another shadow runs: this image is dropped.
         """
         if self._is_busy() or (self._running is not None and not self._running.done()):
-            raise Overloaded("other images wait, so this image of a shadow is dropped")
+            raise Overloaded("other images are in progress, so this image of a shadow is dropped")
         running = self._thread.submit(work)
         self._running = running
         return await asyncio.wrap_future(running)

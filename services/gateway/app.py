@@ -27,6 +27,7 @@ from services.gateway.byte_budget import ByteBudget
 from services.gateway.chunked_responses import ChunkedResponses
 from services.gateway.cors import Cors
 from services.gateway.direct_route import direct_router
+from services.gateway.hot_routes import HotRoutes
 from services.gateway.limits import ApiKeys, RateLimiter
 from services.gateway.middleware import DOCUMENT_ASSETS, RequestMiddleware, routing_error
 from services.gateway.open_inference.grpc_front import GrpcFront
@@ -98,10 +99,10 @@ def create_app(
         cache: Result cache; None: no cache.
         store: Answers for feedback, and feedback; None: in the memory of this process.
         traffic_store: Counts of requests by version; None: likewise.
-        under_ray: Whether Ray Serve itself sends `X-Request-ID` and cancels requests of clients that disconnect.
+        under_ray: Whether Ray Serve itself sends `X-Request-ID`.
     """
     readers = Workers(READERS, "read")
-    bodies = Bodies(settings, readers, watch_disconnects=not under_ray)
+    bodies = Bodies(settings, readers)
     admission = ConcurrencyLimiter(settings)
     store, traffic_store = store or MemoryStore(), traffic_store or MemoryTrafficStore()
     drift = DriftWatch(settings.drift_window)
@@ -134,13 +135,19 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         static_url=DOCUMENT_ASSETS,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # which FastAPI looks up for each request
     )
     app.add_exception_handler(HTTPException, routing_error)
     keys = ApiKeys(settings.all_api_keys(), settings.all_admin_keys())
     access = Access(keys, limiter, settings.open_probes)
+    handlers = [PredictionHandler(api, settings, path, bodies, renderer, responder) for api in TASKS.values()]
+    app.add_middleware(
+        HotRoutes,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
+        handlers={handler.api.path: handler for handler in handlers},
+    )
     _add_middleware(app, settings, access, under_ray)
-    for api in TASKS.values():
-        _add_task(app, api, PredictionHandler(api, settings, path, bodies, renderer, responder))
+    for handler in handlers:
+        _add_task(app, handler.api, handler)
     versions = ModelVersions(registry)
     inference, repository = Inference(path, settings, readers), Repository(registry, versions, admission, settings)
     add_open_inference(app, HttpFront(inference, repository, settings, bodies))

@@ -10,14 +10,13 @@ import io
 import time
 import zlib
 from collections.abc import Callable, Generator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
 from services.errors import BodyTooLarge, RequestError, RequestTimeout, UnsupportedContentType
 from services.gateway.byte_budget import ByteBudget, Share, TooSlow
-from services.gateway.disconnects import ended_with_client
 from services.gateway.serving.offload import TimeLimit, Workers
 from services.settings import Settings
 
@@ -125,11 +124,9 @@ class Bodies:
     Args:
         settings: Cap on their bytes, and minimum rate.
         workers: Threads for work that would block the event loop.
-        watch_disconnects: Whether to cancel requests of clients that disconnect; False where the server does.
     """
 
-    def __init__(self, settings: Settings, workers: Workers, *, watch_disconnects: bool) -> None:
-        self._watch = ended_with_client if watch_disconnects else _ended_by_the_server
+    def __init__(self, settings: Settings, workers: Workers) -> None:
         self._workers = workers
         self._min_rate_bytes = settings.min_body_rate_bytes
         self._budget = ByteBudget(settings.max_buffered_bytes, "request bodies")
@@ -156,14 +153,6 @@ class Bodies:
             yield
         finally:
             share.close()
-
-    def until_disconnect(self, request: Request) -> AbstractAsyncContextManager[None]:
-        """Cancels the block when the client disconnects; use it once the body has been read."""
-        return self._watch(request)
-
-
-def _ended_by_the_server(_: Request) -> AbstractAsyncContextManager[None]:
-    return nullcontext()
 
 
 def _inflated(body: bytes, window_bits: int, max_bytes: int) -> bytes | None:

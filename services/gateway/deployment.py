@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -14,18 +15,20 @@ from services.gateway.app import create_app
 from services.gateway.exposure import check_exposure, check_redis
 from services.gateway.http_server import shape_http_server
 from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
-from services.gateway.serving.backends import RayBackend
+from services.gateway.serving.backends import Backend, Host, LocalBackend, RayBackend
 from services.gateway.serving.cache import RedisCache, connect
 from services.gateway.serving.offload import favour_the_event_loop
+from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.registry import Registry
 from services.gateway.stack_check import StackCheck
+from services.log_lines import configure_logging
 from services.machine.hosts import is_loopback
 from services.machine.loopback import fence_public_grpc, fence_replica_grpc, node_address, public_host
 from services.machine.stack_token import read_token
 from services.rollout.plan_store import open_plan_store, stack_name
 from services.rollout.traffic_store import RedisTrafficStore
 from services.settings import Settings, read_settings
-from services.telemetry import configure_logging, replica_has_started, replica_starts
+from services.telemetry import replica_has_started, replica_starts
 from services.topology import Topology
 
 UNBOUNDED_CALLS = 100_000
@@ -39,10 +42,13 @@ class Gateway(OpenInferenceMethods):
 
     Args:
         topology: The `args` of the configuration.
-        backends: A handle for each of its deployments.
+        backends: By name of the deployment: its handle; or what starts its host in this process, where models are
+            colocated.
     """
 
-    def __init__(self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any]]) -> None:
+    def __init__(
+        self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any] | Callable[[], Host]]
+    ) -> None:
         replica_starts("Gateway")
         fence_replica_grpc()
         fence_public_grpc()
@@ -52,8 +58,25 @@ class Gateway(OpenInferenceMethods):
         _check_node(self._settings)
         self._topology = Topology.model_validate(topology)
         tasks = {config.name: config.task for config in self._topology.deployments}
-        self._backends = {name: RayBackend(handle, tasks[name]) for name, handle in backends.items()}
+        self._hosts: list[Host] = []
+        self._backends = {name: self._backend(each, tasks[name]) for name, each in backends.items()}
         replica_has_started("Gateway")
+
+    def __del__(self) -> None:
+        """Called by Ray Serve when the replica is stopped."""
+        for host in getattr(self, "_hosts", []):  # not there where its constructor has raised early
+            host.close()
+
+    def check_health(self) -> None:
+        """Health check of Ray Serve, which replaces a replica whose check raises."""
+        for host in self._hosts:
+            host.check_health()
+
+    def _backend(self, given: DeploymentHandle[Any] | Callable[[], Host], task: str) -> Backend:
+        if isinstance(given, DeploymentHandle):
+            return RayBackend(given, task)
+        self._hosts.append(given())
+        return LocalBackend(self._hosts[-1])
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Ray Serve once the replica is constructed."""
@@ -61,17 +84,13 @@ class Gateway(OpenInferenceMethods):
         cache, store, traffic_store = None, None, None
         secret = settings.cache_secret.get_secret_value() if settings.cache_secret else None
         if settings.redis_url:
-            store = RedisStore(settings.redis_url, timeout_s=settings.cache_timeout_s, secret=secret)
+            redis = PipelinedRedis(settings.redis_url, settings.cache_timeout_s)
+            store = RedisStore(settings.redis_url, redis, timeout_s=settings.cache_timeout_s, secret=secret)
             timeout_s = max(settings.cache_timeout_s, LEAST_PATIENCE_S)
             traffic_store = RedisTrafficStore(connect(settings.redis_url, timeout_s), stack_name(settings))
-        if settings.redis_url and settings.cache_ttl_s:
-            cache = RedisCache(
-                settings.redis_url,
-                ttl_s=settings.cache_ttl_s,
-                timeout_s=settings.cache_timeout_s,
-                max_entry_bytes=settings.cache_max_entry_bytes,
-                secret=secret,
-            )
+            if settings.cache_ttl_s:
+                ttl_s, max_entry_bytes = settings.cache_ttl_s, settings.cache_max_entry_bytes
+                cache = RedisCache(redis, ttl_s=ttl_s, max_entry_bytes=max_entry_bytes, secret=secret)
         registry = Registry(self._topology, self._backends, settings.max_queue_wait_s, open_plan_store(settings))
         app = create_app(settings, registry, cache, store, traffic_store, under_ray=True)
         self.grpc_front = app.state.grpc_front

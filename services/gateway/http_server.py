@@ -1,8 +1,9 @@
-"""Patches of uvicorn where it has no setting: JSON errors, and removal of Ray Serve's control headers (uvicorn 0.54,
-Ray Serve 2.60).
+"""Patches of uvicorn where it has no setting: JSON errors, and headers that control Ray Serve (uvicorn 0.54, Ray 2.60).
 
 uvicorn's own errors are plain text. Ray Serve acts on headers that any client can send: it stops watching for
-disconnects, sets its own time limit, and fails with a 500 where they are not UTF-8.
+disconnects, sets its own time limit, and fails with a 500 where they are not UTF-8. Those of clients are removed. The
+one that turns off the watch for disconnects is added to each request, as Ray would handle it in two tasks and copy its
+body through a queue; `services.gateway.disconnects` watches instead, where a request takes long.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ RAY_HEADERS: Final = frozenset(
 """Headers that control Ray Serve; they are removed from the requests of clients."""
 
 _REQUEST_ID: Final = b"x-request-id"
+_UNWATCHED: Final = (b"x-request-disconnect-disabled", b"?1")
 
 
 def shape_http_server() -> None:
@@ -34,9 +36,16 @@ def shape_http_server() -> None:
     HttpToolsProtocol.send_400_response = _send_400_response
     RequestResponseCycle.send_500_response = _send_500_response
     HttpToolsProtocol.on_header = _on_header
+    HttpToolsProtocol.on_message_begin = _on_message_begin
 
 
 _take_header = HttpToolsProtocol.on_header
+_begin_message = HttpToolsProtocol.on_message_begin
+
+
+def _on_message_begin(self: HttpToolsProtocol) -> None:
+    _begin_message(self)
+    self.headers.append(_UNWATCHED)
 
 
 def _on_header(self: HttpToolsProtocol, name: bytes, value: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 from models.drawing.picture import PictureFormat
@@ -23,6 +24,9 @@ ANSWERS: Final = ("application/json", *PICTURES)
 
 MAX_RANGES: Final = 64
 """The most elements of an `Accept` header that are parsed."""
+
+REMEMBERED: Final = 64
+"""Headers whose choice is remembered: clients send few different ones, of at most 32 KiB."""
 
 _WEIGHT: Final = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 
@@ -85,6 +89,7 @@ def best_of(ranges: Sequence[MediaRange], offers: Sequence[str]) -> str | None:
     return best
 
 
+@lru_cache(REMEMBERED)
 def choose_format(accept: str, render: bool | Literal["cutout"] | None) -> Rendering | None:
     """Chooses between JSON and a picture.
 

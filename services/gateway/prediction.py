@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from services.errors import ServiceError
 from services.gateway.bodies import Bodies
+from services.gateway.disconnects import EndedWithClient
 from services.gateway.inputs import read_input
 from services.gateway.limits import read_timeout
 from services.gateway.negotiation import Rendering
@@ -59,7 +60,7 @@ class PredictionHandler:
                 served, given = await self.path.check(opened, task, given)
                 if rendering is not None:
                     given = replace(given, parameters=given.parameters.for_drawing())
-                async with self.bodies.until_disconnect(request), self.path.limiter.slot():
+                with EndedWithClient(request), self.path.limiter.slot():
                     answers = await self.path.answer(opened, caller, served, given, policy)
                     response = await self._respond(request, served, given, answers, rendering, opened.limit)
             response.headers["server-timing"] = server_timing(answers, read_ms, opened.elapsed_s * 1e3)

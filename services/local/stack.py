@@ -4,8 +4,8 @@
       ├── embedded cache            unless TAPETUM_REDIS_URL is set
       ├── Ray                       one local node; its dashboard for `--jobs` only
       │     ├── HAProxy             the public port
-      │     ├── Gateway             HTTP, cache, limits
-      │     └── Classifier …        the models
+      │     ├── Gateway …           HTTP, cache, limits; the models, too, where they are colocated
+      │     └── Classifier …        the models, where they are not
       └── log pipe                  every process's log lines, printed here
 
 Everything it keeps on disk lies in one private folder that goes when it ends. Stopping drains: new requests are
@@ -28,6 +28,7 @@ from typing import Any, Final, NoReturn
 from services.gateway.exposure import check_exposure
 from services.gateway.serving.admission import DRAINING_FILE
 from services.kinds import TASKS
+from services.layout import Machine, lay_out
 from services.local.embedded_cache import CacheServerError, EmbeddedCache
 from services.local.errors import PartEnded, StackError
 from services.local.failure import explain_failure, explain_haproxy
@@ -50,7 +51,7 @@ from services.nodes.ports import Ports
 from services.serve_file import ServeFile, read_serve_file
 from services.settings import Settings, SettingsError, read_settings
 from services.telemetry import metrics_folder, read_gauge
-from services.topology import TopologyError
+from services.topology import Layout, TopologyError
 
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
 _WATCH_INTERVAL_S: Final = 0.5
@@ -67,6 +68,7 @@ def serve(
     host: str | None = None,
     port: int | None = None,
     grpc_port: int | None = None,
+    layout: Layout | None = None,
     jobs: bool = False,
     say: Say = print,
 ) -> int:
@@ -77,6 +79,7 @@ def serve(
         host: Address to listen on, instead of that of the file.
         port: Likewise.
         grpc_port: Likewise, of gRPC; 0: none.
+        layout: Topology, instead of that of the file.
         jobs: Whether Ray's dashboard runs, too, and accepts jobs; it listens on loopback, and uses about 1 GB.
         say: Called with the lines of progress.
 
@@ -85,6 +88,7 @@ def serve(
     """
     try:
         config = read_serve_file(path).listening_at(host, port, grpc_port)
+        config = config.with_topology(lay_out(config.topology, Machine.here(), layout))
         if ignored := config.for_clusters():
             say(f"warning: {', '.join(ignored)} is ignored: `tapetum serve` runs all processes in its own environment")
         settings = read_settings()
@@ -166,6 +170,7 @@ class Stack:
         Raises:
             StackError: a part did not start.
         """
+        self._say_topology()
         self._start_cache()
         self._set_environment()
         start_log_printer(self._run_dir, sys.stderr)
@@ -205,6 +210,14 @@ class Stack:
     @property
     def _metrics_dir(self) -> Path:
         return metrics_folder(self._run_dir)
+
+    def _say_topology(self) -> None:
+        topology = self._config.topology
+        replicas = topology.gateway.max_replicas
+        if topology.is_colocated:
+            self._step(f"topology: colocated, {replicas} gateway replica{'s' * (replicas > 1)} with all models each")
+        else:
+            self._step("topology: split, models in replicas of their own")
 
     def _start_cache(self) -> None:
         if self._settings.redis_url:
@@ -331,7 +344,8 @@ def check_cpus(config: ServeFile) -> None:
     Raises:
         StackError: the configuration does.
     """
-    scaled = (config.topology.gateway, *config.topology.deployments)
+    topology = config.topology
+    scaled = (topology.gateway, *(() if topology.is_colocated else topology.deployments))
     needed = sum(
         part.num_cpus * (part.autoscaling.min_replicas if part.autoscaling else part.num_replicas) for part in scaled
     )

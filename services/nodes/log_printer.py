@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
-from services.telemetry import LOG_PIPE
+from services.log_lines import LOG_PIPE
+
+_READ_BYTES: Final = 2**16
 
 
 def start_log_printer(run_dir: Path, console: TextIO) -> None:
@@ -25,8 +28,9 @@ def start_log_printer(run_dir: Path, console: TextIO) -> None:
 
 
 def _print_lines(pipe: int, console: TextIO) -> None:
-    with os.fdopen(pipe, "r", encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            with suppress(OSError):  # nobody reads the console any more; the processes must not notice
-                console.write(line)
-                console.flush()
+    """Print what is there at a time, which may be many lines."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    while lines := os.read(pipe, _READ_BYTES):
+        with suppress(OSError):  # nobody reads the console any more; the processes must not notice
+            console.write(decoder.decode(lines))
+            console.flush()

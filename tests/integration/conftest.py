@@ -28,6 +28,6 @@ def photos() -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack with a real classifier and the no-op model."""
-    config = write_config(tmp_path_factory.mktemp("stack"))
+    config = write_config(tmp_path_factory.mktemp("stack"), topology="split")
     with running_stack(config, TAPETUM_MAX_IMAGE_PIXELS="4000000") as made:
         yield made

@@ -34,6 +34,7 @@ def write_config(
     detectors: tuple[str, ...] = (),
     segmenters: tuple[str, ...] = (),
     gateways: int = 1,
+    topology: str = "auto",
     grpc_port: int | None = None,
     **deployment: Any,
 ) -> Path:
@@ -45,6 +46,7 @@ def write_config(
         detectors: Models of a deployment for detection.
         segmenters: Models of a deployment for segmentation.
         gateways: Replicas of the gateway.
+        topology: `colocated`, `split`, or what `tapetum serve` chooses.
         grpc_port: Port of gRPC; None: none.
         deployment: Further keys of every deployment.
     """
@@ -62,7 +64,11 @@ def write_config(
                 "name": "tapetum",
                 "route_prefix": "/",
                 "import_path": "services.app:build",
-                "args": {"gateway": {"num_replicas": gateways, "num_cpus": 0.5}, "deployments": deployments},
+                "args": {
+                    "topology": topology,
+                    "gateway": {"num_replicas": gateways, "num_cpus": 0.5},
+                    "deployments": deployments,
+                },
             }
         ],
     }

@@ -16,6 +16,7 @@ from services.errors import RateLimited
 from services.gateway.accuracy.feedback_store import RedisStore
 from services.gateway.limits import RateLimiter
 from services.gateway.serving.cache import PAUSE_S, RedisCache
+from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.seals import Seal
 from services.local.embedded_cache import EmbeddedCache
 
@@ -32,7 +33,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedCache]:
 
 @pytest.fixture
 async def cache(server: EmbeddedCache) -> AsyncIterator[RedisCache]:
-    made = RedisCache(server.url, ttl_s=60, timeout_s=0.1, max_entry_bytes=2**20)
+    made = RedisCache(PipelinedRedis(server.url, 0.1), ttl_s=60, max_entry_bytes=2**20)
     yield made
     await made.close()
 
@@ -59,12 +60,22 @@ async def test_what_is_put_is_found_and_expires_later(cache: RedisCache, server:
     assert 0 < int(str(connect(server).ttl("a"))) <= 60
 
 
-async def test_waiting_lookups_travel_as_one_command(cache: RedisCache, server: EmbeddedCache):
+async def test_lookups_and_writes_of_one_moment_are_sent_together(cache: RedisCache, server: EmbeddedCache):
     redis = connect(server)
     await cache.get("warm")
-    before = redis.info("commandstats")["cmdstat_mget"]["calls"]
-    await asyncio.gather(*(cache.get(str(n)) for n in range(50)))
-    assert redis.info("commandstats")["cmdstat_mget"]["calls"] - before <= 2
+    before = int(str(redis.info("stats")["total_reads_processed"]))
+    cache.put("0", b"answer")
+    lookups = await asyncio.gather(*(cache.get(str(n)) for n in range(50)))
+    assert [lookup.body for lookup in lookups] == [b"answer"] + [None] * 49, "replies are in the order of the commands"
+    assert int(str(redis.info("stats")["total_reads_processed"])) - before <= 3  # one of them is that of `info`
+
+
+async def test_lookup_that_is_cancelled_leaves_the_others_their_replies(cache: RedisCache):
+    cache.put("b", b"answer")
+    first, second = (asyncio.create_task(cache.get(key)) for key in "ab")
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).body == b"answer"
 
 
 async def test_garbage_is_a_failure_and_is_overwritten(cache: RedisCache, server: EmbeddedCache):
@@ -81,7 +92,7 @@ SECRET = "a secret of sixteen characters or more"
 
 
 async def test_value_that_was_written_without_the_secret_or_for_another_key_is_a_failure(server: EmbeddedCache):
-    cache = RedisCache(server.url, ttl_s=60, timeout_s=0.5, max_entry_bytes=2**20, secret=SECRET)
+    cache = RedisCache(PipelinedRedis(server.url, 0.5), ttl_s=60, max_entry_bytes=2**20, secret=SECRET)
     redis = connect(server)
     cache.put("a", b"answer")
     assert await stored(cache, "a")
@@ -92,7 +103,7 @@ async def test_value_that_was_written_without_the_secret_or_for_another_key_is_a
 
 
 async def test_receipt_that_was_written_without_the_secret_is_none(server: EmbeddedCache):
-    store = RedisStore(server.url, timeout_s=0.5, secret=SECRET)
+    store = RedisStore(server.url, PipelinedRedis(server.url, 0.5), timeout_s=0.5, secret=SECRET)
     redis = connect(server)
     redis.set("tapetum:asked:a", Seal().close("a", b"forged"))
     assert await store.recall("a") is None

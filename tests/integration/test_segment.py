@@ -236,7 +236,7 @@ def test_wrong_parameters_are_refused(stack: RunningStack, photos: dict[str, byt
 def test_large_photos_are_segmented_in_bounded_memory(stack: RunningStack):
     """Of 12 megapixels, with every model: what a replica holds grows by less than 500 MB."""
     photo = jpeg_of(data.astronaut(), (LARGE[1], LARGE[0]))
-    replica = stack.replica("Segmenter")
+    replica = stack.replica("Gateway")
     for model in MODELS:
         with watched_memory(replica) as growth:
             response = segment(stack, photo, model=model)

@@ -137,7 +137,7 @@ def test_request_id_is_echoed_once(stack: RunningStack, photos: dict[str, bytes]
     response = httpx.post(f"{stack.url}/v1/classify", content=photos["coffee"], headers=headers)
     assert response.headers.get_list("x-request-id") == ["trace-me"]
     assert response.json()["request_id"] == "trace-me"
-    assert any('"request_id":"trace-me"' in line for line in stack.lines)
+    assert eventually(lambda: any('"request_id":"trace-me"' in line for line in stack.lines)), "lines linger for 50 ms"
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:

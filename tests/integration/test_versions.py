@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import httpx
 import pytest
@@ -125,6 +128,26 @@ def test_versions_are_swapped_and_swapped_back_without_a_failed_request(versions
     assert {"1", "2"} == set(load.answers)
     assert versions.metric("tapetum_model_ready", model=MODEL, version="1") == 2
     assert versions.metric("tapetum_model_ready", model=MODEL, version="2") == 0
+
+
+def test_rollout_steps_a_version_up_to_all_requests_under_load(versions: RunningStack):
+    command = [str(Path(sys.executable).parent / "tapetum"), "rollout", f"{MODEL}@2", "--url", versions.url, "--force"]
+    step = ["--steps", "50,100", "--guard", "error_ratio<0.01", "--hold", "2", "--min-requests", "10"]
+    with load_on(versions) as load:
+        until(lambda: len(load.answers) > 20)
+        rollout = subprocess.run(
+            [*command, *step, "--timeout", "60", "--api-key", "an-admin"],
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+        assert rollout.returncode == 0, rollout.stdout + rollout.stderr
+        begun = len(load.answers)
+        until(lambda: len(load.answers) > begun + 10)
+    assert load.problems == []
+    assert {"1", "2"} == set(load.answers[:begun])
+    assert {"2"} == set(load.answers[begun:])
 
 
 def test_replica_that_is_started_again_has_the_versions_of_the_plan(versions: RunningStack):

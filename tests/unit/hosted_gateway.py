@@ -81,7 +81,6 @@ def hosted_gateway(
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("services.deployments.host.configure_logging", lambda _: None)  # it is for the whole process
-        patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
         read_settings.cache_clear()
         topology = check_topology({"deployments": list(deployments)})
         backends = {one.name: HostBackend(ModelHost(one.model_dump())) for one in topology.deployments}

@@ -100,7 +100,6 @@ def version_stack(folder: Path, models: Sequence[str], replicas: int = 2, **args
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("services.deployments.host.configure_logging", lambda _: None)  # it is for the whole process
-        patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
         patch.setattr("services.deployments.plan_follower.POLL_S", 0.2)
         patch.setattr("services.deployments.plan_follower.GRACE_S", 0.6)
         patch.setattr("services.gateway.serving.registry.READ_INTERVAL_S", 0.2)

@@ -43,7 +43,7 @@ class Runtimes:
             compile=config.compile,
             backend=config.backend,
             num_threads=config.num_threads,
-            num_streams=config.num_device_threads,
+            num_streams=config.device_threads,
         )
 
     def close(self) -> None:

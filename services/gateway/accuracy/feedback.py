@@ -18,6 +18,7 @@ from services.gateway.accuracy.feedback_store import FeedbackStore, StoreFailed
 from services.gateway.accuracy.live_accuracy import Live, or_none
 from services.gateway.accuracy.overview import AccuracyWatch
 from services.gateway.bodies import Bodies
+from services.gateway.disconnects import EndedWithClient
 from services.gateway.inputs import read_document, validate
 from services.gateway.limits import read_timeout
 from services.gateway.schemas import FeedbackRequest
@@ -80,7 +81,7 @@ class FeedbackHandler:
         async with open_request(self._admission, timeout_s, record) as opened:
             with self._bodies.open(request) as body:
                 told = await read_document(body, self._settings.max_body_bytes, _parse, opened.limit)
-                async with self._bodies.until_disconnect(request), self._admission.slot():
+                with EndedWithClient(request), self._admission.slot():
                     given = await self._receipts.find(request.state.tenant, told.request_id, told.index)
                     opened.model = given.model.name
                     counts = await self._judge(told, given, opened.limit)

@@ -1,27 +1,25 @@
 """The shared store of gateways: receipts of answers, claims of feedback, and sliding windows, on Redis or in memory.
 
 An answer has a line of some hundred bytes, under a key of client and request: the model, and the key in the result
-cache. Lines are written in batches in the background, so that a request costs microseconds.
+cache. Lines are sent in the background, together with other commands, so that a request costs microseconds.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, Protocol, cast
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, Protocol, cast
 
 import structlog
 from redis.exceptions import RedisError
 
 from services.gateway.serving.cache import connect
+from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.seals import Seal
 
 log = structlog.get_logger()
-
-FLUSH_S: Final = 0.05
-"""Time over which lines are batched before they are written."""
 
 MAX_WAITING: Final = 4096
 """The most lines that wait; further ones are dropped, and their answers accept no feedback."""
@@ -153,12 +151,6 @@ class MemoryStore:
         self.lines.clear()
 
 
-class _Line(NamedTuple):
-    line: bytes
-    ttl_s: int
-    answers: Sequence[str]
-
-
 class RedisStore:
     """A store on the Redis-compatible server that has the result cache, too, for all gateways that use it.
 
@@ -167,30 +159,33 @@ class RedisStore:
 
     Args:
         url: `redis://…`, `rediss://…` or `unix://…`.
+        pipeline: Another connection to it, on which lines are sent together with the commands of the result cache.
         timeout_s: Longest time that one operation may take, but at least `LEAST_PATIENCE_S`.
         secret: That checksums of lines are keyed with.
     """
 
-    def __init__(self, url: str, *, timeout_s: float, secret: str | None = None) -> None:
+    def __init__(self, url: str, pipeline: PipelinedRedis, *, timeout_s: float, secret: str | None = None) -> None:
         self._redis = connect(url, max(timeout_s, LEAST_PATIENCE_S))
+        self._pipeline = pipeline
         self._seal = Seal(secret)
-        self._waiting: dict[str, _Line] = {}
-        self._writing: Mapping[str, _Line] = {}
-        self._writer: asyncio.Task[None] | None = None
+        self._sent: dict[str, bytes] = {}
         self._warned_at = float("-inf")
 
     def remember(self, name: str, line: bytes, ttl_s: int, answers: Sequence[str] = ()) -> None:
         """Keep a line of a request, some time soon."""
-        if len(self._waiting) < MAX_WAITING:
-            self._waiting[name] = _Line(line, ttl_s, answers)
-        if self._writer is None:
-            self._writer = asyncio.get_running_loop().create_task(self._write_all())
+        if len(self._sent) >= MAX_WAITING:
+            return
+        self._sent[name] = line
+        self._pipeline.tell(
+            ("SET", f"{_ASKED}{name}", self._seal.close(name, line), "EX", ttl_s), partial(self._end, name)
+        )
+        for key in answers:
+            self._pipeline.tell(("EXPIRE", key, ttl_s, "GT"), self._warn)
 
     async def recall(self, name: str) -> bytes | None:
         """The line of a request; one whose checksum is wrong is as good as none."""
-        for waiting in (self._waiting, self._writing):
-            if name in waiting:
-                return waiting[name].line
+        if name in self._sent:
+            return self._sent[name]
         try:
             stored = cast(bytes | None, await self._redis.get(f"{_ASKED}{name}"))
         except RedisError as error:
@@ -239,32 +234,15 @@ class RedisStore:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._writer is not None:
-            self._writer.cancel()
+        await self._pipeline.close()
         await self._redis.aclose()
 
-    async def _write_all(self) -> None:
-        """Write what waits, and what comes meanwhile, until nothing waits."""
-        try:
-            while self._waiting:
-                await asyncio.sleep(FLUSH_S)
-                self._writing, self._waiting = self._waiting, {}
-                await self._write(self._writing)
-                self._writing = {}
-        finally:
-            self._writer = None
+    def _end(self, name: str, reply: object) -> None:
+        """A line has been stored, or has not."""
+        self._sent.pop(name, None)
+        self._warn(reply)
 
-    async def _write(self, lines: Mapping[str, _Line]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for name, (line, ttl_s, answers) in lines.items():
-            pipeline.set(f"{_ASKED}{name}", self._seal.close(name, line), ex=ttl_s)
-            for key in answers:
-                pipeline.expire(key, ttl_s, gt=True)
-        try:
-            results = await pipeline.execute(raise_on_error=False)
-        except RedisError as error:
-            results = [error]
-        failed = next((result for result in results if isinstance(result, Exception)), None)
-        if failed is not None and time.monotonic() - self._warned_at > WARNING_PAUSE_S:
+    def _warn(self, reply: object) -> None:
+        if isinstance(reply, RedisError) and time.monotonic() - self._warned_at > WARNING_PAUSE_S:
             self._warned_at = time.monotonic()
-            log.warning("answers take no feedback", answers=len(lines), reason=type(failed).__name__)
+            log.warning("answers take no feedback", reason=type(reply).__name__)

@@ -18,6 +18,7 @@ from starlette.responses import Response
 
 from services.errors import ModelNotFound, Unimplemented
 from services.gateway.bodies import Bodies
+from services.gateway.disconnects import EndedWithClient
 from services.gateway.documents import parse_object
 from services.gateway.inputs import validate
 from services.gateway.limits import read_timeout
@@ -132,7 +133,7 @@ class HttpFront:
                     return parse_request(text, header_length, opened.limit)
 
                 sent = parse() if len(text) <= INLINE_BYTES else await body.work(parse, opened.limit)
-                async with self.bodies.until_disconnect(request):
+                with EndedWithClient(request):
                     found = await self.inference.infer(opened, caller, full_name(name, version), sent, policy)
                     return await self._respond(request, found, sent, opened.limit)
 

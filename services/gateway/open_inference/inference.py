@@ -72,7 +72,7 @@ class Inference:
         wanted = _wanted(model, sent)
         given = await self._read(model, name, sent, opened.limit)
         served, given = await self.path.check(opened, model.task, given)
-        async with self.path.limiter.slot():
+        with self.path.limiter.slot():
             answers = await self.path.answer(opened, caller, served, given, policy)
             return await self._respond(answers, wanted, sent, opened.limit)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 
 from services.errors import NotReady, Overloaded
 from services.settings import Settings
@@ -23,12 +24,12 @@ class ConcurrencyLimiter:
     def __init__(self, settings: Settings) -> None:
         self._slots = settings.max_concurrent_requests + settings.max_queued_requests
         self._admitted = 0
-        self._draining = settings.run_dir / DRAINING_FILE if settings.run_dir else None
+        self._draining = str(settings.run_dir / DRAINING_FILE) if settings.run_dir else ""
 
     @property
     def is_draining(self) -> bool:
         """Whether the stack is shutting down."""
-        return self._draining is not None and self._draining.exists()
+        return bool(self._draining) and os.access(self._draining, os.F_OK)
 
     def check(self) -> None:
         """Refuse a request before its body is read.
@@ -42,8 +43,8 @@ class ConcurrencyLimiter:
         if self._admitted >= self._slots:
             raise Overloaded("too many requests at a time", {"requests": self._admitted})
 
-    @asynccontextmanager
-    async def slot(self) -> AsyncGenerator[None]:
+    @contextmanager
+    def slot(self) -> Generator[None]:
         """Hold a slot while a request is handled, once its body has been read.
 
         Raises:

@@ -1,10 +1,11 @@
-"""Calls to model replicas: the `Backend` protocol, and its implementation with Ray Serve's deployment handles."""
+"""Calls to models: the `Backend` protocol, and its implementations, with Ray Serve's handles and in this process."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pickle import PickleBuffer
 from typing import Any, Protocol, cast
 
@@ -42,6 +43,49 @@ class Backend(Protocol):
     async def describe(self) -> list[dict[str, Any]]:
         """Returns the catalog entries of the models that are loaded and warm there."""
         ...
+
+
+class Host(Protocol):
+    """The models of a deployment in this process (`services.deployments.host.ModelHost`)."""
+
+    async def predict(self, items: list[Item]) -> list[Outcome]:
+        """Predicts a list of images: same length, same order, a failure in the place of its image."""
+        ...
+
+    async def answer(self, item: Item) -> Outcome:
+        """Predicts one image."""
+        ...
+
+    def describe(self) -> list[dict[str, Any]]:
+        """The descriptions of the versions that take images."""
+        ...
+
+    def check_health(self) -> None:
+        """Raises where its threads have ended."""
+        ...
+
+    def close(self) -> None:
+        """Ends what runs beside the predictions."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBackend:
+    """A deployment that this process hosts: an image goes to its batcher without a call between processes.
+
+    Attributes:
+        host: The models.
+    """
+
+    host: Host
+
+    async def predict(self, items: list[Item]) -> Sequence[Outcome]:
+        """See `Backend.predict`."""
+        return await self.host.predict(items)
+
+    async def describe(self) -> list[dict[str, Any]]:
+        """See `Backend.describe`."""
+        return self.host.describe()
 
 
 class RayBackend:

@@ -2,28 +2,26 @@
 
 A cache may be slow, down, full or corrupt, and requests still succeed: every operation has a timeout, a circuit breaker
 skips the cache after a failure, values have a checksum (keyed, where there is a secret), and writes run in the
-background. Concurrent look-ups share one `MGET`.
+background, where they wait for the next look-up to be sent with. Look-ups are pipelined.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError, ResponseError
 
 from services.breaker import PAUSE_S, Breaker
-from services.errors import Overloaded
-from services.gateway.serving.coalescer import Coalescer
+from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.seals import Seal
-from services.telemetry import CACHE_WRITES
+from services.telemetry import CACHE_WRITES, labelled
+
+MAX_WAITING: Final = 256
+"""The most commands without a reply with which a body is still sent, as each may be large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,85 +56,54 @@ class RedisCache:
     """A cache on a Redis-compatible server.
 
     Args:
-        url: `redis://…`, `rediss://…` or `unix://…`.
+        redis: The connection.
         ttl_s: Time to live of a body.
-        timeout_s: Timeout of one operation.
         max_entry_bytes: A larger body is not stored.
         secret: Key of the checksums.
     """
 
-    def __init__(
-        self, url: str, *, ttl_s: int, timeout_s: float, max_entry_bytes: int, secret: str | None = None
-    ) -> None:
-        self._redis = connect(url, timeout_s)
+    def __init__(self, redis: PipelinedRedis, *, ttl_s: int, max_entry_bytes: int, secret: str | None = None) -> None:
+        self._redis = redis
         self._ttl_s = ttl_s
         self._max_entry_bytes = max_entry_bytes
         self._seal = Seal(secret)
         self._breaker = Breaker("result cache", max_pause_s=PAUSE_S)
-        self._lookups: Coalescer[str, Lookup] = Coalescer(self._mget, max_items=64, receivers=1, coalesce_wait_s=0.0)
-        self._writes: Coalescer[tuple[str, bytes], None] = Coalescer(
-            self._set_all, max_items=64, receivers=1, coalesce_wait_s=0.0, max_waiting=256
-        )
-        self._write_tasks: set[asyncio.Task[None]] = set()
 
     async def get(self, key: str) -> Lookup:
         """Look a key up; a value with a wrong checksum counts as a failure."""
         if not self._breaker.allows():
             return FAILED
         try:
-            return await self._lookups.submit(key)
-        except Overloaded:
+            value = await self._redis.ask("GET", key)
+        except RedisError as error:
+            self._breaker.fail(error)
             return FAILED
+        self._breaker.succeed()
+        if value is None:
+            return MISS
+        body = self._seal.open(key, value)
+        return FAILED if body is None else Lookup(body)
 
     def put(self, key: str, body: bytes) -> None:
         """Store a body in the background."""
         if len(body) > self._max_entry_bytes:
-            CACHE_WRITES.labels("too_large").inc()
-        elif not self._breaker.allows():
-            CACHE_WRITES.labels("error").inc()
+            labelled(CACHE_WRITES, "too_large").inc()
+        elif len(self._redis) >= MAX_WAITING or not self._breaker.allows():
+            labelled(CACHE_WRITES, "error").inc()
         else:
-            task = asyncio.get_running_loop().create_task(self._put(key, body))
-            self._write_tasks.add(task)
-            task.add_done_callback(self._write_tasks.discard)
+            self._redis.tell(("SET", key, self._seal.close(key, body), "EX", self._ttl_s), self._settle_write)
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._redis.aclose()
+        """Close the connection."""
+        await self._redis.close()
 
-    async def _mget(self, keys: list[str]) -> Sequence[Lookup]:
-        try:
-            values = await self._redis.mget(keys)
-        except RedisError as error:
-            self._breaker.fail(error)
-            return [FAILED] * len(keys)
-        self._breaker.succeed()
-        return [self._open(key, value) for key, value in zip(keys, values, strict=True)]
-
-    def _open(self, key: str, value: bytes | str | None) -> Lookup:
-        if value is None:
-            return MISS
-        body = self._seal.open(key, value) if isinstance(value, bytes) else None
-        return FAILED if body is None else Lookup(body)
-
-    async def _put(self, key: str, body: bytes) -> None:
-        try:
-            await self._writes.submit((key, body))
-        except (RedisError, Overloaded):
-            CACHE_WRITES.labels("error").inc()
+    def _settle_write(self, reply: object) -> None:
+        if isinstance(reply, RedisError):
+            labelled(CACHE_WRITES, "error").inc()
+            if not isinstance(reply, ResponseError):  # such as that of a full server, whose look-ups work
+                self._breaker.fail(reply)
         else:
-            CACHE_WRITES.labels("stored").inc()
-
-    async def _set_all(self, entries: list[tuple[str, bytes]]) -> Sequence[Exception | None]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for key, body in entries:
-            pipeline.set(key, self._seal.close(key, body), ex=self._ttl_s)
-        try:
-            results = await pipeline.execute(raise_on_error=False)
-        except (RedisConnectionError, RedisTimeoutError) as error:
-            self._breaker.fail(error)
-            raise
-        self._breaker.succeed()
-        return [result if isinstance(result, Exception) else None for result in results]
+            labelled(CACHE_WRITES, "stored").inc()
 
 
 def connect(url: str, timeout_s: float) -> Redis:

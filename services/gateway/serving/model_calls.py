@@ -1,16 +1,15 @@
-"""Load shedding and coalescing for one model: refuses images with too long an expected wait, merges others into
-calls."""
+"""Load shedding for one model: refuses images with too long an expected wait, and sends the others to the model."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from services.answers.wire import Item, Outcome
 from services.errors import OutOfTime, Overloaded, ServiceError
 from services.gateway.serving.backends import Backend
-from services.gateway.serving.coalescer import Coalescer
 from services.gateway.serving.queue_wait import QueueWait
 
 TIME_SHARE = 0.7
@@ -23,16 +22,16 @@ class ModelCalls:
     Each model has its own, so that images for a fast model never wait for those for a slow one.
 
     Args:
-        coalescer: Sends images to the model's replicas.
+        send: Sends one image to the model, such as `Coalescer.submit`.
         wait: Estimates the wait for this model.
         max_wait_s: Longest expected wait; an image that would wait longer is refused.
         backend: The model's replicas, for images that are sent apart.
     """
 
     def __init__(
-        self, coalescer: Coalescer[Item, Outcome], wait: QueueWait, max_wait_s: float, backend: Backend
+        self, send: Callable[[Item], Awaitable[Outcome]], wait: QueueWait, max_wait_s: float, backend: Backend
     ) -> None:
-        self._coalescer = coalescer
+        self._send = send
         self._wait = wait
         self._max_wait_s = max_wait_s
         self._backend = backend
@@ -63,7 +62,7 @@ class ModelCalls:
         came_at = clock()
         self._in_flight = in_flight
         try:
-            outcome = await self._coalescer.submit(item)
+            outcome = await self._send(item)
         except (asyncio.CancelledError, OutOfTime):
             self._see_unanswered(in_flight, came_at, clock())
             raise

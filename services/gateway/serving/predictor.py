@@ -13,6 +13,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -27,13 +28,19 @@ from services.gateway.serving.model_calls import RequestCalls
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
 from services.gateway.serving.single_flight import SingleFlight
-from services.telemetry import CACHE_REQUESTS, STAGE_SECONDS
+from services.telemetry import CACHE_REQUESTS, STAGE_SECONDS, labelled
 
 INLINE_HASH_BYTES: Final = 2**20
 """Bytes above which an image is hashed in a thread."""
 
 KEY_PREFIX: Final = "tapetum:"
 """Prefix of cache keys; a digest in hex follows."""
+
+REMEMBERED: Final = 64
+"""Parameters that are remembered with their completion: those of different queries without parameters in the body."""
+
+Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""From the catalog entry of a version to the complete parameters of a request."""
 
 MOST_VERSIONS: Final = 3
 """The most versions of a model that are called for one image, where their classes or defaults differ."""
@@ -76,7 +83,7 @@ class PredictionRequest:
     model: ServedModel
     parameters: dict[str, Any]
     canonical: bytes
-    complete: Callable[[Mapping[str, Any]], dict[str, Any]]
+    complete: Complete
     scope: bytes
     calls: RequestCalls
     is_pinned: bool = False
@@ -85,7 +92,7 @@ class PredictionRequest:
     def of(
         cls,
         model: ServedModel,
-        complete: Callable[[Mapping[str, Any]], dict[str, Any]],
+        complete: Complete,
         scope: str = "",
         *,
         is_pinned: bool = False,
@@ -95,8 +102,7 @@ class PredictionRequest:
         Raises:
             InvalidParameters: this version does not accept the parameters.
         """
-        parameters = complete(model.entry)
-        canonical = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
+        parameters, canonical = _completed(complete, model)
         return cls(model, parameters, canonical, complete, scope.encode(), model.calls.of_request(), is_pinned)
 
     def to(self, model: ServedModel) -> PredictionRequest:
@@ -185,7 +191,7 @@ class Predictor:
             took_s = time.perf_counter() - started_at
             stages_ms["cache"] = took_s * 1e3
             if found is not None:
-                STAGE_SECONDS.labels(*request.model.labels, "cache").observe(took_s)
+                labelled(STAGE_SECONDS, *request.model.labels, "cache").observe(took_s)
                 return Answer(found, True, key, stages_ms, request)
             outcome, answered = await self._compute(request, digest, image, policy, deadline_s)
             if outcome.failure is not None:
@@ -199,12 +205,12 @@ class Predictor:
     async def _read_cache(self, request: PredictionRequest, key: str, policy: CachePolicy) -> bytes | None:
         labels = request.model.task, request.model.name
         if self._cache is None or not policy.read:
-            CACHE_REQUESTS.labels(*labels, "bypass").inc()
+            labelled(CACHE_REQUESTS, *labels, "bypass").inc()
             return None
         lookup = await self._cache.get(key)
         if lookup.body is not None and not await is_answer(request.model, lookup.body):
             lookup = FAILED
-        CACHE_REQUESTS.labels(*labels, self._outcome_of(lookup, request.flight(key))).inc()
+        labelled(CACHE_REQUESTS, *labels, self._outcome_of(lookup, request.flight(key))).inc()
         return lookup.body
 
     def _outcome_of(self, lookup: Lookup, flight: str) -> str:
@@ -251,6 +257,13 @@ class Predictor:
             if self._cache is not None:
                 self._cache.put(answered.key(digest), outcome.body)
         return _Answered(outcome, answered)
+
+
+@lru_cache(REMEMBERED)
+def _completed(complete: Complete, model: ServedModel) -> tuple[dict[str, Any], bytes]:
+    """The complete parameters of a request, which nobody changes, and the same as bytes."""
+    parameters = complete(model.entry)
+    return parameters, orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
 
 
 def _digest(image: bytes) -> bytes:

@@ -15,7 +15,7 @@ from models.catalog.version_names import SEPARATOR, join_name, version_key
 from services.accuracy.store import ModelKey
 from services.answers.wire import Outcome
 from services.errors import BackendFailed, InvalidParameters, ModelNotFound, NotReady
-from services.gateway.serving.backends import Backend
+from services.gateway.serving.backends import Backend, LocalBackend
 from services.gateway.serving.coalescer import Coalescer
 from services.gateway.serving.model_calls import ModelCalls
 from services.gateway.serving.plan_watch import PlanWatch
@@ -318,8 +318,15 @@ class Registry:
 
 
 def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max_wait_s: float) -> ModelCalls:
-    """The calls to one model: images are merged into few calls, none larger than the batches of one replica."""
-    fills_replica = config.max_batch_size * config.num_device_threads
+    """The calls to one model.
+
+    Images for a model of this process go to its batcher one by one; for others they are merged into few calls, none
+    larger than the batches of one replica.
+    """
+    fills_replica = config.max_batch_size * config.device_threads
+    wait = QueueWait(fills_replica * config.max_replicas)
+    if isinstance(backend, LocalBackend):
+        return ModelCalls(backend.host.answer, wait, max_wait_s, backend)
     coalescer = Coalescer(
         backend.predict,
         max_items=fills_replica,
@@ -328,4 +335,4 @@ def calls_to(backend: Backend, scale: GatewayScale, config: ModelDeployment, max
         weight=lambda item: len(item.image),
         max_weight=MAX_CALL_BYTES,
     )
-    return ModelCalls(coalescer, QueueWait(fills_replica * config.max_replicas), max_wait_s, backend)
+    return ModelCalls(coalescer.submit, wait, max_wait_s, backend)

@@ -32,6 +32,7 @@ from services.telemetry import (
     REQUEST_SECONDS,
     REQUESTS,
     REQUESTS_FAILED_SECONDS,
+    labelled,
 )
 
 log = structlog.get_logger()
@@ -175,13 +176,13 @@ class RequestPath:
 
     def _record(self, caller: Caller, opened: OpenRequest) -> None:
         task, model, version, took_s = opened.task, opened.model, opened.version, opened.elapsed_s
-        REQUESTS.labels(task, model, version, opened.outcome).inc()
-        REQUEST_SECONDS.labels(task, model, version).observe(took_s)
-        LAST_REQUEST_TIME.labels(task, model).set_to_current_time()
+        labelled(REQUESTS, task, model, version, opened.outcome).inc()
+        labelled(REQUEST_SECONDS, task, model, version).observe(took_s)
+        labelled(LAST_REQUEST_TIME, task, model).set_to_current_time()
         if opened.outcome not in ("ok", "partial"):
-            REQUESTS_FAILED_SECONDS.labels(task, model, version).inc(took_s)
+            labelled(REQUESTS_FAILED_SECONDS, task, model, version).inc(took_s)
         if opened.images:
-            REQUEST_IMAGES.labels(task, model).inc(opened.images)
+            labelled(REQUEST_IMAGES, task, model).inc(opened.images)
         self.traffic.count(opened)
         log.info(
             "request",

@@ -15,9 +15,9 @@ from services.gateway.serving.model_calls import ModelCalls
 from services.kinds.completion import complete
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ServedModel:
-    """One version of a model that is loaded in at least one replica.
+    """One version of a model that is loaded in at least one replica. There is one object of each identity.
 
     Attributes:
         kind: The task, or of a segmenter the type of its masks.

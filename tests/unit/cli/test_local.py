@@ -180,22 +180,25 @@ def test_pulling_what_is_here_says_so() -> None:
 
 
 def test_serve_passes_its_options_on_and_ends_with_the_status_of_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[Path, str | None, int | None, int | None, bool]] = []
+    calls: list[tuple[Path, str | None, int | None, int | None, str | None, bool]] = []
 
-    def serve(path: Path, *, host: str | None, port: int | None, grpc_port: int | None, jobs: bool) -> int:
-        calls.append((path, host, port, grpc_port, jobs))
+    def serve(
+        path: Path, *, host: str | None, port: int | None, grpc_port: int | None, layout: str | None, jobs: bool
+    ) -> int:
+        calls.append((path, host, port, grpc_port, layout, jobs))
         return len(calls) - 1
 
     monkeypatch.setattr(services.local.stack, "serve", serve)
     assert tapetum("serve").exit_code == 0
     assert (
         tapetum(
-            "serve", "--config", "my.yaml", "--host", "::1", "--port", "9000", "--grpc-port", "9100", "--jobs"
+            *("serve", "--config", "my.yaml", "--host", "::1", "--port", "9000"),
+            *("--grpc-port", "9100", "--topology", "split", "--jobs"),
         ).exit_code
         == 1
     )
     default = services.local.stack.DEFAULT_CONFIG
-    assert calls == [(default, None, None, None, False), (Path("my.yaml"), "::1", 9000, 9100, True)]
+    assert calls == [(default, None, None, None, None, False), (Path("my.yaml"), "::1", 9000, 9100, "split", True)]
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -32,7 +32,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
     """A replica whose batches hold two images of 64 × 64, or four of 64 × 32."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("services.deployments.host.configure_logging", lambda _: None)  # it is for the whole process
-        patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
         patch.setenv("TAPETUM_CATALOG", str(write_detector(tmp_path_factory.mktemp("catalog"), MODEL).parent))
         patch.setenv("TAPETUM_MAX_IMAGE_PIXELS", "60000000")
         read_settings.cache_clear()

@@ -31,7 +31,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
     folder = tmp_path_factory.mktemp("catalog")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("services.deployments.host.configure_logging", lambda _: None)  # it is for the whole process
-        patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
         patch.setenv("TAPETUM_CATALOG", str(folder))
         for name in (FIRST, SECOND):
             write_detector(folder, name)

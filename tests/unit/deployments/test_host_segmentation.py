@@ -33,7 +33,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
         write_segmenter(folder, model, model)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("services.deployments.host.configure_logging", lambda _: None)  # it is for the whole process
-        patch.setattr("services.deployments.host.fence_replica_grpc", lambda: None)
         patch.setenv("TAPETUM_CATALOG", str(folder))
         config = {"name": "Segmenter", "task": "segmentation", "models": [SEMANTIC, INSTANCE], "num_threads": 1}
         yield ModelHost({**config, "max_batch_size": 4, "max_batch_pixels": 4 * 64 * 64})

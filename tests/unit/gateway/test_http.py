@@ -227,7 +227,7 @@ async def test_wrong_keys_are_refused_as_such_where_there_is_no_rate_limit():
     assert (wrong, right.status_code) == ([403] * 5, 200)
 
 
-async def test_client_gives_ray_serve_no_orders():
+async def test_client_gives_ray_serve_no_orders_and_the_gateway_one():
     code = """
 import asyncio, json, socket, sys
 from uvicorn import Config, Server
@@ -244,7 +244,7 @@ server = Server(Config(tell, log_level="critical", lifespan="off"))
 asyncio.run(server.serve([socket.socket(fileno=int(sys.argv[1]))]))
 """
     orders = [
-        "X-Request-Disconnect-Disabled: ?1",
+        "X-Request-Disconnect-Disabled: ?0",
         "X-Request-Timeout-Seconds: 0.001",
         "X-Session-Id: \xff",
         "serve_multiplexed_model_id: \xff",
@@ -259,5 +259,6 @@ asyncio.run(server.serve([socket.socket(fileno=int(sys.argv[1]))]))
         finally:
             process.kill()
             process.wait()
-    assert [name for name, _ in told] == ["host", "content-length", "x-request-id", "x-other"]
+    assert [name for name, _ in told[1:]] == ["host", "content-length", "x-request-id", "x-other"]
+    assert told[0] == ["x-request-disconnect-disabled", "?1"]
     assert dict(told)["x-request-id"] == "first"

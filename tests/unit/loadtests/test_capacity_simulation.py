@@ -9,8 +9,9 @@ from statistics import fmean, pstdev
 import pytest
 import simpy
 
-from loadtests.simulation.batches import Image, SimulatedBatcher, SimulatedCoalescer
+from loadtests.simulation.batcher import SimulatedBatcher
 from loadtests.simulation.bursts import gaps_s
+from loadtests.simulation.coalescer import Image, SimulatedCoalescer
 from loadtests.simulation.cores import Cores, Process, Steps, Times
 from loadtests.simulation.costs import QUIET, Costs, Measured, Point
 from loadtests.simulation.fit import fit, shares

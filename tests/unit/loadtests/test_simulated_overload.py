@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from loadtests.simulated_overload import offer
+from services.log_lines import configure_logging
 from services.settings import Settings
-from services.telemetry import configure_logging
 
 
 @pytest.fixture(autouse=True)

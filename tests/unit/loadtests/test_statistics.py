@@ -2,7 +2,6 @@ import math
 
 import pytest
 
-from loadtests.goals import floor_of, goals
 from loadtests.processes import cpu_between
 from loadtests.readings import Readings
 from loadtests.samples import Case, Medians, Sample
@@ -47,44 +46,6 @@ def test_medians_are_taken_by_case_and_errors_are_summed():
     assert (tapetum.requests_per_s, tapetum.errors) == (30.0, {"503": 6})
     assert medians.speed_ratio(tapetum, "FastAPI") == 0.5
     assert medians.speed_ratio(fastapi, "LitServe") is None
-
-
-def _run(*rows: tuple[str, str, int, float]) -> Medians:
-    return Medians(Sample(Case(section, system, "P", count), speed) for section, system, count, speed in rows)
-
-
-FLOOR = (
-    ("detection", "floor, plain loop", 1, 50.0),
-    ("detection", "floor, plain loop", 16, 90.0),
-    ("detection", "floor, decoding overlapped", 16, 100.0),
-)
-
-
-@pytest.mark.parametrize(("concurrency", "expected"), [(1, 50.0), (8, 100.0), (32, 100.0)])
-def test_floor_is_the_faster_loop_over_full_batches_or_the_loop_over_one_photo(concurrency: int, expected: float):
-    assert floor_of(_run(*FLOOR), "detection", "P", concurrency) == expected
-
-
-def test_floor_of_one_task_is_none_of_another():
-    assert floor_of(_run(*FLOOR), "classification", "P", 8) is None
-
-
-def test_goals_compare_with_the_floor_and_the_peers_at_8_and_32():
-    medians = _run(
-        *FLOOR, ("detection", "Tapetum", 1, 45.0), ("detection", "Tapetum", 8, 91.0), ("detection", "FastAPI", 8, 50.0)
-    )
-    assert [(goal.reached, goal.met) for goal in goals(medians)] == [(0.91, True), (1.82, False), (None, None)]
-
-
-def test_either_of_the_two_goals_for_cache_hits_is_enough():
-    medians = _run(("cache", "Tapetum", 8, 1600.0), ("cache", "FastAPI + Redis", 8, 8000.0))
-    assert [(goal.reached, goal.met) for goal in goals(medians)] == [(1600.0, True), (0.2, True)]
-
-
-def test_goal_for_overhead_is_cpu_time_at_concurrency_32():
-    slow = Sample(Case("noop", "Tapetum", "P", 8), 500.0, system_cpu_ms=2.0)
-    fast = Sample(Case("noop", "Tapetum", "P", 32), 900.0, system_cpu_ms=1.1)
-    assert [(goal.reached, goal.met) for goal in goals(Medians([slow, fast]))] == [(1.1, True)]
 
 
 METRICS = """\

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput
 
-from loadtests.environments import LITSERVE, TRITON, Environment, NoEnvironment
+from loadtests.environments import LITSERVE, MOSEC, TRITON, Environment, NoEnvironment
 from loadtests.processes import SystemFailed
 from tests.triton_server import triton_server
 
@@ -86,7 +86,7 @@ def test_environment_is_refused_by_name_on_another_machine(monkeypatch: pytest.M
 
 
 def test_environments_are_ignored_by_git_and_their_requirements_are_there():
-    for environment in (LITSERVE, TRITON):
+    for environment in (LITSERVE, MOSEC, TRITON):
         assert environment.folder.name.startswith(".venv-")
         assert environment.requirements.is_file()
 

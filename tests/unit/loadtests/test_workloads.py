@@ -51,7 +51,7 @@ DETECTOR = {"name": "Detector", "task": "detection", "models": ["yolox/tiny", "y
 def _one_deployment(folder: Path, model: str, *deployments: dict[str, Any]) -> tuple[str, list[str], int, int]:
     topology = read_serve_file(with_one_model(_config(folder, *deployments), model, folder / "one.yaml")).topology
     (kept,) = topology.deployments
-    return kept.name, [spec.name for spec in kept.models], kept.num_device_threads, kept.max_batch_size
+    return kept.name, [spec.name for spec in kept.models], kept.device_threads, kept.max_batch_size
 
 
 def test_one_model_gets_the_deployment_of_its_task(tmp_path: Path):

@@ -227,7 +227,8 @@ def test_another_server_at_the_port_is_not_taken_for_the_stack(monkeypatch: pyte
 
 def test_runtime_env_that_has_no_effect_is_said(tmp_path: Path):
     deployment = {"name": "Classifier", "task": "classification", "models": ["noop"], "num_cpus": 10_000}
-    application = {"args": {"deployments": [deployment]}, "runtime_env": {"env_vars": {"TAPETUM_LOG_LEVEL": "debug"}}}
+    args = {"topology": "split", "deployments": [deployment]}
+    application = {"args": args, "runtime_env": {"env_vars": {"TAPETUM_LOG_LEVEL": "debug"}}}
     config = tmp_path / "config.yaml"
     config.write_text(json.dumps({"applications": [application]}))  # JSON is YAML
     lines: list[str] = []

@@ -160,7 +160,8 @@ from services.settings import read_settings
 telemetry.IMAGES.labels("classification", "noop", "1").inc(int(sys.argv[1]))
 telemetry.MODEL_READY.labels("classification", "noop", "1").set(1)
 telemetry.tell([telemetry.MODEL_ACCURACY.family([(("noop", "1", "digits", "top1"), 0.75)])])
-telemetry.configure_logging(read_settings())
+from services.log_lines import configure_logging
+configure_logging(read_settings())
 import structlog
 structlog.get_logger().info("counted")
 """

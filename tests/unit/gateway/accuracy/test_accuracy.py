@@ -23,6 +23,7 @@ from services.answers.wire import Item, Outcome
 from services.client import AsyncClient, Classification
 from services.gateway.accuracy.feedback_store import FeedbackStore, MemoryStore, RedisStore, StoreFailed
 from services.gateway.schemas import AccuracyOverview
+from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.local.embedded_cache import EmbeddedCache
 from services.settings import Settings
 from services.telemetry import COMPUTED_GAUGES
@@ -331,7 +332,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedCache]:
 async def test_gateways_on_one_server_tell_the_same(settings: Settings, server: EmbeddedCache):
     shared = settings.model_copy(update={"redis_url": server.url})
     record_run(DETECTOR_RUN, shared)
-    stores = [RedisStore(server.url, timeout_s=0.5) for _ in range(2)]
+    stores = [RedisStore(server.url, PipelinedRedis(server.url, 0.5), timeout_s=0.5) for _ in range(2)]
     async with running(shared, Drifting(), stores[0]) as one, running(shared, Drifting(), stores[1]) as other:
         await ask_many(one, range(60))
         await ask_many(other, range(60, 120))

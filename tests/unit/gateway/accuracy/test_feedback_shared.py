@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from services.gateway.accuracy.answer_log import SECOND_LOOK_S
 from services.gateway.accuracy.feedback_store import RedisStore
 from services.gateway.serving.cache import RedisCache
+from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.predictor import KEY_PREFIX
 from services.local.embedded_cache import EmbeddedCache
 from tests.unit.gateway.accuracy.test_feedback import Cats, error_of, tell
@@ -40,8 +41,8 @@ async def two_gateways(server: EmbeddedCache) -> AsyncIterator[list[httpx.AsyncC
     clients: list[httpx.AsyncClient] = []
     closing: list[Any] = []
     for _ in range(2):
-        cache = RedisCache(server.url, ttl_s=60, timeout_s=0.5, max_entry_bytes=2**20)
-        store = RedisStore(server.url, timeout_s=0.5)
+        cache = RedisCache(PipelinedRedis(server.url, 0.5), ttl_s=60, max_entry_bytes=2**20)
+        store = RedisStore(server.url, PipelinedRedis(server.url, 0.5), timeout_s=0.5)
         app = await make_app(Cats(), cache, store, feedback_ttl_s=600)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         clients.append(httpx.AsyncClient(transport=transport, base_url="http://gateway"))

@@ -1,19 +1,17 @@
-"""The two places where requests are merged: the coalescer of a gateway and the batcher of a replica."""
+"""The coalescer of a gateway, which merges images into calls to the replicas."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 import simpy
 
+from loadtests.simulation.batcher import ROUNDING_S
 from loadtests.simulation.cores import Steps
 from services.gateway.serving.coalescer import CALLS_PER_RECEIVER
-
-ROUNDING_S: Final = 1e-9
 
 
 @dataclass(slots=True, eq=False)
@@ -99,57 +97,3 @@ class SimulatedCoalescer:
         yield self._env.timeout(moment - self._env.now)
         self._wakes_at = math.inf
         self._start_calls()
-
-
-class SimulatedBatcher:
-    """Runs what waits as one batch when a stream is free, as `services.deployments.batcher.Batcher` does.
-
-    Args:
-        env: Simulated time.
-        run: Runs one batch of so many images.
-        max_batch_size: Most images in a batch.
-        streams: Batches that run side by side.
-
-    Attributes:
-        batches: Batches so far.
-        images: Images in them.
-    """
-
-    def __init__(
-        self, env: simpy.Environment, run: Callable[[int], Steps], *, max_batch_size: int, streams: int
-    ) -> None:
-        self.batches = 0
-        self.images = 0
-        self._env = env
-        self._run = run
-        self._max_batch_size = max_batch_size
-        self._idle = streams
-        self._waiting: deque[simpy.Event] = deque()
-
-    def submit(self) -> simpy.Event:
-        """Queue an image; the event succeeds when its batch has run."""
-        done = self._env.event()
-        self._waiting.append(done)
-        if len(self._waiting) == 1:
-            self._env.process(self._start_soon())
-        return done
-
-    def _start_soon(self) -> Steps:
-        yield self._env.timeout(0)  # what comes at the same moment is in the same batch
-        self._start_batches()
-
-    def _start_batches(self) -> None:
-        while self._idle and self._waiting:
-            size = min(self._max_batch_size, len(self._waiting))
-            self._idle -= 1
-            self._env.process(self._run_batch([self._waiting.popleft() for _ in range(size)]))
-
-    def _run_batch(self, images: Iterable[simpy.Event]) -> Steps:
-        batch = list(images)
-        self.batches += 1
-        self.images += len(batch)
-        yield from self._run(len(batch))
-        self._idle += 1
-        for done in batch:
-            done.succeed()
-        self._start_batches()
