@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 def start_host(config: dict[str, Any], configured: dict[str, dict[str, str]]) -> ModelHost:
     """Load the models of one deployment in this process; see `services.deployments.host.ModelHost`."""
+    from models.torchvision_import import import_torchvision
+
+    import_torchvision()
     from services.deployments.host import ModelHost
 
     return ModelHost(config, configured=configured)
