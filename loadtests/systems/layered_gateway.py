@@ -11,10 +11,11 @@ from __future__ import annotations
 import cProfile
 import itertools
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any, Final
@@ -42,7 +43,7 @@ LAYERS: Final[Mapping[str, str]] = {
 }
 """Layers from the outside in; each is measured on top of those before it."""
 
-PROFILE: Final = "TAPETUM_LAYERS_PROFILE"
+PROFILE: Final = "LAYERS_PROFILE"
 """Environment variable: a file that takes the profile of the process, for `pstats`."""
 
 
@@ -217,7 +218,8 @@ def main(layer: str, port: int) -> None:
         )
         file = os.environ.get(PROFILE)
         profile = cProfile.Profile() if file else None
-        with profile or nullcontext():
+        with profile or nullcontext(), suppress(KeyboardInterrupt):
+            signal.signal(signal.SIGTERM, signal.default_int_handler)  # which uvicorn raises again when it has ended
             uvicorn.Server(config).run()
         if profile is not None:
             profile.dump_stats(str(file))
