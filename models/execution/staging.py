@@ -22,5 +22,7 @@ def stack(images: Sequence[NDArray[np.uint8]], runtime: Runtime) -> NDArray[np.u
     Returns:
         (N, H, W, 3) uint8, C-contiguous.
     """
-    batch = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=runtime.on_gpu).numpy()
-    return np.stack(images, out=batch)
+    if not runtime.on_gpu:
+        return np.stack(images)
+    batch = torch.empty((len(images), *images[0].shape), dtype=torch.uint8, pin_memory=True)
+    return np.stack(images, out=batch.numpy())
