@@ -106,6 +106,11 @@ def ways_to_decode(
     }
     if plan.on_gpu:
         encoded = [torch.frombuffer(bytearray(picture), dtype=torch.uint8) for picture in pictures]
+        try:
+            nvjpeg(encoded, plan.device)
+        except (AttributeError, RuntimeError) as error:  # a torchvision without it
+            print(f"nvJPEG: {error}")
+            return ways
         ways["nvjpeg_one_by_one_ms"] = lambda: [nvjpeg([one], plan.device) for one in encoded]
         ways["nvjpeg_batch_ms"] = lambda: nvjpeg(encoded, plan.device)
     return ways

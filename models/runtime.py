@@ -27,7 +27,7 @@ Backend = Literal["auto", "torch", "openvino"]
 _NATIVE_BF16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Names in /proc/cpuinfo: the first two of x86-64, the last of ARM."""
 _CPUINFO: Final = Path("/proc/cpuinfo")
-_OF_THREADS: Final = ("num_threads", "num_streams", "cuda_graphs")
+_WITHOUT_EFFECT: Final = ("num_threads", "num_streams", "cuda_graphs")
 """Options on which predictions do not depend."""
 
 
@@ -79,7 +79,7 @@ class Runtime:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything that predictions depend on, JSON-able."""
-        return {field.name: getattr(self, field.name) for field in fields(Runtime) if field.name not in _OF_THREADS}
+        return {field.name: getattr(self, field.name) for field in fields(Runtime) if field.name not in _WITHOUT_EFFECT}
 
     def resolve(self) -> "Runtime":
         """Resolves `auto` and checks that this machine has the device and supports the precision.

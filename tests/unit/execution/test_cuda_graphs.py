@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,6 +125,20 @@ def test_while_another_network_is_recorded_a_batch_runs_without_a_graph(graphs):
     assert Recorded.made == []
     assert_right(graphs, images(1))
     assert Recorded.made == [(1, 4, 4, 3)]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="is about a graph that cannot be recorded")
+def test_an_executor_runs_without_a_graph_that_cannot_be_recorded_and_records_none_of_an_untraced_network(
+    caplog,
+):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    plain = Runtime(precision="fp32", backend="torch")
+    for fuse in (True, False):
+        executor = Executor(network, PREPROCESSING, replace(plain, fuse=fuse, cuda_graphs=True))
+        expected = Executor(network, PREPROCESSING, replace(plain, fuse=fuse)).run(images(3).numpy())
+        assert torch.equal(executor.run(images(3).numpy()), expected)
+        assert len(caplog.records) == 1
+    assert "Sequential: no further CUDA graphs: " in caplog.text
 
 
 @pytest.mark.parametrize("options", [{}, {"device": "cuda", "compile": True}, {"device": "cuda", "fuse": False}])
