@@ -56,7 +56,7 @@ class CudaGraphs:
         name: Of the network, for the log.
         forward: Runs the network without graphs.
         device: A GPU.
-        record: Records a graph: (forward, pixels on the host, padded; device; the other graphs of the lane).
+        record: Makes a graph: (forward, shape of its input, device, the other graphs of the lane).
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class CudaGraphs:
         name: str,
         forward: Forward,
         device: torch.device,
-        record: "Callable[[Forward, Tensor, torch.device, Graphs], Graph] | None" = None,
+        record: "Callable[[Forward, Shape, torch.device, Graphs], Graph] | None" = None,
     ) -> None:
         self._name = name
         self._forward = forward
@@ -90,20 +90,18 @@ class CudaGraphs:
             except IndexError:
                 lane = {}
             try:
-                if graph := lane.get(shape) or self._recorded(lane, shape, pixels):
+                if graph := lane.get(shape) or self._recorded(lane, shape):
                     return graph(pixels)
             finally:
                 self._idle.append(lane)
         return self._forward(pixels.to(self._device, non_blocking=True))
 
-    def _recorded(self, lane: Graphs, shape: Shape, pixels: Tensor) -> Graph | None:
+    def _recorded(self, lane: Graphs, shape: Shape) -> Graph | None:
         if self._left <= 0 or not _ONE_AT_A_TIME.acquire(blocking=False):
             return None
         try:
             self._left -= 1
-            missing = shape[0] - len(pixels)
-            padded = torch.cat([pixels, pixels[-1:].expand(missing, *shape[1:])]) if missing else pixels
-            lane[shape] = self._record(self._forward, padded, self._device, lane)
+            lane[shape] = self._record(self._forward, shape, self._device, lane)
         except RuntimeError as error:  # among them, that memory does not suffice
             self._left = 0
             _log.warning("%s: no further CUDA graphs: %s", self._name, str(error).partition("\n")[0])
@@ -117,7 +115,7 @@ class CudaGraph:
 
     Args:
         forward: Runs the network; its operations depend on nothing but the shape of its input.
-        pixels: On the host, of the shape that is recorded.
+        shape: (N, H, W, 3) of the input.
         device: The GPU.
         lane: Graphs whose memory this one shares: none of them runs beside it.
 
@@ -125,14 +123,14 @@ class CudaGraph:
         RuntimeError: The network cannot be recorded, or its graph computes something else.
     """
 
-    def __init__(self, forward: Forward, pixels: Tensor, device: torch.device, lane: Graphs) -> None:
+    def __init__(self, forward: Forward, shape: Shape, device: torch.device, lane: Graphs) -> None:
         sibling: Any = next(iter(lane.values()), None)
         self._device = device
         self._graph = torch.cuda.CUDAGraph()
         self.pool: Any = sibling.pool if sibling else torch.cuda.graph_pool_handle()
         self.stream: torch.cuda.Stream = sibling.stream if sibling else torch.cuda.Stream(device)
         with torch.cuda.device(device), torch.cuda.stream(self.stream):
-            self._input = pixels.to(device)
+            self._input = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
             expected = forward(self._input)  # also lets the libraries choose their kernels, which cannot be recorded
             with torch.cuda.graph(self._graph, self.pool, self.stream, capture_error_mode="thread_local"):
                 self._outputs = forward(self._input)
@@ -145,6 +143,7 @@ class CudaGraph:
         """See `Graph`."""
         self._input[: len(pixels)].copy_(pixels, non_blocking=True)
         self._graph.replay()
-        outputs = tuple(output[: len(pixels)].clone() for output in self._outputs)
-        torch.cuda.current_stream(self._device).synchronize()  # the next thread may be on another stream
-        return outputs
+        try:
+            return tuple(output[: len(pixels)].clone() for output in self._outputs)
+        finally:
+            torch.cuda.current_stream(self._device).synchronize()  # the next thread may be on another stream
