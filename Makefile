@@ -7,7 +7,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 SERVE_ARGS ?=
 UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --numprocesses auto --dist loadfile
 
-.PHONY: serve test test-deploy check unit slow accuracy integration lint peers constraints bench bench-compare bench-device bench-eval load \
+.PHONY: serve test test-deploy check unit slow accuracy integration lint peers constraints bench bench-compare bench-device bench-gpu bench-eval load \
   hardening clean
 .DEFAULT_GOAL := serve
 
@@ -47,6 +47,9 @@ bench-compare: $(READY)  ## the ratios of the last full run beside those of the 
 
 bench-device: $(READY)  ## the models alone, on whatever device is here
 	$(BIN)/python -m loadtests.device $(BENCH_ARGS)
+
+bench-gpu: $(READY)  ## what is there for GPUs, with and without, in less than eight minutes: needs one
+	$(BIN)/python -m loadtests.gpu $(BENCH_ARGS)
 
 bench-eval: $(READY)  ## what measuring costs: scoring, workers, memory; BENCH_ARGS="--only scoring" for a part
 	$(BIN)/python -m loadtests.evaluation $(BENCH_ARGS)

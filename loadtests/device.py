@@ -6,7 +6,7 @@
     python -m loadtests.device --model bundled --precisions fp32 --quick --json results/device.json
     python -m loadtests.device --model torchvision/resnet50 --images DIR
 
-It needs torch, torchvision, numpy, Pillow, safetensors and pycocotools only, and for a detector or a segmenter
+It needs torch, torchvision, numpy, Pillow, safetensors, msgspec and pycocotools only, and for a detector or a segmenter
 scikit-image or `--images`. OpenVINO and ONNX Runtime are measured where they are installed. Where a classifier's
 weights are not on the machine, the same network is measured with random ones: it takes just as long.
 """

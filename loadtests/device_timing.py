@@ -15,8 +15,8 @@ import torchvision
 from loadtests.agreement import agree
 from models.adapter import Adapter, ModelInput, Parameters
 from models.imaging import jpeg
+from models.kinds import KINDS
 from models.predictions import Classification, Prediction
-from services.kinds.completion import complete
 
 BATCH: Final = 8
 """Images a batch where the size of the batch is not what is measured."""
@@ -174,7 +174,7 @@ def of_one_shape(inputs: Sequence[ModelInput]) -> list[ModelInput]:
 def default_parameters(adapter: AnyAdapter) -> Parameters:
     """The model's default parameters."""
     entry = adapter.entry
-    return complete(entry.kind, {}, entry.defaults, adapter.class_names)
+    return KINDS[entry.kind].parameters(**entry.defaults)
 
 
 def median_s(run: Callable[[], object], seconds: float) -> float:

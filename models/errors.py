@@ -14,7 +14,8 @@
     ├── ExportError             export_error        a model cannot be exported
     ├── NonFiniteOutput         non_finite_output   the network returned NaN or infinity
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
-        └── NotConvertible      not_convertible     OpenVINO cannot run a network
+        ├── NotConvertible      not_convertible     OpenVINO cannot run a network
+        └── PrecisionTooLow     precision_too_low   a network computes something else in half precision
 
 Every class takes positional arguments only and survives pickling, so that it can cross processes.
 The messages of `ImageError` and `UnknownModel` are safe to send to clients: they name no path and no host.
@@ -192,3 +193,13 @@ class NotConvertible(UnsupportedRuntime):
     """
 
     code: ClassVar[str] = "not_convertible"
+
+
+class PrecisionTooLow(UnsupportedRuntime):
+    """On this device, a network in reduced precision computes something else than in float32.
+
+    Args:
+        message: The precision, the device and the difference.
+    """
+
+    code: ClassVar[str] = "precision_too_low"

@@ -10,7 +10,8 @@ batch 1 / 4 / 8 (medians of one run; `loadtests/device.py` measures any machine)
 So on a CPU `auto` is OpenVINO, and the defaults of torch are `fuse`, `channels_last`, no `compile`. On a CPU with
 native bf16 arithmetic `auto` is bf16: with folded batch norms a Zen 4 core takes 15.0 / 13.7 / 17.6 ms in fp32 and
 10.8 / 7.5 / 6.9 in bf16. A CPU without it emulates bf16 slowly, so there `auto` is fp32. On a GPU `auto` is fp16: as
-fast as bf16, with eight times its resolution.
+fast as bf16, with eight times its resolution. Loading compares a network in half precision with float32, on its device
+(`models.execution.precision`).
 """
 
 from dataclasses import dataclass, fields, replace
@@ -26,7 +27,7 @@ Backend = Literal["auto", "torch", "openvino"]
 _NATIVE_BF16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Names in /proc/cpuinfo: the first two of x86-64, the last of ARM."""
 _CPUINFO: Final = Path("/proc/cpuinfo")
-_OF_THREADS: Final = ("num_threads", "num_streams")
+_WITHOUT_EFFECT: Final = ("num_threads", "num_streams", "cuda_graphs")
 """Options on which predictions do not depend."""
 
 
@@ -40,6 +41,8 @@ class Runtime:
         channels_last: Keep activations as (N, H, W, C) in memory.
         fuse: Fold batch norms into convolutions.
         compile: Compile with torch.compile at the first call, which takes seconds to a minute; worth it on GPUs.
+        cuda_graphs: Record a CUDA graph of each input shape on a GPU, see `models.execution.cuda_graphs`; only for
+            networks that torch.fx traces (`fuse`).
         backend: What runs the network: `torch`, or on a CPU `openvino`, to which the three options before mean nothing;
             `auto` is `openvino` where it is installed and none of them is set.
         num_threads: Threads of one run by OpenVINO; None: as many as torch has in the thread that loads the model.
@@ -55,6 +58,7 @@ class Runtime:
     channels_last: bool = True
     fuse: bool = True
     compile: bool = False
+    cuda_graphs: bool = False
     backend: Backend = "auto"
     num_threads: int | None = None
     num_streams: int = 1
@@ -75,7 +79,7 @@ class Runtime:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns everything that predictions depend on, JSON-able."""
-        return {field.name: getattr(self, field.name) for field in fields(Runtime) if field.name not in _OF_THREADS}
+        return {field.name: getattr(self, field.name) for field in fields(Runtime) if field.name not in _WITHOUT_EFFECT}
 
     def resolve(self) -> "Runtime":
         """Resolves `auto` and checks that this machine has the device and supports the precision.
@@ -86,6 +90,8 @@ class Runtime:
         Raises:
             UnsupportedRuntime: The device does not exist, or does not support the precision or the backend.
         """
+        if self.cuda_graphs and (self.compile or not (self.on_gpu and self.fuse)):
+            raise UnsupportedRuntime("cuda_graphs is for GPUs, with fuse and without compile")
         resolved = self._resolve_gpu() if self.on_gpu else self._resolve_cpu()
         return replace(resolved, backend=self._resolve_backend())
 
@@ -118,10 +124,23 @@ class Runtime:
         index = int(self.device.partition(":")[2] or torch.cuda.current_device())
         if index >= count:
             raise UnsupportedRuntime(f"device {self.device!r} was asked for, but there are {count} GPUs")
-        if self.precision == "bf16" and torch.cuda.get_device_capability(index) < (8, 0):
+        capability = torch.cuda.get_device_capability(index)
+        if self.precision == "bf16" and capability < (8, 0):
             raise UnsupportedRuntime("this GPU has no bf16 arithmetic; take fp16 or fp32")
-        precision = "fp16" if self.precision == "auto" else self.precision
+        precision = self.precision
+        if precision == "auto":
+            precision = "fp16" if capability >= (7, 0) else "fp32"  # older ones compute in fp16 no faster
         return replace(self, device=f"cuda:{index}", precision=precision)
+
+    def more_precise(self) -> "Runtime":
+        """Returns the same with the next precision that this machine supports: after fp16 bf16, then fp32.
+
+        Their range is that of float32: a network whose activations overflow in fp16 may run in bf16.
+        """
+        try:
+            return replace(self, precision="bf16" if self.precision == "fp16" else "fp32").resolve()
+        except UnsupportedRuntime:
+            return replace(self, precision="fp32")
 
 
 def cpu_has_bf16(cpuinfo: Path = _CPUINFO) -> bool:

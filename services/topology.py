@@ -242,6 +242,9 @@ class ModelDeployment(Scaled):
     channels_last: bool = Field(default=True, description="Keep activations as (N, H, W, C) in memory.")
     fuse: bool = Field(default=True, description="Fold batch norms into convolutions.")
     compile: bool = Field(default=False, description="Use torch.compile; adds seconds to the start.")
+    cuda_graphs: bool = Field(
+        default=False, description="Record a CUDA graph of each input shape on a GPU; not together with `compile`."
+    )
     num_threads: int | None = Field(
         default=None, ge=1, description="Threads that one run of a network uses; unset: as many as `num_cpus`."
     )
@@ -340,6 +343,8 @@ class ModelDeployment(Scaled):
 
     @model_validator(mode="after")
     def _gpus_fit(self) -> ModelDeployment:
+        if self.cuda_graphs and (self.device == "cpu" or self.compile or not self.fuse):
+            raise ValueError("cuda_graphs is for GPUs, with fuse and without compile")
         if self.reserved_gpus and self.device == "cpu":
             raise ValueError("num_gpus is set, but device is cpu: set device to cuda")
         if self.device != "cpu" and not self.reserved_gpus:

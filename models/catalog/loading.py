@@ -30,7 +30,7 @@ from models.detection.torchvision_detector_networks import (
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.detection.yolox_family import from_official
 from models.entries import CatalogEntry, LetterboxPreprocessing, Task
-from models.errors import BrokenCard, NotConvertible
+from models.errors import BrokenCard, NotConvertible, PrecisionTooLow
 from models.runtime import Runtime
 from models.segmentation import torchvision_entries as torchvision_segmenters
 from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of, segmenter
@@ -52,7 +52,8 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
 
     Args:
         name: A name of `models.catalog.lookup`.
-        runtime: Device and precision. A model that OpenVINO cannot run is run by torch where the backend is `auto`.
+        runtime: Device and precision. A model that OpenVINO cannot run is run by torch where the backend is `auto`; one
+            that a precision changes in a higher one, where that is `auto`.
 
     Returns:
         The model, not warmed up.
@@ -66,13 +67,19 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
         UnsupportedRuntime: This machine does not support the runtime.
     """
     resolved = runtime.resolve()
-    try:
-        return _load(name, resolved)
-    except NotConvertible as error:
-        if runtime.backend != "auto":
-            raise
-        _log.warning("%s runs by torch: %s", name, error)
-        return _load(name, replace(resolved, backend="torch"))
+    while True:
+        try:
+            return _load(name, resolved)
+        except NotConvertible as error:
+            if runtime.backend != "auto":
+                raise
+            _log.warning("%s runs by torch: %s", name, error)
+            resolved = replace(resolved, backend="torch")
+        except PrecisionTooLow as error:
+            if runtime.precision != "auto":
+                raise
+            resolved = resolved.more_precise()
+            _log.warning("%s runs in %s: %s", name, resolved.precision, error)
 
 
 def _load(name: str, runtime: Runtime) -> Adapter[Any, Any]:

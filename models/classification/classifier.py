@@ -11,6 +11,7 @@ from models.adapter import ClassificationParameters, ModelInput, RawOutput
 from models.classification.ranking import most_probable
 from models.entries import CatalogEntry, Preprocessing
 from models.execution.executor import executor_for
+from models.execution.staging import stack
 from models.imaging import decoding
 from models.imaging.crop import resize_and_crop
 from models.imaging.decoding import DecodedImage
@@ -72,7 +73,7 @@ class Classifier:
         Returns:
             (N, class_count) float32 probabilities.
         """
-        logits = self._executor.run(np.stack([item.pixels for item in inputs]))
+        logits = self._executor.run(stack([item.pixels for item in inputs], self.runtime))
         return logits.softmax(dim=1).cpu().numpy()
 
     def postprocess(

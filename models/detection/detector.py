@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from models.adapter import DetectionParameters, ModelInput, RawOutput
 from models.detection.candidates import CandidateNetwork, Candidates
 from models.detection.selection import are_boxes, select
 from models.entries import CatalogEntry
+from models.execution.staging import stack
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
 from models.predictions import Detections
@@ -38,7 +37,7 @@ class Detector(LetterboxedAdapter[DetectionParameters, Detections]):
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[Candidates]:
         """See `models.adapter.Adapter.forward`."""
-        return self._network.candidates(np.stack([item.pixels for item in inputs]))
+        return self._network.candidates(stack([item.pixels for item in inputs], self.runtime))
 
     def postprocess(
         self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[DetectionParameters]

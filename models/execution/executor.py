@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final, cast
 
 import numpy as np
@@ -11,10 +12,12 @@ from torch import Tensor, fx, nn
 from torch.fx.proxy import TraceError
 
 from models.entries import LetterboxPreprocessing, Preprocessing
+from models.execution.cuda_graphs import CudaGraphs
 from models.execution.external import ExternalRuntime, NetworkExecutor
 from models.execution.finite import require_finite
 from models.execution.folding import fold_batch_norms, remove_idle_layers
 from models.execution.graph import last_layers
+from models.execution.precision import require_precision
 from models.execution.rounding import round_spatial_kernels
 from models.execution.tracing import symbolic_trace
 from models.runtime import Runtime
@@ -43,16 +46,26 @@ class Executor(NetworkExecutor):
         self._std = torch.tensor(preprocessing.std, device=self._device)
         with torch.inference_mode():
             self._network = self._prepared(network, runtime)
+        self._graphs: CudaGraphs | None = None
+        if runtime.cuda_graphs and isinstance(self._network, fx.GraphModule):  # so no control flow depends on data
+            self._graphs = CudaGraphs(type(network).__name__, self._forward, self._device)
 
     @torch.inference_mode()
     def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         """See `models.execution.external.NetworkExecutor.run_all`."""
-        images = torch.as_tensor(pixels).to(self._device, non_blocking=True)
+        images = torch.as_tensor(pixels)
+        if self._graphs is not None:
+            outputs = self._graphs(images)
+        else:
+            outputs = self._forward(images.to(self._device, non_blocking=True))
+        require_finite(*outputs)
+        return outputs
+
+    def _forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(N, H, W, 3) uint8 on the device to the outputs, float32."""
         outputs = self._network(self._normalised(_padded_to_power_of_two(images) if self._compiled else images))
         found = (outputs,) if isinstance(outputs, Tensor) else outputs
-        found = tuple(output[: len(images)].float() for output in found)
-        require_finite(*found)
-        return found
+        return tuple(output[: len(images)].float() for output in found)
 
     def _normalised(self, images: Tensor) -> Tensor:
         """(N, H, W, 3) uint8 to (N, 3, H, W) of the network's dtype and memory format; rounded once."""
@@ -84,6 +97,7 @@ def executor_for(
 
     Raises:
         NotConvertible: OpenVINO is to run the network, and cannot.
+        PrecisionTooLow: The precision changes the outputs of the network on this device.
     """
     if isinstance(runtime, ExternalRuntime):
         return runtime.executor(network, preprocessing)
@@ -91,6 +105,13 @@ def executor_for(
         from models.execution.openvino_executor import OpenVinoExecutor
 
         return OpenVinoExecutor(network, preprocessing, runtime)
+    if runtime.precision != "fp32":
+        plain = replace(runtime, compile=False, cuda_graphs=False)
+        full = Executor(network, preprocessing, replace(plain, precision="fp32"))
+        reduced = Executor(network, preprocessing, plain)
+        require_precision(reduced, full, preprocessing, runtime)
+        if runtime == plain:
+            return reduced
     return Executor(network, preprocessing, runtime)
 
 

@@ -1,5 +1,6 @@
 """Detects NaN and infinity in the output of a network, before a score threshold hides them."""
 
+import torch
 from torch import Tensor
 
 from models.errors import NonFiniteOutput
@@ -14,7 +15,8 @@ def require_finite(*outputs: Tensor) -> None:
     Raises:
         NonFiniteOutput: One of them holds NaN or infinity.
     """
-    for output in outputs:
-        # The sum is not finite where a number is not, and costs less than a tenth of looking at each.
-        if not output.sum().isfinite() and not output.isfinite().all():
-            raise NonFiniteOutput
+    # A sum is not finite where a number is not, and costs less than a tenth of looking at each. There is one result to
+    # wait for on a GPU.
+    sums = torch.stack([output.sum() for output in outputs])
+    if not sums.isfinite().all() and not all(output.isfinite().all() for output in outputs):
+        raise NonFiniteOutput

@@ -12,12 +12,12 @@ from models.execution.external import NetworkExecutor
 from models.execution.finite import require_finite
 from models.execution.openvino_network import open_network
 from models.execution.pixel_network import PixelNetwork
+from models.execution.precision import examples
 from models.runtime import Runtime
 
 _PIXELS_PER_PASS: Final = 2**18
 """The memory of a pass stays allocated for the next one: 60 MB for a U-Net and one image of 416 x 416 pixels. Larger
 batches are not faster: they take 0.9 to 1.1 times as long per image (`loadtests/device.py`)."""
-_EXAMPLE_SIDE: Final = 50
 
 
 class OpenVinoExecutor(NetworkExecutor):
@@ -36,7 +36,7 @@ class OpenVinoExecutor(NetworkExecutor):
     def __init__(
         self, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing, runtime: Runtime
     ) -> None:
-        self._network = open_network(PixelNetwork(network, preprocessing).eval(), *_examples(preprocessing), runtime)
+        self._network = open_network(PixelNetwork(network, preprocessing).eval(), *examples(preprocessing), runtime)
 
     def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         """See `models.execution.external.NetworkExecutor.run_all`."""
@@ -45,16 +45,3 @@ class OpenVinoExecutor(NetworkExecutor):
         outputs = passes[0] if len(passes) == 1 else tuple(torch.cat(parts) for parts in zip(*passes, strict=True))
         require_finite(*outputs)
         return outputs
-
-
-def _examples(preprocessing: Preprocessing | LetterboxPreprocessing) -> tuple[Tensor, Tensor]:
-    """Two inputs of different batch sizes, and of different shapes where the model has inputs of several."""
-    height, width = preprocessing.largest_size
-    others = height, width
-    if isinstance(preprocessing, LetterboxPreprocessing) and preprocessing.keep_aspect:
-        side = -(-_EXAMPLE_SIDE // preprocessing.stride) * preprocessing.stride
-        (height, width), others = (2 * side, 3 * side), (3 * side, 2 * side)
-    generator = torch.Generator().manual_seed(0)
-    shapes = (2, height, width, 3), (1, *others, 3)
-    one, other = (torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8) for shape in shapes)
-    return one, other

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
 from models.detection.selection import are_boxes
 from models.entries import CatalogEntry
+from models.execution.staging import stack
 from models.geometry.masks import Mask
 from models.imaging.decoding import DecodedImage
 from models.imaging.letterbox import Letterbox
@@ -45,7 +46,7 @@ class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[RegionMasks]:
         """See `models.adapter.Adapter.forward`."""
-        return self._network.region_masks(np.stack([item.pixels for item in inputs]))
+        return self._network.region_masks(stack([item.pixels for item in inputs], self.runtime))
 
     def postprocess(
         self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[SegmentationParameters]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
 from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.execution.executor import executor_for
+from models.execution.staging import stack
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
 from models.predictions import SemanticMask
@@ -66,7 +67,7 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         height, width = inputs[0].pixels.shape[:2]
         if self._tiling and self._tiling.applies_to((height, width)):
             return [self._in_tiles(item, self._tiling) for item in inputs]
-        logits = self._executor.run(np.stack([item.pixels for item in inputs]))
+        logits = self._executor.run(stack([item.pixels for item in inputs], self.runtime))
         if self.runtime.on_gpu:
             return [self._class_map(part, item, True) for part, item in zip(logits, inputs, strict=True)]
         return list(logits)

@@ -31,6 +31,7 @@ from models.errors import ImageError, NonFiniteOutput
 from services.accuracy.drift import Summary, summarise
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
+from services.deployments.gpu_share import limit_memory
 from services.deployments.hosted_model import HostedModel, start_thread
 from services.deployments.hosted_versions import HostedVersions
 from services.deployments.plan_follower import PlanFollower
@@ -96,6 +97,7 @@ class ModelHost:
         configure_logging(settings)
         self._num_threads = self._config.num_threads or torch.get_num_threads()
         self._max_bytes, self._max_pixels = settings.max_image_bytes, settings.max_image_pixels
+        limit_memory(self._config.reserved_gpus)
         self._runtimes = Runtimes(self._config)
         self._versions = HostedVersions()
         plans = [ServingPlan.first(*each) for each in (configured or self._configured()).items()]
@@ -148,7 +150,7 @@ class ModelHost:
         return configured
 
     def _start_thread(self) -> None:
-        start_thread(self._num_threads)
+        start_thread(self._num_threads, device=self._config.device)
 
     def _load(self, name: str) -> HostedModel:
         """Load and warm up a version by its `NAME@VERSION`."""

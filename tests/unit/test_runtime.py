@@ -79,6 +79,18 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("capability", "auto", "after_fp16"), [((6, 1), "fp32", "fp32"), ((7, 5), "fp16", "fp32"), ((9, 0), "fp16", "bf16")]
+)
+def test_half_precision_on_a_gpu_depends_on_its_compute_capability(monkeypatch, capability, auto, after_fp16):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    resolved = Runtime(device="cuda:0").resolve()
+    assert (resolved.precision, resolved.backend) == (auto, "torch")
+    assert Runtime(device="cuda:0", precision="fp16").resolve().more_precise().precision == after_fp16
+
+
+@pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("flags\t\t: fpu avx512f avx512_bf16", True),

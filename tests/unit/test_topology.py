@@ -47,6 +47,8 @@ def test_replica_on_a_gpu_reserves_one_unless_told_otherwise(keys: dict[str, Any
         ({"device": "cuda:1", "num_gpus": 0.5}, "device is cuda:1, but num_gpus is 0.5"),
         ({"device": "cuda", "num_gpus": 1.5}, "a share of a GPU or a whole number"),
         ({"num_gpus": 1}, "num_gpus is set, but device is cpu"),
+        ({"cuda_graphs": True}, "cuda_graphs is for GPUs"),
+        ({"device": "cuda", "cuda_graphs": True, "compile": True}, "with fuse and without compile"),
         ({"num_replicas": 2, "autoscaling": {"max_replicas": 4}}, "num_replicas is set, and autoscaling, too"),
     ],
 )

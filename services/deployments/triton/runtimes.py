@@ -41,6 +41,7 @@ class Runtimes:
             channels_last=config.channels_last,
             fuse=config.fuse,
             compile=config.compile,
+            cuda_graphs=config.cuda_graphs,
             backend=config.backend,
             num_threads=config.num_threads,
             num_streams=config.device_threads,
