@@ -35,7 +35,7 @@ def build(args: dict[str, Any] | Topology) -> Application:
     """
     topology = check_topology(args).with_versions()
     prepare = _local_models if topology.is_colocated else _bind_models
-    backends = {config.name: prepare(config, _configured(config, topology)) for config in topology.deployments}
+    backends = {config.name: prepare(config, _plans(config, topology)) for config in topology.deployments}
     gateway = Gateway.options(
         max_constructor_retry_count=LOAD_ATTEMPTS,
         logging_config=QUIET,
@@ -45,16 +45,17 @@ def build(args: dict[str, Any] | Topology) -> Application:
     return gateway.bind(topology.model_dump(), backends)
 
 
-def _configured(config: ModelDeployment, topology: Topology) -> dict[str, dict[str, str]]:
-    return {spec.model: ServingPlan.of(topology, spec.model).configured for spec in config.models}
+def _plans(config: ModelDeployment, topology: Topology) -> list[dict[str, Any]]:
+    models = dict.fromkeys(spec.model for spec in config.models)
+    return [ServingPlan.of(topology, model).model_dump() for model in models]
 
 
-def _local_models(config: ModelDeployment, configured: dict[str, dict[str, str]]) -> Callable[[], object]:
+def _local_models(config: ModelDeployment, plans: list[dict[str, Any]]) -> Callable[[], object]:
     """What starts the host of a deployment in a replica of the gateway."""
-    return partial(start_host, config.model_dump(), configured)
+    return partial(start_host, config.model_dump(), plans)
 
 
-def _bind_models(config: ModelDeployment, configured: dict[str, dict[str, str]]) -> Application:
+def _bind_models(config: ModelDeployment, plans: list[dict[str, Any]]) -> Application:
     deployment = ModelReplica.options(
         name=config.name,
         max_ongoing_requests=config.max_ongoing_requests,
@@ -63,7 +64,7 @@ def _bind_models(config: ModelDeployment, configured: dict[str, dict[str, str]])
         ray_actor_options={**config.reservation, "num_gpus": config.reserved_gpus},
         **_scale(config),
     )
-    return deployment.bind(config.model_dump(), configured)
+    return deployment.bind(config.model_dump(), plans)
 
 
 def _scale(config: Scaled) -> dict[str, Any]:

@@ -104,6 +104,15 @@ class Settings(BaseSettings):
         default=120.0, gt=0, description="Longest limit that `X-Request-Timeout` may ask for."
     )
 
+    load_timeout_s: float = Field(
+        default=90.0, gt=0, description="Longest time that a request waits for a model that is loaded on demand."
+    )
+    load_free_bytes: int = Field(
+        default=2**30,
+        ge=0,
+        description="Memory that must be available before a model is loaded on demand; others are unloaded for it.",
+    )
+
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="API keys, separated by commas; none: no key is asked for."
     )

@@ -384,6 +384,10 @@ class Topology(Strict):
         default={},
         description="By model: `newest`, the default, or the version that requests without a version are answered by.",
     )
+    preload: tuple[str, ...] | None = Field(
+        default=None,
+        description="Models that are loaded at the start; the others by their first request. Unset: all.",
+    )
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Topology:
@@ -408,7 +412,14 @@ class Topology(Strict):
             if model not in tasks:
                 raise ValueError(f"version_policy: no model {model} is configured")
             self._check_pinned(model, version)
+        for model in self.preload or ():
+            if model not in tasks:
+                raise ValueError(f"preload: no model {model} is configured")
         return self
+
+    def is_on_demand(self, model: str) -> bool:
+        """Whether a configured model is loaded by its first request."""
+        return self.preload is not None and model not in self.preload
 
     @model_validator(mode="after")
     def _can_colocate(self) -> Topology:

@@ -82,14 +82,15 @@ class ModelHost:
         config: The deployment's section of the configuration file, as a dict, since it crosses processes.
         store: Where the serving plans are; None: on Redis, or without Redis nowhere: the versions stay those of the
             configuration.
-        configured: Of each model, the deployments of the whole configuration by version; None: there is this one.
+        plans: The serving plans of the models by the whole configuration, as dicts; None: all versions of the deployment
+            are loaded.
     """
 
     def __init__(
         self,
         config: dict[str, Any],
         store: PlanStore | None = None,
-        configured: dict[str, dict[str, str]] | None = None,
+        plans: list[dict[str, Any]] | None = None,
     ) -> None:
         self._config = ModelDeployment.model_validate(config)
         replica_starts(self._config.name)
@@ -100,9 +101,9 @@ class ModelHost:
         limit_memory(self._config.reserved_gpus)
         self._runtimes = Runtimes(self._config)
         self._versions = HostedVersions()
-        plans = [ServingPlan.first(*each) for each in (configured or self._configured()).items()]
+        first = self._first_plans() if plans is None else [ServingPlan.model_validate(plan) for plan in plans]
         store = store or open_plan_store(settings) or MemoryPlanStore()
-        self._follower = PlanFollower(store, self._config.name, plans, self._versions, self._load, self._start_thread)
+        self._follower = PlanFollower(store, self._config.name, first, self._versions, self._load, self._start_thread)
         self._follower.load_first()
         release_memory()
         self._queue_images = QUEUE_IMAGES.labels(self._config.task)
@@ -143,11 +144,11 @@ class ModelHost:
         self._follower.close()
         self._runtimes.close()
 
-    def _configured(self) -> dict[str, dict[str, str]]:
+    def _first_plans(self) -> list[ServingPlan]:
         configured: dict[str, dict[str, str]] = {}
         for spec in self._config.models:
             configured.setdefault(spec.model, {})[spec.version] = self._config.name
-        return configured
+        return [ServingPlan.first(model, versions) for model, versions in configured.items()]
 
     def _start_thread(self) -> None:
         start_thread(self._num_threads, device=self._config.device)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Set
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from models.catalog.version_names import join_name, version_key
@@ -23,11 +23,15 @@ _POLL_S: Final = 0.05
 
 @dataclass(slots=True, eq=False)
 class _Slot:
-    """A version, and the number of images that use it; a retired one takes no further images."""
+    """A version, the number of images that use it, and when it took the last one (Unix time).
+
+    A retired one takes no further images.
+    """
 
     hosted: HostedModel
     users: int = 0
     is_retired: bool = False
+    used_at_s: float = field(default_factory=time.time)
 
 
 class HostedVersions:
@@ -55,6 +59,10 @@ class HostedVersions:
         """All versions that take images."""
         with self._lock:
             return tuple(slot.hosted for slot in self._slots.values() if not slot.is_retired)
+
+    def used_at_s(self, name: str) -> float:
+        """Unix time of the last image that a version took, or of its load."""
+        return self._slots[name].used_at_s
 
     def retired(self) -> tuple[HostedModel, ...]:
         """All versions that take no further images, until no image uses them any more."""
@@ -111,6 +119,7 @@ class HostedVersions:
             if slot is None or slot.is_retired:
                 return None
             slot.users += 1
+            slot.used_at_s = time.time()
             return slot
 
     def _newest(self, model: str) -> _Slot | None:

@@ -25,7 +25,7 @@ from models.catalog.version_names import join_name
 from models.errors import ModelsError
 from services.deployments.hosted_model import HostedModel
 from services.deployments.hosted_versions import HostedVersions
-from services.machine.memory import release_memory
+from services.machine.memory import available_memory, release_memory
 from services.rollout.load_failure import reason_of
 from services.rollout.plan_store import PlanStore, PlanStoreFailed, key_of
 from services.rollout.replica_report import ReplicaReport, ReportedVersion, State
@@ -67,6 +67,7 @@ class PlanFollower:
         self._store = store
         self._deployment = deployment
         self._plans = {key_of(plan): plan for plan in plans}
+        self._on_demand = {plan.model for plan in self._plans.values() if not plan.versions}
         self._hosted = hosted
         self._load = load
         self._name = secrets.token_hex(8)
@@ -102,7 +103,7 @@ class PlanFollower:
 
         Raises:
             Exception: a version of the configuration cannot be loaded; or of a plan that was changed, no version of a
-                model can be.
+                model can be, which is not loaded on demand.
         """
         with self._tolerant():
             self.read()
@@ -110,7 +111,7 @@ class PlanFollower:
             versions = plan.in_deployment(self._deployment).values()
             errors = [error for version in versions if (error := self._try_first(plan.model, version)) is not None]
             is_served = any(hosted.model == plan.model for hosted in self._hosted.serving())
-            if errors and not (plan.revision and is_served):
+            if errors and not (plan.revision and is_served) and plan.model not in self._on_demand:
                 raise errors[0]
 
     def start(self) -> None:
@@ -211,7 +212,11 @@ class PlanFollower:
 
     def _report(self) -> None:
         report = ReplicaReport(
-            deployment=self._deployment, replica=self._name, at_s=time.time(), versions=tuple(self._states())
+            deployment=self._deployment,
+            replica=self._name,
+            at_s=time.time(),
+            versions=tuple(self._states()),
+            available_bytes=available_memory(),
         )
         self._store.report(report)
 
@@ -222,11 +227,13 @@ class PlanFollower:
         for key, wanted in planned.items():
             failed_in, reason = self._failures.get(key, (-1, ""))
             state: State = "loading"
-            if join_name(*key) in there:
-                state, reason = "loaded", ""
+            used_at_s = 0.0
+            if (name := join_name(*key)) in there:
+                state, reason, used_at_s = "loaded", "", self._hosted.used_at_s(name)
             elif failed_in >= wanted.requested_in:
                 state = "failed"
-            states.append(_state(key, state, wanted.requested_in, reason if state == "failed" else ""))
+            reported = _state(key, state, wanted.requested_in, reason if state == "failed" else "")
+            states.append(reported.model_copy(update={"used_at_s": used_at_s}))
         retired = {(hosted.model, hosted.version) for hosted in self._hosted.retired()}
         others = {*there.values(), *retired} - planned.keys()
         return [*states, *(_state(key, "unloading", 0, "") for key in others)]

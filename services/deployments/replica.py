@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from services.deployments.host import ModelHost
 
 
-def start_host(config: dict[str, Any], configured: dict[str, dict[str, str]]) -> ModelHost:
+def start_host(config: dict[str, Any], plans: list[dict[str, Any]]) -> ModelHost:
     """Load the models of one deployment in this process; see `services.deployments.host.ModelHost`."""
     from models.torchvision_import import import_torchvision
 
     import_torchvision()
     from services.deployments.host import ModelHost
 
-    return ModelHost(config, configured=configured)
+    return ModelHost(config, plans=plans)
 
 
 @serve.deployment()
@@ -33,12 +33,12 @@ class ModelReplica:
 
     Args:
         config: See `services.deployments.host.ModelHost`.
-        configured: Likewise.
+        plans: Likewise.
     """
 
-    def __init__(self, config: dict[str, Any], configured: dict[str, dict[str, str]]) -> None:
+    def __init__(self, config: dict[str, Any], plans: list[dict[str, Any]]) -> None:
         fence_replica_grpc()
-        self._host = start_host(config, configured)
+        self._host = start_host(config, plans)
 
     def __del__(self) -> None:
         """Called by Ray Serve when the replica is stopped."""

@@ -58,6 +58,7 @@ from services.gateway.serving.admission import ConcurrencyLimiter
 from services.gateway.serving.cache import ResultCache
 from services.gateway.serving.inspection import Inspector
 from services.gateway.serving.model_versions import ModelVersions
+from services.gateway.serving.on_demand import OnDemand
 from services.gateway.serving.offload import Workers
 from services.gateway.serving.predictor import Predictor
 from services.gateway.serving.registry import Registry
@@ -112,8 +113,10 @@ def create_app(
     traffic = TrafficLog(traffic_store)
     disagreements = Disagreements(store, settings.feedback_ttl_s)
     shadows = ShadowRunner(lambda shadow, item: shadow.calls.submit_apart(item), disagreements)
+    versions = ModelVersions(registry)
+    on_demand = OnDemand(registry, versions, settings.load_timeout_s, settings.load_free_bytes)
     path = RequestPath(
-        registry, inspector, predictor, admission, receipts, traffic, shadows.offer, settings.cache_shared
+        registry, inspector, predictor, admission, receipts, traffic, shadows.offer, settings.cache_shared, on_demand
     )
     accuracy = AccuracyWatch(registry, store, drift, settings)
     feedback = FeedbackHandler(settings, bodies, admission, receipts, store, accuracy)
@@ -148,7 +151,6 @@ def create_app(
     _add_middleware(app, settings, access, under_ray)
     for handler in handlers:
         _add_task(app, handler.api, handler)
-    versions = ModelVersions(registry)
     inference, repository = Inference(path, settings, readers), Repository(registry, versions, admission, settings)
     add_open_inference(app, HttpFront(inference, repository, settings, bodies))
     answers = ByteBudget(settings.max_answer_bytes, "responses of streams")
@@ -284,8 +286,12 @@ def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatc
 def _add_models(app: FastAPI, registry: Registry, versions: ModelVersions, accuracy: AccuracyWatch) -> None:
     @app.get("/v1/models", tags=["models"], response_model=ModelList, responses=describe_errors(401, 403, 429))
     async def list_models() -> Any:
-        """Catalog entries of the versions that are served, without their class names; and the states of all."""
-        return {"models": [_without_names(entry) for entry in registry.entries()], "versions": versions.statuses()}
+        """Catalog entries of the models, without their class names; and the states of all versions.
+
+        Those of versions that are loaded come first, and have the device and precision that they run in.
+        """
+        entries = [*registry.entries(), *versions.cold_entries()]
+        return {"models": [_without_names(entry) for entry in entries], "versions": versions.statuses()}
 
     @app.get("/v1/models/{name:path}", tags=["models"], responses=describe_errors(401, 403, 404, 429, 503))
     async def show_model(name: str) -> dict[str, Any]:
@@ -293,6 +299,9 @@ def _add_models(app: FastAPI, registry: Registry, versions: ModelVersions, accur
 
         `measured_accuracy` has the evaluations that were recorded here, and `versions` the states of all versions.
         """
+        if name in registry.names and registry.is_cold(name):
+            statuses = [status.model_dump() for status in versions.statuses_of(name)]
+            return {**versions.cold_entry(name), "measured_accuracy": [], "versions": statuses}
         model = registry.get(name)
         return {
             **model.entry,

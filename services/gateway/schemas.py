@@ -129,7 +129,9 @@ class VersionStatus(Schema):
 
     name: str
     version: str
-    state: Literal["loading", "loaded", "failed", "unloading", "unloaded"]
+    state: Literal["cold", "loading", "loaded", "failed", "unloading", "unloaded"] = Field(
+        description="`cold`: its first request loads it."
+    )
     reason: str | None = Field(description="Why it failed.")
     deployment: str | None = Field(description="Whose replicas have it; null where they shall not.")
     is_default: bool = Field(description="Whether it answers requests that name no version.")

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
-from typing import Final
+from pathlib import Path
 
-_PROCESS: Final = Path("/proc/self/cgroup")
-_MOUNTS: Final = Path("/sys/fs/cgroup")
+from services.machine.cgroups import control_groups
 
 
 def count_cpus() -> int:
@@ -29,30 +26,14 @@ def _affine_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def limit_of_cgroups(process: Path = _PROCESS, mounts: Path = _MOUNTS) -> float:
+def limit_of_cgroups(*files: Path) -> float:
     """The least CPU limit of this process' control group and of those above it; infinite where there is none.
 
     Args:
-        process: File with the control groups of this process, lines of `id:controllers:path`.
-        mounts: Where control groups are mounted.
+        files: See `services.machine.cgroups.control_groups`.
     """
-    limits = [math.inf]
-    with suppress(OSError):
-        for line in process.read_text(encoding="utf-8").splitlines():
-            _, controllers, path = line.split(":", 2)
-            if controllers == "":
-                limits += (_limit_v2(folder) for root in (mounts, mounts / "unified") for folder in _ways(root, path))
-            elif "cpu" in controllers.split(","):
-                roots = (mounts / controllers, mounts / "cpu")
-                limits += (_limit_v1(folder) for root in roots for folder in _ways(root, path))
-    return min(limits)
-
-
-def _ways(root: Path, path: str) -> Iterator[Path]:
-    """Folders of a control group and of those above it; a container often sees its own as the root."""
-    group = PurePosixPath(path.lstrip("/"))
-    if ".." not in group.parts:
-        yield from (root / step for step in (group, *group.parents))
+    groups = control_groups("cpu", *files)
+    return min((_limit_v2(at) if version == 2 else _limit_v1(at) for version, at in groups), default=math.inf)
 
 
 def _limit_v2(folder: Path) -> float:

@@ -25,6 +25,7 @@ class ReportedVersion(BaseModel):
         state: `loaded`: it is warm and takes requests.
         reason: Why it failed; else empty.
         requested_in: `PlannedVersion.requested_in` of the load that this is the result of.
+        used_at_s: Unix time of the last image that it took, or of its load.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -34,6 +35,7 @@ class ReportedVersion(BaseModel):
     state: State
     reason: str = ""
     requested_in: int = 0
+    used_at_s: float = 0.0
 
 
 class ReplicaReport(BaseModel):
@@ -44,6 +46,7 @@ class ReplicaReport(BaseModel):
         replica: A unique name.
         at_s: Unix time.
         versions: The versions that it has, or should have.
+        available_bytes: Memory that it may still allocate.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -52,6 +55,7 @@ class ReplicaReport(BaseModel):
     replica: str
     at_s: float
     versions: tuple[ReportedVersion, ...]
+    available_bytes: int = 0
 
     def find(self, model: str, version: str) -> ReportedVersion | None:
         """The state of a version; None where the replica knows nothing of it."""
@@ -98,4 +102,5 @@ def state_of(plan: ServingPlan, version: str, live: Iterable[ReplicaReport]) -> 
         version=version,
         state="loaded" if loaded else "loading",
         requested_in=planned.requested_in,
+        used_at_s=max((each.used_at_s for each in known), default=0.0),
     )

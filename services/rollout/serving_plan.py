@@ -67,7 +67,8 @@ class ServingPlan(BaseModel):
         """
         specs = [(spec, config.name) for config in topology.deployments for spec in config.models]
         configured = {spec.version: deployment for spec, deployment in specs if spec.model == model}
-        return cls.first(model, configured, topology.version_policy.get(model, NEWEST))
+        plan = cls.first(model, configured, topology.version_policy.get(model, NEWEST))
+        return plan.model_copy(update={"versions": ()}) if topology.is_on_demand(model) else plan
 
     @classmethod
     def first(cls, model: str, configured: Mapping[str, str], policy: str = NEWEST) -> Self:

@@ -67,6 +67,7 @@ class Inference:
         Raises:
             ServiceError: the request is invalid, or one of its images failed.
         """
+        await self.path.on_demand.ensure_loaded(opened, "", name)
         model = self.path.registry.get(name)
         _limit_time(opened, sent.parameters)
         wanted = _wanted(model, sent)

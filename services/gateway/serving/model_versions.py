@@ -144,13 +144,24 @@ class ModelVersions:
         await self._read()
         return self._plans.plan(model)
 
+    def cold_entries(self) -> tuple[dict[str, Any], ...]:
+        """Catalog entries of the models that their next request loads."""
+        cold = [model for model in self._registry.names if self._registry.is_cold(model)]
+        return tuple(self.cold_entry(model) for model in cold)
+
+    def cold_entry(self, model: str) -> dict[str, Any]:
+        """The catalog entry of a model that its next request loads."""
+        return find(join_name(model, self._registry.first_version(model))).to_dict()
+
     def statuses(self) -> tuple[VersionStatus, ...]:
         """The states of all versions of all configured models."""
         return tuple(status for model in self._registry.names for status in self.statuses_of(model))
 
     def statuses_of(self, model: str) -> tuple[VersionStatus, ...]:
         """The states of the versions of a configured model: in the order of its plan, then those being unloaded."""
-        planned = [each.version for each in self._plans.plan(model).versions]
+        plan = self._plans.plan(model)
+        cold = [self._registry.first_version(model)] if self._registry.is_cold(model) else []
+        planned = [*cold, *(each.version for each in plan.versions)]
         served = [each.version for each in self._registry.versions(model)]
         reported = [each.version for each in self._plans.states(model)]
         return tuple(self.status(model, version) for version in dict.fromkeys([*planned, *served, *reported]))
@@ -160,6 +171,8 @@ class ModelVersions:
         served = {each.version: each for each in self._registry.versions(model)}
         state, planned = self._plans.state(model, version), self._plans.plan(model).planned(version)
         unreported = "loaded" if version in served else "loading" if planned else "unloaded"
+        if state is None and planned is None and model in self._registry.on_demand:
+            unreported = "cold"
         current = self._registry.current(model)
         return VersionStatus(
             name=model,
@@ -207,9 +220,10 @@ class ModelVersions:
         if plan.planned(version) is None:
             there = ", ".join(each.version for each in plan.versions)
             raise ModelNotFound(f"{name} is not loaded; there are: {there}", {"versions": loaded})
-        if plan.policy == version:
+        if plan.policy == version and plan.model not in self._registry.on_demand:
             raise VersionInUse(f"{name} is pinned by the version policy", {"policy": plan.policy})
-        if not [each for each in plan.versions if each.version != version and each.version in loaded]:
+        others = [each for each in plan.versions if each.version != version and each.version in loaded]
+        if not others and plan.model not in self._registry.on_demand:
             raise VersionInUse(f"no other version of {plan.model} is loaded; load one first", {"versions": loaded})
         return plan.without_version(version)
 

@@ -61,6 +61,28 @@ class OpenRequest:
         """Lower the time limit to so many seconds from now; a longer one changes nothing."""
         if self.timeout is None or time.time() + seconds >= self.deadline_s:
             return
+        self._end_in(seconds)
+
+
+    @asynccontextmanager
+    async def paused(self, seconds: float) -> AsyncGenerator[None]:
+        """Let time pass that does not count towards the time limit.
+
+        Args:
+            seconds: The longest time.
+        """
+        if self.timeout is None:
+            yield
+            return
+        left_s = self.deadline_s - time.time()
+        self._end_in(seconds)
+        try:
+            yield
+        finally:
+            self._end_in(left_s)
+
+    def _end_in(self, seconds: float) -> None:
+        assert self.timeout is not None
         self.limit, self.deadline_s = TimeLimit(time.monotonic() + seconds), time.time() + seconds
         self.timeout.reschedule(asyncio.get_running_loop().time() + seconds)
 

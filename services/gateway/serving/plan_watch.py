@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import structlog
 
@@ -46,6 +47,10 @@ class PlanWatch:
     def states(self, model: str) -> tuple[ReportedVersion, ...]:
         """The states of all versions of a model that replicas report."""
         return tuple(state for (name, _), state in self._states.items() if name == model)
+
+    def available_bytes(self) -> float:
+        """The least memory that a live replica may still allocate; infinite where none reports."""
+        return min((report.available_bytes for report in self._live), default=math.inf)
 
     def is_loaded(self, model: str, version: str, deployment: str) -> bool:
         """Whether all live replicas of a deployment have a version; assumed where none of them reports."""

@@ -62,6 +62,7 @@ class Registry:
 
     Attributes:
         plans: The serving plans of all models.
+        on_demand: Names of the models that are loaded by their first request.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Registry:
         self._max_wait_s = max_wait_s
         self._configs = {config.name: config for config in topology.deployments}
         self._tasks = {spec.model: config.task for config in topology.deployments for spec in config.models}
+        self.on_demand = frozenset(name for name in self._tasks if topology.is_on_demand(name))
         for name, task in self._tasks.items():
             MODEL_CONFIGURED.labels(task, name).set(1)
         self._calls: dict[tuple[str, str, str], ModelCalls] = {}
@@ -134,14 +136,36 @@ class Registry:
             InvalidParameters: the model is for another task.
             NotReady: it has not been warm yet.
         """
-        if name is None:
-            name = next((known for known, of_task in self._tasks.items() if of_task == task), None)
-            if name is None:
-                raise ModelNotFound(f"no model for {task} is served", {"known": list(self._tasks)})
-        model = self.get(name)
+        model = self.get(name or self.model_of(task, None))
         if model.task != task:
             raise InvalidParameters(f"{name} is a model for {model.task}, not for {task}", {"task": model.task})
         return model
+
+    def model_of(self, task: str, name: str | None) -> str:
+        """Name of the configured model that a request is for, without a version.
+
+        Args:
+            task: The task of the endpoint.
+            name: Model of the request, or `NAME@VERSION`; None: the first configured model of the task.
+
+        Raises:
+            ModelNotFound: no such model is configured.
+        """
+        if name is not None:
+            return self.split(name)[0]
+        first = next((known for known, of_task in self._tasks.items() if of_task == task), None)
+        if first is None:
+            raise ModelNotFound(f"no model for {task} is served", {"known": list(self._tasks)})
+        return first
+
+    def is_cold(self, model: str) -> bool:
+        """Whether a configured model is to be loaded by its next request."""
+        return model in self.on_demand and not self.plans.plan(model).versions
+
+    def first_version(self, model: str) -> str:
+        """The version of the configuration that a model is loaded in on demand: that of the policy, or the newest."""
+        plan = self.plans.plan(model)
+        return plan.choose(plan.configured) or max(plan.configured, key=version_key)
 
     def get(self, name: str) -> ServedModel:
         """Find a version of a model of any task.
@@ -238,11 +262,14 @@ class Registry:
             if asyncio.get_running_loop().time() - self._probed_at > max_age_s:
                 await asyncio.gather(*(self._probe(name) for name in self._backends))
                 self._probed_at = asyncio.get_running_loop().time()
-        return {
-            name: self.current(name) is not None
-            and all(name in self._ready[each] for each in self.plans.plan(name).deployments)
-            for name in self._tasks
-        }
+        return {name: self._is_ready(name) for name in self._tasks}
+
+    def _is_ready(self, name: str) -> bool:
+        """Whether a model can be asked: all its replicas have it, or its first request loads it."""
+        plan = self.plans.plan(name)
+        if self.is_cold(name):
+            return all(self._alive[each] for each in plan.deployments)
+        return self.current(name) is not None and all(name in self._ready[each] for each in plan.deployments)
 
     async def watch(self) -> None:
         """Read the serving plans and the descriptions of versions periodically, until cancelled."""

@@ -19,6 +19,7 @@ from services.errors import ServiceError
 from services.gateway.accuracy.answer_log import AnswerLog
 from services.gateway.serving.admission import ConcurrencyLimiter
 from services.gateway.serving.inspection import Inspector
+from services.gateway.serving.on_demand import OnDemand
 from services.gateway.serving.open_request import OpenRequest, open_request
 from services.gateway.serving.predictor import Answer, CachePolicy, PredictionRequest, Predictor
 from services.gateway.serving.registry import Registry
@@ -79,6 +80,7 @@ class RequestPath:
         traffic: Counts requests by version.
         offer_shadow: Takes images that a shadow version also answers; it does not block, and never raises.
         cache_shared: Whether clients share cached answers.
+        on_demand: Loads models by their first request.
     """
 
     registry: Registry
@@ -89,6 +91,7 @@ class RequestPath:
     traffic: TrafficLog
     offer_shadow: Callable[[ShadowImage], None]
     cache_shared: bool
+    on_demand: OnDemand
 
     def open(
         self, caller: Caller, timeout_s: Callable[[], float], task: Task = ""
@@ -113,6 +116,7 @@ class RequestPath:
         Raises:
             ServiceError: there is no such model, or the only image cannot be accepted.
         """
+        await self.on_demand.ensure_loaded(opened, task, given.parameters.model)
         served = self.registry.find(task, given.parameters.model)
         if not _names_version(given, served):
             served = self.registry.canary_of(served, opened.request_id)
