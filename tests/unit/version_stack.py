@@ -26,6 +26,7 @@ from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
 from services.gateway.serving.registry import Registry
 from services.grpc_services import add_services
 from services.rollout.plan_store import MemoryPlanStore
+from services.rollout.serving_plan import ServingPlan
 from services.settings import Settings, read_settings
 from services.topology import check_topology
 from tests.unit.detector_cards import write_detector
@@ -62,6 +63,7 @@ class VersionStack:
         replicas: The model hosts.
         config: The deployment of the replicas.
         store: Of serving plans.
+        plans: The first ones.
     """
 
     url: str
@@ -70,6 +72,7 @@ class VersionStack:
     replicas: Replicas
     config: dict[str, Any]
     store: MemoryPlanStore
+    plans: list[dict[str, Any]]
 
     def admin(self, action: str, version: str, **headers: str) -> httpx.Response:
         """Load or unload a version."""
@@ -87,13 +90,13 @@ class VersionStack:
 
     def start_replica(self) -> ModelHost:
         """One more replica, that takes requests once it is ready."""
-        host = ModelHost(self.config, self.store)
+        host = ModelHost(self.config, self.store, self.plans)
         self.replicas.hosts.append(host)
         return host
 
 
 @contextmanager
-def version_stack(folder: Path, models: Sequence[str], replicas: int = 2, **args: Any) -> Iterator[VersionStack]:
+def version_stack(folder: Path, names: Sequence[str], replicas: int = 2, **args: Any) -> Iterator[VersionStack]:
     """Versions 1 and 2 of a detector in the catalog, and replicas of the models that are named.
 
     Plans are read more often than in a real stack, in the same proportions.
@@ -107,17 +110,19 @@ def version_stack(folder: Path, models: Sequence[str], replicas: int = 2, **args
         read_settings.cache_clear()
         for version in ("1", "2"):
             write_detector(folder, MODEL, version)
-        deployment = {"name": "Detector", "task": "detection", "models": list(models), "num_threads": 1}
+        deployment = {"name": "Detector", "task": "detection", "models": list(names), "num_threads": 1}
         topology = check_topology({"deployments": [deployment], **args}).with_versions()
         config, store = topology.deployments[0].model_dump(), MemoryPlanStore()
-        behind = Replicas([ModelHost(config, store) for _ in range(replicas)])
+        models = dict.fromkeys(spec.model for spec in topology.deployments[0].models)
+        plans = [ServingPlan.of(topology, model).model_dump() for model in models]
+        behind = Replicas([ModelHost(config, store, plans) for _ in range(replicas)])
         registry = Registry(topology, {"Detector": behind}, store=store)
         asyncio.run(registry.readiness())
         app = create_app(Settings(admin_keys="an-admin"), registry, MemoryCache())  # pyright: ignore[reportArgumentType]
         methods = OpenInferenceMethods()
         methods.grpc_front = app.state.grpc_front
         with serving_grpc(app, lambda server: add_services(methods, server)) as (url, grpc_port):
-            yield VersionStack(url, grpc_port, folder, behind, config, store)
+            yield VersionStack(url, grpc_port, folder, behind, config, store, plans)
         for host in behind.hosts:
             host.close()
     read_settings.cache_clear()

@@ -97,7 +97,8 @@ class Registry:
 
     def served(self) -> tuple[ServedModel, ...]:
         """All versions that are served, by model in the order of the configuration, that of the policy first."""
-        chosen = [current for name in self._tasks if (current := self.current(name)) is not None]
+        warm = [name for name in self._tasks if not self.is_cold(name)]
+        chosen = [current for name in warm if (current := self.current(name)) is not None]
         return tuple(
             model
             for current in chosen
