@@ -82,8 +82,8 @@ class ModelHost:
         config: The deployment's section of the configuration file, as a dict, since it crosses processes.
         store: Where the serving plans are; None: on Redis, or without Redis nowhere: the versions stay those of the
             configuration.
-        plans: The serving plans of the models by the whole configuration, as dicts; None: all versions of the deployment
-            are loaded.
+        plans: The serving plans of the models by the whole configuration, as dicts; None: all versions of this one
+            are loaded at the start.
     """
 
     def __init__(

@@ -58,8 +58,8 @@ from services.gateway.serving.admission import ConcurrencyLimiter
 from services.gateway.serving.cache import ResultCache
 from services.gateway.serving.inspection import Inspector
 from services.gateway.serving.model_versions import ModelVersions
-from services.gateway.serving.on_demand import OnDemand
 from services.gateway.serving.offload import Workers
+from services.gateway.serving.on_demand import OnDemand
 from services.gateway.serving.predictor import Predictor
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.request_path import RequestPath

@@ -26,7 +26,7 @@ def release_memory() -> None:
 
 
 def available_memory(*files: Path) -> int:
-    """Bytes that this process may still allocate without swapping: what is left on the machine, or in its control group.
+    """Bytes that this process may still allocate without swapping: the machine's, or those of its control group.
 
     Args:
         files: See `services.machine.cgroups.control_groups`.

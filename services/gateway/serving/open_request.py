@@ -63,7 +63,6 @@ class OpenRequest:
             return
         self._end_in(seconds)
 
-
     @asynccontextmanager
     async def paused(self, seconds: float) -> AsyncGenerator[None]:
         """Let time pass that does not count towards the time limit.

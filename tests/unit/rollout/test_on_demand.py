@@ -80,8 +80,8 @@ def test_first_request_loads_a_model_once_in_all_replicas(stack: VersionStack):
 
 def test_models_make_room_for_each_other_the_least_recently_used_first(stack: VersionStack, memory: Memory):
     memory.total_bytes = 3 * FREE + FREE // 2  # for two models and a half beside what must be available
-    for model in (MODEL, OTHER, MODEL):
-        assert stack.detect(photo(3), model).status_code == 200
+    for shade, model in enumerate((MODEL, OTHER, MODEL)):
+        assert stack.detect(photo(shade), model).status_code == 200
         time.sleep(POLL_S)
     assert stack.detect(photo(3), f"{MODEL}@1").status_code == 404, "not the version of the policy"
     assert stack.detect(photo(4), BROKEN).status_code == 503
