@@ -188,6 +188,7 @@ def with_one_model(config: Path, model: str, target: Path) -> Path:
     of_task = [deployment for deployment in args["deployments"] if deployment["task"] == task]
     kept = of_task[0] if of_task else {**args["deployments"][0], "name": task, "task": task}
     args["deployments"] = [{**kept, "models": [model]}]
+    args.pop("preload", None)
     target.write_text(yaml.safe_dump(document), encoding="utf-8")
     read_serve_file(target)
     return target

@@ -41,9 +41,14 @@ _Dumper.add_representer(str, _block)
 
 
 def base(config: dict[str, Any]) -> None:
-    """Listen beyond loopback, place gateways and models in worker groups, and let the longest request end."""
+    """Listen beyond loopback, place gateways and models in worker groups, and let the longest request end.
+
+    All models are loaded at the start: a new replica has none that its first request would have to wait for.
+    """
     config["http_options"]["host"] = "0.0.0.0"
-    config["applications"][0]["args"]["topology"] = "split"
+    args = config["applications"][0]["args"]
+    args["topology"] = "split"
+    args.pop("preload")
     gateway, deployments = _parts(config)
     gateway |= {"num_cpus": 1, "resources": {"gateway": 1}, "graceful_shutdown_timeout_s": _LONGEST_REQUEST_S}
     for deployment in deployments:

@@ -51,7 +51,7 @@ from services.nodes.ports import Ports
 from services.serve_file import ServeFile, read_serve_file
 from services.settings import Settings, SettingsError, read_settings
 from services.telemetry import metrics_folder, read_gauge
-from services.topology import Layout, TopologyError
+from services.topology import Layout, Topology, TopologyError
 
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
 _WATCH_INTERVAL_S: Final = 0.5
@@ -305,8 +305,7 @@ class Stack:
         except RuntimeError as error:
             raise StackError(explain_failure(application.name, str(error))) from None
         deployments = application.args.deployments
-        names = ", ".join(spec.name for config in deployments for spec in config.models)
-        self._step(f"models: {names}")
+        self._step(f"models: {_names(application.args)}")
         elsewhere = {spec.name for config in deployments if config.triton for spec in config.models}
         keys = self._settings.all_api_keys()
         for name in sorted(wait_until_ready(self._url_here, self._token, keys, frozenset(elsewhere))):
@@ -336,6 +335,13 @@ class Stack:
 
     def _step(self, what: str) -> None:
         self._say(f"✓ {time.monotonic() - self._started_at:5.1f} s  {what}")
+
+
+def _names(topology: Topology) -> str:
+    """The models that are loaded, and those that are not yet."""
+    names = [(spec.name, topology.is_on_demand(spec.model)) for config in topology.deployments for spec in config.models]
+    later = ", ".join(name for name, on_demand in names if on_demand)
+    return ", ".join(name for name, on_demand in names if not on_demand) + (f"; on demand: {later}" if later else "")
 
 
 def check_cpus(config: ServeFile) -> None:

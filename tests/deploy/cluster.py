@@ -239,6 +239,7 @@ def cluster_config(classifier: Mapping[str, Any]) -> dict[str, Any]:
     document["http_options"]["host"] = "0.0.0.0"
     args = document["applications"][0]["args"]
     args["gateway"]["num_replicas"] = 2
+    args.pop("preload")
     args["deployments"] = [
         {**each, "num_replicas": 2, "num_device_threads": 1, **classifier}
         for each in args["deployments"]
