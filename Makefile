@@ -48,7 +48,7 @@ bench-compare: $(READY)  ## the ratios of the last full run beside those of the 
 bench-device: $(READY)  ## the models alone, on whatever device is here
 	$(BIN)/python -m loadtests.device $(BENCH_ARGS)
 
-bench-gpu: $(READY)  ## what is there for GPUs, with and without, in less than eight minutes: needs one
+bench-gpu: $(READY)  ## the options for GPUs, each on and off, in less than eight minutes: needs a GPU
 	$(BIN)/python -m loadtests.gpu $(BENCH_ARGS)
 
 bench-eval: $(READY)  ## what measuring costs: scoring, workers, memory; BENCH_ARGS="--only scoring" for a part

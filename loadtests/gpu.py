@@ -1,4 +1,4 @@
-"""Measures on a GPU what is there for GPUs, each thing with and without, as ratios of one run: no server, no Ray.
+"""Measures the options for GPUs, each on and off, as ratios of one run: no server, no Ray.
 
     python -m loadtests.gpu                     # all of it, in less than eight minutes
     python -m loadtests.gpu --sections models --model unet-person --batch-sizes 1 8
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(description="Measure on a GPU what is there for GPUs.")
+    parser = argparse.ArgumentParser(description="Measure the options for GPUs, each on and off.")
     networks = [name for name in bundled() if find(name).weights.kind != "none"]
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))

@@ -92,7 +92,8 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
     def warm_up(self, max_batch_size: int) -> None:
         """See `models.adapter.Adapter.warm_up`; on a slow machine only the most frequent shapes are run.
 
-        OpenVINO runs inputs of usual sizes one by one, see `models.execution.openvino_executor`.
+        By OpenVINO, batches of one image only: it runs larger ones in passes of one or a few images, see
+        `models.execution.openvino_executor`.
         """
         ends_at = time.monotonic() + _WARM_UP_S
         shapes, most = self.usual_input_sizes(), max_batch_size

@@ -43,8 +43,8 @@ class Runtime:
         compile: Compile with torch.compile at the first call, which takes seconds to a minute; worth it on GPUs.
         cuda_graphs: Record a CUDA graph of each input shape on a GPU, see `models.execution.cuda_graphs`; only for
             networks that torch.fx traces (`fuse`).
-        backend: What runs the network: `torch`, or on a CPU `openvino`, to which the three options before mean nothing;
-            `auto` is `openvino` where it is installed and none of them is set.
+        backend: What runs the network: `torch`, or on a CPU `openvino`, with which `channels_last`, `fuse` and
+            `compile` must have their defaults; `auto` is `openvino` where it is installed and possible.
         num_threads: Threads of one run by OpenVINO; None: as many as torch has in the thread that loads the model.
             Torch takes as many as are set for the thread that runs the network.
         num_streams: Runs that OpenVINO computes side by side; further ones wait.

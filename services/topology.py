@@ -252,7 +252,8 @@ class ModelDeployment(Scaled):
         default=None,
         ge=1,
         description="Batches that run side by side in a replica, or at a server. Unset: on a GPU 1, on a CPU as many "
-        "as `num_cpus`; `tapetum serve` shares the CPUs of the machine among the replicas.",
+        "as `num_cpus`; with `tapetum serve` as many as the machine has CPUs, divided by the number of colocated "
+        "gateways.",
     )
     num_pool_threads: int = Field(default=2, ge=1, description="Threads that decode and post-process, for each model.")
     max_batch_size: int = Field(default=16, ge=1, description="Most images in one run of a network.")

@@ -6,7 +6,7 @@
     slow       clients that are slow, silent or gone
     contract   Schemathesis on /openapi.json, without keys and with one
     soak       mixed requests for minutes
-    kills      every process killed under load
+    kills      every process killed under load, of a stack with models in replicas of their own
 
 Everything runs on loopback, against stacks that it starts and ends itself, and all loops are bounded.
 """

@@ -6,8 +6,8 @@
     python -m loadtests.simulation --check
     python -m loadtests.simulation --check --costs loadtests/simulation/measured.json
 
-Nothing is started: the service is simulated, with CPU times per request that were measured before. Those of
-`quiet.json` are from docs/benchmarks.md; `python -m loadtests.simulation.measure` measures others.
+Nothing is started: the service is simulated, with CPU times per request that were measured before. docs/scaling.md says
+where those of `quiet.json` are from; `python -m loadtests.simulation.measure` measures others.
 """
 
 from __future__ import annotations

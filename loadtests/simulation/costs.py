@@ -10,7 +10,7 @@ from typing import Any, Final
 MEASURED: Final = Path(__file__).with_name("measured.json")
 """What the program measured, and the points to check a simulation with."""
 QUIET: Final = MEASURED.with_name("quiet.json")
-"""The same from the tables of docs/benchmarks.md, which were measured on a machine that did nothing else."""
+"""The same by `make bench`, on a machine that did nothing else: before OpenVINO ran networks, see docs/scaling.md."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Splits torchvision's detectors into a trunk (backbone, pyramid and heads) and the decoding of its outputs to regions.
 
-The trunk maps images to tensors and nothing else, so that `models.execution.executor` can fold, pack or compile it like
-any other network.
+The trunk maps images to tensors and nothing else, so that `models.execution.executor` can convert, fold or compile it
+like any other network.
 """
 
 # pyright: reportMissingTypeStubs=false

@@ -32,7 +32,7 @@ def serve(
         Literal["auto", "split", "colocated"] | None,  # that of services.topology, which would load numpy
         typer.Option(
             help="Where models run: in the gateway's replicas (colocated) or in their own (split), instead of topology "
-            "in the file; auto: colocated, unless a deployment has a GPU or a number of replicas.",
+            "in the file; auto: colocated, unless a deployment has a GPU, several replicas or resources of its own.",
         ),
     ] = None,
     address: Annotated[

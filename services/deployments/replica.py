@@ -1,7 +1,7 @@
 """The Ray Serve deployment of models, for all tasks.
 
-Importing this module does not load torch: `tapetum serve` and the gateways import the application, and only a replica
-needs the libraries that run networks.
+Importing this module does not load torch: `tapetum serve` and the gateways import the application, and only a process
+that hosts models needs the libraries that run networks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def start_host(config: dict[str, Any], plans: list[dict[str, Any]]) -> ModelHost:
-    """Load the models of one deployment in this process; see `services.deployments.host.ModelHost`."""
+    """Load the models of one deployment in this process: a replica of their own, or of the gateway.
+
+    Args:
+        config: See `services.deployments.host.ModelHost`.
+        plans: Likewise.
+    """
     from models.torchvision_import import import_torchvision
 
     import_torchvision()

@@ -38,7 +38,7 @@ UNBOUNDED_CALLS = 100_000
 @serve.deployment(max_ongoing_requests=UNBOUNDED_CALLS)  # pyright: ignore[reportUnknownMemberType]
 @serve.ingress()  # pyright: ignore[reportUnknownMemberType, reportUntypedClassDecorator]
 class Gateway(OpenInferenceMethods):
-    """The Ray Serve deployment of the gateway: HTTP to clients, plain tuples to the model deployments.
+    """The Ray Serve deployment of the gateway: HTTP to clients; models in replicas of their own, or in this process.
 
     Args:
         topology: The `args` of the configuration.

@@ -14,7 +14,9 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class HotRoutes:
-    """ASGI middleware around the routes. Other methods and paths, and documents, are those of the routes themselves.
+    """ASGI middleware around the routes. Other methods and paths go to the routes, which also document these.
+
+    Exceptions of handlers are left to `services.gateway.middleware.RequestMiddleware`, outside of this.
 
     Attributes:
         app: The routes.

@@ -31,7 +31,7 @@ RAY_HEADERS: Final = frozenset(
 """Headers that control Ray Serve; they are removed from the requests of clients."""
 
 _REQUEST_ID: Final = b"x-request-id"
-_UNWATCHED: Final = (b"x-request-disconnect-disabled", b"?1")
+_UNWATCHED: Final = (b"x-request-disconnect-disabled", b"?1")  # `?1` is true (RFC 9651)
 
 
 def shape_http_server() -> None:

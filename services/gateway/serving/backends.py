@@ -65,7 +65,7 @@ class Host(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends what runs beside the predictions."""
+        """Stops following the serving plan, and closes the connection to a Triton server."""
         ...
 
 
@@ -92,7 +92,7 @@ class RayBackend:
     """A deployment behind a Ray Serve handle.
 
     Args:
-        handle: `DeploymentHandle` of a `services.deployments.host.ModelHost`; Ray types its methods as anything.
+        handle: `DeploymentHandle` of a `services.deployments.replica.ModelReplica`; Ray types its methods as anything.
         task: For the metrics.
     """
 

@@ -37,7 +37,8 @@ KEY_PREFIX: Final = "tapetum:"
 """Prefix of cache keys; a digest in hex follows."""
 
 REMEMBERED: Final = 64
-"""Parameters that are remembered with their completion: those of different queries without parameters in the body."""
+"""Complete parameters that are remembered. `complete` is a method of a request's parameters, and equal to that of
+another request where both have the same object: the one that `services.gateway.inputs` remembers for their query."""
 
 Complete = Callable[[Mapping[str, Any]], dict[str, Any]]
 """From the catalog entry of a version to the complete parameters of a request."""
