@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 import yaml
@@ -80,14 +80,16 @@ class Contender:
             yield system, port
 
 
-def tapetum(config: Path) -> Contender:
+def tapetum(config: Path, topology: Literal["auto", "split", "colocated"] | None = None) -> Contender:
     """Tapetum as `tapetum serve --config` starts it, asked to classify.
 
     Args:
         config: Serve configuration file.
+        topology: In place of that of the file.
     """
     program = str(Path(sys.executable).parent / "tapetum")
-    return Contender(TAPETUM, [program, "serve", "--config", str(config), "--port"])
+    options = [] if topology is None else ["--topology", topology]
+    return Contender(TAPETUM, [program, "serve", "--config", str(config), *options, "--port"])
 
 
 def tapetum_of(checkout: Path) -> Contender:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import httpx
 import psutil
 
 from loadtests.bench import Bench, turned
@@ -26,6 +27,7 @@ CONCURRENCY: Final = 8
 WINDOWS: Final = 2
 """How many times as long a model is asked as in the other comparisons: some answer three photos a second."""
 EVALUATED_IMAGES: Final = 640
+_LOAD_S: Final = 120.0
 _REPLICA: Final = "ServeReplica:"
 _GATEWAY: Final = "ServeReplica:tapetum:Gateway"
 
@@ -40,6 +42,7 @@ def compare_bundled_models(bench: Bench, turn: int) -> None:
             for model, workload in _models(bench.conditions.config):
                 files = bench.write(f"{workload.task} {PHOTO}", photos_of(workload)[PHOTO])
                 asked = replace(contender, path=f"{workload.path}?model={model}", headers={**JPEG, **PAST_THE_CACHE})
+                _load(port, asked.path, Path(files[0]))
                 plan = bench.plan(asked, port, files, CONCURRENCY)
                 plan = replace(plan, seconds=WINDOWS * plan.seconds)
                 bench.measure(Case("models", contender.name, model, CONCURRENCY), plan, system)
@@ -72,6 +75,15 @@ def _evaluate(bench: Bench, name: str, workers: int, options: list[str]) -> None
     except subprocess.CalledProcessError as error:
         raise SystemFailed(f"the evaluation failed:\n{str(error.output)[-2000:]}") from None
     bench.keep(Sample(Case("evaluation", name, MODEL, workers), run.images_per_s))
+
+
+def _load(port: int, path: str, photo: Path) -> None:
+    """Ask once, so that a model that is loaded on demand is there."""
+    answer = httpx.post(
+        f"http://{LOOPBACK}:{port}{path}", content=photo.read_bytes(), headers=JPEG, timeout=_LOAD_S, trust_env=False
+    )
+    if answer.status_code != 200:
+        raise SystemFailed(f"{path}: {answer.text[:500]}")
 
 
 def _models(config: Path) -> Iterator[tuple[str, Workload]]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import psutil
-
 from services.machine.cpus import count_cpus
+from services.machine.memory import total_memory
 from services.topology import Layout, ModelDeployment, Topology, validate
 
 MOST_REPLICAS: Final = 4
@@ -31,7 +30,7 @@ class Machine:
     @classmethod
     def here(cls) -> Machine:
         """This machine."""
-        return cls(count_cpus(), psutil.virtual_memory().total)
+        return cls(count_cpus(), total_memory())
 
     def colocated_replicas(self, num_cpus: float) -> int:
         """One for each CPU, up to `MOST_REPLICAS` and as far as the memory and the CPUs go.

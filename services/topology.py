@@ -18,6 +18,7 @@ from models.entries import Task
 from models.errors import ModelsError, UnknownModel
 from models.export.naming import ServerModel, server_model
 from models.kinds import task_names
+from models.runtime import Runtime
 from services.machine.gpus import gpu_is_seen, is_reservable
 
 log = structlog.get_logger()
@@ -294,6 +295,21 @@ class ModelDeployment(Scaled):
     def reserved_gpus(self) -> float:
         """GPUs that Ray reserves for a replica."""
         return float(self.device != "cpu") if self.num_gpus is None else self.num_gpus
+
+    def runtime_of(self, spec: ModelSpec) -> Runtime:
+        """The runtime of a model whose network runs in the replica."""
+        assert self.backend != "triton"
+        return Runtime(
+            device=self.device,
+            precision=spec.precision or self.precision,
+            channels_last=self.channels_last,
+            fuse=self.fuse,
+            compile=self.compile,
+            cuda_graphs=self.cuda_graphs,
+            backend=self.backend,
+            num_threads=self.num_threads,
+            num_streams=self.device_threads,
+        )
 
     @property
     def pixels_per_batch(self) -> int:

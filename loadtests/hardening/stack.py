@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,13 +68,14 @@ class Target:
 
     def find(self, kind: str) -> psutil.Process | None:
         """One living process of a kind of `PROCESSES`; None where there is none just now."""
+        return next(self.find_all(kind), None)
+
+    def find_all(self, kind: str) -> Iterator[psutil.Process]:
+        """All living processes of a kind of `PROCESSES`."""
         for process in self.system.processes():
-            try:
+            with suppress(psutil.Error):
                 if process.status() != psutil.STATUS_ZOMBIE and PROCESSES[kind] in " ".join(process.cmdline()):
-                    return process
-            except psutil.Error:
-                continue
-        return None
+                    yield process
 
     def rss_mib(self, kind: str) -> float:
         """Resident memory of one process of a kind, in MiB; 0.0 where there is none."""

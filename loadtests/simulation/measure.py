@@ -226,7 +226,7 @@ def measure_all(seconds: float) -> Measured:
     with tempfile.TemporaryDirectory(prefix="tapetum-costs-") as name:
         folder = Path(name)
         config = with_one_model(DEFAULT_CONFIG, CLASSIFICATION.model, folder / "serve.yaml")
-        contender = tapetum(config)
+        contender = tapetum(config, "split")  # the simulated gateways and replicas are processes of their own
         batches = batch_times_ms(config)
         with contender.running(folder) as (system, port):
             stack = Stack(contender, system, port, folder, seconds)

@@ -15,13 +15,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from models.adapter import Adapter, ModelInput
 from models.catalog.loading import load
-from models.runtime import Runtime
 from services.answers.wire import describe_prediction
 from services.kinds.completion import complete
 from services.serve_file import read_serve_file
@@ -103,13 +102,7 @@ def time_loop(batches: Iterator[int], seconds: float) -> tuple[float, float]:
 def adapter_of(deployment: ModelDeployment) -> Adapter[Any, Any]:
     """The first model of a deployment, on the runtime that a replica would give it, with all cores."""
     spec = deployment.models[0]
-    runtime = Runtime(
-        device=deployment.device,
-        precision=spec.precision or deployment.precision,
-        channels_last=deployment.channels_last,
-        fuse=deployment.fuse,
-        compile=deployment.compile,
-    )
+    runtime = replace(deployment.runtime_of(spec), num_threads=None, num_streams=1)
     adapter = load(spec.name, runtime)
     adapter.warm_up(deployment.max_batch_size)
     return adapter

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from pkgutil import resolve_name
@@ -145,21 +145,6 @@ SKIP: Final[Mapping[str, Callable[[], None]]] = {
 }
 
 
-class HostBackend:
-    """Calls a model host in this process; see `services.gateway.serving.backends.Backend`."""
-
-    def __init__(self, host: Any) -> None:
-        self._host = host
-
-    async def predict(self, items: list[Any]) -> Sequence[Any]:
-        """Predict a list of images."""
-        return await self._host.predict(items)
-
-    async def describe(self) -> list[dict[str, Any]]:
-        """Describe the models."""
-        return self._host.describe()
-
-
 async def bare_application(scope: Any, receive: Any, send: Any) -> None:
     """The least ASGI application: reads a body, and writes a constant."""
     if scope["type"] != "http":
@@ -182,6 +167,7 @@ def application(layer: str) -> Any:
     from services.deployments.host import ModelHost
     from services.gateway.accuracy.feedback_store import RedisStore
     from services.gateway.app import create_app
+    from services.gateway.serving.backends import LocalBackend
     from services.gateway.serving.cache import RedisCache
     from services.gateway.serving.offload import favour_the_event_loop
     from services.gateway.serving.pipelined_redis import PipelinedRedis
@@ -192,7 +178,7 @@ def application(layer: str) -> Any:
     settings = read_settings()
     deployment = {"name": "Classifier", "task": "classification", "models": ["noop"], "num_device_threads": 2}
     topology = check_topology({"deployments": [{**deployment, "num_threads": 1, "max_batch_size": 8}]})
-    backends = {one.name: HostBackend(ModelHost(one.model_dump())) for one in topology.deployments}
+    backends = {one.name: LocalBackend(ModelHost(one.model_dump())) for one in topology.deployments}
     assert settings.redis_url is not None
     redis = PipelinedRedis(settings.redis_url, settings.cache_timeout_s)
     store = RedisStore(settings.redis_url, redis, timeout_s=settings.cache_timeout_s)

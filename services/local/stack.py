@@ -339,9 +339,10 @@ class Stack:
 
 def _names(topology: Topology) -> str:
     """The models that are loaded, and those that are not yet."""
-    names = [(spec.name, topology.is_on_demand(spec.model)) for config in topology.deployments for spec in config.models]
-    later = ", ".join(name for name, on_demand in names if on_demand)
-    return ", ".join(name for name, on_demand in names if not on_demand) + (f"; on demand: {later}" if later else "")
+    specs = [spec for config in topology.deployments for spec in config.models]
+    later = ", ".join(spec.name for spec in specs if topology.is_on_demand(spec.model))
+    loaded = ", ".join(spec.name for spec in specs if not topology.is_on_demand(spec.model))
+    return f"{loaded}; on demand: {later}" if later else loaded
 
 
 def check_cpus(config: ServeFile) -> None:

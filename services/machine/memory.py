@@ -25,24 +25,39 @@ def release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def available_memory(*files: Path) -> int:
-    """Bytes that this process may still allocate without swapping: the machine's, or those of its control group.
+def total_memory(*files: Path) -> int:
+    """Bytes that this process may have at most: the machine's, or those of its control group.
 
     Args:
         files: See `services.machine.cgroups.control_groups`.
     """
-    left = [psutil.virtual_memory().available, *(_left_in(group.folder) for group in control_groups("memory", *files))]
-    return int(max(0, min(left)))
+    limits = [_limit_of(group.folder) for group in control_groups("memory", *files)]
+    return int(min([psutil.virtual_memory().total, *limits]))
 
 
-def _left_in(folder: Path) -> float:
-    """Bytes below the limit of a control group, counting the files that it caches as free."""
-    for limit, usage, cached in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-    ):
+def available_memory(*files: Path) -> int:
+    """Bytes that this process may still allocate without swapping.
+
+    Args:
+        files: See `services.machine.cgroups.control_groups`.
+    """
+    left = [_limit_of(group.folder) - _usage_of(group.folder) for group in control_groups("memory", *files)]
+    return int(max(0, min([psutil.virtual_memory().available, *left])))
+
+
+def _limit_of(folder: Path) -> float:
+    """The limit of a control group of version 2 or 1; infinite where it has none."""
+    for name in ("memory.max", "memory.limit_in_bytes"):
         with suppress(OSError, ValueError):  # the latter of `max`
-            most, used = (int((folder / name).read_text(encoding="ascii")) for name in (limit, usage))
-            lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
-            return most - used + int(dict(line.split() for line in lines).get(cached, 0))
+            return int((folder / name).read_text(encoding="ascii"))
     return math.inf
+
+
+def _usage_of(folder: Path) -> int:
+    """What a control group uses, but for the files that it caches, which make room."""
+    for name, cached in (("memory.current", "inactive_file"), ("memory.usage_in_bytes", "total_inactive_file")):
+        with suppress(OSError, ValueError):
+            lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+            used = int((folder / name).read_text(encoding="ascii"))
+            return used - int(dict(line.split() for line in lines).get(cached, 0))
+    return 0

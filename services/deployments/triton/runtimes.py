@@ -28,24 +28,12 @@ class Runtimes:
             name: Name of the model, with its version.
             spec: What the configuration says of the model.
         """
-        config = self._config
         if self._connection is not None:
             entry = find(name)
             labels = (entry.task, entry.name, entry.version)
             remote = RemoteModel(self._connection, entry.name, spec.at_server(entry), labels)
-            return TritonRuntime(precision="fp32", fuse=config.fuse, backend="torch", remote=remote)
-        assert config.backend != "triton"
-        return Runtime(
-            device=config.device,
-            precision=spec.precision or config.precision,
-            channels_last=config.channels_last,
-            fuse=config.fuse,
-            compile=config.compile,
-            cuda_graphs=config.cuda_graphs,
-            backend=config.backend,
-            num_threads=config.num_threads,
-            num_streams=config.device_threads,
-        )
+            return TritonRuntime(precision="fp32", fuse=self._config.fuse, backend="torch", remote=remote)
+        return self._config.runtime_of(spec)
 
     def close(self) -> None:
         """Closes the connection to the server, if there is one."""
