@@ -358,9 +358,9 @@ def test_signal_drains_and_leaves_nothing_behind(tmp_path: Path, photos: dict[st
             limits = httpx.Limits(max_connections=100)
             async with httpx.AsyncClient(base_url=stack.url, timeout=60, limits=limits) as client:
                 headers = {"content-type": "image/jpeg", "cache-control": "no-store"}
-                post = (client.post("/v1/classify", content=photos["coffee"], headers=headers) for _ in range(60))
+                post = (client.post("/v1/classify", content=photos["coffee"], headers=headers) for _ in range(100))
                 tasks = [asyncio.create_task(request) for request in post]
-                while stack.metric("tapetum_requests_in_flight") < 40:
+                while await asyncio.to_thread(stack.metric, "tapetum_requests_in_flight") < 40:
                     await asyncio.sleep(0.005)
                 stack.process.send_signal(number)
                 return [response.status_code for response in await asyncio.gather(*tasks)]
