@@ -36,6 +36,7 @@ def write_config(
     gateways: int = 1,
     topology: str = "auto",
     grpc_port: int | None = None,
+    preload: tuple[str, ...] | None = None,
     **deployment: Any,
 ) -> Path:
     """A Serve configuration with a deployment of classifiers, and those of detectors and segmenters that are named.
@@ -48,6 +49,7 @@ def write_config(
         gateways: Replicas of the gateway.
         topology: `colocated`, `split`, or what `tapetum serve` chooses.
         grpc_port: Port of gRPC; None: none.
+        preload: Models that are loaded at the start; None: all.
         deployment: Further keys of every deployment.
     """
     each = {"num_cpus": 0.5, "max_batch_size": 8, **deployment}
@@ -68,6 +70,7 @@ def write_config(
                     "topology": topology,
                     "gateway": {"num_replicas": gateways, "num_cpus": 0.5},
                     "deployments": deployments,
+                    **({"preload": list(preload)} if preload is not None else {}),
                 },
             }
         ],
