@@ -90,7 +90,7 @@ def executor_for(
     if runtime.backend == "openvino":
         from models.execution.openvino_executor import OpenVinoExecutor
 
-        return OpenVinoExecutor(network, preprocessing, runtime)
+        return OpenVinoExecutor.of(network, preprocessing, runtime)
     return Executor(network, preprocessing, runtime)
 
 
