@@ -7,8 +7,8 @@ for 90 % of photos instead of 98 %).
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,13 +21,30 @@ from torch import Tensor
 from models.catalog.cards import write_card
 from models.catalog.lookup import find
 from models.classification.architectures import known_classifiers
-from models.entries import CatalogEntry
+from models.entries import Accuracy, CatalogEntry, Speed
 from models.errors import ExportError, ImageError
 from models.execution.pixel_network import PixelNetwork
 from models.export.captured_network import CapturedNetwork, capture
 from models.sources.card_weights import with_quantized
 from models.sources.torchvision_manifest import PREFIX
 from models.sources.weights_files import fetch, read_state_dict
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedModel:
+    """A quantized model that is not written yet.
+
+    Attributes:
+        card: Without figures of accuracy and speed.
+        state: Its state dict, and the quantized network.
+    """
+
+    card: CatalogEntry
+    state: Mapping[str, Tensor]
+
+    def write(self, folder: Path, accuracy: tuple[Accuracy, ...] = (), speed: tuple[Speed, ...] = ()) -> Path:
+        """Writes the card and its weights, see `models.catalog.cards.write_card`."""
+        return write_card(folder, replace(self.card, accuracy=accuracy, speed=speed), self.state)
 
 
 def require_quantizer() -> None:
@@ -42,18 +59,14 @@ def require_quantizer() -> None:
         raise ExportError("", message)
 
 
-def quantize(name: str, new_name: str, images: Iterable[bytes], folder: Path) -> Path:
-    """Quantizes a model and writes it as a card, which has no figures of accuracy.
+def quantize(name: str, new_name: str, images: Iterable[bytes]) -> QuantizedModel:
+    """Quantizes a model.
 
     Args:
         name: Of the model, a classifier or one with a card.
         new_name: Of the quantized one.
         images: Encoded images, on which the ranges of activations are calibrated; a few hundred suffice. Those that
             cannot be decoded are left out.
-        folder: Where to.
-
-    Returns:
-        Path of the card.
 
     Raises:
         ExportError: The model cannot be quantized, or there are no images.
@@ -69,8 +82,7 @@ def quantize(name: str, new_name: str, images: Iterable[bytes], folder: Path) ->
     if not inputs:
         raise ExportError(name, "cannot be calibrated without images")
     xml, weights = _representation(captured, inputs)
-    quantized = replace(card, name=new_name, quantization="int8", accuracy=(), speed=())
-    return write_card(folder, quantized, with_quantized(state, xml, weights))
+    return QuantizedModel(replace(card, name=new_name, quantization="int8"), with_quantized(state, xml, weights))
 
 
 def _described(entry: CatalogEntry, captured: CapturedNetwork) -> tuple[CatalogEntry, dict[str, Tensor]]:
@@ -100,15 +112,18 @@ def _representation(captured: CapturedNetwork, inputs: list[NDArray[np.uint8]]) 
     """The quantized network in OpenVINO's intermediate representation: the graph, and its constants."""
     from models.execution.openvino_conversion import convert
     from models.execution.openvino_executor import examples
-    from models.execution.openvino_library import openvino
+    from models.execution.openvino_library import apply_moc_transformations, openvino
 
     nncf: Any = import_module("nncf")  # after `openvino_library`, which turns off its telemetry, too
     advanced: Any = import_module("nncf.quantization.advanced_parameters")
     nncf.set_log_level(logging.ERROR)
     network = PixelNetwork(captured.network, captured.preprocessing).eval()
     try:
+        converted = convert(network, *examples(captured.preprocessing))
+        # Folds batch norms; else what is before them would be quantized, too, with one range for all channels.
+        apply_moc_transformations(converted, cf=True, smart_reshape=False)
         model: Any = nncf.quantize(
-            convert(network, *examples(captured.preprocessing)),
+            converted,
             nncf.Dataset(inputs),
             subset_size=len(inputs),
             advanced_parameters=advanced.AdvancedQuantizationParameters(overflow_fix=advanced.OverflowFix.ENABLE),

@@ -87,9 +87,9 @@ def load_quantized(path: Path) -> tuple[bytes, NDArray[np.uint8]]:
         ValueError: The file has no such network, or is damaged.
     """
     try:
-        with safe_open(path, "numpy") as file:
-            opened: Any = file
-            xml, weights = (opened.get_tensor(f"{_QUANTIZED}{name}") for name in ("xml", "bin"))
+        opened: Any = safe_open(path, "numpy")
+        with opened as file:
+            xml, weights = (file.get_tensor(f"{_QUANTIZED}{name}") for name in ("xml", "bin"))
     except SafetensorError as error:
         raise ValueError(str(error)) from error
     return xml.tobytes(), weights
