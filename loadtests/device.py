@@ -7,9 +7,9 @@
     python -m loadtests.device --model torchvision/resnet50 --images DIR
 
 It needs torch, torchvision, numpy, Pillow, safetensors and pycocotools only, and for a detector or a segmenter
-scikit-image or `--images`. OpenVINO and ONNX Runtime are measured where they are installed, and int8 where TAPETUM_CATALOG
-has a card NAME-int8, from `tapetum models quantize`. Where a classifier's weights are not on the machine, the same network
-is measured with random ones: it takes just as long.
+scikit-image or `--images`. OpenVINO and ONNX Runtime are measured where they are installed, and int8 where
+TAPETUM_CATALOG has a card NAME-int8, from `tapetum models quantize`. Where a classifier's weights are not on the
+machine, the same network is measured with random ones: it takes just as long.
 """
 
 import argparse
