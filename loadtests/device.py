@@ -7,8 +7,9 @@
     python -m loadtests.device --model torchvision/resnet50 --images DIR
 
 It needs torch, torchvision, numpy, Pillow, safetensors, msgspec and pycocotools only, and for a detector or a segmenter
-scikit-image or `--images`. OpenVINO and ONNX Runtime are measured where they are installed. Where a classifier's
-weights are not on the machine, the same network is measured with random ones: it takes just as long.
+scikit-image or `--images`. OpenVINO and ONNX Runtime are measured where they are installed, and int8 where
+TAPETUM_CATALOG has a card NAME-int8, from `tapetum models quantize`. Where a classifier's weights are not on the
+machine, the same network is measured with random ones: it takes just as long.
 """
 
 import argparse
@@ -25,14 +26,14 @@ import torchvision
 
 from loadtests.device_pictures import picture_sets
 from loadtests.device_timing import answers, host_steps, of_one_shape, postprocess_ms, share_of_same, time_in_turns
-from loadtests.device_variants import MODES, SLOW_TO_START, adapter_for, load_variants
+from loadtests.device_variants import MODES, SLOW_TO_START, MeasuredPrecision, adapter_for, load_variants
 from models.adapter import ModelInput
 from models.catalog.lookup import bundled, find
-from models.runtime import Precision, Runtime
+from models.runtime import Runtime
 
 BATCH_SIZES: Final = (1, 2, 4, 8, 16, 32, 64)
 QUICK_BATCH_SIZES: Final = (1, 8, 32)
-PRECISIONS: Final[tuple[Precision, ...]] = ("fp32", "bf16", "fp16")
+PRECISIONS: Final[tuple[MeasuredPrecision, ...]] = ("fp32", "bf16", "fp16", "int8")
 BUNDLED: Final = "bundled"
 
 

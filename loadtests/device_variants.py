@@ -4,7 +4,7 @@ import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import torch
 
@@ -16,7 +16,7 @@ from models.catalog.lookup import find
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite
 from models.classification.torchvision_networks import build, drop_auxiliary_heads
-from models.errors import ExportError, UnsupportedRuntime, WeightsUnavailable
+from models.errors import ExportError, UnknownModel, UnsupportedRuntime, WeightsUnavailable
 from models.runtime import Precision, Runtime
 from models.sources.torchvision_weights import find_weights
 
@@ -28,6 +28,8 @@ MODES: Final[dict[str, Runtime]] = {
     "onnxruntime": Runtime(backend="torch"),
     "openvino": Runtime(backend="openvino"),
 }
+MeasuredPrecision = Precision | Literal["int8"]
+"""int8: a card of the catalog that `tapetum models quantize` made of the model, NAME-int8."""
 SLOW_TO_START: Final = ("compiled", "onnxruntime")
 """Modes that compile or export for half a minute a model."""
 
@@ -42,21 +44,22 @@ class Variant:
         threads: Of one run.
     """
 
-    precision: Precision
+    precision: MeasuredPrecision
     mode: str
     threads: int
 
 
 def load_variants(
-    name: str, device: str, precisions: Sequence[Precision], modes: Sequence[str], threads: Sequence[int]
+    name: str, device: str, precisions: Sequence[MeasuredPrecision], modes: Sequence[str], threads: Sequence[int]
 ) -> dict[Variant, AnyAdapter]:
     """Loads a model in every variant that this machine can do; the others are named on stderr."""
     loaded: dict[Variant, AnyAdapter] = {}
     for variant in itertools.starmap(Variant, itertools.product(precisions, modes, threads)):
         torch.set_num_threads(variant.threads)
         try:
-            loaded[variant] = adapter_for(name, _runtime_of(name, variant, device))
-        except (UnsupportedRuntime, ExportError) as error:
+            chosen = f"{name}-int8" if variant.precision == "int8" else name
+            loaded[variant] = adapter_for(chosen, _runtime_of(name, variant, device))
+        except (UnsupportedRuntime, ExportError, UnknownModel) as error:
             print(f"{variant.precision} {variant.mode}: {error}", file=sys.stderr)
     return loaded
 
@@ -80,6 +83,8 @@ def adapter_for(name: str, runtime: Runtime) -> AnyAdapter:
 
 
 def _runtime_of(name: str, variant: Variant, device: str) -> Runtime:
+    if variant.precision == "int8":
+        return replace(MODES[variant.mode], device=device)
     if variant.mode != "onnxruntime":
         return replace(MODES[variant.mode], device=device, precision=variant.precision)
     if variant.precision != "fp32" or device != "cpu":

@@ -98,7 +98,7 @@ def _crowd(size: tuple[int, int]) -> tuple[Callable[[], Prediction], Sequence[st
     rows, columns = np.mgrid[-1:1:28j, -1:1:28j]
     disc = torch.from_numpy((rows**2 + columns**2 < 0.8).astype(np.float32))
     objects = Candidates(boxes, torch.linspace(0.99, 0.6, OBJECTS), torch.zeros(OBJECTS, dtype=torch.int64))
-    found = RegionMasks(objects, disc.expand(OBJECTS, -1, -1).contiguous())
+    found = RegionMasks(objects, disc.expand(OBJECTS, -1, -1).contiguous().__getitem__)
     parameters = SegmentationParameters(max_detections=OBJECTS)
     return lambda: instances_from(found, letterbox, parameters), ("object",)
 

@@ -4,8 +4,8 @@
                                                    (a batch of them)
 
 All four are safe to call from several threads at once, once `warm_up` has returned: an adapter keeps nothing between
-calls, and its network is in evaluation mode. `forward` is the only step that touches the device; a replica calls it
-from as many threads as it has streams.
+calls, and its network is in evaluation mode. `forward` runs the network; a replica calls it from as many threads as it
+has streams. `postprocess` touches the device only for the masks of instances: which are wanted, a request says.
 """
 
 from collections.abc import Hashable, Sequence

@@ -13,6 +13,7 @@ Kind = str
 MaskFormat = Literal["rle", "polygon", "png"]
 """Encoding of masks in a response: COCO's compressed RLE, COCO's polygons, or PNG files in base64."""
 Interpolation = Literal["bilinear", "bicubic"]
+Quantization = Literal["int8"]
 WeightsKind = Literal["package", "torch_hub", "url", "card", "none"]
 
 _LARGEST_SIDE = 8192
@@ -199,6 +200,8 @@ class CatalogEntry:
         arguments: Keyword arguments of the architecture, beyond the number of classes.
         training: How the weights were trained (data, split, epochs, time, machine …), JSON-able; empty where that is
             published elsewhere.
+        quantization: `int8` where the file of a card also holds the network in 8 bits, which OpenVINO runs on CPUs; see
+            `models.catalog.quantized`.
         card: Path of the card that the entry was read from; None for other entries. Valid on this machine only.
 
     Raises:
@@ -222,6 +225,7 @@ class CatalogEntry:
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     speed: tuple[Speed, ...] = ()
     segmentation: Segmentation | None = None
+    quantization: Quantization | None = None
     card: Path | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from models.catalog.version_names import SEPARATOR, join_name, split_name
-from models.entries import Accuracy, CatalogEntry, Segmentation, Speed, Task, WeightsSource
+from models.entries import Accuracy, CatalogEntry, Quantization, Segmentation, Speed, Task, WeightsSource
 from models.errors import BrokenCard
 from models.files import replaced
 from models.kinds import find_kind
@@ -56,6 +56,7 @@ class _Document:
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     speed: tuple[Speed, ...] = ()
     segmentation: Segmentation | None = None
+    quantization: Quantization | None = None
 
 
 def card_names(folder: Path) -> tuple[str, ...]:
@@ -172,6 +173,7 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         training=document.training,
         speed=document.speed,
         segmentation=document.segmentation,
+        quantization=document.quantization,
         card=path,
     )
 

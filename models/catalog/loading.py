@@ -9,6 +9,7 @@ from torch import nn
 
 from models.adapter import Adapter
 from models.catalog.lookup import find
+from models.catalog.quantized import quantized_runtime
 from models.classification import torchvision_entries as torchvision_classifiers
 from models.classification.architectures import build_classifier, known_classifiers
 from models.classification.classifier import Classifier
@@ -86,6 +87,8 @@ def _load(name: str, runtime: Runtime) -> Adapter[Any, Any]:
     entry = find(name)
     if entry.weights.kind == "none":
         return NoopClassifier(entry, runtime)
+    if entry.quantization is not None:
+        runtime = quantized_runtime(entry, runtime)
     if entry.weights.kind == "package":
         return _load_bundled(entry, runtime)
     if name.startswith(PREFIX):

@@ -104,7 +104,7 @@ def executor_for(
     if runtime.backend == "openvino":
         from models.execution.openvino_executor import OpenVinoExecutor
 
-        return OpenVinoExecutor(network, preprocessing, runtime)
+        return OpenVinoExecutor.of(network, preprocessing, runtime)
     if runtime.precision != "fp32":
         plain = replace(runtime, compile=False, cuda_graphs=False)
         full = Executor(network, preprocessing, replace(plain, precision="fp32"))

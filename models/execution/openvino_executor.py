@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models.entries import LetterboxPreprocessing, Preprocessing
 from models.execution.external import NetworkExecutor
 from models.execution.finite import require_finite
-from models.execution.openvino_network import open_network
+from models.execution.openvino_network import OpenVinoNetwork, open_network
 from models.execution.pixel_network import PixelNetwork
 from models.execution.precision import examples
 from models.runtime import Runtime
@@ -24,19 +24,29 @@ class OpenVinoExecutor(NetworkExecutor):
     """A network on the CPU. Thread-safe: several threads may run batches at once.
 
     Args:
-        network: A float32 network in evaluation mode from (N, 3, H, W) to one tensor or several, of N rows each; it is
-            not changed.
-        preprocessing: Of the model; gives the input's sizes and its normalisation.
-        runtime: A resolved runtime.
-
-    Raises:
-        NotConvertible: OpenVINO cannot run the network.
+        network: From (N, H, W, 3) uint8 RGB to one tensor or several, of N rows each.
     """
 
-    def __init__(
-        self, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing, runtime: Runtime
-    ) -> None:
-        self._network = open_network(PixelNetwork(network, preprocessing).eval(), *examples(preprocessing), runtime)
+    def __init__(self, network: OpenVinoNetwork) -> None:
+        self._network = network
+
+    @classmethod
+    def of(
+        cls, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing, runtime: Runtime
+    ) -> "OpenVinoExecutor":
+        """Converts a network.
+
+        Args:
+            network: A float32 network in evaluation mode from (N, 3, H, W) to one tensor or several, of N rows each; it
+                is not changed.
+            preprocessing: Of the model; gives the input's sizes and its normalisation.
+            runtime: A resolved runtime.
+
+        Raises:
+            NotConvertible: OpenVINO cannot run the network.
+        """
+        pixel_network = PixelNetwork(network, preprocessing).eval()
+        return cls(open_network(pixel_network, *examples(preprocessing), runtime))
 
     def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         """See `models.execution.external.NetworkExecutor.run_all`."""

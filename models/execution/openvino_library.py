@@ -13,8 +13,16 @@ cast("dict[str, Any]", sys.modules).setdefault("openvino_telemetry", None)  # so
 
 import openvino  # noqa: E402
 from openvino import opset15 as opset  # noqa: E402
+from openvino._offline_transformations import apply_moc_transformations  # noqa: E402
 from openvino.frontend import FrontEndManager  # noqa: E402
 from openvino.frontend.pytorch import ConversionExtension  # noqa: E402
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder  # noqa: E402
 
-__all__ = ["ConversionExtension", "FrontEndManager", "TorchScriptPythonDecoder", "openvino", "opset"]
+__all__ = [
+    "ConversionExtension",
+    "FrontEndManager",
+    "TorchScriptPythonDecoder",
+    "apply_moc_transformations",
+    "openvino",
+    "opset",
+]

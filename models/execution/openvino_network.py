@@ -110,6 +110,24 @@ def open_network(network: nn.Module, example: Tensor, other: Tensor, runtime: Ru
     return OpenVinoNetwork(compiled)
 
 
+def open_representation(xml: bytes, weights: NDArray[np.uint8], runtime: Runtime) -> OpenVinoNetwork:
+    """Compiles a network that is given in OpenVINO's intermediate representation.
+
+    Args:
+        xml: The graph.
+        weights: Its constants.
+        runtime: Threads, and the precision of what is not quantized.
+
+    Raises:
+        NotConvertible: OpenVINO cannot read it.
+    """
+    try:
+        model = _core().read_model(xml, openvino.Tensor(weights, shared_memory=True))
+        return OpenVinoNetwork(_core().compile_model(model, "CPU", _config(runtime)), weights)
+    except RuntimeError as error:
+        raise NotConvertible(f"OpenVINO cannot read the network: {_first_line(error)}") from error
+
+
 def _read(path: Path, runtime: Runtime) -> OpenVinoNetwork | None:
     blob = openvino_cache.read(path)
     if blob is None:

@@ -78,9 +78,9 @@ class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks
 
 
 def instances_from(found: RegionMasks, letterbox: Letterbox, parameters: SegmentationParameters) -> InstanceMasks:
-    """Filters instances by score and class, keeps the best, scales them to the original image and pastes their masks.
+    """Filters instances by score and class, keeps the best, scales them to the original image and draws their masks.
 
-    Masks are pasted one at a time as run lengths, without an array of the size of the image.
+    Only these get masks. They are pasted one at a time as run lengths, without an array of the size of the image.
 
     Args:
         found: Output of the network.
@@ -97,6 +97,6 @@ def instances_from(found: RegionMasks, letterbox: Letterbox, parameters: Segment
     if parameters.class_ids is not None:
         wanted &= torch.isin(objects.class_ids, torch.tensor(parameters.class_ids, dtype=torch.int64))
     kept = wanted.nonzero().flatten()[: parameters.max_detections]
-    given, cells = boxes[kept].numpy(), found.masks[kept].numpy()
+    given, cells = boxes[kept].numpy(), found.masks_of(kept).numpy()
     masks = tuple(paste(its_cells, box, size) for its_cells, box in zip(cells, given, strict=True))
     return InstanceMasks(given, objects.scores[kept].numpy(), objects.class_ids[kept].numpy(), size, masks)

@@ -1,13 +1,15 @@
 """Runs torchvision's Mask R-CNN (arXiv:1703.06870) up to its boxes and their masks of S × S cells.
 
-The boxes come from `models.detection.torchvision_detectors`; the mask branch runs on the boxes after NMS only.
+The boxes come from `models.detection.torchvision_detectors`; the mask branch runs after NMS, on the
+boxes that a request wants: a photo of people has 22 above the floor of the score, and 4 above the usual threshold.
 """
 
 # pyright: reportMissingTypeStubs=false
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -40,16 +42,18 @@ _REGIONS_PER_PASS: Final = 32
 
 @dataclass(frozen=True, eq=False)
 class RegionMasks:
-    """The objects of one image, by descending score, and the mask of each within its box.
+    """The objects of one image, by descending score, and what computes the mask of each within its box.
 
     Attributes:
         objects: K of them, at most `MAX_OBJECTS`, no two of a class overlapping by more than `OVERLAP`; boxes in pixels
             of the network's input.
-        masks: (K, S, S) float32 in [0, 1] on the CPU: mask probability of each of S × S equal cells of the box.
+        masks_of: From (M,) int64 indices of objects to (M, S, S) float32 in [0, 1] on the CPU: mask probability of each
+            of S × S equal cells of the box. Several threads may call it; it raises `NonFiniteOutput` where a mask
+            contains NaN or infinity.
     """
 
     objects: Candidates
-    masks: Tensor
+    masks_of: Callable[[Tensor], Tensor]
 
 
 class RegionMaskNetwork(Protocol):
@@ -75,7 +79,7 @@ class RegionMaskNetwork(Protocol):
             class_ids: (K,) int64.
 
         Returns:
-            (K, S, S), see `RegionMasks.masks`.
+            (K, S, S), see `RegionMasks.masks_of`.
         """
         ...
 
@@ -111,13 +115,15 @@ class MaskRcnnRegions:
         worth_giving = DetectionParameters(SCORE_FLOOR, OVERLAP, MAX_OBJECTS)
         for candidates, regions in self._boxes.with_regions(pixels):
             objects = select(candidates, worth_giving)
-            labels = objects.class_ids + self._first_label
             height, width = pixels.shape[1:3]
-            masks = self._branch.masks(regions.features, objects.boxes, labels, (height, width))
-            found.append(RegionMasks(objects, masks))
+            found.append(RegionMasks(objects, partial(self._masks, regions.features, objects, (height, width))))
         return found
 
-    @torch.inference_mode()
+    def _masks(
+        self, features: Mapping[str, Tensor], objects: Candidates, size: tuple[int, int], wanted: Tensor
+    ) -> Tensor:
+        return self._branch.masks(features, objects.boxes[wanted], objects.class_ids[wanted] + self._first_label, size)
+
     def masks_in(self, pixels: NDArray[np.uint8], boxes: Tensor, class_ids: Tensor) -> Tensor:
         """See `RegionMaskNetwork.masks_in`."""
         ((_, regions),) = self._boxes.with_regions(pixels[None])
@@ -135,6 +141,7 @@ class _MaskBranch:
         layers = nn.Sequential(heads.mask_head, heads.mask_predictor).eval()
         self._head = head_for(layers, (cast(Any, network.backbone).out_channels, *self._pool.output_size), runtime)
 
+    @torch.inference_mode()
     def masks(self, features: Mapping[str, Tensor], boxes: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:
         """Predicts (K, S, S) float32 for K boxes of an input of a (height, width): the mask of each one's label."""
         boxes, labels = boxes.to(self._device), labels.to(self._device)

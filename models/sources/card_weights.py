@@ -6,13 +6,19 @@ import os
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, Final
 
+import numpy as np
 import torch
-from safetensors import SafetensorError
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from models.files import replaced
+
+_QUANTIZED: Final = "openvino."
+"""Prefix of the arrays that are no weights: the files of OpenVINO's intermediate representation, `xml` and `bin`."""
 
 
 def save_weights(path: Path, state: Mapping[str, Tensor]) -> str:
@@ -43,7 +49,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         path: Of the safetensors file.
 
     Returns:
-        The state dict on the CPU; floats of any precision as float32.
+        The state dict on the CPU; floats of any precision as float32. A quantized network beside it is left out.
 
     Raises:
         ValueError: It is no safetensors file, or truncated.
@@ -53,7 +59,40 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         state = load_file(path)
     except SafetensorError as error:
         raise ValueError(str(error)) from error
-    return {name: _read(value) for name, value in state.items()}
+    return {name: _read(value) for name, value in state.items() if not name.startswith(_QUANTIZED)}
+
+
+def with_quantized(state: Mapping[str, Tensor], xml: bytes, weights: bytes) -> dict[str, Tensor]:
+    """Returns a state dict with a quantized network beside it, for `save_weights`.
+
+    Args:
+        state: The state dict.
+        xml: The graph, in OpenVINO's intermediate representation.
+        weights: The constants of the graph.
+    """
+    xml_bytes, weights_bytes = (torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in (xml, weights))
+    return {**state, f"{_QUANTIZED}xml": xml_bytes, f"{_QUANTIZED}bin": weights_bytes}
+
+
+def load_quantized(path: Path) -> tuple[bytes, NDArray[np.uint8]]:
+    """Reads the quantized network of a file.
+
+    Args:
+        path: Of the safetensors file.
+
+    Returns:
+        The graph and its constants, see `with_quantized`.
+
+    Raises:
+        ValueError: The file has no such network, or is damaged.
+    """
+    try:
+        opened: Any = safe_open(path, "numpy")
+        with opened as file:
+            xml, weights = (file.get_tensor(f"{_QUANTIZED}{name}") for name in ("xml", "bin"))
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    return xml.tobytes(), weights
 
 
 def as_stored(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

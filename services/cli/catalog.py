@@ -1,9 +1,10 @@
-"""`tapetum models`: lists, shows and downloads the models of the catalog."""
+"""`tapetum models`: lists, shows, downloads and quantizes the models of the catalog."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -18,7 +19,7 @@ from services.cli.loading import download_bar
 if TYPE_CHECKING:
     from models.catalog.lookup import CatalogEntry
 
-app = typer.Typer(no_args_is_help=True, help="List, show and download the models of the catalog.")
+app = typer.Typer(no_args_is_help=True, help="List, show, download and quantize the models of the catalog.")
 
 _HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"}
 """Metrics shown in the list, with their labels; of each model the first one that it has."""
@@ -88,6 +89,59 @@ def pull_model(name: _Name) -> None:
     with download_bar(screen, entry.name) as report:
         pull(name, report)
     screen.out.print(f"{name} is here", highlight=False)
+
+
+@app.command("quantize", epilog="Example: tapetum models quantize yolo-person --data person")
+def quantize_model(
+    name: _Name,
+    data: Annotated[
+        str, typer.Option(metavar="SPEC", help="Labelled images to evaluate on, as `tapetum evaluate` reads them.")
+    ],
+    calibration: Annotated[
+        str | None,
+        typer.Option(metavar="SPEC", help="Images for the ranges of activations; those of --data by default."),
+    ] = None,
+    images: Annotated[int, typer.Option(min=1, metavar="N", help="The most images for calibration.")] = 300,
+    new_name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Name of the new model; NAME-int8 by default.")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")
+    ] = Path("trained"),
+    max_loss: Annotated[
+        float,
+        typer.Option(
+            min=0, max=100, metavar="POINTS", help="The most that the accuracy may fall, in points (hundredths)."
+        ),
+    ] = 0.2,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Evaluate on N images only.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Worker processes of the evaluation; one for each CPU.")
+    ] = None,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Read files outside the data folder that labels or links lead to.")
+    ] = False,
+) -> None:
+    """Quantize a model to int8 for OpenVINO on CPUs, and write it as a card if it loses little accuracy.
+
+    The model and its quantized version are evaluated on the data, and timed. Where the most important figure falls by
+    more than --max-loss, nothing is written, and the status is 1. Needs `tapetum[quantize]`.
+    """
+    from services.cli.quantization import Quantization, run_quantization
+
+    wanted = Quantization(
+        name,
+        new_name or f"{name.rpartition('/')[2].partition('@')[0]}-int8",
+        data,
+        calibration or data,
+        images,
+        output,
+        max_loss,
+        limit,
+        workers,
+        allow_outside,
+    )
+    raise typer.Exit(run_quantization(Screen(), wanted))
 
 
 def _table(entries: Iterable[CatalogEntry]) -> Table:

@@ -97,9 +97,9 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
         ModelsError: likewise.
     """
     plan = replace(plan, baseline=gates.baseline, figures=gates.figures)
-    with _one_line_errors(screen, plan):
+    with one_line_errors(screen, plan):
         settings = read_settings() if record else None
-        plan = _with_caps(plan)
+        plan = with_caps(plan)
         check_plan(plan)
         with evaluation_display(screen, plan.predictor.model) as display:
             run = evaluate(plan, display.report, display.say)
@@ -124,7 +124,7 @@ def run_evaluation(screen: Screen, plan: Plan, gates: Gates, *, record: bool, as
     return 1 if failures else 0
 
 
-def _with_caps(plan: Plan) -> Plan:
+def with_caps(plan: Plan) -> Plan:
     """The plan with the image limits of this environment; a gateway has its own."""
     settings = read_settings()
     caps = {"max_image_bytes": settings.max_image_bytes, "max_image_pixels": settings.max_image_pixels}
@@ -146,7 +146,12 @@ def _show_problems(screen: Screen, run: Finished) -> None:
 
 
 @contextmanager
-def _one_line_errors(screen: Screen, plan: Plan) -> Generator[None]:
+def one_line_errors(screen: Screen, plan: Plan) -> Generator[None]:
+    """Turn the errors of an evaluation that the user can fix into one line.
+
+    Raises:
+        CommandError: One of them.
+    """
     try:
         yield
     except WrongLabels as error:
