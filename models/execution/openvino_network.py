@@ -49,6 +49,8 @@ class OpenVinoNetwork:
         self._compiled = compiled
         self._blob = blob
         self._idle: deque[Any] = deque()
+        self._ran_at = time.monotonic()
+        self._holds_activations = False
         with _LOCK:
             _OPENED.add(self)
 
@@ -65,27 +67,31 @@ class OpenVinoNetwork:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
+        self._ran_at = time.monotonic()
         request.infer([values], share_inputs=True)
+        self._holds_activations = True
         outputs = tuple(torch.from_numpy(np.array(output.data)) for output in request.output_tensors)
         self._idle.append(request)  # one that failed is dropped
         return outputs
 
-    def release_activations(self) -> None:
-        """Frees the activations, unless the network is running."""
-        with suppress(RuntimeError):  # which OpenVINO raises while it is
-            self._compiled.release_memory()
+    def release_activations(self, idle_s: float) -> None:
+        """Frees the activations, unless the network is running or was started within the last `idle_s` seconds."""
+        if self._holds_activations and time.monotonic() - self._ran_at >= idle_s:
+            with suppress(RuntimeError):  # which OpenVINO raises while it is running
+                self._holds_activations = False
+                self._compiled.release_memory()
 
 
 _LOCK: Final = threading.Lock()
 _OPENED: Final[weakref.WeakSet[OpenVinoNetwork]] = weakref.WeakSet()
 
 
-def release_activations() -> None:
-    """Frees the activations of all networks, see `models.execution.memory`."""
+def release_activations(idle_s: float) -> None:
+    """Frees the activations of idle networks, see `models.execution.memory`."""
     with _LOCK:
         opened = list(_OPENED)
     for network in opened:
-        network.release_activations()
+        network.release_activations(idle_s)
 
 
 def open_network(network: nn.Module, example: Tensor, other: Tensor, runtime: Runtime) -> OpenVinoNetwork:

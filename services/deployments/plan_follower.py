@@ -23,6 +23,7 @@ import torch
 
 from models.catalog.version_names import join_name
 from models.errors import ModelsError
+from models.execution.memory import release_activations
 from services.deployments.hosted_model import HostedModel
 from services.deployments.hosted_versions import HostedVersions
 from services.machine.memory import available_memory, release_memory
@@ -38,6 +39,9 @@ POLL_S: Final = 1.0
 
 GRACE_S: Final = 3.0
 """Seconds for which a version that is no longer planned takes images: every gateway reads the plan meanwhile."""
+
+IDLE_S: Final = 10.0
+"""Seconds without an image after which a network gives its activations back."""
 
 Load = Callable[[str], HostedModel]
 """Loads and warms up a version by its `NAME@VERSION`."""
@@ -127,7 +131,7 @@ class PlanFollower:
             self._store.withdraw(self._name)
 
     def step(self) -> None:
-        """Report, read the plan, and begin what it asks for."""
+        """Report, read the plan, and begin what it asks for; and free what idle networks hold."""
         self._take_over_loads()
         with self._tolerant():
             self._report()
@@ -135,6 +139,7 @@ class PlanFollower:
         self._begin_loads()
         self._retire_unwanted()
         self._unload_idle()
+        release_activations(IDLE_S)
 
     def _follow(self) -> None:
         while not self._stopped.is_set():

@@ -143,8 +143,8 @@ def test_activations_that_are_released_between_and_during_runs_change_no_outputs
     executor, images = executor_for(two_maps(), LETTERBOX, OPENVINO), pixels(3, 256, 256)
     expected = executor.run_all(images)
     with ThreadPoolExecutor(2) as pool:
-        for found in pool.map(executor.run_all, [images] * 20):
-            release_activations()
+        for turn, found in enumerate(pool.map(executor.run_all, [images] * 20)):
+            release_activations(idle_s=60.0 * (turn % 2))
             assert_same(found, expected, 0.0)
 
 
