@@ -249,6 +249,12 @@ class ModelDeployment(Scaled):
     num_threads: int | None = Field(
         default=None, ge=1, description="Threads that one run of a network uses; unset: as many as `num_cpus`."
     )
+    num_openvino_threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="The same where OpenVINO runs it; unset: as `num_threads`, and 2 where `tapetum serve` colocates "
+        "models on several CPUs.",
+    )
     num_device_threads: int | None = Field(
         default=None,
         ge=1,
@@ -307,7 +313,7 @@ class ModelDeployment(Scaled):
             compile=self.compile,
             cuda_graphs=self.cuda_graphs,
             backend=self.backend,
-            num_threads=self.num_threads,
+            num_threads=self.num_openvino_threads or self.num_threads,
             num_streams=self.device_threads,
         )
 

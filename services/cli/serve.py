@@ -14,6 +14,18 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="Serve configuration file; the bundled one by default."),
     ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Serve this model of the catalog (tapetum models list), instead of those of the file; may be given "
+            "again.",
+        ),
+    ] = None,
+    save_config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", dir_okay=False, help="With --model: also write the configuration to a file."),
+    ] = None,
     host: Annotated[
         str | None, typer.Option(help="Address to listen on, instead of http_options.host in the file.")
     ] = None,
@@ -57,7 +69,11 @@ def serve(
     """
     from services.local.stack import DEFAULT_CONFIG
 
+    if save_config is not None and not model:
+        raise typer.BadParameter("--save-config needs --model: without it, the configuration is the file")
     if address is not None:
+        if model:
+            raise typer.BadParameter("--model is for a stack on this machine; write a file for the cluster")
         if jobs:
             raise typer.BadParameter("--jobs is for a stack on this machine; a cluster decides itself on its dashboard")
         if topology is not None:
@@ -69,5 +85,5 @@ def serve(
         raise typer.Exit(deploy(config or DEFAULT_CONFIG, address, host=host, port=port, grpc_port=grpc_port, say=say))
     from services.local.stack import serve as run_stack
 
-    path = config or DEFAULT_CONFIG
-    raise typer.Exit(run_stack(path, host=host, port=port, grpc_port=grpc_port, layout=topology, jobs=jobs))
+    given = {"host": host, "port": port, "grpc_port": grpc_port, "layout": topology, "jobs": jobs}
+    raise typer.Exit(run_stack(config, models=tuple(model or ()), save_config=save_config, **given))

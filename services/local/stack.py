@@ -20,11 +20,12 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from services.chosen_models import describe, save, with_models
 from services.gateway.exposure import check_exposure
 from services.gateway.serving.admission import DRAINING_FILE
 from services.kinds import TASKS
@@ -38,6 +39,7 @@ from services.local.readiness import wait_until_ready
 from services.local.reserve import Reserve
 from services.local.stopping import StopRequested, StopSignals, end_at_once
 from services.machine.cpus import count_cpus
+from services.machine.gpus import count_gpus
 from services.machine.hosts import LOOPBACK, is_loopback
 from services.machine.loopback import FENCE
 from services.machine.ray_environment import ON_LOOPBACK, provide_token
@@ -54,6 +56,7 @@ from services.telemetry import metrics_folder, read_gauge
 from services.topology import Layout, Topology, TopologyError
 
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
+GPU_CONFIG: Final = DEFAULT_CONFIG.with_name("gpu.yaml")
 _WATCH_INTERVAL_S: Final = 0.5
 _OBJECT_STORE_BYTES: Final = 256 * 2**20
 """Size of Ray's object store, for images above a mebibyte on their way to a replica; its pages are allocated on use."""
@@ -63,8 +66,10 @@ Say = Callable[[str], None]
 
 
 def serve(
-    path: Path = DEFAULT_CONFIG,
+    path: Path | None = None,
     *,
+    models: Sequence[str] = (),
+    save_config: Path | None = None,
     host: str | None = None,
     port: int | None = None,
     grpc_port: int | None = None,
@@ -75,7 +80,9 @@ def serve(
     """Run the stack in the foreground until SIGINT or SIGTERM.
 
     Args:
-        path: Serve configuration file.
+        path: Serve configuration file; None: the bundled one, for models that are named that for GPUs if there is one.
+        models: Models of the catalog to serve instead of those of the file.
+        save_config: File that takes the configuration for them.
         host: Address to listen on, instead of that of the file.
         port: Likewise.
         grpc_port: Likewise, of gRPC; 0: none.
@@ -87,7 +94,15 @@ def serve(
         Exit status: 0 after a signal, 1 where the stack could not start or failed. A second signal ends the process.
     """
     try:
+        path = path or (GPU_CONFIG if models and count_gpus() else DEFAULT_CONFIG)
         config = read_serve_file(path).listening_at(host, port, grpc_port)
+        if models:
+            config = with_models(config, models)
+            for deployment in config.topology.deployments:
+                say(describe(deployment))
+        if save_config is not None:
+            save(config, save_config)
+            say(f"configuration written to {save_config}")
         config = config.with_topology(lay_out(config.topology, Machine.here(), layout))
         if ignored := config.for_clusters():
             say(f"warning: {', '.join(ignored)} is ignored: `tapetum serve` runs all processes in its own environment")

@@ -3,6 +3,23 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
+from typing import Final
+
+_DRIVER: Final = Path("/proc/driver/nvidia/gpus")
+"""NVIDIA's driver has a folder for each GPU here (Linux)."""
+
+
+def count_gpus(driver: Path = _DRIVER) -> int:
+    """NVIDIA GPUs of this machine that CUDA may use.
+
+    Args:
+        driver: Folder of the driver.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = len(list(driver.iterdir())) if driver.is_dir() else 0
+    return there if visible is None else min(there, len([name for name in visible.split(",") if name.strip()]))
 
 
 def is_reservable(num_gpus: float) -> bool:

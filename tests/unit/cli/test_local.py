@@ -180,12 +180,10 @@ def test_pulling_what_is_here_says_so() -> None:
 
 
 def test_serve_passes_its_options_on_and_ends_with_the_status_of_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[Path, str | None, int | None, int | None, str | None, bool]] = []
+    calls: list[tuple[Path | None, dict[str, Any]]] = []
 
-    def serve(
-        path: Path, *, host: str | None, port: int | None, grpc_port: int | None, layout: str | None, jobs: bool
-    ) -> int:
-        calls.append((path, host, port, grpc_port, layout, jobs))
+    def serve(path: Path | None, **options: Any) -> int:
+        calls.append((path, options))
         return len(calls) - 1
 
     monkeypatch.setattr(services.local.stack, "serve", serve)
@@ -194,11 +192,22 @@ def test_serve_passes_its_options_on_and_ends_with_the_status_of_the_stack(monke
         tapetum(
             *("serve", "--config", "my.yaml", "--host", "::1", "--port", "9000"),
             *("--grpc-port", "9100", "--topology", "split", "--jobs"),
+            *("--model", "yolox/s", "--model", "noop", "--save-config", "made.yaml"),
         ).exit_code
         == 1
     )
-    default = services.local.stack.DEFAULT_CONFIG
-    assert calls == [(default, None, None, None, None, False), (Path("my.yaml"), "::1", 9000, 9100, "split", True)]
+    nothing = {"host": None, "port": None, "grpc_port": None, "layout": None, "jobs": False}
+    given = {"host": "::1", "port": 9000, "grpc_port": 9100, "layout": "split", "jobs": True}
+    assert calls == [
+        (None, {"models": (), "save_config": None, **nothing}),
+        (Path("my.yaml"), {"models": ("yolox/s", "noop"), "save_config": Path("made.yaml"), **given}),
+    ]
+
+
+def test_a_configuration_is_saved_for_named_models_only() -> None:
+    result = tapetum("serve", "--save-config", "made.yaml")
+    assert result.exit_code == 2
+    assert "--save-config needs --model" in result.stderr
 
 
 def test_the_version_is_that_of_the_package() -> None:
