@@ -15,9 +15,10 @@ from models.execution.pixel_network import PixelNetwork
 from models.execution.precision import examples
 from models.runtime import Runtime
 
-_PIXELS_PER_PASS: Final = 2**18
-"""The memory of a pass stays allocated for the next one: 60 MB for a U-Net and one image of 416 x 416 pixels. Larger
-batches are not faster: they take 0.9 to 1.1 times as long per image (`loadtests/device.py`)."""
+_PIXELS_PER_PASS: Final = 2**16
+"""Images of 224 x 224 pixels and more run one by one. Larger passes are not faster: they take 0.9 to 1.1 times as long
+per image on one thread (`loadtests/device.py`), two threads share several images worse than one, and the memory of a
+pass stays allocated for the next one: 60 MB for a U-Net and one image of 416 x 416 pixels."""
 
 
 class OpenVinoExecutor(NetworkExecutor):
