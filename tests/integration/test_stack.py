@@ -360,8 +360,7 @@ def test_signal_drains_and_leaves_nothing_behind(tmp_path: Path, photos: dict[st
                 headers = {"content-type": "image/jpeg", "cache-control": "no-store"}
                 post = (client.post("/v1/classify", content=photos["coffee"], headers=headers) for _ in range(100))
                 tasks = [asyncio.create_task(request) for request in post]
-                while await asyncio.to_thread(stack.metric, "tapetum_requests_in_flight") < 40:
-                    await asyncio.sleep(0.005)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 stack.process.send_signal(number)
                 return [response.status_code for response in await asyncio.gather(*tasks)]
 
