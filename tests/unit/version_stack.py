@@ -106,6 +106,7 @@ def version_stack(folder: Path, names: Sequence[str], replicas: int = 2, **args:
         patch.setattr("services.deployments.plan_follower.POLL_S", 0.2)
         patch.setattr("services.deployments.plan_follower.GRACE_S", 0.6)
         patch.setattr("services.gateway.serving.registry.READ_INTERVAL_S", 0.2)
+        patch.setattr("services.gateway.serving.on_demand.SETTLED_S", 0.4)
         patch.setenv("TAPETUM_CATALOG", str(folder))
         read_settings.cache_clear()
         for version in ("1", "2"):

@@ -21,7 +21,7 @@ def _method(name: str) -> Method:
 class OpenInferenceMethods:
     """Every method of `inference.GRPCInferenceService` and `grpc.health.v1.Health`.
 
-    Ray Serve would answer one that is missing here with a list of all that there are. The parameter `grpc_context` has
+    Ray Serve would answer a method that is missing here with a list of all methods. The parameter `grpc_context` has
     the name that Ray Serve looks for.
 
     Attributes:

@@ -17,6 +17,8 @@ log = structlog.get_logger()
 
 RETRY_AFTER_S: Final = 5.0
 """When a client may ask again for a model that takes long to load."""
+SETTLED_S: Final = 2.0
+"""Time after which replicas have reported the memory that an unload has freed: they report once a second."""
 FAILED_S: Final = 30.0
 """Time after which a model whose load failed is tried again."""
 
@@ -109,6 +111,7 @@ class OnDemand:
             except ServiceError as error:  # such as that an administrator was faster
                 log.warning("model stays", model=victim, reason=str(error))
                 return
+            await asyncio.sleep(SETTLED_S)  # or the next one would be unloaded by a figure from before
             await self._registry.plans.read()
 
     def _least_recently_used(self, wanted: str) -> str | None:

@@ -78,7 +78,8 @@ class OpenRequest:
         try:
             yield
         finally:
-            self._end_in(left_s)
+            if not self.timeout.expired():
+                self._end_in(left_s)
 
     def _end_in(self, seconds: float) -> None:
         assert self.timeout is not None
