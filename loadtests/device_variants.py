@@ -17,6 +17,7 @@ from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite
 from models.classification.torchvision_networks import build, drop_auxiliary_heads
 from models.errors import ExportError, UnknownModel, UnsupportedRuntime, WeightsUnavailable
+from models.execution.executor import executor_for
 from models.runtime import Precision, Runtime
 from models.sources.torchvision_weights import find_weights
 
@@ -79,7 +80,9 @@ def adapter_for(name: str, runtime: Runtime) -> AnyAdapter:
         network = build(find_weights(name), entry.architecture)
         drop_auxiliary_heads(network, entry.architecture)
     class_names = tuple(f"class {index}" for index in range(entry.class_count))
-    return Classifier(entry, class_names, runtime, network.eval(), "random")
+    runtime = runtime.resolve()
+    executor = executor_for(network.eval(), entry.preprocessing, runtime)
+    return Classifier(entry, class_names, runtime, executor, "random")
 
 
 def _runtime_of(name: str, variant: Variant, device: str) -> Runtime:

@@ -200,6 +200,8 @@ class CatalogEntry:
         arguments: Keyword arguments of the architecture, beyond the number of classes.
         training: How the weights were trained (data, split, epochs, time, machine …), JSON-able; empty where that is
             published elsewhere.
+        outputs: Layout of the network's outputs, one of `models.outputs.layouts.LAYOUTS`; None: that of its
+            architecture.
         quantization: `int8` where the file of a card also holds the network in 8 bits, which OpenVINO runs on CPUs; see
             `models.catalog.quantized`.
         card: Path of the card that the entry was read from; None for other entries. Valid on this machine only.
@@ -225,6 +227,7 @@ class CatalogEntry:
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     speed: tuple[Speed, ...] = ()
     segmentation: Segmentation | None = None
+    outputs: str | None = None
     quantization: Quantization | None = None
     card: Path | None = field(default=None, repr=False, compare=False)
 

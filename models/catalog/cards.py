@@ -56,6 +56,7 @@ class _Document:
     training: Mapping[str, Any] = field(default_factory=dict[str, Any])
     speed: tuple[Speed, ...] = ()
     segmentation: Segmentation | None = None
+    outputs: str | None = None
     quantization: Quantization | None = None
 
 
@@ -173,6 +174,7 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         training=document.training,
         speed=document.speed,
         segmentation=document.segmentation,
+        outputs=document.outputs,
         quantization=document.quantization,
         card=path,
     )

@@ -32,6 +32,7 @@ from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.detection.yolox_family import from_official
 from models.entries import CatalogEntry, LetterboxPreprocessing, Task
 from models.errors import BrokenCard, NotConvertible, PrecisionTooLow
+from models.execution.executor import executor_for
 from models.runtime import Runtime
 from models.segmentation import torchvision_entries as torchvision_segmenters
 from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of, segmenter
@@ -119,7 +120,7 @@ def _load_bundled(entry: CatalogEntry, runtime: Runtime) -> Classifier:
     state, digest = read_state_dict(entry, path)
     network = EfficientNetLite(entry.class_count)
     load_into(network, from_published(state), entry, path)
-    return Classifier(entry, imagenet_class_names(), runtime, network.eval(), digest)
+    return _classifier(entry, imagenet_class_names(), runtime, network.eval(), digest)
 
 
 def _load_torchvision(name: str, runtime: Runtime) -> Classifier:
@@ -129,12 +130,18 @@ def _load_torchvision(name: str, runtime: Runtime) -> Classifier:
     network = build(weights, entry.architecture)
     load_into(network, current_keys(state, entry.architecture), entry, path)
     drop_auxiliary_heads(network, entry.architecture)
-    return Classifier(entry, tuple(weights.meta["categories"]), runtime, network.eval(), digest)
+    return _classifier(entry, tuple(weights.meta["categories"]), runtime, network.eval(), digest)
 
 
 def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier:
     network, digest = _filled(entry, build_classifier, known_classifiers())
-    return Classifier(entry, _class_names(entry), runtime, network, digest)
+    return _classifier(entry, _class_names(entry), runtime, network, digest)
+
+
+def _classifier(
+    entry: CatalogEntry, class_names: tuple[str, ...], runtime: Runtime, network: nn.Module, digest: str
+) -> Classifier:
+    return Classifier(entry, class_names, runtime, executor_for(network, entry.preprocessing, runtime), digest)
 
 
 def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:

@@ -5,12 +5,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from models.adapter import ClassificationParameters, ModelInput, RawOutput
 from models.classification.ranking import most_probable
 from models.entries import CatalogEntry, Preprocessing
-from models.execution.executor import executor_for
+from models.execution.external import NetworkExecutor
 from models.execution.staging import stack
 from models.imaging import decoding
 from models.imaging.crop import resize_and_crop
@@ -32,12 +31,9 @@ class Classifier:
     Args:
         entry: Its catalog entry.
         class_names: One for every class id.
-        runtime: Device and precision; resolved here.
-        network: A float32 network in evaluation mode from (N, 3, crop, crop) to (N, class_count) logits.
+        runtime: Where and how it runs, resolved.
+        executor: Runs the network, from (N, crop, crop, 3) pixels to (N, class_count) logits.
         weights_digest: sha256 in hex of the file that its weights came from.
-
-    Raises:
-        UnsupportedRuntime: This machine does not support the runtime.
     """
 
     def __init__(
@@ -45,16 +41,16 @@ class Classifier:
         entry: CatalogEntry,
         class_names: tuple[str, ...],
         runtime: Runtime,
-        network: nn.Module,
+        executor: NetworkExecutor,
         weights_digest: str,
     ) -> None:
         self.entry = entry
         self.class_names = class_names
-        self.runtime = runtime.resolve()
+        self.runtime = runtime
         self.weights_digest = weights_digest
         assert isinstance(entry.preprocessing, Preprocessing)
         self._preprocessing = entry.preprocessing
-        self._executor = executor_for(network, entry.preprocessing, self.runtime)
+        self._executor = executor
 
     def decode(
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS

@@ -6,6 +6,7 @@ from typing import Any, Final
 from torch import nn
 
 from models.entries import CatalogEntry, LetterboxPreprocessing, Segmentation
+from models.execution.executor import executor_for
 from models.runtime import Runtime
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.lite_mask_rcnn import build_mask_rcnn_lite
@@ -82,6 +83,7 @@ def segmenter(
     """
     assert entry.class_names is not None and isinstance(entry.preprocessing, LetterboxPreprocessing)
     if entry.kind == "semantic":
-        return SemanticSegmenter(entry, entry.class_names, runtime, network, weights_digest)
+        executor = executor_for(network, entry.preprocessing, runtime)
+        return SemanticSegmenter(entry, entry.class_names, runtime, executor, weights_digest)
     regions = MaskRcnnRegions(network, entry.preprocessing, runtime, first_label)
     return InstanceSegmenter(entry, entry.class_names, runtime, regions, weights_digest)

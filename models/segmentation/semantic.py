@@ -6,11 +6,11 @@ from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
 from models.entries import CatalogEntry, LetterboxPreprocessing
-from models.execution.executor import executor_for
+from models.execution.external import NetworkExecutor
 from models.execution.staging import stack
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
@@ -34,8 +34,8 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         entry: Its catalog entry. Where its preprocessing has a `tile`, larger inputs go through the network in tiles.
         class_names: One for every class id, that of the background first; at most 256.
         runtime: Where and how it runs, resolved.
-        network: A float32 network in evaluation mode from (N, 3, H, W) to (N, class_count, h, w) logits, which cover
-            the whole input and may be coarser.
+        executor: Runs the network, from (N, H, W, 3) pixels to (N, class_count, h, w) logits, which cover the whole
+            input and may be coarser.
         weights_digest: sha256 in hex of the file that its weights came from.
 
     Raises:
@@ -47,13 +47,13 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         entry: CatalogEntry,
         class_names: tuple[str, ...],
         runtime: Runtime,
-        network: nn.Module,
+        executor: NetworkExecutor,
         weights_digest: str,
     ) -> None:
         if len(class_names) > _MOST_CLASSES:
             raise ValueError(f"{entry.name} has {len(class_names)} classes, of which a class map can tell 256 apart")
         super().__init__(entry, class_names, runtime, weights_digest, SegmentationParameters())
-        self._executor = executor_for(network, self._preprocessing, runtime)
+        self._executor = executor
         self._tiling = _tiling_of(self._preprocessing, runtime)
 
     @torch.inference_mode()

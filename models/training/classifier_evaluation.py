@@ -16,6 +16,7 @@ from models.datasets.photo_dataset import DatasetError
 from models.datasets.prefetch import made_ahead
 from models.entries import CatalogEntry
 from models.errors import ImageError
+from models.execution.executor import executor_for
 from models.metrics.classification import top_k_accuracy
 from models.runtime import Runtime
 from models.sources.card_weights import as_stored
@@ -37,7 +38,9 @@ def as_served(network: nn.Module, card: CatalogEntry, runtime: Runtime) -> Class
     assert card.class_names is not None
     served = build_classifier(card.architecture, card.class_count, card.arguments)
     served.load_state_dict(as_stored(network.state_dict()))
-    return Classifier(card, card.class_names, runtime, served.eval(), weights_digest="")
+    runtime = runtime.resolve()
+    executor = executor_for(served.eval(), card.preprocessing, runtime)
+    return Classifier(card, card.class_names, runtime, executor, weights_digest="")
 
 
 def accuracy(classifier: Classifier, labelled: Sequence[LabelledImage]) -> dict[str, float]:

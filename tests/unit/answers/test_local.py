@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from models.adapter import ClassificationParameters
 from models.catalog.lookup import find
 from models.classification.classifier import Classifier
+from models.execution.executor import executor_for
 from models.runtime import Runtime
 from services.answers.image_problem import Problem
 from services.answers.local import local_answers
@@ -33,7 +34,9 @@ class Overflowing(nn.Module):
 
 def test_image_without_numbers_is_told_of_and_the_others_are_answered():
     names = tuple(map(str, range(1000)))
-    classifier = Classifier(find("efficientnet-lite0"), names, Runtime(precision="fp32"), Overflowing().eval(), "d")
+    entry, runtime = find("efficientnet-lite0"), Runtime(precision="fp32").resolve()
+    executor = executor_for(Overflowing().eval(), entry.preprocessing, runtime)
+    classifier = Classifier(entry, names, runtime, executor, "d")
     images = [DARK, BRIGHT, DARK]
     dark, bright, again = local_answers(images, lambda image: image, classifier, ClassificationParameters(3))
     assert bright.body == Problem("non_finite_output", "the model gave numbers that are not finite")

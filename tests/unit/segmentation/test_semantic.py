@@ -15,6 +15,7 @@ from torch.nn.functional import interpolate
 
 from models.adapter import ModelInput, SegmentationParameters
 from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
+from models.execution.executor import executor_for
 from models.imaging.letterbox import Letterbox
 from models.predictions import SemanticMask
 from models.runtime import Runtime
@@ -85,7 +86,8 @@ def segmenter(
         defaults={},
         class_names=names,
     )
-    return SemanticSegmenter(entry, names, runtime, (network or Colors()).eval(), "0" * 64)
+    executor = executor_for((network or Colors()).eval(), preprocessing, runtime)
+    return SemanticSegmenter(entry, names, runtime, executor, "0" * 64)
 
 
 def scene(height: int, width: int, red: tuple[int, int, int, int]) -> Image.Image:
