@@ -1,0 +1,44 @@
+"""What a file says of the model in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from models.entries import Kind
+
+InputRange = tuple[tuple[float, float, float], tuple[float, float, float]]
+"""Mean and standard deviation of R, G and B on the scale 0 to 255: pixels are normalised as (pixel - mean) / std."""
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """What a file says of the model in it; None, or nothing, where it does not say.
+
+    Attributes:
+        format: `onnx` or `checkpoint` (a state dict, as .pth or .safetensors).
+        architecture: For the card: `onnx`, or the name of an architecture.
+        kinds: What its predictions may be, the likeliest first; several where the user has to choose.
+        outputs: Layouts of `models.outputs.layouts` that fit, the likeliest first; empty where the architecture says it.
+        class_count: Number of classes, without the background of a detector.
+        class_names: One for every class id.
+        input_size: (height, width) in pixels that the network takes; None where any.
+        stride: The sides of an input must be multiples of this.
+        normalisation: See `InputRange`.
+        channels: Order of the colours.
+        keep_aspect: Of a detector or a segmenter: whether images are padded, and not stretched.
+        evidence: Lines for people: what was found, and where in the file.
+    """
+
+    format: Literal["onnx", "checkpoint"]
+    architecture: str | None
+    kinds: tuple[Kind, ...]
+    outputs: tuple[str, ...] = ()
+    class_count: int | None = None
+    class_names: tuple[str, ...] | None = None
+    input_size: tuple[int, int] | None = None
+    stride: int | None = None
+    normalisation: InputRange | None = None
+    channels: Literal["rgb", "bgr"] = "rgb"
+    keep_aspect: bool = True
+    evidence: tuple[str, ...] = field(default=())
