@@ -1,5 +1,6 @@
-"""Files that are complete or not there: written beside their place first, then renamed."""
+"""Files that are complete or not there, written beside their place first, then renamed; and digests of files."""
 
+import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,3 +28,9 @@ def replaced(path: Path) -> Generator[IO[bytes]]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> str:
+    """Computes the sha256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
