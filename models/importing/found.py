@@ -28,6 +28,7 @@ class FoundModel:
         normalisation: See `InputRange`.
         channels: Order of the colours.
         keep_aspect: Of a detector or a segmenter: whether images are padded, and not stretched.
+        usual_size: (height, width) in pixels that a network of any size was trained or exported with.
         evidence: Lines for people: what was found, and where in the file.
     """
 
@@ -42,4 +43,5 @@ class FoundModel:
     normalisation: InputRange | None = None
     channels: Literal["rgb", "bgr"] = "rgb"
     keep_aspect: bool = True
+    usual_size: tuple[int, int] | None = None
     evidence: tuple[str, ...] = field(default=())
