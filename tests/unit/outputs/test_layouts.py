@@ -42,6 +42,7 @@ def test_networks_that_drop_duplicates_and_networks_of_one_image():
         "labels-boxes-scores",
         "torchvision",
         "efficient-nms",
+        "mmdeploy",
         "end-to-end-segmentation",
         "torchvision-masks",
     }
