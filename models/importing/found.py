@@ -19,7 +19,8 @@ class FoundModel:
         format: `onnx` or `checkpoint` (a state dict, as .pth or .safetensors).
         architecture: For the card: `onnx`, or the name of an architecture.
         kinds: What its predictions may be, the likeliest first; several where the user has to choose.
-        outputs: Layouts of `models.outputs.layouts` that fit, the likeliest first; empty where the architecture says it.
+        outputs: Layouts of `models.outputs.layouts` that fit, the likeliest first; empty where the architecture says
+            it.
         class_count: Number of classes, without the background of a detector.
         class_names: One for every class id.
         input_size: (height, width) in pixels that the network takes; None where any.
@@ -27,6 +28,7 @@ class FoundModel:
         normalisation: See `InputRange`.
         channels: Order of the colours.
         keep_aspect: Of a detector or a segmenter: whether images are padded, and not stretched.
+        usual_size: (height, width) in pixels that a network of any size was trained or exported with.
         evidence: Lines for people: what was found, and where in the file.
     """
 
@@ -41,4 +43,5 @@ class FoundModel:
     normalisation: InputRange | None = None
     channels: Literal["rgb", "bgr"] = "rgb"
     keep_aspect: bool = True
+    usual_size: tuple[int, int] | None = None
     evidence: tuple[str, ...] = field(default=())
