@@ -12,6 +12,7 @@
     │   ├── WeightsUnavailable  weights_unavailable not on this machine and not to be downloaded
     │   └── WeightsCorrupt      weights_corrupt     truncated, altered, or another network's
     ├── ExportError             export_error        a model cannot be exported
+    ├── UnusableModel           unusable_model      a file to import holds no model that can be served
     ├── NonFiniteOutput         non_finite_output   the network returned NaN or infinity
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
         ├── NotConvertible      not_convertible     OpenVINO cannot run a network
@@ -164,6 +165,25 @@ class ExportError(ModelsError):
 
     def __str__(self) -> str:
         return f"{self.model}: {self.message}" if self.model else self.message
+
+
+class UnusableModel(ModelsError):
+    """A file that is to be imported holds no model that can be served.
+
+    Args:
+        source: Path of the file, or the name that was given.
+        message: The problem and what to do about it. For operators: it may contain a path.
+    """
+
+    code: ClassVar[str] = "unusable_model"
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(source, message)
+        self.source = source
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}"
 
 
 class NonFiniteOutput(ModelsError):
