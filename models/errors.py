@@ -8,6 +8,7 @@
     │   └── ImageTooLarge       image_too_large     more bytes, pixels or header parts than the caps
     ├── UnknownModel            unknown_model       no catalog entry has that name
     ├── BrokenCard              broken_card         a model card, or the folder of it, cannot be used
+    ├── UnusableFile            unusable_file       a file cannot be added to the catalog as a model
     ├── WeightsError            weights_error       a model's weights cannot be used
     │   ├── WeightsUnavailable  weights_unavailable not on this machine and not to be downloaded
     │   └── WeightsCorrupt      weights_corrupt     truncated, altered, or another network's
@@ -106,6 +107,25 @@ class BrokenCard(ModelsError):
     """
 
     code: ClassVar[str] = "broken_card"
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(source, message)
+        self.source = source
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}"
+
+
+class UnusableFile(ModelsError):
+    """A file cannot be added to the catalog as a model.
+
+    Args:
+        source: Path of the file.
+        message: The problem, and what to do. For operators: it may contain a path.
+    """
+
+    code: ClassVar[str] = "unusable_file"
 
     def __init__(self, source: str, message: str) -> None:
         super().__init__(source, message)

@@ -3,8 +3,7 @@
 A name is one of
 
 - a bundled model, the first of `names()`;
-- a model of the user's own: the name of a card (`models.catalog.cards`) in one of the folders of ``TAPETUM_CATALOG``,
-  which are separated as those of ``PATH`` are;
+- a model of the user's own: the name of a card (`models.catalog.cards`) in one of `own_folders()`;
 - ``yolox/<size>``, the official YOLOX models;
 - ``torchvision/<builder>``, a classifier, detector or segmenter of torchvision with its recommended weights, or
   ``torchvision/<builder>@<weights>`` for others (``torchvision/resnet50@IMAGENET1K_V1``).
@@ -15,6 +14,7 @@ newest version, and ``NAME@VERSION`` a given one. Bundled models may have such v
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -33,8 +33,11 @@ __all__ = [
     "LetterboxPreprocessing",
     "Preprocessing",
     "WeightsSource",
+    "default_folder",
     "find",
+    "folder_for_new_cards",
     "names",
+    "own_folders",
     "versions",
 ]
 
@@ -68,6 +71,41 @@ def find(name: str) -> CatalogEntry:
     return read_card(found) if isinstance(found, Path) else found
 
 
+def own_folders() -> tuple[Path, ...]:
+    """Lists the folders with the user's cards, which are read at every call: new cards are served without a restart.
+
+    They are those that the environment variable ``TAPETUM_CATALOG`` names, separated as those of ``PATH`` are; where it
+    is unset or empty, `default_folder()` if it exists.
+
+    Raises:
+        BrokenCard: A folder of ``TAPETUM_CATALOG`` does not exist.
+    """
+    named = _named_folders()
+    if not named:
+        with suppress(OSError):  # such as of a home folder that this user may not enter
+            return (default_folder(),) if default_folder().is_dir() else ()
+    for folder in named:
+        if not folder.is_dir():
+            raise BrokenCard(str(folder), f"is named by {CATALOG_VARIABLE}, but there is no such folder")
+    return tuple(dict.fromkeys(folder.resolve() for folder in named))
+
+
+def folder_for_new_cards() -> Path:
+    """The folder that new cards are written to, which need not exist: the first one of ``TAPETUM_CATALOG``, or
+    `default_folder()`."""
+    return next(iter(_named_folders()), default_folder())
+
+
+def default_folder() -> Path:
+    """The user's folder of cards where ``TAPETUM_CATALOG`` names none.
+
+    It is `tapetum/models` in ``XDG_DATA_HOME``, or in `~/.local/share`, see
+    https://specifications.freedesktop.org/basedir-spec.
+    """
+    share = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")  # noqa: PTH111 - a user may have no home
+    return Path(share) / "tapetum" / "models"
+
+
 def versions(model: str) -> tuple[str, ...]:
     """Lists the versions of a model, the newest first; a model that the catalog does not have has none.
 
@@ -92,7 +130,7 @@ def names() -> tuple[str, ...]:
     Raises:
         BrokenCard: A folder of ``TAPETUM_CATALOG`` does not exist.
     """
-    own = (name for folder in _own_folders() for name in card_names(folder))
+    own = (name for folder in own_folders() for name in card_names(folder))
     torchvision = (f"{PREFIX}{builder}" for builder in torchvision_builders())
     return tuple(dict.fromkeys((*_bundled(), *own, *yolox_names(), *torchvision)))
 
@@ -133,24 +171,19 @@ def _card_without_version(model: str) -> dict[str, CatalogEntry]:
 
 
 def _cards_without_version(model: str) -> list[Path]:
-    return [cards[None] for folder in _own_folders() if None in (cards := card_paths(folder, model))]
+    return [cards[None] for folder in own_folders() if None in (cards := card_paths(folder, model))]
 
 
 def _cards_of_versions(model: str) -> Iterator[tuple[str, Path]]:
     """The cards ``NAME@VERSION.json`` of a model in the user's folders."""
-    for folder in _own_folders():
+    for folder in own_folders():
         for version, path in card_paths(folder, model).items():
             if version is not None:
                 yield version, path
 
 
-def _own_folders() -> list[Path]:
-    """The user's folders, read at every call, so that new cards can be served without a restart."""
-    folders = [Path(folder) for folder in os.environ.get(CATALOG_VARIABLE, "").split(os.pathsep) if folder]
-    for folder in folders:
-        if not folder.is_dir():
-            raise BrokenCard(str(folder), f"is named by {CATALOG_VARIABLE}, but there is no such folder")
-    return list(dict.fromkeys(folder.resolve() for folder in folders))
+def _named_folders() -> list[Path]:
+    return [Path(folder) for folder in os.environ.get(CATALOG_VARIABLE, "").split(os.pathsep) if folder]
 
 
 @cache

@@ -19,7 +19,8 @@ class FoundModel:
         format: `onnx` or `checkpoint` (a state dict, as .pth or .safetensors).
         architecture: For the card: `onnx`, or the name of an architecture.
         kinds: What its predictions may be, the likeliest first; several where the user has to choose.
-        outputs: Layouts of `models.outputs.layouts` that fit, the likeliest first; empty where the architecture says it.
+        outputs: Layouts of `models.outputs.layouts` that fit, the likeliest first; empty where the architecture says
+            it.
         class_count: Number of classes, without the background of a detector.
         class_names: One for every class id.
         input_size: (height, width) in pixels that the network takes; None where any.
