@@ -106,6 +106,23 @@ def default_folder() -> Path:
     return Path(share) / "tapetum" / "models"
 
 
+def own_cards(model: str) -> dict[Path, str | None]:
+    """Finds the user's cards of a model, without reading them.
+
+    Args:
+        model: Its name, without a version.
+
+    Returns:
+        Their paths, each with the version in the name of the file; that of ``NAME.json`` is None.
+    """
+    return {path: version for folder in own_folders() for version, path in card_paths(folder, model).items()}
+
+
+def published(model: str) -> bool:
+    """Whether a model is bundled, or downloaded from its publisher."""
+    return _published(model) is not None
+
+
 def versions(model: str) -> tuple[str, ...]:
     """Lists the versions of a model, the newest first; a model that the catalog does not have has none.
 
@@ -137,7 +154,7 @@ def names() -> tuple[str, ...]:
 
 def _versions(model: str) -> dict[str, CatalogEntry | Path]:
     """The entries of a model by version, the newest first; a card with the version in its file name is not read."""
-    found = {entry.version: entry} if (entry := _published(model)) else _card_without_version(model)
+    found = {entry.version: entry} if (entry := _published_alone(model)) else _card_without_version(model)
     known: dict[str, CatalogEntry | Path] = {**found}
     for version, path in _cards_of_versions(model):
         if version in known:
@@ -151,15 +168,18 @@ def _versions(model: str) -> dict[str, CatalogEntry | Path]:
 
 
 def _published(model: str) -> CatalogEntry | None:
+    return _bundled().get(model) or find_yolox(model) or find_torchvision(model)
+
+
+def _published_alone(model: str) -> CatalogEntry | None:
     """The entry of a model that is bundled, or downloaded from its publisher."""
-    entry = _bundled().get(model)
-    if entry is not None and (own := _cards_without_version(model)):
+    if model in _bundled() and (own := _cards_without_version(model)):
         raise BrokenCard(
             str(own[0]),
             f"{model!r} is the name of a model that comes with Tapetum; choose another, or call the file "
             f"{model}@VERSION.json for a further version of it",
         )
-    return entry or find_yolox(model) or find_torchvision(model)
+    return _published(model)
 
 
 def _card_without_version(model: str) -> dict[str, CatalogEntry]:
