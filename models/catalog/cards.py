@@ -6,6 +6,7 @@ with the package; serving one needs no other file. Further versions of a model a
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -76,10 +77,15 @@ def card_paths(folder: Path, name: str) -> dict[str | None, Path]:
     Returns:
         Their paths, by the version in the name of the file; that of ``NAME.json`` is None.
     """
-    if not _is_name(name):
+    if not is_name(name):
         return {}
     paths = (folder / f"{name}.json", *sorted(folder.glob(f"{name}{SEPARATOR}*.json")))
     return {split_name(path.stem)[1]: path for path in paths if _is_stem(path.stem) and path.is_file()}
+
+
+def is_name(text: str) -> bool:
+    """Whether a model can have this name, without a version: letters, digits, dots, hyphens and underscores."""
+    return _NAME.fullmatch(text) is not None
 
 
 def weights_path(card: Path) -> Path:
@@ -133,16 +139,33 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", 
     _check(replace(card, weights=weights), path)
     folder.mkdir(parents=True, exist_ok=True)
     sha256 = save_weights(folder / weights.location, state)
-    text = json.dumps(_document_of(replace(card, weights=replace(weights, sha256=sha256))), indent=2)
+    write_document(path, replace(card, weights=replace(weights, sha256=sha256)))
+    return path
+
+
+def write_document(path: Path, card: CatalogEntry) -> None:
+    """Writes a card for weights that are beside it.
+
+    Args:
+        path: Of the card, ``NAME.json`` or ``NAME@VERSION.json``; it is replaced as a whole.
+        card: The entry; its weights are of kind `card`, and complete.
+
+    Raises:
+        BrokenCard: The entry cannot be read back from a card.
+        OSError: The file cannot be written.
+    """
+    _check(card, path)
+    text = json.dumps(_document_of(card), indent=2)
     with replaced(path) as file:
         file.write(f"{text}\n".encode())
-    return path
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _entry_from(document: _Document, path: Path) -> CatalogEntry:
     weights = document.weights
     name, version = split_name(path.name.removesuffix(".json"))
-    if not _is_name(document.name) or document.name != name:
+    if not is_name(document.name) or document.name != name:
         raise ValueError(
             f"name must be {name!r}, as the file is called, of letters, digits, dots, hyphens and underscores"
         )
@@ -180,13 +203,9 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
     )
 
 
-def _is_name(text: str) -> bool:
-    return _NAME.fullmatch(text) is not None
-
-
 def _is_stem(text: str) -> bool:
     """Whether this is ``NAME`` or ``NAME@VERSION``."""
-    return all(_is_name(part) for part in text.split(SEPARATOR, 1))
+    return all(is_name(part) for part in text.split(SEPARATOR, 1))
 
 
 def _document_of(entry: CatalogEntry) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`tapetum models`: lists, shows, downloads and quantizes the models of the catalog."""
+"""`tapetum models`: lists, shows, downloads and quantizes the models of the catalog, and adds models of the user's."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.adding import add_model
 from services.cli.console import Screen
 from services.cli.loading import download_bar
+from services.cli.own_models import remove_model, rename_model
 
 if TYPE_CHECKING:
     from models.catalog.lookup import CatalogEntry
 
-app = typer.Typer(no_args_is_help=True, help="List, show, download and quantize the models of the catalog.")
+app = typer.Typer(no_args_is_help=True, help="List, show, download, quantize and add models of the catalog.")
 
 _HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"}
 """Metrics shown in the list, with their labels; of each model the first one that it has."""
+app.command("add", epilog="Example: tapetum models add best.onnx --name plates --classes data.yaml")(add_model)
+app.command("remove", epilog="Example: tapetum models remove plates")(remove_model)
+app.command("rename", epilog="Example: tapetum models rename plates number-plates")(rename_model)
+
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, from `tapetum models list`, or NAME@VERSION.")]
 
 
