@@ -24,6 +24,7 @@ from models.importing.fitting import Arguments, Fit, Misfit, fit
 from models.importing.found import FoundModel
 from models.importing.state_file import StateFile, read_state_file
 from models.outputs.layouts import LAYOUTS
+from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.timm_manifest import timm_names
 from models.sources.torchvision_manifest import PREFIX
 
@@ -131,7 +132,9 @@ def _matches(
 
 def _match_named(path: Path, file: StateFile, architecture: str, channels: Channels | None) -> _Match:
     if not kinds_of(architecture):
-        near = difflib.get_close_matches(architecture, (*listed_architectures(), *timm_names()), _SHOWN)
+        known = (*listed_architectures(), *timm_names())
+        same = [f"{family}{architecture}" for family in (PREFIX, TIMM) if _published(f"{family}{architecture}")]
+        near = same or difflib.get_close_matches(architecture, known, _SHOWN)
         meant = f"; did you mean {' or '.join(near)}?" if near else "; torchvision/resnet50 and timm/resnet18 are two"
         raise UnusableModel(str(path), f"there is no architecture {architecture!r}{meant}")
     try:

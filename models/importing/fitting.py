@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from models.catalog.architectures import build_architecture
 from models.catalog.user_modules import is_user_module, one_line
+from models.sources.weights_files import load_strictly
 
 Arguments = Mapping[str, int | float | str | bool]
 Options = tuple[tuple[str, int | float | str | bool], ...]
@@ -72,16 +73,16 @@ def fit(state: Mapping[str, Tensor], architecture: str, arguments: Arguments) ->
         KeyError, TypeError, ValueError: The architecture cannot be built.
     """
     options = tuple(sorted(arguments.items()))
-    two, three = shapes_of(architecture, 2, options), shapes_of(architecture, 3, options)
+    two = shapes_of(architecture, 2, options)
     prefix, overlap = common_prefix(state, two)
     if overlap < _LEAST_OVERLAP:
         raise Misfit(_strangers(state, two), overlap)
     inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     kept = {key: value for key, value in inside.items() if key in two or not _is_dropped(key)}
-    class_count = _class_count(kept, two, three, overlap)
+    class_count = _class_count(kept, two, shapes_of(architecture, 3, options), overlap)
     network = skeleton(architecture, class_count, arguments)
     try:
-        network.load_state_dict(kept, strict=True, assign=True)
+        load_strictly(network, kept, assign=True)
     except RuntimeError as error:
         raise Misfit(_difference(error), overlap) from error
     clean = {key: value.detach() for key, value in network.state_dict().items()}
