@@ -68,7 +68,7 @@ def add_model(
     ] = None,
     std: Annotated[str | None, typer.Option(metavar="R,G,B", help="Pixels are then divided by it.")] = None,
     layout: Annotated[
-        str | None, typer.Option(metavar="LAYOUT", help="What the outputs hold (docs/byom.md), if it is unclear.")
+        str | None, typer.Option(metavar="LAYOUT", help="What the outputs hold (docs/extending.md), if it is unclear.")
     ] = None,
     architecture: Annotated[
         str | None, typer.Option(metavar="NAME", help="Network of a checkpoint, such as torchvision/resnet50.")
@@ -106,6 +106,8 @@ def add_model(
         from models.importing.own_cards import check_name
 
     folder = output or folder_for_new_cards()
+    with one_line_errors():
+        folder.mkdir(parents=True, exist_ok=True)
     check_name(name, folder, replacing=replace)
     try:
         normalisation = read_normalisation(mean, std)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.text import Text
 
 from models.catalog.cards import weights_path
-from models.catalog.lookup import CATALOG_VARIABLE, find
+from models.catalog.lookup import CATALOG_VARIABLE, find, own_folders
 from models.datasets.opening import open_dataset
 from models.datasets.samples import DatasetError
 from models.entries import Accuracy, Speed
@@ -110,7 +110,7 @@ def run_quantization(screen: Screen, wanted: Quantization) -> int:
 def _catalog(folder: str) -> Generator[None]:
     """Adds a folder to the catalog of this process and its workers."""
     known = os.environ.get(CATALOG_VARIABLE)
-    os.environ[CATALOG_VARIABLE] = os.pathsep.join(filter(None, (folder, known)))
+    os.environ[CATALOG_VARIABLE] = os.pathsep.join((folder, *map(str, own_folders())))
     try:
         yield
     finally:
