@@ -22,7 +22,7 @@ from models.classification.torchvision_networks import (
     drop_auxiliary_heads,
 )
 from models.detection import torchvision_entries as torchvision_detectors
-from models.detection.architectures import build_detector, candidate_network, known_detectors
+from models.detection.architectures import build_detector, candidate_network, servable_detectors
 from models.detection.detector import Detector
 from models.detection.torchvision_detector_networks import (
     build_torchvision_detector,
@@ -35,7 +35,7 @@ from models.errors import BrokenCard, NotConvertible, PrecisionTooLow
 from models.execution.executor import executor_for
 from models.runtime import Runtime
 from models.segmentation import torchvision_entries as torchvision_segmenters
-from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of, segmenter
+from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter, servable_segmenters
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
 from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
@@ -146,9 +146,9 @@ def _classifier(
 
 def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:
     assert isinstance(entry.preprocessing, LetterboxPreprocessing)
-    network, digest = _filled(entry, build_detector, known_detectors())
+    network, digest = _filled(entry, build_detector, servable_detectors())
     try:
-        ready = candidate_network(network, entry.preprocessing, runtime)
+        ready = candidate_network(network, entry.preprocessing, runtime, entry.arguments)
     except ValueError as error:
         raise BrokenCard(_card_of(entry), f"preprocessing does not suit {entry.architecture}: {error}") from error
     return Detector(entry, _class_names(entry), runtime, ready, digest)
@@ -167,10 +167,10 @@ def _load_torchvision_detector(name: str, runtime: Runtime) -> Detector:
 
 def _load_segmenter(entry: CatalogEntry, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
     architecture = entry.architecture
-    if architecture in known_segmenters() and entry.segmentation != (kind := segmentation_of(architecture)):
+    if architecture in servable_segmenters() and entry.segmentation != (kind := segmentation_of(architecture)):
         message = f"segmentation must be {kind!r} for {architecture}, not {entry.segmentation!r}"
         raise BrokenCard(_card_of(entry), message)
-    network, digest = _filled(entry, build_segmenter, known_segmenters())
+    network, digest = _filled(entry, build_segmenter, servable_segmenters())
     try:
         return segmenter(entry, runtime, network, digest)
     except ValueError as error:

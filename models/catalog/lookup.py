@@ -6,7 +6,9 @@ A name is one of
 - a model of the user's own: the name of a card (`models.catalog.cards`) in one of `own_folders()`;
 - ``yolox/<size>``, the official YOLOX models;
 - ``torchvision/<builder>``, a classifier, detector or segmenter of torchvision with its recommended weights, or
-  ``torchvision/<builder>@<weights>`` for others (``torchvision/resnet50@IMAGENET1K_V1``).
+  ``torchvision/<builder>@<weights>`` for others (``torchvision/resnet50@IMAGENET1K_V1``);
+- ``timm/<architecture>``, a classifier of timm with its recommended weights, or ``timm/<architecture>.<tag>`` for
+  others (``timm/resnet18.a1_in1k``); `names()` leaves out these 1,440.
 
 A model may have several versions, by cards of the user's own that are called ``NAME@VERSION.json``: ``NAME`` is the
 newest version, and ``NAME@VERSION`` a given one. Bundled models may have such versions, too.
@@ -25,6 +27,8 @@ from models.classification.bundled import EFFICIENTNET_LITE0, NOOP
 from models.detection.yolox_entries import find_yolox, yolox_names
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import BrokenCard, UnknownModel
+from models.sources.timm_manifest import PREFIX as TIMM
+from models.sources.timm_manifest import find_timm, timm_names
 from models.sources.torchvision_manifest import PREFIX, find_torchvision, torchvision_builders
 
 __all__ = [
@@ -63,7 +67,7 @@ def find(name: str) -> CatalogEntry:
     model, version = split_name(name)
     known = _versions(model)
     if not known:
-        raise UnknownModel(name, names())
+        raise UnknownModel(name, timm_names() if name.startswith(TIMM) else names())
     chosen = next(iter(known)) if version is None else version
     if chosen not in known:
         raise UnknownModel(name, tuple(join_name(model, each) for each in known))
@@ -144,6 +148,8 @@ def bundled() -> tuple[str, ...]:
 def names() -> tuple[str, ...]:
     """Lists every model once: the bundled ones, the user's own, YOLOX by size, and torchvision's, task by task.
 
+    Those of timm are listed by `models.sources.timm_manifest.timm_names`.
+
     Raises:
         BrokenCard: A folder of ``TAPETUM_CATALOG`` does not exist.
     """
@@ -168,7 +174,7 @@ def _versions(model: str) -> dict[str, CatalogEntry | Path]:
 
 
 def _published(model: str) -> CatalogEntry | None:
-    return _bundled().get(model) or find_yolox(model) or find_torchvision(model)
+    return _bundled().get(model) or find_yolox(model) or find_torchvision(model) or find_timm(model)
 
 
 def _published_alone(model: str) -> CatalogEntry | None:
