@@ -49,15 +49,17 @@ def deviation(expected: Sequence[Tensor], outputs: Sequence[Tensor]) -> float:
     """Compares the outputs of a network with those that are expected.
 
     Args:
-        expected: Floats of any shapes.
-        outputs: As many, of the same shapes, on the same device.
+        expected: Of any shapes.
+        outputs: As many, on the same device.
 
     Returns:
         The largest root mean square of the differences of an output, relative to that of its expected values; infinity
-        where an output is not finite.
+        where an output is not finite, or has another shape, as the found objects of a network may have.
     """
     worst = 0.0
     for one, other in zip(expected, outputs, strict=True):
+        if one.shape != other.shape:
+            return inf
         error, total = (values.square().sum() for values in (other.double() - one.double(), one.double()))
         ratio = float(error / total.clamp(min=1e-30))
         worst = max(worst, ratio**0.5 if isfinite(ratio) else inf)
@@ -75,7 +77,7 @@ def examples(preprocessing: Preprocessing | LetterboxPreprocessing) -> tuple[Ten
     """
     height, width = preprocessing.largest_size
     others = height, width
-    if isinstance(preprocessing, LetterboxPreprocessing) and preprocessing.keep_aspect:
+    if isinstance(preprocessing, LetterboxPreprocessing) and not preprocessing.fixed_size:
         side = -(-_EXAMPLE_SIDE // preprocessing.stride) * preprocessing.stride
         (height, width), others = (2 * side, 3 * side), (3 * side, 2 * side)
     generator = torch.Generator().manual_seed(0)

@@ -20,8 +20,7 @@ from models.catalog.lookup import own_cards, own_folders, published
 from models.catalog.version_names import join_name, split_name
 from models.entries import CatalogEntry
 from models.errors import BrokenCard, NameTaken, UnknownModel
-from models.files import locked
-from models.sources.downloads import file_digest
+from models.files import file_digest, locked
 
 PICTURE: Final = ".jpg"
 """Suffix of the picture beside a card: a photo with the model's predictions."""

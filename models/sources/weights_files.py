@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from models.entries import CatalogEntry
 from models.errors import WeightsCorrupt, WeightsUnavailable
+from models.files import file_digest
 from models.sources import hugging_face
 from models.sources.card_weights import load_weights
-from models.sources.downloads import Progress, WrongDigest, download, file_digest
+from models.sources.downloads import Progress, WrongDigest, download
 
 _HASH_IN_NAME: Final = re.compile(r"-([a-f0-9]{8,})\.[a-z]+$")
 """torch hub's convention: a file name ends in the first digits of the sha256, before its extension."""

@@ -23,8 +23,8 @@ from models.detection.architectures import build_detector
 from models.detection.detector import Detector
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import BrokenCard, UnknownModel, WeightsCorrupt, WeightsUnavailable
+from models.files import file_digest
 from models.runtime import Runtime
-from models.sources.downloads import file_digest
 from tests.photos import encoded
 
 pytestmark = pytest.mark.slow
