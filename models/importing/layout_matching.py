@@ -79,7 +79,11 @@ def _ends_with(shape: Shape | None, size: int) -> bool:
 
 
 def _finished(outputs: Sequence[OutputTensor]) -> Iterator[LayoutMatch]:
-    """Boxes (N, M, 4) beside scores and class ids (N, M)."""
+    """Boxes (N, M, 4) beside scores and class ids (N, M), or boxes with scores (N, M, 5) beside class ids."""
+    if len(outputs) == 2 and [len(output.shape or ()) for output in outputs] == [3, 2] and outputs[1].is_integer:
+        if _ends_with(outputs[0].shape, 5):
+            yield LayoutMatch("mmdeploy")
+        return
     boxes = [output for output in _by_rank(outputs, 3) if _ends_with(output.shape, 4)]
     flat = [output for output in _by_rank(outputs, 2) if not _ends_with(output.shape, 1)]
     counts = [output for output in outputs if len(output.shape or ()) in (1, 2) and output not in flat]

@@ -18,7 +18,7 @@ from models.outputs.layouts import LAYOUTS
 IMAGENET: Final[InputRange] = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 """Mean and standard deviation of ImageNet's pixels: (0.485, 0.456, 0.406) and (0.229, 0.224, 0.225) of 255."""
 _IMAGENET_LAYOUTS: Final = frozenset(
-    {"logits", "probabilities", "class-logits", "class-probabilities", "class-map", "detr"}
+    {"logits", "probabilities", "class-logits", "class-probabilities", "class-map", "detr", "mmdeploy"}
 )
 _STRETCHED: Final = frozenset({"rt-detr", "rt-detr-rows", "labels-boxes-scores"})
 """Layouts of networks that are trained on images stretched to a square."""

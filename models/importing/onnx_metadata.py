@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 from models.entries import Kind
 from models.errors import UnusableModel
 from models.importing.found import InputRange
+from models.outputs.layouts import LAYOUTS
 
 _NAME_KEYS: Final = ("names", "class_names", "classes", "labels", "id2label")
 _KINDS: Final[Mapping[str, Kind]] = {
@@ -52,7 +53,7 @@ class WrittenFacts:
         normalisation: See `models.importing.found.InputRange`.
         keep_aspect: Whether images are padded, and not stretched.
         is_final: Whether the network drops duplicates itself.
-        layout: Of the outputs; Tapetum's own exports say it.
+        layout: Of the outputs, one of `models.outputs.layouts.LAYOUTS`; Tapetum's own exports say it.
         channels: `rgb` or `bgr`; likewise.
         is_ultralytics: Whether Ultralytics exported it.
         evidence: Lines for people.
@@ -85,6 +86,7 @@ def read_metadata(metadata: Mapping[str, str], path: Path, with_names: bool = Tr
         UnusableModel: Class names do not count up from 0, or the task is not supported.
     """
     task = metadata.get("task")
+    own = layout if (layout := metadata.get("layout")) in LAYOUTS else None
     ultralytics = "ultralytics" in (metadata.get("author", "") + metadata.get("description", "")).lower()
     if ultralytics and task not in (None, *_KINDS):
         raise UnusableModel(str(path), f"is for the task {task!r} of Ultralytics, which is not supported")
@@ -97,11 +99,13 @@ def read_metadata(metadata: Mapping[str, str], path: Path, with_names: bool = Tr
     return WrittenFacts(
         kind=_KINDS.get(task or ""),
         class_names=names,
-        stride=_integer(metadata.get("stride")),
+        stride=_positive(metadata.get("stride")),
         size=_size(_literal(metadata.get("imgsz", ""))),
-        normalisation=_range(_literal(metadata.get("mean", "")), _literal(metadata.get("std", "")), 1.0),
+        normalisation=_range(_literal(metadata.get("mean", "")), _literal(metadata.get("std", "")), 1.0)
+        if own
+        else None,
         is_final=with_nms or metadata.get("end2end") == "True",
-        layout=metadata.get("layout"),
+        layout=own,
         channels=metadata.get("channel_order"),
         is_ultralytics=ultralytics,
         evidence=(*(["exported by Ultralytics"] if ultralytics else []), *found),
@@ -109,7 +113,13 @@ def read_metadata(metadata: Mapping[str, str], path: Path, with_names: bool = Tr
 
 
 def own_metadata(
-    kind: Kind, layout: str, class_names: Sequence[str], normalisation: InputRange, stride: int | None = None
+    kind: Kind,
+    layout: str,
+    class_names: Sequence[str],
+    normalisation: InputRange,
+    *,
+    stride: int | None = None,
+    channels: str = "rgb",
 ) -> dict[str, str]:
     """The metadata that an export writes, so that the file can be added again without a question.
 
@@ -119,10 +129,11 @@ def own_metadata(
         class_names: One for every class id.
         normalisation: That the input needs; ((0, 0, 0), (1, 1, 1)) where the network normalises pixels itself.
         stride: Sides of an input must be multiples of this; None where they are fixed.
+        channels: Order of the colours, `rgb` or `bgr`.
     """
     mean, std = normalisation
     written = {"task": kind, "layout": layout, "names": json.dumps(list(class_names))}
-    written |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std))}
+    written |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std)), "channel_order": channels}
     return written | ({"stride": str(stride)} if stride else {})
 
 
@@ -140,12 +151,14 @@ def read_neighbours(path: Path, with_names: bool = True) -> WrittenFacts:
     config, place = _first_json(folders, "config.json")
     preprocessor, other_place = _first_json(folders, "preprocessor_config.json")
     timm = _mapping(config.get("pretrained_cfg"))
-    architectures = config.get("architectures") or [""]
+    networks = config.get("architectures")
+    network = str(cast("Sequence[object]", networks)[0]) if isinstance(networks, list) and networks else ""
     if not ("architectures" in config or timm or "image_mean" in preprocessor):
         return WrittenFacts()
-    listed = (config.get("id2label") or config.get("label_names")) if with_names else None
-    names = _class_names(listed, "config.json", path)
-    kind = next((kind for end, kind in _HUGGING_FACE_KINDS.items() if str(architectures[0]).endswith(end)), None)
+    names = (
+        _class_names(config.get("id2label") or config.get("label_names"), "config.json", path) if with_names else None
+    )
+    kind = next((kind for end, kind in _HUGGING_FACE_KINDS.items() if network.endswith(end)), None)
     normalisation = _preprocessor_range(preprocessor) or _range(timm.get("mean"), timm.get("std"), 255.0)
     sizes = _mapping(preprocessor.get("size"))
     size = _size([sizes["height"], sizes["width"]]) if {"height", "width"} <= sizes.keys() else None
@@ -179,7 +192,10 @@ def _preprocessor_range(preprocessor: Mapping[str, Any]) -> InputRange | None:
     """Mean and std on the scale 0 to 255, of pixels that are multiplied by a factor first."""
     if not preprocessor:
         return None
-    scale = 1.0 / float(preprocessor.get("rescale_factor") or 1 / 255) if preprocessor.get("do_rescale", True) else 1.0
+    factor = preprocessor.get("rescale_factor", 1 / 255)
+    if not isinstance(factor, int | float) or factor <= 0:
+        return None
+    scale = 1.0 / factor if preprocessor.get("do_rescale", True) else 1.0
     if not preprocessor.get("do_normalize", True) or "image_mean" not in preprocessor:
         return _range([0, 0, 0], [1, 1, 1], scale)
     return _range(preprocessor["image_mean"], preprocessor.get("image_std"), scale)
@@ -226,11 +242,12 @@ def _class_names(value: object, place: str, path: Path) -> tuple[str, ...] | Non
     if not isinstance(value, dict) or not value:
         return None
     given = cast("dict[object, object]", value)
+    pairs = list(given.items())
     if all(isinstance(class_id, int) for class_id in given.values()):
-        given = {class_id: name for name, class_id in given.items()}
-    by_id = {_integer(class_id): str(name) for class_id, name in given.items()}
+        pairs = [(class_id, name) for name, class_id in pairs]
+    by_id = {_integer(class_id): str(name) for class_id, name in pairs}
     missing = next((class_id for class_id in range(len(given)) if class_id not in by_id), None)
-    if missing is not None or len(by_id) != len(given):
+    if missing is not None:
         message = f"{place} has {len(given)} class names that do not count up from 0: {missing} is missing"
         raise UnusableModel(str(path), f"{message}; give the names by --classes")
     return tuple(by_id[class_id] for class_id in range(len(given)))
@@ -243,9 +260,14 @@ def _integer(value: object) -> int | None:
         return None
 
 
+def _positive(value: object) -> int | None:
+    number = _integer(value)
+    return number if number and number > 0 else None
+
+
 def _size(value: object) -> tuple[int, int] | None:
     items = cast("Sequence[object]", value) if isinstance(value, list | tuple) else [value, value]
-    sides = [_integer(side) for side in items]
-    if len(sides) != 2 or sides[0] is None or sides[1] is None or min(sides[0], sides[1]) < 1:
+    sides = [_positive(side) for side in items]
+    if len(sides) != 2 or sides[0] is None or sides[1] is None:
         return None
     return sides[0], sides[1]

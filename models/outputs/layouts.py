@@ -19,7 +19,12 @@ from models.outputs.class_scores import (
     decode_logits,
     decode_probabilities,
 )
-from models.outputs.finished_boxes import decode_efficient_nms, decode_labels_boxes_scores, decode_torchvision
+from models.outputs.finished_boxes import (
+    decode_efficient_nms,
+    decode_labels_boxes_scores,
+    decode_mmdeploy,
+    decode_torchvision,
+)
 from models.outputs.query_boxes import decode_detr, decode_rt_detr, decode_rt_detr_rows
 from models.outputs.region_masks import decode_end_to_end_prototypes, decode_prototypes, decode_torchvision_masks
 from models.outputs.yolo_boxes import (
@@ -149,6 +154,13 @@ _ALL: Final = (
         "boxes (K, 4): x1, y1, x2, y2 in pixels, labels (K) from 1, scores (K), of one image; torchvision",
         decode_torchvision,
         one_by_one=True,
+        is_final=True,
+    ),
+    OutputLayout(
+        "mmdeploy",
+        "detection",
+        "boxes with scores (N, K, 5): x1, y1, x2, y2 in pixels, score; class ids (N, K); MMDetection by MMDeploy",
+        decode_mmdeploy,
         is_final=True,
     ),
     OutputLayout(

@@ -72,9 +72,10 @@ def yolox() -> Yolox:
     torch.manual_seed(5)
     network = build_detector("yolox-nano", 3, {}).eval()
     assert isinstance(network, Yolox)
-    hooked = (*network.head.obj_preds, *network.head.cls_preds)
-    for layer in hooked:
+    for layer in (*network.head.obj_preds, *network.head.cls_preds):
         layer.register_forward_hook(lambda layer, _, output: rescale(layer, output, -2.0, 2.0))
+    for layer in network.head.reg_preds:
+        layer.register_forward_hook(lambda layer, _, output: rescale(layer, output, 0.5, 0.5))
     with torch.inference_mode():
         network(photo())
     return network

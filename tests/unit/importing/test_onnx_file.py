@@ -235,15 +235,27 @@ def test_configuration_of_timm_beside_the_model(tmp_path: Path):
     assert found.normalisation == ((127.5,) * 3, (63.75,) * 3)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"vocab_size": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"vocab_size": 3}',
+        '{"architectures": {"a": 1}, "id2label": 7}',
+        '{"architectures": [], "pretrained_cfg": []}',
+        '{"image_mean": "x", "image_std": [0, 0, 0], "rescale_factor": "x", "size": {"height": "x", "width": null}}',
+        '{"image_mean": [1, 2, 3], "image_std": [0, 0, 0], "rescale_factor": 0}',
+    ],
+)
 def test_other_files_beside_the_model_are_ignored(tmp_path: Path, text: str):
-    (tmp_path / "config.json").write_text(text)
+    for name in ("config.json", "preprocessor_config.json"):
+        (tmp_path / name).write_text(text)
     assert inspect_onnx(write(tmp_path, CLASSES)).class_names is None
 
 
 def test_own_metadata_answers_every_question(tmp_path: Path):
     normalisation = ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
-    metadata = own_metadata("detection", "yolov5", ("cat", "dog"), normalisation, 32)
+    metadata = own_metadata("detection", "yolov5", ("cat", "dog"), normalisation, stride=32)
     found = inspect_onnx(write(tmp_path, {"output": (1, 8400, 7)}, metadata=metadata))
     assert (found.kinds, found.outputs, found.class_names) == (("detection",), ("yolov5",), ("cat", "dog"))
     assert (found.normalisation, found.stride, found.channels) == (normalisation, 32, "rgb")

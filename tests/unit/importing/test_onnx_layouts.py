@@ -55,6 +55,7 @@ ANY = ("N", 3, "height", "width")
             ["labels-boxes-scores"],
             None,
         ),
+        ({"dets": ("N", "K", 5), "labels": ("N", "K")}, {"types": {"labels": INT64}}, ["mmdeploy"], None),
         ({"boxes": ("K", 4), "labels": ("K",), "scores": ("K",)}, {"types": {"labels": INT64}}, ["torchvision"], None),
         (
             {"boxes": ("K", 4), "labels": ("K",), "scores": ("K",), "masks": ("K", 1, "h", "w")},
@@ -172,6 +173,18 @@ def test_class_names_must_count_up_from_zero(tmp_path: Path):
     with pytest.raises(UnusableModel, match=r"2 class names that do not count up from 0: 0 is missing.*--classes"):
         inspect_onnx(path)
     assert inspect_onnx(path, class_names=("cat", "dog")).class_names == ("cat", "dog")
+
+
+def test_two_names_of_one_class_do_not_count_up(tmp_path: Path):
+    path = write(tmp_path, {"out": ("N", 2)}, metadata={"names": "{'cat': 0, 'dog': 0}"})
+    with pytest.raises(UnusableModel, match="do not count up from 0: 1 is missing"):
+        inspect_onnx(path)
+
+
+def test_mean_and_std_of_unknown_scale_are_not_read(tmp_path: Path):
+    metadata = {"mean": "[0.1, 0.1, 0.1]", "std": "[0.5, 0.5, 0.5]", "layout": "NCHW", "stride": "-3"}
+    found = inspect_onnx(write(tmp_path, {"out": ("N", 2)}, metadata=metadata))
+    assert (found.normalisation, found.stride) == (IMAGENET, None)
 
 
 def test_class_names_must_be_as_many_as_the_outputs_have_classes(tmp_path: Path):
