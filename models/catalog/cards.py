@@ -114,7 +114,9 @@ def read_card(path: Path) -> CatalogEntry:
         raise BrokenCard(str(path), f"is no model card: {error}") from error
 
 
-def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", *, versioned: bool = False) -> Path:
+def write_card(
+    folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", *, versioned: bool = False, exact: bool = False
+) -> Path:
     """Writes a trained model, so that it can be served once the folder is in ``TAPETUM_CATALOG``.
 
     Each of the two files is replaced as a whole, the weights first.
@@ -124,6 +126,7 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", 
         card: The entry. Its class names must be known; the kind, location and digest of its weights are filled in.
         state: The network's state dict. Its arrays of two dimensions and more are written in half precision.
         versioned: Whether the files are called ``NAME@VERSION``, so that the model's other versions stay.
+        exact: Whether all arrays are written in their own precision instead.
 
     Returns:
         Path of the card.
@@ -138,7 +141,7 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", 
     weights = replace(card.weights, kind="card", location=weights_path(path).name, sha256="0" * 64)
     _check(replace(card, weights=weights), path)
     folder.mkdir(parents=True, exist_ok=True)
-    sha256 = save_weights(folder / weights.location, state)
+    sha256 = save_weights(folder / weights.location, state, exact=exact)
     write_document(path, replace(card, weights=replace(weights, sha256=sha256)))
     return path
 

@@ -178,7 +178,7 @@ def _preprocessing(
 
 def _side(path: Path, found: FoundModel, options: CardOptions, kind: PredictionKind) -> int:
     if found.input_size is None:
-        return options.size or _USUAL_SIDES[kind.name]
+        return options.size or max(found.usual_size or (0,)) or _USUAL_SIDES[kind.name]
     height, width = found.input_size
     if height != width:
         message = f"takes images of {height} x {width} pixels only: export it with a square or a dynamic input"
@@ -198,8 +198,10 @@ def _channels(path: Path, found: FoundModel, options: CardOptions) -> dict[str, 
     channels = options.channels or found.channels
     if channels == "rgb":
         return {}
-    if found.format != "onnx":
-        raise UnusableModel(str(path), "--channels bgr is for ONNX files only")
+    if found.format == "checkpoint":  # turned to RGB as it is read
+        if not str(found.architecture).startswith("yolox-"):
+            raise UnusableModel(str(path), "--channels bgr is for ONNX files and for checkpoints of YOLOX")
+        return {}
     return {"channels": channels}
 
 

@@ -21,13 +21,13 @@ from models.catalog.version_names import join_name, split_name
 from models.entries import CatalogEntry
 from models.errors import BrokenCard, NameTaken, UnknownModel
 from models.files import file_digest, locked
+from models.importing.onnx_weights import self_contained
 
 PICTURE: Final = ".jpg"
 """Suffix of the picture beside a card: a photo with the model's predictions."""
 
 _LOCK: Final = ".lock"
 _STAGING: Final = ".adding-"
-_CHUNK_BYTES: Final = 2**22
 
 
 def check_name(name: str, folder: Path, *, replacing: bool = False) -> None:
@@ -88,12 +88,12 @@ def staging(folder: Path) -> Generator[Path]:
         held.__exit__(None, None, None)
 
 
-def stage_file(place: Path, weights: Path, card: CatalogEntry, *, versioned: bool = False) -> Path:
-    """Copies a weights file to the private folder of a new model, and writes the card beside it.
+def stage_onnx(place: Path, file: Path, card: CatalogEntry, *, versioned: bool = False) -> Path:
+    """Writes the card of an ONNX file to the private folder of a new model, and beside it the file with all weights.
 
     Args:
         place: From `staging`.
-        weights: The file.
+        file: The ONNX file; weights may be in other files beside it.
         card: The entry; kind, location and digest of its weights are filled in.
         versioned: Whether the files are called ``NAME@VERSION``.
 
@@ -101,18 +101,18 @@ def stage_file(place: Path, weights: Path, card: CatalogEntry, *, versioned: boo
         The path of the card.
 
     Raises:
+        UnusableModel: Weights are missing, or too large for one ONNX file.
         BrokenCard: The entry cannot be read back from a card.
         OSError: A file cannot be read or written.
     """
     name = join_name(card.name, card.version) if versioned else card.name
-    copy = place / f"{name}{weights.suffix.lower()}"
-    with weights.open("rb") as source, copy.open("xb") as target:
-        shutil.copyfileobj(source, target, _CHUNK_BYTES)
+    path, network = place / f"{name}.json", place / f"{name}.onnx"
+    with network.open("xb") as target:
+        target.write(self_contained(file))
         target.flush()
         os.fsync(target.fileno())
-    source_of = replace(card.weights, kind="card", location=copy.name, sha256=file_digest(copy))
-    path = place / f"{name}.json"
-    write_document(path, replace(card, weights=source_of))
+    weights = replace(card.weights, kind="card", location=network.name, sha256=file_digest(network))
+    write_document(path, replace(card, weights=weights))
     return path
 
 

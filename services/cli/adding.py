@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -38,7 +38,7 @@ class Addition:
         name: NAME or NAME@VERSION.
         folder: Of the new card.
         sample: Photo to try the model on.
-        replace: Whether a model of the same name is replaced.
+        replacing: Whether a model of the same name is replaced.
         may_ask: Whether there is a terminal to ask on.
     """
 
@@ -46,7 +46,7 @@ class Addition:
     name: str
     folder: Path
     sample: Path | None
-    replace: bool
+    replacing: bool
     may_ask: bool
 
 
@@ -89,7 +89,7 @@ def add_model(
     ] = None,
     licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = "unknown",
     description: Annotated[str, typer.Option(metavar="TEXT", help="One sentence about the model, for the card.")] = "",
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a model of your own of the same name.")] = False,
+    replacing: Annotated[bool, typer.Option("--replace", help="Replace a model of your own of the same name.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: an option must say what is unclear.")] = False,
 ) -> None:
     """Add a model from a file: look into it, try it on a photo, and write a card, so that it can be served by its name.
@@ -108,7 +108,7 @@ def add_model(
     folder = output or folder_for_new_cards()
     with one_line_errors():
         folder.mkdir(parents=True, exist_ok=True)
-    check_name(name, folder, replacing=replace)
+    check_name(name, folder, replacing=replacing)
     try:
         normalisation = read_normalisation(mean, std)
     except ValueError as error:
@@ -116,7 +116,7 @@ def add_model(
     class_names = None if classes is None else read_class_names(classes)
     options = CardOptions(name, task, class_names, normalisation, layout, size, channels, licence, description)
     may_ask = not yes and sys.stdin.isatty() and screen.err.is_terminal
-    _add(screen, Addition(file, name, folder, sample, replace, may_ask), Given(options, architecture))
+    _add(screen, Addition(file, name, folder, sample, replacing, may_ask), Given(options, architecture))
 
 
 def _add(screen: Screen, addition: Addition, given: Given) -> None:
@@ -124,11 +124,11 @@ def _add(screen: Screen, addition: Addition, given: Given) -> None:
 
     found, entry = _described(screen, addition, given)
     with one_line_errors(), staging(addition.folder) as place:
-        card = _staged(screen, place, addition, found, entry)
+        card = _staged(screen, place, addition, given, found, entry)
         trial = try_model(screen, card, entry, addition.sample, addition.file)
         picture = card.with_name(card.name.removesuffix(".json") + PICTURE)
         picture.write_bytes(trial.picture)
-        published = publish(card, addition.folder, replacing=addition.replace)
+        published = publish(card, addition.folder, replacing=addition.replacing)
     _show_trial(screen, entry, trial, published.with_name(picture.name))
     _show_commands(screen, addition, entry)
     print(published)
@@ -151,44 +151,54 @@ def _described(screen: Screen, addition: Addition, given: Given) -> tuple[FoundM
     """What the file says, and the card of that and of the user's answers to what it does not say."""
     from models.importing.card import card_of
 
-    found: dict[str | None, FoundModel] = {}
+    shown = False
     while True:
         try:
-            if given.architecture not in found:
-                with screen.err.status(f"looking into {addition.file.name}"):
-                    found[given.architecture] = _inspected(addition.file, given.architecture)
-                _show_found(screen, addition.file, found[given.architecture])
-            known = found[given.architecture]
-            return known, card_of(addition.file, known, given.options)
+            with screen.err.status(f"looking into {addition.file.name}"):
+                found = _inspected(addition.file, given)
+            if not shown:
+                _show_found(screen, addition.file, found)
+                shown = True
+            entry = card_of(addition.file, found, given.options)
+            if found.format == "checkpoint" or entry.outputs == next(iter(found.outputs), None):
+                return found, entry
+            # of several layouts, class count and normalisation are those of the likeliest one: look again
+            given = replace(given, options=replace(given.options, layout=entry.outputs))
         except OpenQuestion as question:
             if not addition.may_ask:
                 raise CommandError(str(question), 2) from None
             given = ask(screen, question, given)
 
 
-def _inspected(file: Path, architecture: str | None) -> FoundModel:
+def _inspected(file: Path, given: Given) -> FoundModel:
     from models.importing.file_format import format_of
 
     if format_of(file) == "onnx":
         from models.importing.onnx_file import inspect_onnx
 
-        if architecture is not None:
+        if given.architecture is not None:
             raise CommandError("--architecture is for checkpoints: an ONNX file has its network in it", 2)
-        return inspect_onnx(file)
+        return inspect_onnx(file, given.options.layout, given.options.class_names)
     from models.importing.checkpoint import inspect_checkpoint
 
-    return inspect_checkpoint(file, architecture)
+    return inspect_checkpoint(file, given.architecture, given.options.channels)
 
 
-def _staged(screen: Screen, place: Path, addition: Addition, found: FoundModel, entry: CatalogEntry) -> Path:
+def _staged(
+    screen: Screen, place: Path, addition: Addition, given: Given, found: FoundModel, entry: CatalogEntry
+) -> Path:
     """Writes card and weights to a private folder, where the model is tried."""
-    from models.importing.own_cards import stage_checkpoint, stage_file
-
     versioned = "@" in addition.name
     with screen.err.status(f"copying {addition.file.name}"):
         if found.format == "onnx":
-            return stage_file(place, addition.file, entry, versioned=versioned)
-        return stage_checkpoint(place, addition.file, entry, versioned=versioned)
+            from models.importing.own_cards import stage_onnx
+
+            return stage_onnx(place, addition.file, entry, versioned=versioned)
+        from models.catalog.cards import write_card
+        from models.importing.checkpoint import read_checkpoint
+
+        state = read_checkpoint(addition.file, found, given.options.channels)
+        return write_card(place, entry, state, versioned=versioned, exact=True)
 
 
 def _show_found(screen: Screen, file: Path, found: FoundModel) -> None:
