@@ -24,8 +24,8 @@ _QUANTIZED: Final = "openvino."
 def save_weights(path: Path, state: Mapping[str, Tensor], *, exact: bool = False) -> str:
     """Writes a state dict as safetensors, atomically.
 
-    Unless `exact` is set, kernels and matrices are rounded to half precision; biases and batch norms keep theirs, as they are small, and so do
-    tensors that half precision cannot represent.
+    Unless `exact` is set, kernels and matrices are rounded to half precision; biases and batch norms keep theirs, as
+    they are small, and so do tensors that half precision cannot represent.
 
     Args:
         path: Where to.
