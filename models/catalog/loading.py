@@ -10,12 +10,14 @@ from torch import nn
 from models.adapter import Adapter
 from models.catalog.lookup import find
 from models.catalog.quantized import quantized_runtime
+from models.catalog.user_modules import is_user_module, load_user_module
 from models.classification import torchvision_entries as torchvision_classifiers
 from models.classification.architectures import build_classifier, known_classifiers
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite, from_published
 from models.classification.imagenet_classes import imagenet_class_names
 from models.classification.noop import NoopClassifier
+from models.classification.timm_networks import TimmUnavailable, build_published, is_timm, timm_class_names
 from models.classification.torchvision_networks import (
     build,
     current_keys,
@@ -31,7 +33,7 @@ from models.detection.torchvision_detector_networks import (
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.detection.yolox_family import from_official
 from models.entries import CatalogEntry, LetterboxPreprocessing, Task
-from models.errors import BrokenCard, NotConvertible, PrecisionTooLow
+from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
 from models.runtime import Runtime
 from models.segmentation import torchvision_entries as torchvision_segmenters
@@ -40,6 +42,7 @@ from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
 from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
 from models.sources.downloads import Progress
+from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.torchvision_manifest import PREFIX
 from models.sources.torchvision_weights import installed
 from models.sources.weights_files import fetch, load_into, read_state_dict
@@ -92,6 +95,10 @@ def _load(name: str, runtime: Runtime) -> Adapter[Any, Any]:
         runtime = quantized_runtime(entry, runtime)
     if entry.weights.kind == "package":
         return _load_bundled(entry, runtime)
+    if is_user_module(entry.architecture):
+        return load_user_module(entry, runtime)
+    if name.startswith(TIMM):
+        return _load_timm(entry, runtime)
     if name.startswith(PREFIX):
         return _TORCHVISION_LOADERS[entry.task](name, runtime)
     return LOADERS[entry.task](entry, runtime)
@@ -133,8 +140,22 @@ def _load_torchvision(name: str, runtime: Runtime) -> Classifier:
     return _classifier(entry, tuple(weights.meta["categories"]), runtime, network.eval(), digest)
 
 
+def _load_timm(entry: CatalogEntry, runtime: Runtime) -> Classifier:
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    try:
+        network = build_published(entry.architecture, state)
+    except TimmUnavailable as error:
+        raise WeightsUnavailable(entry.name, str(error)) from error
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsCorrupt(entry.name, f"{path} does not suit the installed timm ({reason})") from error
+    return _classifier(entry, timm_class_names(entry.class_count), runtime, network.eval(), digest)
+
+
 def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier:
-    network, digest = _filled(entry, build_classifier, known_classifiers())
+    known = (entry.architecture,) if is_timm(entry.architecture) else known_classifiers()
+    network, digest = _filled(entry, build_classifier, known)
     return _classifier(entry, _class_names(entry), runtime, network, digest)
 
 
