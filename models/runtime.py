@@ -120,7 +120,7 @@ class Runtime:
         return replace(replace(plain, backend="torch", precision="fp32").resolve(), backend=backend)
 
     def _resolve_onnx_backend(self) -> Backend:
-        installed = [name for name in _ONNX_BACKENDS if find_spec(name) is not None]
+        installed: list[Backend] = [name for name in _ONNX_BACKENDS if find_spec(name) is not None]
         if self.backend == "auto":
             possible = [name for name in installed if name != "openvino" or not self.on_gpu]
             if not possible:

@@ -7,7 +7,7 @@ from models.errors import ModelsError, NotConvertible
 from models.execution.external import NetworkExecutor
 from models.execution.onnx_file import check_onnx
 from models.execution.onnx_input import Channels
-from models.execution.precision import examples
+from models.execution.precision import single_examples
 from models.files import file_digest
 from models.runtime import Runtime
 
@@ -24,7 +24,7 @@ def open_onnx(
     The network has one image as its input, (N, 3, H, W) or (N, H, W, 3), float32, float16 or uint8, each of whose axes
     may be dynamic or fixed. With a fixed batch size, batches run in passes of that size. It may also take
     `models.execution.onnx_input.SIZES`, and gets the size of its input. Pixels are normalised, unless it takes uint8:
-    then it does that itself. A test batch has run once the file is open.
+    then it does that itself. A test picture has run once the file is open.
 
     Args:
         path: Of the file.
@@ -54,7 +54,7 @@ def open_onnx(
 
     executor = OnnxRuntimeExecutor(path, preprocessing, runtime, channels)
     try:
-        for pixels in examples(preprocessing):
+        for pixels in single_examples(preprocessing):
             executor.run_all(pixels.numpy())
     except ModelsError:
         raise

@@ -25,7 +25,7 @@ _CUDA: Final = "CUDAExecutionProvider"
 _ERRORS_ONLY: Final = 3
 """Of the levels of its log."""
 _PREFIX: Final = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : |Load model from .*? failed:\s*")
-_TYPES: Final = {"tensor(float)": "float32", "tensor(float16)": "float16"}
+_TYPES: Final[dict[str, str]] = {"tensor(float)": "float32", "tensor(float16)": "float16"}
 
 
 class OnnxRuntimeExecutor(NetworkExecutor):

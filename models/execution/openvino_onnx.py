@@ -14,14 +14,14 @@ from models.execution.openvino_conversion import flipped
 from models.execution.openvino_executor import OpenVinoExecutor
 from models.execution.openvino_library import FrontEndManager, openvino, opset
 from models.execution.openvino_network import OpenVinoNetwork, compile_model, open_cached
-from models.execution.precision import examples, require_precision
+from models.execution.precision import require_precision, single_examples
 from models.runtime import Runtime
 
 _NOISE: Final = ("Exception from ", "Check '", "FrontEnd API failed", "Model wasn't fully", "Summary:", "Errors during")
 """How the lines of OpenVINO's messages begin that name places in its own source code."""
 _BEFORE_ALL: Final = -(2**31)
 """End of a reversed slice that reaches the first element, or a smaller one."""
-_SOURCE_TYPES: Final = {"f32": "float32", "f16": "float16", "u8": "uint8", "i64": "int64"}
+_SOURCE_TYPES: Final[dict[str, str]] = {"f32": "float32", "f16": "float16", "u8": "uint8", "i64": "int64"}
 """OpenVINO's names of types, in the words of numpy."""
 
 
@@ -65,15 +65,16 @@ def _compiled(
     model: openvino.Model, name: str, preprocessing: Preprocessing | LetterboxPreprocessing, runtime: Runtime
 ) -> Any:
     """The model in the precision of the runtime, which has run, and been compared with float32."""
+    pictures = single_examples(preprocessing)
     try:
         compiled = compile_model(model, runtime)
         reduced = _executor(OpenVinoNetwork(compiled))
         if runtime.precision == "fp32":
-            for pixels in examples(preprocessing):
+            for pixels in pictures:
                 reduced.run_all(pixels.numpy())
         else:
             full = _executor(OpenVinoNetwork(compile_model(model, replace(runtime, precision="fp32"))))
-            require_precision(reduced, full, preprocessing, runtime)
+            require_precision(reduced, full, pictures, runtime)
     except ModelsError:
         raise
     except Exception as error:  # which OpenVINO raises of many classes

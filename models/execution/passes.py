@@ -1,5 +1,7 @@
 """Runs a network over a batch in passes of a few images, and makes tensors of what a library returns."""
 
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Callable
 from typing import Any, Final
 

@@ -19,23 +19,20 @@ _EXAMPLE_SIDE: Final = 50
 
 
 def require_precision(
-    reduced: NetworkExecutor,
-    full: NetworkExecutor,
-    preprocessing: Preprocessing | LetterboxPreprocessing,
-    runtime: Runtime,
+    reduced: NetworkExecutor, full: NetworkExecutor, pictures: Sequence[Tensor], runtime: Runtime
 ) -> None:
     """Runs both on test pictures and compares their outputs.
 
     Args:
         reduced: The network in the precision of the runtime.
         full: The same network in float32.
-        preprocessing: Of the model; gives the input's sizes.
+        pictures: From `examples`.
         runtime: A resolved runtime of reduced precision.
 
     Raises:
         PrecisionTooLow: The outputs differ by more than rounding, or are not finite.
     """
-    for pixels in examples(preprocessing):
+    for pixels in pictures:
         expected = full.run_all(pixels.numpy())
         try:
             differ_by = deviation(expected, reduced.run_all(pixels.numpy()))
@@ -84,3 +81,9 @@ def examples(preprocessing: Preprocessing | LetterboxPreprocessing) -> tuple[Ten
     shapes = (2, height, width, 3), (1, *others, 3)
     one, other = (torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8) for shape in shapes)
     return one, other
+
+
+def single_examples(preprocessing: Preprocessing | LetterboxPreprocessing) -> tuple[Tensor, Tensor]:
+    """Makes test pictures for networks whose outputs may have no batch dimension: as `examples`, one image each."""
+    one, other = examples(preprocessing)
+    return one[:1], other
