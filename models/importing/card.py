@@ -86,7 +86,7 @@ def card_of(path: Path, found: FoundModel, options: CardOptions) -> CatalogEntry
         class_count=len(class_names),
         licence=options.licence,
         accuracy=(),
-        description=options.description or f"{_nouns(kind.name)} of {len(class_names)} classes, from {path.name}.",
+        description=options.description or _description(kind.name, len(class_names), path),
         defaults={**kind.defaults, **_final_defaults(outputs)},
         class_names=class_names,
         arguments={**found.arguments, **_channels(path, found, options)},
@@ -215,6 +215,7 @@ def _task_choices() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*KINDS, *task_names())))
 
 
-def _nouns(kind: Kind) -> str:
+def _description(kind: Kind, class_count: int, path: Path) -> str:
     nouns = {"classification": "Classifier", "detection": "Detector", "semantic": "Semantic segmenter"}
-    return nouns.get(kind, "Instance segmenter")
+    classes = "class" if class_count == 1 else "classes"
+    return f"{nouns.get(kind, 'Instance segmenter')} of {class_count} {classes}, from {path.name}."

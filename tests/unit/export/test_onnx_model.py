@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from models.catalog.lookup import find
-from models.entries import LetterboxPreprocessing
 from models.export import onnx_model
 from models.export.agreement import Agreement
+from models.importing.onnx_file import inspect_onnx
 from services.cli import app
 from tests.unit.classifier_cards import write_classifier
 from tests.unit.detector_cards import write_detector
@@ -39,9 +39,8 @@ def export(name: str, path: Path) -> Result:
     return CliRunner().invoke(app, ["export", "onnx", name, "--output", str(path)])
 
 
-def card_in(path: Path) -> dict[str, object]:
-    properties = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
-    return json.loads(properties[onnx_model.METADATA])
+def metadata_of(path: Path) -> dict[str, str]:
+    return {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
 
 
 @pytest.mark.parametrize(
@@ -52,12 +51,9 @@ def test_file_says_what_its_model_is(tmp_path: Path, name: str, outputs: str):
     assert (result.exit_code, result.exception) == (0, None), result.stderr
     assert "model.onnx: largest difference " in result.stdout
     assert f"its outputs are {outputs}; `tapetum models add " in result.stderr
-    entry, card = find(name), card_in(tmp_path / "model.onnx")
-    assert (card["kind"], card["outputs"], card["class_names"]) == (entry.kind, outputs, list(entry.class_names or ()))
-    preprocessing = card["preprocessing"]
-    assert isinstance(preprocessing, dict)
-    side = entry.preprocessing.long_side if isinstance(entry.preprocessing, LetterboxPreprocessing) else None
-    assert preprocessing.get("long_side") == side
+    entry, found = find(name), inspect_onnx(tmp_path / "model.onnx")
+    assert (found.kinds, found.outputs, found.class_names) == ((entry.kind,), (outputs,), entry.class_names)
+    assert found.preprocessing == replace(entry.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
@@ -65,7 +61,7 @@ def test_two_stage_network_is_exported_and_the_command_says_what_is_missing(tmp_
     result = export(INSTANCES, tmp_path / "model.onnx")
     assert result.exit_code == 0, result.stderr
     assert "its outputs are those of a first stage" in result.stderr
-    assert card_in(tmp_path / "model.onnx")["outputs"] is None
+    assert "layout" not in metadata_of(tmp_path / "model.onnx")
 
 
 def test_file_that_exists_is_not_overwritten(tmp_path: Path):
