@@ -73,7 +73,7 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
         UnsupportedRuntime: This machine does not support the runtime.
     """
     entry = find(name)
-    resolved = resolve_for(entry, runtime) if is_onnx(entry) else runtime.resolve()
+    resolved: Runtime = resolve_for(entry, runtime) if is_onnx(entry) else runtime.resolve()
     while True:
         try:
             return _load(entry, name, resolved)

@@ -93,7 +93,7 @@ def _opened(entry: CatalogEntry, path: Path, runtime: Runtime, channels: Channel
 
 def _channels_of(entry: CatalogEntry) -> Channels:
     channels = entry.arguments.get(_CHANNELS, "rgb")
-    if entry.arguments.keys() > {_CHANNELS} or channels not in get_args(Channels):
+    if entry.arguments.keys() - {_CHANNELS} or channels not in get_args(Channels):
         message = f"arguments of {ONNX} are channels, rgb or bgr, not {dict(entry.arguments)}"
         raise BrokenCard(str(entry.card or entry.name), message)
     return cast(Channels, channels)

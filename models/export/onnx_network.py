@@ -86,7 +86,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
         dynamic |= {1: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO}
     count = len(model.executor.run_all(example[:1]))
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
                 network,
                 (torch.from_numpy(example),),
@@ -108,7 +108,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
 
 
 @contextmanager
-def _quiet() -> Generator[None]:
+def quiet() -> Generator[None]:
     """Without what torch's exporter says about itself; its exceptions say what matters."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -43,9 +43,8 @@ def layout_of(entry: CatalogEntry) -> OutputLayout:
         known = ", ".join(LAYOUTS)
         raise BrokenCard(_card_of(entry), f"outputs must be one of {known}, not {entry.outputs!r}")
     if layout.kind != entry.kind:
-        raise BrokenCard(
-            _card_of(entry), f"outputs {layout.name!r} is for {layout.kind}, and the model is {entry.kind}"
-        )
+        message = f"outputs {layout.name!r} is a layout for {layout.kind}, and the model is for {entry.kind}"
+        raise BrokenCard(_card_of(entry), message)
     return layout
 
 
