@@ -57,14 +57,14 @@ def matching_layouts(outputs: Sequence[OutputTensor], known: Expectation) -> tup
     for found in map(tuple, (*several, _prototypes(shaped, known))):
         if found:
             return found
-    tables = [output for output in shaped if len(output.shape or ()) == 3]
+    tables = [output for output in shaped if len(output.sizes) == 3]
     if tables and not tables[0].is_integer and tables[0].operator != "ArgMax":
-        return tuple(_rows(tables[0].shape or (), known))
+        return tuple(_rows(tables[0].sizes, known))
     return tuple(_maps_of_classes(shaped))
 
 
 def _by_rank(outputs: Sequence[OutputTensor], rank: int) -> list[OutputTensor]:
-    return [output for output in outputs if len(output.shape or ()) == rank]
+    return [output for output in outputs if len(output.sizes) == rank]
 
 
 def _fits(shape: Shape | None, *expected: int | None) -> bool:
@@ -75,18 +75,18 @@ def _fits(shape: Shape | None, *expected: int | None) -> bool:
 
 
 def _ends_with(shape: Shape | None, size: int) -> bool:
-    return bool(shape) and shape is not None and shape[-1] == size
+    return bool(shape) and shape[-1] == size
 
 
 def _finished(outputs: Sequence[OutputTensor]) -> Iterator[LayoutMatch]:
     """Boxes (N, M, 4) beside scores and class ids (N, M), or boxes with scores (N, M, 5) beside class ids."""
-    if len(outputs) == 2 and [len(output.shape or ()) for output in outputs] == [3, 2] and outputs[1].is_integer:
+    if len(outputs) == 2 and [len(output.sizes) for output in outputs] == [3, 2] and outputs[1].is_integer:
         if _ends_with(outputs[0].shape, 5):
             yield LayoutMatch("mmdeploy")
         return
     boxes = [output for output in _by_rank(outputs, 3) if _ends_with(output.shape, 4)]
     flat = [output for output in _by_rank(outputs, 2) if not _ends_with(output.shape, 1)]
-    counts = [output for output in outputs if len(output.shape or ()) in (1, 2) and output not in flat]
+    counts = [output for output in outputs if len(output.sizes) in (1, 2) and output not in flat]
     if len(boxes) != 1 or len(boxes) + len(flat) + len(counts) != len(outputs):
         return
     if len(flat) == 2 and len(counts) == 1:
@@ -114,8 +114,8 @@ def _queries(outputs: Sequence[OutputTensor]) -> Iterator[LayoutMatch]:
     named = [output for output in others if "logit" in output.name or output.name in ("labels", "scores")]
     if not boxes or not (named or len(others) == 1):
         return
-    logits = (named or others)[0].shape or ()
-    queries = logits[1] or (boxes[0].shape or (None, None))[1]
+    logits = (named or others)[0].sizes
+    queries = logits[1] or boxes[0].sizes[1]
     if queries is not None and queries > _MOST_QUERIES:
         return
     columns = logits[2]
@@ -131,7 +131,7 @@ def _prototypes(outputs: Sequence[OutputTensor], known: Expectation) -> Iterator
     tables, maps = _by_rank(outputs, 3), _by_rank(outputs, 4)
     if not tables or not any(_fits(output.shape, None, PROTOTYPES, None, None) for output in maps):
         return
-    _, rows, columns = tables[0].shape or (None, None, None)
+    _, rows, columns = tables[0].sizes
     if columns == 6 + PROTOTYPES and (rows is None or rows <= _MOST_QUERIES):
         yield LayoutMatch("end-to-end-segmentation")
     elif rows is not None and rows > 4 + PROTOTYPES and (columns is None or columns > rows or known.size is None):
@@ -141,14 +141,14 @@ def _prototypes(outputs: Sequence[OutputTensor], known: Expectation) -> Iterator
 def _grid_maps(outputs: Sequence[OutputTensor]) -> Iterator[LayoutMatch]:
     """Three maps (N, 5 + C, h, w), each of half the size of the one before."""
     maps = _by_rank(outputs, 4)
-    channels = {(output.shape or ())[1] for output in maps}
+    channels = {output.sizes[1] for output in maps}
     if (
         len(outputs) == len(maps) == 3
         and len(channels) == 1
         and (columns := channels.pop()) is not None
         and columns > 5
     ):
-        heights = sorted((output.shape or ())[2] or 0 for output in maps)
+        heights = sorted(output.sizes[2] or 0 for output in maps)
         if 0 in heights or (heights[1] == 2 * heights[0] and heights[2] == 4 * heights[0]):
             yield LayoutMatch("yolox-maps", columns - 5)
 
@@ -195,7 +195,7 @@ def _cell_counts(size: tuple[int, int] | None) -> set[int]:
 def _maps_of_classes(outputs: Sequence[OutputTensor]) -> Iterator[LayoutMatch]:
     """Class maps, or one number a class for the image or every cell."""
     for output in outputs:
-        shape = output.shape or ()
+        shape = output.sizes
         certain = output.is_integer or output.operator == "ArgMax"
         if certain and (len(shape) == 3 or (len(shape) == 4 and shape[1] in (1, None))):
             yield LayoutMatch("class-map")

@@ -95,7 +95,7 @@ def _chosen(
     known = Expectation(graph.image.size or written.size, written.is_final)
     found = matching_layouts(graph.outputs, known)
     wanted = layout or written.layout
-    if wanted in LAYOUTS:
+    if wanted is not None:
         found = tuple(match for match in found if match.layout == wanted) or _assumed(graph, wanted, path)
     elif written.kind:
         found = tuple(match for match in found if LAYOUTS[match.layout].kind == written.kind)

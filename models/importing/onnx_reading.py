@@ -50,6 +50,11 @@ class OutputTensor:
     operator: str = ""
 
     @property
+    def sizes(self) -> Shape:
+        """The shape; empty where it is not known."""
+        return self.shape or ()
+
+    @property
     def is_integer(self) -> bool:
         """Whether its numbers are integers."""
         return "int" in self.dtype
@@ -191,7 +196,8 @@ def _image_among(inputs: list[Any], path: Path) -> tuple[ImageTensor, bool]:
 
 
 def _described(value: Any, path: Path) -> ImageTensor:
-    shape = _shape(value) or ()
+    shape = _shape(value)
+    assert shape is not None
     axes: Literal["NCHW", "NHWC"] = "NHWC" if shape[3] == 3 and shape[1] != 3 else "NCHW"
     batch_size, height, width = shape[0], *(shape[2:] if axes == "NCHW" else shape[1:3])
     if height is not None and width is not None and height != width:

@@ -212,9 +212,12 @@ def decoder_for(layout: OutputLayout, class_names: Sequence[str]) -> Decode:
         layout: Of the model's outputs.
         class_names: One for every class id.
     """
-    if layout.decode in _WITH_BACKGROUND and class_names[0].lower() in BACKGROUNDS:
-        return partial(layout.decode, first_label=0)
+    if class_names and class_names[0].lower() in BACKGROUNDS:
+        return _WITH_BACKGROUND.get(layout.name, layout.decode)
     return layout.decode
 
 
-_WITH_BACKGROUND: Final[tuple[Decode, ...]] = (decode_torchvision, decode_torchvision_masks)
+_WITH_BACKGROUND: Final[Mapping[str, Decode]] = {
+    "torchvision": partial(decode_torchvision, first_label=0),
+    "torchvision-masks": partial(decode_torchvision_masks, first_label=0),
+}

@@ -79,6 +79,8 @@ def yolox() -> Yolox:
     with torch.inference_mode():
         network(photo())
     for layer in network.head.cls_preds:
+        assert isinstance(layer, nn.Conv2d)
+        assert layer.bias is not None
         layer.bias.data += torch.tensor([0.0, 0.3, 0.7])  # no two classes of a cell have equal scores
     return network
 
@@ -146,7 +148,8 @@ def test_faster_rcnn_of_torchvision(tmp_path: Path):
     images = photo()
     network = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=4).eval()
     network = spread(network, (images.permute(0, 2, 3, 1) * 255).to(torch.uint8).numpy())
-    network.roi_heads.detections_per_img, network.roi_heads.score_thresh = 100, 0.05
+    heads: Any = network.roi_heads
+    heads.detections_per_img, heads.score_thresh = 100, 0.05
     path = export(network, images, tmp_path / "faster.onnx", ["boxes", "labels", "scores"], traced=True)
     found = inspect_onnx(path)
     assert (found.kinds, found.outputs) == (("detection",), ("torchvision",))
@@ -167,7 +170,8 @@ def test_mask_rcnn_of_torchvision(tmp_path: Path):
         weights=None, weights_backbone=None, num_classes=4, min_size=SIDE, max_size=SIDE
     ).eval()
     network = spread(network, (images.permute(0, 2, 3, 1) * 255).to(torch.uint8).numpy())
-    network.roi_heads.detections_per_img, network.roi_heads.score_thresh = 20, 0.05
+    heads: Any = network.roi_heads
+    heads.detections_per_img, heads.score_thresh = 20, 0.05
     names = ["boxes", "labels", "scores", "masks"]
     path = export(network, images, tmp_path / "mask.onnx", names, traced=True)
     found = inspect_onnx(path)

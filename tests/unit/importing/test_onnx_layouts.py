@@ -245,7 +245,7 @@ def test_normalisation_at_the_start_of_the_graph(tmp_path: Path, steps: list[tup
     nodes: list[Any] = []
     for index, (operator, numbers) in enumerate(steps):
         inputs = [f"x{index}" if index else "images", *([f"c{index}"] if numbers else [])]
-        options = {} if numbers else {"to": FLOAT}
+        options: dict[str, Any] = {} if numbers else {"to": FLOAT}
         nodes.append(helper.make_node(operator, inputs, [f"x{index + 1}"], **options))
     constants = [constant(f"c{index}", numbers) for index, (_, numbers) in enumerate(steps) if numbers]
     found = inspect_onnx(write(tmp_path, {"out": ("N", 10)}, first=nodes, constants=constants))

@@ -96,7 +96,7 @@ def test_end_to_end_rows_are_taken_as_they_are():
 def test_detr_is_a_softmax_with_no_object_last(turned: bool):
     logits, boxes = tensor(rng.normal(0, 4, (2, 20, CLASSES + 1))), tensor(rng.uniform(0, 1, (2, 20, 4)))
     outputs = [boxes, logits] if turned else [logits, boxes]
-    expected = [plain.detr(*(part[image].numpy() for part in (logits, boxes)), SIZE) for image in range(2)]
+    expected = [plain.detr(logits[image].numpy(), boxes[image].numpy(), SIZE) for image in range(2)]
     assert_same(decode("detr", outputs), expected)
 
 
@@ -110,7 +110,7 @@ def test_rt_detr_is_a_sigmoid_for_every_class(turned: bool):
     logits, boxes = tensor(rng.normal(-4, 4, (2, 20, CLASSES))), tensor(rng.uniform(0, 1, (2, 20, 4)))
     hidden = torch.rand(2, 20, 256)
     outputs = [boxes, logits, hidden] if turned else [hidden, logits, boxes]
-    expected = [plain.rt_detr(*(part[image].numpy() for part in (logits, boxes)), SIZE) for image in range(2)]
+    expected = [plain.rt_detr(logits[image].numpy(), boxes[image].numpy(), SIZE) for image in range(2)]
     assert_same(decode("rt-detr", outputs), expected)
 
 
