@@ -14,9 +14,10 @@ from rich.text import Text
 
 from models.errors import ModelsError, OpenQuestion
 from services.cli.console import CommandError, Screen, printable
+from services.cli.layouts import LAYOUTS
 from services.cli.own_models import one_line_errors
 from services.cli.questions import Given, ask, read_normalisation
-from services.cli.trial import LAYOUTS, Trial, try_model
+from services.cli.trial import Trial, try_model
 
 if TYPE_CHECKING:
     from models.catalog.lookup import CatalogEntry
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 _FAMILIES: Final = ("torchvision/", "yolox/", "timm/")
 _SHOWN_PREDICTIONS: Final = 5
 _SHOWN_CLASSES: Final = 6
+_MOST_LAYOUTS: Final = 4
+"""A checkpoint of a module of the user's own may have outputs of any layout."""
 _MIB: Final = 2**20
-_PATHS: Final = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +206,13 @@ def _staged(
 def _show_found(screen: Screen, file: Path, found: FoundModel) -> None:
     names = found.class_names or ()
     more = f", … ({len(names)})" if len(names) > _SHOWN_CLASSES else ""
-    sides = "any" if found.input_size is None else f"{found.input_size[0]} × {found.input_size[1]} pixels"
+    size = found.input_size or found.usual_size
+    sides = ("any" if size is None else f"{size[0]} × {size[1]} pixels") + (" or any" if found.usual_size else "")
     rows = {
         "file": f"{file.name}, {found.format}, {file.stat().st_size / _MIB:.1f} MiB",
         "architecture": None if found.architecture == "onnx" else found.architecture,
         "task": " or ".join(found.kinds) or None,
-        "outputs": " or ".join(found.outputs) or None,
+        "outputs": " or ".join(found.outputs) if 0 < len(found.outputs) <= _MOST_LAYOUTS else None,
         "classes": ", ".join(names[:_SHOWN_CLASSES]) + more if names else found.class_count,
         "input": sides + ("" if found.channels == "rgb" else ", BGR"),
         "evidence": "\n".join(found.evidence) or None,
@@ -230,13 +233,14 @@ def _show_trial(screen: Screen, entry: CatalogEntry, trial: Trial, picture: Path
     if trial.predictions:
         screen.err.print(layout.table(trial.predictions[:_SHOWN_PREDICTIONS]))
     else:
-        hint = f"{layout.nothing}: nothing in this photo is of its classes? Try one of your own by --sample PHOTO"
+        hint = f"{layout.nothing} in this photo; try it on one of your own by --sample PHOTO"
         screen.err.print(Text(hint, "yellow"), soft_wrap=True)
 
 
 def _show_commands(screen: Screen, addition: Addition, entry: CatalogEntry) -> None:
     """The commands that serve the model and ask it."""
     from models.catalog.lookup import own_folders
+    from services.client.calls import ENDPOINTS
 
     try:
         is_read = addition.folder.resolve() in [folder.resolve() for folder in own_folders()]
@@ -249,7 +253,7 @@ def _show_commands(screen: Screen, addition: Addition, entry: CatalogEntry) -> N
             ("\nserve it  ", "dim"),
             (f"{catalog}tapetum serve --model {addition.name}\n", "bold"),
             ("ask it    ", "dim"),
-            f"{post} localhost:8000/v1/{_PATHS[entry.task]}",
+            f"{post} localhost:8000/{ENDPOINTS[entry.task].path}",
         ),
         soft_wrap=True,
     )
