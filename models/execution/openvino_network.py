@@ -121,6 +121,9 @@ def open_network(network: nn.Module, example: Tensor, other: Tensor, runtime: Ru
 def open_cached(path: Path, runtime: Runtime, compile_it: Callable[[], Any], name: str) -> OpenVinoNetwork:
     """Reads a compiled network from the cache, or compiles it and writes it there.
 
+    One that was written is read again: as compiled it also keeps its weights as they were before, and in memory that
+    processes do not share.
+
     Args:
         path: From `models.execution.openvino_cache`.
         runtime: Threads.
@@ -136,7 +139,7 @@ def open_cached(path: Path, runtime: Runtime, compile_it: Callable[[], Any], nam
     compiled = compile_it()
     openvino_cache.write(path, compiled.export_model().getvalue())
     _log.info("converted %s in %.1f s", name, time.monotonic() - started_at)
-    return OpenVinoNetwork(compiled)
+    return _read(path, runtime) or OpenVinoNetwork(compiled)
 
 
 def open_representation(xml: bytes, weights: NDArray[np.uint8], runtime: Runtime) -> OpenVinoNetwork:

@@ -19,7 +19,7 @@ from models.entries import CatalogEntry
 from models.errors import BrokenCard, ModelsError
 from models.execution.external import NetworkExecutor
 from models.execution.precision import examples
-from models.outputs.layouts import LAYOUTS, OutputLayout
+from models.outputs.layouts import LAYOUTS, OutputLayout, decoder_for
 from models.runtime import Runtime
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.mask_rcnn_regions import RegionMasks
@@ -66,7 +66,7 @@ def adapter_for(
     Raises:
         BrokenCard: The card names no layout of its kind, or one that does not fit the outputs.
     """
-    network = DecodedNetwork(executor, layout_of(entry), len(class_names))
+    network = DecodedNetwork(executor, layout_of(entry), class_names)
     _require_fit(entry, executor, network)
     if entry.kind == "classification":
         return Classifier(entry, class_names, runtime, network, digest)
@@ -86,13 +86,14 @@ class DecodedNetwork(NetworkExecutor):
     Args:
         executor: Runs the network.
         layout: Of its outputs.
-        class_count: Number of classes.
+        class_names: One for every class id.
     """
 
-    def __init__(self, executor: NetworkExecutor, layout: OutputLayout, class_count: int) -> None:
+    def __init__(self, executor: NetworkExecutor, layout: OutputLayout, class_names: tuple[str, ...]) -> None:
         self._executor = executor
         self._layout = layout
-        self._class_count = class_count
+        self._decode = decoder_for(layout, class_names)
+        self._class_count = len(class_names)
 
     def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor]:
         """Runs the network of a classifier or a semantic segmenter, see `NetworkExecutor.run_all`.
@@ -157,7 +158,7 @@ class DecodedNetwork(NetworkExecutor):
         size = (pixels.shape[1], pixels.shape[2])
         step = 1 if self._layout.one_by_one else len(pixels)
         parts = (pixels[start : start + step] for start in range(0, len(pixels), step))
-        return [self._layout.decode(self._outputs(part), size, self._class_count) for part in parts]
+        return [self._decode(self._outputs(part), size, self._class_count) for part in parts]
 
     def _outputs(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         outputs = self._executor.run_all(pixels)
