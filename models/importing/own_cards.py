@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -76,16 +76,13 @@ def staging(folder: Path) -> Generator[Path]:
         OSError: It cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / _LOCK):
-        _remove_left_behind(folder)
-        place = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
-        held = locked(place / _LOCK)
-        held.__enter__()  # before the lock of the folder is given back, so that nobody takes this one for left behind
-    try:
+    with ExitStack() as held:
+        with locked(folder / _LOCK):
+            _remove_left_behind(folder)
+            place = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
+            held.enter_context(locked(place / _LOCK))  # now, so that nobody takes this one for left behind
+        held.callback(shutil.rmtree, place, ignore_errors=True)
         yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        held.__exit__(None, None, None)
 
 
 def stage_onnx(place: Path, file: Path, card: CatalogEntry, *, versioned: bool = False) -> Path:
