@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from models.errors import ModelsError, OpenQuestion
+from models.errors import ModelsError, OpenQuestion, UnusableModel
 from services.cli.console import CommandError, Screen, printable
 from services.cli.layouts import LAYOUTS
 from services.cli.own_models import one_line_errors
@@ -117,8 +117,13 @@ def add_model(
         raise CommandError(str(error), 2) from None
     class_names = None if classes is None else read_class_names(classes)
     options = CardOptions(name, task, class_names, normalisation, layout, size, channels, licence, description)
-    may_ask = not yes and sys.stdin.isatty() and screen.err.is_terminal
+    may_ask = not yes and has_terminal(screen)
     _add(screen, Addition(file, name, folder, sample, replacing, may_ask), Given(options, architecture))
+
+
+def has_terminal(screen: Screen) -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and screen.err.is_terminal
 
 
 def _add(screen: Screen, addition: Addition, given: Given) -> None:
@@ -153,7 +158,7 @@ def _described(screen: Screen, addition: Addition, given: Given) -> tuple[FoundM
     """What the file says, and the card of that and of the user's answers to what it does not say."""
     from models.importing.card import card_of
 
-    shown = False
+    shown, before = False, None
     while True:
         try:
             with screen.err.status(f"looking into {addition.file.name}"):
@@ -169,7 +174,12 @@ def _described(screen: Screen, addition: Addition, given: Given) -> tuple[FoundM
         except OpenQuestion as question:
             if not addition.may_ask:
                 raise CommandError(str(question), 2) from None
-            given = ask(screen, question, given)
+            before, given = given, ask(screen, question, given)
+        except UnusableModel as error:
+            if before is None:
+                raise
+            screen.err.print(Text(printable(str(error)), "red"), soft_wrap=True)
+            before, given = None, before  # ask again
 
 
 def _inspected(file: Path, given: Given) -> FoundModel:

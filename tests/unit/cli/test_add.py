@@ -19,7 +19,7 @@ from models.catalog.cards import read_card
 from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.entries import LetterboxPreprocessing, Preprocessing
-from services.cli import app
+from services.cli import adding, app
 from tests.unit.onnx_files import CLASSES, CROP, image, write_classifier, write_graph
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -100,6 +100,19 @@ def test_detector_gets_its_names_from_the_settings_of_its_data_set(tmp_path: Pat
     assert "75.0%  dog" in result.stderr
     assert "china.jpg → " in result.stderr
     assert Image.open(catalog / "pets.jpg").size == (640, 427)
+
+
+def test_what_the_file_does_not_say_is_asked_for_on_a_terminal_until_it_fits(
+    classifier: Path, catalog: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(adding, "has_terminal", lambda _: True)
+    arguments = ["models", "add", str(classifier), "--name", "pets"]
+    result = CliRunner().invoke(app, arguments, input="cat,dog\nmissing.txt\ncat,dog,stop sign\n")
+    assert result.exit_code == 0, result.stderr
+    assert "has 2 class names, and 3 classes by its outputs" in result.stderr
+    assert "missing.txt: there is no such file" in result.stderr
+    assert find("pets").class_names == CLASSES
+    assert visible(catalog) == ["pets.jpg", "pets.json", "pets.onnx"]
 
 
 def test_own_sample_is_drawn(tmp_path: Path, catalog: Path):
