@@ -34,8 +34,8 @@ class ExportedFile:
     Attributes:
         path: Of the file.
         agreement: How far its outputs differ from those of the adapter's own network.
-        outputs: Layout of its outputs, one of `models.outputs.layouts`; None where they are those of the first stage of
-            a network, or of a grid that only this package decodes.
+        outputs: Layout of its outputs, one of `models.outputs.layouts`; None where they are those of a first stage, or
+            of anchors or a grid that only this package decodes.
     """
 
     path: Path

@@ -60,7 +60,7 @@ def test_file_says_what_its_model_is(tmp_path: Path, name: str, outputs: str):
 def test_two_stage_network_is_exported_and_the_command_says_what_is_missing(tmp_path: Path):
     result = export(INSTANCES, tmp_path / "model.onnx")
     assert result.exit_code == 0, result.stderr
-    assert "its outputs are those of a first stage" in result.stderr
+    assert "its outputs are raw: the second stage" in result.stderr
     assert "layout" not in metadata_of(tmp_path / "model.onnx")
 
 
