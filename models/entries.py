@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Task = str
 """`classification`, `detection` or `segmentation`; `models.kinds` lists them."""
@@ -16,6 +16,8 @@ Interpolation = Literal["bilinear", "bicubic"]
 Quantization = Literal["int8"]
 WeightsKind = Literal["package", "torch_hub", "url", "hugging_face", "card", "none"]
 
+ONNX: Final = "onnx"
+"""Architecture of a card whose network is an ONNX file."""
 _LARGEST_SIDE = 8192
 """Limit of a network's input in pixels a side; memory grows with its square."""
 
@@ -27,8 +29,8 @@ class WeightsSource:
     Attributes:
         kind: `package` (a file in an installed Python package), `torch_hub` (downloaded once into torch hub's cache),
             `url` (likewise, from a publisher whose file names carry no digest), `hugging_face` (downloaded once into
-            the cache of Hugging Face's hub), `card` (a safetensors file beside its model card) or `none` (no learned
-            weights).
+            the cache of Hugging Face's hub), `card` (a safetensors or ONNX file beside its model card) or `none` (no
+            learned weights).
         location: For a package, the path from its import root; for torch hub and a URL, the address of the file; for
             Hugging Face, the repository; for a card, the name of the file beside it.
         sha256: Digest of the file in hex. None for torch hub, whose file names carry its first digits, for Hugging
@@ -75,6 +77,11 @@ class Preprocessing:
     def largest_size(self) -> tuple[int, int]:
         """(height, width) of the network's input in pixels."""
         return self.crop, self.crop
+
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """(height, width) of every input of the network in pixels."""
+        return self.largest_size
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,16 @@ class LetterboxPreprocessing:
         if self.tile is not None and self.tile < self.long_side:
             return min(self.tile, _next_multiple(self.short_side, self.stride)), self.tile
         return _next_multiple(self.short_side, self.stride), _next_multiple(self.long_side, self.stride)
+
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """(height, width) of every input of the network in pixels; None where it depends on the image."""
+        if self.stride == (self.tile or self.long_side):
+            return self.stride, self.stride
+        if self.keep_aspect or self.tile is not None:
+            return None
+        side = _next_multiple(self.long_side, self.stride)
+        return side, side
 
 
 @dataclass(frozen=True)

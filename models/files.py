@@ -1,6 +1,7 @@
-"""Files that are complete or not there: written beside their place first, then renamed."""
+"""Files that are complete or not there, written beside their place first, then renamed; and digests of files."""
 
 import fcntl
+import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,3 +46,9 @@ def locked(path: Path, *, wait: bool = True) -> Generator[None]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
+
+
+def file_digest(path: Path) -> str:
+    """Computes the sha256 of a file in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

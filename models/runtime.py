@@ -23,10 +23,14 @@ from typing import Any, Final, Literal, get_args
 from models.errors import UnsupportedRuntime
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-Backend = Literal["auto", "torch", "openvino"]
+Backend = Literal["auto", "torch", "openvino", "onnxruntime"]
 _NATIVE_BF16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Names in /proc/cpuinfo: the first two of x86-64, the last of ARM."""
 _CPUINFO: Final = Path("/proc/cpuinfo")
+_ONNX_BACKENDS: Final[tuple[Backend, ...]] = ("openvino", "onnxruntime")
+"""Packages that run ONNX files; on a CPU the first is the faster one."""
+ONNXRUNTIME_REMEDY: Final = "pip install 'tapetum[export]'"
+"""How to install onnxruntime for CPUs."""
 _WITHOUT_EFFECT: Final = ("num_threads", "num_streams", "cuda_graphs")
 """Options on which predictions do not depend."""
 
@@ -44,9 +48,10 @@ class Runtime:
         cuda_graphs: Record a CUDA graph of each input shape on a GPU, see `models.execution.cuda_graphs`; only for
             networks that torch.fx traces (`fuse`).
         backend: What runs the network: `torch`, or on a CPU `openvino`, with which `channels_last`, `fuse` and
-            `compile` must have their defaults; `auto` is `openvino` where it is installed and possible.
-        num_threads: Threads of one run by OpenVINO; None: as many as torch has in the thread that loads the model.
-            Torch takes as many as are set for the thread that runs the network.
+            `compile` must have their defaults; `auto` is `openvino` where it is installed and possible. Of a network
+            from an ONNX file, `openvino` or `onnxruntime`, see `resolve_for_onnx`.
+        num_threads: Threads of one run by OpenVINO or onnxruntime; None: as many as torch has in the thread that loads
+            the model. Torch takes as many as are set for the thread that runs the network.
         num_streams: Runs that OpenVINO computes side by side; further ones wait.
 
     Raises:
@@ -95,11 +100,45 @@ class Runtime:
         resolved = self._resolve_gpu() if self.on_gpu else self._resolve_cpu()
         return replace(resolved, backend=self._resolve_backend())
 
+    def resolve_for_onnx(self) -> "Runtime":
+        """Resolves `auto` for a network from an ONNX file: on CPUs OpenVINO where it is installed, else onnxruntime.
+
+        Returns:
+            The same as `resolve`, with the options of torch at their defaults: they have no effect. With onnxruntime
+            the precision is `fp32`, for it computes in the types of the file.
+
+        Raises:
+            UnsupportedRuntime: The device does not exist, or the backend is not installed or does not support the
+                device, the precision or ONNX files.
+        """
+        plain = replace(self, channels_last=True, fuse=True, compile=False, cuda_graphs=False)
+        backend = plain._resolve_onnx_backend()
+        if backend == "openvino":
+            return replace(plain, backend=backend).resolve()
+        if self.precision not in ("auto", "fp32"):
+            raise UnsupportedRuntime(f"onnxruntime computes in the types of an ONNX file, not in {self.precision}")
+        return replace(replace(plain, backend="torch", precision="fp32").resolve(), backend=backend)
+
+    def _resolve_onnx_backend(self) -> Backend:
+        installed: list[Backend] = [name for name in _ONNX_BACKENDS if find_spec(name) is not None]
+        if self.backend == "auto":
+            possible = [name for name in installed if name != "openvino" or not self.on_gpu]
+            if not possible:
+                raise UnsupportedRuntime(f"ONNX files on {self.device} need onnxruntime: {ONNXRUNTIME_REMEDY}")
+            return possible[0]
+        if self.backend == "torch":
+            raise UnsupportedRuntime("backend torch runs no ONNX files; take auto, openvino or onnxruntime")
+        if self.backend == "onnxruntime" and "onnxruntime" not in installed:
+            raise UnsupportedRuntime(f"backend onnxruntime needs the Python package onnxruntime: {ONNXRUNTIME_REMEDY}")
+        return self.backend
+
     def _resolve_backend(self) -> Backend:
         is_installed = find_spec("openvino") is not None
         is_possible = not (self.on_gpu or self.compile) and self.fuse and self.channels_last
         if self.backend == "auto":
             return "openvino" if is_installed and is_possible else "torch"
+        if self.backend == "onnxruntime":
+            raise UnsupportedRuntime("backend onnxruntime is for ONNX files; take auto, torch or openvino")
         if self.backend == "openvino" and not is_possible:
             raise UnsupportedRuntime("backend openvino is for the CPU; fuse, channels_last and compile are for torch")
         if self.backend == "openvino" and not is_installed:

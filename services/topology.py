@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from models.catalog.lookup import CatalogEntry, find
 from models.catalog.version_names import join_name, split_name
-from models.entries import Task
+from models.entries import ONNX, Task
 from models.errors import ModelsError, UnknownModel
 from models.export.naming import ServerModel, server_model
 from models.kinds import task_names
@@ -223,10 +223,10 @@ class ModelDeployment(Scaled):
     models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(
         min_length=1, description="Models that each replica hosts; required."
     )
-    backend: Literal["auto", "torch", "openvino", "triton"] = Field(
+    backend: Literal["auto", "torch", "openvino", "onnxruntime", "triton"] = Field(
         default="auto",
-        description="What runs the networks: in the replica `openvino`, on CPUs, or `torch`; or a `triton` server. "
-        "`auto`: OpenVINO where it is possible, else torch.",
+        description="What runs the networks: in the replica `openvino`, on CPUs, or `torch`, or for ONNX files "
+        "`onnxruntime`; or a `triton` server. `auto`: OpenVINO where it is possible, else torch, or onnxruntime.",
     )
     triton: TritonOptions | None = Field(default=None, description="The server of `backend: triton`; see below.")
     device: Device = Field(
@@ -252,8 +252,8 @@ class ModelDeployment(Scaled):
     num_openvino_threads: int | None = Field(
         default=None,
         ge=1,
-        description="The same where OpenVINO runs it; unset: as `num_threads`, and 2 where `tapetum serve` colocates "
-        "models on several CPUs.",
+        description="The same where OpenVINO or onnxruntime runs it; unset: as `num_threads`, and 2 where "
+        "`tapetum serve` colocates models on several CPUs.",
     )
     num_device_threads: int | None = Field(
         default=None,
@@ -340,6 +340,19 @@ class ModelDeployment(Scaled):
                 raise ValueError(str(error)) from None
             if entry.task != self.task:
                 raise ValueError(f"{spec.name} is a model for {entry.task}, not for {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _backend_fits_onnx_files(self) -> ModelDeployment:
+        for spec in self.models:
+            is_onnx = spec.entry.architecture == ONNX
+            if is_onnx and self.backend in ("torch", "triton"):
+                raise ValueError(
+                    f"{spec.name} is an ONNX file, which runs in the replica by OpenVINO or onnxruntime, not by "
+                    f"{self.backend}: set backend to auto"
+                )
+            if not is_onnx and self.backend == "onnxruntime":
+                raise ValueError(f"backend onnxruntime is for ONNX files, and {spec.name} is none: set backend to auto")
         return self
 
     @model_validator(mode="after")

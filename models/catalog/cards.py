@@ -1,8 +1,9 @@
 """Model cards: a trained model as two files, ``NAME.json`` that tells all about it and ``NAME.safetensors``.
 
 A card is a catalog entry, written down. Every file that training makes is such a pair, and so are the models that come
-with the package; serving one needs no other file. Further versions of a model are pairs that are called
-``NAME@VERSION.json`` and ``NAME@VERSION.safetensors``. Reading and writing cards loads no torch.
+with the package; serving one needs no other file. In place of the weights of a network that this package builds there
+may be a network, ``NAME.onnx``. Further versions of a model are pairs that are called ``NAME@VERSION.json`` and
+``NAME@VERSION.safetensors``. Reading and writing cards loads no torch.
 """
 
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from models.catalog.version_names import SEPARATOR, join_name, split_name
-from models.entries import Accuracy, CatalogEntry, Quantization, Segmentation, Speed, Task, WeightsSource
+from models.entries import ONNX, Accuracy, CatalogEntry, Quantization, Segmentation, Speed, Task, WeightsSource
 from models.errors import BrokenCard
 from models.files import replaced
 from models.kinds import find_kind
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+SAFETENSORS: Final = ".safetensors"
+"""Suffix of weights."""
+ONNX_SUFFIX: Final = ".onnx"
+"""Suffix of networks in ONNX files."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,9 @@ class _Document:
 
 def card_names(folder: Path) -> tuple[str, ...]:
     """Lists the models of a folder, in alphabetical order: every ``NAME`` with a card and its weights."""
-    stems = (path.stem for path in folder.glob("*.json") if weights_path(path).is_file() and _is_stem(path.stem))
+    cards = (path for path in folder.glob("*.json") if _is_stem(path.stem))
+    suffixes = SAFETENSORS, ONNX_SUFFIX
+    stems = (path.stem for path in cards if any(weights_path(path, suffix).is_file() for suffix in suffixes))
     return tuple(sorted({split_name(stem)[0] for stem in stems}))
 
 
@@ -88,9 +95,14 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def weights_path(card: Path) -> Path:
-    """Path of the weights beside a card."""
-    return card.with_name(f"{card.name.removesuffix('.json')}.safetensors")
+def weights_path(card: Path, suffix: str = SAFETENSORS) -> Path:
+    """Path of the weights beside a card.
+
+    Args:
+        card: Path of the card.
+        suffix: `SAFETENSORS` or `ONNX_SUFFIX`.
+    """
+    return card.with_name(f"{card.name.removesuffix('.json')}{suffix}")
 
 
 def read_card(path: Path) -> CatalogEntry:
@@ -114,7 +126,9 @@ def read_card(path: Path) -> CatalogEntry:
         raise BrokenCard(str(path), f"is no model card: {error}") from error
 
 
-def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", *, versioned: bool = False) -> Path:
+def write_card(
+    folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", *, versioned: bool = False, exact: bool = False
+) -> Path:
     """Writes a trained model, so that it can be served once the folder is in ``TAPETUM_CATALOG``.
 
     Each of the two files is replaced as a whole, the weights first.
@@ -124,6 +138,7 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", 
         card: The entry. Its class names must be known; the kind, location and digest of its weights are filled in.
         state: The network's state dict. Its arrays of two dimensions and more are written in half precision.
         versioned: Whether the files are called ``NAME@VERSION``, so that the model's other versions stay.
+        exact: Whether all arrays are written in their own precision instead.
 
     Returns:
         Path of the card.
@@ -138,7 +153,7 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", 
     weights = replace(card.weights, kind="card", location=weights_path(path).name, sha256="0" * 64)
     _check(replace(card, weights=weights), path)
     folder.mkdir(parents=True, exist_ok=True)
-    sha256 = save_weights(folder / weights.location, state)
+    sha256 = save_weights(folder / weights.location, state, exact=exact)
     write_document(path, replace(card, weights=replace(weights, sha256=sha256)))
     return path
 
@@ -173,6 +188,7 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         raise ValueError(f"version must be {version!r}, as the file is called, not {document.version!r}")
     if not _is_stem(weights.file):
         raise ValueError("weights.file must be the name of a file beside the card")
+    _check_architecture(document)
     if not _SHA256.fullmatch(weights.sha256):
         raise ValueError("weights.sha256 must be 64 hexadecimal digits")
     kind = find_kind(document.task, document.segmentation)
@@ -201,6 +217,17 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         quantization=document.quantization,
         card=path,
     )
+
+
+def _check_architecture(document: _Document) -> None:
+    """Raises unless a card of an ONNX file says what one needs."""
+    is_onnx = document.architecture == ONNX
+    if document.weights.file.endswith(ONNX_SUFFIX) != is_onnx:
+        raise ValueError(f"weights.file must end in {ONNX_SUFFIX} where architecture is {ONNX!r}, and only there")
+    if is_onnx and document.outputs is None:
+        raise ValueError(f"outputs must name a layout where architecture is {ONNX!r}")
+    if is_onnx and document.quantization is not None:
+        raise ValueError(f"quantization must be left out where architecture is {ONNX!r}")
 
 
 def _is_stem(text: str) -> bool:

@@ -9,6 +9,7 @@ from torch import nn
 
 from models.adapter import Adapter
 from models.catalog.lookup import find
+from models.catalog.onnx_models import is_onnx, load_onnx, resolve_for, without_openvino
 from models.catalog.quantized import quantized_runtime
 from models.catalog.user_modules import is_user_module, load_user_module
 from models.classification import torchvision_entries as torchvision_classifiers
@@ -45,7 +46,7 @@ from models.sources.downloads import Progress
 from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.torchvision_manifest import PREFIX
 from models.sources.torchvision_weights import installed
-from models.sources.weights_files import fetch, load_into, read_state_dict
+from models.sources.weights_files import checked_digest, fetch, load_into, read_state_dict
 
 _log = logging.getLogger(__name__)
 
@@ -57,8 +58,8 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
 
     Args:
         name: A name of `models.catalog.lookup`.
-        runtime: Device and precision. A model that OpenVINO cannot run is run by torch where the backend is `auto`; one
-            that a precision changes in a higher one, where that is `auto`.
+        runtime: Device and precision. A model that OpenVINO cannot run is run by torch where the backend is `auto`, and
+            by onnxruntime where it is an ONNX file; one that a precision changes in a higher one, where that is `auto`.
 
     Returns:
         The model, not warmed up.
@@ -71,13 +72,17 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
         WeightsCorrupt: Its weights file is damaged or has the wrong digest.
         UnsupportedRuntime: This machine does not support the runtime.
     """
-    resolved = runtime.resolve()
+    entry = find(name)
+    resolved: Runtime = resolve_for(entry, runtime) if is_onnx(entry) else runtime.resolve()
     while True:
         try:
-            return _load(name, resolved)
+            return _load(entry, name, resolved)
         except NotConvertible as error:
-            if runtime.backend != "auto":
+            if runtime.backend != "auto" or resolved.backend == "onnxruntime":
                 raise
+            if is_onnx(entry):
+                resolved = without_openvino(entry, runtime, error)
+                continue
             _log.warning("%s runs by torch: %s", name, error)
             resolved = replace(resolved, backend="torch")
         except PrecisionTooLow as error:
@@ -87,8 +92,9 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
             _log.warning("%s runs in %s: %s", name, resolved.precision, error)
 
 
-def _load(name: str, runtime: Runtime) -> Adapter[Any, Any]:
-    entry = find(name)
+def _load(entry: CatalogEntry, name: str, runtime: Runtime) -> Adapter[Any, Any]:
+    if is_onnx(entry):
+        return load_onnx(entry, runtime)
     if entry.weights.kind == "none":
         return NoopClassifier(entry, runtime)
     if entry.quantization is not None:
@@ -118,7 +124,9 @@ def pull(name: str, progress: Progress | None = None) -> None:
         WeightsCorrupt: The file is damaged or has the wrong digest.
     """
     entry = find(name)
-    if entry.weights.kind != "none":
+    if is_onnx(entry):
+        checked_digest(entry, fetch(entry, progress))
+    elif entry.weights.kind != "none":
         read_state_dict(entry, fetch(entry, progress))
 
 

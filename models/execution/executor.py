@@ -17,7 +17,7 @@ from models.execution.external import ExternalRuntime, NetworkExecutor
 from models.execution.finite import require_finite
 from models.execution.folding import fold_batch_norms, remove_idle_layers
 from models.execution.graph import last_layers
-from models.execution.precision import require_precision
+from models.execution.precision import examples, require_precision
 from models.execution.rounding import round_spatial_kernels
 from models.execution.tracing import symbolic_trace
 from models.runtime import Runtime
@@ -109,7 +109,7 @@ def executor_for(
         plain = replace(runtime, compile=False, cuda_graphs=False)
         full = Executor(network, preprocessing, replace(plain, precision="fp32"))
         reduced = Executor(network, preprocessing, plain)
-        require_precision(reduced, full, preprocessing, runtime)
+        require_precision(reduced, full, examples(preprocessing), runtime)
         if runtime == plain:
             return reduced
     return Executor(network, preprocessing, runtime)

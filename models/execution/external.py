@@ -38,7 +38,7 @@ class NetworkExecutor(ABC):
             pixels: (N, H, W, 3) uint8 RGB, N at least 1.
 
         Returns:
-            Each (N, …) float32 on the device.
+            Each (N, …) on the device, float32, or of a network from an ONNX file int64.
 
         Raises:
             NonFiniteOutput: The output of one of the images contains NaN or infinity.

@@ -10,13 +10,14 @@ def require_finite(*outputs: Tensor) -> None:
     """Checks the output of a network.
 
     Args:
-        outputs: Floats of any shape, on any device.
+        outputs: Of any shape, on one device. Integers are always finite.
 
     Raises:
         NonFiniteOutput: One of them holds NaN or infinity.
     """
     # A sum is not finite where a number is not, and costs less than a tenth of looking at each. There is one result to
     # wait for on a GPU.
-    sums = torch.stack([output.sum() for output in outputs])
-    if not sums.isfinite().all() and not all(output.isfinite().all() for output in outputs):
+    floats = [output for output in outputs if output.is_floating_point()]
+    sums = torch.stack([output.sum() for output in floats]) if floats else torch.zeros(0)
+    if not sums.isfinite().all() and not all(output.isfinite().all() for output in floats):
         raise NonFiniteOutput

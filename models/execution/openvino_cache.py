@@ -53,14 +53,33 @@ def cached_path(network: nn.Module, examples: Sequence[Tensor], setting: str) ->
     for name, value in network.state_dict().items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return Path(torch.hub.get_dir()) / "openvino" / f"{digest.hexdigest()}{_SUFFIX}"
+    return _path_of(digest.hexdigest())
+
+
+def cached_file_path(source_digest: str, setting: str) -> Path:
+    """Returns the path of the compiled network of a file, which need not exist.
+
+    Args:
+        source_digest: sha256 of the file in hex.
+        setting: Anything else that it depends on.
+
+    Returns:
+        See `cached_path`.
+    """
+    digest = hashlib.sha256(_environment_digest())
+    digest.update(f"{source_digest} {setting}".encode())
+    return _path_of(digest.hexdigest())
+
+
+def _path_of(digest: str) -> Path:
+    return Path(torch.hub.get_dir()) / "openvino" / f"{digest}{_SUFFIX}"
 
 
 def read(path: Path) -> NDArray[np.uint8] | None:
     """Maps a compiled network into memory, so that processes share it.
 
     Args:
-        path: From `cached_path`.
+        path: From `cached_path` or `cached_file_path`.
 
     Returns:
         The bytes that were written; None where there is no such file, or a damaged one.
@@ -82,7 +101,7 @@ def write(path: Path, blob: bytes) -> None:
     """Writes a compiled network; where that is not possible, it says so in the log, and nothing else happens.
 
     Args:
-        path: From `cached_path`.
+        path: From `cached_path` or `cached_file_path`.
         blob: The compiled network.
     """
     try:

@@ -1,9 +1,6 @@
 """Runs an image network on batches by OpenVINO; its normalisation is part of the compiled network."""
 
-from typing import Final
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -11,14 +8,10 @@ from models.entries import LetterboxPreprocessing, Preprocessing
 from models.execution.external import NetworkExecutor
 from models.execution.finite import require_finite
 from models.execution.openvino_network import OpenVinoNetwork, open_network
+from models.execution.passes import images_per_pass, run_in_passes
 from models.execution.pixel_network import PixelNetwork
 from models.execution.precision import examples
 from models.runtime import Runtime
-
-_PIXELS_PER_PASS: Final = 2**16
-"""Images of 224 x 224 pixels and more run one by one. Larger passes are not faster: they take 0.9 to 1.1 times as long
-per image on one thread (`loadtests/device.py`), two threads share several images worse than one, and the memory of a
-pass stays allocated for the next one: 60 MB for a U-Net and one image of 416 x 416 pixels."""
 
 
 class OpenVinoExecutor(NetworkExecutor):
@@ -26,10 +19,12 @@ class OpenVinoExecutor(NetworkExecutor):
 
     Args:
         network: From (N, H, W, 3) uint8 RGB to one tensor or several, of N rows each.
+        batch_size: Images of every run; None where it may be any number.
     """
 
-    def __init__(self, network: OpenVinoNetwork) -> None:
+    def __init__(self, network: OpenVinoNetwork, batch_size: int | None = None) -> None:
         self._network = network
+        self._batch_size = batch_size
 
     @classmethod
     def of(
@@ -51,8 +46,7 @@ class OpenVinoExecutor(NetworkExecutor):
 
     def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         """See `models.execution.external.NetworkExecutor.run_all`."""
-        step = max(1, _PIXELS_PER_PASS // (pixels.shape[1] * pixels.shape[2]))
-        passes = [self._network(pixels[start : start + step]) for start in range(0, len(pixels), step)]
-        outputs = passes[0] if len(passes) == 1 else tuple(torch.cat(parts) for parts in zip(*passes, strict=True))
+        step = self._batch_size or images_per_pass(*pixels.shape[1:3])
+        outputs = run_in_passes(self._network, pixels, step, padded=self._batch_size is not None)
         require_finite(*outputs)
         return outputs

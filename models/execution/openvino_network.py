@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from models.errors import NotConvertible
 from models.execution import openvino_cache
 from models.execution.openvino_conversion import convert
 from models.execution.openvino_library import openvino
+from models.execution.passes import to_tensor
 from models.runtime import Runtime
 
 _TYPES: Final = {"fp32": "f32", "bf16": "bf16"}
@@ -54,6 +56,12 @@ class OpenVinoNetwork:
         with _LOCK:
             _OPENED.add(self)
 
+    @property
+    def input_shape(self) -> tuple[int | None, ...]:
+        """Sizes of the axes of the input; None for those that may have any."""
+        shape = self._compiled.input(0).get_partial_shape()
+        return tuple(None if size.is_dynamic else size.get_length() for size in shape)
+
     def __call__(self, values: NDArray[Any]) -> tuple[Tensor, ...]:
         """Runs the network.
 
@@ -61,7 +69,7 @@ class OpenVinoNetwork:
             values: The input, C-contiguous.
 
         Returns:
-            The outputs, float32.
+            The outputs, see `models.execution.passes.to_tensor`.
         """
         try:
             request = self._idle.pop()
@@ -70,7 +78,7 @@ class OpenVinoNetwork:
         self._ran_at = time.monotonic()
         request.infer([values], share_inputs=True)
         self._holds_activations = True
-        outputs = tuple(torch.from_numpy(np.array(output.data)) for output in request.output_tensors)
+        outputs = tuple(to_tensor(np.array(output.data)) for output in request.output_tensors)
         self._idle.append(request)  # one that failed is dropped
         return outputs
 
@@ -107,13 +115,31 @@ def open_network(network: nn.Module, example: Tensor, other: Tensor, runtime: Ru
         NotConvertible: OpenVINO cannot run the network, or not in this precision.
     """
     path = openvino_cache.cached_path(network, (example, other), runtime.precision)
+    return open_cached(path, runtime, lambda: _compile(network, example, other, runtime), type(network).__name__)
+
+
+def open_cached(path: Path, runtime: Runtime, compile_it: Callable[[], Any], name: str) -> OpenVinoNetwork:
+    """Reads a compiled network from the cache, or compiles it and writes it there.
+
+    One that was written is read again: as compiled it also keeps its weights as they were before, and in memory that
+    processes do not share.
+
+    Args:
+        path: From `models.execution.openvino_cache`.
+        runtime: Threads.
+        compile_it: From `compile_model`.
+        name: Of the network, for the log.
+
+    Raises:
+        NotConvertible: By `compile_it`.
+    """
     if (opened := _read(path, runtime)) is not None:
         return opened
     started_at = time.monotonic()
-    compiled = _compile(network, example, other, runtime)
+    compiled = compile_it()
     openvino_cache.write(path, compiled.export_model().getvalue())
-    _log.info("converted %s in %.1f s", type(network).__name__, time.monotonic() - started_at)
-    return OpenVinoNetwork(compiled)
+    _log.info("converted %s in %.1f s", name, time.monotonic() - started_at)
+    return _read(path, runtime) or OpenVinoNetwork(compiled)
 
 
 def open_representation(xml: bytes, weights: NDArray[np.uint8], runtime: Runtime) -> OpenVinoNetwork:
@@ -146,11 +172,26 @@ def _read(path: Path, runtime: Runtime) -> OpenVinoNetwork | None:
     return OpenVinoNetwork(compiled, blob)
 
 
+def compile_model(model: openvino.Model, runtime: Runtime) -> Any:
+    """Compiles a model of OpenVINO for this CPU.
+
+    Args:
+        model: The model.
+        runtime: Precision and threads.
+
+    Raises:
+        NotConvertible: OpenVINO has no such precision on this CPU.
+        RuntimeError: OpenVINO cannot run the model.
+    """
+    compiled = _core().compile_model(model, "CPU", _config(runtime))
+    if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != _TYPES[runtime.precision]:
+        raise NotConvertible(f"OpenVINO has no {runtime.precision} on this CPU")
+    return compiled
+
+
 def _compile(network: nn.Module, example: Tensor, other: Tensor, runtime: Runtime) -> Any:
     try:
-        compiled = _core().compile_model(convert(network, example, other), "CPU", _config(runtime))
-        if compiled.get_property("INFERENCE_PRECISION_HINT").to_string() != _TYPES[runtime.precision]:
-            raise NotConvertible(f"OpenVINO has no {runtime.precision} on this CPU")
+        compiled = compile_model(convert(network, example, other), runtime)
         run = OpenVinoNetwork(compiled)
         agrees = all(_agrees(network, run, values, _TOLERANCES[runtime.precision]) for values in (example, other))
     except Exception as error:  # of many classes, where torch cannot trace or OpenVINO cannot run a network

@@ -19,23 +19,20 @@ _EXAMPLE_SIDE: Final = 50
 
 
 def require_precision(
-    reduced: NetworkExecutor,
-    full: NetworkExecutor,
-    preprocessing: Preprocessing | LetterboxPreprocessing,
-    runtime: Runtime,
+    reduced: NetworkExecutor, full: NetworkExecutor, pictures: Sequence[Tensor], runtime: Runtime
 ) -> None:
     """Runs both on test pictures and compares their outputs.
 
     Args:
         reduced: The network in the precision of the runtime.
         full: The same network in float32.
-        preprocessing: Of the model; gives the input's sizes.
+        pictures: From `examples`.
         runtime: A resolved runtime of reduced precision.
 
     Raises:
         PrecisionTooLow: The outputs differ by more than rounding, or are not finite.
     """
-    for pixels in examples(preprocessing):
+    for pixels in pictures:
         expected = full.run_all(pixels.numpy())
         try:
             differ_by = deviation(expected, reduced.run_all(pixels.numpy()))
@@ -49,15 +46,17 @@ def deviation(expected: Sequence[Tensor], outputs: Sequence[Tensor]) -> float:
     """Compares the outputs of a network with those that are expected.
 
     Args:
-        expected: Floats of any shapes.
-        outputs: As many, of the same shapes, on the same device.
+        expected: Of any shapes.
+        outputs: As many, on the same device.
 
     Returns:
         The largest root mean square of the differences of an output, relative to that of its expected values; infinity
-        where an output is not finite.
+        where an output is not finite, or has another shape, as the found objects of a network may have.
     """
     worst = 0.0
     for one, other in zip(expected, outputs, strict=True):
+        if one.shape != other.shape:
+            return inf
         error, total = (values.square().sum() for values in (other.double() - one.double(), one.double()))
         ratio = float(error / total.clamp(min=1e-30))
         worst = max(worst, ratio**0.5 if isfinite(ratio) else inf)
@@ -75,10 +74,16 @@ def examples(preprocessing: Preprocessing | LetterboxPreprocessing) -> tuple[Ten
     """
     height, width = preprocessing.largest_size
     others = height, width
-    if isinstance(preprocessing, LetterboxPreprocessing) and preprocessing.keep_aspect:
+    if isinstance(preprocessing, LetterboxPreprocessing) and not preprocessing.fixed_size:
         side = -(-_EXAMPLE_SIDE // preprocessing.stride) * preprocessing.stride
         (height, width), others = (2 * side, 3 * side), (3 * side, 2 * side)
     generator = torch.Generator().manual_seed(0)
     shapes = (2, height, width, 3), (1, *others, 3)
     one, other = (torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8) for shape in shapes)
     return one, other
+
+
+def single_examples(preprocessing: Preprocessing | LetterboxPreprocessing) -> tuple[Tensor, Tensor]:
+    """Makes test pictures for networks whose outputs may have no batch dimension: as `examples`, one image each."""
+    one, other = examples(preprocessing)
+    return one[:1], other

@@ -7,7 +7,8 @@ from torch import nn
 
 from models.adapter import Adapter
 from models.catalog.loading import load
-from models.entries import LetterboxPreprocessing, Preprocessing
+from models.catalog.lookup import find
+from models.entries import ONNX, LetterboxPreprocessing, Preprocessing
 from models.errors import ExportError
 from models.execution.executor import Executor
 from models.execution.external import ExternalRuntime, NetworkExecutor
@@ -53,9 +54,11 @@ def capture(name: str) -> CapturedNetwork:
         name: A name of `models.catalog.lookup`.
 
     Raises:
-        ExportError: The model has no network.
+        ExportError: The model has no network, or runs from an ONNX file.
         ModelsError: It cannot be loaded, see `models.catalog.loading.load`.
     """
+    if find(name).architecture == ONNX:
+        raise ExportError(name, "is an ONNX file, and has no network of torch to export or quantize")
     runtime = _CapturingRuntime(precision="fp32", channels_last=False, fuse=False, backend="torch")
     adapter = load(name, runtime)
     if len(runtime.kept) != 1:

@@ -1,13 +1,13 @@
 """Exports a catalog model to one ONNX file, which says of itself what `tapetum models add` needs to know.
 
-The graph goes from pixels to the raw outputs of the network, see `models.export.onnx_network`. Its metadata has the
-members of a model card under `METADATA`, as JSON.
+The graph goes from pixels to the raw outputs of the network, see `models.export.onnx_network`. Its metadata says what
+a model card needs: the task, the class names, the preprocessing and the layout of the outputs.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +20,8 @@ from models.export.agreement import TOLERANCE, Agreement, compare, photo_batches
 from models.export.captured_network import CapturedNetwork, capture
 from models.export.onnx_network import export_onnx, require_exporter
 
-METADATA: Final = "tapetum"
-"""Key of the metadata of an ONNX file."""
+PREPROCESSING: Final = "preprocessing"
+"""Key of the metadata that has the preprocessing of the model, as a card writes it."""
 
 _SCORES: Final = {"classification": "logits", "semantic": "class-logits"}
 """Layout by kind, of networks with a single output."""
@@ -34,8 +34,8 @@ class ExportedFile:
     Attributes:
         path: Of the file.
         agreement: How far its outputs differ from those of the adapter's own network.
-        outputs: Layout of its outputs, one of `models.outputs.layouts`; None where they are those of the first stage of
-            a network, or of a grid that only this package decodes.
+        outputs: Layout of its outputs, one of `models.outputs.layouts`; None where they are those of a first stage, or
+            of anchors or a grid that only this package decodes.
     """
 
     path: Path
@@ -85,18 +85,20 @@ def _layout_of(captured: CapturedNetwork) -> str | None:
 
 
 def _describe(path: Path, entry: CatalogEntry, class_names: tuple[str, ...], layout: str | None) -> None:
-    """Writes what the model is into the metadata of its file."""
+    """Writes what the model is into the metadata of its file, under the keys of `models.importing.onnx_metadata`."""
     onnx: Any = import_module("onnx")
     model = onnx.load(str(path))
-    card = {
+    preprocessing = replace(entry.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # the graph normalises
+    written = {
+        "task": entry.kind,
+        "names": json.dumps(class_names),
+        "mean": json.dumps(preprocessing.mean),
+        "std": json.dumps(preprocessing.std),
+        PREPROCESSING: json.dumps(asdict(preprocessing)),
         "name": entry.name,
         "version": entry.version,
-        "kind": entry.kind,
-        "class_names": class_names,
-        "preprocessing": asdict(entry.preprocessing),
-        "outputs": layout,
-        "defaults": dict(entry.defaults),
-        "licence": entry.weights.licence,
+        "license": entry.weights.licence,
+        **({} if layout is None else {"layout": layout}),
     }
-    onnx.helper.set_model_props(model, {METADATA: json.dumps(card)})
+    onnx.helper.set_model_props(model, written)
     onnx.save(model, str(path))

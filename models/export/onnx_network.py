@@ -19,15 +19,14 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from models.entries import LetterboxPreprocessing
 from models.errors import ExportError
 from models.execution.executor import folded
-from models.execution.external import NetworkExecutor
-from models.execution.finite import require_finite
+from models.execution.onnxruntime_executor import OnnxRuntimeExecutor
 from models.execution.pixel_network import PixelNetwork
 from models.export.captured_network import CapturedNetwork
+from models.runtime import Runtime
 
 INPUT: Final = "pixels"
 PACKAGES: Final = ("onnx", "onnxscript", "onnxruntime")
@@ -46,28 +45,16 @@ def require_exporter() -> None:
         raise ExportError("", f"exporting needs {', '.join(missing)}: pip install 'tapetum[export]'")
 
 
-class OnnxExecutor(NetworkExecutor):
+class OnnxExecutor(OnnxRuntimeExecutor):
     """Runs an ONNX file of `export_onnx` with ONNX Runtime on the CPU.
 
     Args:
         path: The file.
-        threads: Of one run; None: as many as there are cores.
+        threads: Of one run; None: as many as torch has.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        import onnxruntime
-
-        options: Any = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
-        self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.input_shape: list[int | str] = self._session.get_inputs()[0].shape
-        self.output_shapes: list[list[int | str]] = [output.shape for output in self._session.get_outputs()]
-
-    def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
-        """See `models.execution.external.NetworkExecutor.run_all`."""
-        outputs = tuple(torch.from_numpy(output) for output in self._session.run(None, {INPUT: pixels}))
-        require_finite(*outputs)
-        return outputs
+        super().__init__(path, None, Runtime(precision="fp32", num_threads=threads))
 
 
 def output_names(count: int) -> list[str]:
@@ -99,7 +86,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
         dynamic |= {1: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO}
     count = len(model.executor.run_all(example[:1]))
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             program: Any = torch.onnx.export(
                 network,
                 (torch.from_numpy(example),),
@@ -121,7 +108,7 @@ def export_onnx(model: CapturedNetwork, example: NDArray[np.uint8], path: Path) 
 
 
 @contextmanager
-def _quiet() -> Generator[None]:
+def quiet() -> Generator[None]:
     """Without what torch's exporter says about itself; its exceptions say what matters."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -86,7 +86,7 @@ def card_of(path: Path, found: FoundModel, options: CardOptions) -> CatalogEntry
         class_count=len(class_names),
         licence=options.licence,
         accuracy=(),
-        description=options.description or f"{_nouns(kind.name)} of {len(class_names)} classes, from {path.name}.",
+        description=options.description or _description(kind.name, len(class_names), path),
         defaults={**kind.defaults, **_final_defaults(outputs)},
         class_names=class_names,
         arguments={**found.arguments, **_channels(path, found, options)},
@@ -178,7 +178,7 @@ def _preprocessing(
 
 def _side(path: Path, found: FoundModel, options: CardOptions, kind: PredictionKind) -> int:
     if found.input_size is None:
-        return options.size or _USUAL_SIDES[kind.name]
+        return options.size or max(found.usual_size or (0,)) or _USUAL_SIDES[kind.name]
     height, width = found.input_size
     if height != width:
         message = f"takes images of {height} x {width} pixels only: export it with a square or a dynamic input"
@@ -198,8 +198,10 @@ def _channels(path: Path, found: FoundModel, options: CardOptions) -> dict[str, 
     channels = options.channels or found.channels
     if channels == "rgb":
         return {}
-    if found.format != "onnx":
-        raise UnusableModel(str(path), "--channels bgr is for ONNX files only")
+    if found.format == "checkpoint":  # turned to RGB as it is read
+        if not str(found.architecture).startswith("yolox-"):
+            raise UnusableModel(str(path), "--channels bgr is for ONNX files and for checkpoints of YOLOX")
+        return {}
     return {"channels": channels}
 
 
@@ -213,6 +215,7 @@ def _task_choices() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*KINDS, *task_names())))
 
 
-def _nouns(kind: Kind) -> str:
+def _description(kind: Kind, class_count: int, path: Path) -> str:
     nouns = {"classification": "Classifier", "detection": "Detector", "semantic": "Semantic segmenter"}
-    return nouns.get(kind, "Instance segmenter")
+    classes = "class" if class_count == 1 else "classes"
+    return f"{nouns.get(kind, 'Instance segmenter')} of {class_count} {classes}, from {path.name}."

@@ -32,6 +32,7 @@ class FoundModel:
         preprocessing: The whole preprocessing, where the file or the architecture says it; then input size, stride,
             normalisation and `keep_aspect` are those of it.
         arguments: Keyword arguments of the architecture, for the card.
+        usual_size: (height, width) in pixels that a network of any size was trained or exported with.
         evidence: Lines for people: what was found, and where in the file.
     """
 
@@ -48,4 +49,5 @@ class FoundModel:
     keep_aspect: bool = True
     preprocessing: Preprocessing | LetterboxPreprocessing | None = None
     arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict[str, int | float | str | bool])
+    usual_size: tuple[int, int] | None = None
     evidence: tuple[str, ...] = field(default=())

@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,15 +20,14 @@ from models.catalog.lookup import own_cards, own_folders, published
 from models.catalog.version_names import join_name, split_name
 from models.entries import CatalogEntry
 from models.errors import BrokenCard, NameTaken, UnknownModel
-from models.files import locked
-from models.sources.downloads import file_digest
+from models.files import file_digest, locked
+from models.importing.onnx_weights import self_contained
 
 PICTURE: Final = ".jpg"
 """Suffix of the picture beside a card: a photo with the model's predictions."""
 
 _LOCK: Final = ".lock"
 _STAGING: Final = ".adding-"
-_CHUNK_BYTES: Final = 2**22
 
 
 def check_name(name: str, folder: Path, *, replacing: bool = False) -> None:
@@ -77,24 +76,21 @@ def staging(folder: Path) -> Generator[Path]:
         OSError: It cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / _LOCK):
-        _remove_left_behind(folder)
-        place = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
-        held = locked(place / _LOCK)
-        held.__enter__()  # before the lock of the folder is given back, so that nobody takes this one for left behind
-    try:
+    with ExitStack() as held:
+        with locked(folder / _LOCK):
+            _remove_left_behind(folder)
+            place = Path(tempfile.mkdtemp(prefix=_STAGING, dir=folder))
+            held.enter_context(locked(place / _LOCK))  # now, so that nobody takes this one for left behind
+        held.callback(shutil.rmtree, place, ignore_errors=True)
         yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
-        held.__exit__(None, None, None)
 
 
-def stage_file(place: Path, weights: Path, card: CatalogEntry, *, versioned: bool = False) -> Path:
-    """Copies a weights file to the private folder of a new model, and writes the card beside it.
+def stage_onnx(place: Path, file: Path, card: CatalogEntry, *, versioned: bool = False) -> Path:
+    """Writes the card of an ONNX file to the private folder of a new model, and beside it the file with all weights.
 
     Args:
         place: From `staging`.
-        weights: The file.
+        file: The ONNX file; weights may be in other files beside it.
         card: The entry; kind, location and digest of its weights are filled in.
         versioned: Whether the files are called ``NAME@VERSION``.
 
@@ -102,18 +98,18 @@ def stage_file(place: Path, weights: Path, card: CatalogEntry, *, versioned: boo
         The path of the card.
 
     Raises:
+        UnusableModel: Weights are missing, or too large for one ONNX file.
         BrokenCard: The entry cannot be read back from a card.
         OSError: A file cannot be read or written.
     """
     name = join_name(card.name, card.version) if versioned else card.name
-    copy = place / f"{name}{weights.suffix.lower()}"
-    with weights.open("rb") as source, copy.open("xb") as target:
-        shutil.copyfileobj(source, target, _CHUNK_BYTES)
+    path, network = place / f"{name}.json", place / f"{name}.onnx"
+    with network.open("xb") as target:
+        target.write(self_contained(file))
         target.flush()
         os.fsync(target.fileno())
-    source_of = replace(card.weights, kind="card", location=copy.name, sha256=file_digest(copy))
-    path = place / f"{name}.json"
-    write_document(path, replace(card, weights=source_of))
+    weights = replace(card.weights, kind="card", location=network.name, sha256=file_digest(network))
+    write_document(path, replace(card, weights=weights))
     return path
 
 

@@ -1,6 +1,7 @@
 """Decodes boxes that the network itself has filtered.
 
-These are the outputs of torchvision's detectors, of RT-DETR with its postprocessing, and of TensorRT's EfficientNMS.
+These are the outputs of torchvision's detectors, of RT-DETR with its postprocessing, of MMDeploy and of TensorRT's
+EfficientNMS.
 """
 
 from collections.abc import Sequence
@@ -45,6 +46,13 @@ def decode_labels_boxes_scores(outputs: Sequence[Tensor], size: tuple[int, int],
     boxes = one(outputs, lambda output: output.ndim == 3 and output.shape[2] == 4, "boxes (N, Q, 4)")
     labels, scores = labels_and_scores([output for output in outputs if output.shape == boxes.shape[:2]])
     return candidates_from(boxes, scores, labels, class_count)
+
+
+def decode_mmdeploy(outputs: Sequence[Tensor], size: tuple[int, int], class_count: int) -> list[Candidates]:
+    """Decodes boxes with scores (N, K, 5) in pixels and class ids (N, K); see `models.outputs.layouts.Decode`."""
+    raw = one(outputs, lambda output: output.ndim == 3 and output.shape[2] == 5, "boxes with scores (N, K, 5)")
+    labels = one(outputs, lambda output: output.shape == raw.shape[:2], "class ids (N, K)")
+    return candidates_from(raw[..., :4], raw[..., 4], labels, class_count)
 
 
 def decode_efficient_nms(outputs: Sequence[Tensor], size: tuple[int, int], class_count: int) -> list[Candidates]:

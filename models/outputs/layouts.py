@@ -19,7 +19,12 @@ from models.outputs.class_scores import (
     decode_logits,
     decode_probabilities,
 )
-from models.outputs.finished_boxes import decode_efficient_nms, decode_labels_boxes_scores, decode_torchvision
+from models.outputs.finished_boxes import (
+    decode_efficient_nms,
+    decode_labels_boxes_scores,
+    decode_mmdeploy,
+    decode_torchvision,
+)
 from models.outputs.query_boxes import decode_detr, decode_rt_detr, decode_rt_detr_rows
 from models.outputs.region_masks import decode_end_to_end_prototypes, decode_prototypes, decode_torchvision_masks
 from models.outputs.yolo_boxes import (
@@ -152,6 +157,13 @@ _ALL: Final = (
         is_final=True,
     ),
     OutputLayout(
+        "mmdeploy",
+        "detection",
+        "boxes with scores (N, K, 5): x1, y1, x2, y2 in pixels, score; class ids (N, K); MMDetection by MMDeploy",
+        decode_mmdeploy,
+        is_final=True,
+    ),
+    OutputLayout(
         "efficient-nms",
         "detection",
         "number of detections (N, 1), boxes (N, M, 4): x1, y1, x2, y2 in "
@@ -200,9 +212,12 @@ def decoder_for(layout: OutputLayout, class_names: Sequence[str]) -> Decode:
         layout: Of the model's outputs.
         class_names: One for every class id.
     """
-    if layout.decode in _WITH_BACKGROUND and class_names[0].lower() in BACKGROUNDS:
-        return partial(layout.decode, first_label=0)
+    if class_names and class_names[0].lower() in BACKGROUNDS:
+        return _WITH_BACKGROUND.get(layout.name, layout.decode)
     return layout.decode
 
 
-_WITH_BACKGROUND: Final[tuple[Decode, ...]] = (decode_torchvision, decode_torchvision_masks)
+_WITH_BACKGROUND: Final[Mapping[str, Decode]] = {
+    "torchvision": partial(decode_torchvision, first_label=0),
+    "torchvision-masks": partial(decode_torchvision_masks, first_label=0),
+}

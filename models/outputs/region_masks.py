@@ -4,6 +4,8 @@ The mask of an object is sampled bilinearly at the centres of S × S cells of it
 larger than those of the map that is sampled.
 """
 
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Sequence
 from functools import partial
 from math import ceil
@@ -100,8 +102,8 @@ def _prototype_masks(
     boxes = objects.boxes[wanted]
     side = _cells_a_side(boxes, size, (maps.shape[1], maps.shape[2]))
     found = [boxes.new_zeros(0, side, side)]
-    for some, its_boxes in zip(wanted.split(_AT_ONCE), boxes.split(_AT_ONCE), strict=True):
-        logits = (coefficients[some] @ maps.flatten(1)).unflatten(1, maps.shape[1:])
+    for some, its_boxes in zip(torch.split(wanted, _AT_ONCE), torch.split(boxes, _AT_ONCE), strict=True):
+        logits = (coefficients[some] @ maps.flatten(1)).reshape(-1, *maps.shape[1:])
         found.append(_sampled(logits, its_boxes, size, side).sigmoid())
     cells = torch.cat(found)
     require_finite(cells)
@@ -122,9 +124,8 @@ def _cells_a_side(boxes: Tensor, size: tuple[int, int], map_size: tuple[int, int
     """Cells a side with which those of the largest of (M, 4) boxes are about as fine as the map."""
     if not len(boxes):
         return _FEWEST_CELLS
-    sides = (boxes[:, 2:] - boxes[:, :2]).amax(0).tolist()
-    needed = (ceil(side * cells / whole) for side, cells, whole in zip(sides, map_size[::-1], size[::-1], strict=True))
-    return min(max(*needed, _FEWEST_CELLS), _MOST_CELLS)
+    cells = (boxes[:, 2:] - boxes[:, :2]).amax(0) * boxes.new_tensor(map_size[::-1]) / boxes.new_tensor(size[::-1])
+    return min(max(ceil(float(cells.max())), _FEWEST_CELLS), _MOST_CELLS)
 
 
 def _sampled(maps: Tensor, boxes: Tensor, size: tuple[int, int], side: int) -> Tensor:

@@ -43,12 +43,6 @@ def download(url: str, path: Path, digest_prefix: str, progress: Progress | None
             raise WrongDigest(digest)
 
 
-def file_digest(path: Path) -> str:
-    """Computes the sha256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _receive(url: str, write: Callable[[bytes], object], progress: Progress | None) -> str:
     """Copies the response to a file, and returns the sha256 in hex."""
     sha256 = hashlib.sha256()

@@ -8,7 +8,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
-from models.sources.downloads import Progress, WrongDigest, file_digest
+from models.files import file_digest
+from models.sources.downloads import Progress, WrongDigest
 
 _FILES: Final = ("model.safetensors", "pytorch_model.bin")
 """Names of a model's weights in a repository, the first that exists counts; neither is read in a way that runs code."""

@@ -13,11 +13,12 @@ from urllib.parse import urlparse
 import torch
 from torch import Tensor, nn
 
-from models.entries import CatalogEntry
+from models.entries import ONNX, CatalogEntry
 from models.errors import WeightsCorrupt, WeightsUnavailable
+from models.files import file_digest
 from models.sources import hugging_face
 from models.sources.card_weights import load_weights
-from models.sources.downloads import Progress, WrongDigest, download, file_digest
+from models.sources.downloads import Progress, WrongDigest, download
 
 _HASH_IN_NAME: Final = re.compile(r"-([a-f0-9]{8,})\.[a-z]+$")
 """torch hub's convention: a file name ends in the first digits of the sha256, before its extension."""
@@ -79,12 +80,12 @@ def fetch(entry: CatalogEntry, progress: Progress | None = None) -> Path:
     if path.exists():
         return path
     if entry.weights.kind not in _DOWNLOADED:
-        raise WeightsUnavailable(entry.name, f"{path} is not there; {_fix(entry, path)}")
+        raise WeightsUnavailable(entry.name, f"{path} is not there; {fix_of(entry, path)}")
     url = entry.weights.location
     try:
         download(url, path, _expected_digest(entry, path), progress)
     except OSError as error:
-        message = f"{path} is not there and {url} could not be downloaded ({error}); {_fix(entry, path)}"
+        message = f"{path} is not there and {url} could not be downloaded ({error}); {fix_of(entry, path)}"
         raise WeightsUnavailable(entry.name, message) from error
     except WrongDigest as error:
         message = f"{url} came altered (sha256 {error}), so {path} was not written; {_fix_digest(entry, path)}"
@@ -110,18 +111,44 @@ def read_state_dict(entry: CatalogEntry, path: Path) -> tuple[dict[str, Tensor],
     Raises:
         WeightsCorrupt: The file is truncated, holds no state dict, or has the wrong digest.
     """
-    digest = file_digest(path)
-    _check_digest(entry, path, digest)
+    _require_no_onnx(entry)
+    digest = checked_digest(entry, path)
     try:
         loaded = _unpacked(entry, path)
     except (UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError) as error:
-        raise WeightsCorrupt(entry.name, f"{path} is truncated or corrupt; {_fix(entry, path)}") from error
+        raise WeightsCorrupt(entry.name, f"{path} is truncated or corrupt; {fix_of(entry, path)}") from error
     state = _state_dict_in(loaded)
     if state is None:
-        raise WeightsCorrupt(entry.name, f"{path} holds no state dict; {_fix(entry, path)}")
+        raise WeightsCorrupt(entry.name, f"{path} holds no state dict; {fix_of(entry, path)}")
     if entry.weights.kind != "hugging_face" and not _expected_digest(entry, path):
         _record_digest(path, digest)
     return state, digest
+
+
+def checked_digest(entry: CatalogEntry, path: Path) -> str:
+    """Checks that a file is the one that its entry names.
+
+    Args:
+        entry: The model that it belongs to.
+        path: The file, from `fetch`.
+
+    Returns:
+        sha256 of the file in hex.
+
+    Raises:
+        WeightsCorrupt: The file has the wrong digest, or cannot be read.
+    """
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise WeightsCorrupt(entry.name, f"{path} cannot be read ({error.strerror}); {fix_of(entry, path)}") from error
+    _check_digest(entry, path, digest)
+    return digest
+
+
+def _require_no_onnx(entry: CatalogEntry) -> None:
+    if entry.architecture == ONNX:
+        raise WeightsCorrupt(entry.name, "is an ONNX network, which has no state dict to train or convert")
 
 
 def load_into(network: nn.Module, state: dict[str, Tensor], entry: CatalogEntry, path: Path) -> None:
@@ -141,7 +168,7 @@ def load_into(network: nn.Module, state: dict[str, Tensor], entry: CatalogEntry,
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsCorrupt(
-            entry.name, f"{path} holds another network's weights ({reason} ...); {_fix(entry, path)}"
+            entry.name, f"{path} holds another network's weights ({reason} ...); {fix_of(entry, path)}"
         ) from error
 
 
@@ -242,7 +269,15 @@ def _fix_hub(entry: CatalogEntry) -> str:
     return f"run `tapetum models pull {entry.name}` where there is a network"
 
 
-def _fix(entry: CatalogEntry, path: Path) -> str:
+def fix_of(entry: CatalogEntry, path: Path) -> str:
+    """Returns how to fix a file that cannot be used, for an error message.
+
+    Args:
+        entry: The model that it belongs to.
+        path: The file.
+    """
+    if entry.architecture == ONNX:
+        return "add the model again with `tapetum models add`"
     if entry.weights.kind == "hugging_face":
         return f"remove {path} and {_fix_hub(entry)}"
     if entry.card is not None:
@@ -258,7 +293,7 @@ def _fix_digest(entry: CatalogEntry, path: Path) -> str:
     """How to fix a file with another digest."""
     record = _digest_record(path)
     if _published_digest(entry) or not record.exists():
-        return _fix(entry, path)
+        return fix_of(entry, path)
     return (
-        f"if the publisher changed the file, remove {record}, which holds the first one's sha256; {_fix(entry, path)}"
+        f"if the publisher changed the file, remove {record}, which holds the first one's sha256; {fix_of(entry, path)}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -12,11 +12,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from models.errors import ModelsError, OpenQuestion
+from models.errors import ModelsError, OpenQuestion, UnusableModel
 from services.cli.console import CommandError, Screen, printable
+from services.cli.layouts import LAYOUTS
 from services.cli.own_models import one_line_errors
 from services.cli.questions import Given, ask, read_normalisation
-from services.cli.trial import LAYOUTS, Trial, try_model
+from services.cli.trial import Trial, try_model
 
 if TYPE_CHECKING:
     from models.catalog.lookup import CatalogEntry
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 _FAMILIES: Final = ("torchvision/", "yolox/", "timm/")
 _SHOWN_PREDICTIONS: Final = 5
 _SHOWN_CLASSES: Final = 6
+_MOST_LAYOUTS: Final = 4
+"""A checkpoint of a module of the user's own may have outputs of any layout."""
 _MIB: Final = 2**20
-_PATHS: Final = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Addition:
         name: NAME or NAME@VERSION.
         folder: Of the new card.
         sample: Photo to try the model on.
-        replace: Whether a model of the same name is replaced.
+        replacing: Whether a model of the same name is replaced.
         may_ask: Whether there is a terminal to ask on.
     """
 
@@ -46,7 +48,7 @@ class Addition:
     name: str
     folder: Path
     sample: Path | None
-    replace: bool
+    replacing: bool
     may_ask: bool
 
 
@@ -68,7 +70,7 @@ def add_model(
     ] = None,
     std: Annotated[str | None, typer.Option(metavar="R,G,B", help="Pixels are then divided by it.")] = None,
     layout: Annotated[
-        str | None, typer.Option(metavar="LAYOUT", help="What the outputs hold (docs/byom.md), if it is unclear.")
+        str | None, typer.Option(metavar="LAYOUT", help="What the outputs hold (docs/extending.md), if it is unclear.")
     ] = None,
     architecture: Annotated[
         str | None, typer.Option(metavar="NAME", help="Network of a checkpoint, such as torchvision/resnet50.")
@@ -89,7 +91,7 @@ def add_model(
     ] = None,
     licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = "unknown",
     description: Annotated[str, typer.Option(metavar="TEXT", help="One sentence about the model, for the card.")] = "",
-    replace: Annotated[bool, typer.Option("--replace", help="Replace a model of your own of the same name.")] = False,
+    replacing: Annotated[bool, typer.Option("--replace", help="Replace a model of your own of the same name.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: an option must say what is unclear.")] = False,
 ) -> None:
     """Add a model from a file: look into it, try it on a photo, and write a card, so that it can be served by its name.
@@ -106,15 +108,22 @@ def add_model(
         from models.importing.own_cards import check_name
 
     folder = output or folder_for_new_cards()
-    check_name(name, folder, replacing=replace)
+    with one_line_errors():
+        folder.mkdir(parents=True, exist_ok=True)
+    check_name(name, folder, replacing=replacing)
     try:
         normalisation = read_normalisation(mean, std)
     except ValueError as error:
         raise CommandError(str(error), 2) from None
     class_names = None if classes is None else read_class_names(classes)
     options = CardOptions(name, task, class_names, normalisation, layout, size, channels, licence, description)
-    may_ask = not yes and sys.stdin.isatty() and screen.err.is_terminal
-    _add(screen, Addition(file, name, folder, sample, replace, may_ask), Given(options, architecture))
+    may_ask = not yes and has_terminal(screen)
+    _add(screen, Addition(file, name, folder, sample, replacing, may_ask), Given(options, architecture))
+
+
+def has_terminal(screen: Screen) -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and screen.err.is_terminal
 
 
 def _add(screen: Screen, addition: Addition, given: Given) -> None:
@@ -122,11 +131,11 @@ def _add(screen: Screen, addition: Addition, given: Given) -> None:
 
     found, entry = _described(screen, addition, given)
     with one_line_errors(), staging(addition.folder) as place:
-        card = _staged(screen, place, addition, found, entry)
+        card = _staged(screen, place, addition, given, found, entry)
         trial = try_model(screen, card, entry, addition.sample, addition.file)
         picture = card.with_name(card.name.removesuffix(".json") + PICTURE)
         picture.write_bytes(trial.picture)
-        published = publish(card, addition.folder, replacing=addition.replace)
+        published = publish(card, addition.folder, replacing=addition.replacing)
     _show_trial(screen, entry, trial, published.with_name(picture.name))
     _show_commands(screen, addition, entry)
     print(published)
@@ -149,55 +158,71 @@ def _described(screen: Screen, addition: Addition, given: Given) -> tuple[FoundM
     """What the file says, and the card of that and of the user's answers to what it does not say."""
     from models.importing.card import card_of
 
-    found: dict[str | None, FoundModel] = {}
+    shown, before = False, None
     while True:
         try:
-            if given.architecture not in found:
-                with screen.err.status(f"looking into {addition.file.name}"):
-                    found[given.architecture] = _inspected(addition.file, given.architecture)
-                _show_found(screen, addition.file, found[given.architecture])
-            known = found[given.architecture]
-            return known, card_of(addition.file, known, given.options)
+            with screen.err.status(f"looking into {addition.file.name}"):
+                found = _inspected(addition.file, given)
+            if not shown:
+                _show_found(screen, addition.file, found)
+                shown = True
+            entry = card_of(addition.file, found, given.options)
+            if found.format == "checkpoint" or entry.outputs == next(iter(found.outputs), None):
+                return found, entry
+            # of several layouts, class count and normalisation are those of the likeliest one: look again
+            given = replace(given, options=replace(given.options, layout=entry.outputs))
         except OpenQuestion as question:
             if not addition.may_ask:
                 raise CommandError(str(question), 2) from None
-            given = ask(screen, question, given)
+            before, given = given, ask(screen, question, given)
+        except UnusableModel as error:
+            if before is None:
+                raise
+            screen.err.print(Text(printable(str(error)), "red"), soft_wrap=True)
+            before, given = None, before  # ask again
 
 
-def _inspected(file: Path, architecture: str | None) -> FoundModel:
+def _inspected(file: Path, given: Given) -> FoundModel:
     from models.importing.file_format import format_of
 
     if format_of(file) == "onnx":
         from models.importing.onnx_file import inspect_onnx
 
-        if architecture is not None:
+        if given.architecture is not None:
             raise CommandError("--architecture is for checkpoints: an ONNX file has its network in it", 2)
-        return inspect_onnx(file)
+        return inspect_onnx(file, given.options.layout, given.options.class_names)
     from models.importing.checkpoint import inspect_checkpoint
 
-    return inspect_checkpoint(file, architecture)
+    return inspect_checkpoint(file, given.architecture, given.options.channels)
 
 
-def _staged(screen: Screen, place: Path, addition: Addition, found: FoundModel, entry: CatalogEntry) -> Path:
+def _staged(
+    screen: Screen, place: Path, addition: Addition, given: Given, found: FoundModel, entry: CatalogEntry
+) -> Path:
     """Writes card and weights to a private folder, where the model is tried."""
-    from models.importing.own_cards import stage_checkpoint, stage_file
-
     versioned = "@" in addition.name
     with screen.err.status(f"copying {addition.file.name}"):
         if found.format == "onnx":
-            return stage_file(place, addition.file, entry, versioned=versioned)
-        return stage_checkpoint(place, addition.file, entry, versioned=versioned)
+            from models.importing.own_cards import stage_onnx
+
+            return stage_onnx(place, addition.file, entry, versioned=versioned)
+        from models.catalog.cards import write_card
+        from models.importing.checkpoint import read_checkpoint
+
+        state = read_checkpoint(addition.file, found, given.options.channels)
+        return write_card(place, entry, state, versioned=versioned, exact=True)
 
 
 def _show_found(screen: Screen, file: Path, found: FoundModel) -> None:
     names = found.class_names or ()
     more = f", … ({len(names)})" if len(names) > _SHOWN_CLASSES else ""
-    sides = "any" if found.input_size is None else f"{found.input_size[0]} × {found.input_size[1]} pixels"
+    size = found.input_size or found.usual_size
+    sides = ("any" if size is None else f"{size[0]} × {size[1]} pixels") + (" or any" if found.usual_size else "")
     rows = {
         "file": f"{file.name}, {found.format}, {file.stat().st_size / _MIB:.1f} MiB",
         "architecture": None if found.architecture == "onnx" else found.architecture,
         "task": " or ".join(found.kinds) or None,
-        "outputs": " or ".join(found.outputs) or None,
+        "outputs": " or ".join(found.outputs) if 0 < len(found.outputs) <= _MOST_LAYOUTS else None,
         "classes": ", ".join(names[:_SHOWN_CLASSES]) + more if names else found.class_count,
         "input": sides + ("" if found.channels == "rgb" else ", BGR"),
         "evidence": "\n".join(found.evidence) or None,
@@ -218,13 +243,14 @@ def _show_trial(screen: Screen, entry: CatalogEntry, trial: Trial, picture: Path
     if trial.predictions:
         screen.err.print(layout.table(trial.predictions[:_SHOWN_PREDICTIONS]))
     else:
-        hint = f"{layout.nothing}: nothing in this photo is of its classes? Try one of your own by --sample PHOTO"
+        hint = f"{layout.nothing} in this photo; try it on one of your own by --sample PHOTO"
         screen.err.print(Text(hint, "yellow"), soft_wrap=True)
 
 
 def _show_commands(screen: Screen, addition: Addition, entry: CatalogEntry) -> None:
     """The commands that serve the model and ask it."""
     from models.catalog.lookup import own_folders
+    from services.client.calls import ENDPOINTS
 
     try:
         is_read = addition.folder.resolve() in [folder.resolve() for folder in own_folders()]
@@ -237,7 +263,7 @@ def _show_commands(screen: Screen, addition: Addition, entry: CatalogEntry) -> N
             ("\nserve it  ", "dim"),
             (f"{catalog}tapetum serve --model {addition.name}\n", "bold"),
             ("ask it    ", "dim"),
-            f"{post} localhost:8000/v1/{_PATHS[entry.task]}",
+            f"{post} localhost:8000/{ENDPOINTS[entry.task].path}",
         ),
         soft_wrap=True,
     )

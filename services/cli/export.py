@@ -76,7 +76,7 @@ def onnx(
     text = f"{printable(done.path)}: largest difference {difference:.2g} at outputs of up to {largest:.3g}"
     screen.out.print(text, soft_wrap=True)
     if done.outputs is None:
-        note = "its outputs are those of a first stage, which the rest of the model, in Tapetum, makes predictions of"
+        note = "its outputs are raw: the second stage, or the decoding of its anchors, is in Tapetum only"
     else:
         note = f"its outputs are {done.outputs}; `tapetum models add {done.path} --name NAME` adds it"
     screen.err.print(Text(printable(note)), soft_wrap=True)

@@ -55,9 +55,9 @@ def ask(screen: Screen, question: OpenQuestion, given: Given) -> Given:
     options = given.options
     screen.err.print(Text(printable(f"{Path(question.source).name} {question.message}")), soft_wrap=True)
     if question.option == "--task":
-        return replace(given, options=replace(options, task=_choose("task", question.choices)))
+        return replace(given, options=replace(options, task=_choose(screen, "task", question.choices)))
     if question.option == "--layout":
-        return replace(given, options=replace(options, layout=_choose("layout", question.choices)))
+        return replace(given, options=replace(options, layout=_choose(screen, "layout", question.choices)))
     if question.option == "--classes":
         names = _repeat(screen, "classes", read_class_names)
         return replace(given, options=replace(options, class_names=names))
@@ -117,15 +117,19 @@ def _normalisation(text: str) -> InputRange:
     return found
 
 
-def _choose(what: str, choices: tuple[str, ...]) -> str:
-    """One of several values, or its number."""
-    from click import Choice
-
+def _choose(screen: Screen, what: str, choices: tuple[str, ...]) -> str:
+    """One of several values, or its number; the first one is the default."""
     for number, choice in enumerate(choices, 1):
-        typer.echo(f"  {number}  {choice}{_described(choice)}", err=True)
-    numbers = tuple(str(number) for number in range(1, len(choices) + 1))
-    chosen: str = typer.prompt(what, default="1", type=Choice((*numbers, *choices)), show_choices=False, err=True)
-    return choices[int(chosen) - 1] if chosen in numbers else chosen
+        screen.err.print(Text(f"  {number}  {choice}{_described(choice)}"), soft_wrap=True)
+
+    def read(text: str) -> str:
+        if text.isdecimal() and 1 <= int(text) <= len(choices):
+            return choices[int(text) - 1]
+        if text not in choices:
+            raise ValueError(f"choose one of {', '.join(choices)}, or a number from 1 to {len(choices)}")
+        return text
+
+    return _repeat(screen, what, read, default="1")
 
 
 def _described(choice: str) -> str:
@@ -134,9 +138,9 @@ def _described(choice: str) -> str:
     return f": {LAYOUTS[choice].description}" if choice in LAYOUTS else ""
 
 
-def _repeat(screen: Screen, what: str, read: Callable[[str], T]) -> T:
+def _repeat(screen: Screen, what: str, read: Callable[[str], T], default: str | None = None) -> T:
     while True:
-        text: str = typer.prompt(what, err=True)
+        text: str = typer.prompt(what, default=default, err=True)
         try:
             return read(text.strip())
         except (UnusableModel, ValueError) as error:

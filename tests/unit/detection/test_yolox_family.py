@@ -18,8 +18,8 @@ from models.detection.yolox_candidates import candidates_from
 from models.detection.yolox_entries import _PUBLISHED, find_yolox, yolox_names
 from models.detection.yolox_family import SIZES, build_yolox, from_official
 from models.errors import WeightsCorrupt
+from models.files import file_digest
 from models.runtime import Runtime
-from models.sources.downloads import file_digest
 from models.sources.weights_files import fetch, load_into, locate, read_state_dict
 
 STEM = "backbone.backbone.stem.conv.conv.weight"

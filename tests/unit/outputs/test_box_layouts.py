@@ -96,7 +96,7 @@ def test_end_to_end_rows_are_taken_as_they_are():
 def test_detr_is_a_softmax_with_no_object_last(turned: bool):
     logits, boxes = tensor(rng.normal(0, 4, (2, 20, CLASSES + 1))), tensor(rng.uniform(0, 1, (2, 20, 4)))
     outputs = [boxes, logits] if turned else [logits, boxes]
-    expected = [plain.detr(*(part[image].numpy() for part in (logits, boxes)), SIZE) for image in range(2)]
+    expected = [plain.detr(logits[image].numpy(), boxes[image].numpy(), SIZE) for image in range(2)]
     assert_same(decode("detr", outputs), expected)
 
 
@@ -110,7 +110,7 @@ def test_rt_detr_is_a_sigmoid_for_every_class(turned: bool):
     logits, boxes = tensor(rng.normal(-4, 4, (2, 20, CLASSES))), tensor(rng.uniform(0, 1, (2, 20, 4)))
     hidden = torch.rand(2, 20, 256)
     outputs = [boxes, logits, hidden] if turned else [hidden, logits, boxes]
-    expected = [plain.rt_detr(*(part[image].numpy() for part in (logits, boxes)), SIZE) for image in range(2)]
+    expected = [plain.rt_detr(logits[image].numpy(), boxes[image].numpy(), SIZE) for image in range(2)]
     assert_same(decode("rt-detr", outputs), expected)
 
 
@@ -177,6 +177,14 @@ def test_efficient_nms_reads_as_many_rows_as_it_says():
     assert len(second) == 0
 
 
+def test_mmdeploy_has_scores_beside_boxes():
+    boxes = torch.cat([FINISHED_BOXES, FINISHED_SCORES[:, None]], 1).repeat(2, 1, 1)
+    found = decode("mmdeploy", [(FINISHED_LABELS - 1).repeat(2, 1), boxes])
+    assert len(found) == 2
+    for candidates in found:
+        np.testing.assert_array_equal(as_rows(candidates), expected_rows(FINISHED_LABELS - 1))
+
+
 def test_efficient_nms_of_one_row_at_most():
     outputs = [torch.tensor([[1]]), FINISHED_BOXES[None, :1], FINISHED_SCORES[None, :1], torch.tensor([[2]])]
     (found,) = decode("efficient-nms", outputs)
@@ -202,6 +210,7 @@ def test_efficient_nms_of_one_row_at_most():
         ("torchvision", [(3, 4), (3,), (2,)], r"tensors of one length"),
         ("torchvision", [(3,), (3,)], r"needs boxes \(K, 4\)"),
         ("labels-boxes-scores", [(1, 3, 4), (1, 3)], "not 1 such outputs"),
+        ("mmdeploy", [(1, 3, 5), (1, 2)], r"needs class ids \(N, K\)"),
         ("efficient-nms", [(2, 3, 4), (2, 3), (2, 3)], r"needs num_detections \(N, 1\)"),
     ],
 )
