@@ -23,7 +23,6 @@ from models.errors import UnknownModel, UnusableModel
 from models.importing.fitting import Arguments, Fit, Misfit, fit
 from models.importing.found import FoundModel
 from models.importing.state_file import StateFile, read_state_file
-from models.outputs.layouts import LAYOUTS
 from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.timm_manifest import timm_names
 from models.sources.torchvision_manifest import PREFIX
@@ -197,13 +196,11 @@ def _found(match: _Match, file: StateFile, evidence: tuple[str, ...]) -> FoundMo
     preprocessing = _preprocessing_of(architecture, match.arguments)
     is_letterbox = isinstance(preprocessing, LetterboxPreprocessing)
     names = file.class_names if file.class_names and len(file.class_names) == count else _published_names(match)
-    own = (*LAYOUTS,) if is_user_module(architecture) else ()
-    usual = [*(USUAL_OUTPUTS[kind] for kind in kinds if kind in USUAL_OUTPUTS)] if own else []
     return FoundModel(
         format="checkpoint",
         architecture=architecture,
         kinds=kinds,
-        outputs=tuple(dict.fromkeys((*usual, *own))),
+        outputs=tuple(USUAL_OUTPUTS.values()) if is_user_module(architecture) else (),
         class_count=count,
         class_names=names,
         input_size=(preprocessing.crop, preprocessing.crop) if isinstance(preprocessing, Preprocessing) else None,
