@@ -112,8 +112,8 @@ def _matches(
     """The architectures that take a state dict; and names of others that are close, where none was asked for."""
     if architecture is not None:
         return [_match_named(path, file, architecture, channels)], ()
-    hints = [f"{family}/{file.architecture}" for family in ("torchvision", "timm")] if file.architecture else []
-    for hint in hints:
+    families = (TIMM, PREFIX) if "args" in file.items else (PREFIX, TIMM)  # as timm's own training writes them
+    for hint in (f"{family}{file.architecture}" for family in families if file.architecture):
         try:
             if kinds_of(hint):
                 return [_match(file, hint, channels)], ()
@@ -232,8 +232,14 @@ def _fit_evidence(match: _Match) -> tuple[str, ...]:
         lines.append(f"left out, as the network has no such tensors: {', '.join(found.dropped[:_SHOWN])}{more}")
     if "norm_eps" in match.arguments:
         lines.append("batch norms are frozen and add no epsilon, as in torchvision's weights COCO_V1")
-    lines.append(f"classes: {found.class_count}, by the size of the head")
+    background = "; label 0 is the background" if _counts_background(match) else ""
+    lines.append(f"classes: {found.class_count}, by the size of the head{background}")
     return tuple(lines)
+
+
+def _counts_background(match: _Match) -> bool:
+    """Whether the labels of a network begin with a background that its class ids leave out."""
+    return match.architecture.startswith(PREFIX) and kinds_of(match.architecture)[0] in ("detection", "instance")
 
 
 def _published_names(match: _Match) -> tuple[str, ...] | None:
@@ -245,8 +251,7 @@ def _published_names(match: _Match) -> tuple[str, ...] | None:
         names = imagenet_class_names()
     else:
         names = published.class_names or ()
-        is_with_background = published.kind != "semantic" and match.architecture.startswith(PREFIX)
-        names = names[FIRST_LABEL:] if is_with_background else names
+        names = names[FIRST_LABEL:] if _counts_background(match) else names
     return names if len(names) == match.fit.class_count and published.card is None else None
 
 

@@ -73,7 +73,10 @@ def fit(state: Mapping[str, Tensor], architecture: str, arguments: Arguments) ->
         KeyError, TypeError, ValueError: The architecture cannot be built.
     """
     options = tuple(sorted(arguments.items()))
-    two = shapes_of(architecture, 2, options)
+    try:
+        two = shapes_of(architecture, 2, options)
+    except AssertionError as error:  # of torchvision, for an image size that does not suit it
+        raise Misfit(f"it cannot be built with arguments {dict(arguments)}: {one_line(error)}") from error
     prefix, overlap = common_prefix(state, two)
     if overlap < _LEAST_OVERLAP:
         raise Misfit(_strangers(state, two), overlap)

@@ -14,11 +14,12 @@ from torch import nn
 
 from models.catalog.architectures import build_architecture
 from models.catalog.lookup import find
+from models.classification.efficientnet_lite import from_published
 from models.detection.yolox_family import from_official
 from models.errors import UnusableModel
 from models.importing.checkpoint import inspect_checkpoint, read_checkpoint
 from models.sources.card_weights import load_weights
-from models.sources.weights_files import load_strictly
+from models.sources.weights_files import load_strictly, locate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -202,6 +203,35 @@ def test_other_tensors_of_a_wrapper_are_left_out(tmp_path, resnet):
     path = saved(tmp_path / "model.ckpt", {"state_dict": wrapped})
     assert check(path, RESNET, 7).keys() == resnet.keys()
     assert "left out, as the network has no such tensors: loss.weight" in inspect_checkpoint(path, RESNET).evidence
+
+
+def test_published_efficientnet_lite0_is_recognised_and_converted():
+    path = locate(find("efficientnet-lite0"))
+    found = inspect_checkpoint(path, "efficientnet-lite0")
+    assert (found.class_count, found.preprocessing) == (1000, find("efficientnet-lite0").preprocessing)
+    assert found.class_names is not None and found.class_names[0] == "tench"
+    published = torch.load(path, weights_only=True)
+    expected = build_architecture("efficientnet-lite0", 1000, {})
+    expected.load_state_dict(from_published(published))
+    read = read_checkpoint(path, found)
+    assert all(torch.equal(read[key], value) for key, value in expected.state_dict().items())
+
+
+def test_name_that_a_training_program_writes_is_tried_first(tmp_path, resnet):
+    example = {"arch": "resnet18", "state_dict": {f"module.{key}": value for key, value in resnet.items()}}
+    assert inspect_checkpoint(saved(tmp_path / "model.pth", example)).architecture == RESNET
+    by_timm = {**example, "args": argparse.Namespace(model="resnet18"), "version": 2}
+    found = inspect_checkpoint(saved(tmp_path / "model.pth", by_timm))
+    assert found.architecture == "timm/resnet18"
+    assert found.preprocessing == find("timm/resnet18").preprocessing != find(RESNET).preprocessing
+    wrong = {**example, "arch": "resnet34"}
+    assert inspect_checkpoint(saved(tmp_path / "model.pth", wrong)).architecture == RESNET
+
+
+def test_vision_transformer_of_an_odd_size_is_found_without_its_name(tmp_path):
+    path = saved(tmp_path / "model.pth", state_of("torchvision/vit_b_16", 2, image_size=80))
+    found = inspect_checkpoint(path)
+    assert (found.architecture, found.arguments) == ("torchvision/vit_b_16", {"image_size": 80})
 
 
 class Anything(nn.Linear):
