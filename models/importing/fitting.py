@@ -26,7 +26,8 @@ _AUXILIARY: Final = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.", "aux_hea
 """Heads of GoogLeNet, Inception and the segmenters of torchvision that only training uses."""
 _COUNTERS: Final = ("total_ops", "total_params")
 """Tensors that a profiler (thop) leaves in a state dict."""
-_DEEPEST_PREFIX: Final = 4
+_ANCHORS: Final = 8
+"""Names of a network whose places in a file give the prefixes that are tried."""
 _LEAST_OVERLAP: Final = 0.5
 
 
@@ -121,11 +122,10 @@ def common_prefix(state: Iterable[str], names: Iterable[str]) -> tuple[str, floa
     Returns:
         The prefix, and the share of the network's names that are in the file with it.
     """
-    wanted, have = set(names), set(state)
-    prefixes = {""}
-    for key in have:
-        parts = key.split(".")
-        prefixes.update(".".join(parts[:depth]) + "." for depth in range(1, min(_DEEPEST_PREFIX, len(parts) - 1) + 1))
+    wanted, have = list(names), set(state)
+    some = wanted[:: max(1, len(wanted) // _ANCHORS)]
+    before = {key.removesuffix(name) for name in some for key in have if key.endswith(name)}
+    prefixes = {"", *(prefix for prefix in before if prefix.endswith("."))}
     shares = {prefix: sum(f"{prefix}{name}" in have for name in wanted) for prefix in prefixes}
     best = max(sorted(shares, key=len), key=shares.__getitem__)
     return best, shares[best] / max(1, len(wanted))
