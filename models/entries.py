@@ -14,7 +14,7 @@ MaskFormat = Literal["rle", "polygon", "png"]
 """Encoding of masks in a response: COCO's compressed RLE, COCO's polygons, or PNG files in base64."""
 Interpolation = Literal["bilinear", "bicubic"]
 Quantization = Literal["int8"]
-WeightsKind = Literal["package", "torch_hub", "url", "card", "none"]
+WeightsKind = Literal["package", "torch_hub", "url", "hugging_face", "card", "none"]
 
 ONNX: Final = "onnx"
 """Architecture of a card whose network is an ONNX file."""
@@ -28,12 +28,14 @@ class WeightsSource:
 
     Attributes:
         kind: `package` (a file in an installed Python package), `torch_hub` (downloaded once into torch hub's cache),
-            `url` (likewise, from a publisher whose file names carry no digest), `card` (a safetensors file beside its
-            model card, or an ONNX file there) or `none` (no learned weights).
-        location: For a package, the path from its import root; for torch hub and a URL, the address of the file; for a
-            card, the name of the file beside it.
-        sha256: Digest of the file in hex. None for torch hub, whose file names carry its first digits, and where none
-            is published: then the first download's digest is recorded beside the file, and later ones must match it.
+            `url` (likewise, from a publisher whose file names carry no digest), `hugging_face` (downloaded once into
+            the cache of Hugging Face's hub), `card` (a safetensors or ONNX file beside its model card) or `none` (no
+            learned weights).
+        location: For a package, the path from its import root; for torch hub and a URL, the address of the file; for
+            Hugging Face, the repository; for a card, the name of the file beside it.
+        sha256: Digest of the file in hex. None for torch hub, whose file names carry its first digits, for Hugging
+            Face, whose server names it, and where none is published: then the first download's digest is recorded
+            beside the file, and later ones must match it.
         licence: Licence of the weights.
         source: Authors of the weights, and where they are published.
     """

@@ -8,11 +8,13 @@
     │   └── ImageTooLarge       image_too_large     more bytes, pixels or header parts than the caps
     ├── UnknownModel            unknown_model       no catalog entry has that name
     ├── BrokenCard              broken_card         a model card, or the folder of it, cannot be used
+    ├── NameTaken               name_taken          a new model cannot have this name
     ├── WeightsError            weights_error       a model's weights cannot be used
     │   ├── WeightsUnavailable  weights_unavailable not on this machine and not to be downloaded
     │   └── WeightsCorrupt      weights_corrupt     truncated, altered, or another network's
     ├── ExportError             export_error        a model cannot be exported
     ├── UnusableModel           unusable_model      a file to import holds no model that can be served
+    │   └── OpenQuestion        open_question       the file does not say what a model card needs
     ├── NonFiniteOutput         non_finite_output   the network returned NaN or infinity
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
         ├── NotConvertible      not_convertible     OpenVINO cannot run a network
@@ -117,6 +119,16 @@ class BrokenCard(ModelsError):
         return f"{self.source}: {self.message}"
 
 
+class NameTaken(ModelsError):
+    """A new model cannot have this name: another has it, or it is no name.
+
+    Args:
+        message: The name, and what to do. For operators: it may contain a path.
+    """
+
+    code: ClassVar[str] = "name_taken"
+
+
 class WeightsError(ModelsError):
     """A model's weights cannot be used.
 
@@ -184,6 +196,25 @@ class UnusableModel(ModelsError):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.message}"
+
+
+class OpenQuestion(UnusableModel):
+    """A file does not say what a model card needs, so that the user has to.
+
+    Args:
+        source: Path of the file.
+        message: What it does not say, and how to say it.
+        option: Option of `tapetum models add` that says it.
+        choices: Its possible values, the likeliest first; empty where there are none to choose from.
+    """
+
+    code: ClassVar[str] = "open_question"
+
+    def __init__(self, source: str, message: str, option: str, choices: tuple[str, ...] = ()) -> None:
+        super().__init__(source, message)
+        self.args = (source, message, option, choices)
+        self.option = option
+        self.choices = choices
 
 
 class NonFiniteOutput(ModelsError):

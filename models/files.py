@@ -1,5 +1,6 @@
 """Files that are complete or not there, written beside their place first, then renamed; and digests of files."""
 
+import fcntl
 import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -28,6 +29,23 @@ def replaced(path: Path) -> Generator[IO[bytes]]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Generator[None]:
+    """Holds a lock that one process at a time has; the operating system takes it back from one that was killed.
+
+    Args:
+        path: Of the lock file, which is made and stays.
+        wait: Whether to wait for another process that has it.
+
+    Raises:
+        BlockingIOError: Another process has it, and `wait` is false.
+        OSError: The file cannot be written.
+    """
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def file_digest(path: Path) -> str:

@@ -7,6 +7,7 @@ may be a network, ``NAME.onnx``. Further versions of a model are pairs that are 
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -83,10 +84,15 @@ def card_paths(folder: Path, name: str) -> dict[str | None, Path]:
     Returns:
         Their paths, by the version in the name of the file; that of ``NAME.json`` is None.
     """
-    if not _is_name(name):
+    if not is_name(name):
         return {}
     paths = (folder / f"{name}.json", *sorted(folder.glob(f"{name}{SEPARATOR}*.json")))
     return {split_name(path.stem)[1]: path for path in paths if _is_stem(path.stem) and path.is_file()}
+
+
+def is_name(text: str) -> bool:
+    """Whether a model can have this name, without a version: letters, digits, dots, hyphens and underscores."""
+    return _NAME.fullmatch(text) is not None
 
 
 def weights_path(card: Path, suffix: str = SAFETENSORS) -> Path:
@@ -120,7 +126,9 @@ def read_card(path: Path) -> CatalogEntry:
         raise BrokenCard(str(path), f"is no model card: {error}") from error
 
 
-def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", *, versioned: bool = False) -> Path:
+def write_card(
+    folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", *, versioned: bool = False, exact: bool = False
+) -> Path:
     """Writes a trained model, so that it can be served once the folder is in ``TAPETUM_CATALOG``.
 
     Each of the two files is replaced as a whole, the weights first.
@@ -130,6 +138,7 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", 
         card: The entry. Its class names must be known; the kind, location and digest of its weights are filled in.
         state: The network's state dict. Its arrays of two dimensions and more are written in half precision.
         versioned: Whether the files are called ``NAME@VERSION``, so that the model's other versions stay.
+        exact: Whether all arrays are written in their own precision instead.
 
     Returns:
         Path of the card.
@@ -144,17 +153,34 @@ def write_card(folder: Path, card: CatalogEntry, state: "Mapping[str, Tensor]", 
     weights = replace(card.weights, kind="card", location=weights_path(path).name, sha256="0" * 64)
     _check(replace(card, weights=weights), path)
     folder.mkdir(parents=True, exist_ok=True)
-    sha256 = save_weights(folder / weights.location, state)
-    text = json.dumps(_document_of(replace(card, weights=replace(weights, sha256=sha256))), indent=2)
+    sha256 = save_weights(folder / weights.location, state, exact=exact)
+    write_document(path, replace(card, weights=replace(weights, sha256=sha256)))
+    return path
+
+
+def write_document(path: Path, card: CatalogEntry) -> None:
+    """Writes a card for weights that are beside it.
+
+    Args:
+        path: Of the card, ``NAME.json`` or ``NAME@VERSION.json``; it is replaced as a whole.
+        card: The entry; its weights are of kind `card`, and complete.
+
+    Raises:
+        BrokenCard: The entry cannot be read back from a card.
+        OSError: The file cannot be written.
+    """
+    _check(card, path)
+    text = json.dumps(_document_of(card), indent=2)
     with replaced(path) as file:
         file.write(f"{text}\n".encode())
-    return path
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _entry_from(document: _Document, path: Path) -> CatalogEntry:
     weights = document.weights
     name, version = split_name(path.name.removesuffix(".json"))
-    if not _is_name(document.name) or document.name != name:
+    if not is_name(document.name) or document.name != name:
         raise ValueError(
             f"name must be {name!r}, as the file is called, of letters, digits, dots, hyphens and underscores"
         )
@@ -204,13 +230,9 @@ def _check_architecture(document: _Document) -> None:
         raise ValueError(f"quantization must be left out where architecture is {ONNX!r}")
 
 
-def _is_name(text: str) -> bool:
-    return _NAME.fullmatch(text) is not None
-
-
 def _is_stem(text: str) -> bool:
     """Whether this is ``NAME`` or ``NAME@VERSION``."""
-    return all(_is_name(part) for part in text.split(SEPARATOR, 1))
+    return all(is_name(part) for part in text.split(SEPARATOR, 1))
 
 
 def _document_of(entry: CatalogEntry) -> dict[str, object]:

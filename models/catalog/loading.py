@@ -11,19 +11,21 @@ from models.adapter import Adapter
 from models.catalog.lookup import find
 from models.catalog.onnx_models import is_onnx, load_onnx, resolve_for, without_openvino
 from models.catalog.quantized import quantized_runtime
+from models.catalog.user_modules import is_user_module, load_user_module
 from models.classification import torchvision_entries as torchvision_classifiers
 from models.classification.architectures import build_classifier, known_classifiers
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite, from_published
 from models.classification.imagenet_classes import imagenet_class_names
 from models.classification.noop import NoopClassifier
+from models.classification.timm_networks import TimmUnavailable, build_published, is_timm, timm_class_names
 from models.classification.torchvision_networks import (
     build,
     current_keys,
     drop_auxiliary_heads,
 )
 from models.detection import torchvision_entries as torchvision_detectors
-from models.detection.architectures import build_detector, candidate_network, known_detectors
+from models.detection.architectures import build_detector, candidate_network, servable_detectors
 from models.detection.detector import Detector
 from models.detection.torchvision_detector_networks import (
     build_torchvision_detector,
@@ -32,15 +34,16 @@ from models.detection.torchvision_detector_networks import (
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.detection.yolox_family import from_official
 from models.entries import CatalogEntry, LetterboxPreprocessing, Task
-from models.errors import BrokenCard, NotConvertible, PrecisionTooLow
+from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
 from models.runtime import Runtime
 from models.segmentation import torchvision_entries as torchvision_segmenters
-from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of, segmenter
+from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter, servable_segmenters
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
 from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
 from models.sources.downloads import Progress
+from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.torchvision_manifest import PREFIX
 from models.sources.torchvision_weights import installed
 from models.sources.weights_files import checked_digest, fetch, load_into, read_state_dict
@@ -98,6 +101,10 @@ def _load(entry: CatalogEntry, name: str, runtime: Runtime) -> Adapter[Any, Any]
         runtime = quantized_runtime(entry, runtime)
     if entry.weights.kind == "package":
         return _load_bundled(entry, runtime)
+    if is_user_module(entry.architecture):
+        return load_user_module(entry, runtime)
+    if name.startswith(TIMM):
+        return _load_timm(entry, runtime)
     if name.startswith(PREFIX):
         return _TORCHVISION_LOADERS[entry.task](name, runtime)
     return LOADERS[entry.task](entry, runtime)
@@ -141,8 +148,22 @@ def _load_torchvision(name: str, runtime: Runtime) -> Classifier:
     return _classifier(entry, tuple(weights.meta["categories"]), runtime, network.eval(), digest)
 
 
+def _load_timm(entry: CatalogEntry, runtime: Runtime) -> Classifier:
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    try:
+        network = build_published(entry.architecture, state)
+    except TimmUnavailable as error:
+        raise WeightsUnavailable(entry.name, str(error)) from error
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsCorrupt(entry.name, f"{path} does not suit the installed timm ({reason})") from error
+    return _classifier(entry, timm_class_names(entry.class_count), runtime, network.eval(), digest)
+
+
 def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier:
-    network, digest = _filled(entry, build_classifier, known_classifiers())
+    known = (entry.architecture,) if is_timm(entry.architecture) else known_classifiers()
+    network, digest = _filled(entry, build_classifier, known)
     return _classifier(entry, _class_names(entry), runtime, network, digest)
 
 
@@ -154,9 +175,9 @@ def _classifier(
 
 def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:
     assert isinstance(entry.preprocessing, LetterboxPreprocessing)
-    network, digest = _filled(entry, build_detector, known_detectors())
+    network, digest = _filled(entry, build_detector, servable_detectors())
     try:
-        ready = candidate_network(network, entry.preprocessing, runtime)
+        ready = candidate_network(network, entry.preprocessing, runtime, entry.arguments)
     except ValueError as error:
         raise BrokenCard(_card_of(entry), f"preprocessing does not suit {entry.architecture}: {error}") from error
     return Detector(entry, _class_names(entry), runtime, ready, digest)
@@ -175,10 +196,10 @@ def _load_torchvision_detector(name: str, runtime: Runtime) -> Detector:
 
 def _load_segmenter(entry: CatalogEntry, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
     architecture = entry.architecture
-    if architecture in known_segmenters() and entry.segmentation != (kind := segmentation_of(architecture)):
+    if architecture in servable_segmenters() and entry.segmentation != (kind := segmentation_of(architecture)):
         message = f"segmentation must be {kind!r} for {architecture}, not {entry.segmentation!r}"
         raise BrokenCard(_card_of(entry), message)
-    network, digest = _filled(entry, build_segmenter, known_segmenters())
+    network, digest = _filled(entry, build_segmenter, servable_segmenters())
     try:
         return segmenter(entry, runtime, network, digest)
     except ValueError as error:

@@ -10,6 +10,7 @@ from torch import nn
 
 from models.classification.efficientnet_lite import EfficientNetLite
 from models.classification.small_inputs import make_finer
+from models.classification.timm_networks import build_timm, is_timm
 from models.classification.torchvision_networks import drop_auxiliary_heads
 from models.sources.torchvision_manifest import PREFIX, torchvision_builders
 
@@ -22,8 +23,13 @@ _ALWAYS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def known_classifiers() -> tuple[str, ...]:
-    """Lists the architectures."""
+    """Lists the architectures, without those of timm (``timm/<name>``)."""
     return (EFFICIENTNET_LITE0, *(f"{PREFIX}{builder}" for builder in torchvision_builders("classification")))
+
+
+def is_classifier(architecture: str) -> bool:
+    """Returns whether a card can name an architecture: one of `known_classifiers()`, or any of timm's."""
+    return architecture in known_classifiers() or is_timm(architecture)
 
 
 def build_classifier(
@@ -32,7 +38,7 @@ def build_classifier(
     """Builds a classifier, with random weights.
 
     Args:
-        architecture: One of `known_classifiers()`.
+        architecture: One of `known_classifiers()`, or ``timm/<name>``.
         class_count: Number of classes.
         arguments: For the builder; `fineness` is for `models.classification.small_inputs.make_finer`.
 
@@ -53,6 +59,8 @@ def build_classifier(
 def _build(architecture: str, class_count: int, options: Mapping[str, Any]) -> nn.Module:
     if architecture == EFFICIENTNET_LITE0:
         return EfficientNetLite(class_count, **options)
+    if is_timm(architecture):
+        return build_timm(architecture, class_count, options)
     if architecture not in known_classifiers():
         raise KeyError(architecture)
     builder = architecture.removeprefix(PREFIX)

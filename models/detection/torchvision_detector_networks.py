@@ -7,12 +7,14 @@ have ordinary batch norms where torchvision's own have frozen ones, which is the
 # pyright: reportMissingTypeStubs=false
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import torchvision.models
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
+FIRST_LABEL: Final = 1
+"""The label of class id 0 in networks that were trained with torchvision: 0 is the background."""
 _EXACT_NORMS: Final = frozenset(
     {(f"{family}_resnet50_fpn", "COCO_V1") for family in ("fasterrcnn", "maskrcnn", "retinanet")}
 )
@@ -32,10 +34,48 @@ def build_torchvision_detector(weights: WeightsEnum, builder: str) -> nn.Module:
     class_count = len(weights.meta["categories"])
     network = torchvision.models.get_model(builder, weights=None, weights_backbone=None, num_classes=class_count)
     if (builder, weights.name) in _EXACT_NORMS:
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = 0.0
+        _set_norm_eps(network, 0.0)
     return network
+
+
+def build_torchvision_for_card(
+    builder: str, class_count: int, arguments: Mapping[str, int | float | str | bool]
+) -> nn.Module:
+    """Builds a detector or a Mask R-CNN for classes of the user's own, with random weights.
+
+    Args:
+        builder: Name of the function in `torchvision.models.detection`.
+        class_count: Number of classes, without the background.
+        arguments: For the builder, and two more: `first_label`, the network's label of class id 0, 1 by default as in
+            torchvision's own training, where the background counts; and `norm_eps`, which batch norms add to the
+            variance, 0 for networks that began from torchvision's weights of kind `COCO_V1` with frozen norms.
+
+    Returns:
+        The network, in training mode.
+
+    Raises:
+        TypeError, ValueError: The builder does not take such arguments.
+    """
+    options: dict[str, Any] = dict(arguments)
+    first_label, norm_eps = options.pop("first_label", FIRST_LABEL), options.pop("norm_eps", None)
+    if first_label not in (0, 1):
+        raise ValueError(f"first_label must be 0 or 1, not {first_label}")
+    options = {"weights": None, "weights_backbone": None, **options, "num_classes": class_count + first_label}
+    network = torchvision.models.get_model(builder, **options)
+    if norm_eps is not None:
+        _set_norm_eps(network, norm_eps)
+    return network
+
+
+def has_exact_norms(builder: str) -> bool:
+    """Whether torchvision's recommended weights of a detector were trained with batch norms that add no epsilon."""
+    return (builder, "COCO_V1") in _EXACT_NORMS
+
+
+def _set_norm_eps(network: nn.Module, eps: float) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eps = eps
 
 
 def without_version(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

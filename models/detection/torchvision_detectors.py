@@ -81,10 +81,12 @@ class TorchvisionCandidates:
             yield self._candidates(regions, (height, width)), regions
 
     def _candidates(self, regions: Regions, size: tuple[int, int]) -> Candidates:
-        scores = regions.scores.flatten()
+        skipped = max(0, self._first_label - regions.first_label)  # columns of labels that are no class
+        table = regions.scores[:, skipped:]
+        scores = table.flatten()
         best = scores.topk(min(MAX_CANDIDATES, int((scores >= SCORE_FLOOR).sum()))).indices
-        columns = regions.scores.shape[1]
-        labels = best % columns + regions.first_label
+        columns = table.shape[1]
+        labels = best % columns + regions.first_label + skipped
         boxes = clip_boxes_to_image(regions.decode(best // columns, labels), size)
         kept = remove_small_boxes(boxes, _SMALLEST_SIDE)
         class_ids = labels[kept] - self._first_label

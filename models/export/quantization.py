@@ -20,13 +20,14 @@ from torch import Tensor
 
 from models.catalog.cards import write_card
 from models.catalog.lookup import find
-from models.classification.architectures import known_classifiers
+from models.classification.architectures import is_classifier
 from models.entries import Accuracy, CatalogEntry, Speed
 from models.errors import ExportError, ImageError
 from models.execution.pixel_network import PixelNetwork
 from models.execution.precision import examples
 from models.export.captured_network import CapturedNetwork, capture
 from models.sources.card_weights import with_quantized
+from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.torchvision_manifest import PREFIX
 from models.sources.weights_files import fetch, read_state_dict
 
@@ -90,8 +91,9 @@ def _described(entry: CatalogEntry, captured: CapturedNetwork) -> tuple[CatalogE
     """The model as a card describes it, and its state dict."""
     if entry.weights.kind == "card":
         return entry, read_state_dict(entry, fetch(entry))[0]
-    architecture = f"{PREFIX}{entry.architecture}" if entry.name.startswith(PREFIX) else entry.name
-    if entry.task != "classification" or architecture not in known_classifiers():
+    family = next((prefix for prefix in (PREFIX, TIMM) if entry.name.startswith(prefix)), None)
+    architecture = f"{family}{entry.architecture}" if family else entry.name
+    if entry.task != "classification" or not is_classifier(architecture):
         raise ExportError(entry.name, "cannot be quantized: of the models without a card, only classifiers can be")
     class_names = tuple(captured.adapter.class_names)
     return replace(entry, architecture=architecture, class_names=class_names), captured.network.state_dict()

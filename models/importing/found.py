@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from models.entries import Kind
+from models.entries import Kind, LetterboxPreprocessing, Preprocessing
 
 InputRange = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Mean and standard deviation of R, G and B on the scale 0 to 255: pixels are normalised as (pixel - mean) / std."""
@@ -28,6 +29,9 @@ class FoundModel:
         normalisation: See `InputRange`.
         channels: Order of the colours.
         keep_aspect: Of a detector or a segmenter: whether images are padded, and not stretched.
+        preprocessing: The whole preprocessing, where the file or the architecture says it; then input size, stride,
+            normalisation and `keep_aspect` are those of it.
+        arguments: Keyword arguments of the architecture, for the card.
         usual_size: (height, width) in pixels that a network of any size was trained or exported with.
         evidence: Lines for people: what was found, and where in the file.
     """
@@ -43,5 +47,7 @@ class FoundModel:
     normalisation: InputRange | None = None
     channels: Literal["rgb", "bgr"] = "rgb"
     keep_aspect: bool = True
+    preprocessing: Preprocessing | LetterboxPreprocessing | None = None
+    arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict[str, int | float | str | bool])
     usual_size: tuple[int, int] | None = None
     evidence: tuple[str, ...] = field(default=())

@@ -13,6 +13,7 @@ from models.importing.onnx_metadata import WrittenFacts, read_metadata, read_nei
 from models.importing.onnx_normalisation import UNCHANGED, UNIT, own_normalisation
 from models.importing.onnx_reading import SIZES_INPUT, OnnxGraph, graph_of, read_onnx
 from models.importing.onnx_weights import require_external_files
+from models.importing.own_exports import own_preprocessing
 from models.outputs.layouts import LAYOUTS
 
 IMAGENET: Final[InputRange] = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
@@ -71,6 +72,7 @@ def inspect_onnx(path: Path, layout: str | None = None, class_names: Sequence[st
         normalisation=normalisation,
         channels="bgr" if bgr else "rgb",
         keep_aspect=_keeps_aspect(written, beside, likeliest.layout),
+        preprocessing=own_preprocessing(graph.metadata, LAYOUTS[likeliest.layout].kind),
         usual_size=None if graph.image.size else written.size or beside.size,
         evidence=(*_lines(graph, external), *written.evidence, *beside.evidence, reason, _layout_line(matches)),
     )

@@ -3,6 +3,7 @@ arXiv:1905.02244) by name, and wraps them as networks from images to logits."""
 
 # pyright: reportMissingTypeStubs=false
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import torchvision.models
@@ -28,6 +29,26 @@ def build_torchvision_segmenter(weights: WeightsEnum, builder: str) -> nn.Module
     return torchvision.models.get_model(
         builder, weights=None, weights_backbone=None, num_classes=class_count, **arguments
     )
+
+
+def build_segmenter_for_card(
+    builder: str, class_count: int, arguments: Mapping[str, int | float | str | bool]
+) -> "ClassScores":
+    """Builds a segmenter for classes of the user's own, with random weights.
+
+    Args:
+        builder: Name of the function in `torchvision.models.segmentation`.
+        class_count: Number of classes, with the background.
+        arguments: For the builder.
+
+    Returns:
+        The network, in training mode and without an auxiliary head.
+
+    Raises:
+        TypeError, ValueError: The builder does not take such arguments.
+    """
+    options: dict[str, Any] = {"weights": None, "weights_backbone": None, **arguments, "num_classes": class_count}
+    return ClassScores(torchvision.models.get_model(builder, **options))
 
 
 class ClassScores(nn.Module):

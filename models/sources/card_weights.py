@@ -21,20 +21,21 @@ _QUANTIZED: Final = "openvino."
 """Prefix of the arrays that are no weights: the files of OpenVINO's intermediate representation, `xml` and `bin`."""
 
 
-def save_weights(path: Path, state: Mapping[str, Tensor]) -> str:
+def save_weights(path: Path, state: Mapping[str, Tensor], *, exact: bool = False) -> str:
     """Writes a state dict as safetensors, atomically.
 
-    Kernels and matrices are rounded to half precision; biases and batch norms keep theirs, as they are small, and so do
-    tensors that half precision cannot represent.
+    Unless `exact` is set, kernels and matrices are rounded to half precision; biases and batch norms keep theirs, as
+    they are small, and so do tensors that half precision cannot represent.
 
     Args:
         path: Where to.
         state: The state dict, on any device.
+        exact: Whether every array keeps its precision.
 
     Returns:
         sha256 of the file in hex.
     """
-    content = save({name: _stored(value) for name, value in state.items()})
+    content = save({name: _whole(value) if exact else _stored(value) for name, value in state.items()})
     with replaced(path) as file:
         file.write(content)
         file.flush()
@@ -118,4 +119,8 @@ def _stored(value: Tensor) -> Tensor:
         half = value.to(torch.float16)
         if value.ndim > 1 and torch.equal(half.isfinite(), value.isfinite()):
             value = half
-    return value.clone(memory_format=torch.contiguous_format)
+    return _whole(value)
+
+
+def _whole(value: Tensor) -> Tensor:
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -2,6 +2,8 @@
 
 import logging
 import re
+from collections import OrderedDict
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from models.entries import ONNX, CatalogEntry
 from models.errors import WeightsCorrupt, WeightsUnavailable
 from models.files import file_digest
+from models.sources import hugging_face
 from models.sources.card_weights import load_weights
 from models.sources.downloads import Progress, WrongDigest, download
 
@@ -35,8 +38,14 @@ def locate(entry: CatalogEntry) -> Path:
         The path of the file, which need not exist.
 
     Raises:
-        WeightsUnavailable: The Python package that carries the weights is not installed.
+        WeightsUnavailable: The Python package that carries the weights is not installed; or they are of Hugging Face,
+            and not in its cache.
     """
+    if entry.weights.kind == "hugging_face":
+        path = hugging_face.cached(entry.weights.location)
+        if path is None:
+            raise WeightsUnavailable(entry.name, f"{entry.weights.location} is not in Hugging Face's cache")
+        return path
     if entry.weights.kind in _DOWNLOADED:
         return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(entry.weights.location).path).name
     if entry.weights.kind == "card":
@@ -65,6 +74,8 @@ def fetch(entry: CatalogEntry, progress: Progress | None = None) -> Path:
         WeightsCorrupt: The downloaded file has another digest than published or, where none is, than the first
             download; it is deleted.
     """
+    if entry.weights.kind == "hugging_face":
+        return hugging_face.cached(entry.weights.location) or _from_hub(entry, progress)
     path = locate(entry)
     if path.exists():
         return path
@@ -109,7 +120,7 @@ def read_state_dict(entry: CatalogEntry, path: Path) -> tuple[dict[str, Tensor],
     state = _state_dict_in(loaded)
     if state is None:
         raise WeightsCorrupt(entry.name, f"{path} holds no state dict; {fix_of(entry, path)}")
-    if not _expected_digest(entry, path):
+    if entry.weights.kind != "hugging_face" and not _expected_digest(entry, path):
         _record_digest(path, digest)
     return state, digest
 
@@ -153,7 +164,7 @@ def load_into(network: nn.Module, state: dict[str, Tensor], entry: CatalogEntry,
         WeightsCorrupt: They belong to another network.
     """
     try:
-        network.load_state_dict(state, strict=True)
+        load_strictly(network, state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsCorrupt(
@@ -161,8 +172,39 @@ def load_into(network: nn.Module, state: dict[str, Tensor], entry: CatalogEntry,
         ) from error
 
 
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], *, assign: bool = False) -> None:
+    """Loads a state dict without versions into a network; the modules rename old keys themselves.
+
+    Args:
+        network: The network; torchvision's MNASNet insists on a version, and gets its own.
+        state: Its weights.
+        assign: Whether the network keeps the tensors themselves, and not copies.
+
+    Raises:
+        RuntimeError: Keys or shapes differ.
+    """
+    plain = OrderedDict(state)
+    try:
+        network.load_state_dict(plain, strict=True, assign=assign)
+    except ValueError:
+        plain._metadata = getattr(network.state_dict(), "_metadata", None)  # pyright: ignore[reportAttributeAccessIssue]
+        network.load_state_dict(plain, strict=True, assign=assign)
+
+
+def _from_hub(entry: CatalogEntry, progress: Progress | None) -> Path:
+    repository = entry.weights.location
+    try:
+        return hugging_face.download(repository, progress)
+    except hugging_face.HubUnavailable as error:
+        problem = f"{repository} is not in Hugging Face's cache and could not be downloaded ({error})"
+        raise WeightsUnavailable(entry.name, f"{problem}; {_fix_hub(entry)}") from error
+    except WrongDigest as error:
+        message = f"{repository} came altered (sha256 {error}) and was deleted; {_fix_hub(entry)}"
+        raise WeightsCorrupt(entry.name, message) from error
+
+
 def _unpacked(entry: CatalogEntry, path: Path) -> object:
-    if entry.weights.kind == "card":
+    if entry.weights.kind == "card" or path.suffix == ".safetensors":
         return load_weights(path)
     loaded: object = torch.load(path, map_location="cpu", weights_only=True)
     return loaded
@@ -223,6 +265,10 @@ def _published_digest(entry: CatalogEntry) -> str:
     return match.group(1) if match else ""
 
 
+def _fix_hub(entry: CatalogEntry) -> str:
+    return f"run `tapetum models pull {entry.name}` where there is a network"
+
+
 def fix_of(entry: CatalogEntry, path: Path) -> str:
     """Returns how to fix a file that cannot be used, for an error message.
 
@@ -232,6 +278,8 @@ def fix_of(entry: CatalogEntry, path: Path) -> str:
     """
     if entry.architecture == ONNX:
         return "add the model again with `tapetum models add`"
+    if entry.weights.kind == "hugging_face":
+        return f"remove {path} and {_fix_hub(entry)}"
     if entry.card is not None:
         return f"it belongs to the model card {entry.card.name} beside it: both come from one training"
     if entry.weights.kind == "package":

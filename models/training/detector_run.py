@@ -67,7 +67,7 @@ def evaluate(network: nn.Module, card: CatalogEntry, dataset: EvaluationSet, run
     assert isinstance(card.preprocessing, LetterboxPreprocessing)
     served = build_detector(card.architecture, card.class_count, card.arguments).eval()
     served.load_state_dict(as_stored(network.state_dict()))
-    candidates = candidate_network(served, card.preprocessing, runtime)
+    candidates = candidate_network(served, card.preprocessing, runtime, card.arguments)
     return evaluate_adapter(Detector(card, dataset.class_names, runtime, candidates, weights_digest=""), dataset)
 
 

@@ -5,11 +5,13 @@
     tapetum detect IMAGE…             the objects in images, likewise
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
     tapetum models list|show|pull     what can be served
+    tapetum models add FILE           a model of one's own, from an ONNX file or a checkpoint
     tapetum evaluate                  how good a model is on labelled images, with a report
     tapetum rollout NAME@VERSION      a version rolled out on a server, while guards hold
     tapetum node -- COMMAND…          a node of a Ray cluster
     tapetum config env|compose|…      what the environment of such nodes must hold
     tapetum export triton DIR NAME…   a model repository for NVIDIA Triton
+    tapetum export onnx NAME          a model as one ONNX file
     tapetum train KIND                a model of one's own, from folders of images: classifier, detector or segmenter
 
 Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import

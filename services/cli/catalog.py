@@ -1,4 +1,4 @@
-"""`tapetum models`: lists, shows, downloads and quantizes the models of the catalog."""
+"""`tapetum models`: lists, shows, downloads and quantizes the models of the catalog, and adds models of the user's."""
 
 from __future__ import annotations
 
@@ -13,16 +13,22 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.cli.adding import add_model
 from services.cli.console import Screen
 from services.cli.loading import download_bar
+from services.cli.own_models import remove_model, rename_model
 
 if TYPE_CHECKING:
     from models.catalog.lookup import CatalogEntry
 
-app = typer.Typer(no_args_is_help=True, help="List, show, download and quantize the models of the catalog.")
+app = typer.Typer(no_args_is_help=True, help="List, show, download, quantize and add models of the catalog.")
 
 _HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"}
 """Metrics shown in the list, with their labels; of each model the first one that it has."""
+app.command("add", epilog="Example: tapetum models add best.onnx --name plates --classes data.yaml")(add_model)
+app.command("remove", epilog="Example: tapetum models remove plates")(remove_model)
+app.command("rename", epilog="Example: tapetum models rename plates number-plates")(rename_model)
+
 _Name = Annotated[str, typer.Argument(metavar="NAME", help="Model name, from `tapetum models list`, or NAME@VERSION.")]
 
 
@@ -60,6 +66,8 @@ def list_models(
     for (family, of_task), members in families.items():
         if family:
             _show_family(console, family, of_task, members)
+    if task in (None, "classification"):
+        _count_timm(console)
 
 
 @app.command("show", epilog="Example: tapetum models show torchvision/resnet50")
@@ -169,6 +177,14 @@ def _show_family(console: Console, family: str, task: str, entries: list[Catalog
     console.print(Text.assemble("\n", (f"{family}/", "bold"), "…  ", (note, "dim")))
     names = [Text(entry.name.removeprefix(f"{family}/")) for entry in entries]
     console.print(Columns(names, padding=(0, 2), column_first=True))
+
+
+def _count_timm(console: Console) -> None:
+    """Over a thousand names are counted only."""
+    from models.sources.timm_manifest import PREFIX, timm_names
+
+    note = f"{len(timm_names()):,} for classification, which timm.list_pretrained() names; needs tapetum[timm]"
+    console.print(Text.assemble("\n", (PREFIX, "bold"), "…  ", (note, "dim")))
 
 
 def _headline(entry: CatalogEntry) -> str:

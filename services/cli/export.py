@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from services.cli.console import CommandError, Screen, printable
 
@@ -47,3 +48,35 @@ def triton(
         difference, largest, _ = done.agreement
         text = f"{printable(done.path)}: largest difference {difference:.2g} at outputs of up to {largest:.3g}"
         screen.out.print(text, soft_wrap=True)
+
+
+@app.command(epilog="Example: tapetum export onnx yolo-person")
+def onnx(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Model; `tapetum models list` shows them.")],
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The file to write; by default NAME.onnx in this folder.")
+    ] = None,
+) -> None:
+    """Write a model as one ONNX file: its network from pixels to raw outputs, and in the metadata what these are.
+
+    It is run on photos and compared with the network here; one that differs is not written.
+    """
+    screen = Screen()
+    with screen.err.status("loading torch"):
+        from models.catalog.lookup import find
+        from models.export.naming import server_model
+        from models.export.onnx_model import export_file
+    path = output or Path(f"{server_model(find(name)).name}.onnx")
+    try:
+        with screen.err.status(f"exporting {printable(name)}"):
+            done = export_file(name, path)
+    except OSError as error:
+        raise CommandError(f"{error.filename or path}: {(error.strerror or str(error)).lower()}") from None
+    difference, largest, _ = done.agreement
+    text = f"{printable(done.path)}: largest difference {difference:.2g} at outputs of up to {largest:.3g}"
+    screen.out.print(text, soft_wrap=True)
+    if done.outputs is None:
+        note = "its outputs are raw: the second stage, or the decoding of its anchors, is in Tapetum only"
+    else:
+        note = f"its outputs are {done.outputs}; `tapetum models add {done.path} --name NAME` adds it"
+    screen.err.print(Text(printable(note)), soft_wrap=True)

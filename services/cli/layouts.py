@@ -114,3 +114,6 @@ def _table_of_scores() -> Table:
 CLASSES = Layout("classifying", "no classes", _class_table, _class_fields)
 OBJECTS = Layout("detecting", "no objects", _object_table, _object_fields)
 MASKS = Layout("segmenting", "no masks", _mask_table, _mask_fields)
+
+LAYOUTS: dict[str, Layout] = {"classification": CLASSES, "detection": OBJECTS, "segmentation": MASKS}
+"""The layout of every task."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.text import Text
 
 from models.catalog.cards import weights_path
-from models.catalog.lookup import CATALOG_VARIABLE, find
+from models.catalog.lookup import find, own_folders
 from models.datasets.opening import open_dataset
 from models.datasets.samples import DatasetError
 from models.entries import Accuracy, Speed
 from models.errors import UnknownModel
+from services.cli.catalog_folders import reading_models_of
 from services.cli.console import CommandError, Screen, printable
 from services.cli.evaluation_display import evaluation_display
 from services.cli.evaluation_session import one_line_errors, with_caps
@@ -90,7 +90,7 @@ def run_quantization(screen: Screen, wanted: Quantization) -> int:
             with redirect_stdout(StringIO()):  # NNCF shows its progress there
                 quantized = quantize(wanted.name, wanted.new_name, images)
             quantized.write(Path(folder))
-        with _catalog(folder):
+        with reading_models_of(Path(folder), *own_folders()):
             before, after = (
                 _evaluated(screen, wanted, name, Path(folder, f"{number}.run"))
                 for number, name in enumerate((wanted.name, wanted.new_name))
@@ -104,20 +104,6 @@ def run_quantization(screen: Screen, wanted: Quantization) -> int:
         if not failures:
             _write(screen, wanted, quantized, (before, after), speeds[wanted.new_name])
     return 1 if failures else 0
-
-
-@contextmanager
-def _catalog(folder: str) -> Generator[None]:
-    """Adds a folder to the catalog of this process and its workers."""
-    known = os.environ.get(CATALOG_VARIABLE)
-    os.environ[CATALOG_VARIABLE] = os.pathsep.join(filter(None, (folder, known)))
-    try:
-        yield
-    finally:
-        if known is None:
-            del os.environ[CATALOG_VARIABLE]
-        else:
-            os.environ[CATALOG_VARIABLE] = known
 
 
 def _check_name(wanted: Quantization) -> None:

@@ -60,7 +60,22 @@ def _one_line_errors(folder: Path) -> Iterator[None]:
         raise CommandError(f"{error.filename or folder}: {(error.strerror or str(error)).lower()}") from None
 
 
-def _drawn(result: Result, image: bytes, cutout: bool) -> tuple[bytes, str]:
+def draw_result(result: Result, image: bytes) -> bytes:
+    """Draw the prediction of an image on it.
+
+    Args:
+        result: With a prediction.
+        image: The encoded image.
+
+    Returns:
+        A JPEG.
+    """
+    return _drawn(result, image, cutout=False, picture_format="jpeg")[0]
+
+
+def _drawn(
+    result: Result, image: bytes, cutout: bool, picture_format: PictureFormat | None = None
+) -> tuple[bytes, str]:
     """The encoded picture and the suffix of its name; image limits were checked by the prediction."""
     document = _with_run_lengths(result)
     max_pixels = document["image"]["height"] * document["image"]["width"]
@@ -68,7 +83,7 @@ def _drawn(result: Result, image: bytes, cutout: bool) -> tuple[bytes, str]:
     make = cut_out if cutout else draw
     picture = make(image, annotations, max_bytes=len(image), max_pixels=max_pixels)
     header = inspect(image, max_bytes=len(image), max_pixels=max_pixels)
-    picture_format: PictureFormat = "jpeg" if header.format == "jpeg" and not cutout else "png"
+    picture_format = picture_format or ("jpeg" if header.format == "jpeg" and not cutout else "png")
     return encode(picture, picture_format), _SUFFIXES[picture_format]
 
 

@@ -14,9 +14,11 @@ INSTANCES = [
     errors.ImageTooLarge("large", {"max_pixels": 1}),
     errors.UnknownModel("nobody", ("noop",)),
     errors.BrokenCard("/cards/x.json", "is no model card"),
+    errors.UnusableModel("best.onnx", "is empty"),
+    errors.OpenQuestion("best.onnx", "says no task", "--task", ("detection",)),
+    errors.NameTaken("there is another model called plates"),
     errors.WeightsUnavailable("noop", "gone"),
     errors.WeightsCorrupt("noop", "bent"),
-    errors.UnusableModel("best.onnx", "is empty"),
     errors.NonFiniteOutput(),
     errors.UnsupportedRuntime("no such device"),
     errors.PrecisionTooLow("fp16 overflows"),
@@ -36,7 +38,7 @@ def test_every_error_has_its_own_code_and_stands_in_the_drawing():
     ]
     drawing = errors.__doc__ or ""
     codes = [cls.code for cls in classes]
-    assert len(set(codes)) == len(codes) == 17
+    assert len(set(codes)) == len(codes) == 19
     for cls in classes:
         assert cls.__name__ in drawing
         assert cls is errors.ModelsError or cls.code in drawing

@@ -17,7 +17,7 @@ from torch import nn
 from models.adapter import ClassificationParameters, DetectionParameters
 from models.catalog.cards import card_names, read_card, write_card
 from models.catalog.loading import load, pull
-from models.catalog.lookup import find, names
+from models.catalog.lookup import default_folder, find, folder_for_new_cards, names, own_folders
 from models.classification.architectures import build_classifier
 from models.detection.architectures import build_detector
 from models.detection.detector import Detector
@@ -201,6 +201,28 @@ def test_a_folder_that_is_not_there_is_named(tmp_path, monkeypatch):
     for call in (names, lambda: find("noop")):
         with pytest.raises(BrokenCard, match=r"gone: is named by TAPETUM_CATALOG, but there is no such folder"):
             call()
+
+
+@pytest.mark.parametrize("unset", [True, False])
+def test_folder_in_the_home_of_the_user_is_read_where_the_variable_is_unset_or_empty(tmp_path, monkeypatch, unset):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    if unset:
+        monkeypatch.delenv("TAPETUM_CATALOG", raising=False)
+    else:
+        monkeypatch.setenv("TAPETUM_CATALOG", "")
+    folder = tmp_path / "tapetum" / "models"
+    assert (folder_for_new_cards(), own_folders()) == (folder, ())
+    written(folder)
+    assert own_folders() == (folder,)
+    assert "plates-1" in names() and find("plates-1").card == folder / "plates-1.json"
+    monkeypatch.setenv("TAPETUM_CATALOG", str(tmp_path))
+    assert (folder_for_new_cards(), own_folders(), "plates-1" in names()) == (tmp_path, (tmp_path,), False)
+
+
+def test_default_folder_is_below_the_home_of_the_user(monkeypatch):
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", "/home/jo")
+    assert default_folder() == Path("/home/jo/.local/share/tapetum/models")
 
 
 @pytest.mark.parametrize("name", ["../own/plates-1", "own/plates-1", ".", "", "plates-1.json", "plates-1\0"])
