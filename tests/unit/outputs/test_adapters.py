@@ -102,7 +102,7 @@ def test_boxes_come_in_the_order_of_the_images_and_in_pixels_of_the_originals(ma
     images = inputs(3)
     found = adapter.postprocess(adapter.forward(images), images, [DetectionParameters(0.15)] * 3)
     assert executor.batches == batches
-    assert [each.scores.round(2).tolist() for each in found] == [[], [0.2], [0.3]]
+    assert [np.round(each.scores.astype(float), 2).tolist() for each in found] == [[], [0.2], [0.3]]
     assert found[1].boxes.tolist() == [[16.0, 8.0, 80.0, 72.0]] and found[1].class_ids.tolist() == [1]
 
 
