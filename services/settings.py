@@ -17,8 +17,10 @@ MIB = 2**20
 MIN_SECRET = 16
 """Characters of a secret."""
 _PREFIX: Final = "TAPETUM_"
-_OTHER_VARIABLES: Final = frozenset({"TAPETUM_CATALOG", "TAPETUM_API_KEY", "TAPETUM_BENCHMARK"})
-"""Variables that are read elsewhere: by the catalog, the command line as a client, and load tests."""
+_OTHER_VARIABLES: Final = frozenset(
+    {"TAPETUM_CATALOG", "TAPETUM_MODEL_MODULES", "TAPETUM_API_KEY", "TAPETUM_BENCHMARK"}
+)
+"""Variables that are read elsewhere: by the catalog (two), the command line as a client, and load tests."""
 _OF_KUBERNETES: Final = re.compile(
     r"TAPETUM_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)"
 )

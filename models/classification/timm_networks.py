@@ -1,5 +1,6 @@
 """Builds classifiers of timm (https://github.com/huggingface/pytorch-image-models), an optional dependency."""
 
+import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -47,7 +48,9 @@ def build_timm(architecture: str, class_count: int, arguments: Mapping[str, int 
     name = architecture.removeprefix(PREFIX)
     timm = timm_library()
     if not timm.is_model(name.partition(".")[0]):
-        raise ValueError(f"timm {timm.__version__} has no model {name!r}")
+        near = difflib.get_close_matches(name, timm.list_models(), 3)
+        meant = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ValueError(f"timm {timm.__version__} has no model {name!r}{meant}")
     try:
         return timm.create_model(name, pretrained=False, **{**arguments, "num_classes": class_count})
     except (RuntimeError, AssertionError) as error:

@@ -23,7 +23,7 @@ from models.errors import UnknownModel, UnusableModel
 from models.importing.fitting import Arguments, Fit, Misfit, fit
 from models.importing.found import FoundModel
 from models.importing.state_file import StateFile, read_state_file
-from models.outputs.layouts import LAYOUTS
+from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.timm_manifest import timm_names
 from models.sources.torchvision_manifest import PREFIX
 
@@ -112,8 +112,8 @@ def _matches(
     """The architectures that take a state dict; and names of others that are close, where none was asked for."""
     if architecture is not None:
         return [_match_named(path, file, architecture, channels)], ()
-    hints = [f"{family}/{file.architecture}" for family in ("torchvision", "timm")] if file.architecture else []
-    for hint in hints:
+    families = (TIMM, PREFIX) if "args" in file.items else (PREFIX, TIMM)  # as timm's own training writes them
+    for hint in (f"{family}{file.architecture}" for family in families if file.architecture):
         try:
             if kinds_of(hint):
                 return [_match(file, hint, channels)], ()
@@ -131,7 +131,9 @@ def _matches(
 
 def _match_named(path: Path, file: StateFile, architecture: str, channels: Channels | None) -> _Match:
     if not kinds_of(architecture):
-        near = difflib.get_close_matches(architecture, (*listed_architectures(), *timm_names()), _SHOWN)
+        known = (*listed_architectures(), *timm_names())
+        same = [f"{family}{architecture}" for family in (PREFIX, TIMM) if _published(f"{family}{architecture}")]
+        near = same or difflib.get_close_matches(architecture, known, _SHOWN)
         meant = f"; did you mean {' or '.join(near)}?" if near else "; torchvision/resnet50 and timm/resnet18 are two"
         raise UnusableModel(str(path), f"there is no architecture {architecture!r}{meant}")
     try:
@@ -194,13 +196,11 @@ def _found(match: _Match, file: StateFile, evidence: tuple[str, ...]) -> FoundMo
     preprocessing = _preprocessing_of(architecture, match.arguments)
     is_letterbox = isinstance(preprocessing, LetterboxPreprocessing)
     names = file.class_names if file.class_names and len(file.class_names) == count else _published_names(match)
-    own = (*LAYOUTS,) if is_user_module(architecture) else ()
-    usual = [*(USUAL_OUTPUTS[kind] for kind in kinds if kind in USUAL_OUTPUTS)] if own else []
     return FoundModel(
         format="checkpoint",
         architecture=architecture,
         kinds=kinds,
-        outputs=tuple(dict.fromkeys((*usual, *own))),
+        outputs=tuple(USUAL_OUTPUTS.values()) if is_user_module(architecture) else (),
         class_count=count,
         class_names=names,
         input_size=(preprocessing.crop, preprocessing.crop) if isinstance(preprocessing, Preprocessing) else None,
@@ -232,8 +232,14 @@ def _fit_evidence(match: _Match) -> tuple[str, ...]:
         lines.append(f"left out, as the network has no such tensors: {', '.join(found.dropped[:_SHOWN])}{more}")
     if "norm_eps" in match.arguments:
         lines.append("batch norms are frozen and add no epsilon, as in torchvision's weights COCO_V1")
-    lines.append(f"classes: {found.class_count}, by the size of the head")
+    background = "; label 0 is the background" if _counts_background(match) else ""
+    lines.append(f"classes: {found.class_count}, by the size of the head{background}")
     return tuple(lines)
+
+
+def _counts_background(match: _Match) -> bool:
+    """Whether the labels of a network begin with a background that its class ids leave out."""
+    return match.architecture.startswith(PREFIX) and kinds_of(match.architecture)[0] in ("detection", "instance")
 
 
 def _published_names(match: _Match) -> tuple[str, ...] | None:
@@ -245,8 +251,7 @@ def _published_names(match: _Match) -> tuple[str, ...] | None:
         names = imagenet_class_names()
     else:
         names = published.class_names or ()
-        is_with_background = published.kind != "semantic" and match.architecture.startswith(PREFIX)
-        names = names[FIRST_LABEL:] if is_with_background else names
+        names = names[FIRST_LABEL:] if _counts_background(match) else names
     return names if len(names) == match.fit.class_count and published.card is None else None
 
 

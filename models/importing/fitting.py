@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from models.catalog.architectures import build_architecture
 from models.catalog.user_modules import is_user_module, one_line
+from models.sources.weights_files import load_strictly
 
 Arguments = Mapping[str, int | float | str | bool]
 Options = tuple[tuple[str, int | float | str | bool], ...]
@@ -25,7 +26,8 @@ _AUXILIARY: Final = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.", "aux_hea
 """Heads of GoogLeNet, Inception and the segmenters of torchvision that only training uses."""
 _COUNTERS: Final = ("total_ops", "total_params")
 """Tensors that a profiler (thop) leaves in a state dict."""
-_DEEPEST_PREFIX: Final = 4
+_ANCHORS: Final = 8
+"""Names of a network whose places in a file give the prefixes that are tried."""
 _LEAST_OVERLAP: Final = 0.5
 
 
@@ -72,16 +74,19 @@ def fit(state: Mapping[str, Tensor], architecture: str, arguments: Arguments) ->
         KeyError, TypeError, ValueError: The architecture cannot be built.
     """
     options = tuple(sorted(arguments.items()))
-    two, three = shapes_of(architecture, 2, options), shapes_of(architecture, 3, options)
+    try:
+        two = shapes_of(architecture, 2, options)
+    except AssertionError as error:  # of torchvision, for an image size that does not suit it
+        raise Misfit(f"it cannot be built with arguments {dict(arguments)}: {one_line(error)}") from error
     prefix, overlap = common_prefix(state, two)
     if overlap < _LEAST_OVERLAP:
         raise Misfit(_strangers(state, two), overlap)
     inside = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     kept = {key: value for key, value in inside.items() if key in two or not _is_dropped(key)}
-    class_count = _class_count(kept, two, three, overlap)
+    class_count = _class_count(kept, two, shapes_of(architecture, 3, options), overlap)
     network = skeleton(architecture, class_count, arguments)
     try:
-        network.load_state_dict(kept, strict=True, assign=True)
+        load_strictly(network, kept, assign=True)
     except RuntimeError as error:
         raise Misfit(_difference(error), overlap) from error
     clean = {key: value.detach() for key, value in network.state_dict().items()}
@@ -117,11 +122,10 @@ def common_prefix(state: Iterable[str], names: Iterable[str]) -> tuple[str, floa
     Returns:
         The prefix, and the share of the network's names that are in the file with it.
     """
-    wanted, have = set(names), set(state)
-    prefixes = {""}
-    for key in have:
-        parts = key.split(".")
-        prefixes.update(".".join(parts[:depth]) + "." for depth in range(1, min(_DEEPEST_PREFIX, len(parts) - 1) + 1))
+    wanted, have = list(names), set(state)
+    some = wanted[:: max(1, len(wanted) // _ANCHORS)]
+    before = {key.removesuffix(name) for name in some for key in have if key.endswith(name)}
+    prefixes = {"", *(prefix for prefix in before if prefix.endswith("."))}
     shares = {prefix: sum(f"{prefix}{name}" in have for name in wanted) for prefix in prefixes}
     best = max(sorted(shares, key=len), key=shares.__getitem__)
     return best, shares[best] / max(1, len(wanted))

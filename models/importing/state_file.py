@@ -34,7 +34,7 @@ _PLACES: Final = (
 )
 """Items of a checkpoint that hold the state dict, the likeliest first."""
 _CLASS_LISTS: Final = ("class_names", "classes", "names", "CLASSES")
-_HARMLESS: Final = [
+_HARMLESS: Final[list[Any]] = [
     argparse.Namespace,
     pathlib.PosixPath,
     pathlib.PurePosixPath,
@@ -45,6 +45,8 @@ _HARMLESS: Final = [
     type(np.dtype("int64")),
     cast(Any, np)._core.multiarray.scalar,
     cast(Any, np)._core.multiarray._reconstruct,
+    (cast(Any, np)._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # as numpy 1 wrote them
+    (cast(Any, np)._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
 ]
 """Classes beyond torch's own list that checkpoints hold beside the weights, in settings and figures; data only."""
 _FOREIGN: Final = re.compile(r"GLOBAL ([\w.]+)")

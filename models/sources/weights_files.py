@@ -2,6 +2,8 @@
 
 import logging
 import re
+from collections import OrderedDict
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
@@ -162,12 +164,31 @@ def load_into(network: nn.Module, state: dict[str, Tensor], entry: CatalogEntry,
         WeightsCorrupt: They belong to another network.
     """
     try:
-        network.load_state_dict(state, strict=True)
+        load_strictly(network, state)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsCorrupt(
             entry.name, f"{path} holds another network's weights ({reason} ...); {fix_of(entry, path)}"
         ) from error
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], *, assign: bool = False) -> None:
+    """Loads a state dict without versions into a network; the modules rename old keys themselves.
+
+    Args:
+        network: The network; torchvision's MNASNet insists on a version, and gets its own.
+        state: Its weights.
+        assign: Whether the network keeps the tensors themselves, and not copies.
+
+    Raises:
+        RuntimeError: Keys or shapes differ.
+    """
+    plain = OrderedDict(state)
+    try:
+        network.load_state_dict(plain, strict=True, assign=assign)
+    except ValueError:
+        plain._metadata = getattr(network.state_dict(), "_metadata", None)  # pyright: ignore[reportAttributeAccessIssue]
+        network.load_state_dict(plain, strict=True, assign=assign)
 
 
 def _from_hub(entry: CatalogEntry, progress: Progress | None) -> Path:

@@ -66,6 +66,8 @@ def list_models(
     for (family, of_task), members in families.items():
         if family:
             _show_family(console, family, of_task, members)
+    if task in (None, "classification"):
+        _count_timm(console)
 
 
 @app.command("show", epilog="Example: tapetum models show torchvision/resnet50")
@@ -175,6 +177,14 @@ def _show_family(console: Console, family: str, task: str, entries: list[Catalog
     console.print(Text.assemble("\n", (f"{family}/", "bold"), "…  ", (note, "dim")))
     names = [Text(entry.name.removeprefix(f"{family}/")) for entry in entries]
     console.print(Columns(names, padding=(0, 2), column_first=True))
+
+
+def _count_timm(console: Console) -> None:
+    """Over a thousand names are counted only."""
+    from models.sources.timm_manifest import PREFIX, timm_names
+
+    note = f"{len(timm_names()):,} for classification, which timm.list_pretrained() names; needs tapetum[timm]"
+    console.print(Text.assemble("\n", (PREFIX, "bold"), "…  ", (note, "dim")))
 
 
 def _headline(entry: CatalogEntry) -> str:

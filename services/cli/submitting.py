@@ -17,7 +17,7 @@ from services.machine.hosts import is_loopback
 from services.machine.ray_environment import set_ray_environment
 
 _API_KEY: Final = "TAPETUM_API_KEY"
-_PASSED_ON: Final = ("TAPETUM_REDIS_URL", "TAPETUM_ACCURACY_FILE", "TAPETUM_CATALOG")
+_PASSED_ON: Final = ("TAPETUM_REDIS_URL", "TAPETUM_ACCURACY_FILE", "TAPETUM_CATALOG", "TAPETUM_MODEL_MODULES")
 """Environment variables that are passed to a job; all others are those of the cluster."""
 
 _WITH_VALUE: Final = frozenset({"--address", "--api-key"})

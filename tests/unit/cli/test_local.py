@@ -169,12 +169,15 @@ def test_models_are_listed_bundled_first() -> None:
     assert "torchvision/resnet50" in [entry["name"] for entry in listed]
     shown = tapetum("models", "list", "--task", "classification").stdout
     assert shown.index("efficientnet-lite0") < shown.index("torchvision/") < shown.index("resnet50")
+    assert "timm/…  1,440 for classification" in shown
+    assert "timm/" not in tapetum("models", "list", "--task", "detection").stdout
 
 
 def test_a_model_is_shown_whole() -> None:
     entry = json.loads(tapetum("models", "show", "efficientnet-lite0", "--json").stdout)
     assert (entry["class_count"], entry["preprocessing"]["crop"]) == (1000, 224)
     assert "EfficientNet-Lite0" in tapetum("models", "show", "efficientnet-lite0").stdout
+    assert json.loads(tapetum("models", "show", "timm/resnet18", "--json").stdout)["version"] == "a1_in1k"
 
 
 @needs_weights

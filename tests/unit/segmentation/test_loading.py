@@ -112,7 +112,7 @@ def test_more_classes_than_a_class_map_can_tell_apart_are_refused(catalog):
         load("too-many", RUNTIMES[0])
 
 
-@pytest.mark.parametrize("architecture", ["yolox-nano", "torchvision/fcn_resnet50", ""])
+@pytest.mark.parametrize("architecture", ["yolox-nano", "torchvision/resnet50", ""])
 def test_another_tasks_architecture_is_refused_with_those_that_there_are(catalog, architecture):
     change(write_segmenter(catalog, "unet"), architecture=architecture)
     with pytest.raises(BrokenCard, match="architecture must be one of unet, unet-efficientnet-lite0"):
