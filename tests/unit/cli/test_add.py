@@ -75,6 +75,13 @@ def visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock") if folder.exists() else []
 
 
+def shape_of(picture: Path) -> float:
+    """Width of a JPEG by its height, to one digit."""
+    with Image.open(picture) as opened:
+        assert opened.format == "JPEG"
+        return round(opened.width / opened.height, 1)
+
+
 def test_classifier_is_tried_drawn_and_written_with_the_commands_that_serve_it(classifier: Path, catalog: Path):
     result = add(classifier, *NAMES, *RANGE, "--licence", "MIT")
     assert result.exit_code == 0, result.stderr
@@ -83,7 +90,7 @@ def test_classifier_is_tried_drawn_and_written_with_the_commands_that_serve_it(c
     entry = find("pets")
     assert (entry.task, entry.class_names, entry.outputs, entry.licence) == ("classification", CLASSES, "logits", "MIT")
     assert entry.preprocessing == Preprocessing(73, 64, "bilinear", CROP.mean, CROP.std)
-    assert Image.open(catalog / "pets.jpg").format == "JPEG"
+    assert shape_of(catalog / "pets.jpg") == 1.5
     assert "stop sign" in result.stderr
     assert "tapetum serve --model pets" in result.stderr and "localhost:8000/v1/classify" in result.stderr
     assert "TAPETUM_CATALOG" not in result.stderr
@@ -99,7 +106,7 @@ def test_detector_gets_its_names_from_the_settings_of_its_data_set(tmp_path: Pat
     assert (entry.preprocessing.long_side, entry.preprocessing.stride) == (SIDE, SIDE)
     assert "75.0%  dog" in result.stderr
     assert "china.jpg → " in result.stderr
-    assert Image.open(catalog / "pets.jpg").size == (640, 427)
+    assert shape_of(catalog / "pets.jpg") == 1.5
 
 
 def test_what_the_file_does_not_say_is_asked_for_on_a_terminal_until_it_fits(
@@ -116,10 +123,10 @@ def test_what_the_file_does_not_say_is_asked_for_on_a_terminal_until_it_fits(
 
 
 def test_own_sample_is_drawn(tmp_path: Path, catalog: Path):
-    Image.new("RGB", (300, 200), "gray").save(tmp_path / "own.png")
+    Image.new("RGB", (300, 150), "gray").save(tmp_path / "own.png")
     result = add(write_yolo(tmp_path / "best.onnx"), "--classes", "cat,dog", "--sample", tmp_path / "own.png")
     assert result.exit_code == 0, result.stderr
-    assert Image.open(catalog / "pets.jpg").size == (300, 200)
+    assert shape_of(catalog / "pets.jpg") == 2.0
 
 
 def test_checkpoint_of_torchvision_is_added_and_keeps_every_bit_of_its_weights(tmp_path: Path, catalog: Path):
@@ -165,7 +172,7 @@ def test_first_folder_of_the_catalog_takes_new_models(
 
 def test_weights_in_another_file_become_one_file(classifier: Path, catalog: Path, tmp_path: Path):
     model = onnx.load(str(classifier))
-    onnx.save(model, str(classifier), save_as_external_data=True, location="best.onnx.data", size_threshold=0)
+    onnx.save(model, str(classifier), save_as_external_data=True, location="best.onnx.data", size_threshold=20)
     assert add(classifier, *NAMES).exit_code == 0
     (tmp_path / "best.onnx.data").unlink()
     assert load("pets").class_names == CLASSES
