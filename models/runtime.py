@@ -27,7 +27,7 @@ Backend = Literal["auto", "torch", "openvino"]
 _NATIVE_BF16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """Names in /proc/cpuinfo: the first two of x86-64, the last of ARM."""
 _CPUINFO: Final = Path("/proc/cpuinfo")
-_WITHOUT_EFFECT: Final = ("num_threads", "num_streams", "cuda_graphs")
+_WITHOUT_EFFECT: Final = ("num_threads", "num_threads_alone", "num_streams", "cuda_graphs")
 """Options on which predictions do not depend."""
 
 
@@ -47,6 +47,8 @@ class Runtime:
             `compile` must have their defaults; `auto` is `openvino` where it is installed and possible.
         num_threads: Threads of one run by OpenVINO; None: as many as torch has in the thread that loads the model.
             Torch takes as many as are set for the thread that runs the network.
+        num_threads_alone: The same for an image that is alone, see `models.execution.alone`; None: no others. OpenVINO
+            keeps a second copy of a network for them.
         num_streams: Runs that OpenVINO computes side by side; further ones wait.
 
     Raises:
@@ -61,6 +63,7 @@ class Runtime:
     cuda_graphs: bool = False
     backend: Backend = "auto"
     num_threads: int | None = None
+    num_threads_alone: int | None = None
     num_streams: int = 1
 
     def __post_init__(self) -> None:

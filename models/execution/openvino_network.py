@@ -7,7 +7,9 @@ import threading
 import time
 import weakref
 from collections import deque
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 
 from models.errors import NotConvertible
 from models.execution import openvino_cache
+from models.execution.alone import is_alone
 from models.execution.openvino_conversion import convert
 from models.execution.openvino_library import openvino
 from models.runtime import Runtime
@@ -42,13 +45,14 @@ class OpenVinoNetwork:
 
     Args:
         compiled: The network, with one input.
+        alone: The same, compiled for the threads of an image that is alone (`models.execution.alone`); None: no others.
         blob: The memory that its weights are in, which OpenVINO does not keep.
     """
 
-    def __init__(self, compiled: Any, blob: NDArray[np.uint8] | None = None) -> None:
-        self._compiled = compiled
+    def __init__(self, compiled: Any, alone: Any = None, blob: NDArray[np.uint8] | None = None) -> None:
+        self._usual = _Requests(compiled)
+        self._alone = _Requests(alone) if alone is not None else self._usual
         self._blob = blob
-        self._idle: deque[Any] = deque()
         self._ran_at = time.monotonic()
         self._holds_activations = False
         with _LOCK:
@@ -63,23 +67,37 @@ class OpenVinoNetwork:
         Returns:
             The outputs, float32.
         """
-        try:
-            request = self._idle.pop()
-        except IndexError:
-            request = self._compiled.create_infer_request()
         self._ran_at = time.monotonic()
-        request.infer([values], share_inputs=True)
-        self._holds_activations = True
-        outputs = tuple(torch.from_numpy(np.array(output.data)) for output in request.output_tensors)
-        self._idle.append(request)  # one that failed is dropped
-        return outputs
+        with (self._alone if is_alone() else self._usual).one() as request:
+            request.infer([values], share_inputs=True)
+            self._holds_activations = True
+            return tuple(torch.from_numpy(np.array(output.data)) for output in request.output_tensors)
 
     def release_activations(self, idle_s: float) -> None:
         """Frees the activations, unless the network is running or was started within the last `idle_s` seconds."""
         if self._holds_activations and time.monotonic() - self._ran_at >= idle_s:
             with suppress(RuntimeError):  # which OpenVINO raises while it is running
                 self._holds_activations = False
-                self._compiled.release_memory()
+                for requests in {self._usual, self._alone}:
+                    requests.compiled.release_memory()
+
+
+class _Requests:
+    """The inference requests of a compiled network, each of which one thread uses at a time."""
+
+    def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
+        self._idle: deque[Any] = deque()
+
+    @contextmanager
+    def one(self) -> Generator[Any]:
+        """An idle request, or a new one; one that failed is dropped."""
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self.compiled.create_infer_request()
+        yield request
+        self._idle.append(request)
 
 
 _LOCK: Final = threading.Lock()
@@ -107,13 +125,19 @@ def open_network(network: nn.Module, example: Tensor, other: Tensor, runtime: Ru
         NotConvertible: OpenVINO cannot run the network, or not in this precision.
     """
     path = openvino_cache.cached_path(network, (example, other), runtime.precision)
-    if (opened := _read(path, runtime)) is not None:
-        return opened
-    started_at = time.monotonic()
-    compiled = _compile(network, example, other, runtime)
-    openvino_cache.write(path, compiled.export_model().getvalue())
-    _log.info("converted %s in %.1f s", type(network).__name__, time.monotonic() - started_at)
-    return OpenVinoNetwork(compiled)
+    blob = openvino_cache.read(path)
+    compiled = None if blob is None else _imported(blob, runtime, path)
+    if blob is None or compiled is None:
+        started_at = time.monotonic()
+        compiled = _compile(network, example, other, runtime)
+        exported = np.frombuffer(bytearray(compiled.export_model().getvalue()), np.uint8)
+        openvino_cache.write(path, exported)
+        mapped = openvino_cache.read(path)
+        blob = exported if mapped is None else mapped
+        _log.info("converted %s in %.1f s", type(network).__name__, time.monotonic() - started_at)
+    threads = runtime.num_threads_alone
+    alone = _imported(blob, replace(runtime, num_threads=threads, num_streams=1), path) if threads else None
+    return OpenVinoNetwork(compiled, alone, blob)
 
 
 def open_representation(xml: bytes, weights: NDArray[np.uint8], runtime: Runtime) -> OpenVinoNetwork:
@@ -129,21 +153,17 @@ def open_representation(xml: bytes, weights: NDArray[np.uint8], runtime: Runtime
     """
     try:
         model = _core().read_model(xml, openvino.Tensor(weights, shared_memory=True))
-        return OpenVinoNetwork(_core().compile_model(model, "CPU", _config(runtime)), weights)
+        return OpenVinoNetwork(_core().compile_model(model, "CPU", _config(runtime)), blob=weights)
     except RuntimeError as error:
         raise NotConvertible(f"OpenVINO cannot read the network: {_first_line(error)}") from error
 
 
-def _read(path: Path, runtime: Runtime) -> OpenVinoNetwork | None:
-    blob = openvino_cache.read(path)
-    if blob is None:
-        return None
+def _imported(blob: NDArray[np.uint8], runtime: Runtime, path: Path) -> Any:
     try:
-        compiled = _core().import_model(openvino.Tensor(blob, shared_memory=True), "CPU", _config(runtime))
+        return _core().import_model(openvino.Tensor(blob, shared_memory=True), "CPU", _config(runtime))
     except RuntimeError as error:
         _log.warning("%s cannot be read, the network is converted again: %s", path, _first_line(error))
         return None
-    return OpenVinoNetwork(compiled, blob)
 
 
 def _compile(network: nn.Module, example: Tensor, other: Tensor, runtime: Runtime) -> Any:
