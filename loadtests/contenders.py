@@ -25,6 +25,8 @@ PAST_THE_CACHE = {"Cache-Control": "no-store"}
 
 FLOOR = "floor"
 TAPETUM = "Tapetum"
+TAPETUM_SPLIT = "Tapetum, split"
+"""With the models in replicas of their own, where that is not the default."""
 FASTAPI = "FastAPI"
 LITSERVE = "LitServe"
 MOSEC = "mosec"
@@ -89,7 +91,8 @@ def tapetum(config: Path, topology: Literal["auto", "split", "colocated"] | None
     """
     program = str(Path(sys.executable).parent / "tapetum")
     options = [] if topology is None else ["--topology", topology]
-    return Contender(TAPETUM, [program, "serve", "--config", str(config), *options, "--port"])
+    name = TAPETUM_SPLIT if topology == "split" else TAPETUM
+    return Contender(name, [program, "serve", "--config", str(config), *options, "--port"])
 
 
 def tapetum_of(checkout: Path) -> Contender:
