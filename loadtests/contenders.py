@@ -82,6 +82,11 @@ class Contender:
             yield system, port
 
 
+def tapetum_program() -> str:
+    """Path of the command `tapetum` in this environment."""
+    return str(Path(sys.executable).parent / "tapetum")
+
+
 def tapetum(config: Path, topology: Literal["auto", "split", "colocated"] | None = None) -> Contender:
     """Tapetum as `tapetum serve --config` starts it, asked to classify.
 
@@ -89,10 +94,9 @@ def tapetum(config: Path, topology: Literal["auto", "split", "colocated"] | None
         config: Serve configuration file.
         topology: In place of that of the file.
     """
-    program = str(Path(sys.executable).parent / "tapetum")
     options = [] if topology is None else ["--topology", topology]
     name = TAPETUM_SPLIT if topology == "split" else TAPETUM
-    return Contender(name, [program, "serve", "--config", str(config), *options, "--port"])
+    return Contender(name, [tapetum_program(), "serve", "--config", str(config), *options, "--port"])
 
 
 def tapetum_of(checkout: Path) -> Contender:

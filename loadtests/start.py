@@ -1,11 +1,12 @@
 """Measures how long `tapetum serve` takes until it is ready, and the memory of all its processes (Linux only).
 
-    python -m loadtests.start                    # the first models; all models; loads and unloads
+    python -m loadtests.start                    # all of it
     python -m loadtests.start --only first --repeats 5
 
     first       the models that the configuration preloads: the others are loaded on demand
     all         every model of the configuration
     on-demand   a model that nobody uses is loaded by a request and unloaded again, ten times
+    own         `tapetum models add` of an ONNX file, and `tapetum serve` of that model until its first answer
 
 Memory is the proportional set size (PSS) of every process that belongs to the stack: pages that several processes
 share count once. It is read once the stack has been idle for 15 s, after which it holds no activations.
@@ -13,9 +14,11 @@ share count once. It is read once the stack has been idle for 15 s, after which 
 
 from __future__ import annotations
 
+import os
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -27,15 +30,18 @@ import psutil
 import typer
 import yaml
 
-from loadtests.contenders import JPEG, tapetum
+from loadtests.contenders import JPEG, Contender, tapetum, tapetum_program
 from loadtests.photos import SMALL, photos
 from loadtests.processes import RunningSystem, post
+from loadtests.workloads import WORKLOADS
 from services.local.stack import DEFAULT_CONFIG
 
 IDLE_S: Final = 15.0
 TURNS: Final = 10
 LOADED: Final = ("segmentation", "mask-rcnn-nuclei")
 """Task and name of the model of `on-demand`."""
+EXPORTED: Final = ("detection", "yolo-person")
+"""Task and name of the model whose ONNX file is added."""
 _ADMIN_KEY: Final = "loadtests-start"
 _MIB: Final = 2**20
 
@@ -46,6 +52,7 @@ class Part(StrEnum):
     FIRST = "first"
     ALL = "all"
     ON_DEMAND = "on-demand"
+    OWN = "own"
 
 
 def start(
@@ -59,6 +66,8 @@ def start(
         for part in only or list(Part):
             if part is Part.ON_DEMAND:
                 _show_loads(config, folder)
+            elif part is Part.OWN:
+                _show_own(folder)
             else:
                 _show_starts(part, config if part is Part.FIRST else _without_preload(config, folder), repeats, folder)
 
@@ -78,7 +87,7 @@ def _show_starts(part: Part, config: Path, repeats: int, folder: Path) -> None:
 def _show_loads(config: Path, folder: Path) -> None:
     task, model = LOADED
     (photo,) = photos(SMALL, ["coffee"])
-    path, key = f"/v1/{task.removesuffix('ation')}?model={model}", {"X-API-Key": _ADMIN_KEY}
+    path, key = f"{WORKLOADS[task].path}?model={model}", {"X-API-Key": _ADMIN_KEY}
     with _running(config, folder) as (system, port):
         time.sleep(IDLE_S)
         print(f"on-demand: {model}; before {pss_mib(system):.0f} MiB", flush=True)
@@ -95,6 +104,27 @@ def _show_loads(config: Path, folder: Path) -> None:
                 f"{turn}: first answer {first_s:.1f} s, {loaded_mib:.0f} MiB; unloaded {unloaded_mib:.0f} MiB",
                 flush=True,
             )
+
+
+def _show_own(folder: Path) -> None:
+    task, model = EXPORTED
+    (photo,) = photos(SMALL, ["astronaut"])
+    file, catalog = folder / "best.onnx", {"TAPETUM_CATALOG": str(folder / "catalog")}
+    Path(catalog["TAPETUM_CATALOG"]).mkdir()
+    _run("export", "onnx", model, "--output", str(file))
+    started_at = time.monotonic()
+    _run("models", "add", str(file), "--name", "best", "--yes", environment=catalog)
+    added_at = time.monotonic()
+    serve = Contender("own model", [tapetum_program(), "serve", "--model", "best", "--port"], environment=catalog)
+    with serve.running(folder) as (_, port):
+        _expect(200, post(port, WORKLOADS[task].path, photo, JPEG))
+        ended_at = time.monotonic()
+    added_s, answered_s = added_at - started_at, ended_at - added_at
+    print(f"own: added in {added_s:.1f} s, answered {answered_s:.1f} s later: {added_s + answered_s:.1f} s", flush=True)
+
+
+def _run(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    subprocess.run([tapetum_program(), *arguments], env={**os.environ, **(environment or {})}, check=True)
 
 
 @contextmanager
