@@ -25,6 +25,8 @@ PAST_THE_CACHE = {"Cache-Control": "no-store"}
 
 FLOOR = "floor"
 TAPETUM = "Tapetum"
+TAPETUM_SPLIT = "Tapetum, split"
+"""With the models in replicas of their own, where that is not the default."""
 FASTAPI = "FastAPI"
 LITSERVE = "LitServe"
 MOSEC = "mosec"
@@ -80,6 +82,11 @@ class Contender:
             yield system, port
 
 
+def tapetum_program() -> str:
+    """Path of the command `tapetum` in this environment."""
+    return str(Path(sys.executable).parent / "tapetum")
+
+
 def tapetum(config: Path, topology: Literal["auto", "split", "colocated"] | None = None) -> Contender:
     """Tapetum as `tapetum serve --config` starts it, asked to classify.
 
@@ -87,9 +94,9 @@ def tapetum(config: Path, topology: Literal["auto", "split", "colocated"] | None
         config: Serve configuration file.
         topology: In place of that of the file.
     """
-    program = str(Path(sys.executable).parent / "tapetum")
     options = [] if topology is None else ["--topology", topology]
-    return Contender(TAPETUM, [program, "serve", "--config", str(config), *options, "--port"])
+    name = TAPETUM_SPLIT if topology == "split" else TAPETUM
+    return Contender(name, [tapetum_program(), "serve", "--config", str(config), *options, "--port"])
 
 
 def tapetum_of(checkout: Path) -> Contender:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 import torch
 
+from loadtests.device_aot import AotRuntime
 from loadtests.device_onnx import OnnxRuntime
 from loadtests.device_pictures import SEED
 from loadtests.device_timing import AnyAdapter
@@ -26,12 +27,13 @@ MODES: Final[dict[str, Runtime]] = {
     "channels_last": Runtime(fuse=False, backend="torch"),
     "fused": Runtime(backend="torch"),
     "compiled": Runtime(compile=True, backend="torch"),
+    "aot": Runtime(backend="torch"),
     "onnxruntime": Runtime(backend="torch"),
     "openvino": Runtime(backend="openvino"),
 }
 MeasuredPrecision = Precision | Literal["int8"]
 """int8: a card of the catalog that `tapetum models quantize` made of the model, NAME-int8."""
-SLOW_TO_START: Final = ("compiled", "onnxruntime")
+SLOW_TO_START: Final = ("compiled", "aot", "onnxruntime")
 """Modes that compile or export for half a minute a model."""
 
 
@@ -89,7 +91,8 @@ def _runtime_of(name: str, variant: Variant, device: str) -> Runtime:
     if variant.precision == "int8":
         return replace(MODES[variant.mode], device=device)
     if variant.mode != "onnxruntime":
-        return replace(MODES[variant.mode], device=device, precision=variant.precision)
+        runtime = replace(MODES[variant.mode], device=device, precision=variant.precision)
+        return AotRuntime.of(runtime) if variant.mode == "aot" else runtime
     if variant.precision != "fp32" or device != "cpu":
         raise UnsupportedRuntime("exported networks are for the CPU and float32")
     return OnnxRuntime.of(name, variant.threads)

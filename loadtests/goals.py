@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from loadtests.contenders import ADAPTER, BEFORE, FASTAPI, FASTAPI_REDIS, FLOOR, LITSERVE, MOSEC, TAPETUM
+from loadtests.contenders import ADAPTER, BEFORE, FASTAPI, FASTAPI_REDIS, FLOOR, LITSERVE, MOSEC, TAPETUM, TAPETUM_SPLIT
 from loadtests.samples import Medians, Sample
 from loadtests.statistic import ratio
 from loadtests.workloads import WORKLOADS
@@ -68,9 +68,11 @@ def goals(medians: Medians, layout: Layout) -> list[Goal]:
     """
     models = [goal for section in WORKLOADS for goal in _model_goals(medians, section)]
     noop, cache = (_of_tapetum(medians, section) for section in ("noop", "cache"))
+    split = [sample for sample in medians.section("noop") if sample.case.system == TAPETUM_SPLIT]
     return [
         *models,
         *_goals_of(noop, f"CPU ms per request, no-op model, {layout}", "≤", MOST_NOOP_CPU_MS[layout]),
+        *_goals_of(split, "CPU ms per request, no-op model, split", "≤", MOST_NOOP_CPU_MS["split"]),
         *(goal for sample in cache for goal in _against(medians, sample, FASTAPI_REDIS, LEAST_HITS_OF_REDIS)),
         *_whole_goals(medians),
     ]

@@ -19,6 +19,7 @@ from loadtests.bench import Bench, turned
 from loadtests.contenders import (
     FLOOR,
     TAPETUM,
+    TAPETUM_SPLIT,
     Contender,
     bare_fastapi,
     fastapi,
@@ -68,7 +69,8 @@ def compare_models(workload: Workload, bench: Bench, turn: int) -> None:
 
 def compare_noop(bench: Bench, turn: int) -> None:
     """What surrounds a model: every body is new to the cache."""
-    for contender in turned([tapetum(bench.config_for("noop")), bare_fastapi()], turn):
+    config = bench.config_for("noop")
+    for contender in turned([tapetum(config), tapetum(config, "split"), bare_fastapi()], turn):
         with contender.running(bench.conditions.folder) as (system, port):
             if contender.name == TAPETUM:
                 bench.layout = layout_of(system)
@@ -77,7 +79,7 @@ def compare_noop(bench: Bench, turn: int) -> None:
                 plan = bench.plan(contender, port, files, concurrency, distinct=0)
                 before = Readings.of(port)
                 measurement = bench.measure(Case("noop", contender.name, NOOP_PHOTO, concurrency), plan, system)
-                if contender.name == TAPETUM:
+                if contender.name in (TAPETUM, TAPETUM_SPLIT):
                     _check_misses(bench, concurrency, before.until(Readings.of(port)), measurement)
 
 

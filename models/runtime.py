@@ -31,7 +31,7 @@ _ONNX_BACKENDS: Final[tuple[Backend, ...]] = ("openvino", "onnxruntime")
 """Packages that run ONNX files; on a CPU the first is the faster one."""
 ONNXRUNTIME_REMEDY: Final = "pip install 'tapetum[export]'"
 """How to install onnxruntime for CPUs."""
-_WITHOUT_EFFECT: Final = ("num_threads", "num_streams", "cuda_graphs")
+_WITHOUT_EFFECT: Final = ("num_threads", "num_threads_alone", "num_streams", "cuda_graphs")
 """Options on which predictions do not depend."""
 
 
@@ -52,6 +52,8 @@ class Runtime:
             from an ONNX file, `openvino` or `onnxruntime`, see `resolve_for_onnx`.
         num_threads: Threads of one run by OpenVINO or onnxruntime; None: as many as torch has in the thread that loads
             the model. Torch takes as many as are set for the thread that runs the network.
+        num_threads_alone: The same by OpenVINO for an image that is alone, see `models.execution.alone`; None: no
+            others. OpenVINO keeps a second copy of a network for them.
         num_streams: Runs that OpenVINO computes side by side; further ones wait.
 
     Raises:
@@ -66,6 +68,7 @@ class Runtime:
     cuda_graphs: bool = False
     backend: Backend = "auto"
     num_threads: int | None = None
+    num_threads_alone: int | None = None
     num_streams: int = 1
 
     def __post_init__(self) -> None:

@@ -65,7 +65,7 @@ def lay_out(topology: Topology, machine: Machine, layout: Layout | None = None) 
     threads = max(1, machine.cpus // replicas)
     deployments = tuple(_with_device_threads(config, threads) for config in topology.deployments)
     if layout == "colocated" and machine.cpus > 1:
-        deployments = tuple(_with_openvino_threads(config) for config in deployments)
+        deployments = tuple(_with_threads_alone(config) for config in deployments)
     changed = topology.model_copy(update={"topology": layout, "gateway": gateway, "deployments": deployments})
     return validate(Topology, changed.model_dump(), "topology")
 
@@ -76,8 +76,8 @@ def _with_device_threads(config: ModelDeployment, threads: int) -> ModelDeployme
     return config.model_copy(update={"num_device_threads": threads})
 
 
-def _with_openvino_threads(config: ModelDeployment) -> ModelDeployment:
-    """Two threads a run: alone, an image takes 0.6 times as long, and busy replicas answer as many (2 cores, Zen 3)."""
-    if config.num_openvino_threads or config.backend == "triton":
+def _with_threads_alone(config: ModelDeployment) -> ModelDeployment:
+    """Two threads for an image that is alone: it takes 0.6 times as long (2 cores)."""
+    if config.num_threads_alone or config.backend == "triton":
         return config
-    return config.model_copy(update={"num_openvino_threads": 2})
+    return config.model_copy(update={"num_threads_alone": 2})

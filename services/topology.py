@@ -249,10 +249,10 @@ class ModelDeployment(Scaled):
     num_threads: int | None = Field(
         default=None, ge=1, description="Threads that one run of a network uses; unset: as many as `num_cpus`."
     )
-    num_openvino_threads: int | None = Field(
+    num_threads_alone: int | None = Field(
         default=None,
         ge=1,
-        description="The same where OpenVINO or onnxruntime runs it; unset: as `num_threads`, and 2 where "
+        description="The same by OpenVINO while a replica has one image only; unset: as many, and 2 where "
         "`tapetum serve` colocates models on several CPUs.",
     )
     num_device_threads: int | None = Field(
@@ -313,7 +313,8 @@ class ModelDeployment(Scaled):
             compile=self.compile,
             cuda_graphs=self.cuda_graphs,
             backend=self.backend,
-            num_threads=self.num_openvino_threads or self.num_threads,
+            num_threads=self.num_threads,
+            num_threads_alone=self.num_threads_alone,
             num_streams=self.device_threads,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from loadtests.contenders import tapetum_program
 from loadtests.processes import LOOPBACK, RunningSystem, free_port
 from services.local.stack import DEFAULT_CONFIG
 from services.topology import Layout
@@ -115,8 +115,7 @@ def running_target(
     port = free_port()
     if key:
         environment["TAPETUM_API_KEYS"] = key
-    program = str(Path(sys.executable).parent / "tapetum")
-    command = [program, "serve", "--config", str(DEFAULT_CONFIG), "--port", str(port), "--topology", topology]
+    command = [tapetum_program(), "serve", "--config", str(DEFAULT_CONFIG), "--port", str(port), "--topology", topology]
     system = RunningSystem("Tapetum", command, environment, folder / f"stack-{port}.log")
     with system:
         system.wait_until_ready(port, "/readyz")

@@ -97,7 +97,7 @@ def read(path: Path) -> NDArray[np.uint8] | None:
     return blob
 
 
-def write(path: Path, blob: bytes) -> None:
+def write(path: Path, blob: NDArray[np.uint8]) -> None:
     """Writes a compiled network; where that is not possible, it says so in the log, and nothing else happens.
 
     Args:
@@ -107,8 +107,8 @@ def write(path: Path, blob: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as file:
-            file.write(blob)
-            file.write(hashlib.sha256(blob).digest())
+            file.write(blob.data)
+            file.write(hashlib.sha256(blob.data).digest())
         _delete_old(path.parent)
     except OSError as error:
         _log.info("the compiled network could not be kept, so it is converted at every start: %s", error)

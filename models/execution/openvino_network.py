@@ -7,8 +7,9 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from models.errors import NotConvertible
 from models.execution import openvino_cache
+from models.execution.alone import is_alone
 from models.execution.openvino_conversion import convert
 from models.execution.openvino_library import openvino
 from models.execution.passes import to_tensor
@@ -44,13 +46,14 @@ class OpenVinoNetwork:
 
     Args:
         compiled: The network, with one input.
+        alone: The same, compiled for the threads of an image that is alone (`models.execution.alone`); None: no others.
         blob: The memory that its weights are in, which OpenVINO does not keep.
     """
 
-    def __init__(self, compiled: Any, blob: NDArray[np.uint8] | None = None) -> None:
-        self._compiled = compiled
+    def __init__(self, compiled: Any, alone: Any = None, blob: NDArray[np.uint8] | None = None) -> None:
+        self._usual = _Requests(compiled)
+        self._alone = _Requests(alone) if alone is not None else self._usual
         self._blob = blob
-        self._idle: deque[Any] = deque()
         self._ran_at = time.monotonic()
         self._holds_activations = False
         with _LOCK:
@@ -59,7 +62,7 @@ class OpenVinoNetwork:
     @property
     def input_shape(self) -> tuple[int | None, ...]:
         """Sizes of the axes of the input; None for those that may have any."""
-        shape = self._compiled.input(0).get_partial_shape()
+        shape = self._usual.compiled.input(0).get_partial_shape()
         return tuple(None if size.is_dynamic else size.get_length() for size in shape)
 
     def __call__(self, values: NDArray[Any]) -> tuple[Tensor, ...]:
@@ -71,23 +74,37 @@ class OpenVinoNetwork:
         Returns:
             The outputs, see `models.execution.passes.to_tensor`.
         """
-        try:
-            request = self._idle.pop()
-        except IndexError:
-            request = self._compiled.create_infer_request()
         self._ran_at = time.monotonic()
-        request.infer([values], share_inputs=True)
-        self._holds_activations = True
-        outputs = tuple(to_tensor(np.array(output.data)) for output in request.output_tensors)
-        self._idle.append(request)  # one that failed is dropped
-        return outputs
+        with (self._alone if is_alone() else self._usual).one() as request:
+            request.infer([values], share_inputs=True)
+            self._holds_activations = True
+            return tuple(to_tensor(np.array(output.data)) for output in request.output_tensors)
 
     def release_activations(self, idle_s: float) -> None:
         """Frees the activations, unless the network is running or was started within the last `idle_s` seconds."""
         if self._holds_activations and time.monotonic() - self._ran_at >= idle_s:
             with suppress(RuntimeError):  # which OpenVINO raises while it is running
                 self._holds_activations = False
-                self._compiled.release_memory()
+                for requests in {self._usual, self._alone}:
+                    requests.compiled.release_memory()
+
+
+class _Requests:
+    """The inference requests of a compiled network, each of which one thread uses at a time."""
+
+    def __init__(self, compiled: Any) -> None:
+        self.compiled = compiled
+        self._idle: deque[Any] = deque()
+
+    @contextmanager
+    def one(self) -> Generator[Any]:
+        """An idle request, or a new one; one that failed is dropped."""
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self.compiled.create_infer_request()
+        yield request
+        self._idle.append(request)
 
 
 _LOCK: Final = threading.Lock()
@@ -136,10 +153,10 @@ def open_cached(path: Path, runtime: Runtime, compile_it: Callable[[], Any], nam
     if (opened := _read(path, runtime)) is not None:
         return opened
     started_at = time.monotonic()
-    compiled = compile_it()
-    openvino_cache.write(path, compiled.export_model().getvalue())
+    exported = np.frombuffer(bytearray(compile_it().export_model().getvalue()), np.uint8)
+    openvino_cache.write(path, exported)
     _log.info("converted %s in %.1f s", name, time.monotonic() - started_at)
-    return _read(path, runtime) or OpenVinoNetwork(compiled)
+    return _read(path, runtime) or _opened(exported, runtime)
 
 
 def open_representation(xml: bytes, weights: NDArray[np.uint8], runtime: Runtime) -> OpenVinoNetwork:
@@ -155,7 +172,7 @@ def open_representation(xml: bytes, weights: NDArray[np.uint8], runtime: Runtime
     """
     try:
         model = _core().read_model(xml, openvino.Tensor(weights, shared_memory=True))
-        return OpenVinoNetwork(_core().compile_model(model, "CPU", _config(runtime)), weights)
+        return OpenVinoNetwork(_core().compile_model(model, "CPU", _config(runtime)), blob=weights)
     except RuntimeError as error:
         raise NotConvertible(f"OpenVINO cannot read the network: {_first_line(error)}") from error
 
@@ -165,11 +182,21 @@ def _read(path: Path, runtime: Runtime) -> OpenVinoNetwork | None:
     if blob is None:
         return None
     try:
-        compiled = _core().import_model(openvino.Tensor(blob, shared_memory=True), "CPU", _config(runtime))
+        return _opened(blob, runtime)
     except RuntimeError as error:
         _log.warning("%s cannot be read, the network is converted again: %s", path, _first_line(error))
         return None
-    return OpenVinoNetwork(compiled, blob)
+
+
+def _opened(blob: NDArray[np.uint8], runtime: Runtime) -> OpenVinoNetwork:
+    """Opens a compiled network, and a second time for images that are alone."""
+
+    def imported(runtime: Runtime) -> Any:
+        return _core().import_model(openvino.Tensor(blob, shared_memory=True), "CPU", _config(runtime))
+
+    threads = runtime.num_threads_alone
+    alone = imported(replace(runtime, num_threads=threads, num_streams=1)) if threads else None
+    return OpenVinoNetwork(imported(runtime), alone, blob)
 
 
 def compile_model(model: openvino.Model, runtime: Runtime) -> Any:

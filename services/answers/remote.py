@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from services.answers.image_problem import Problem
 from services.answers.model_request import ModelRequest
 from services.client import AsyncClient, TapetumError
 from services.client.answers import Answer
-from services.client.calls import ENDPOINTS
+from services.client.calls import ENDPOINTS, Endpoint
 
 T = TypeVar("T")
 
 CONCURRENCY = 8
+"""Images in flight."""
+_LEAST_REQUESTS = 2
+"""Requests in flight: one is read or written while another is computed."""
+_REQUEST_BYTES = 2**22
+"""Larger images are sent one by one."""
 
 _FATAL_STATUSES = frozenset({401, 403, 404, 405, 422})
 _FATAL_CODES = frozenset({"unreachable", "unexpected_answer"})
@@ -40,7 +47,11 @@ class RemoteAnswer(Generic[T]):
 
 
 async def remote_answers(
-    items: Iterable[T], read: Callable[[T], bytes | Problem], client: AsyncClient, request: ModelRequest
+    items: Iterable[T],
+    read: Callable[[T], bytes | Problem],
+    client: AsyncClient,
+    request: ModelRequest,
+    images_per_request: int = 1,
 ) -> AsyncGenerator[RemoteAnswer[T]]:
     """Yields the server's response for each image, in order.
 
@@ -49,18 +60,23 @@ async def remote_answers(
         read: Reads the encoded image of an item, or returns an error; called in threads.
         client: Of the server.
         request: Task, model and parameters.
+        images_per_request: The most images of a request. Several share what a request costs, and arrive together.
 
     Raises:
         TapetumError: all requests fail: the server is unreachable, or refuses the key, the model or a parameter.
     """
-    pending: deque[asyncio.Task[RemoteAnswer[T]]] = deque()
+    pending: deque[asyncio.Task[list[RemoteAnswer[T]]]] = deque()
+    most = max(_LEAST_REQUESTS, CONCURRENCY // images_per_request)
+    remaining = iter(items)
     try:
-        for item in items:
-            pending.append(asyncio.create_task(_ask(item, read, client, request)))
-            if len(pending) == CONCURRENCY:
-                yield await pending.popleft()
+        while group := list(islice(remaining, images_per_request)):
+            pending.append(asyncio.create_task(_ask(group, read, client, request)))
+            if len(pending) == most:
+                for answer in await pending.popleft():
+                    yield answer
         while pending:
-            yield await pending.popleft()
+            for answer in await pending.popleft():
+                yield answer
     finally:
         for task in pending:
             task.cancel()
@@ -68,16 +84,37 @@ async def remote_answers(
 
 
 async def _ask(
-    item: T, read: Callable[[T], bytes | Problem], client: AsyncClient, request: ModelRequest
-) -> RemoteAnswer[T]:
-    image = await asyncio.to_thread(read, item)
-    if isinstance(image, Problem):
-        return RemoteAnswer(item, b"", image)
+    group: Sequence[T], read: Callable[[T], bytes | Problem], client: AsyncClient, request: ModelRequest
+) -> list[RemoteAnswer[T]]:
+    contents = await asyncio.gather(*(asyncio.to_thread(read, item) for item in group))
+    images = [content for content in contents if not isinstance(content, Problem)]
+    answers = iter(await _answers(images, client, request))
+    return [
+        RemoteAnswer(item, b"", content) if isinstance(content, Problem) else RemoteAnswer(item, content, next(answers))
+        for item, content in zip(group, contents, strict=True)
+    ]
+
+
+async def _answers(images: Sequence[bytes], client: AsyncClient, request: ModelRequest) -> list[Answer[Any] | Problem]:
+    """In one request if the images may share one; those of a request that fails are asked for one by one."""
+    endpoint, parameters = ENDPOINTS[request.task], {"model": request.model, **request.parameters}
+    if len(images) > 1 and sum(map(len, images)) <= _REQUEST_BYTES:
+        with suppress(TapetumError):
+            found = await client.predict_many(endpoint, images, parameters)
+            return [_problem_of(each) if isinstance(each, TapetumError) else each for each in found]
+    return [await _answer(image, client, endpoint, parameters) for image in images]
+
+
+async def _answer(
+    image: bytes, client: AsyncClient, endpoint: Endpoint[Any], parameters: Mapping[str, Any]
+) -> Answer[Any] | Problem:
     try:
-        parameters = {"model": request.model, **request.parameters}
-        answer = await client.predict(ENDPOINTS[request.task], image, parameters)
+        return await client.predict(endpoint, image, parameters)
     except TapetumError as error:
         if error.code in _FATAL_CODES or (error.status in _FATAL_STATUSES and error.code not in _CODES_OF_ONE_IMAGE):
             raise
-        return RemoteAnswer(item, image, Problem(error.code, error.message))
-    return RemoteAnswer(item, image, answer)
+        return _problem_of(error)
+
+
+def _problem_of(error: TapetumError) -> Problem:
+    return Problem(error.code, error.message)

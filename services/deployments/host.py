@@ -1,9 +1,9 @@
 """The models of one deployment in a process: loads them, then predicts lists of images.
 
-    predict([Item…]) ──► pool: decode, preprocess ──► Batcher: forward ──► pool: postprocess, encode ──► [Outcome…]
+    predict([Item…]) ──► pool: decode, preprocess ──► Batcher: forward ──► postprocess, encode ──► [Outcome…]
 
-The pool hands a preprocessed image to the batcher itself. Where postprocessing takes less time than the change of
-threads is worth, the device thread does it, too.
+The pool hands a preprocessed image to the batcher itself. The device thread of a CPU postprocesses, too; beside a GPU
+the pool does it.
 A failed image is an `Outcome` with a failure in its place; the others have their predictions. Each model has its own
 thread pool, and the operating system shares the cores among their threads: so queued images of a slow model never block
 the decoding of those of a fast one. Versions are loaded and unloaded meanwhile, as the serving plan says
@@ -28,6 +28,7 @@ from models.adapter import Adapter, ModelInput
 from models.catalog.loading import load
 from models.catalog.version_names import join_name, split_name
 from models.errors import ImageError, NonFiniteOutput
+from models.execution.alone import computing_alone
 from services.accuracy.drift import Summary, summarise
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
@@ -51,11 +52,6 @@ log = structlog.get_logger()
 MAX_ANSWER_BYTES = 64 * 2**20
 """The most bytes of the answer to one image. A message between processes must stay below 2 GiB, and has many
 answers."""
-
-
-INLINE_FINISH_S = 0.001
-"""Mean time of postprocessing a batch below which the device thread of a CPU does it: a change of threads costs the
-core about a tenth of that, and lets the device thread wait for the GIL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +206,9 @@ class ModelHost:
                 future.set_exception(error)
 
     def _finishing_pool(self, key: Hashable) -> Executor | None:
-        model = self._model_of(key)
-        return None if model.finish_s < INLINE_FINISH_S and self._config.device == "cpu" else model.pool
+        """On a CPU the device thread postprocesses, too: other threads would take the core from the next batch."""
+        is_here = self._config.device == "cpu" and self._config.backend != "triton"
+        return None if is_here else self._model_of(key).pool
 
     def _predict_alone(self, model: HostedModel, item: Item) -> Outcome:
         """Predict one image in the calling thread, without the queue."""
@@ -242,7 +239,8 @@ class ModelHost:
     def _forward(self, key: Hashable, batch: Sequence[Prepared]) -> Forwarded:
         model = self._model_of(key)
         started_at = time.perf_counter()
-        raw = _forward_or_none(model.adapter, batch)
+        with computing_alone(self._in_progress == 1):
+            raw = _forward_or_none(model.adapter, batch)
         if raw is None:
             torch.cuda.empty_cache()
             log.warning("device out of memory", model=model.adapter.entry.name, images=len(batch))
@@ -263,7 +261,6 @@ class ModelHost:
             answers = [postprocess_alone(model.adapter, output.raw, batch, index) for index in range(len(batch))]
         took_s = time.perf_counter() - started_at
         model.stages["postprocess"].observe(took_s)
-        model.finish_s += (took_s - model.finish_s) / 8
         stages_ms = {"forward": output.forward_s * 1e3, "postprocess": took_s * 1e3}
         return [
             outcome_of(answer, {**prepared.stages_ms, **stages_ms})

@@ -50,7 +50,6 @@ class HostedModel:
         name: `NAME@VERSION`.
         identity: See `services.deployments.identity`.
         parameters_type: Dataclass of the parameters of a request.
-        finish_s: Mean seconds that the latest batches took to postprocess.
         described: Description for gateways: its catalog entry, and the device and precision of this replica.
     """
 
@@ -60,7 +59,6 @@ class HostedModel:
         self.adapter = adapter
         self.remote = adapter.runtime.remote if isinstance(adapter.runtime, TritonRuntime) else None
         self._config = config
-        self.finish_s = 0.01
         self.model, self.version, self.name = entry.name, entry.version, join_name(entry.name, entry.version)
         self.parameters_type = KINDS[entry.kind].parameters
         self.pool = ThreadPoolExecutor(

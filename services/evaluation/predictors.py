@@ -25,6 +25,7 @@ Read = Callable[[int], bytes | Problem]
 """From the index of an image to the encoded file; called in threads."""
 
 _GATEWAY_TIMEOUT_S = 120.0
+_IMAGES_PER_REQUEST = 8
 _NOT_KEPT = {"Cache-Control": "no-store"}
 """Request headers: the images of an evaluation are not cached, and do not count towards drift."""
 
@@ -183,7 +184,7 @@ class _GatewayPredictor:
         request = ModelRequest(self.facts.task, self._config.model, parameters)
         with asyncio.Runner() as runner:
             client = self._client()
-            answers = remote_answers(indices, read, client, request)
+            answers = remote_answers(indices, read, client, request, _IMAGES_PER_REQUEST)
 
             async def following() -> RemoteAnswer[int] | None:
                 return await anext(answers, None)

@@ -71,12 +71,17 @@ class OnDemand:
         loading = self._loads.get(model)
         if loading is None:
             loading = self._loads[model] = asyncio.create_task(self._load_in_turn(model))
-            loading.add_done_callback(lambda _: self._loads.pop(model, None))
+            loading.add_done_callback(lambda done: self._ended(model, done))
         try:
             async with asyncio.timeout(self._timeout_s):
                 await asyncio.shield(loading)
         except TimeoutError:
             raise _still_loading(model) from None
+
+    def _ended(self, model: str, loading: asyncio.Task[None]) -> None:
+        del self._loads[model]
+        if not loading.cancelled():
+            loading.exception()  # read, or asyncio would log it where nobody waits any more
 
     async def _load_in_turn(self, model: str) -> None:
         failed_at_s, error = self._failed.get(model, (float("-inf"), None))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from models.catalog import loading
 from models.catalog.cards import write_card
 from models.entries import CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import NonFiniteOutput, NotConvertible, UnsupportedRuntime
+from models.execution.alone import computing_alone, is_alone
 from models.execution.executor import Executor, executor_for
 from models.execution.head import head_for
 from models.execution.memory import release_activations
@@ -242,7 +244,7 @@ def test_damaged_file_is_replaced(cache, damage, caplog):
     content = bytearray(file.read_bytes())
     file.unlink()
     if damage == "foreign":  # with a checksum that is right
-        openvino_cache.write(file, b"no network")
+        openvino_cache.write(file, np.frombuffer(b"no network", np.uint8))
     else:
         content[len(content) // 2] ^= 1
         file.write_bytes({"flipped": content, "truncated": content[:-100], "empty": b""}[damage])
@@ -272,12 +274,12 @@ def test_files_that_were_not_read_for_long_are_deleted(cache):
     cache.mkdir(parents=True)
     old, read, part = cache / "old.blob", cache / "read.blob", cache / "old.blob.0.part"
     for path in (old, read, part):
-        openvino_cache.write(path, b"x")
+        openvino_cache.write(path, np.frombuffer(b"x", np.uint8))
     then_s = time.time() - 40 * 86400
     for path in (old, read, part):
         os.utime(path, (then_s, then_s))
     assert openvino_cache.read(read) is not None
-    openvino_cache.write(cache / "new.blob", b"y")
+    openvino_cache.write(cache / "new.blob", np.frombuffer(b"y", np.uint8))
     assert files(cache) == [cache / "new.blob", read]
 
 
@@ -293,13 +295,29 @@ def test_networks_that_are_converted_at_once_do_not_disturb_each_other(cache):
 
 
 def test_threads_and_streams_are_those_of_the_runtime():
+    runtime = replace(OPENVINO, num_threads=1, num_threads_alone=2)
     for _ in range(2):  # converted, and read
-        executor = executor_for(two_maps(), LETTERBOX, OPENVINO)
-        network = vars(executor)["_network"]
+        network = vars(executor_for(two_maps(), LETTERBOX, runtime))["_network"]
         assert isinstance(network, OpenVinoNetwork)
-        compiled = vars(network)["_compiled"]
+        usual, alone = (vars(network)[name].compiled for name in ("_usual", "_alone"))
         names = ("NUM_STREAMS", "INFERENCE_NUM_THREADS", "ENABLE_CPU_PINNING")
-        assert [int(compiled.get_property(name)) for name in names] == [2, 2, 0]
+        assert [int(usual.get_property(name)) for name in names] == [2, 2, 0]
+        assert [int(alone.get_property(name)) for name in names] == [1, 2, 0]
+
+
+def test_image_that_is_alone_gets_the_same_answer_on_more_threads():
+    executor = executor_for(two_maps(), LETTERBOX, replace(OPENVINO, num_threads=1, num_threads_alone=2))
+    network = vars(executor)["_network"]
+    images = pixels(1, 64, 96)
+    expected = executor.run_all(images)
+    usual, alone = ({id(each) for each in vars(network)[name]._idle} for name in ("_usual", "_alone"))
+    assert (len(usual), len(alone)) == (1, 0)
+    with computing_alone(True):
+        assert_same(executor.run_all(images), expected)
+    assert len(vars(network)["_alone"]._idle) == 1
+    with computing_alone(False):
+        assert_same(executor.run_all(images), expected)
+    assert not is_alone()
 
 
 def test_openvino_is_imported_without_its_telemetry(tmp_path):
