@@ -125,7 +125,7 @@ class Runtime:
     def _resolve_onnx_backend(self) -> Backend:
         installed: list[Backend] = [name for name in _ONNX_BACKENDS if find_spec(name) is not None]
         if self.backend == "auto":
-            possible = [name for name in installed if name != "openvino" or not self.on_gpu]
+            possible: list[Backend] = [name for name in installed if name != "openvino" or not self.on_gpu]
             if not possible:
                 raise UnsupportedRuntime(f"ONNX files on {self.device} need onnxruntime: {ONNXRUNTIME_REMEDY}")
             return possible[0]

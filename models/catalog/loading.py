@@ -73,23 +73,26 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
         UnsupportedRuntime: This machine does not support the runtime.
     """
     entry = find(name)
-    resolved: Runtime = resolve_for(entry, runtime) if is_onnx(entry) else runtime.resolve()
+    resolved = resolve_for(entry, runtime) if is_onnx(entry) else runtime.resolve()
     while True:
         try:
             return _load(entry, name, resolved)
         except NotConvertible as error:
             if runtime.backend != "auto" or resolved.backend == "onnxruntime":
                 raise
-            if is_onnx(entry):
-                resolved = without_openvino(entry, runtime, error)
-                continue
-            _log.warning("%s runs by torch: %s", name, error)
-            resolved = replace(resolved, backend="torch")
+            resolved = _without_openvino(entry, runtime, resolved, error)
         except PrecisionTooLow as error:
             if runtime.precision != "auto":
                 raise
             resolved = resolved.more_precise()
             _log.warning("%s runs in %s: %s", name, resolved.precision, error)
+
+
+def _without_openvino(entry: CatalogEntry, runtime: Runtime, resolved: Runtime, error: NotConvertible) -> Runtime:
+    if is_onnx(entry):
+        return without_openvino(entry, runtime, error)
+    _log.warning("%s runs by torch: %s", entry.name, error)
+    return replace(resolved, backend="torch")
 
 
 def _load(entry: CatalogEntry, name: str, runtime: Runtime) -> Adapter[Any, Any]:

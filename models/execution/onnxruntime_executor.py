@@ -132,7 +132,8 @@ def _require_cuda(onnxruntime: Any) -> None:
 
 def _described(given: Any) -> TensorInput:
     sizes = tuple(size if isinstance(size, int) else None for size in given.shape)
-    return TensorInput(given.name, sizes, _TYPES.get(given.type, given.type.removeprefix("tensor(").rstrip(")")))
+    dtype: str = given.type
+    return TensorInput(given.name, sizes, _TYPES.get(dtype, dtype.removeprefix("tensor(").rstrip(")")))
 
 
 def reason_of(error: BaseException) -> str:

@@ -102,7 +102,7 @@ def _pixel_model(
 def _described(parameter: Any) -> TensorInput:
     shape = parameter.get_partial_shape()
     sizes = tuple(None if size.is_dynamic else size.get_length() for size in shape) if shape.rank.is_static else ()
-    dtype = parameter.get_element_type().to_string()
+    dtype: str = parameter.get_element_type().to_string()
     return TensorInput(parameter.get_friendly_name(), sizes, _SOURCE_TYPES.get(dtype, dtype))
 
 
