@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from services.chosen_models import describe, save, with_models
+from services.configuration import TopologyError
 from services.gateway.exposure import check_exposure
 from services.gateway.serving.admission import DRAINING_FILE
 from services.kinds import TASKS
@@ -53,7 +54,7 @@ from services.nodes.ports import Ports
 from services.serve_file import ServeFile, read_serve_file
 from services.settings import Settings, SettingsError, read_settings
 from services.telemetry import metrics_folder, read_gauge
-from services.topology import Layout, Topology, TopologyError
+from services.topology import Layout, Topology
 
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
 GPU_CONFIG: Final = DEFAULT_CONFIG.with_name("gpu.yaml")
