@@ -169,6 +169,7 @@ def _read(path: Path, runtime: Runtime) -> OpenVinoNetwork | None:
     except RuntimeError as error:
         _log.warning("%s cannot be read, the network is converted again: %s", path, _first_line(error))
         return None
+    openvino_cache.drop_pages(blob)
     return OpenVinoNetwork(compiled, blob)
 
 
