@@ -7,6 +7,7 @@ not read for `_KEPT_S` are deleted.
 
 import hashlib
 import logging
+import mmap
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -95,6 +96,19 @@ def read(path: Path) -> NDArray[np.uint8] | None:
     with suppress(OSError):
         path.touch()
     return blob
+
+
+def drop_pages(blob: NDArray[np.uint8]) -> None:
+    """Frees the memory of a blob, whose pages are read from its file again where they are needed.
+
+    Compiling copies weights to layouts of its own: without this, a network of 90 MB takes 221 MB instead of 131.
+
+    Args:
+        blob: From `read`; nothing was written to it.
+    """
+    mapped: Any = getattr(blob, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def write(path: Path, blob: NDArray[np.uint8]) -> None:

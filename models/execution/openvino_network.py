@@ -196,7 +196,9 @@ def _opened(blob: NDArray[np.uint8], runtime: Runtime) -> OpenVinoNetwork:
 
     threads = runtime.num_threads_alone
     alone = imported(replace(runtime, num_threads=threads, num_streams=1)) if threads else None
-    return OpenVinoNetwork(imported(runtime), alone, blob)
+    usual = imported(runtime)
+    openvino_cache.drop_pages(blob)
+    return OpenVinoNetwork(usual, alone, blob)
 
 
 def compile_model(model: openvino.Model, runtime: Runtime) -> Any:

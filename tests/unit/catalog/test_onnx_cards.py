@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,8 @@ def test_channels_are_those_of_the_card(catalog):
 
 @pytest.mark.usefixtures("card")
 def test_network_that_openvino_cannot_run_is_run_by_onnxruntime_unless_openvino_is_asked_for(monkeypatch, caplog):
+    caplog.set_level(logging.WARNING)
+
     def refuse(*_: object) -> None:
         raise NotConvertible("OpenVINO cannot run mine.onnx: No conversion rule")
 
@@ -113,6 +116,7 @@ def test_network_that_openvino_cannot_run_is_run_by_onnxruntime_unless_openvino_
 def test_network_that_reduced_precision_changes_is_loaded_in_fp32(monkeypatch, caplog):
     if Runtime().resolve().precision == "fp32":
         pytest.skip("needs a CPU with bf16")
+    caplog.set_level(logging.WARNING)
     monkeypatch.setattr(precision, "deviation", lambda *_: 1.0)
     assert load("mine").runtime.precision == "fp32"
     assert "mine runs in fp32: bf16 on cpu differs" in caplog.text

@@ -11,7 +11,7 @@ from models.detection.candidates import Candidates
 from models.detection.selection import are_boxes, iou, select, suppress
 from models.geometry.boxes import with_sizes
 
-coordinates = st.floats(-50, 450, width=32)
+coordinates = st.integers(-50 * 1024, 450 * 1024).map(lambda place: place / 1024)  # a box of 1e-16 pixels would vanish
 scores = st.floats(0, 1, width=32)
 rows = st.lists(st.tuples(coordinates, coordinates, coordinates, coordinates, scores, st.integers(0, 3)), max_size=30)
 thresholds = st.floats(0, 1)
