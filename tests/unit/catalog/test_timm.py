@@ -14,7 +14,8 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
-from timm.data import create_transform, resolve_data_config
+from timm.data.config import resolve_data_config
+from timm.data.transforms_factory import create_transform
 
 from models.catalog.cards import write_card
 from models.catalog.loading import load, pull
@@ -79,7 +80,7 @@ def test_name_without_a_tag_is_the_recommended_weights_and_names_of_old_are_know
     assert find("timm/resnet18") == replace(find("timm/resnet18.a1_in1k"), name="timm/resnet18")
     assert find("timm/resnet18@a1_in1k").version == "a1_in1k"
     assert find("timm/xception").architecture == "legacy_xception.tf_in1k"
-    assert find("timm/inception_v4").preprocessing.crop == 299
+    assert find("timm/inception_v4").preprocessing.largest_size == (299, 299)
     assert "cc-by-nc" in find("timm/resnet18.fb_swsl_ig1b_ft_in1k").weights.licence
 
 

@@ -144,7 +144,10 @@ def test_norms_add_what_the_card_says():
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"first_label": 2}, "first_label must be 0 or 1, not 2"), ({"colour": 1}, "cannot be built with arguments")],
+    [
+        ({"first_label": 2}, "first_label must be 0 or 1, not 2"),
+        ({"trainable_backbone_layers": 99}, "cannot be built with arguments"),
+    ],
 )
 def test_arguments_that_torchvision_does_not_take_are_refused(catalog, arguments, message):
     write(catalog, FASTER, {"a": torch.zeros(1)}, arguments=arguments)
