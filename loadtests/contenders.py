@@ -188,7 +188,7 @@ def with_one_model(config: Path, model: str, target: Path) -> Path:
         `target`.
 
     Raises:
-        services.topology.TopologyError: either configuration cannot be served.
+        services.configuration.TopologyError: either configuration cannot be served.
     """
     read_serve_file(config)
     document: dict[str, Any] = yaml.safe_load(config.read_text(encoding="utf-8"))

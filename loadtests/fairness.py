@@ -19,7 +19,8 @@ from loadtests.simulated_replica import MAX_BATCH_SIZE, SimulatedReplica
 from services.answers.wire import Item, Outcome
 from services.gateway.serving.coalescer import Coalescer
 from services.gateway.serving.registry import calls_to
-from services.topology import GatewayScale, ModelDeployment
+from services.model_deployment import ModelDeployment
+from services.replica_scale import GatewayScale
 
 SLOW, FAST = "slow", "fast"
 IMAGE_S: Final = {SLOW: 0.1, FAST: 0.005}

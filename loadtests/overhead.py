@@ -42,8 +42,8 @@ from loadtests.processes import SystemFailed
 from loadtests.report import print_report, write_json
 from loadtests.scenarios import SECTIONS
 from loadtests.workloads import WORKLOADS
+from services.configuration import TopologyError
 from services.local.stack import DEFAULT_CONFIG
-from services.topology import TopologyError
 
 BUSY = 0.1
 _WARM_UP_S = 0.5

@@ -26,8 +26,9 @@ from loadtests.simulated_replica import MAX_BATCH_SIZE, SimulatedReplica
 from services.gateway.app import create_app
 from services.gateway.serving.registry import Registry
 from services.log_lines import configure_logging
+from services.model_deployment import ModelDeployment, ModelSpec
 from services.settings import Settings
-from services.topology import ModelDeployment, ModelSpec, Topology
+from services.topology import Topology
 
 MODEL: Final = "simulated"
 

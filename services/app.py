@@ -14,8 +14,10 @@ from ray.serve import Application
 
 from services.deployments.replica import ModelReplica, start_host
 from services.gateway.deployment import Gateway
+from services.model_deployment import ModelDeployment
+from services.replica_scale import Scaled
 from services.rollout.serving_plan import ServingPlan
-from services.topology import ModelDeployment, Scaled, Topology, check_topology
+from services.topology import Topology, check_topology
 
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
 """Turns off Ray's log line for every request, which costs more than the JSON; the gateway logs requests itself."""
@@ -31,7 +33,7 @@ def build(args: dict[str, Any] | Topology) -> Application:
         args: The `args` of the application, see `services.topology.Topology`.
 
     Raises:
-        services.topology.TopologyError: names the invalid key.
+        services.configuration.TopologyError: names the invalid key.
     """
     topology = check_topology(args).with_versions()
     prepare = _local_models if topology.is_colocated else _bind_models

@@ -11,8 +11,10 @@ from models.catalog.lookup import CatalogEntry, find
 from models.entries import Task
 from models.errors import ModelsError
 from models.files import replaced
+from services.configuration import TopologyError, validate
+from services.model_deployment import ModelDeployment, ModelSpec
 from services.serve_file import ServeFile
-from services.topology import ModelDeployment, ModelSpec, Topology, TopologyError, validate
+from services.topology import Topology
 
 _NAMES = {"classification": "Classifier", "detection": "Detector", "segmentation": "Segmenter"}
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from services.configuration import validate
 from services.machine.cpus import count_cpus
 from services.machine.memory import total_memory
-from services.topology import Layout, ModelDeployment, Topology, validate
+from services.model_deployment import ModelDeployment
+from services.topology import Layout, Topology
 
 MOST_REPLICAS: Final = 4
 """The most colocated replicas where the configuration has no number of them: each one has all models in its memory."""

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.sources.text_documents import DocumentError
 from models.sources.yaml_documents import read_yaml
-from services.topology import Strict, Topology, TopologyError, validate
+from services.configuration import Strict, TopologyError, validate
+from services.topology import Topology
 
 
 class HttpOptions(Strict):

@@ -23,8 +23,8 @@ from models.adapter import Adapter, ModelInput
 from models.catalog.loading import load
 from services.answers.wire import describe_prediction
 from services.kinds.completion import complete
+from services.model_deployment import ModelDeployment
 from services.serve_file import read_serve_file
-from services.topology import ModelDeployment
 
 PLAIN = "plain loop"
 OVERLAPPED = "decoding overlapped"

@@ -155,17 +155,8 @@ def train_on_photos(
     )
     run.resume()
     run.train()
-    card = replace(
-        card,
-        accuracy=_accuracy(run.figures, held_out),
-        training={
-            **_settings(options, training),
-            "machine": machine_name(options.device),
-            "precision": precision,
-            "training_time_s": round(run.trained_s),
-            "weights": "moving average after the last epoch",
-        },
-    )
+    facts = _facts(options, training, precision, run.trained_s)
+    card = replace(card, accuracy=_accuracy(run.figures, held_out), training=facts)
     versioned = SEPARATOR in options.name
     return write_card(options.output, card, run.average.state_dict(), versioned=versioned)
 
@@ -258,6 +249,17 @@ def _settings(options: PhotoOptions, training: PhotoDataset) -> dict[str, Any]:
         **asdict(options.settings),
         "augmentation": asdict(options.augmentation),
         "learning_rate": options.schedule.learning_rate,
+    }
+
+
+def _facts(options: PhotoOptions, training: PhotoDataset, precision: str, trained_s: float) -> dict[str, Any]:
+    """What the card says of a run: what it was started with, where it ran, and for how long."""
+    return {
+        **_settings(options, training),
+        "machine": machine_name(options.device),
+        "precision": precision,
+        "training_time_s": round(trained_s),
+        "weights": "moving average after the last epoch",
     }
 
 

@@ -2,105 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
 from services.cli.console import Screen
-from services.cli.options import ApiKey, Device, PrecisionOption
-from services.machine.gpus import gpu_is_seen
+from services.cli.evaluate_options import DEFAULT_DASHBOARD, DEFAULT_URL, EvaluateOptions
+from services.cli.option_groups import takes
 
-DEFAULT_URL = "http://127.0.0.1:8000"
-DEFAULT_DASHBOARD = "http://127.0.0.1:8265"
+if TYPE_CHECKING:
+    from services.evaluation.job import Plan
 
 
-def evaluate(
-    model: Annotated[str, typer.Option(metavar="NAME", help="The model, by its name in the catalog.")],
-    data: Annotated[
-        str,
-        typer.Option(
-            metavar="SPEC",
-            help="Labelled images: a COCO JSON file, or a folder in the format of YOLO, Pascal VOC, id PNGs or one "
-            "folder a class, or a CSV file; `digits` is built in.",
-        ),
-    ],
-    through: Annotated[
-        Literal["adapter", "gateway"],
-        typer.Option(metavar="WAY", help="adapter: run the model in workers; gateway: use a server."),
-    ] = "adapter",
-    url: Annotated[str | None, typer.Option(metavar="URL", help=f"The server; {DEFAULT_URL} by default.")] = None,
-    api_key: ApiKey = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Use N images only: the first, or for a classifier evenly sampled."),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Worker processes; by default one for each CPU, at most four."),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of the run; a new one in evaluations/ by default."),
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start again instead of resuming a stopped run.")] = False,
-    baseline: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Folder of an earlier run, to compare with.")
-    ] = None,
-    max_drop: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="POINTS",
-            help="Fail where a figure is more than so many points (hundredths) worse than the baseline's; the most "
-            "important figure, or with NAME=POINTS another. May be repeated.",
-        ),
-    ] = None,
-    fail_under: Annotated[
-        list[str] | None,
-        typer.Option(metavar="BOUND", help="NAME=VALUE: fail where that figure is worse. May be repeated."),
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop on a wrong or missing label instead of dropping it.")
-    ] = False,
-    allow_outside: Annotated[
-        bool,
-        typer.Option("--allow-outside", help="Read files outside the data folder that labels or links lead to."),
-    ] = False,
-    score_threshold: Annotated[
-        float,
-        typer.Option(min=0, max=1, metavar="0…1", help="Drop objects with a lower score; average precision needs all."),
-    ] = 0.001,
-    iou_threshold: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, metavar="0…1", help="IoU threshold of NMS; by default the model's own."),
-    ] = None,
-    max_detections: Annotated[
-        int, typer.Option(min=1, max=1000, metavar="N", help="Evaluate the best N objects of an image; 100 in COCO.")
-    ] = 100,
-    device: Device = None,
-    precision: PrecisionOption = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Run on the Ray cluster there, such as 127.0.0.1:6379; on one of its own by default. With --submit, "
-            f"the URL of its dashboard; {DEFAULT_DASHBOARD} by default.",
-        ),
-    ] = None,
-    worker_cpus: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="N", help="CPUs that a worker reserves: 1, or 0 with --address, by default."),
-    ] = None,
-    worker_gpus: Annotated[float, typer.Option(min=0, metavar="N", help="GPUs that a worker reserves.")] = 0.0,
-    submit: Annotated[
-        bool, typer.Option("--submit", help="Submit as a job to a running Ray cluster, and follow its output.")
-    ] = False,
-    record: Annotated[
-        bool,
-        typer.Option(help="Let servers show the figures, in /metrics and /v1/accuracy; never those of --limit."),
-    ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print result.json instead of tables.")] = False,
-) -> None:
+@takes(EvaluateOptions)
+def evaluate(options: EvaluateOptions) -> None:
     """Evaluate a model on labelled images, with the serving code, and write a report.
 
     The folder of the run gets result.json (figures with 95 % intervals, and what they depend on), predictions.json in
@@ -108,45 +23,40 @@ def evaluate(
     are wrong are left out, counted and listed. The status is 1 where a condition of --fail-under or --max-drop does
     not hold.
     """
-    if submit:
+    if options.submit:
         from services.cli.submitting import submit_job
 
-        raise typer.Exit(submit_job(Screen(), address or DEFAULT_DASHBOARD, api_key))
-    if through == "adapter" and url is not None:
-        raise typer.BadParameter("--url goes with --through gateway")
-    if through == "gateway" and (device or precision):
-        raise typer.BadParameter("the server decides on device and precision; leave them out with --through gateway")
-    if worker_gpus and not (device or "cpu").startswith("cuda"):
-        raise typer.BadParameter("--worker-gpus reserves GPUs that nothing would use; add --device cuda")
-    if device is not None and not gpu_is_seen(device, worker_gpus):
-        raise typer.BadParameter(f"{device}: a worker sees the GPUs that it reserves alone, from cuda:0 on")
-    if max_drop and baseline is None:
-        raise typer.BadParameter("--max-drop needs a --baseline to drop from")
+        raise typer.Exit(submit_job(Screen(), options.address or DEFAULT_DASHBOARD, options.api_key))
+    options.check()
     from services.cli.evaluation_session import Gates, run_evaluation
+
+    plan = _plan(options)
+    gates = Gates.of(options.fail_under or [], options.max_drop or [], options.baseline)
+    raise typer.Exit(run_evaluation(Screen(), plan, gates, record=options.record, as_json=options.as_json))
+
+
+def _plan(options: EvaluateOptions) -> Plan:
     from services.evaluation.job import Plan
     from services.evaluation.kinds.kind_evaluation import Thresholds
     from services.evaluation.predictors import PredictorConfig
     from services.evaluation.worker_pool import Place, default_workers
 
-    config = PredictorConfig(
-        model,
-        through,
-        (url or DEFAULT_URL) if through == "gateway" else None,
-        api_key,
-        device or "cpu",
-        precision or "auto",
+    cpus = options.worker_cpus if options.worker_cpus is not None else (0.0 if options.address else 1.0)
+    return Plan(
+        PredictorConfig(
+            options.model,
+            options.through,
+            (options.url or DEFAULT_URL) if options.through == "gateway" else None,
+            options.api_key,
+            options.device or "cpu",
+            options.precision or "auto",
+        ),
+        options.data,
+        options.limit,
+        Thresholds(options.score_threshold, options.iou_threshold, options.max_detections),
+        Place(options.workers or default_workers(), options.address, cpus, options.worker_gpus),
+        options.output,
+        options.fresh,
+        options.strict,
+        allow_outside=options.allow_outside,
     )
-    cpus = worker_cpus if worker_cpus is not None else (0.0 if address else 1.0)
-    plan = Plan(
-        config,
-        data,
-        limit,
-        Thresholds(score_threshold, iou_threshold, max_detections),
-        Place(workers or default_workers(), address, cpus, worker_gpus),
-        output,
-        fresh,
-        strict,
-        allow_outside=allow_outside,
-    )
-    gates = Gates.of(fail_under or [], max_drop or [], baseline)
-    raise typer.Exit(run_evaluation(Screen(), plan, gates, record=record, as_json=as_json))

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from services.cli.console import CommandError, no_such_model
-from services.cli.train_options import ClassifierFlags, DetectorFlags, PhotoFlags, SegmenterFlags, takes
+from services.cli.option_groups import takes
+from services.cli.train_options import ClassifierFlags, DetectorFlags, PhotoFlags, SegmenterFlags
 from services.cli.training_session import run_training
 
 if TYPE_CHECKING:

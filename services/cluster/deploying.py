@@ -11,10 +11,10 @@ from typing import Any, Final, NoReturn
 from services.cluster.address import find_dashboard, prepare
 from services.cluster.errors import ClusterError
 from services.cluster.state import ApplicationState
+from services.configuration import TopologyError
 from services.local.ports import address as host_and_port
 from services.serve_file import ServeFile, read_serve_file
 from services.settings import Settings, SettingsError, read_settings
-from services.topology import TopologyError
 
 _POLL_S: Final = 1.0
 _TAKEN_WITHIN_S: Final = 10.0

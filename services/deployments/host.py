@@ -41,11 +41,11 @@ from services.deployments.triton.runtimes import Runtimes
 from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
 from services.log_lines import configure_logging
 from services.machine.memory import release_memory
+from services.model_deployment import ModelDeployment
 from services.rollout.plan_store import MemoryPlanStore, PlanStore, open_plan_store
 from services.rollout.serving_plan import ServingPlan
 from services.settings import read_settings
 from services.telemetry import QUEUE_IMAGES, replica_has_started, replica_starts
-from services.topology import ModelDeployment
 
 log = structlog.get_logger()
 

@@ -18,6 +18,7 @@ from models.kinds import KINDS
 from services.answers.wire import Outcome
 from services.deployments.identity import code_digest, identity_of
 from services.deployments.triton.runtime import TritonRuntime
+from services.model_deployment import ModelDeployment
 from services.telemetry import (
     BATCH_SIZE,
     EXECUTIONS,
@@ -26,7 +27,6 @@ from services.telemetry import (
     MODEL_READY,
     STAGE_SECONDS,
 )
-from services.topology import ModelDeployment
 
 NICENESS = 5
 """Nice value of compute threads, on Linux: where CPUs are scarce, a gateway and HAProxy on the same machine have

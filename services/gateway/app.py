@@ -121,34 +121,16 @@ def create_app(
     accuracy = AccuracyWatch(registry, store, drift, settings)
     feedback = FeedbackHandler(settings, bodies, admission, receipts, store, accuracy)
     renderer, responder = Renderer(settings), Responder(readers)
-    limiter = None
-    if settings.rate_limit:
-        limiter = RateLimiter(settings.rate_limit, settings.redis_url, settings.cache_timeout_s)
-
+    limiter = _rate_limiter(settings)
+    access = Access(ApiKeys(settings.all_api_keys(), settings.all_admin_keys()), limiter, settings.open_probes)
     lifespan = _lifespan(
         watches=(registry.watch, accuracy.watch, partial(keep_told, registry, accuracy), traffic.keep, shadows.run),
         threads=(readers, inspector, renderer, feedback, shadows),
         connected=[each for each in (cache, store, traffic_store, limiter) if each is not None],
     )
-    app = FastAPIOffline(
-        title="Tapetum",
-        version="1",
-        description=DESCRIPTION,
-        lifespan=lifespan,
-        redoc_url=None,
-        redirect_slashes=False,
-        static_url=DOCUMENT_ASSETS,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # which FastAPI looks up for each request
-    )
-    app.add_exception_handler(HTTPException, routing_error)
-    keys = ApiKeys(settings.all_api_keys(), settings.all_admin_keys())
-    access = Access(keys, limiter, settings.open_probes)
+    app = _without_routes(lifespan)
     handlers = [PredictionHandler(api, settings, path, bodies, renderer, responder) for api in TASKS.values()]
-    app.add_middleware(
-        HotRoutes,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
-        handlers={handler.api.path: handler for handler in handlers},
-    )
-    _add_middleware(app, settings, access, under_ray)
+    _add_middleware(app, handlers, settings, access, under_ray)
     for handler in handlers:
         _add_task(app, handler.api, handler)
     inference, repository = Inference(path, settings, readers), Repository(registry, versions, admission, settings)
@@ -162,6 +144,12 @@ def create_app(
     _add_models(app, registry, versions, accuracy)
     _add_probes(app, registry, admission, accuracy)
     return app
+
+
+def _rate_limiter(settings: Settings) -> RateLimiter | None:
+    if not settings.rate_limit:
+        return None
+    return RateLimiter(settings.rate_limit, settings.redis_url, settings.cache_timeout_s)
 
 
 class _Threads(Protocol):
@@ -201,8 +189,30 @@ def _lifespan(
     return lifespan
 
 
-def _add_middleware(app: FastAPI, settings: Settings, access: Access, under_ray: bool) -> None:
+def _without_routes(lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
+    """An application that serves its documentation only."""
+    app = FastAPIOffline(
+        title="Tapetum",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+        redirect_slashes=False,
+        static_url=DOCUMENT_ASSETS,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # which FastAPI looks up for each request
+    )
+    app.add_exception_handler(HTTPException, routing_error)
+    return app
+
+
+def _add_middleware(
+    app: FastAPI, handlers: Sequence[PredictionHandler], settings: Settings, access: Access, under_ray: bool
+) -> None:
     """Adds what wraps every request; the last one added is the outermost."""
+    app.add_middleware(
+        HotRoutes,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
+        handlers={handler.api.path: handler for handler in handlers},
+    )
     app.add_middleware(
         ChunkedResponses,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
         budget=ByteBudget(settings.max_answer_bytes, "answers"),

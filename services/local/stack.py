@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from services.chosen_models import describe, save, with_models
+from services.configuration import TopologyError
 from services.gateway.exposure import check_exposure
 from services.gateway.serving.admission import DRAINING_FILE
 from services.kinds import TASKS
@@ -34,9 +35,10 @@ from services.local.embedded_cache import CacheServerError, EmbeddedCache
 from services.local.errors import PartEnded, StackError
 from services.local.failure import explain_failure, explain_haproxy
 from services.local.haproxy_keeper import HAProxyKeeper
-from services.local.ports import address, check_port, public_addresses
+from services.local.ports import address, public_addresses
 from services.local.readiness import wait_until_ready
 from services.local.reserve import Reserve
+from services.local.start_checks import check_cpus, check_ports
 from services.local.stopping import StopRequested, StopSignals, end_at_once
 from services.machine.cpus import count_cpus
 from services.machine.gpus import count_gpus
@@ -53,7 +55,7 @@ from services.nodes.ports import Ports
 from services.serve_file import ServeFile, read_serve_file
 from services.settings import Settings, SettingsError, read_settings
 from services.telemetry import metrics_folder, read_gauge
-from services.topology import Layout, Topology, TopologyError
+from services.topology import Layout, Topology
 
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
 GPU_CONFIG: Final = DEFAULT_CONFIG.with_name("gpu.yaml")
@@ -95,14 +97,7 @@ def serve(
     """
     try:
         path = path or (GPU_CONFIG if models and count_gpus() else DEFAULT_CONFIG)
-        config = read_serve_file(path).listening_at(host, port, grpc_port)
-        if models:
-            config = with_models(config, models)
-            for deployment in config.topology.deployments:
-                say(describe(deployment))
-        if save_config is not None:
-            save(config, save_config)
-            say(f"configuration written to {save_config}")
+        config = _for_models(read_serve_file(path).listening_at(host, port, grpc_port), models, save_config, say)
         config = config.with_topology(lay_out(config.topology, Machine.here(), layout))
         if ignored := config.for_clusters():
             say(f"warning: {', '.join(ignored)} is ignored: `tapetum serve` runs all processes in its own environment")
@@ -110,20 +105,9 @@ def serve(
         check_exposure(config.http_options.host, settings)
         check_cpus(config)
         clean_up_after_crashes()
-        hosts = public_addresses(config.http_options.host)
-        check_port(hosts, config.http_options.port)
-        if config.grpc_options is not None:
-            check_port(hosts, config.grpc_options.port, "--grpc-port")
+        check_ports(config)
         with Stack(config, settings, say, jobs=jobs) as stack:
-            try:
-                stack.start()
-                stack.watch()
-            except StopRequested:
-                say("stopping: answering requests in flight; Ctrl-C or SIGTERM again stops at once")
-                stack.drain()
-            except PartEnded as error:
-                say(f"error: {error}")
-                stack.end_at_once()
+            _run(stack, say)
     except (NodeError, TopologyError, SettingsError, CacheServerError, NoFolder) as error:
         say(f"error: {error}")
         return 1
@@ -134,6 +118,31 @@ def serve(
         pass
     say("stopped")
     return 0
+
+
+def _for_models(config: ServeFile, models: Sequence[str], save_config: Path | None, say: Say) -> ServeFile:
+    """The configuration for the models that are named, if any, written to a file where that is asked for."""
+    if models:
+        config = with_models(config, models)
+        for deployment in config.topology.deployments:
+            say(describe(deployment))
+    if save_config is not None:
+        save(config, save_config)
+        say(f"configuration written to {save_config}")
+    return config
+
+
+def _run(stack: Stack, say: Say) -> None:
+    """Start a stack, watch it until it is to stop, and drain it."""
+    try:
+        stack.start()
+        stack.watch()
+    except StopRequested:
+        say("stopping: answering requests in flight; Ctrl-C or SIGTERM again stops at once")
+        stack.drain()
+    except PartEnded as error:
+        say(f"error: {error}")
+        stack.end_at_once()
 
 
 class Stack:
@@ -358,22 +367,6 @@ def _names(topology: Topology) -> str:
     later = ", ".join(spec.name for spec in specs if topology.is_on_demand(spec.model))
     loaded = ", ".join(spec.name for spec in specs if not topology.is_on_demand(spec.model))
     return f"{loaded}; on demand: {later}" if later else loaded
-
-
-def check_cpus(config: ServeFile) -> None:
-    """Refuse a configuration whose initial replicas reserve more CPUs than this process may use.
-
-    Raises:
-        StackError: the configuration does.
-    """
-    topology = config.topology
-    scaled = (topology.gateway, *(() if topology.is_colocated else topology.deployments))
-    needed = sum(
-        part.num_cpus * (part.autoscaling.min_replicas if part.autoscaling else part.num_replicas) for part in scaled
-    )
-    available = count_cpus()
-    if needed > available:
-        raise StackError(f"the configuration reserves {needed:g} CPUs (num_cpus), and this machine has {available}")
 
 
 def _ended_part_of_ray() -> str:

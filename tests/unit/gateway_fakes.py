@@ -21,8 +21,9 @@ from services.gateway.accuracy.feedback_store import FeedbackStore
 from services.gateway.app import create_app
 from services.gateway.serving.cache import MISS, Lookup, ResultCache
 from services.gateway.serving.registry import Registry
+from services.model_deployment import ModelDeployment, ModelSpec
 from services.settings import Settings
-from services.topology import ModelDeployment, ModelSpec, Topology
+from services.topology import Topology
 
 
 class FakeBackend:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from services.chosen_models import describe, save, with_models
+from services.configuration import TopologyError
 from services.local.stack import DEFAULT_CONFIG, GPU_CONFIG
 from services.machine.gpus import count_gpus
 from services.serve_file import read_serve_file
-from services.topology import TopologyError
 
 
 def test_named_models_get_a_deployment_for_each_task_set_up_as_the_file_has_it():

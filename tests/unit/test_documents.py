@@ -15,10 +15,11 @@ from services import errors, telemetry
 from services.kinds.detection import DetectParameters
 from services.kinds.segmentation import SegmentParameters
 from services.local.stack import DEFAULT_CONFIG
+from services.model_deployment import ModelDeployment, TritonOptions
 from services.nodes.environment import CLUSTER_DEFAULTS, machine_defaults
+from services.replica_scale import GatewayScale
 from services.serve_file import read_serve_file
 from services.settings import Settings
-from services.topology import GatewayScale, ModelDeployment, TritonOptions
 from tests.checkout import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

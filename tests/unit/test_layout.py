@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from services.configuration import TopologyError
 from services.layout import Machine, lay_out
-from services.topology import Layout, Topology, TopologyError, check_topology
+from services.topology import Layout, Topology, check_topology
 
 LAPTOP = Machine(cpus=2, memory_bytes=16 * 2**30)
 

@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 
 from models.catalog.cards import write_card
 from models.catalog.lookup import find
+from services.configuration import TopologyError
 from services.serve_file import GRPC_SERVICES, ServeFile
-from services.topology import TopologyError, check_topology
+from services.topology import check_topology
 
 
 def deployment(**keys: Any) -> dict[str, Any]:

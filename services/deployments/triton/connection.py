@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from tritonclient.grpc.aio import InferenceServerClient
 
-from services.topology import TritonOptions
+from services.model_deployment import TritonOptions
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from models.runtime import Runtime
 from services.deployments.triton.connection import TritonConnection
 from services.deployments.triton.remote_model import RemoteModel
 from services.deployments.triton.runtime import TritonRuntime
-from services.topology import ModelDeployment, ModelSpec
+from services.model_deployment import ModelDeployment, ModelSpec
 
 
 class Runtimes:

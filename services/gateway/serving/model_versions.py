@@ -95,7 +95,8 @@ class ModelVersions:
         Raises:
             ModelNotFound: no such model is configured, or the version is not loaded.
             InvalidParameters: no version is named.
-            VersionInUse: it is pinned by the version policy, or no other version is loaded.
+            VersionInUse: it is pinned by the version policy, or no other version is loaded; never of a model that is
+                loaded on demand.
             PlanUnavailable: the store of serving plans does not respond.
         """
         model, version = self._split(name, version)

@@ -22,9 +22,11 @@ from services.gateway.serving.plan_watch import PlanWatch
 from services.gateway.serving.queue_wait import QueueWait
 from services.gateway.serving.served_model import ServedModel
 from services.gateway.serving.versions import Versions
+from services.model_deployment import ModelDeployment
+from services.replica_scale import GatewayScale
 from services.rollout.plan_store import PlanStore
 from services.telemetry import MODEL_CONFIGURED
-from services.topology import GatewayScale, ModelDeployment, Topology
+from services.topology import Topology
 
 log = structlog.get_logger()
 

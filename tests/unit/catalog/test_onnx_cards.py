@@ -32,7 +32,8 @@ from models.outputs import adapters
 from models.outputs.layouts import OutputLayout
 from models.runtime import Runtime
 from models.sources.weights_files import read_state_dict
-from services.topology import ModelDeployment, TopologyError, validate
+from services.configuration import TopologyError, validate
+from services.model_deployment import ModelDeployment
 from tests.photos import encoded
 from tests.unit.onnx_files import CLASSES, expected_logits, image, noise, write_card, write_classifier, write_graph
 

@@ -1,17 +1,13 @@
-"""The client against a real HTTP server on loopback, and its retries against scripted answers."""
+"""The client against a real HTTP server on loopback."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import pickle
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -21,37 +17,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from services.client import (
-    AsyncClient,
-    Box,
-    Classification,
-    ClassPrediction,
-    Client,
-    Detection,
-    Detections,
-    TapetumError,
-)
+from services.client import AsyncClient, Box, Client, Detection, Detections, TapetumError
+from tests.unit.client.cat_answers import CAT, HEAD, RESULT
 from tests.unit.serving import serving
 
 KEY = "s3cret"
-RESULT = {
-    "image": {"height": 300, "width": 451},
-    "predictions": [
-        {"class_id": 285, "class_name": "Egyptian cat", "probability": 0.7},
-        {"class_id": 281, "class_name": "tabby", "probability": 0.2},
-    ],
-    "cached": False,
-}
-HEAD = {"model": "org/cat-net", "version": "3", "request_id": "r1"}
 ENTRY = {"name": "org/cat-net", "version": "3", "task": "classification", "licence": "Apache-2.0"}
-CAT = Classification(
-    "org/cat-net",
-    "3",
-    (300, 451),
-    (ClassPrediction(285, "Egyptian cat", 0.7), ClassPrediction(281, "tabby", 0.2)),
-    False,
-    "r1",
-)
 
 
 def error_answer(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
@@ -213,25 +184,6 @@ def test_what_is_not_tapetum_is_told_apart(url: str, path: str, code: str) -> No
     assert caught.value.code == code
 
 
-def test_a_server_that_is_not_there_is_unreachable_at_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    started_at = time.monotonic()
-    with Client(f"127.0.0.1:{port}", timeout_s=20) as client, pytest.raises(TapetumError) as caught:
-        client.ready()
-    assert caught.value.code == "unreachable"
-    assert caught.value.status is None
-    assert time.monotonic() - started_at < 5
-
-
-def test_a_server_that_never_answers_is_timed_out() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        with Client(address, max_retries=0) as client, pytest.raises(TapetumError) as caught:
-            client.classify(b"cat", timeout_s=0.05)
-    assert caught.value.code == "timed_out"
-
-
 async def test_the_asynchronous_client_answers_alike(url: str, tmp_path: Path) -> None:
     (tmp_path / "cat.jpg").write_bytes(b"cat")
     async with AsyncClient(url, api_key=KEY) as client:
@@ -250,134 +202,11 @@ async def test_the_asynchronous_client_answers_alike(url: str, tmp_path: Path) -
             await client.classify(b"dog")
 
 
-@pytest.mark.parametrize("url", ["ftp://host", "http://", "http://host:port"])
-def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="is not an"):
-        Client(url)
-
-
-def test_a_key_that_no_header_can_carry_is_refused() -> None:
-    with pytest.raises(ValueError, match="key"):
-        Client(api_key="two\nlines")
-
-
 def test_errors_survive_pickling() -> None:
     error = pickle.loads(pickle.dumps(TapetumError("no", "c", 503, {"a": 1}, "r", 2.0)))
     assert (str(error), error.code, error.status, error.details, error.request_id, error.retry_after_s) == (
         ("no", "c", 503, {"a": 1}, "r", 2.0)
     )
-
-
-class Script:
-    """A server that gives these answers one after the other, and keeps what it was asked."""
-
-    def __init__(self, *answers: httpx.Response | Exception) -> None:
-        self.answers = list(answers)
-        self.requests: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def busy(retry_after: str | None = None, status: int = 503) -> httpx.Response:
-    headers = {} if retry_after is None else {"retry-after": retry_after}
-    return httpx.Response(status, headers=headers, json={"error": {"code": "overloaded", "message": "busy"}})
-
-
-def cat() -> httpx.Response:
-    return httpx.Response(200, json={**HEAD, **RESULT})
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses of the client, which are noted in place of being slept."""
-    noted: list[float] = []
-    monkeypatch.setattr("services.client.clients.time.sleep", noted.append)
-    return noted
-
-
-def scripted(script: Script, **options: Any) -> Client:
-    return Client("http://server", transport=httpx.MockTransport(script), **options)
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_what_was_turned_away_is_sent_again_after_retry_after(pauses: list[float], status: int) -> None:
-    script = Script(busy("2", status), busy("3", status), cat())
-    with scripted(script) as client:
-        assert client.classify(b"cat") == CAT
-    assert pauses == [2.0, 3.0]
-    assert [request.content for request in script.requests] == [b"cat"] * 3
-
-
-def test_without_retry_after_pauses_double(pauses: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.client.calls.random.uniform", lambda _low, high: high)
-    with scripted(Script(busy(), busy(), busy(), cat())) as client:
-        client.classify(b"cat")
-    assert pauses == pytest.approx([0.1, 0.2, 0.4])
-
-
-def test_retries_are_bounded(pauses: list[float]) -> None:
-    script = Script(*[busy("0")] * 9)
-    with scripted(script, max_retries=2) as client, pytest.raises(TapetumError) as caught:
-        client.classify(b"cat")
-    assert (len(script.requests), len(pauses), caught.value.code) == (3, 2, "overloaded")
-
-
-def test_a_pause_beyond_the_time_limit_is_not_begun(pauses: list[float]) -> None:
-    with scripted(Script(busy("60"))) as client, pytest.raises(TapetumError) as caught:
-        client.classify(b"cat", timeout_s=10)
-    assert caught.value.retry_after_s == 60
-    assert pauses == []
-
-
-def test_retry_after_may_be_a_date(pauses: list[float]) -> None:
-    with scripted(Script(busy("Fri, 31 Dec 1999 23:59:59 GMT"), busy("soon"), cat())) as client:
-        assert client.classify(b"cat") == CAT
-    assert len(pauses) == 2
-    assert max(pauses) <= 0.2
-
-
-@pytest.mark.parametrize("status", [400, 404, 422, 500, 504])
-def test_other_errors_are_not_tried_again(pauses: list[float], status: int) -> None:
-    script = Script(busy("1", status))
-    with scripted(script) as client, pytest.raises(TapetumError):
-        client.classify(b"cat")
-    assert pauses == []
-
-
-def test_a_connection_that_breaks_is_made_again(pauses: list[float]) -> None:
-    with scripted(Script(httpx.RemoteProtocolError("closed"), cat())) as client:
-        assert client.classify(b"cat") == CAT
-    assert len(pauses) == 1
-
-
-def test_the_server_is_told_what_is_left_of_the_time_limit(pauses: list[float]) -> None:
-    script = Script(cat())
-    with scripted(script) as client:
-        client.classify(b"cat", model="org/cat-net", timeout_s=7)
-    request = script.requests[0]
-    assert 6 < float(request.headers["x-request-timeout"]) <= 7
-    assert dict(request.url.params) == {"model": "org/cat-net"}
-    assert pauses == []
-
-
-async def test_the_asynchronous_client_retries_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    noted: list[float] = []
-
-    async def note(pause_s: float) -> None:
-        noted.append(pause_s)
-
-    without_sleep = SimpleNamespace(sleep=note, to_thread=asyncio.to_thread)
-    monkeypatch.setattr("services.client.clients.asyncio", without_sleep)
-    transport = httpx.MockTransport(Script(busy("2"), httpx.ReadError("reset"), cat()))
-    async with AsyncClient("http://server", transport=transport) as client:
-        assert await client.classify(b"cat") == CAT
-    assert noted[0] == 2.0
-    assert len(noted) == 2
 
 
 def test_the_client_loads_nothing_heavy() -> None:
@@ -397,27 +226,3 @@ def test_headers_of_a_client_go_with_every_request() -> None:
     with Client(headers={"Cache-Control": "no-store"}, transport=httpx.MockTransport(answer)) as client:
         client.models()
     assert seen == ["no-store"]
-
-
-@pytest.mark.parametrize("name", ["ALL_PROXY", "all_proxy", "http_proxy", "HTTP_PROXY", "https_proxy"])
-@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "http://127.0.0.1:9", "nonsense://"])
-@pytest.mark.parametrize("url", ["http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1", "localhost:1"])
-def test_server_on_this_machine_is_asked_without_a_proxy(
-    monkeypatch: pytest.MonkeyPatch, name: str, proxy: str, url: str
-):
-    monkeypatch.setenv(name, proxy)
-    with Client(url, max_retries=0) as client, pytest.raises(TapetumError) as caught:
-        client.ready()
-    assert caught.value.code == "unreachable"
-
-
-def test_socks_proxy_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
-    with pytest.raises(ValueError, match=r"a SOCKS proxy: install httpx\[socks\], or add example.org to NO_PROXY"):
-        Client("http://example.org")
-
-
-def test_proxy_that_cannot_be_used_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("http_proxy", "nonsense://127.0.0.1")
-    with pytest.raises(ValueError, match="proxy settings of the environment cannot be used"):
-        AsyncClient("http://example.org")

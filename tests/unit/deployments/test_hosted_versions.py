@@ -14,7 +14,7 @@ from services.answers.wire import Item
 from services.deployments.hosted_model import HostedModel
 from services.deployments.hosted_versions import HostedVersions
 from services.errors import ModelNotFound
-from services.topology import ModelDeployment
+from services.model_deployment import ModelDeployment
 
 CONFIG = ModelDeployment.model_validate({"name": "Mugs", "task": "classification", "models": ["noop"]})
 

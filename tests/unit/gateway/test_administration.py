@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.settings import Settings, SettingsError
-from tests.unit.gateway.accuracy.test_feedback import error_of
+from tests.unit.gateway.accuracy.feedback_fakes import error_of
 from tests.unit.gateway_fakes import FakeBackend, classify, gateway, png
 
 LOAD = "/v1/models/efficientnet-lite0@1/load"

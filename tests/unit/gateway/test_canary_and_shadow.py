@@ -19,11 +19,12 @@ from services.errors import ServiceError
 from services.gateway.app import create_app
 from services.gateway.serving.registry import Registry
 from services.kinds.classification import ClassifyListAnswer
+from services.model_deployment import ModelDeployment, ModelSpec
 from services.rollout.canary import Canary
 from services.rollout.serving_plan import ServingPlan
 from services.rollout.shadow import Shadow
 from services.settings import Settings
-from services.topology import ModelDeployment, ModelSpec, Topology
+from services.topology import Topology
 from tests.unit.gateway_fakes import FakeBackend, MemoryCache, classify, identified, png, sign
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from services.errors import ServiceError
 from services.gateway.accuracy.feedback_store import MemoryStore
 from services.kinds.classification import ClassifyListAnswer
 from services.kinds.detection import DetectAnswer
-from tests.unit.gateway.accuracy.test_feedback import Cats, error_of, tell
+from tests.unit.gateway.accuracy.feedback_fakes import Cats, error_of, tell
 from tests.unit.gateway_fakes import FakeBackend, MemoryCache, classify, gateway, identified, make_app, png, post, sign
 
 MODEL = "efficientnet-lite0"

@@ -10,8 +10,8 @@ from models.datasets.opening import open_dataset
 from models.datasets.samples import DatasetError
 from models.sources.text_documents import DocumentError
 from models.sources.yaml_documents import read_yaml
+from services.configuration import TopologyError
 from services.serve_file import read_serve_file
-from services.topology import TopologyError
 from tests.unit.evaluation_files import write_text
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -18,13 +18,10 @@ from services.gateway.serving.cache import RedisCache
 from services.gateway.serving.pipelined_redis import PipelinedRedis
 from services.gateway.serving.predictor import KEY_PREFIX
 from services.local.embedded_cache import EmbeddedCache
-from tests.unit.gateway.accuracy.test_feedback import Cats, error_of, tell
+from tests.unit.gateway.accuracy.feedback_fakes import Cats, error_of, tell
 from tests.unit.gateway_fakes import classify, make_app, png
 
-
-@pytest.fixture(autouse=True)
-def no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.gateway.accuracy.answer_log.SECOND_LOOK_S", 0.0)
+pytestmark = pytest.mark.usefixtures("no_second_look")
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from services.errors import OutOfTime, Overloaded, ServiceError
 from services.gateway.serving.model_calls import ModelCalls
 from services.gateway.serving.queue_wait import QueueWait
 from services.gateway.serving.registry import calls_to
-from services.topology import GatewayScale, ModelDeployment
+from services.model_deployment import ModelDeployment
+from services.replica_scale import GatewayScale
 from tests.unit.virtual_time import run_virtually
 
 pytestmark = pytest.mark.slow
