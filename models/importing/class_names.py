@@ -56,10 +56,11 @@ def _names_in(path: Path, document: Any) -> Iterator[str]:
     if isinstance(names, list):
         values = cast("list[Any]", names)
     elif isinstance(names, dict):
-        numbers = list(cast("dict[Any, Any]", names))
+        by_number = cast("dict[Any, Any]", names)
+        numbers = list(by_number)
         if set(numbers) != set(range(len(numbers))) or any(isinstance(number, bool) for number in numbers):
             raise UnusableModel(str(path), "the keys of `names` must count up from 0: 0, 1, 2, …")
-        values = [names[number] for number in range(len(numbers))]
+        values = [by_number[number] for number in range(len(numbers))]
     else:
         raise UnusableModel(str(path), "there must be `names`, a list or a mapping from 0, 1, 2, … to names")
     for number, name in enumerate(values):

@@ -172,7 +172,7 @@ def test_first_folder_of_the_catalog_takes_new_models(
 
 def test_weights_in_another_file_become_one_file(classifier: Path, catalog: Path, tmp_path: Path):
     model = onnx.load(str(classifier))
-    onnx.save(model, str(classifier), save_as_external_data=True, location="best.onnx.data", size_threshold=20)
+    onnx.save(model, str(classifier), save_as_external_data=True, location="best.onnx.data", size_threshold=60)
     assert add(classifier, *NAMES).exit_code == 0
     (tmp_path / "best.onnx.data").unlink()
     assert load("pets").class_names == CLASSES
