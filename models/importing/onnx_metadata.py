@@ -112,31 +112,6 @@ def read_metadata(metadata: Mapping[str, str], path: Path, with_names: bool = Tr
     )
 
 
-def own_metadata(
-    kind: Kind,
-    layout: str,
-    class_names: Sequence[str],
-    normalisation: InputRange,
-    *,
-    stride: int | None = None,
-    channels: str = "rgb",
-) -> dict[str, str]:
-    """The metadata that an export writes, so that the file can be added again without a question.
-
-    Args:
-        kind: Of predictions.
-        layout: Of the outputs, one of `models.outputs.layouts.LAYOUTS`.
-        class_names: One for every class id.
-        normalisation: That the input needs; ((0, 0, 0), (1, 1, 1)) where the network normalises pixels itself.
-        stride: Sides of an input must be multiples of this; None where they are fixed.
-        channels: Order of the colours, `rgb` or `bgr`.
-    """
-    mean, std = normalisation
-    written = {"task": kind, "layout": layout, "names": json.dumps(list(class_names))}
-    written |= {"mean": json.dumps(list(mean)), "std": json.dumps(list(std)), "channel_order": channels}
-    return written | ({"stride": str(stride)} if stride else {})
-
-
 def read_neighbours(path: Path, with_names: bool = True) -> WrittenFacts:
     """Reads the JSON files that Hugging Face's and timm's exporters write beside a model, or above its folder `onnx`.
 

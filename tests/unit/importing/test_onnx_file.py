@@ -16,7 +16,6 @@ from onnx import external_data_helper, numpy_helper
 from models.errors import UnusableModel
 from models.importing import onnx_weights
 from models.importing.onnx_file import inspect_onnx
-from models.importing.onnx_metadata import own_metadata
 from models.importing.onnx_weights import self_contained
 from tests.unit.importing.onnx_graphs import FLOAT, INT64, UINT8, helper, model_of, value, write
 
@@ -251,11 +250,3 @@ def test_other_files_beside_the_model_are_ignored(tmp_path: Path, text: str):
     for name in ("config.json", "preprocessor_config.json"):
         (tmp_path / name).write_text(text)
     assert inspect_onnx(write(tmp_path, CLASSES)).class_names is None
-
-
-def test_own_metadata_answers_every_question(tmp_path: Path):
-    normalisation = ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
-    metadata = own_metadata("detection", "yolov5", ("cat", "dog"), normalisation, stride=32)
-    found = inspect_onnx(write(tmp_path, {"output": (1, 8400, 7)}, metadata=metadata))
-    assert (found.kinds, found.outputs, found.class_names) == (("detection",), ("yolov5",), ("cat", "dog"))
-    assert (found.normalisation, found.stride, found.channels) == (normalisation, 32, "rgb")
