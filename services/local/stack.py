@@ -39,7 +39,7 @@ from services.local.ports import address, public_addresses
 from services.local.readiness import wait_until_ready
 from services.local.reserve import Reserve
 from services.local.start_checks import check_cpus, check_ports
-from services.local.stopping import StopRequested, StopSignals, end_at_once
+from services.local.stopping import StopRequested, StopSignals, end_at_once, unwrapped
 from services.machine.cpus import count_cpus
 from services.machine.gpus import count_gpus
 from services.machine.hosts import LOOPBACK, is_loopback
@@ -135,8 +135,9 @@ def _for_models(config: ServeFile, models: Sequence[str], save_config: Path | No
 def _run(stack: Stack, say: Say) -> None:
     """Start a stack, watch it until it is to stop, and drain it."""
     try:
-        stack.start()
-        stack.watch()
+        with unwrapped():
+            stack.start()
+            stack.watch()
     except StopRequested:
         say("stopping: answering requests in flight; Ctrl-C or SIGTERM again stops at once")
         stack.drain()

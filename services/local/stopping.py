@@ -12,6 +12,8 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, NoReturn
@@ -28,6 +30,17 @@ _SAME_S: Final = 0.1
 
 class StopRequested(BaseException):
     """SIGINT or SIGTERM was received; a BaseException, so that libraries do not catch it as an error."""
+
+
+@contextmanager
+def unwrapped() -> Generator[None]:
+    """Raises StopRequested as it is, where a signal came within C code of Ray, which wraps it in a SystemError."""
+    try:
+        yield
+    except SystemError as error:
+        if isinstance(error.__cause__, StopRequested):
+            raise error.__cause__ from None
+        raise
 
 
 class StopSignals:
