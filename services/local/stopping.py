@@ -34,12 +34,16 @@ class StopRequested(BaseException):
 
 @contextmanager
 def unwrapped() -> Generator[None]:
-    """Raises StopRequested as it is, where a signal came within C code of Ray, which wraps it in a SystemError."""
+    """Raises StopRequested for what Ray makes of a signal: a SystemError in its C code, an exit by its own handler."""
     try:
         yield
     except SystemError as error:
         if isinstance(error.__cause__, StopRequested):
             raise error.__cause__ from None
+        raise
+    except SystemExit as error:
+        if error.code == signal.SIGTERM:  # of the handler that Ray has while it starts
+            raise StopRequested from None
         raise
 
 
