@@ -48,7 +48,8 @@ def build_timm(architecture: str, class_count: int, arguments: Mapping[str, int 
     name = architecture.removeprefix(PREFIX)
     timm = timm_library()
     if not timm.is_model(name.partition(".")[0]):
-        near: list[str] = difflib.get_close_matches(name, timm.list_models(), 3)
+        known: list[str] = list(timm.list_models())
+        near = difflib.get_close_matches(name, known, 3)
         meant = f"; did you mean {' or '.join(near)}?" if near else ""
         raise ValueError(f"timm {timm.__version__} has no model {name!r}{meant}")
     try:
