@@ -33,6 +33,9 @@ def write_detector(folder: Path, name: str = "finds-anything", version: str | No
             assert isinstance(prediction, torch.nn.Conv2d)
             assert prediction.bias is not None
             prediction.bias.fill_(1.0)
+        for class_id, prediction in enumerate(network.head.cls_preds):  # each level sees a class, in any precision
+            assert isinstance(prediction, torch.nn.Conv2d) and prediction.bias is not None
+            prediction.bias[class_id] = 1.5
     entry = CatalogEntry(
         name=name,
         version=version or "7",

@@ -35,7 +35,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
         patch.setenv("TAPETUM_CATALOG", str(write_detector(tmp_path_factory.mktemp("catalog"), MODEL).parent))
         patch.setenv("TAPETUM_MAX_IMAGE_PIXELS", "60000000")
         read_settings.cache_clear()
-        config = {"name": "Detector", "task": "detection", "models": [MODEL], "num_threads": 1, "precision": "fp32"}
+        config = {"name": "Detector", "task": "detection", "models": [MODEL], "num_threads": 1}
         yield ModelHost({**config, "max_batch_size": 8, "max_batch_pixels": 2 * 64 * 64})
     read_settings.cache_clear()
 
