@@ -82,7 +82,9 @@ class VersionStack:
     def detect(self, image: bytes, model: str | None = None) -> httpx.Response:
         """Ask for the objects in an image."""
         params = {} if model is None else {"model": model}
-        return httpx.post(f"{self.url}/v1/detect", content=image, params=params, headers={"content-type": "image/png"})
+        return httpx.post(
+            f"{self.url}/v1/detect", content=image, params=params, headers={"content-type": "image/png"}, timeout=60
+        )
 
     def versions(self) -> dict[str, str]:
         """The state of each version, as `/v1/models` says."""

@@ -24,6 +24,7 @@ from models.detection.torchvision_detector_networks import (
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
 from models.errors import UnknownModel
+from models.execution.precision import TOLERANCES
 from models.runtime import Runtime, cpu_has_bf16
 from models.sources.torchvision_manifest import PATH, torchvision_builders
 from models.sources.torchvision_weights import find_weights
@@ -133,8 +134,9 @@ def test_bf16_sees_the_same_things():
 
 @pytest.mark.skipif(not cpu_has_bf16(), reason="this CPU has no bf16 arithmetic")
 @pytest.mark.parametrize("fuse", [True, False])
-def test_both_stages_run_in_bf16_and_say_where_in_float32(fuse):
+def test_both_stages_run_in_bf16_and_say_where_in_float32(fuse, monkeypatch):
     """Which of many like proposals are looked at depends on rounding, so that no more can be said without training."""
+    monkeypatch.setitem(TOLERANCES, "bf16", 0.5)  # without training, rounding changes more
     wrapped = TorchvisionCandidates(untrained(FASTER), preprocessing_of(FASTER), Runtime(precision="bf16", fuse=fuse))
     (found,) = wrapped.candidates(pixels_for(FASTER, 1))
     assert len(found) > 20 and found.boxes.dtype == found.scores.dtype == torch.float32
