@@ -195,7 +195,8 @@ def _opened(blob: NDArray[np.uint8], runtime: Runtime) -> OpenVinoNetwork:
         return _core().import_model(openvino.Tensor(blob, shared_memory=True), "CPU", _config(runtime))
 
     threads = runtime.num_threads_alone
-    alone = imported(replace(runtime, num_threads=threads, num_streams=1)) if threads else None
+    is_other = threads not in (None, runtime.num_threads)
+    alone = imported(replace(runtime, num_threads=threads, num_streams=1)) if is_other else None
     usual = imported(runtime)
     openvino_cache.drop_pages(blob)
     return OpenVinoNetwork(usual, alone, blob)
