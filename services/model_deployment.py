@@ -146,8 +146,8 @@ class ModelDeployment(Scaled):
     num_threads_alone: int | None = Field(
         default=None,
         ge=1,
-        description="The same by OpenVINO while a replica has one image only, by a second copy of the network; unset: as "
-        "many, and 2 where `tapetum serve` colocates models on several CPUs.",
+        description="The same by OpenVINO while a replica has one image only, by a second copy of the network; unset: "
+        "as many, and 2 where `tapetum serve` colocates models on several CPUs.",
     )
     num_device_threads: int | None = Field(
         default=None,
