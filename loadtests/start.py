@@ -34,6 +34,7 @@ from loadtests.contenders import JPEG, Contender, tapetum, tapetum_program
 from loadtests.photos import SMALL, photos
 from loadtests.processes import RunningSystem, post
 from loadtests.workloads import WORKLOADS
+from models.catalog.lookup import find
 from services.local.stack import DEFAULT_CONFIG
 
 IDLE_S: Final = 15.0
@@ -97,7 +98,7 @@ def _show_loads(config: Path, folder: Path) -> None:
             first_s = time.monotonic() - started_at
             time.sleep(IDLE_S)
             loaded_mib = pss_mib(system)
-            _expect(200, post(port, f"/v1/models/{model}/unload", b"", key))
+            _expect(200, post(port, f"/v1/models/{model}@{find(model).version}/unload", b"", key))
             time.sleep(IDLE_S)
             unloaded_mib = pss_mib(system)
             print(
