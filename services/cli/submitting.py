@@ -6,6 +6,7 @@ import asyncio
 import os
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -24,6 +25,9 @@ _WITH_VALUE: Final = frozenset({"--address", "--api-key"})
 """Options that are not passed to a job unchanged."""
 
 _POLL_S: Final = 1.0
+_AGENT_S: Final = 30.0
+"""Longest wait for Ray's agent, which takes jobs a few seconds after the cluster has started."""
+_NO_AGENT: Final = "No available agent"
 
 
 def submit_job(screen: Screen, url: str, api_key: str | None) -> int:
@@ -47,10 +51,7 @@ def submit_job(screen: Screen, url: str, api_key: str | None) -> int:
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     try:
         client = JobSubmissionClient(url)
-        job = client.submit_job(
-            entrypoint=job_command(sys.argv[1:], url),
-            runtime_env={"env_vars": environment if api_key is None else {**environment, _API_KEY: api_key}},
-        )
+        job = _sent(client, environment if api_key is None else {**environment, _API_KEY: api_key}, url)
     except (ConnectionError, RuntimeError, ValueError, RayError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CommandError(f"no Ray cluster takes jobs at {url}: {reason}") from None
@@ -86,6 +87,18 @@ def job_command(arguments: list[str], url: str) -> str:
     if not is_loopback(urlsplit(url).hostname or ""):
         return shlex.join(["tapetum", *kept])
     return f"cd {shlex.quote(str(Path.cwd()))} && {shlex.join([sys.executable, '-m', 'services.cli', *kept])}"
+
+
+def _sent(client: Any, environment: dict[str, str], url: str) -> str:
+    """Send the job, and return its id; while the agent that takes jobs is not up yet, try again."""
+    give_up_at = time.monotonic() + _AGENT_S
+    while True:
+        try:
+            return client.submit_job(entrypoint=job_command(sys.argv[1:], url), runtime_env={"env_vars": environment})
+        except RuntimeError as error:
+            if _NO_AGENT not in str(error) or time.monotonic() > give_up_at:
+                raise
+        time.sleep(_POLL_S)
 
 
 async def _follow(client: Any, job: str) -> None:
