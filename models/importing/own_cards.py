@@ -131,10 +131,9 @@ def publish(card: Path, folder: Path, *, replacing: bool = False) -> Path:
     place = folder / card.name
     with locked(folder / _LOCK):
         check_name(card.name.removesuffix(".json"), folder, replacing=replacing)
-        if place.exists():
-            _unlink(files_of(place))
-        for path in reversed(files_of(card)):
-            path.replace(folder / path.name)
+        before = files_of(place) if place.exists() else []
+        moved = [path.replace(folder / path.name) for path in reversed(files_of(card))]
+        _unlink([path for path in before if path not in moved])
         _sync(folder)
     return place
 
