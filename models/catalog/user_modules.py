@@ -124,7 +124,7 @@ def load_user_module(entry: CatalogEntry, runtime: Runtime) -> Adapter[Any, Any]
 
 
 def _executor(network: nn.Module, entry: CatalogEntry, runtime: Runtime, card: str) -> NetworkExecutor:
-    """What runs the network, tried on a test picture: errors of its code are told when it is loaded."""
+    """What runs the network, tried on a test picture, so that errors in its code are raised when it is loaded."""
     _, example = examples(entry.preprocessing)
     height, width = example.shape[1:3]
     try:

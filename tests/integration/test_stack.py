@@ -349,7 +349,7 @@ def test_documentation_is_served(stack: RunningStack):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_drains_and_leaves_nothing_behind(tmp_path: Path, photos: dict[str, bytes], number: int):
-    config = write_config(tmp_path, models=("efficientnet-lite0",), max_batch_size=1)
+    config = write_config(tmp_path, models=("noop",), segmenters=("unet-person",))
     with running_stack(config) as stack:
         family = stack.processes()
         run_dir = next(Path("/tmp").glob(f"tapetum-{stack.process.pid}-*"))
@@ -358,15 +358,16 @@ def test_signal_drains_and_leaves_nothing_behind(tmp_path: Path, photos: dict[st
             limits = httpx.Limits(max_connections=100)
             async with httpx.AsyncClient(base_url=stack.url, timeout=60, limits=limits) as client:
                 headers = {"content-type": "image/jpeg", "cache-control": "no-store"}
-                post = (client.post("/v1/classify", content=photos["coffee"], headers=headers) for _ in range(100))
+                post = (client.post("/v1/segment", content=photos["coffee"], headers=headers) for _ in range(100))
                 tasks = [asyncio.create_task(request) for request in post]
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                while await asyncio.to_thread(stack.metric, "tapetum_requests_in_flight") < 60:
+                    await asyncio.sleep(0.02)
                 stack.process.send_signal(number)
                 return [response.status_code for response in await asyncio.gather(*tasks)]
 
         statuses = asyncio.run(main())
         assert stack.wait() == 0
-        assert statuses.count(200) >= 10, "what was in flight is answered; a fast machine has sent few by then"
+        assert statuses.count(200) >= 40, "what was in flight is answered"
         assert set(statuses) <= {200, 503}, "what came later is told to come back"
         assert alive(family) == []
         assert not run_dir.exists()
