@@ -65,13 +65,13 @@ peers: $(READY)  ## the environments of a real Triton server and of KServe's cli
 	$(BIN)/python -m loadtests.environments triton kserve
 
 constraints: $(READY)  ## resolve constraints.txt anew
-	$(UV) pip compile pyproject.toml --extra export --extra quantize --extra timm --group dev --group hardening --universal --python-version 3.11 --upgrade --quiet \
+	$(UV) pip compile pyproject.toml --extra explain --extra export --extra quantize --extra timm --group dev --group hardening --universal --python-version 3.11 --upgrade --quiet \
 	  --no-header --no-annotate --no-emit-index-url -o constraints.txt
 
 $(READY): pyproject.toml constraints.txt
 	@command -v $(UV) >/dev/null || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/pip install --quiet uv; }
 	@test -x $(BIN)/python || $(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
-	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[export,quantize,timm]' --group dev
+	$(UV) pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[explain,export,quantize,timm]' --group dev
 	@touch $@
 
 clean:
