@@ -1,5 +1,6 @@
-"""Views of models with letterbox preprocessing: the image at several sizes, and its mirror images."""
+"""Views of models with letterbox preprocessing: the image at several sizes, and its mirror image."""
 
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from models.adapter import Parameters
@@ -14,26 +15,23 @@ R = TypeVar("R", bound=Prediction)
 
 
 class LetterboxedViews(Augmented[P, R], Generic[P, R]):
-    """Makes the views of a detector or a segmenter: every scale, plain and mirrored.
+    """Makes the views of a detector or a segmenter.
 
     Args:
         adapter: The model.
-        scales: Of the views, relative to the usual input, the usual one first.
-        mirror: Whether each has a mirror image, too.
+        views: How each view is made, the usual input first.
         max_batch_size: The most views in one run of the network.
     """
 
-    def __init__(
-        self, adapter: LetterboxedAdapter[P, R], scales: tuple[float, ...], mirror: bool, max_batch_size: int
-    ) -> None:
+    def __init__(self, adapter: LetterboxedAdapter[P, R], views: Sequence[View], max_batch_size: int) -> None:
         super().__init__(adapter, max_batch_size)
-        self._scaled: dict[float, Any] = {scale: adapter.at_scale(scale) for scale in scales}
-        self._mirror = mirror
+        self._views = tuple(views)
+        self._scaled: dict[float, Any] = {view.scale: adapter.at_scale(view.scale) for view in views}
 
     @property
     def view_count(self) -> int:
         """See `Augmented.view_count`."""
-        return len(self._scaled) * (1 + self._mirror)
+        return len(self._views)
 
     def decode(
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
@@ -43,10 +41,10 @@ class LetterboxedViews(Augmented[P, R], Generic[P, R]):
 
     def preprocess(self, image: DecodedImage) -> AugmentedInput:
         """See `Augmented.preprocess`."""
-        views: list[Any] = []
-        for scale, adapter in self._scaled.items():
-            plain = adapter.preprocess(image)
-            views.append((View(scale), plain))
-            if self._mirror:
-                views.append((View(scale, mirrored=True), adapter.mirrored(plain)))
-        return AugmentedInput.of(views)
+        plain = {scale: adapter.preprocess(image) for scale, adapter in self._scaled.items()}
+        return AugmentedInput.of(
+            [
+                (view, self._scaled[view.scale].mirrored(plain[view.scale]) if view.mirrored else plain[view.scale])
+                for view in self._views
+            ]
+        )

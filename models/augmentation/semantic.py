@@ -24,36 +24,30 @@ _LEAST: Final = 1e-12
 class AugmentedSemanticSegmenter(LetterboxedViews[SegmentationParameters, SemanticMask]):
     """Averages the probabilities of every pixel over the views, on the grid of the usual input.
 
-    A mirror image is that of the whole input, padding included, so that its cells are those of the usual input. An
-    image that is large enough for tiles has no views at other scales, and its rows are merged as they are computed.
+    A mirror image is that of the whole input, padding included, so that its cells are those of the plain input. An
+    image that is large enough for tiles is seen plain and mirrored, both at its usual size, and its rows are merged as
+    they are computed.
 
     Args:
         adapter: The model.
-        scales: Of the views, relative to the usual input, the usual one first.
-        mirror: Whether each has a mirror image, too.
+        views: How each view is made, the usual input first.
         max_batch_size: The most views in one run of the network.
     """
 
-    def __init__(
-        self, adapter: SemanticSegmenter, scales: tuple[float, ...], mirror: bool, max_batch_size: int
-    ) -> None:
-        super().__init__(adapter, scales, mirror, max_batch_size)
+    def __init__(self, adapter: SemanticSegmenter, views: Sequence[View], max_batch_size: int) -> None:
+        super().__init__(adapter, views, max_batch_size)
         self._segmenter = adapter
+        self._mirrors = any(view.mirrored for view in views)
 
     def preprocess(self, image: DecodedImage) -> AugmentedInput:
         """See `Augmented.preprocess`."""
-        views: list[tuple[View, ModelInput]] = []
-        for scale, adapter in self._scaled.items():
-            plain = adapter.preprocess(image)
-            if views and adapter.is_tiled(plain):
-                continue
-            views.append((View(scale), plain))
-            if self._mirror:
-                turned = np.ascontiguousarray(plain.pixels[:, ::-1])
-                views.append((View(scale, mirrored=True), ModelInput(turned, plain.image_size)))
-            if adapter.is_tiled(plain):
-                break
-        return AugmentedInput.of(views)
+        plain: dict[float, ModelInput] = {scale: each.preprocess(image) for scale, each in self._scaled.items()}
+        chosen = [view for view in self._views if not self._segmenter.is_tiled(plain[view.scale])]
+        if self._segmenter.is_tiled(plain[1.0]):
+            chosen = [View(), View(mirrored=True)] if self._mirrors else [View()]
+        return AugmentedInput.of(
+            [(view, _turned(plain[view.scale]) if view.mirrored else plain[view.scale]) for view in chosen]
+        )
 
     @torch.inference_mode()
     def forward(self, inputs: Sequence[ModelInput]) -> list[Tensor] | list[ClassMap]:
@@ -77,16 +71,11 @@ class AugmentedSemanticSegmenter(LetterboxedViews[SegmentationParameters, Semant
         assert isinstance(item, AugmentedInput)
         usual = self._segmenter.letterbox(item)
         total = torch.zeros_like(outputs[0])
-        for scale, adapter in self._scaled.items():
-            seen = [
-                _probabilities(output, kind)
-                for kind, output in zip(item.kinds, outputs, strict=True)
-                if kind.scale == scale
-            ]
-            if not seen:
-                continue
-            own = torch.stack(seen).sum(0)
-            total += own if adapter is self._scaled[1.0] else regridded(own, adapter.letterbox(item), usual, total)
+        for kind, output in zip(item.kinds, outputs, strict=True):
+            seen = _probabilities(output, kind)
+            if kind.scale != 1.0:
+                seen = regridded(seen, self._scaled[kind.scale].letterbox(item), usual, total)
+            total += seen
         return (total / len(outputs)).clamp_min(_LEAST).log()
 
     def _merged_rows(self, item: ModelInput) -> Iterator[Tensor]:
@@ -96,6 +85,10 @@ class AugmentedSemanticSegmenter(LetterboxedViews[SegmentationParameters, Semant
         for blocks in zip(*every, strict=True):
             seen = [_probabilities(block, kind) for kind, block in zip(item.kinds, blocks, strict=True)]
             yield torch.stack(seen).mean(0).clamp_min(_LEAST).log()
+
+
+def _turned(item: ModelInput) -> ModelInput:
+    return ModelInput(np.ascontiguousarray(item.pixels[:, ::-1]), item.image_size)
 
 
 def _probabilities(logits: Tensor, kind: View) -> Tensor:

@@ -105,10 +105,13 @@ class TaskParameters(BaseModel):
             message = f"augment: there is no test-time augmentation for {kind}; leave it out"
             raise InvalidParameters(message, {"parameter": "augment"})
         try:
-            return asdict(complete(kind, given, entry["defaults"], entry["class_names"]))
+            completed = asdict(complete(kind, given, entry["defaults"], entry["class_names"]))
         except UnknownClasses as error:
             details = {"unknown": error.unknown, "known": error.known[:LISTED_CLASSES], "classes": len(error.known)}
             raise InvalidParameters(str(error), details) from None
+        if not completed.get("augment"):  # then keys of cached answers are as before, and older replicas take it
+            completed.pop("augment", None)
+        return completed
 
 
 def _split(value: Any) -> Any:
