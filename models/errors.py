@@ -23,7 +23,8 @@
         └── PrecisionTooLow     precision_too_low   a network computes something else in half precision
 
 Every class takes positional arguments only and survives pickling, so that it can cross processes.
-The messages of `ImageError`, `UnknownModel` and `CannotExplain` are safe to send to clients: they name no path and no host.
+The messages of `ImageError`, `UnknownModel` and `CannotExplain` are safe to send to clients: they name no path and no
+host.
 """
 
 from collections.abc import Mapping

@@ -6,22 +6,26 @@ from models.imaging.crop import cropped_area
 from models.imaging.letterbox import Letterbox
 
 
-def input_area(image_size: tuple[int, int], preprocessing: Preprocessing | LetterboxPreprocessing) -> Area:
-    """Returns what the network's input shows of the image.
+def area_of(
+    covered: tuple[int, int], image_size: tuple[int, int], preprocessing: Preprocessing | LetterboxPreprocessing
+) -> Area:
+    """Returns the part of an image that the upper left pixels of the network's input show.
 
     Args:
+        covered: (height, width) of that part of the input in pixels; may be larger than the input.
         image_size: (height, width) of the upright image in pixels.
         preprocessing: Of the model.
 
     Returns:
-        The centre crop of a classifier; else the whole image with its padding, which lies beyond its right and lower
-        edges.
+        Of the whole input, the centre crop of a classifier; else the whole image with its padding, which lies beyond
+        its right and lower edges.
     """
     if isinstance(preprocessing, Preprocessing):
-        return cropped_area(image_size, preprocessing)
-    letterbox = Letterbox.fit(image_size, preprocessing)
-    vertical, horizontal = letterbox.scale
-    return 0.0, 0.0, letterbox.input_size[1] / horizontal, letterbox.input_size[0] / vertical
+        left, top, right, bottom = cropped_area(image_size, preprocessing)
+        share = covered[1] / preprocessing.crop, covered[0] / preprocessing.crop
+        return left, top, left + (right - left) * share[0], top + (bottom - top) * share[1]
+    vertical, horizontal = Letterbox.fit(image_size, preprocessing).scale
+    return 0.0, 0.0, covered[1] / horizontal, covered[0] / vertical
 
 
 def cells_of_image(grid: tuple[int, int], image_size: tuple[int, int], area: Area) -> tuple[int, int]:
@@ -30,7 +34,7 @@ def cells_of_image(grid: tuple[int, int], image_size: tuple[int, int], area: Are
     Args:
         grid: (rows, columns) that cover the area.
         image_size: (height, width) of the upright image in pixels.
-        area: From `input_area`.
+        area: From `area_of`.
 
     Returns:
         (rows, columns) from the upper left, at least 1 each.

@@ -62,20 +62,22 @@ class Heat:
 
 
 @dataclass(frozen=True, eq=False)
-class FeatureMaps:
-    """Maps of a layer.
+class Sheet:
+    """A contact sheet of the maps of a layer.
 
     Attributes:
-        values: (K, h, w) float32, the shown maps.
-        channels: (K,) int64, their channels.
-        channel_count: Channels of the layer.
-        receptive_field: (size, stride) in pixels of the network's input; None where they are not known.
+        picture: (H, W, 3) uint8 RGB.
+        shown: Number of maps on it, those that vary most.
+        channels: Channels of the layer.
+        field_size: Pixels of the network's input that a cell sees along the longer side; None: not known, or all.
+        field_stride: Pixels of the input from one cell to the next; None likewise.
     """
 
-    values: NDArray[np.float32]
-    channels: NDArray[np.int64]
-    channel_count: int
-    receptive_field: tuple[int, int] | None
+    picture: NDArray[np.uint8]
+    shown: int
+    channels: int
+    field_size: int | None
+    field_stride: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +97,7 @@ class Explanation:
         score: Score of the network for it, in [0, 1].
         box: Box that is explained; None where the model has no boxes.
         heat: The map; None of `features`.
-        features: The maps of `features`.
+        sheet: The maps of `features`.
     """
 
     model: str
@@ -110,4 +112,4 @@ class Explanation:
     score: float | None = None
     box: Area | None = None
     heat: Heat | None = None
-    features: FeatureMaps | None = None
+    sheet: Sheet | None = None

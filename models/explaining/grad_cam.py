@@ -67,7 +67,7 @@ def level_of(network: PlainNetwork, images: Tensor, subject: Subject, layers: Se
     found = [maps[layer.name] for layer in layers]
     gradients = cast(Sequence[Any], torch.autograd.grad(value.sum(), found, allow_unused=True))
     shares = [
-        0.0 if gradient is None else float((gradient * each).abs().sum())
+        0.0 if gradient is None else float((gradient * each).detach().abs().sum())
         for gradient, each in zip(gradients, found, strict=True)
     ]
     return layers[shares.index(max(shares))]
@@ -77,9 +77,11 @@ def _smoothed(heat: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:
     """(1, 1, h, w) smoothed by a Gaussian that is as wide as a share of a box in an input of (height, width) pixels."""
     sides = box[2:] - box[:2]
     cells = heat.shape[3] / size[1], heat.shape[2] / size[0]
-    deviations = [max(_LEAST_DEVIATION, _SMOOTHED_SHARE * float(side) * each) for side, each in zip(sides, cells)]
+    deviations = [
+        max(_LEAST_DEVIATION, _SMOOTHED_SHARE * float(side) * each) for side, each in zip(sides, cells, strict=True)
+    ]
     kernel = [
         min(2 * int(_REACH * deviation) + 1, 2 * most - 1)
-        for deviation, most in zip(deviations, (heat.shape[3], heat.shape[2]))
+        for deviation, most in zip(deviations, (heat.shape[3], heat.shape[2]), strict=True)
     ]
     return gaussian_blur(heat, kernel, deviations)

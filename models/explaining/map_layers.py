@@ -8,11 +8,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from models.explaining.layers import receptive_fields
+from models.explaining.receptive_field import ReceptiveField
+
 _CONVOLUTIONS: Final = (nn.Conv2d, nn.ConvTranspose2d)
-_PROBE_SHARE: Final = 3
-"""A probe changes a rectangle of a third of each side."""
-_PROBE_CELL: Final = 4
-"""Side of the squares of the checkerboard that it draws, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -22,42 +21,36 @@ class MapLayer:
     Attributes:
         name: Of the module in the network.
         channels: Of the map.
-        size: (height, width) of the map in cells, for the image that the network was looked at with.
-        flips: Axes of the map, 2 and 3, along which it lies the other way round than the image: some networks turn
-            their input (`models.classification.efficientnet_lite`).
+        size: (height, width) of the map in cells, for the input that the network was looked at with.
+        field: Its receptive field; None where it is not known.
     """
 
     name: str
     channels: int
     size: tuple[int, int]
-    flips: tuple[int, ...]
+    field: ReceptiveField | None
 
     def upright(self, maps: Tensor) -> Tensor:
-        """(N, C, h, w) maps of this layer, turned as the image is."""
-        return maps.flip(self.flips) if self.flips else maps
+        """(N, C, h, w) maps of this layer, turned as the image is: some networks turn their input."""
+        turned = self.field.turned_axes if self.field else ()
+        return maps.flip([2 + axis for axis in turned]) if turned else maps
 
 
 def find_map_layers(network: nn.Module, size: tuple[int, int]) -> tuple[MapLayer, ...]:
     """Lists the layers that run once for an image and return (N, C, h, w) with more than one cell, in their order.
 
-    Convolutions and blocks are listed; norms and activations are not, but for what a block ends with. How the maps lie
-    is probed: a change of the upper left corner of the input changes other cells than one of the lower right corner.
+    Convolutions and blocks are listed; norms and activations are not, but for what a block ends with.
 
     Args:
         network: In evaluation mode.
         size: (height, width) of an input in pixels.
     """
-    blank = torch.zeros(1, 3, *size)
-    rows, columns = (-(-side // _PROBE_SHARE) for side in size)
-    board = (torch.arange(rows)[:, None] // _PROBE_CELL + torch.arange(columns) // _PROBE_CELL) % 2 * 2.0 - 1.0
-    upper, lower = blank.clone(), blank.clone()
-    upper[:, :, :rows, :columns] = board
-    lower[:, :, -rows:, -columns:] = board
-    with torch.inference_mode():
-        plain, *probed = (_maps(network, each) for each in (blank, upper, lower))
+    with torch.no_grad():
+        maps = _maps(network, torch.zeros(1, 3, *size))
+    fields = receptive_fields(network, (3, *size))
     return tuple(
-        MapLayer(name, maps.shape[1], (maps.shape[2], maps.shape[3]), _flips(*(each[name] - maps for each in probed)))
-        for name, maps in _distinct(network, plain).items()
+        MapLayer(name, found.shape[1], (found.shape[2], found.shape[3]), fields.get(name))
+        for name, found in _distinct(network, maps).items()
     )
 
 
@@ -121,18 +114,3 @@ def _distinct(network: nn.Module, maps: Mapping[str, Tensor]) -> Mapping[str, Te
             names[found.data_ptr()] = name
     chosen = set(names.values())
     return {name: found for name, found in maps.items() if name in chosen}
-
-
-def _flips(upper: Tensor, lower: Tensor) -> tuple[int, ...]:
-    """The axes along which a change of the upper left corner changes later cells than one of the lower right.
-
-    Args:
-        upper: (1, C, h, w), by how much the former changes a map.
-        lower: The same of the latter.
-    """
-    return tuple(axis for axis in (2, 3) if _centre(upper, axis) > _centre(lower, axis))
-
-
-def _centre(change: Tensor, axis: int) -> float:
-    profile = change.abs().sum([each for each in range(4) if each != axis])
-    return float((profile * torch.arange(len(profile))).sum() / profile.sum().clamp(min=1e-12))

@@ -24,8 +24,9 @@ from models.explaining.captum_library import occlusion
 from models.explaining.subjects import LEAST_IOU
 from models.segmentation.instances import InstanceSegmenter
 
-CELLS: Final = 14
-"""Steps of the square along the longer side of the input; it covers two of them in each direction."""
+CELLS: Final = 10
+"""Steps of the square along the longer side of the input; it covers two of them in each direction. So a square image
+is predicted 81 times."""
 _BATCH_PIXELS: Final = 2**19
 """Pixels of the inputs that run as one batch: ten of 224 x 224."""
 
@@ -38,15 +39,13 @@ class Occluded:
     """The heat map of occlusion, and what it explains.
 
     Attributes:
-        heat: (h, w) float32, at least 0; not scaled.
-        covered: (height, width) of the part of the input in pixels that the cells cover; the rest is padding.
+        heat: (h, w) float32, at least 0; not scaled. It covers the whole input.
         class_id: The class.
         score: Of the model for the whole image, in [0, 1].
         box: (4,) float32 in pixels of the network's input; None where there are none.
     """
 
     heat: Tensor
-    covered: tuple[int, int]
     class_id: int
     score: float
     box: Tensor | None
@@ -81,8 +80,10 @@ def occlude(
     """
     subject = _find(adapter, given, class_id, box)
     height, width = given.pixels.shape[:2]
-    cell = max(1, -(-max(height, width) // CELLS))
-    side = min(2 * cell, height), min(2 * cell, width)
+    longest = max(height, width)
+    grid = max(1, round(CELLS * height / longest)), max(1, round(CELLS * width / longest))
+    step = -(-height // grid[0]), -(-width // grid[1])
+    side = min(2 * step[0], height), min(2 * step[1], width)
     grey = int(np.mean(adapter.entry.preprocessing.mean))
 
     def forward(pixels: Tensor) -> Tensor:
@@ -93,18 +94,17 @@ def occlude(
     drop: Tensor = occlusion(forward).attribute(
         torch.from_numpy(given.pixels.astype(np.float32))[None],
         sliding_window_shapes=(*side, 3),
-        strides=(min(cell, side[0]), min(cell, side[1]), 3),
+        strides=(*step, 3),
         baselines=grey,
         perturbations_per_eval=max(1, _BATCH_PIXELS // (height * width)),
     )
-    return Occluded(_cells(drop[0, :, :, 0], cell), (height, width), subject.class_id, subject.score, subject.box)
+    return Occluded(_cells(drop[0, :, :, 0], grid), subject.class_id, subject.score, subject.box)
 
 
-def _cells(drop: Tensor, cell: int) -> Tensor:
+def _cells(drop: Tensor, grid: tuple[int, int]) -> Tensor:
     """(H, W) by pixel to (h, w) by cell: the mean of each, at least 0."""
-    height, width = drop.shape
-    rows, columns = -(-height // cell), -(-width // cell)
-    index = (torch.arange(height) // cell)[:, None] * columns + torch.arange(width) // cell
+    (height, width), (rows, columns) = drop.shape, grid
+    index = (torch.arange(height) * rows // height)[:, None] * columns + torch.arange(width) * columns // width
     sums = torch.zeros(rows * columns).index_add_(0, index.flatten(), drop.flatten().float())
     counts = torch.bincount(index.flatten(), minlength=rows * columns)
     return (sums / counts).view(rows, columns).clamp(min=0)

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from models.adapter import Adapter
 from models.catalog.loading import load
 from models.catalog.lookup import find
-from models.catalog.onnx_models import is_onnx
-from models.entries import LetterboxPreprocessing, Preprocessing
+from models.entries import CatalogEntry, LetterboxPreprocessing, Preprocessing
 from models.errors import CannotExplain
 from models.execution.executor import normalise
 from models.execution.external import ExternalRuntime, NetworkExecutor
@@ -81,32 +80,48 @@ class PlainModel:
 
     Attributes:
         adapter: The model; it runs the same network.
-        network: Its network of torch; None where it runs from an ONNX file.
+        network: Its network of torch.
     """
 
     adapter: Adapter[Any, Any]
-    network: PlainNetwork | None
+    network: PlainNetwork
 
 
-def load_plain(name: str, num_threads: int | None = None) -> PlainModel:
-    """Loads a model in float32 on the CPU.
+def load_plain(name: str) -> PlainModel:
+    """Loads a model in float32 on the CPU, to be looked into.
 
     A quantized model is explained by the float32 network that it was quantized from, which its card holds, too.
 
     Args:
-        name: A name of `models.catalog.lookup`.
-        num_threads: Threads of one run of an ONNX file; None: as many as torch has.
+        name: A name of `models.catalog.lookup`, not that of an ONNX file.
 
     Raises:
         CannotExplain: The model has no network.
         ModelsError: It cannot be loaded, see `models.catalog.loading.load`.
     """
-    entry = find(name)
-    if entry.weights.kind == "none":
-        raise CannotExplain(f"{entry.name} has no network, so there is nothing to explain", "model")
-    if is_onnx(entry):
-        return PlainModel(load(name, Runtime(precision="fp32", num_threads=num_threads)), None)
+    require_network(find(name))
     runtime = _PlainRuntime(precision="fp32", channels_last=False, fuse=False, backend="torch")
     adapter = load(name, runtime)
     (network,) = runtime.kept
     return PlainModel(adapter, network)
+
+
+def load_fast(name: str, num_threads: int | None = None) -> Adapter[Any, Any]:
+    """Loads a model in float32 on the CPU, to be asked often: by OpenVINO where it can, and also from an ONNX file.
+
+    Args:
+        name: A name of `models.catalog.lookup`.
+        num_threads: Threads of one run; None: as many as torch has.
+
+    Raises:
+        CannotExplain: The model has no network.
+        ModelsError: It cannot be loaded, see `models.catalog.loading.load`.
+    """
+    require_network(find(name))
+    return load(name, Runtime(precision="fp32", num_threads=num_threads))
+
+
+def require_network(entry: CatalogEntry) -> None:
+    """Raises `CannotExplain` where a model has no network."""
+    if entry.weights.kind == "none":
+        raise CannotExplain(f"{entry.name} has no network, so there is nothing to explain", "model")

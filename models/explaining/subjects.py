@@ -1,9 +1,9 @@
 """What an explanation is about: a number of the network's outputs for one image that can be differentiated.
 
-    classifier          the logit of a class
-    detector, instance  the score of a candidate of a class, before NMS
-    semantic segmenter  the mean logit of a class over the pixels that it wins, or over all where it wins none
-                        (Vinogradova 2020, Seg-Grad-CAM, arXiv:2002.11434)
+classifier          the logit of a class
+detector, instance  the score of a candidate of a class, before NMS
+semantic segmenter  the mean logit of a class over the pixels that it wins, or over all where it wins none
+                    (Vinogradova 2020, Seg-Grad-CAM, arXiv:2002.11434)
 """
 
 from collections.abc import Callable, Sequence
@@ -70,8 +70,6 @@ def find_subject(
         CannotExplain: The outputs cannot be differentiated, or the network has no such box.
     """
     adapter, network = model.adapter, model.network
-    if network is None:
-        raise not_differentiable(adapter.entry.name)
     if isinstance(adapter, Classifier):
         return _class_of_image(outputs, adapter, class_id)
     if isinstance(adapter, Detector | InstanceSegmenter):

@@ -1,7 +1,8 @@
-"""Draws heat maps: alone, over a photo, and contact sheets of many maps.
+"""Draws heat maps, alone and over a photo.
 
 The colours are those of matplotlib's `inferno` (https://bids.github.io/colormap, public domain): lightness grows evenly
-from black to pale yellow, so that the order of values is seen in grey, and with any colour vision, too.
+from black to pale yellow, so that the order of values is seen in grey, and with any colour vision, too. The green of
+viridis (`models.explaining.colours`) is hard to tell from a photo's.
 """
 
 from collections.abc import Sequence
@@ -10,8 +11,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-
-from models.drawing.lettering import Lettering
 
 _STOPS: Final = (
     (0.001, 0.000, 0.014),
@@ -31,10 +30,6 @@ _STRONGEST: Final = 0.78
 """Opacity of the greatest value over a photo."""
 _WEAKEST: Final = 0.12
 """Opacity of the value 0: a little darker than the photo, which shows what the map covers."""
-_SHEET_CELL: Final = 96
-"""Side of a map in a contact sheet, in pixels."""
-_GAP: Final = 4
-_LETTERS: Final = 11
 
 
 def colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -96,31 +91,6 @@ def draw_heat_over(
         pen.rectangle([corners[0] - 1, corners[1] - 1, corners[2] + 1, corners[3] + 1], outline="black", width=line + 2)
         pen.rectangle(corners, outline="white", width=line)
     return picture
-
-
-def draw_sheet(maps: NDArray[np.float32], channels: Sequence[int]) -> Image.Image:
-    """Draws many maps beside each other, each from its least value (black) to its greatest (pale yellow).
-
-    Args:
-        maps: (K, h, w), K at least 1.
-        channels: K numbers, which are written below the maps.
-    """
-    height, width = maps.shape[1:]
-    scale = _SHEET_CELL / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    columns = min(len(maps), max(1, round((len(maps) * size[1] / size[0]) ** 0.5)))
-    rows = -(-len(maps) // columns)
-    letters = Lettering(_LETTERS)
-    step = size[0] + _GAP, size[1] + _GAP + _LETTERS + 2
-    sheet = Image.new("RGB", (columns * step[0] + _GAP, rows * step[1] + _GAP), "white")
-    pen = ImageDraw.Draw(sheet)
-    for index, (each, channel) in enumerate(zip(maps, channels, strict=True)):
-        left, top = _GAP + index % columns * step[0], _GAP + index // columns * step[1]
-        low, high = float(each.min()), float(each.max())
-        tile = Image.fromarray(colours((each - low) / max(high - low, 1e-12)))
-        sheet.paste(tile.resize(size, Image.Resampling.NEAREST), (left, top))
-        pen.text((left, top + size[1]), str(channel), "black", font=letters.font)
-    return sheet
 
 
 def _spread(
