@@ -12,7 +12,6 @@ from torch import Tensor
 from models.adapter import Adapter, ModelInput
 from models.catalog.lookup import find
 from models.catalog.onnx_models import is_onnx
-from models.detection.yolox import Yolox
 from models.entries import LetterboxPreprocessing
 from models.errors import CannotExplain
 from models.explaining.areas import area_of, cells_of_image, part_of
@@ -20,7 +19,8 @@ from models.explaining.captum_library import require_captum
 from models.explaining.contact_sheet import MAX_SHOWN, map_sheet
 from models.explaining.explanation import Area, Explanation, Heat, Question, Sheet
 from models.explaining.feature_maps import FeatureMaps
-from models.explaining.grad_cam import grad_cam, level_of
+from models.explaining.grad_cam import grad_cam
+from models.explaining.layer_choice import deepest, layer_of_box
 from models.explaining.map_layers import MapLayer, find_map_layers, kept_maps
 from models.explaining.occlusion import occlude
 from models.explaining.plain_model import PlainModel, load_fast, load_plain, require_network
@@ -137,15 +137,13 @@ class Explainer:
         images = network.normalised(given.pixels[None])
         size = (images.shape[2], images.shape[3])
         with torch.no_grad():
-            levels, outputs = self._levels(images)
+            outputs = network.outputs(images)
         subject = find_subject(self._plain, outputs, size, class_id, box)
         check()
-        if question.layer is not None:
-            layer = self._layer(question.layer)
-        elif subject.box is not None and levels:
-            layer = level_of(network, images, subject, levels)
-        else:
-            layer = self._deepest()
+        layer = self._layer(question.layer) if question.layer else None
+        if layer is None and subject.box is not None:
+            layer = layer_of_box(network, images, subject, self._known)
+        layer = layer or self._deepest()
         check()
         heat = grad_cam(network, images, subject, layer)
         explained = self._explained(blank, subject.class_id, subject.score, subject.box, heat, size)
@@ -199,24 +197,11 @@ class Explainer:
         loaded = self.__dict__.get("_fast")
         return loaded.class_names if loaded is not None else self._plain.adapter.class_names
 
-    def _levels(self, images: Tensor) -> tuple[list[MapLayer], tuple[Tensor, ...]]:
-        """The layers that return the levels of a detector's pyramid, and the outputs of the network."""
-        network = self._plain.network
-        with kept_maps(network.modules, self.layers) as maps:
-            outputs = network.outputs(images)
-        if isinstance(network.modules, Yolox):
-            return [layer for layer in self._known if layer.name.rpartition(".")[0] == "head.stems"], outputs
-        returned = {output.data_ptr() for output in outputs}
-        return [layer for layer in self._known if maps[layer.name].data_ptr() in returned], outputs
-
     def _deepest(self) -> MapLayer:
-        """The last layer of the smallest maps, but for one that returns the scores of classes."""
-        if not self._known:
+        found = deepest(self._known, len(self._class_names))
+        if found is None:
             raise not_differentiable(self._entry.name)
-        counts = (len(self._class_names), 1)
-        candidates = [layer for layer in self._known if layer.channels not in counts] or list(self._known)
-        least = min(layer.size[0] * layer.size[1] for layer in candidates)
-        return next(layer for layer in reversed(candidates) if layer.size[0] * layer.size[1] == least)
+        return found
 
     def _layer(self, name: str) -> MapLayer:
         found = next((layer for layer in self._known if layer.name == name), None)
