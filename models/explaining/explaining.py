@@ -41,13 +41,16 @@ class Explainer:
     Args:
         name: A name of `models.catalog.lookup`.
         num_threads: Threads of a run by OpenVINO or onnxruntime; None: as many as torch has.
+
+    Attributes:
+        entry: The catalog entry of the model.
     """
 
     def __init__(self, name: str, num_threads: int | None = None) -> None:
         self._name = name
         self._num_threads = num_threads
-        self._entry = find(name)
-        require_network(self._entry)
+        self.entry = find(name)
+        require_network(self.entry)
 
     @cached_property
     def _plain(self) -> PlainModel:
@@ -101,7 +104,7 @@ class Explainer:
         given = adapter.preprocess(decoded)
         self._require_untiled(given)
         check()
-        entry = self._entry
+        entry = self.entry
         blank = Explanation(entry.name, entry.version, entry.task, question.method, decoded.size)
         if question.method == "features":
             return self._features(blank, given, question)
@@ -116,13 +119,13 @@ class Explainer:
         """Checks a question without the network."""
         if question.method != "features":
             require_captum()
-        if question.method != "occlusion" and is_onnx(self._entry):
+        if question.method != "occlusion" and is_onnx(self.entry):
             if question.method == "gradcam":
-                raise not_differentiable(self._entry.name)
-            message = f"{self._entry.name} is an ONNX file without layers to look into: ask for method=occlusion"
+                raise not_differentiable(self.entry.name)
+            message = f"{self.entry.name} is an ONNX file without layers to look into: ask for method=occlusion"
             raise CannotExplain(message, "method", ("occlusion",))
-        if question.target is not None and self._entry.kind not in ("detection", "instance"):
-            raise CannotExplain(f"{self._entry.name} predicts no boxes: leave box out", "box")
+        if question.target is not None and self.entry.kind not in ("detection", "instance"):
+            raise CannotExplain(f"{self.entry.name} predicts no boxes: leave box out", "box")
 
     def _grad_cam(
         self,
@@ -172,7 +175,7 @@ class Explainer:
         covered: tuple[int, int],
     ) -> Explanation:
         """The explanation with a heat map whose cells cover (height, width) pixels of the network's input."""
-        preprocessing, size = self._entry.preprocessing, blank.image_size
+        preprocessing, size = self.entry.preprocessing, blank.image_size
         area = area_of(covered, size, preprocessing)
         grid = (heat.shape[0], heat.shape[1])
         cells = cells_of_image(grid, size, area)
@@ -200,7 +203,7 @@ class Explainer:
     def _deepest(self) -> MapLayer:
         found = deepest(self._known, len(self._class_names))
         if found is None:
-            raise not_differentiable(self._entry.name)
+            raise not_differentiable(self.entry.name)
         return found
 
     def _layer(self, name: str) -> MapLayer:
@@ -208,7 +211,7 @@ class Explainer:
         if found is None:
             listed = ", ".join(self.layers[-LISTED:])
             more = f"the last {LISTED} of {len(self.layers)} are" if len(self.layers) > LISTED else "there are"
-            message = f"{self._entry.name} has no layer {name[:80]!r} that returns feature maps; {more}: {listed}"
+            message = f"{self.entry.name} has no layer {name[:80]!r} that returns feature maps; {more}: {listed}"
             raise CannotExplain(message, "layer", self.layers)
         return found
 
@@ -224,30 +227,30 @@ class Explainer:
         found = names.index(wanted) if isinstance(wanted, str) and wanted in names else _as_id(wanted)
         if found is None or found >= len(names):
             known = ", ".join(names) if len(names) <= LISTED else f"{len(names)} others, see GET /v1/models/NAME"
-            message = f"{self._entry.name} has no class {str(wanted)[:80]!r}; it has {known}"
+            message = f"{self.entry.name} has no class {str(wanted)[:80]!r}; it has {known}"
             raise CannotExplain(message, "class", tuple(names[:MAX_NAMES]))
-        if found == 0 and KINDS[self._entry.kind].has_background:
+        if found == 0 and KINDS[self.entry.kind].has_background:
             raise CannotExplain(f"{names[0]} is what none of the classes covers, and has no score of its own", "class")
         return found
 
     def _box_in_input(self, question: Question, image_size: tuple[int, int]) -> Tensor | None:
         if question.target is None:
             return None
-        preprocessing = self._entry.preprocessing
+        preprocessing = self.entry.preprocessing
         assert isinstance(preprocessing, LetterboxPreprocessing)
         return Letterbox.fit(image_size, preprocessing).project(torch.tensor([question.target.box]))[0]
 
     def _require_untiled(self, given: ModelInput) -> None:
-        tile = getattr(self._entry.preprocessing, "tile", None)
+        tile = getattr(self.entry.preprocessing, "tile", None)
         if tile is not None and max(given.pixels.shape[:2]) > tile:
             raise CannotExplain(
-                f"{self._entry.name} runs large images in tiles, and explains one tile: send a part of the image of at "
+                f"{self.entry.name} runs large images in tiles, and explains one tile: send a part of the image of at "
                 f"most {tile} pixels a side",
                 "image",
             )
 
     def _usual_size(self) -> tuple[int, int]:
-        preprocessing = self._entry.preprocessing
+        preprocessing = self.entry.preprocessing
         height, width = preprocessing.largest_size
         tile = getattr(preprocessing, "tile", None) or 640
         return min(height, tile, 640), min(width, tile, 640)

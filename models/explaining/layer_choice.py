@@ -73,13 +73,13 @@ def layer_of_box(
 
 
 def _before_pyramid(level: MapLayer, layers: Sequence[MapLayer]) -> MapLayer:
-    """The last layer of the backbone with maps of the size of a level."""
-    of_backbone = (
+    """The last stage of the backbone with maps of the size of a level; stages have the shortest names."""
+    of_backbone = [
         layer
         for layer in reversed(layers)
         if layer.name.startswith(_BACKBONE) and not layer.name.startswith(_PROJECTIONS) and layer.size == level.size
-    )
-    return next(of_backbone, level)
+    ]
+    return min(of_backbone, key=lambda layer: layer.name.count("."), default=level)
 
 
 def _cells(layer: MapLayer) -> int:
