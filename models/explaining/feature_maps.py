@@ -20,11 +20,11 @@ class FeatureMaps:
     """The output of a layer for one image.
 
     Attributes:
-        layer: The layer.
+        layer: The layer; None of a block of several.
         values: (C, H, W) float32, upright: turned back where the network turns its input. Of a signal H is 1.
     """
 
-    layer: Layer
+    layer: Layer | None
     values: NDArray[np.float32]
 
     def strongest(self, count: int) -> list[int]:
