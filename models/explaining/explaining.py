@@ -158,7 +158,7 @@ class Explainer:
         images = network.normalised(given.pixels[None])
         with torch.no_grad(), kept_maps(network.modules, [layer.name]) as maps:
             network.outputs(images)
-        found = FeatureMaps(None, layer.upright(maps[layer.name])[0].numpy())
+        found = FeatureMaps(layer.upright(maps[layer.name])[0].numpy())
         picture = np.asarray(map_sheet(found))
         shown, field = min(MAX_SHOWN, layer.channels), layer.field
         size, stride = (field.size[-1], field.stride[-1]) if field else (None, None)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.explaining.colours import heat_colours
-from models.explaining.layers import Layer, watched_layers
+from models.explaining.field_tracing import FieldTracing
+from models.explaining.module_calls import ModuleCall, watched
 
 _LEAST_SPREAD: Final = 1e-12
 """A map whose values differ by less is drawn as zero."""
@@ -17,14 +18,12 @@ _LEAST_SPREAD: Final = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class FeatureMaps:
-    """The output of a layer for one image.
+    """The output of a layer, or of a block of several, for one image.
 
     Attributes:
-        layer: The layer; None of a block of several.
         values: (C, H, W) float32, upright: turned back where the network turns its input. Of a signal H is 1.
     """
 
-    layer: Layer | None
     values: NDArray[np.float32]
 
     def strongest(self, count: int) -> list[int]:
@@ -54,32 +53,35 @@ class FeatureMaps:
 
 
 def feature_maps(network: nn.Module, image: Tensor, name: str, call: int = 1) -> FeatureMaps:
-    """Runs a network on an image and keeps the output of one layer.
+    """Runs a network on an image and keeps the output of one layer, or of a block of several.
 
     Args:
         network: In evaluation mode; it is not changed.
         image: (1, channels, rows, columns), normalised, or (1, channels, samples).
-        name: Of a layer of `models.explaining.layers.layers_of`.
-        call: Which one, where the network runs the layer several times.
+        name: Of the module in the network.
+        call: Which one, where the network runs it several times.
 
     Raises:
-        ValueError: The network has no such layer, or its output is no map over the image.
+        ValueError: The network does not run such a module so often, or its output is no map over the image.
     """
-    kept: list[tuple[Layer, Tensor]] = []
+    seen = 0
+    output: Tensor | None = None
+    turned: tuple[int, ...] = ()
 
-    def keep(layer: Layer, output: Tensor) -> None:
-        if (layer.name, layer.call) == (name, call):
-            kept.append((layer, output.detach().clone()))
+    def keep(found: ModuleCall) -> None:
+        nonlocal seen, output, turned
+        if found.name == name:
+            seen += 1
+            if seen == call:
+                field = fields.field_of(found.output)
+                output, turned = found.output.detach().clone(), field.turned_axes if field is not None else ()
 
-    with torch.no_grad():
-        names = [layer.name for layer in watched_layers(network, image, keep)]
-    if not kept:
-        reason = f"is run {names.count(name)} times only" if name in names else "is not among them"
-        raise ValueError(f"the network has {len(set(names))} layers, and {name!r} {reason}")
-    layer, output = kept[0]
+    with torch.no_grad(), FieldTracing(image) as fields, watched(network, keep):
+        network(image)
+    if output is None:
+        raise ValueError(f"the network runs {name!r} {f'{seen} times only' if seen else 'not at all'}")
     if output.ndim != image.ndim:
-        raise ValueError(f"{name!r} has no feature maps: its output is {' x '.join(map(str, layer.output_shape))}")
-    if layer.receptive_field is not None:
-        output = output.flip([2 + axis for axis in layer.receptive_field.turned_axes])
-    values = output[0].float().cpu().numpy()
-    return FeatureMaps(layer, values if values.ndim == 3 else values[:, None])
+        shape = " × ".join(map(str, output.shape[1:]))
+        raise ValueError(f"{name!r} has no feature maps over the image: its output is {shape}")
+    values = output.flip([2 + axis for axis in turned])[0].float().cpu().numpy()
+    return FeatureMaps(values if values.ndim == 3 else values[:, None])

@@ -245,5 +245,6 @@ RULES: Final[Mapping[str, Rule]] = {
     "baddbmm": product("batch1", "batch2"),
     **dict.fromkeys(("clone", "_to_copy", "detach", "alias", "lift_fresh", "native_dropout", "contiguous"), same),
     "copy_": source,
+    **dict.fromkeys(("hardswish", "hardsigmoid", "_prelu_kernel"), elementwise),  # not among those that torch tags
 }
 """By name of the ATen operation, without its overload."""

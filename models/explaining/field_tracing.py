@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from models.explaining.field_axis import FieldAxis
-from models.explaining.field_rules import RULES, Operation, Rule, elementwise
+from models.explaining.field_rules import RULES, Operation, Rule, elementwise, everything
 from models.explaining.map_field import MapField
 from models.explaining.receptive_field import ReceptiveField
 from models.explaining.shape_rules import SHAPE_RULES
@@ -37,7 +37,7 @@ class FieldTracing(TorchDispatchMode):
     def field_of(self, tensor: Tensor) -> ReceptiveField | None:
         """The receptive field of a tensor; None where it is not known, or the tensor does not depend on the image."""
         found = self._known.get(tensor)
-        return None if found is None or found.is_flat else ReceptiveField(found.axes)
+        return None if found is None else ReceptiveField(found.axes)
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[Any], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -66,9 +66,11 @@ class FieldTracing(TorchDispatchMode):
 def _followed(
     func: Any, name: str, arguments: Mapping[str, Any], inputs: list[tuple[Tensor, MapField]], output: Tensor
 ) -> MapField | None:
-    rule = (
-        _RULES.get(name) or _RULES.get(name.removesuffix("_")) or (elementwise if _is_pointwise(func, name) else None)
-    )
+    rule = _RULES.get(name) or _RULES.get(name.removesuffix("_"))
+    if rule is None and _is_pointwise(func, name):
+        rule = elementwise
+    if rule is None and not any(axis for _, field in inputs for axis in field.axes):
+        rule = everything
     return rule and rule(Operation(arguments, inputs, output))
 
 

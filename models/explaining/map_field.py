@@ -14,7 +14,8 @@ class MapField:
         axes: By axis of the image, see `models.explaining.receptive_field.ReceptiveField.axes`.
         dims: The dimension of the tensor that each axis is along; None where the axis is None. Two axes have the same
             dimension where their units were put into one row, as tokens are.
-        sides: The number of units of each axis before they were put into one row; None where they are not.
+        sides: The number of units of each axis before they were put into one row; None where they are not, empty where
+            they can no longer be told apart.
     """
 
     axes: tuple[FieldAxis | None, ...]
@@ -23,9 +24,8 @@ class MapField:
 
     @property
     def is_flat(self) -> bool:
-        """Whether units of several axes are in one row."""
-        dims = [dim for dim in self.dims if dim is not None]
-        return self.sides is not None or len(set(dims)) < len(dims)
+        """Whether units were put into one row."""
+        return self.sides is not None
 
     def moved(self, place: Callable[[int], int]) -> "MapField":
         """After dimensions were reordered.
@@ -93,4 +93,4 @@ def _united(one: MapField, two: MapField) -> MapField | None:
             return None
         axes.append(both)
         dims.append(dim)
-    return MapField(tuple(axes), tuple(dims), one.sides if one.sides == two.sides else None)
+    return MapField(tuple(axes), tuple(dims), one.sides if one.sides == two.sides else ())

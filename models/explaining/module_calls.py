@@ -1,7 +1,7 @@
 """Watches the modules of a network while it runs."""
 
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -46,9 +46,10 @@ def watched(network: nn.Module, keep: Callable[[ModuleCall], None]) -> Generator
         if threading.get_ident() != thread:
             return
         has_parts = running.pop()
-        first: object = output[0] if isinstance(output, tuple | list) and output else output
-        if isinstance(first, Tensor):
-            keep(ModuleCall(name, module, first, has_parts))
+        if isinstance(output, tuple | list):
+            output = next(iter(cast("Sequence[Any]", output)), None)
+        if isinstance(output, Tensor):
+            keep(ModuleCall(name, module, output, has_parts))
 
     def named(name: str) -> Callable[[nn.Module, Any, Any], None]:
         return lambda module, _inputs, output: after(name, module, output)

@@ -5,7 +5,8 @@ Networks are run on one image, so that a dimension of one number can be left out
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from math import prod
+from typing import Final, cast
 
 from models.explaining.field_axis import FieldAxis
 from models.explaining.field_rules import Operation, Rule, elementwise, same
@@ -17,7 +18,7 @@ def slices(operation: Operation) -> MapField | None:
     tensor, field = operation.fields[0]
     wanted = operation.arguments["dim"] % tensor.ndim
     given = slice(operation.arguments["start"], None, operation.arguments["step"])
-    start, _, step = given.indices(tuple(tensor.shape)[wanted])
+    start, _, step = given.indices(cast("int", tensor.shape[wanted]))
     return _along(field, wanted, lambda axis: axis.window(1, step, -start), (start, step) == (0, 1))
 
 
@@ -54,7 +55,7 @@ def concatenation(operation: Operation) -> MapField | None:
     together = joined(fields)
     if together is None or dim not in together.dims:
         return together
-    return replace(together, sides=None) if together.is_flat else None
+    return replace(together, sides=()) if together.is_flat else None
 
 
 def stack(operation: Operation) -> MapField | None:
@@ -120,7 +121,7 @@ def _along(field: MapField, wanted: int, change: Callable[[FieldAxis], FieldAxis
     if wanted not in field.dims or is_idle:
         return field
     if field.is_flat:
-        return replace(field, sides=None)
+        return replace(field, sides=())
     return field.changed(lambda dim, axis: change(axis) if dim == wanted else axis)
 
 
@@ -151,27 +152,39 @@ def _groups(before: Sequence[int], after: Sequence[int]) -> list[_Group] | None:
 
 
 def _viewed(field: MapField, before: Sequence[int], after: Sequence[int], groups: list[_Group]) -> MapField | None:
-    vanished = [dim for dim in field.dims if dim is not None and before[dim] == 1]
-    field = field.spread(vanished)
+    viewed = field.spread([dim for dim in field.dims if dim is not None and before[dim] == 1])
     for ins, outs in groups:
-        held = [dim for dim in field.dims if dim is not None and dim in ins]
-        if not held:
+        if not any(dim in ins for dim in viewed.dims) or len(ins) == len(outs) == 1:
             continue
-        if len(ins) == len(outs) == 1:
-            continue
-        if len(outs) == 1:  # into one row
-            sides = tuple(before[dim] for dim in held) if ins == held and not field.is_flat else None
-            return _renamed(replace(field, sides=sides), groups)
-        if len(ins) == 1 and field.sides is not None and [after[dim] for dim in outs] == list(field.sides):
-            places = iter(outs)
-            return MapField(field.axes, tuple(None if dim is None else next(places) for dim in field.dims))
-        return None
-    return _renamed(field, groups)
-
-
-def _renamed(field: MapField, groups: list[_Group]) -> MapField:
+        if len(outs) == 1:
+            changed = _merged(viewed, ins, before)
+        elif len(ins) > 1:
+            return None
+        elif viewed.is_flat:
+            sides = tuple(after[dim] for dim in outs)
+            return MapField(viewed.axes, tuple(outs)) if sides == viewed.sides else None
+        else:  # the units of an axis in groups
+            changed = _windowed(viewed, ins[0], prod(after[dim] for dim in outs[1:]))
+        if changed is None:
+            return None
+        viewed = changed
     names = {dim: outs[0] for ins, outs in groups for dim in ins}
-    return field.moved(names.__getitem__)
+    return viewed.moved(names.__getitem__)
+
+
+def _merged(field: MapField, ins: list[int], before: Sequence[int]) -> MapField | None:
+    """Several dimensions become one: maps a row, or the units of an axis several numbers each."""
+    held = [dim for dim in field.dims if dim in ins]
+    if not field.is_flat and held == ins:
+        return replace(field, sides=tuple(before[dim] for dim in ins))
+    if not field.is_flat and held == ins[:1]:
+        factor = prod(before[dim] for dim in ins[1:])
+        return field.changed(lambda dim, axis: axis.nearest(1, factor) if dim == ins[0] else axis)
+    return replace(field, sides=())
+
+
+def _windowed(field: MapField, one: int, factor: int) -> MapField | None:
+    return field.changed(lambda dim, axis: axis.window(factor, factor) if dim == one else axis)
 
 
 SHAPE_RULES: Final[Mapping[str, Rule]] = {
