@@ -57,6 +57,7 @@ class Plan:
         baseline: The result of an earlier run on the same data, to compare with.
         figures: Names of figures that release gates need; an unknown one is an error before the run starts.
         allow_outside: Whether labels may name files outside the data folder.
+        augment: Whether images are predicted with test-time augmentation.
     """
 
     predictor: PredictorConfig
@@ -70,6 +71,7 @@ class Plan:
     baseline: Mapping[str, Any] | None = None
     figures: tuple[str, ...] = ()
     allow_outside: bool = False
+    augment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def evaluate(
             _check_baseline(plan.baseline, facts, data)
         match = ClassMatch.of(data, facts.name, facts.class_names)
         kind = KINDS[facts.kind]
-        parameters = kind.parameters(facts, plan.thresholds)
+        parameters = {**kind.parameters(facts, plan.thresholds), **({"augment": True} if plan.augment else {})}
         metric = kind.metric(facts.class_names, match.measured, plan.thresholds.max_detections)
         check_names(plan.figures, list(metric.compute([]).headline))
         folder = _open_folder(plan, facts, data, parameters)
