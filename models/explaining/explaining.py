@@ -12,7 +12,6 @@ from torch import Tensor
 from models.adapter import Adapter, ModelInput
 from models.catalog.lookup import find
 from models.catalog.onnx_models import is_onnx
-from models.detection.yolox import Yolox
 from models.entries import LetterboxPreprocessing
 from models.errors import CannotExplain
 from models.explaining.areas import area_of, cells_of_image, part_of
@@ -20,7 +19,8 @@ from models.explaining.captum_library import require_captum
 from models.explaining.contact_sheet import MAX_SHOWN, map_sheet
 from models.explaining.explanation import Area, Explanation, Heat, Question, Sheet
 from models.explaining.feature_maps import FeatureMaps
-from models.explaining.grad_cam import grad_cam, level_of
+from models.explaining.grad_cam import grad_cam
+from models.explaining.layer_choice import deepest, layer_of_box
 from models.explaining.map_layers import MapLayer, find_map_layers, kept_maps
 from models.explaining.occlusion import occlude
 from models.explaining.plain_model import PlainModel, load_fast, load_plain, require_network
@@ -41,13 +41,16 @@ class Explainer:
     Args:
         name: A name of `models.catalog.lookup`.
         num_threads: Threads of a run by OpenVINO or onnxruntime; None: as many as torch has.
+
+    Attributes:
+        entry: The catalog entry of the model.
     """
 
     def __init__(self, name: str, num_threads: int | None = None) -> None:
         self._name = name
         self._num_threads = num_threads
-        self._entry = find(name)
-        require_network(self._entry)
+        self.entry = find(name)
+        require_network(self.entry)
 
     @cached_property
     def _plain(self) -> PlainModel:
@@ -101,7 +104,7 @@ class Explainer:
         given = adapter.preprocess(decoded)
         self._require_untiled(given)
         check()
-        entry = self._entry
+        entry = self.entry
         blank = Explanation(entry.name, entry.version, entry.task, question.method, decoded.size)
         if question.method == "features":
             return self._features(blank, given, question)
@@ -116,13 +119,13 @@ class Explainer:
         """Checks a question without the network."""
         if question.method != "features":
             require_captum()
-        if question.method != "occlusion" and is_onnx(self._entry):
+        if question.method != "occlusion" and is_onnx(self.entry):
             if question.method == "gradcam":
-                raise not_differentiable(self._entry.name)
-            message = f"{self._entry.name} is an ONNX file without layers to look into: ask for method=occlusion"
+                raise not_differentiable(self.entry.name)
+            message = f"{self.entry.name} is an ONNX file without layers to look into: ask for method=occlusion"
             raise CannotExplain(message, "method", ("occlusion",))
-        if question.target is not None and self._entry.kind not in ("detection", "instance"):
-            raise CannotExplain(f"{self._entry.name} predicts no boxes: leave box out", "box")
+        if question.target is not None and self.entry.kind not in ("detection", "instance"):
+            raise CannotExplain(f"{self.entry.name} predicts no boxes: leave box out", "box")
 
     def _grad_cam(
         self,
@@ -137,15 +140,13 @@ class Explainer:
         images = network.normalised(given.pixels[None])
         size = (images.shape[2], images.shape[3])
         with torch.no_grad():
-            levels, outputs = self._levels(images)
+            outputs = network.outputs(images)
         subject = find_subject(self._plain, outputs, size, class_id, box)
         check()
-        if question.layer is not None:
-            layer = self._layer(question.layer)
-        elif subject.box is not None and levels:
-            layer = level_of(network, images, subject, levels)
-        else:
-            layer = self._deepest()
+        layer = self._layer(question.layer) if question.layer else None
+        if layer is None and subject.box is not None:
+            layer = layer_of_box(network, images, subject, self._known)
+        layer = layer or self._deepest()
         check()
         heat = grad_cam(network, images, subject, layer)
         explained = self._explained(blank, subject.class_id, subject.score, subject.box, heat, size)
@@ -174,7 +175,7 @@ class Explainer:
         covered: tuple[int, int],
     ) -> Explanation:
         """The explanation with a heat map whose cells cover (height, width) pixels of the network's input."""
-        preprocessing, size = self._entry.preprocessing, blank.image_size
+        preprocessing, size = self.entry.preprocessing, blank.image_size
         area = area_of(covered, size, preprocessing)
         grid = (heat.shape[0], heat.shape[1])
         cells = cells_of_image(grid, size, area)
@@ -199,31 +200,18 @@ class Explainer:
         loaded = self.__dict__.get("_fast")
         return loaded.class_names if loaded is not None else self._plain.adapter.class_names
 
-    def _levels(self, images: Tensor) -> tuple[list[MapLayer], tuple[Tensor, ...]]:
-        """The layers that return the levels of a detector's pyramid, and the outputs of the network."""
-        network = self._plain.network
-        with kept_maps(network.modules, self.layers) as maps:
-            outputs = network.outputs(images)
-        if isinstance(network.modules, Yolox):
-            return [layer for layer in self._known if layer.name.rpartition(".")[0] == "head.stems"], outputs
-        returned = {output.data_ptr() for output in outputs}
-        return [layer for layer in self._known if maps[layer.name].data_ptr() in returned], outputs
-
     def _deepest(self) -> MapLayer:
-        """The last layer of the smallest maps, but for one that returns the scores of classes."""
-        if not self._known:
-            raise not_differentiable(self._entry.name)
-        counts = (len(self._class_names), 1)
-        candidates = [layer for layer in self._known if layer.channels not in counts] or list(self._known)
-        least = min(layer.size[0] * layer.size[1] for layer in candidates)
-        return next(layer for layer in reversed(candidates) if layer.size[0] * layer.size[1] == least)
+        found = deepest(self._known, len(self._class_names))
+        if found is None:
+            raise not_differentiable(self.entry.name)
+        return found
 
     def _layer(self, name: str) -> MapLayer:
         found = next((layer for layer in self._known if layer.name == name), None)
         if found is None:
             listed = ", ".join(self.layers[-LISTED:])
             more = f"the last {LISTED} of {len(self.layers)} are" if len(self.layers) > LISTED else "there are"
-            message = f"{self._entry.name} has no layer {name[:80]!r} that returns feature maps; {more}: {listed}"
+            message = f"{self.entry.name} has no layer {name[:80]!r} that returns feature maps; {more}: {listed}"
             raise CannotExplain(message, "layer", self.layers)
         return found
 
@@ -239,30 +227,30 @@ class Explainer:
         found = names.index(wanted) if isinstance(wanted, str) and wanted in names else _as_id(wanted)
         if found is None or found >= len(names):
             known = ", ".join(names) if len(names) <= LISTED else f"{len(names)} others, see GET /v1/models/NAME"
-            message = f"{self._entry.name} has no class {str(wanted)[:80]!r}; it has {known}"
+            message = f"{self.entry.name} has no class {str(wanted)[:80]!r}; it has {known}"
             raise CannotExplain(message, "class", tuple(names[:MAX_NAMES]))
-        if found == 0 and KINDS[self._entry.kind].has_background:
+        if found == 0 and KINDS[self.entry.kind].has_background:
             raise CannotExplain(f"{names[0]} is what none of the classes covers, and has no score of its own", "class")
         return found
 
     def _box_in_input(self, question: Question, image_size: tuple[int, int]) -> Tensor | None:
         if question.target is None:
             return None
-        preprocessing = self._entry.preprocessing
+        preprocessing = self.entry.preprocessing
         assert isinstance(preprocessing, LetterboxPreprocessing)
         return Letterbox.fit(image_size, preprocessing).project(torch.tensor([question.target.box]))[0]
 
     def _require_untiled(self, given: ModelInput) -> None:
-        tile = getattr(self._entry.preprocessing, "tile", None)
+        tile = getattr(self.entry.preprocessing, "tile", None)
         if tile is not None and max(given.pixels.shape[:2]) > tile:
             raise CannotExplain(
-                f"{self._entry.name} runs large images in tiles, and explains one tile: send a part of the image of at "
+                f"{self.entry.name} runs large images in tiles, and explains one tile: send a part of the image of at "
                 f"most {tile} pixels a side",
                 "image",
             )
 
     def _usual_size(self) -> tuple[int, int]:
-        preprocessing = self._entry.preprocessing
+        preprocessing = self.entry.preprocessing
         height, width = preprocessing.largest_size
         tile = getattr(preprocessing, "tile", None) or 640
         return min(height, tile, 640), min(width, tile, 640)

@@ -7,15 +7,13 @@ weighs as much as its own gradient, smoothed over a part of the box, as in ODAM 
 
 # pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false
 
-from collections.abc import Sequence
-from typing import Any, Final, cast
+from typing import Final
 
-import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from models.explaining.captum_library import layer_grad_cam, layer_gradient_x_activation
-from models.explaining.map_layers import MapLayer, kept_maps
+from models.explaining.map_layers import MapLayer
 from models.explaining.plain_model import PlainNetwork
 from models.explaining.subjects import Subject
 
@@ -51,26 +49,6 @@ def grad_cam(network: PlainNetwork, images: Tensor, subject: Subject, layer: Map
         heat = layer_gradient_x_activation(forward, module).attribute(images).sum(1, keepdim=True)
         heat = _smoothed(heat.detach(), subject.box, (images.shape[2], images.shape[3]))
     return layer.upright(heat.detach().clamp(min=0))[0, 0].float()
-
-
-def level_of(network: PlainNetwork, images: Tensor, subject: Subject, layers: Sequence[MapLayer]) -> MapLayer:
-    """Chooses the layer whose maps count most towards what is explained, by gradient times activation.
-
-    Args:
-        network: The network.
-        images: (1, 3, H, W), normalised.
-        subject: What is explained.
-        layers: The layers to choose from, such as the levels of a pyramid.
-    """
-    with kept_maps(network.modules, [layer.name for layer in layers]) as maps:
-        value = subject.value(network.outputs(images))
-    found = [maps[layer.name] for layer in layers]
-    gradients = cast(Sequence[Any], torch.autograd.grad(value.sum(), found, allow_unused=True))
-    shares = [
-        0.0 if gradient is None else float((gradient * each).detach().abs().sum())
-        for gradient, each in zip(gradients, found, strict=True)
-    ]
-    return layers[shares.index(max(shares))]
 
 
 def _smoothed(heat: Tensor, box: Tensor, size: tuple[int, int]) -> Tensor:

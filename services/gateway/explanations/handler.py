@@ -137,8 +137,9 @@ class ExplanationHandler:
         answer = await self.path.predictor.answer(prediction, image, policy, opened.deadline_s)
         objects = orjson.loads(answer.body)["predictions"]
         if asked.box >= len(objects):
-            found = f"{len(objects)} objects, the last of index {len(objects) - 1}" if objects else "no object"
-            message = f"box {asked.box} is out of range: {served.name} finds {found} in this image"
+            known = f"0 to {len(objects) - 1}" if len(objects) > 1 else "0" if objects else ""
+            found = f"there are {known}" if known else f"{served.name} finds no object in this image"
+            message = f"box {asked.box} is out of range: {found}"
             raise InvalidParameters(message, {"parameter": "box", "objects": len(objects)})
         chosen = objects[asked.box]
         x_min, y_min, x_max, y_max = (float(chosen["box"][member]) for member in BOX_MEMBERS)
