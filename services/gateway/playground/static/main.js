@@ -42,7 +42,8 @@ createModelChoice(store, () => void reload(true));
 createControls(store, (model) => TASKS[model.task].controls(model), classNamesOf);
 createCodePanel(store);
 const actions = { api, classNamesOf, explain, repeat: runner.repeat };
-byId("cards").append(createOriginal(store), createRunCard(store, 0, actions), createRunCard(store, 1, actions));
+byId("hello").after(createOriginal(store), createRunCard(store, 0, actions), createRunCard(store, 1, actions));
+arrange();
 tabs(byId("tab-try").parentElement, showView);
 forgetTicks();
 announce();
@@ -90,6 +91,19 @@ function showView(tab) {
   if (tab.id === "tab-accuracy") void refreshAccuracy();
 }
 
+/** Lays the cards out: for no image, one answer, or two. */
+function arrange() {
+  const cards = byId("cards");
+  store.watch(
+    (now) => [Boolean(now.photo), now.second],
+    ({ photo, second }) => {
+      byId("hello").hidden = Boolean(photo);
+      cards.classList.toggle("empty", !photo);
+      cards.classList.toggle("two", Boolean(photo && second));
+    },
+  );
+}
+
 /** Ticks belong to an answer: with another one all objects are shown. */
 function forgetTicks() {
   store.watch(
@@ -108,7 +122,7 @@ function announce() {
         if (run.status === "done") return [`${describe(run, shownBy(now, slot))}.`];
         return run.status === "waiting" ? [`Asking ${run.model?.value} …`] : [];
       });
-      status.textContent = now.photo ? lines.join(" ") : "Choose an image, or take a sample.";
+      status.textContent = lines.join(" ");
     },
   );
 }

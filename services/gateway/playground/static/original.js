@@ -18,7 +18,7 @@ export function createOriginal(store) {
   const facts = element("p", { class: "hint facts", id: "image-facts" });
   const card = element(
     "section",
-    { class: "card", "aria-labelledby": "original-heading" },
+    { class: "card original", "aria-labelledby": "original-heading" },
     element("h2", { id: "original-heading" }, "Original"),
     frame,
     facts,
