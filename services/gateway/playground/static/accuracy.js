@@ -124,8 +124,9 @@ function drift(told) {
   if (!told) return element("p", { class: "hint" }, "Drift: nothing was answered yet.");
   const indices = Object.entries(told.population_stability_index);
   if (!indices.length) {
-    const why = told.dataset ? "too few to compare" : "no evaluation to compare them with";
-    return element("p", { class: "hint" }, `Drift: ${told.images} answers, ${why}.`);
+    const why = told.dataset ? "too few to compare" : "and no evaluation to compare with";
+    const count = told.images === 1 ? "1 answer" : `${told.images} answers`;
+    return element("p", { class: "hint" }, `Drift: ${count}, ${why}.`);
   }
   const rows = indices.flatMap(([name, index]) => {
     const byChance = told.expected_by_chance[name];

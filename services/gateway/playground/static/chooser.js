@@ -49,7 +49,7 @@ export function createChooser(onFile) {
         problem.textContent = "The sample cannot be loaded. Is the server still running?";
       }
     }
-    const made = button("", choose, { class: "sample", title: sample.credit });
+    const made = button("", choose, { class: "sample", id: `sample-${sample.name}`, title: sample.credit });
     made.append(picture, element("span", {}, sample.label));
     return made;
   }

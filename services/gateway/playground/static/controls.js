@@ -62,6 +62,7 @@ export function createControls(store, controlsOf, classNamesOf) {
   function control(name, model) {
     if (name in RANGES) return range(RANGES[name], model, store.get().parameters, change);
     if (name === "classes") {
+      if (model.classCount - Number(model.segmentation === "semantic") < 2) return ""; // there is nothing to choose
       const wanted = Boolean(store.get().photo); // class names are asked for when there is something to filter
       return classFilter(model, wanted ? classNamesOf(model) : null, change);
     }

@@ -69,7 +69,8 @@ export function createList(store, slot, explain) {
     });
     input.style.accentColor = css(colour);
     const name = element("span", { class: "name" }, one.className);
-    const value = element("span", { class: "value" }, formatShare(one.share));
+    const isRegion = isToggled && !one.isScored;
+    const value = element("span", { class: "value" }, formatShare(one.share) + (isRegion ? " of the image" : ""));
     const why = button("Why?", () => explain(slot, one), {
       class: "quiet why-button", id: `why-${slot}-${one.index}`, "aria-label": `Why ${one.className} ${formatShare(one.share)}?`,
     });

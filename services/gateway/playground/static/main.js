@@ -74,7 +74,7 @@ async function reload(isRepeated) {
  */
 async function takePhoto(file, sample) {
   const number = ++photos;
-  const unread = { file, name: file.name || "photo.png", picture: null, width: 0, height: 0, isRead: false, number };
+  const unread = { file, name: file.name || "photo.png", picture: null, width: 0, height: 0, isRead: false, number, credit: sample?.credit };
   store.set({ photo: unread });
   const { models, first } = store.get();
   if (sample && !sample.models.includes(first)) {
@@ -82,7 +82,7 @@ async function takePhoto(file, sample) {
     if (fitting) chooseModel(store, fitting);
   }
   const photo = await readPhoto(file, unread.name);
-  if (number === photos) store.set({ photo: { ...photo, isRead: true, number } });
+  if (number === photos) store.set({ photo: { ...unread, ...photo, isRead: true } });
 }
 
 /** @param {HTMLElement} tab */

@@ -38,7 +38,7 @@ export function createOriginal(store) {
       canvas.setAttribute("aria-label", `Original: ${photo.name}`);
       note.textContent = photo.isRead && !photo.picture ? "This browser cannot show the image. The server may read it." : "";
       const pixels = size.width ? `${size.width} × ${size.height} pixels, ` : "";
-      facts.textContent = `${photo.name} · ${pixels}${formatBytes(photo.file.size)}`;
+      facts.textContent = [photo.name, pixels + formatBytes(photo.file.size), photo.credit].filter(Boolean).join(" · ");
       redraw();
     },
   );

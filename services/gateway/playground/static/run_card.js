@@ -70,7 +70,7 @@ export function createRunCard(store, slot, actions) {
       note.textContent = photo?.isRead && !photo.picture && run.answer ? "Drawn on blank ground." : "";
       const retry = () => actions.repeat(slot);
       body.replaceChildren(...(run.status === "failed" ? [problem(run.error, retry)] : waitingFor(run)));
-      timing.replaceChildren(...(run.reply ? [timingBar(run.reply)] : []));
+      timing.replaceChildren(...(run.reply ? [timingBar(run.reply, run.isCold)] : []));
     },
   );
   store.watch(
