@@ -69,8 +69,8 @@ function figures(run, model) {
     "div",
     {},
     element("p", { class: "hint" }, source(run, model)),
-    first.length > 0 && element("dl", { class: "figures" }, ...first.flat()),
-    rest.length > 0 && element("details", {}, element("summary", {}, `${rest.length} more figures`), element("dl", { class: "figures" }, ...rest.flat())),
+    first.length > 0 && element("dl", { class: "figures" }, ...first),
+    rest.length > 0 && element("details", {}, element("summary", {}, `${rest.length} more figures`), element("dl", { class: "figures" }, ...rest)),
   );
 }
 
@@ -100,7 +100,17 @@ function figureRow(name, figure, live) {
   ];
   const isShare = [figure.value, live].every((value) => value === null || (value >= 0 && value <= 1));
   const text = parts.filter(Boolean).join(" · ") || "not measured";
-  return [element("dt", {}, name), element("dd", {}, isShare && figureChart(figure, live), element("span", {}, text))];
+  return row(name, text, isShare && figureChart(figure, live));
+}
+
+/**
+ * A row of a list of figures: name and text side by side, the chart below them.
+ * @param {string} name
+ * @param {string} text
+ * @param {Node | false} chart
+ */
+function row(name, text, chart) {
+  return element("div", {}, element("dt", {}, name), element("dd", {}, text), chart && element("dd", { class: "drawn" }, chart));
 }
 
 /** @param {any} figure */
@@ -128,10 +138,10 @@ function drift(told) {
     const count = told.images === 1 ? "1 answer" : `${told.images} answers`;
     return element("p", { class: "hint" }, `Drift: ${count}, ${why}.`);
   }
-  const rows = indices.flatMap(([name, index]) => {
+  const rows = indices.map(([name, index]) => {
     const byChance = told.expected_by_chance[name];
     const text = `${format(index)}, ${describeDrift(index)}; by chance ${format(byChance)}`;
-    return [element("dt", {}, `drift of ${name}`), element("dd", {}, driftChart(index, byChance), element("span", {}, text))];
+    return row(`drift of ${name}`, text, driftChart(index, byChance));
   });
   return element(
     "div",

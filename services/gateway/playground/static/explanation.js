@@ -152,7 +152,7 @@ function heatView(store, asked, body) {
   const { frame, canvas } = figure("why");
   const size = sizeOf(asked.photo, [{ .../** @type {any} */ ({}), answer: body }]);
   const heat = heatPicture(body.heat);
-  const alpha = element("input", { type: "range", id: "why-alpha", min: 0, max: 1, step: 0.05, value: 0.55, on: { input: redraw } });
+  const alpha = element("input", { type: "range", id: "why-alpha", min: 0, max: 1, step: 0.05, value: 0.7, on: { input: redraw } });
   function redraw() {
     const found = asked.one.box ? [asked.one] : [];
     const scene = { photo: asked.photo, size, found, colourOf: () => /** @type {[number, number, number]} */ ([255, 255, 255]), highlighted: null };
@@ -196,7 +196,7 @@ function layerChoice(body, asked, ask) {
 }
 
 /**
- * One pixel per value; the canvas that it is drawn on blends between them.
+ * One pixel per value, opaque where there is much heat; the canvas that it is drawn on blends between them.
  * @param {{height: number, width: number, values: number[][]}} heat
  */
 function heatPicture({ height, width, values }) {
@@ -205,7 +205,7 @@ function heatPicture({ height, width, values }) {
   const context = canvas.getContext("2d");
   const image = context?.createImageData(width, height);
   if (!context || !image) return canvas;
-  values.flat().forEach((value, at) => image.data.set([...heatColour(value), 255], at * 4));
+  values.flat().forEach((value, at) => image.data.set([...heatColour(value), Math.round(70 + 185 * value)], at * 4));
   context.putImageData(image, 0, 0);
   return canvas;
 }

@@ -118,7 +118,7 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
     try {
       const [requestId, target] = await prepare();
       const { body } = await api.post("v1/feedback", {}, { request_id: requestId, target });
-      if (store.get().runs[slot].answer === answer) place.replaceChildren(thanks(body), again());
+      if (store.get().runs[slot].answer === answer) place.replaceChildren(thanks(body));
     } catch (error) {
       if (store.get().runs[slot].answer === answer) place.replaceChildren(problem(error), again());
     }

@@ -70,7 +70,7 @@ export function createList(store, slot, explain) {
     input.style.accentColor = css(colour);
     const name = element("span", { class: "name" }, one.className);
     const isRegion = isToggled && !one.isScored;
-    const value = element("span", { class: "value" }, formatShare(one.share) + (isRegion ? " of the image" : ""));
+    const value = element("span", { class: "value" }, formatShare(one.share));
     const why = button("Why?", () => explain(slot, one), {
       class: "quiet why-button", id: `why-${slot}-${one.index}`, "aria-label": `Why ${one.className} ${formatShare(one.share)}?`,
     });
@@ -80,7 +80,7 @@ export function createList(store, slot, explain) {
       focusin: () => highlight(store, slot, isToggled ? one : null),
       focusout: () => highlight(store, slot, null),
     };
-    const label = element("label", { class: "what" }, isToggled && input, name, value);
+    const label = element("label", { class: "what" }, isToggled && input, name, value, isRegion && element("span", { class: "hint" }, "of the image"));
     return element("li", { class: isHidden ? "row-hidden" : "", on }, label, bar, why);
   }
 

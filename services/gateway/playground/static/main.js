@@ -81,6 +81,7 @@ async function takePhoto(file, sample) {
     const fitting = sample.models.find((name) => models.some((model) => model.value === name));
     if (fitting) chooseModel(store, fitting);
   }
+  if (matchMedia("(max-width: 820px)").matches) byId("result").scrollIntoView(); // it is below the controls there
   const photo = await readPhoto(file, unread.name);
   if (number === photos) store.set({ photo: { ...unread, ...photo, isRead: true } });
 }
