@@ -24,7 +24,12 @@ export function createAccuracy(api) {
     "What evaluations of the served weights measured, what feedback says, and how far answers have moved from those of the evaluation.",
   );
   view.append(
-    element("div", { class: "row between" }, element("h2", {}, "Accuracy of what is served"), button("Refresh", () => void refresh(), { id: "refresh" })),
+    element(
+      "div",
+      { class: "row between" },
+      element("h2", {}, "Accuracy of what is served"),
+      button("Refresh", () => void refresh(), { id: "refresh" }),
+    ),
     intro,
     legend(),
     place,
@@ -49,8 +54,20 @@ export function createAccuracy(api) {
 function modelCard(model) {
   const id = `accuracy-${model.name}-${model.version}`;
   const [run] = model.offline;
-  const heading = element("h3", { id }, model.name, element("span", { class: "hint" }, ` version ${model.version} · ${model.task}`));
-  return element("section", { class: "card model", "aria-labelledby": id }, heading, figures(run, model), ...older(model.offline), drift(model.drift));
+  const heading = element(
+    "h3",
+    { id },
+    model.name,
+    element("span", { class: "hint" }, ` version ${model.version} · ${model.task}`),
+  );
+  return element(
+    "section",
+    { class: "card model", "aria-labelledby": id },
+    heading,
+    figures(run, model),
+    ...older(model.offline),
+    drift(model.drift),
+  );
 }
 
 /**
@@ -70,7 +87,13 @@ function figures(run, model) {
     {},
     element("p", { class: "hint" }, source(run, model)),
     first.length > 0 && element("dl", { class: "figures" }, ...first),
-    rest.length > 0 && element("details", {}, element("summary", {}, `${rest.length} more figures`), element("dl", { class: "figures" }, ...rest)),
+    rest.length > 0 &&
+      element(
+        "details",
+        {},
+        element("summary", {}, `${rest.length} more figures`),
+        element("dl", { class: "figures" }, ...rest),
+      ),
   );
 }
 
@@ -110,7 +133,13 @@ function figureRow(name, figure, live) {
  * @param {Node | false} chart
  */
 function row(name, text, chart) {
-  return element("div", {}, element("dt", {}, name), element("dd", {}, text), chart && element("dd", { class: "drawn" }, chart));
+  return element(
+    "div",
+    {},
+    element("dt", {}, name),
+    element("dd", {}, text),
+    chart && element("dd", { class: "drawn" }, chart),
+  );
 }
 
 /** @param {any} figure */
@@ -123,10 +152,19 @@ function older(runs) {
   if (runs.length < 2) return [];
   const rows = runs.slice(1).map((run) => {
     const shown = Object.entries(run.figures).slice(0, 3);
-    const text = shown.map(([name, figure]) => `${name} ${figure.value === null ? "–" : format(figure.value)}`).join(", ");
+    const text = shown
+      .map(([name, figure]) => `${name} ${figure.value === null ? "–" : format(figure.value)}`)
+      .join(", ");
     return element("li", {}, `${run.dataset}, ${run.images} images, ${formatDay(run.finished_at)}: ${text}`);
   });
-  return [element("details", {}, element("summary", {}, `${rows.length} earlier evaluations`), element("ul", {}, ...rows))];
+  return [
+    element(
+      "details",
+      {},
+      element("summary", {}, rows.length === 1 ? "1 earlier evaluation" : `${rows.length} earlier evaluations`),
+      element("ul", {}, ...rows),
+    ),
+  ];
 }
 
 /** @param {any} told */
@@ -146,7 +184,11 @@ function drift(told) {
   return element(
     "div",
     {},
-    element("p", { class: "hint" }, `The latest ${told.images} answers against ${told.reference_images} of ${told.dataset}.`),
+    element(
+      "p",
+      { class: "hint" },
+      `The latest ${told.images} answers against ${told.reference_images} of ${told.dataset}.`,
+    ),
     element("dl", { class: "figures" }, ...rows),
   );
 }

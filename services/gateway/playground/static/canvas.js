@@ -69,11 +69,9 @@ function dim(context, { photo, size, highlighted }, scale) {
   const [left, top, right, bottom] = highlighted.box;
   const [width, height] = [right - left, bottom - top];
   const own = photo.picture.width / size.width;
-  context.drawImage(
-    photo.picture,
-    ...[left, top, width, height].map((edge) => edge * own),
-    ...[left, top, width, height].map((edge) => edge * scale),
-  );
+  /** @type {(by: number) => [number, number, number, number]} */
+  const scaled = (by) => [left * by, top * by, width * by, height * by];
+  context.drawImage(photo.picture, ...scaled(own), ...scaled(scale));
 }
 
 /**

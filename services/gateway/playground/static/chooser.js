@@ -40,7 +40,11 @@ export function createChooser(onFile) {
   /** @param {import("./samples.js").Sample} sample */
   function sampleButton(sample) {
     const picture = element("img", {
-      src: `playground/thumbnail-${sample.name}.jpg`, alt: "", width: 60, height: 60, loading: "lazy",
+      src: `playground/thumbnail-${sample.name}.jpg`,
+      alt: "",
+      width: 60,
+      height: 60,
+      loading: "lazy",
     });
     async function choose() {
       try {

@@ -57,8 +57,15 @@ async function reload(isRepeated) {
   try {
     const models = await loadCatalog(api);
     const { first, task } = store.get();
-    const chosen = models.find((model) => model.value === first) ?? models.find((model) => model.task === task) ?? models[0];
-    store.set({ models, isCatalogLoaded: true, catalogProblem: null, first: chosen?.value ?? "", task: chosen?.task ?? task });
+    const chosen =
+      models.find((model) => model.value === first) ?? models.find((model) => model.task === task) ?? models[0];
+    store.set({
+      models,
+      isCatalogLoaded: true,
+      catalogProblem: null,
+      first: chosen?.value ?? "",
+      task: chosen?.task ?? task,
+    });
     keyForm.accept();
     if (!isRepeated) return;
     for (const slot of [0, 1]) runner.repeat(slot);
@@ -74,7 +81,16 @@ async function reload(isRepeated) {
  */
 async function takePhoto(file, sample) {
   const number = ++photos;
-  const unread = { file, name: file.name || "photo.png", picture: null, width: 0, height: 0, isRead: false, number, credit: sample?.credit };
+  const unread = {
+    file,
+    name: file.name || "photo.png",
+    picture: null,
+    width: 0,
+    height: 0,
+    isRead: false,
+    number,
+    credit: sample?.credit,
+  };
   store.set({ photo: unread });
   const { models, first } = store.get();
   if (sample && !sample.models.includes(first)) {

@@ -49,7 +49,9 @@ export function createModelChoice(store, reload) {
       } else if (chosen) {
         state.replaceChildren(chosen.description, " ", element("span", { class: chosen.state }, describeState(chosen)));
       } else {
-        state.replaceChildren(now.isCatalogLoaded ? "This server serves no model of this task." : "Asking the server …");
+        state.replaceChildren(
+          now.isCatalogLoaded ? "This server serves no model of this task." : "Asking the server …",
+        );
       }
     },
   );

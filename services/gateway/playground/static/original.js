@@ -36,7 +36,8 @@ export function createOriginal(store) {
       if (!photo) return;
       frame.setSize(size);
       canvas.setAttribute("aria-label", `Original: ${photo.name}`);
-      note.textContent = photo.isRead && !photo.picture ? "This browser cannot show the image. The server may read it." : "";
+      note.textContent =
+        photo.isRead && !photo.picture ? "This browser cannot show the image. The server may read it." : "";
       const pixels = size.width ? `${size.width} × ${size.height} pixels, ` : "";
       facts.textContent = [photo.name, pixels + formatBytes(photo.file.size), photo.credit].filter(Boolean).join(" · ");
       redraw();

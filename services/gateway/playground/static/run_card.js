@@ -47,7 +47,13 @@ export function createRunCard(store, slot, actions) {
     const listed = shownBy(store.get(), slot);
     const found = listed.filter((one) => !hidden[slot].has(one.index));
     const chosen = highlighted?.slot === slot ? found.find((one) => one.index === highlighted.index) : null;
-    const drawn = { photo, size: sizeOf(photo, [runs[slot]]), found, colourOf: coloursOf(listed), highlighted: chosen ?? null };
+    const drawn = {
+      photo,
+      size: sizeOf(photo, [runs[slot]]),
+      found,
+      colourOf: coloursOf(listed),
+      highlighted: chosen ?? null,
+    };
     draw(canvas, drawn);
   }
 
@@ -128,4 +134,3 @@ export function describe(run, found) {
   const more = found.length > few.length ? `, and ${found.length - few.length} more` : "";
   return `${name}: ${few.join(", ")}${more}`;
 }
-

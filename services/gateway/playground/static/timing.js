@@ -37,7 +37,10 @@ export function stagesOf(reply, isCold) {
   const totalMs = told.find((stage) => stage.name === "total")?.ms ?? 0;
   const stages = told.filter((stage) => stage.name !== "total");
   const knownMs = stages.reduce((sum, stage) => sum + stage.ms, 0);
-  stages.push({ name: isCold ? LOADING : OTHER, ms: totalMs - knownMs }, { name: NETWORK, ms: reply.tookMs - Math.max(totalMs, knownMs) });
+  stages.push(
+    { name: isCold ? LOADING : OTHER, ms: totalMs - knownMs },
+    { name: NETWORK, ms: reply.tookMs - Math.max(totalMs, knownMs) },
+  );
   return stages.filter((stage) => stage.ms >= 0.05);
 }
 
