@@ -21,7 +21,7 @@ export function createAccuracy(api) {
   const intro = element(
     "p",
     {},
-    "What evaluations of the served weights measured, what feedback says, and how far answers have moved from those of the evaluation.",
+    "What evaluations of the served weights measured, what feedback says, and how far answers have moved since.",
   );
   view.append(
     element(

@@ -144,8 +144,8 @@ function chips(classes, change) {
     element("input", { type: "checkbox", checked: true, value: classId, on: { change: tell } }),
   );
   function tell() {
-    const classIds = inputs.filter((input) => input.checked).map((input) => Number(input.value));
-    change({ classIds: classIds.length === inputs.length ? null : classIds });
+    const chosen = classes.filter((_, at) => inputs[at].checked);
+    change({ classes: chosen.length === classes.length ? null : chosen });
   }
   return classes.map(({ className }, at) =>
     element("label", { class: "chip" }, inputs[at], element("span", {}, className)),
@@ -192,7 +192,7 @@ function search(classes, change) {
         ),
       ),
     );
-    change({ classIds: chosen.size ? [...chosen.keys()] : null });
+    change({ classes: chosen.size ? [...chosen].map(([classId, className]) => ({ classId, className })) : null });
   }
   return [listed, input, options];
 }

@@ -53,10 +53,13 @@ export function createExplanation(store, api) {
   );
 
   function close() {
+    const from = asked && document.getElementById(`why-${asked.slot}-${asked.one.index}`);
+    const hadFocus = panel.contains(document.activeElement);
     abort.abort();
     asked = null;
     panel.hidden = true;
     panel.replaceChildren();
+    if (hadFocus) from?.focus();
   }
 
   /**
@@ -80,6 +83,7 @@ export function createExplanation(store, api) {
     abort.abort();
     abort = new AbortController();
     const { signal } = abort;
+    const focused = document.activeElement?.id; // of a choice that is made anew
     const place = element("div", { class: "why-body", "aria-live": "polite" });
     const wait = element(
       "p",
@@ -89,6 +93,7 @@ export function createExplanation(store, api) {
     );
     place.append(wait);
     panel.replaceChildren(...head(asked, () => void ask(), close), place);
+    refocus(focused);
     const refusal = refusalOf(asked);
     if (refusal) {
       place.replaceChildren(element("p", {}, refusal));
@@ -101,6 +106,7 @@ export function createExplanation(store, api) {
         ...(body.heat ? heatView(store, asked, body) : featuresView(body)),
         layerChoice(body, asked, () => void ask()),
       );
+      refocus(focused);
     } catch (error) {
       if (isAborted(error) || signal.aborted) return;
       place.replaceChildren(failure(error, () => void ask()));
@@ -108,6 +114,14 @@ export function createExplanation(store, api) {
   }
 
   return open;
+}
+
+/**
+ * Gives the focus back to a choice that was made anew.
+ * @param {string | undefined} id
+ */
+function refocus(id) {
+  if (id && document.activeElement === document.body) document.getElementById(id)?.focus();
 }
 
 /**
@@ -152,7 +166,7 @@ function head(asked, ask, close) {
 function refusalOf({ one, model, method }) {
   const least = valueOf("scoreThreshold", NO_PARAMETERS, model);
   if (method === "features" || !one.isScored || one.share >= least) return "";
-  return `Objects above the model's own score threshold, ${least}, can be explained; this one has ${one.share.toFixed(2)}.`;
+  return `Only objects above the model's own score threshold, ${least}, can be explained.`;
 }
 
 /** @param {any} asked */

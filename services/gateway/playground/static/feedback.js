@@ -100,8 +100,8 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
   /**
    * The request that the feedback is on, and its ground truth.
    *
-   * Live accuracy takes an answer as it was returned. The page's own request asks for more than it shows, so the feedback
-   * is on a request for exactly what is shown, which is sent first.
+   * Live accuracy takes an answer as it was returned. The page's own request asks for more than it shows, so the
+   * feedback is on a request for exactly what is shown, which is sent first.
    * @param {(one: Found) => boolean} isRight
    * @returns {Promise<[string, object]>}
    */

@@ -47,6 +47,9 @@ arrange();
 tabs(byId("tab-try").parentElement, showView);
 forgetTicks();
 announce();
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) void reload(false); // models may have been loaded or unloaded meanwhile
+});
 void reload(false);
 
 /**

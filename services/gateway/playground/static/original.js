@@ -39,7 +39,8 @@ export function createOriginal(store) {
       note.textContent =
         photo.isRead && !photo.picture ? "This browser cannot show the image. The server may read it." : "";
       const pixels = size.width ? `${size.width} × ${size.height} pixels, ` : "";
-      facts.textContent = [photo.name, pixels + formatBytes(photo.file.size), photo.credit].filter(Boolean).join(" · ");
+      const parts = [photo.name, pixels + formatBytes(photo.file.size), photo.credit];
+      facts.textContent = parts.filter(Boolean).join(" · ");
       redraw();
     },
   );

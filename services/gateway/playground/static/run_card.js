@@ -107,6 +107,7 @@ export function createRunCard(store, slot, actions) {
 
 /** @param {import("./runs.js").Run} run */
 function badgesOf(run) {
+  if (run.status === "waiting" && run.answer) return [element("span", { class: "spinner", "aria-hidden": "true" })];
   if (!run.answer || !run.reply) return [];
   const cached = run.answer.cached ? [element("span", { class: "badge cached" }, "cached")] : [];
   return [...cached, element("span", { class: "badge" }, formatMs(run.reply.tookMs))];
@@ -114,7 +115,7 @@ function badgesOf(run) {
 
 /** @param {import("./runs.js").Run} run */
 function waitingFor(run) {
-  if (run.status !== "waiting") return [];
+  if (run.status !== "waiting" || run.answer) return [];
   const what = run.isCold
     ? `Loading ${run.model?.name}: the first request loads it, which takes some seconds.`
     : "Waiting for the answer.";
