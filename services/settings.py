@@ -148,6 +148,9 @@ class Settings(BaseSettings):
         default=(),
         description="Origins whose web pages may call the API (CORS), separated by commas; `*`: all. None by default.",
     )
+    playground: bool = Field(
+        default=True, description="`GET /` is a page to try the models on, in a browser, without a key; false: a 404."
+    )
     rate_limit: str | None = Field(
         default=None,
         description="Requests per key (or client address), and wrong keys per client address, like `600/minute`; "

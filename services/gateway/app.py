@@ -44,6 +44,7 @@ from services.gateway.openapi import (
     describe_feedback,
     describe_request,
 )
+from services.gateway.playground.routes import playground_routes, public_paths
 from services.gateway.prediction import PredictionHandler
 from services.gateway.rendering import Renderer
 from services.gateway.responses import Responder
@@ -143,6 +144,8 @@ def create_app(
     app.include_router(version_metrics_router(registry, traffic_store, accuracy, disagreements))
     _add_models(app, registry, versions, accuracy)
     _add_probes(app, registry, admission, accuracy)
+    if settings.playground:
+        app.router.routes.extend(playground_routes())
     return app
 
 
@@ -222,6 +225,7 @@ def _add_middleware(
         RequestMiddleware,  # pyright: ignore[reportArgumentType]  # a frozen dataclass is a factory, too
         access=access,
         echo_request_id=not under_ray,
+        public_paths=public_paths() if settings.playground else frozenset(),
     )
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)

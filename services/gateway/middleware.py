@@ -47,11 +47,13 @@ class RequestMiddleware:
         app: The application.
         access: Lets clients in.
         echo_request_id: Whether to send `X-Request-ID`; Ray Serve does that itself.
+        public_paths: Paths that never need a key, and do not count towards the rate limit.
     """
 
     app: ASGIApp
     access: Access
     echo_request_id: bool = True
+    public_paths: frozenset[str] = frozenset()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one ASGI connection."""
@@ -99,6 +101,8 @@ class RequestMiddleware:
 
     async def _let_in(self, scope: Scope, headers: Headers) -> None:
         path = scope["path"]
+        if path in self.public_paths:
+            return
         if self.access.open_probes and (path in _OPEN or path.startswith(f"{DOCUMENT_ASSETS}/")):
             return
         scope["state"]["tenant"] = await self.access.check(headers, _address(scope), is_counted=path not in PROBES)

@@ -354,6 +354,8 @@ class Stack:
         key = " -H 'Authorization: Bearer YOUR_KEY'" if self._settings.all_api_keys() else ""
         path = TASKS[self._config.topology.deployments[0].task].path
         self._say(f"  try      curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'{key} {url}{path}")
+        if self._settings.playground:
+            self._say(f"  page     {url}/")
         self._say(f"  docs     {url}/docs")
         self._say(f"  metrics  {url}/metrics")
         self._say("  stop     Ctrl-C")

@@ -1,0 +1,1 @@
+"""The playground: a web page that sends images to the models, and draws their answers."""

@@ -1,0 +1,92 @@
+"""The page of the gateway: its files, their headers, and how it is turned off."""
+
+from __future__ import annotations
+
+import gzip
+import re
+
+import pytest
+
+from services.gateway.playground.static_files import FOLDER, read_static_files
+from tests.unit.gateway_fakes import FakeBackend, gateway
+
+FIRST_LOAD_BYTES = 150 * 1000
+"""The most of the page with all its parts, compressed, the sample photos left out."""
+
+
+async def test_page_needs_no_key_where_keys_are_set():
+    async with gateway(FakeBackend(), api_keys="a") as client:
+        page = await client.get("/")
+        parts = re.findall(r'(?:src|href)="(playground/[^"]+)"', page.text)
+        statuses = [(await client.get(f"/{part}")).status_code for part in parts]
+        models = await client.get("/v1/models")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert len(parts) >= 2 and set(statuses) == {200}
+    assert models.status_code == 401
+
+
+async def test_page_is_not_found_where_it_is_turned_off():
+    async with gateway(FakeBackend(), playground=False) as client:
+        answers = [await client.get(path) for path in ("/", "/playground/main.js")]
+    assert [(one.status_code, one.json()["error"]["code"]) for one in answers] == [(404, "not_found")] * 2
+
+
+async def test_page_that_is_turned_off_asks_for_a_key_as_unknown_paths_do():
+    async with gateway(FakeBackend(), api_keys="a", playground=False) as client:
+        assert (await client.get("/")).status_code == 401
+
+
+async def test_page_allows_nothing_inline_and_no_other_origin():
+    async with gateway(FakeBackend()) as client:
+        page = await client.get("/")
+    policy = page.headers["content-security-policy"].split("; ")
+    assert "default-src 'self'" in policy and "frame-ancestors 'none'" in policy
+    assert "unsafe" not in page.headers["content-security-policy"]
+    assert page.headers["x-content-type-options"] == "nosniff"
+    assert re.findall(r"<style|<script(?![^>]* src=)|\sstyle=|\son\w+=|https?://", page.text) == []
+
+
+async def test_browser_that_has_a_file_gets_it_once():
+    async with gateway(FakeBackend()) as client:
+        first = await client.get("/playground/main.js")
+        again = await client.get("/playground/main.js", headers={"if-none-match": f'"x", {first.headers["etag"]}'})
+        changed = await client.get("/playground/main.js", headers={"if-none-match": '"x"'})
+    assert (first.status_code, again.status_code, changed.status_code) == (200, 304, 200)
+    assert again.content == b"" and again.headers["etag"] == first.headers["etag"]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "encoding"),
+    [("gzip, br", "gzip"), ("*", "gzip"), ("br", None), ("gzip;q=0", None), ("", None), ("gzip; q=0.5", "gzip")],
+)
+async def test_text_is_compressed_for_clients_that_accept_it(accepted: str, encoding: str | None):
+    async with gateway(FakeBackend()) as client:
+        answer = await client.get("/playground/playground.css", headers={"accept-encoding": accepted})
+    assert answer.headers.get("content-encoding") == encoding
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.content == (FOLDER / "playground.css").read_bytes()
+
+
+async def test_head_has_the_headers_of_get_and_no_body():
+    async with gateway(FakeBackend()) as client:
+        answer = await client.head("/")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["content-length"]) > 0
+
+
+@pytest.mark.parametrize("path", ["/playground/", "/playground/routes.py", "/playground/..%2Froutes.py", "/index.html"])
+async def test_only_the_files_of_the_page_are_sent(path: str):
+    async with gateway(FakeBackend()) as client:
+        answer = await client.get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+async def test_page_cannot_be_posted_to():
+    async with gateway(FakeBackend()) as client:
+        assert (await client.post("/")).status_code == 405
+
+
+def test_page_with_all_its_parts_is_small():
+    texts = [file for file in read_static_files().values() if file.compressed is not None]
+    assert sum(len(file.compressed or b"") for file in texts) < FIRST_LOAD_BYTES
+    assert all(gzip.decompress(file.compressed or b"") == file.body for file in texts)
