@@ -124,9 +124,11 @@ def _stack(url: str | None) -> Iterator[str]:
     if url is not None:
         yield url.rstrip("/")
         return
-    with tempfile.TemporaryDirectory(prefix="tapetum-page-") as folder:
-        with tapetum(DEFAULT_CONFIG).running(Path(folder)) as (_, port):
-            yield f"http://{LOOPBACK}:{port}"
+    with (
+        tempfile.TemporaryDirectory(prefix="tapetum-page-") as folder,
+        tapetum(DEFAULT_CONFIG).running(Path(folder)) as (_, port),
+    ):
+        yield f"http://{LOOPBACK}:{port}"
 
 
 def _of(values: Sequence[float]) -> str:
