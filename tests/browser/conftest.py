@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext
+from running import RunningStack, running_stack, write_config
 
 from loadtests.chromium import chromium_path, running_chromium
+from tests.browser.playground import Playground
+
+CLASSIFIER = "efficientnet-lite0"
+DETECTOR = "yolo-person"
+DIGITS = "yolo-digits"
+SEGMENTER = "unet-person"
+NUCLEI = "mask-rcnn-nuclei"
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +26,40 @@ def browser() -> Iterator[Browser]:
         pytest.skip("chromium is not installed; `make browser` installs it for root on Debian")
     with running_chromium() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+    """A stack with a model of each kind."""
+    folder = tmp_path_factory.mktemp("stack")
+    config = write_config(folder, models=(CLASSIFIER,), detectors=(DETECTOR, DIGITS), segmenters=(SEGMENTER, NUCLEI))
+    with running_stack(config, TAPETUM_ACCURACY_FILE=str(folder / "accuracy.jsonl")) as made:
+        yield made
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser without history; its window is that of a laptop."""
+    with closing(browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")) as made:
+        made.set_default_timeout(15_000)
+        yield made
+
+
+@pytest.fixture
+def visit(context: BrowserContext) -> Iterator[Callable[[str], Playground]]:
+    """Opens the playground of a server; fails at the end where a page logged an error or asked another host."""
+    visited: list[Playground] = []
+
+    def open_page(url: str) -> Playground:
+        visited.append(Playground(context, url))
+        visited[-1].open()
+        return visited[-1]
+
+    yield open_page
+    assert [fault for each in visited for fault in each.watch.unexpected()] == []
+
+
+@pytest.fixture
+def playground(stack: RunningStack, visit: Callable[[str], Playground]) -> Playground:
+    """The playground of the shared stack."""
+    return visit(stack.url)
