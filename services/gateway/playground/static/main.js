@@ -1,13 +1,114 @@
-// Starts the page.
-document.getElementById("file").addEventListener("change", async (event) => {
-  const file = event.target.files[0];
-  const response = await fetch("v1/classify", { method: "POST", body: file });
-  const answer = await response.json();
-  const rows = (answer.predictions ?? []).map((found) => {
-    const row = document.createElement("li");
-    row.textContent = `${found.class_name} ${found.probability}`;
-    return row;
-  });
-  document.getElementById("answer").replaceChildren(...rows);
-  document.getElementById("status").textContent = answer.error?.message ?? "";
+/**
+ * Starts the page: makes the store, the connection and the parts, and joins them.
+ * @module
+ */
+
+import { createAccuracy } from "./accuracy.js";
+import { createApi } from "./api.js";
+import { createClassNames, loadCatalog } from "./catalog.js";
+import { createChooser } from "./chooser.js";
+import { createCodePanel } from "./code_panel.js";
+import { createControls } from "./controls.js";
+import { byId } from "./elements.js";
+import { createExplanation } from "./explanation.js";
+import { createKeyForm } from "./key.js";
+import { chooseModel, createModelChoice } from "./model_choice.js";
+import { createOriginal } from "./original.js";
+import { readPhoto } from "./photo.js";
+import { createRunCard, describe } from "./run_card.js";
+import { createRunner } from "./runs.js";
+import { INITIAL, shownBy } from "./state.js";
+import { createStore } from "./store.js";
+import { tabs } from "./tabs.js";
+import { TASKS } from "./tasks.js";
+
+const store = createStore(INITIAL);
+const api = createApi((error) => {
+  store.set({ needsKey: true });
+  keyForm.ask(error);
 });
+const keyForm = createKeyForm((key) => {
+  api.useKey(key);
+  void reload(true);
+});
+const classNamesOf = createClassNames(api);
+const runner = createRunner(store, api, () => void reload(false));
+const explain = createExplanation(store, api);
+const refreshAccuracy = createAccuracy(api);
+let photos = 0;
+
+createChooser(takePhoto);
+createModelChoice(store, () => void reload(true));
+createControls(store, (model) => TASKS[model.task].controls(model), classNamesOf);
+createCodePanel(store);
+const actions = { api, classNamesOf, explain, repeat: runner.repeat };
+byId("cards").append(createOriginal(store), createRunCard(store, 0, actions), createRunCard(store, 1, actions));
+tabs(byId("tab-try").parentElement, showView);
+forgetTicks();
+announce();
+void reload(false);
+
+/**
+ * Reads the catalog.
+ * @param {boolean} isRepeated Whether the requests are sent again, too, such as with another key.
+ */
+async function reload(isRepeated) {
+  try {
+    const models = await loadCatalog(api);
+    const { first, task } = store.get();
+    const chosen = models.find((model) => model.value === first) ?? models.find((model) => model.task === task) ?? models[0];
+    store.set({ models, isCatalogLoaded: true, catalogProblem: null, first: chosen?.value ?? "", task: chosen?.task ?? task });
+    keyForm.accept();
+    if (!isRepeated) return;
+    for (const slot of [0, 1]) runner.repeat(slot);
+    if (!byId("view-accuracy").hidden) void refreshAccuracy();
+  } catch (error) {
+    store.set({ catalogProblem: error, isCatalogLoaded: true });
+  }
+}
+
+/**
+ * @param {File} file
+ * @param {import("./samples.js").Sample | null} sample
+ */
+async function takePhoto(file, sample) {
+  const number = ++photos;
+  const unread = { file, name: file.name || "photo.png", picture: null, width: 0, height: 0, isRead: false, number };
+  store.set({ photo: unread });
+  const { models, first } = store.get();
+  if (sample && !sample.models.includes(first)) {
+    const fitting = sample.models.find((name) => models.some((model) => model.value === name));
+    if (fitting) chooseModel(store, fitting);
+  }
+  const photo = await readPhoto(file, unread.name);
+  if (number === photos) store.set({ photo: { ...photo, isRead: true, number } });
+}
+
+/** @param {HTMLElement} tab */
+function showView(tab) {
+  for (const name of ["try", "accuracy"]) byId(`view-${name}`).hidden = tab.id !== `tab-${name}`;
+  if (tab.id === "tab-accuracy") void refreshAccuracy();
+}
+
+/** Ticks belong to an answer: with another one all objects are shown. */
+function forgetTicks() {
+  store.watch(
+    (now) => [now.runs[0].answer, now.runs[1].answer],
+    () => store.set({ hidden: [new Set(), new Set()], highlighted: null }),
+  );
+}
+
+/** Says in one line what has happened, for screen readers, too. */
+function announce() {
+  const status = byId("status");
+  store.watch(
+    (now) => [now.runs, now.photo],
+    (now) => {
+      const lines = now.runs.flatMap((run, slot) => {
+        if (run.status === "done") return [`${describe(run, shownBy(now, slot))}.`];
+        return run.status === "waiting" ? [`Asking ${run.model?.value} …`] : [];
+      });
+      status.textContent = now.photo ? lines.join(" ") : "Choose an image, or take a sample.";
+    },
+  );
+}

@@ -1,0 +1,77 @@
+/**
+ * Ways to an image: a file, the camera, the clipboard, a drop, and the samples.
+ * @module
+ */
+
+import { byId, button, element } from "./elements.js";
+import { fileIn } from "./photo.js";
+import { SAMPLES, loadSample } from "./samples.js";
+
+/**
+ * Makes the choice of an image work.
+ * @param {(file: File, sample: import("./samples.js").Sample | null) => void} onFile
+ */
+export function createChooser(onFile) {
+  const problem = byId("image-problem");
+
+  /**
+   * @param {File | null} file
+   * @param {import("./samples.js").Sample | null} [sample]
+   */
+  function take(file, sample = null) {
+    problem.textContent = file ? "" : "There is no file in that. Drop or paste an image file.";
+    if (file) onFile(file, sample);
+  }
+
+  for (const input of [byId("file"), byId("camera")]) {
+    input.addEventListener("change", () => {
+      if (input.files[0]) take(input.files[0]);
+      input.value = ""; // so that the same file can be chosen again
+    });
+  }
+  document.addEventListener("paste", (event) => {
+    const isText = event.target instanceof HTMLInputElement;
+    const file = fileIn(event.clipboardData);
+    if (file || !isText) take(file);
+  });
+  createDrop(take);
+  byId("samples").append(...SAMPLES.map((sample) => sampleButton(sample)));
+
+  /** @param {import("./samples.js").Sample} sample */
+  function sampleButton(sample) {
+    const picture = element("img", {
+      src: `playground/thumbnail-${sample.name}.jpg`, alt: "", width: 60, height: 60, loading: "lazy",
+    });
+    async function choose() {
+      try {
+        take(await loadSample(sample), sample);
+      } catch {
+        problem.textContent = "The sample cannot be loaded. Is the server still running?";
+      }
+    }
+    const made = button("", choose, { class: "sample", title: sample.credit });
+    made.append(picture, element("span", {}, sample.label));
+    return made;
+  }
+}
+
+/** @param {(file: File | null) => void} take */
+function createDrop(take) {
+  const drop = byId("drop");
+  let depth = 0; // enters minus leaves: children of the page fire them, too
+
+  /** @param {number} now */
+  function setDepth(now) {
+    depth = Math.max(0, now);
+    drop.classList.toggle("over", depth > 0);
+  }
+
+  document.addEventListener("dragenter", () => setDepth(depth + 1));
+  document.addEventListener("dragleave", () => setDepth(depth - 1));
+  document.addEventListener("dragover", (event) => event.preventDefault());
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    setDepth(0);
+    take(fileIn(event.dataTransfer));
+  });
+}

@@ -1,0 +1,141 @@
+/**
+ * Right or wrong: ground truth for an answer, which counts towards the model's live accuracy.
+ * @module
+ */
+
+import { button, element } from "./elements.js";
+import { problem } from "./problems.js";
+import { shownBy } from "./state.js";
+import { TASKS, shownQuery } from "./tasks.js";
+
+/** @typedef {import("./tasks.js").Found} Found */
+
+/**
+ * Makes the buttons of a slot; they follow the state.
+ * @param {import("./store.js").Store<any>} store
+ * @param {number} slot
+ * @param {{api: import("./api.js").Api, classNamesOf: (model: any) => Promise<string[]>}} actions
+ * @returns {{element: HTMLElement}}
+ */
+export function createFeedback(store, slot, { api, classNamesOf }) {
+  const place = element("div", { class: "feedback", role: "group", "aria-label": "Feedback" });
+
+  store.watch(
+    (now) => [now.runs[slot].answer],
+    () => ask(),
+  );
+
+  function ask() {
+    const { answer, model } = store.get().runs[slot];
+    place.hidden = !answer;
+    if (!answer) return;
+    place.replaceChildren(
+      element("span", { class: "question" }, "Is this right?"),
+      button("Right", () => void send(() => truth(() => true)), { id: `right-${slot}` }),
+      button("Wrong", () => void correct(model), { id: `wrong-${slot}`, class: "quiet" }),
+    );
+  }
+
+  /** @param {import("./catalog.js").Model} model */
+  async function correct(model) {
+    if (model.task === "classification") {
+      place.replaceChildren(element("span", {}, "…"));
+      try {
+        askForClass(await classNamesOf(model));
+      } catch (error) {
+        place.replaceChildren(problem(error, ask));
+      }
+      return;
+    }
+    const kept = () => keptIndices();
+    place.replaceChildren(
+      element("p", {}, "Untick what is wrong in the list, then send what is left as the truth."),
+      button("Send what is ticked", () => void send(() => truth((one) => kept().has(one.index))), { id: `send-${slot}` }),
+      button("Cancel", ask, { class: "quiet" }),
+    );
+    focusFirst();
+  }
+
+  /** @param {string[]} names */
+  function askForClass(names) {
+    const listId = `truth-classes-${slot}`;
+    const input = element("input", { type: "text", id: `truth-${slot}`, list: listId, autocomplete: "off" });
+    const note = element("p", { class: "problem-line", role: "alert" });
+    const form = element(
+      "form",
+      { class: "row", on: { submit } },
+      element("label", { for: input.id }, "It is"),
+      input,
+      element("datalist", { id: listId }, ...names.map((value) => element("option", { value }))),
+      element("button", { type: "submit" }, "Send"),
+      button("Cancel", ask, { class: "quiet" }),
+    );
+    /** @param {Event} event */
+    function submit(event) {
+      event.preventDefault();
+      const wanted = input.value.trim().toLowerCase();
+      const classId = names.findIndex((name) => name.toLowerCase() === wanted);
+      note.textContent = classId < 0 ? "The model has no such class; choose one of the list." : "";
+      if (classId >= 0) void send(async () => [store.get().runs[slot].answer.request_id, { class: classId }]);
+    }
+    place.replaceChildren(form, note);
+    input.focus();
+  }
+
+  function focusFirst() {
+    place.querySelector("button")?.focus();
+  }
+
+  function keptIndices() {
+    const { hidden } = store.get();
+    return new Set(shownBy(store.get(), slot).filter((one) => !hidden[slot].has(one.index)).map((one) => one.index));
+  }
+
+  /**
+   * The request that the feedback is on, and its ground truth.
+   *
+   * Live accuracy takes an answer as it was returned. The page's own request asks for more than it shows, so the feedback
+   * is on a request for exactly what is shown, which is sent first.
+   * @param {(one: Found) => boolean} isRight
+   * @returns {Promise<[string, object]>}
+   */
+  async function truth(isRight) {
+    const { runs, parameters, photo } = store.get();
+    const { model, answer } = runs[slot];
+    const shown = shownBy(store.get(), slot);
+    if (model.task === "classification") return [answer.request_id, { class: shown[0].classId }];
+    const query = { ...shownQuery(parameters, model), mask_format: model.task === "segmentation" ? "rle" : null };
+    const { body } = await api.post(TASKS[model.task].path, query, photo.file);
+    const right = body.predictions.filter((/** @type {any} */ _, /** @type {number} */ at) => shown[at] && isRight(shown[at]));
+    const objects = right.map(({ class_id: id, box, mask }) => ({ class: id, ...(mask ? { mask } : { box }) }));
+    return [body.request_id, model.segmentation === "semantic" ? { masks: objects } : { objects }];
+  }
+
+  /** @param {() => Promise<[string, object]>} prepare */
+  async function send(prepare) {
+    const { answer } = store.get().runs[slot];
+    place.replaceChildren(element("span", { class: "wait" }, "Sending …"));
+    try {
+      const [requestId, target] = await prepare();
+      const { body } = await api.post("v1/feedback", {}, { request_id: requestId, target });
+      if (store.get().runs[slot].answer === answer) place.replaceChildren(thanks(body), again());
+    } catch (error) {
+      if (store.get().runs[slot].answer === answer) place.replaceChildren(problem(error), again());
+    }
+  }
+
+  function again() {
+    return button("Back", ask, { class: "quiet" });
+  }
+
+  return { element: place };
+}
+
+/** @param {any} told The answer of `/v1/feedback`. */
+function thanks(told) {
+  const figures = Object.entries(told.live.figures)
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${name} ${Number(value).toFixed(3)}`);
+  const count = told.live.samples === 1 ? "1 feedback" : `${told.live.samples} feedbacks`;
+  return element("p", { role: "status" }, `Recorded. Live accuracy over ${count}: ${figures.join(", ") || "nothing to measure"}.`);
+}
