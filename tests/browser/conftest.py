@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, BrowserContext, expect
 from running import RunningStack, running_stack, write_config
 
 from loadtests.chromium import chromium_path, running_chromium
 from tests.browser.playground import Playground
+from tests.browser.served import CLASSIFIER, DETECTOR, DIGITS, NUCLEI, SEGMENTER
 
-CLASSIFIER = "efficientnet-lite0"
-DETECTOR = "yolo-person"
-DIGITS = "yolo-digits"
-SEGMENTER = "unet-person"
-NUCLEI = "mask-rcnn-nuclei"
+PATIENCE_MS = 20_000
+"""How long a state is waited for, on a busy machine."""
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +22,13 @@ def browser() -> Iterator[Browser]:
     """Headless Chromium; skips where it is not installed."""
     if chromium_path() is None:
         pytest.skip("chromium is not installed; `make browser` installs it for root on Debian")
+    expect.set_options(timeout=PATIENCE_MS)
     with running_chromium() as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """A stack with a model of each kind."""
     folder = tmp_path_factory.mktemp("stack")
     config = write_config(folder, models=(CLASSIFIER,), detectors=(DETECTOR, DIGITS), segmenters=(SEGMENTER, NUCLEI))
@@ -41,7 +40,7 @@ def stack(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A browser without history; its window is that of a laptop."""
     with closing(browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-US")) as made:
-        made.set_default_timeout(15_000)
+        made.set_default_timeout(PATIENCE_MS)
         yield made
 
 
@@ -60,6 +59,6 @@ def visit(context: BrowserContext) -> Iterator[Callable[[str], Playground]]:
 
 
 @pytest.fixture
-def playground(stack: RunningStack, visit: Callable[[str], Playground]) -> Playground:
+def playground(visit: Callable[[str], Playground], stack: RunningStack) -> Playground:
     """The playground of the shared stack."""
     return visit(stack.url)

@@ -10,7 +10,7 @@ from tests.checkout import DOCS
 
 ASTRONAUT = DOCS / "images" / "astronaut.jpg"
 COFFEE = DOCS / "images" / "coffee.jpg"
-NUCLEI = DOCS / "images" / "nuclei.jpg"
+NUCLEI_IMAGE = DOCS / "images" / "nuclei.jpg"
 
 
 def enlarged(height: int, width: int) -> bytes:

@@ -6,7 +6,7 @@ import base64
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,9 @@ _TRANSFER: Final = """([text, name, type]) => {
 }"""
 _PIXELS: Final = """canvas => {
     const {width, height} = canvas
-    const {data} = canvas.getContext("2d").getImageData(0, 0, width, height)
+    const copy = new OffscreenCanvas(width, height).getContext("2d", {willReadFrequently: true})
+    copy.drawImage(canvas, 0, 0)
+    const {data} = copy.getImageData(0, 0, width, height)
     let text = ""
     for (let at = 0; at < data.length; at += 8192) text += String.fromCharCode(...data.subarray(at, at + 8192))
     return [height, width, btoa(text)]
@@ -46,9 +48,9 @@ class Playground:
         self.watch.start(self.page)
 
     def open(self) -> None:
-        """Load the page, and wait for the models."""
+        """Load the page, and wait for the models, or the question for a key."""
         self.page.goto(f"{self.watch.origin}/")
-        expect(self.page.locator("#model option").first).to_be_attached()
+        expect(self.page.locator("#model option, #key-panel:not([hidden])").first).to_be_attached()
 
     # what somebody does
 
@@ -70,7 +72,12 @@ class Playground:
     def choose_model(self, name: str, task: str) -> None:
         """Choose a task, and a model of it."""
         self.page.get_by_role("radio", name=task).check(force=True)
-        self.page.get_by_label("Model", exact=True).select_option(name)
+        self.page.get_by_role("combobox", name="Model", exact=True).select_option(name)
+
+    def enter_key(self, key: str) -> None:
+        """Enter an API key in the form that asks for it."""
+        self.page.get_by_label("Key", exact=True).fill(key)
+        self.page.get_by_role("button", name="Use this key").click()
 
     def set_range(self, label: str, value: float) -> None:
         """Move a slider."""
@@ -139,7 +146,7 @@ class Drawn:
         return red, green, blue
 
     def has_box(self, box: Mapping[str, float], colour: Sequence[int]) -> bool:
-        """Whether the middle of each edge of a box, in pixels of the image, has a colour; lines are 2 pixels or more."""
+        """Whether the middle of each edge of a box, in pixels of the image, has a colour."""
         x, y = (box["x_min"] + box["x_max"]) / 2, (box["y_min"] + box["y_max"]) / 2
         edges = ((box["x_min"], y), (box["x_max"], y), (x, box["y_max"]))
         return all(self._has_near(*edge, colour) for edge in edges)
