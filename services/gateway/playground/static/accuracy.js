@@ -21,10 +21,15 @@ export function createAccuracy(api) {
   const intro = element(
     "p",
     {},
-    "What evaluations of the served weights measured, what feedback says, and how far answers have moved from those of the evaluation.",
+    "What evaluations of the served weights measured, what feedback says, and how far answers have moved since.",
   );
   view.append(
-    element("div", { class: "row between" }, element("h2", {}, "Accuracy of what is served"), button("Refresh", () => void refresh(), { id: "refresh" })),
+    element(
+      "div",
+      { class: "row between" },
+      element("h2", {}, "Accuracy of what is served"),
+      button("Refresh", () => void refresh(), { id: "refresh" }),
+    ),
     intro,
     legend(),
     place,
@@ -49,8 +54,20 @@ export function createAccuracy(api) {
 function modelCard(model) {
   const id = `accuracy-${model.name}-${model.version}`;
   const [run] = model.offline;
-  const heading = element("h3", { id }, model.name, element("span", { class: "hint" }, ` version ${model.version} · ${model.task}`));
-  return element("section", { class: "card model", "aria-labelledby": id }, heading, figures(run, model), ...older(model.offline), drift(model.drift));
+  const heading = element(
+    "h3",
+    { id },
+    model.name,
+    element("span", { class: "hint" }, ` version ${model.version} · ${model.task}`),
+  );
+  return element(
+    "section",
+    { class: "card model", "aria-labelledby": id },
+    heading,
+    figures(run, model),
+    ...older(model.offline),
+    drift(model.drift),
+  );
 }
 
 /**
@@ -69,8 +86,14 @@ function figures(run, model) {
     "div",
     {},
     element("p", { class: "hint" }, source(run, model)),
-    first.length > 0 && element("dl", { class: "figures" }, ...first.flat()),
-    rest.length > 0 && element("details", {}, element("summary", {}, `${rest.length} more figures`), element("dl", { class: "figures" }, ...rest.flat())),
+    first.length > 0 && element("dl", { class: "figures" }, ...first),
+    rest.length > 0 &&
+      element(
+        "details",
+        {},
+        element("summary", {}, `${rest.length} more figures`),
+        element("dl", { class: "figures" }, ...rest),
+      ),
   );
 }
 
@@ -100,7 +123,23 @@ function figureRow(name, figure, live) {
   ];
   const isShare = [figure.value, live].every((value) => value === null || (value >= 0 && value <= 1));
   const text = parts.filter(Boolean).join(" · ") || "not measured";
-  return [element("dt", {}, name), element("dd", {}, isShare && figureChart(figure, live), element("span", {}, text))];
+  return row(name, text, isShare && figureChart(figure, live));
+}
+
+/**
+ * A row of a list of figures: name and text side by side, the chart below them.
+ * @param {string} name
+ * @param {string} text
+ * @param {Node | false} chart
+ */
+function row(name, text, chart) {
+  return element(
+    "div",
+    {},
+    element("dt", {}, name),
+    element("dd", {}, text),
+    chart && element("dd", { class: "drawn" }, chart),
+  );
 }
 
 /** @param {any} figure */
@@ -113,10 +152,19 @@ function older(runs) {
   if (runs.length < 2) return [];
   const rows = runs.slice(1).map((run) => {
     const shown = Object.entries(run.figures).slice(0, 3);
-    const text = shown.map(([name, figure]) => `${name} ${figure.value === null ? "–" : format(figure.value)}`).join(", ");
+    const text = shown
+      .map(([name, figure]) => `${name} ${figure.value === null ? "–" : format(figure.value)}`)
+      .join(", ");
     return element("li", {}, `${run.dataset}, ${run.images} images, ${formatDay(run.finished_at)}: ${text}`);
   });
-  return [element("details", {}, element("summary", {}, `${rows.length} earlier evaluations`), element("ul", {}, ...rows))];
+  return [
+    element(
+      "details",
+      {},
+      element("summary", {}, rows.length === 1 ? "1 earlier evaluation" : `${rows.length} earlier evaluations`),
+      element("ul", {}, ...rows),
+    ),
+  ];
 }
 
 /** @param {any} told */
@@ -124,18 +172,23 @@ function drift(told) {
   if (!told) return element("p", { class: "hint" }, "Drift: nothing was answered yet.");
   const indices = Object.entries(told.population_stability_index);
   if (!indices.length) {
-    const why = told.dataset ? "too few to compare" : "no evaluation to compare them with";
-    return element("p", { class: "hint" }, `Drift: ${told.images} answers, ${why}.`);
+    const why = told.dataset ? "too few to compare" : "and no evaluation to compare with";
+    const count = told.images === 1 ? "1 answer" : `${told.images} answers`;
+    return element("p", { class: "hint" }, `Drift: ${count}, ${why}.`);
   }
-  const rows = indices.flatMap(([name, index]) => {
+  const rows = indices.map(([name, index]) => {
     const byChance = told.expected_by_chance[name];
     const text = `${format(index)}, ${describeDrift(index)}; by chance ${format(byChance)}`;
-    return [element("dt", {}, `drift of ${name}`), element("dd", {}, driftChart(index, byChance), element("span", {}, text))];
+    return row(`drift of ${name}`, text, driftChart(index, byChance));
   });
   return element(
     "div",
     {},
-    element("p", { class: "hint" }, `The latest ${told.images} answers against ${told.reference_images} of ${told.dataset}.`),
+    element(
+      "p",
+      { class: "hint" },
+      `The latest ${told.images} answers against ${told.reference_images} of ${told.dataset}.`,
+    ),
     element("dl", { class: "figures" }, ...rows),
   );
 }

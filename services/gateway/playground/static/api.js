@@ -93,7 +93,8 @@ export function createApi(onKeyError) {
  */
 export function withQuery(path, query) {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
-  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  const encoded = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  const text = encoded.replaceAll("%2C", ","); // which a query may have, and people read
   return text ? `${path}?${text}` : path;
 }
 

@@ -44,10 +44,7 @@ export function draw(canvas, scene) {
   const scale = canvas.width / width;
   context.imageSmoothingQuality = "high";
   if (scene.photo?.picture) context.drawImage(scene.photo.picture, 0, 0, canvas.width, canvas.height);
-  if (scene.highlighted) {
-    context.fillStyle = "rgb(0 0 0 / 0.45)";
-    context.fillRect(0, 0, canvas.width, canvas.height);
-  }
+  if (scene.highlighted) dim(context, scene, scale);
   for (const one of [...scene.found].reverse()) {
     if (scene.highlighted && one !== scene.highlighted) continue;
     drawMask(context, one, scene.colourOf(one), scale);
@@ -57,6 +54,24 @@ export function draw(canvas, scene) {
   if (labelled.length <= MOST_LABELS) {
     for (const one of [...labelled].reverse()) drawLabel(context, one, scene.colourOf(one), scale, ratio);
   }
+}
+
+/**
+ * Dims everything but the box of the highlighted object.
+ * @param {CanvasRenderingContext2D} context
+ * @param {Scene} scene
+ * @param {number} scale
+ */
+function dim(context, { photo, size, highlighted }, scale) {
+  context.fillStyle = "rgb(0 0 0 / 0.5)";
+  context.fillRect(0, 0, context.canvas.width, context.canvas.height);
+  if (!photo?.picture || !highlighted?.box) return;
+  const [left, top, right, bottom] = highlighted.box;
+  const [width, height] = [right - left, bottom - top];
+  const own = photo.picture.width / size.width;
+  /** @type {(by: number) => [number, number, number, number]} */
+  const scaled = (by) => [left * by, top * by, width * by, height * by];
+  context.drawImage(photo.picture, ...scaled(own), ...scaled(scale));
 }
 
 /**

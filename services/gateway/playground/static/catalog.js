@@ -36,21 +36,23 @@ const STATES = {
 export async function loadCatalog(api) {
   const { body } = await api.get("v1/models");
   const statuses = new Map(body.versions.map((/** @type {any} */ one) => [`${one.name}@${one.version}`, one]));
-  return body.models.filter((/** @type {any} */ entry) => entry.task in TASKS).map((/** @type {any} */ entry) => {
-    const status = statuses.get(`${entry.name}@${entry.version}`);
-    const isDefault = !status || status.is_default || status.state === "cold";
-    return {
-      value: isDefault ? entry.name : `${entry.name}@${entry.version}`,
-      name: entry.name,
-      version: entry.version,
-      task: entry.task,
-      segmentation: entry.segmentation ?? null,
-      defaults: entry.defaults ?? {},
-      state: status?.state ?? "loaded",
-      description: entry.description ?? "",
-      classCount: entry.class_count ?? 0,
-    };
-  });
+  return body.models
+    .filter((/** @type {any} */ entry) => entry.task in TASKS)
+    .map((/** @type {any} */ entry) => {
+      const status = statuses.get(`${entry.name}@${entry.version}`);
+      const isDefault = !status || status.is_default || status.state === "cold";
+      return {
+        value: isDefault ? entry.name : `${entry.name}@${entry.version}`,
+        name: entry.name,
+        version: entry.version,
+        task: entry.task,
+        segmentation: entry.segmentation ?? null,
+        defaults: entry.defaults ?? {},
+        state: status?.state ?? "loaded",
+        description: entry.description ?? "",
+        classCount: entry.class_count ?? 0,
+      };
+    });
 }
 
 /**

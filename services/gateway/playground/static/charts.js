@@ -5,7 +5,7 @@
 
 import { element, svg } from "./elements.js";
 
-const WIDTH = 240;
+const WIDTH = 360;
 const HEIGHT = 22;
 const EDGE = 6;
 
@@ -29,9 +29,11 @@ export function figureChart({ value, low, high }, live = null) {
   const at = (/** @type {number} */ share) => EDGE + Math.max(0, Math.min(1, share)) * (WIDTH - 2 * EDGE);
   return svg(
     "svg",
-    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", "aria-hidden": "true" },
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "xMinYMid meet", class: "chart", "aria-hidden": "true" },
     svg("line", { x1: at(0), x2: at(1), y1: middle, y2: middle, class: "axis" }),
-    isNumber(low) && isNumber(high) && svg("line", { x1: at(low), x2: at(high), y1: middle, y2: middle, class: "interval" }),
+    isNumber(low) &&
+      isNumber(high) &&
+      svg("line", { x1: at(low), x2: at(high), y1: middle, y2: middle, class: "interval" }),
     isNumber(value) && svg("circle", { cx: at(value), cy: middle, r: 5, class: "point" }),
     isNumber(live) && svg("path", { d: diamond(at(live), middle), class: "live-point" }),
   );
@@ -46,10 +48,16 @@ export function driftChart(index, byChance) {
   const most = Math.max(0.4, index * 1.1, byChance * 1.1);
   const at = (/** @type {number} */ value) => (value / most) * WIDTH;
   const zone = (/** @type {string} */ name, /** @type {number} */ from, /** @type {number} */ to) =>
-    svg("rect", { x: at(from), width: Math.max(0, at(to) - at(from)), y: 3, height: HEIGHT - 6, class: `zone ${name}` });
+    svg("rect", {
+      x: at(from),
+      width: Math.max(0, at(to) - at(from)),
+      y: 3,
+      height: HEIGHT - 6,
+      class: `zone ${name}`,
+    });
   return svg(
     "svg",
-    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "chart", "aria-hidden": "true" },
+    { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "xMinYMid meet", class: "chart", "aria-hidden": "true" },
     zone("calm", 0, DRIFT_LIMITS.some),
     zone("some", DRIFT_LIMITS.some, DRIFT_LIMITS.large),
     zone("large", DRIFT_LIMITS.large, most),

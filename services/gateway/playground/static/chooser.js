@@ -40,7 +40,11 @@ export function createChooser(onFile) {
   /** @param {import("./samples.js").Sample} sample */
   function sampleButton(sample) {
     const picture = element("img", {
-      src: `playground/thumbnail-${sample.name}.jpg`, alt: "", width: 60, height: 60, loading: "lazy",
+      src: `playground/thumbnail-${sample.name}.jpg`,
+      alt: "",
+      width: 60,
+      height: 60,
+      loading: "lazy",
     });
     async function choose() {
       try {
@@ -49,7 +53,7 @@ export function createChooser(onFile) {
         problem.textContent = "The sample cannot be loaded. Is the server still running?";
       }
     }
-    const made = button("", choose, { class: "sample", title: sample.credit });
+    const made = button("", choose, { class: "sample", id: `sample-${sample.name}`, title: sample.credit });
     made.append(picture, element("span", {}, sample.label));
     return made;
   }

@@ -26,9 +26,13 @@ export const LANGUAGES = [
 
 /** @param {Shown} shown */
 function writeCurl({ origin, path, query, fileName, mediaType, needsKey }) {
-  const key = needsKey ? ` \\\n  -H "Authorization: Bearer $TAPETUM_API_KEY"` : "";
-  return `curl --data-binary ${inShell(`@${fileName}`)} -H ${inShell(`Content-Type: ${mediaType}`)}${key} \\
-  ${inShell(withQuery(origin + path, query))}`;
+  const lines = [
+    `curl --data-binary ${inShell(`@${fileName}`)}`,
+    `-H ${inShell(`Content-Type: ${mediaType}`)}`,
+    ...(needsKey ? [`-H "Authorization: Bearer $TAPETUM_API_KEY"`] : []),
+    inShell(withQuery(origin + path, query)),
+  ];
+  return lines.join(" \\\n  ");
 }
 
 /** @param {Shown} shown */

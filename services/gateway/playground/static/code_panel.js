@@ -21,7 +21,17 @@ export function createCodePanel(store) {
   let language = LANGUAGES[0];
   list.append(
     ...LANGUAGES.map(({ name, label }, at) =>
-      element("button", { type: "button", role: "tab", id: `language-${name}`, "aria-controls": "code", "aria-selected": at === 0 ? "true" : "false" }, label),
+      element(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `language-${name}`,
+          "aria-controls": "code",
+          "aria-selected": at === 0 ? "true" : "false",
+        },
+        label,
+      ),
     ),
   );
   tabs(list, (tab) => {

@@ -24,10 +24,16 @@ const MOST_CHIPS = 12;
 const RANGES = {
   topK: { name: "topK", label: "Classes shown", limits: () => [1, MOST_CLASSES, 1], hint: "" },
   scoreThreshold: {
-    name: "scoreThreshold", label: "Score threshold", limits: (model) => [leastScore(model), 1, 0.01], hint: "",
+    name: "scoreThreshold",
+    label: "Score threshold",
+    limits: (model) => [leastScore(model), 1, 0.01],
+    hint: "",
   },
   iouThreshold: {
-    name: "iouThreshold", label: "IoU threshold of NMS", limits: () => [0, 1, 0.05], hint: "asks the server again",
+    name: "iouThreshold",
+    label: "IoU threshold of NMS",
+    limits: () => [0, 1, 0.05],
+    hint: "asks the server again",
   },
   maxDetections: { name: "maxDetections", label: "Most objects", limits: () => [1, 300, 1], hint: "" },
 };
@@ -62,6 +68,7 @@ export function createControls(store, controlsOf, classNamesOf) {
   function control(name, model) {
     if (name in RANGES) return range(RANGES[name], model, store.get().parameters, change);
     if (name === "classes") {
+      if (model.classCount - Number(model.segmentation === "semantic") < 2) return ""; // there is nothing to choose
       const wanted = Boolean(store.get().photo); // class names are asked for when there is something to filter
       return classFilter(model, wanted ? classNamesOf(model) : null, change);
     }
@@ -82,7 +89,12 @@ function range({ name, label, limits, hint }, model, parameters, change) {
   const show = (/** @type {number} */ number) => (step < 1 ? number.toFixed(2) : String(number));
   const output = element("output", { for: `parameter-${name}` }, show(value));
   const input = element("input", {
-    type: "range", id: `parameter-${name}`, min, max: Math.max(most, value), step, value,
+    type: "range",
+    id: `parameter-${name}`,
+    min,
+    max: Math.max(most, value),
+    step,
+    value,
     on: {
       input() {
         output.textContent = show(Number(input.value));
@@ -102,7 +114,12 @@ function range({ name, label, limits, hint }, model, parameters, change) {
 function classFilter(model, names, change) {
   const first = model.segmentation === "semantic" ? 1 : 0; // the background is no class to choose
   const place = element("div", { class: "chips" });
-  const group = element("fieldset", { class: "field", id: "parameter-classes" }, element("legend", {}, "Classes"), place);
+  const group = element(
+    "fieldset",
+    { class: "field", id: "parameter-classes" },
+    element("legend", {}, "Classes"),
+    place,
+  );
   if (!names) {
     place.append(element("span", { class: "hint" }, `all ${model.classCount - first}, until there is an image`));
     return group;
@@ -111,9 +128,7 @@ function classFilter(model, names, change) {
   names.then(
     (all) => {
       const classes = all.map((className, classId) => ({ className, classId })).slice(first);
-      place.replaceChildren(
-        ...(classes.length <= MOST_CHIPS ? chips(classes, change) : search(classes, change)),
-      );
+      place.replaceChildren(...(classes.length <= MOST_CHIPS ? chips(classes, change) : search(classes, change)));
     },
     () => place.replaceChildren(element("span", { class: "hint" }, "the server did not tell them")),
   );
@@ -129,8 +144,8 @@ function chips(classes, change) {
     element("input", { type: "checkbox", checked: true, value: classId, on: { change: tell } }),
   );
   function tell() {
-    const classIds = inputs.filter((input) => input.checked).map((input) => Number(input.value));
-    change({ classIds: classIds.length === inputs.length ? null : classIds });
+    const chosen = classes.filter((_, at) => inputs[at].checked);
+    change({ classes: chosen.length === classes.length ? null : chosen });
   }
   return classes.map(({ className }, at) =>
     element("label", { class: "chip" }, inputs[at], element("span", {}, className)),
@@ -145,9 +160,16 @@ function search(classes, change) {
   /** @type {Map<number, string>} */
   const chosen = new Map();
   const listed = element("span", { class: "chips" });
-  const options = element("datalist", { id: "class-names" }, ...classes.map(({ className }) => element("option", { value: className })));
+  const options = element(
+    "datalist",
+    { id: "class-names" },
+    ...classes.map(({ className }) => element("option", { value: className })),
+  );
   const input = element("input", {
-    type: "text", list: "class-names", placeholder: `all ${classes.length}; add one`, "aria-label": "Add a class",
+    type: "text",
+    list: "class-names",
+    placeholder: `all ${classes.length}; add one`,
+    "aria-label": "Add a class",
     on: { change: add },
   });
   function add() {
@@ -160,10 +182,17 @@ function search(classes, change) {
   function tell() {
     listed.replaceChildren(
       ...[...chosen].map(([classId, className]) =>
-        button(`${className} ×`, () => { chosen.delete(classId); tell(); }, { class: "chip-button", "aria-label": `Remove ${className}` }),
+        button(
+          `${className} ×`,
+          () => {
+            chosen.delete(classId);
+            tell();
+          },
+          { class: "chip-button", "aria-label": `Remove ${className}` },
+        ),
       ),
     );
-    change({ classIds: chosen.size ? [...chosen.keys()] : null });
+    change({ classes: chosen.size ? [...chosen].map(([classId, className]) => ({ classId, className })) : null });
   }
   return [listed, input, options];
 }
@@ -190,9 +219,17 @@ function maskFormat(parameters, change) {
  */
 function augment(parameters, change) {
   const input = element("input", {
-    type: "checkbox", role: "switch", id: "parameter-augment", checked: parameters.augment,
+    type: "checkbox",
+    role: "switch",
+    id: "parameter-augment",
+    checked: parameters.augment,
     on: { change: () => change({ augment: input.checked }) },
   });
   const hint = element("span", { class: "hint" }, "several views of the image, averaged: slower");
-  return element("div", { class: "field" }, element("label", { class: "switch" }, input, element("span", {}, "Augment")), hint);
+  return element(
+    "div",
+    { class: "field" },
+    element("label", { class: "switch" }, input, element("span", {}, "Augment")),
+    hint,
+  );
 }

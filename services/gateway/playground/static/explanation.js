@@ -53,10 +53,13 @@ export function createExplanation(store, api) {
   );
 
   function close() {
+    const from = asked && document.getElementById(`why-${asked.slot}-${asked.one.index}`);
+    const hadFocus = panel.contains(document.activeElement);
     abort.abort();
     asked = null;
     panel.hidden = true;
     panel.replaceChildren();
+    if (hadFocus) from?.focus();
   }
 
   /**
@@ -69,7 +72,10 @@ export function createExplanation(store, api) {
     panel.hidden = false;
     void ask();
     panel.focus({ preventScroll: true });
-    panel.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    panel.scrollIntoView({
+      block: "nearest",
+      behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+    });
   }
 
   async function ask() {
@@ -77,10 +83,17 @@ export function createExplanation(store, api) {
     abort.abort();
     abort = new AbortController();
     const { signal } = abort;
+    const focused = document.activeElement?.id; // of a choice that is made anew
     const place = element("div", { class: "why-body", "aria-live": "polite" });
-    const wait = element("p", { class: "wait" }, element("span", { class: "spinner", "aria-hidden": "true" }), "Asking why. The first time, this loads the network once more.");
+    const wait = element(
+      "p",
+      { class: "wait" },
+      element("span", { class: "spinner", "aria-hidden": "true" }),
+      "Asking why. The first time, this loads the network once more.",
+    );
     place.append(wait);
     panel.replaceChildren(...head(asked, () => void ask(), close), place);
+    refocus(focused);
     const refusal = refusalOf(asked);
     if (refusal) {
       place.replaceChildren(element("p", {}, refusal));
@@ -89,7 +102,11 @@ export function createExplanation(store, api) {
     try {
       const { body } = await api.post("v1/explain", queryOf(asked), asked.photo.file, signal);
       if (signal.aborted || !asked) return;
-      place.replaceChildren(...(body.heat ? heatView(store, asked, body) : featuresView(body)), layerChoice(body, asked, () => void ask()));
+      place.replaceChildren(
+        ...(body.heat ? heatView(store, asked, body) : featuresView(body)),
+        layerChoice(body, asked, () => void ask()),
+      );
+      refocus(focused);
     } catch (error) {
       if (isAborted(error) || signal.aborted) return;
       place.replaceChildren(failure(error, () => void ask()));
@@ -100,6 +117,14 @@ export function createExplanation(store, api) {
 }
 
 /**
+ * Gives the focus back to a choice that was made anew.
+ * @param {string | undefined} id
+ */
+function refocus(id) {
+  if (id && document.activeElement === document.body) document.getElementById(id)?.focus();
+}
+
+/**
  * @param {any} asked
  * @param {() => void} ask
  * @param {() => void} close
@@ -107,12 +132,28 @@ export function createExplanation(store, api) {
 function head(asked, ask, close) {
   const methods = element(
     "select",
-    { id: "why-method", on: { change: () => { asked.method = methods.value; asked.layer = null; ask(); } } },
-    ...Object.entries(METHODS).map(([value, label]) => element("option", { value, selected: value === asked.method }, label)),
+    {
+      id: "why-method",
+      on: {
+        change: () => {
+          asked.method = methods.value;
+          asked.layer = null;
+          ask();
+        },
+      },
+    },
+    ...Object.entries(METHODS).map(([value, label]) =>
+      element("option", { value, selected: value === asked.method }, label),
+    ),
   );
   const title = asked.method === "features" ? `What ${asked.model.value} sees` : `Why ${asked.one.className}?`;
   return [
-    element("div", { class: "row between" }, element("h2", { id: "why-heading" }, title), button("Close", close, { class: "quiet", id: "why-close" })),
+    element(
+      "div",
+      { class: "row between" },
+      element("h2", { id: "why-heading" }, title),
+      button("Close", close, { class: "quiet", id: "why-close" }),
+    ),
     element("div", { class: "field inline" }, element("label", { for: "why-method" }, "Method"), methods),
     element("p", { class: "hint" }, MEANINGS[asked.method]),
   ];
@@ -125,7 +166,7 @@ function head(asked, ask, close) {
 function refusalOf({ one, model, method }) {
   const least = valueOf("scoreThreshold", NO_PARAMETERS, model);
   if (method === "features" || !one.isScored || one.share >= least) return "";
-  return `Objects above the model's own score threshold, ${least}, can be explained; this one has ${one.share.toFixed(2)}.`;
+  return `Only objects above the model's own score threshold, ${least}, can be explained.`;
 }
 
 /** @param {any} asked */
@@ -140,7 +181,9 @@ function queryOf({ one, model, method, layer }) {
  */
 function failure(error, retry) {
   const isMissing = /** @type {any} */ (error).code === "not_found";
-  return isMissing ? element("p", { role: "alert" }, "This server explains nothing: it has no /v1/explain.") : problem(error, retry);
+  return isMissing
+    ? element("p", { role: "alert" }, "This server explains nothing: it has no /v1/explain.")
+    : problem(error, retry);
 }
 
 /**
@@ -152,10 +195,24 @@ function heatView(store, asked, body) {
   const { frame, canvas } = figure("why");
   const size = sizeOf(asked.photo, [{ .../** @type {any} */ ({}), answer: body }]);
   const heat = heatPicture(body.heat);
-  const alpha = element("input", { type: "range", id: "why-alpha", min: 0, max: 1, step: 0.05, value: 0.55, on: { input: redraw } });
+  const alpha = element("input", {
+    type: "range",
+    id: "why-alpha",
+    min: 0,
+    max: 1,
+    step: 0.05,
+    value: 0.7,
+    on: { input: redraw },
+  });
   function redraw() {
     const found = asked.one.box ? [asked.one] : [];
-    const scene = { photo: asked.photo, size, found, colourOf: () => /** @type {[number, number, number]} */ ([255, 255, 255]), highlighted: null };
+    const scene = {
+      photo: asked.photo,
+      size,
+      found,
+      colourOf: () => /** @type {[number, number, number]} */ ([255, 255, 255]),
+      highlighted: null,
+    };
     drawHeat(canvas, scene, heat, body.heat.area, Number(alpha.value));
   }
   frame.setSize(size);
@@ -165,7 +222,11 @@ function heatView(store, asked, body) {
   return [
     frame,
     element("div", { class: "field range" }, element("label", { for: "why-alpha" }, "Heat over the photo"), alpha),
-    element("p", { class: "hint facts" }, `${body.class_name}:${score} ${body.heat.height} × ${body.heat.width} values · ${formatMs(body.took_ms)}`),
+    element(
+      "p",
+      { class: "hint facts" },
+      `${body.class_name}:${score} ${body.heat.height} × ${body.heat.width} values · ${formatMs(body.took_ms)}`,
+    ),
   ];
 }
 
@@ -174,7 +235,11 @@ function featuresView(body) {
   const { size, stride } = body.receptive_field ?? {};
   const field = size ? ` Each value sees ${size} × ${size} pixels of the network's input, ${stride} apart.` : "";
   return [
-    element("img", { class: "sheet", src: `data:image/png;base64,${body.sheet}`, alt: `Maps of the layer ${body.layer}` }),
+    element("img", {
+      class: "sheet",
+      src: `data:image/png;base64,${body.sheet}`,
+      alt: `Maps of the layer ${body.layer}`,
+    }),
     element("p", { class: "hint facts" }, `${body.shown} of ${body.channels} maps.${field} ${formatMs(body.took_ms)}`),
   ];
 }
@@ -189,14 +254,24 @@ function layerChoice(body, asked, ask) {
   if (!layers.length) return "";
   const select = element(
     "select",
-    { id: "why-layer", on: { change: () => { asked.layer = select.value; ask(); } } },
-    ...layers.map((/** @type {string} */ name) => element("option", { value: name, selected: name === body.layer }, name)),
+    {
+      id: "why-layer",
+      on: {
+        change: () => {
+          asked.layer = select.value;
+          ask();
+        },
+      },
+    },
+    ...layers.map((/** @type {string} */ name) =>
+      element("option", { value: name, selected: name === body.layer }, name),
+    ),
   );
   return element("div", { class: "field inline" }, element("label", { for: "why-layer" }, "Layer"), select);
 }
 
 /**
- * One pixel per value; the canvas that it is drawn on blends between them.
+ * One pixel per value, opaque where there is much heat; the canvas that it is drawn on blends between them.
  * @param {{height: number, width: number, values: number[][]}} heat
  */
 function heatPicture({ height, width, values }) {
@@ -205,7 +280,7 @@ function heatPicture({ height, width, values }) {
   const context = canvas.getContext("2d");
   const image = context?.createImageData(width, height);
   if (!context || !image) return canvas;
-  values.flat().forEach((value, at) => image.data.set([...heatColour(value), 255], at * 4));
+  values.flat().forEach((value, at) => image.data.set([...heatColour(value), Math.round(70 + 185 * value)], at * 4));
   context.putImageData(image, 0, 0);
   return canvas;
 }

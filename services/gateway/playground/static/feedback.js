@@ -50,7 +50,9 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
     const kept = () => keptIndices();
     place.replaceChildren(
       element("p", {}, "Untick what is wrong in the list, then send what is left as the truth."),
-      button("Send what is ticked", () => void send(() => truth((one) => kept().has(one.index))), { id: `send-${slot}` }),
+      button("Send what is ticked", () => void send(() => truth((one) => kept().has(one.index))), {
+        id: `send-${slot}`,
+      }),
       button("Cancel", ask, { class: "quiet" }),
     );
     focusFirst();
@@ -88,14 +90,18 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
 
   function keptIndices() {
     const { hidden } = store.get();
-    return new Set(shownBy(store.get(), slot).filter((one) => !hidden[slot].has(one.index)).map((one) => one.index));
+    return new Set(
+      shownBy(store.get(), slot)
+        .filter((one) => !hidden[slot].has(one.index))
+        .map((one) => one.index),
+    );
   }
 
   /**
    * The request that the feedback is on, and its ground truth.
    *
-   * Live accuracy takes an answer as it was returned. The page's own request asks for more than it shows, so the feedback
-   * is on a request for exactly what is shown, which is sent first.
+   * Live accuracy takes an answer as it was returned. The page's own request asks for more than it shows, so the
+   * feedback is on a request for exactly what is shown, which is sent first.
    * @param {(one: Found) => boolean} isRight
    * @returns {Promise<[string, object]>}
    */
@@ -106,8 +112,13 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
     if (model.task === "classification") return [answer.request_id, { class: shown[0].classId }];
     const query = { ...shownQuery(parameters, model), mask_format: model.task === "segmentation" ? "rle" : null };
     const { body } = await api.post(TASKS[model.task].path, query, photo.file);
-    const right = body.predictions.filter((/** @type {any} */ _, /** @type {number} */ at) => shown[at] && isRight(shown[at]));
-    const objects = right.map(({ class_id: id, box, mask }) => ({ class: id, ...(mask ? { mask } : { box }) }));
+    const right = body.predictions.filter(
+      (/** @type {any} */ _, /** @type {number} */ at) => shown[at] && isRight(shown[at]),
+    );
+    const objects = right.map((/** @type {any} */ { class_id: id, box, mask }) => ({
+      class: id,
+      ...(mask ? { mask } : { box }),
+    }));
     return [body.request_id, model.segmentation === "semantic" ? { masks: objects } : { objects }];
   }
 
@@ -118,7 +129,7 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
     try {
       const [requestId, target] = await prepare();
       const { body } = await api.post("v1/feedback", {}, { request_id: requestId, target });
-      if (store.get().runs[slot].answer === answer) place.replaceChildren(thanks(body), again());
+      if (store.get().runs[slot].answer === answer) place.replaceChildren(thanks(body));
     } catch (error) {
       if (store.get().runs[slot].answer === answer) place.replaceChildren(problem(error), again());
     }
@@ -137,5 +148,9 @@ function thanks(told) {
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `${name} ${Number(value).toFixed(3)}`);
   const count = told.live.samples === 1 ? "1 feedback" : `${told.live.samples} feedbacks`;
-  return element("p", { role: "status" }, `Recorded. Live accuracy over ${count}: ${figures.join(", ") || "nothing to measure"}.`);
+  return element(
+    "p",
+    { role: "status" },
+    `Recorded. Live accuracy over ${count}: ${figures.join(", ") || "nothing to measure"}.`,
+  );
 }

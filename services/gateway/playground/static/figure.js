@@ -5,8 +5,8 @@
 
 import { element } from "./elements.js";
 
-/** The tallest that an image is shown, as a share of the window's height. */
-const MOST_HEIGHT = 0.72;
+/** The tallest that an image is shown. */
+const MOST_HEIGHT = "max(240px, 72vh)";
 
 /**
  * Makes the canvas.
@@ -17,19 +17,11 @@ export function figure(name) {
   const canvas = element("canvas", { id: `canvas-${name}`, role: "img", "aria-label": "No image" });
   const note = element("p", { class: "note" });
   const frame = element("div", { class: "frame" }, canvas, note);
-  let [width, height] = [0, 0];
 
-  function fit() {
+  frame.setSize = (/** @type {{width: number, height: number}} */ { width, height }) => {
     if (!width || !height) return;
-    const most = Math.max(240, window.innerHeight * MOST_HEIGHT);
     canvas.style.aspectRatio = `${width} / ${height}`;
-    canvas.style.width = `min(100%, ${Math.round((most * width) / height)}px)`;
-  }
-
-  frame.setSize = (/** @type {{width: number, height: number}} */ size) => {
-    if (!size.width || (size.width === width && size.height === height)) return;
-    [width, height] = [size.width, size.height];
-    fit();
+    canvas.style.width = `min(100%, calc(${MOST_HEIGHT} * ${width / height}))`;
   };
   frame.onResize = (/** @type {() => void} */ listener) => {
     let shown = 0;
@@ -38,7 +30,6 @@ export function figure(name) {
       shown = canvas.clientWidth;
       listener();
     }).observe(canvas);
-    window.addEventListener("resize", fit);
   };
   return { frame, canvas, note };
 }

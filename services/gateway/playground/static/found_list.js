@@ -38,10 +38,13 @@ export function createList(store, slot, explain) {
       const isToggled = run.model.task !== "classification";
       const colourOf = coloursOf(found);
       const focused = document.activeElement?.id;
-      const made = found.slice(0, MOST_ROWS).map((one) => /** @type {const} */ ([one.index, row(one, colourOf(one), isToggled)]));
+      const made = found
+        .slice(0, MOST_ROWS)
+        .map((one) => /** @type {const} */ ([one.index, row(one, colourOf(one), isToggled)]));
       rows = new Map(made);
       list.replaceChildren(...rows.values());
-      if (found.length > MOST_ROWS) list.append(element("li", { class: "hint" }, `and ${found.length - MOST_ROWS} more`));
+      if (found.length > MOST_ROWS)
+        list.append(element("li", { class: "hint" }, `and ${found.length - MOST_ROWS} more`));
       all.replaceChildren(...(isToggled && found.length > 1 ? [allSwitch(found), " all"] : []));
       if (focused && !document.activeElement?.id) document.getElementById(focused)?.focus();
     },
@@ -65,13 +68,19 @@ export function createList(store, slot, explain) {
     bar.firstElementChild.style.width = `${Math.max(0.5, one.share * 100)}%`;
     if (isToggled) bar.firstElementChild.style.background = css(colour);
     const input = element("input", {
-      type: "checkbox", checked: !isHidden, id: `show-${slot}-${one.index}`, on: { change: () => toggle(one, input.checked) },
+      type: "checkbox",
+      checked: !isHidden,
+      id: `show-${slot}-${one.index}`,
+      on: { change: () => toggle(one, input.checked) },
     });
     input.style.accentColor = css(colour);
     const name = element("span", { class: "name" }, one.className);
+    const isRegion = isToggled && !one.isScored;
     const value = element("span", { class: "value" }, formatShare(one.share));
     const why = button("Why?", () => explain(slot, one), {
-      class: "quiet why-button", id: `why-${slot}-${one.index}`, "aria-label": `Why ${one.className} ${formatShare(one.share)}?`,
+      class: "quiet why-button",
+      id: `why-${slot}-${one.index}`,
+      "aria-label": `Why ${one.className} ${formatShare(one.share)}?`,
     });
     const on = {
       pointerenter: () => highlight(store, slot, isToggled ? one : null),
@@ -79,7 +88,14 @@ export function createList(store, slot, explain) {
       focusin: () => highlight(store, slot, isToggled ? one : null),
       focusout: () => highlight(store, slot, null),
     };
-    const label = element("label", { class: "what" }, isToggled && input, name, value);
+    const label = element(
+      "label",
+      { class: "what" },
+      isToggled && input,
+      name,
+      value,
+      isRegion && element("span", { class: "hint" }, "of the image"),
+    );
     return element("li", { class: isHidden ? "row-hidden" : "", on }, label, bar, why);
   }
 
@@ -88,7 +104,9 @@ export function createList(store, slot, explain) {
     const hidden = store.get().hidden[slot];
     const isAll = found.every((one) => !hidden.has(one.index));
     const input = element("input", {
-      type: "checkbox", id: `show-all-${slot}`, checked: isAll,
+      type: "checkbox",
+      id: `show-all-${slot}`,
+      checked: isAll,
       on: { change: () => setHidden(input.checked ? new Set() : new Set(found.map((one) => one.index))) },
     });
     input.indeterminate = !isAll && found.some((one) => !hidden.has(one.index));

@@ -42,10 +42,14 @@ createModelChoice(store, () => void reload(true));
 createControls(store, (model) => TASKS[model.task].controls(model), classNamesOf);
 createCodePanel(store);
 const actions = { api, classNamesOf, explain, repeat: runner.repeat };
-byId("cards").append(createOriginal(store), createRunCard(store, 0, actions), createRunCard(store, 1, actions));
+byId("hello").after(createOriginal(store), createRunCard(store, 0, actions), createRunCard(store, 1, actions));
+arrange();
 tabs(byId("tab-try").parentElement, showView);
 forgetTicks();
 announce();
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) void reload(false); // models may have been loaded or unloaded meanwhile
+});
 void reload(false);
 
 /**
@@ -56,8 +60,15 @@ async function reload(isRepeated) {
   try {
     const models = await loadCatalog(api);
     const { first, task } = store.get();
-    const chosen = models.find((model) => model.value === first) ?? models.find((model) => model.task === task) ?? models[0];
-    store.set({ models, isCatalogLoaded: true, catalogProblem: null, first: chosen?.value ?? "", task: chosen?.task ?? task });
+    const chosen =
+      models.find((model) => model.value === first) ?? models.find((model) => model.task === task) ?? models[0];
+    store.set({
+      models,
+      isCatalogLoaded: true,
+      catalogProblem: null,
+      first: chosen?.value ?? "",
+      task: chosen?.task ?? task,
+    });
     keyForm.accept();
     if (!isRepeated) return;
     for (const slot of [0, 1]) runner.repeat(slot);
@@ -73,21 +84,44 @@ async function reload(isRepeated) {
  */
 async function takePhoto(file, sample) {
   const number = ++photos;
-  const unread = { file, name: file.name || "photo.png", picture: null, width: 0, height: 0, isRead: false, number };
+  const unread = {
+    file,
+    name: file.name || "photo.png",
+    picture: null,
+    width: 0,
+    height: 0,
+    isRead: false,
+    number,
+    credit: sample?.credit,
+  };
   store.set({ photo: unread });
   const { models, first } = store.get();
   if (sample && !sample.models.includes(first)) {
     const fitting = sample.models.find((name) => models.some((model) => model.value === name));
     if (fitting) chooseModel(store, fitting);
   }
+  if (matchMedia("(max-width: 820px)").matches) byId("result").scrollIntoView(); // it is below the controls there
   const photo = await readPhoto(file, unread.name);
-  if (number === photos) store.set({ photo: { ...photo, isRead: true, number } });
+  if (number === photos) store.set({ photo: { ...unread, ...photo, isRead: true } });
 }
 
 /** @param {HTMLElement} tab */
 function showView(tab) {
   for (const name of ["try", "accuracy"]) byId(`view-${name}`).hidden = tab.id !== `tab-${name}`;
   if (tab.id === "tab-accuracy") void refreshAccuracy();
+}
+
+/** Lays the cards out: for no image, one answer, or two. */
+function arrange() {
+  const cards = byId("cards");
+  store.watch(
+    (now) => [Boolean(now.photo), now.second],
+    ({ photo, second }) => {
+      byId("hello").hidden = Boolean(photo);
+      cards.classList.toggle("empty", !photo);
+      cards.classList.toggle("two", Boolean(photo && second));
+    },
+  );
 }
 
 /** Ticks belong to an answer: with another one all objects are shown. */
@@ -108,7 +142,7 @@ function announce() {
         if (run.status === "done") return [`${describe(run, shownBy(now, slot))}.`];
         return run.status === "waiting" ? [`Asking ${run.model?.value} …`] : [];
       });
-      status.textContent = now.photo ? lines.join(" ") : "Choose an image, or take a sample.";
+      status.textContent = lines.join(" ");
     },
   );
 }

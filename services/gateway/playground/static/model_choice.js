@@ -42,12 +42,16 @@ export function createModelChoice(store, reload) {
       second.replaceChildren(none, ...others.map((/** @type {Model} */ one) => option(one, now.second)));
       second.disabled = others.length === 0;
       const chosen = fitting.find((/** @type {Model} */ one) => one.value === now.first);
-      if (now.catalogProblem) {
+      if (now.catalogProblem?.isAboutKey) {
+        state.replaceChildren("Enter an API key above.");
+      } else if (now.catalogProblem) {
         state.replaceChildren(problem(now.catalogProblem), button("Ask again", reload));
       } else if (chosen) {
         state.replaceChildren(chosen.description, " ", element("span", { class: chosen.state }, describeState(chosen)));
       } else {
-        state.replaceChildren(now.isCatalogLoaded ? "This server serves no model of this task." : "Asking the server …");
+        state.replaceChildren(
+          now.isCatalogLoaded ? "This server serves no model of this task." : "Asking the server …",
+        );
       }
     },
   );

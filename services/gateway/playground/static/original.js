@@ -18,7 +18,7 @@ export function createOriginal(store) {
   const facts = element("p", { class: "hint facts", id: "image-facts" });
   const card = element(
     "section",
-    { class: "card", "aria-labelledby": "original-heading" },
+    { class: "card original", "aria-labelledby": "original-heading" },
     element("h2", { id: "original-heading" }, "Original"),
     frame,
     facts,
@@ -36,9 +36,11 @@ export function createOriginal(store) {
       if (!photo) return;
       frame.setSize(size);
       canvas.setAttribute("aria-label", `Original: ${photo.name}`);
-      note.textContent = photo.isRead && !photo.picture ? "This browser cannot show the image. The server may read it." : "";
+      note.textContent =
+        photo.isRead && !photo.picture ? "This browser cannot show the image. The server may read it." : "";
       const pixels = size.width ? `${size.width} × ${size.height} pixels, ` : "";
-      facts.textContent = `${photo.name} · ${pixels}${formatBytes(photo.file.size)}`;
+      const parts = [photo.name, pixels + formatBytes(photo.file.size), photo.credit];
+      facts.textContent = parts.filter(Boolean).join(" · ");
       redraw();
     },
   );

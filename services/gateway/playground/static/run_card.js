@@ -47,7 +47,13 @@ export function createRunCard(store, slot, actions) {
     const listed = shownBy(store.get(), slot);
     const found = listed.filter((one) => !hidden[slot].has(one.index));
     const chosen = highlighted?.slot === slot ? found.find((one) => one.index === highlighted.index) : null;
-    const drawn = { photo, size: sizeOf(photo, [runs[slot]]), found, colourOf: coloursOf(listed), highlighted: chosen ?? null };
+    const drawn = {
+      photo,
+      size: sizeOf(photo, [runs[slot]]),
+      found,
+      colourOf: coloursOf(listed),
+      highlighted: chosen ?? null,
+    };
     draw(canvas, drawn);
   }
 
@@ -70,7 +76,7 @@ export function createRunCard(store, slot, actions) {
       note.textContent = photo?.isRead && !photo.picture && run.answer ? "Drawn on blank ground." : "";
       const retry = () => actions.repeat(slot);
       body.replaceChildren(...(run.status === "failed" ? [problem(run.error, retry)] : waitingFor(run)));
-      timing.replaceChildren(...(run.reply ? [timingBar(run.reply)] : []));
+      timing.replaceChildren(...(run.reply ? [timingBar(run.reply, run.isCold)] : []));
     },
   );
   store.watch(
@@ -101,6 +107,7 @@ export function createRunCard(store, slot, actions) {
 
 /** @param {import("./runs.js").Run} run */
 function badgesOf(run) {
+  if (run.status === "waiting" && run.answer) return [element("span", { class: "spinner", "aria-hidden": "true" })];
   if (!run.answer || !run.reply) return [];
   const cached = run.answer.cached ? [element("span", { class: "badge cached" }, "cached")] : [];
   return [...cached, element("span", { class: "badge" }, formatMs(run.reply.tookMs))];
@@ -108,7 +115,7 @@ function badgesOf(run) {
 
 /** @param {import("./runs.js").Run} run */
 function waitingFor(run) {
-  if (run.status !== "waiting") return [];
+  if (run.status !== "waiting" || run.answer) return [];
   const what = run.isCold
     ? `Loading ${run.model?.name}: the first request loads it, which takes some seconds.`
     : "Waiting for the answer.";
@@ -128,4 +135,3 @@ export function describe(run, found) {
   const more = found.length > few.length ? `, and ${found.length - few.length} more` : "";
   return `${name}: ${few.join(", ")}${more}`;
 }
-

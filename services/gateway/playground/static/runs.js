@@ -69,7 +69,8 @@ export function createRunner(store, api, onLoaded) {
     const key = now.photo && model ? `${now.photo.number} ${JSON.stringify(askedQuery(now.parameters, model))}` : "";
     const own = slots[slot];
     if (key === own.key) return;
-    const isSame = key && own.key.split(" ", 1)[0] === String(now.photo.number) && now.runs[slot].model?.value === model.value;
+    const isSame =
+      key && own.key.split(" ", 1)[0] === String(now.photo.number) && now.runs[slot].model?.value === model.value;
     own.key = key;
     own.abort.abort();
     window.clearTimeout(own.timer);

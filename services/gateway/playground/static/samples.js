@@ -16,7 +16,7 @@ export const SAMPLES = [
   {
     name: "astronaut",
     label: "Astronaut",
-    models: ["yolo-person", "faster-rcnn-person", "mask-rcnn-person", "unet-person", "efficientnet-lite0"],
+    models: ["yolo-person", "faster-rcnn-person", "mask-rcnn-person", "unet-person"],
     credit: "Eileen Collins, NASA (public domain)",
   },
   {

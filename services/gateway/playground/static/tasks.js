@@ -16,12 +16,16 @@
  */
 
 /**
+ * @typedef {{className: string, classId: number}} ClassOf
+ */
+
+/**
  * @typedef {object} Parameters What the controls are set to; null: the model's own default.
  * @property {number | null} topK
  * @property {number | null} scoreThreshold
  * @property {number | null} iouThreshold
  * @property {number | null} maxDetections
- * @property {number[] | null} classIds Null: all.
+ * @property {ClassOf[] | null} classes Null: all.
  * @property {"rle" | "polygon"} maskFormat
  * @property {boolean} augment
  */
@@ -40,7 +44,7 @@ export const NO_PARAMETERS = {
   scoreThreshold: null,
   iouThreshold: null,
   maxDetections: null,
-  classIds: null,
+  classes: null,
   maskFormat: "rle",
   augment: false,
 };
@@ -112,10 +116,19 @@ export function shownQuery(parameters, model) {
     const value = valueOf(name, parameters, model);
     if (controls.includes(name) && value !== valueOf(name, NO_PARAMETERS, model)) query[NAMES[name]] = value;
   }
-  if (controls.includes("classes") && parameters.classIds !== null) query.classes = parameters.classIds.join(",");
+  if (controls.includes("classes") && parameters.classes?.length)
+    query.classes = parameters.classes.map(wordOf).join(",");
   if (controls.includes("maskFormat") && parameters.maskFormat !== "rle") query.mask_format = parameters.maskFormat;
   if (parameters.augment) query.augment = true;
   return query;
+}
+
+/**
+ * A class in the parameter `classes`: its name, or its id where the name has a comma.
+ * @param {ClassOf} one
+ */
+function wordOf({ className, classId }) {
+  return className.includes(",") ? classId : className;
 }
 
 /**
@@ -176,7 +189,7 @@ export function filter(found, parameters, model) {
   const left = found.filter(
     (one) =>
       (!one.isScored || one.share >= threshold) &&
-      (parameters.classIds === null || parameters.classIds.includes(one.classId)),
+      (!parameters.classes || parameters.classes.some(({ className }) => className === one.className)),
   );
   return controls.includes("maxDetections") ? left.slice(0, valueOf("maxDetections", parameters, model)) : left;
 }

@@ -11,6 +11,8 @@ import { element } from "./elements.js";
 const NETWORK = "network";
 /** What the server took beside its stages. */
 const OTHER = "other";
+/** The same where the request loaded its model. */
+const LOADING = "loading";
 
 /**
  * Parses the header. Source: W3C Server Timing, https://www.w3.org/TR/server-timing/
@@ -27,14 +29,18 @@ export function parseTiming(header) {
 /**
  * The stages that add up to the time of a reply.
  * @param {import("./api.js").Reply} reply
+ * @param {boolean} isCold Whether the request loaded its model.
  * @returns {Stage[]} Without those that took nothing.
  */
-export function stagesOf(reply) {
+export function stagesOf(reply, isCold) {
   const told = parseTiming(reply.timing);
   const totalMs = told.find((stage) => stage.name === "total")?.ms ?? 0;
   const stages = told.filter((stage) => stage.name !== "total");
   const knownMs = stages.reduce((sum, stage) => sum + stage.ms, 0);
-  stages.push({ name: OTHER, ms: totalMs - knownMs }, { name: NETWORK, ms: reply.tookMs - Math.max(totalMs, knownMs) });
+  stages.push(
+    { name: isCold ? LOADING : OTHER, ms: totalMs - knownMs },
+    { name: NETWORK, ms: reply.tookMs - Math.max(totalMs, knownMs) },
+  );
   return stages.filter((stage) => stage.ms >= 0.05);
 }
 
@@ -50,10 +56,11 @@ export function formatMs(ms) {
 /**
  * The bar, and its legend.
  * @param {import("./api.js").Reply} reply
+ * @param {boolean} isCold Whether the request loaded its model.
  * @returns {HTMLElement}
  */
-export function timingBar(reply) {
-  const stages = stagesOf(reply);
+export function timingBar(reply, isCold) {
+  const stages = stagesOf(reply, isCold);
   const bar = element("div", { class: "timing-bar", "aria-hidden": "true" });
   const legend = element("ul", { class: "timing-legend", "aria-label": "Time of each stage" });
   for (const { name, ms } of stages) {
