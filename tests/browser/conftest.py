@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
@@ -28,11 +29,17 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
+def accuracy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shared stack finds recorded evaluations."""
+    return tmp_path_factory.mktemp("accuracy") / "accuracy.jsonl"
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, accuracy_file: Path) -> Iterator[RunningStack]:
     """A stack with a model of each kind."""
     folder = tmp_path_factory.mktemp("stack")
     config = write_config(folder, models=(CLASSIFIER,), detectors=(DETECTOR, DIGITS), segmenters=(SEGMENTER, NUCLEI))
-    with running_stack(config, TAPETUM_ACCURACY_FILE=str(folder / "accuracy.jsonl")) as made:
+    with running_stack(config, TAPETUM_ACCURACY_FILE=str(accuracy_file)) as made:
         yield made
 
 
