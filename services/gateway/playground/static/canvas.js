@@ -5,6 +5,7 @@
 
 import { css } from "./colours.js";
 import { colourMask, covers, outline, rasterise } from "./masks.js";
+import { drawSkeleton } from "./skeleton.js";
 
 const FONT = "600 12px system-ui, sans-serif";
 const LABEL_HEIGHT = 19;
@@ -21,6 +22,7 @@ const MASK_ALPHA = 115;
  * @property {Found[]} found The objects, best first; none for the original.
  * @property {(one: Found) => [number, number, number]} colourOf
  * @property {Found | null} highlighted
+ * @property {number} [leastPoint] Key points with a lower score are not drawn.
  */
 
 /** @type {WeakMap<object, import("./masks.js").Bitmap>} Masks that were rasterised, by the answer's own object. */
@@ -49,6 +51,7 @@ export function draw(canvas, scene) {
     if (scene.highlighted && one !== scene.highlighted) continue;
     drawMask(context, one, scene.colourOf(one), scale);
     drawBox(context, one, scene.colourOf(one), scale, ratio);
+    drawSkeleton(context, one, scene.colourOf(one), scale, ratio, scene.leastPoint ?? 0);
   }
   const labelled = scene.highlighted ? [scene.highlighted] : scene.found;
   if (labelled.length <= MOST_LABELS) {

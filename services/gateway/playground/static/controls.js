@@ -14,7 +14,7 @@ const MOST_CHIPS = 12;
 
 /**
  * @typedef {object} Range
- * @property {"topK" | "scoreThreshold" | "iouThreshold" | "maxDetections"} name
+ * @property {import("./tasks.js").Range} name
  * @property {string} label
  * @property {(model: Model) => [number, number, number]} limits Least, most, step.
  * @property {string} hint
@@ -27,6 +27,12 @@ const RANGES = {
     name: "scoreThreshold",
     label: "Score threshold",
     limits: (model) => [leastScore(model), 1, 0.01],
+    hint: "",
+  },
+  keypointThreshold: {
+    name: "keypointThreshold",
+    label: "Key point threshold",
+    limits: () => [0, 1, 0.01],
     hint: "",
   },
   iouThreshold: {

@@ -3,16 +3,12 @@
  * @module
  */
 
-import { isAborted } from "./api.js";
-import { drawHeat } from "./canvas.js";
-import { heatColour } from "./colours.js";
+import { ApiError, isAborted } from "./api.js";
 import { byId, button, element } from "./elements.js";
-import { figure } from "./figure.js";
-import { formatShare } from "./found_list.js";
-import { sizeOf } from "./original.js";
+import { featuresView, heatView, layerChoice } from "./explained.js";
+import { overlap } from "./overlap.js";
 import { problem } from "./problems.js";
-import { NO_PARAMETERS, valueOf } from "./tasks.js";
-import { formatMs } from "./timing.js";
+import { NO_PARAMETERS, TASKS, foundIn, valueOf } from "./tasks.js";
 
 /** @typedef {import("./tasks.js").Found} Found */
 
@@ -29,6 +25,9 @@ const MEANINGS = {
   occlusion: "Bright: where covering the image lowered the score most.",
   features: "The maps of the chosen layer, the strongest first.",
 };
+
+/** The least intersection over union of two boxes of one object. */
+const SAME_OBJECT = 0.5;
 
 /**
  * Makes the panel.
@@ -100,10 +99,11 @@ export function createExplanation(store, api) {
       return;
     }
     try {
-      const { body } = await api.post("v1/explain", queryOf(asked), asked.photo.file, signal);
+      const box = asked.one.box && asked.method !== "features" ? await boxIndex(store, api, asked, signal) : null;
+      const { body } = await api.post("v1/explain", { ...queryOf(asked), box }, asked.photo.file, signal);
       if (signal.aborted || !asked) return;
       place.replaceChildren(
-        ...(body.heat ? heatView(store, asked, body) : featuresView(body)),
+        ...(body.heat ? heatView(asked, body) : featuresView(body)),
         layerChoice(body, asked, () => void ask()),
       );
       refocus(focused);
@@ -171,8 +171,26 @@ function refusalOf({ one, model, method }) {
 
 /** @param {any} asked */
 function queryOf({ one, model, method, layer }) {
-  const what = method === "features" ? {} : one.box ? { box: one.index } : { class: one.classId };
-  return { model: model.value, method, ...what, layer };
+  return { model: model.value, method, class: method === "features" || one.box ? null : one.classId, layer };
+}
+
+/**
+ * The index of a box in the answer with the model's own parameters, which is how the server counts.
+ * @param {import("./store.js").Store<any>} store
+ * @param {import("./api.js").Api} api
+ * @param {any} asked
+ * @param {AbortSignal} signal
+ */
+async function boxIndex(store, api, { one, model, photo }, signal) {
+  const { iouThreshold, augment } = store.get().parameters;
+  if (iouThreshold === null && !augment) return one.index; // lower thresholds only add objects at the end
+  const { body } = await api.post(TASKS[model.task].path, { model: model.value }, photo.file, signal);
+  const overlaps = foundIn(body).map((other) => (other.classId === one.classId ? overlap(one.box, other.box) : 0));
+  const index = overlaps.indexOf(Math.max(0, ...overlaps));
+  if (index < 0 || overlaps[index] < SAME_OBJECT) {
+    throw new ApiError(0, "not_found_by_default", "the model does not find this object with its own parameters");
+  }
+  return index;
 }
 
 /**
@@ -181,106 +199,6 @@ function queryOf({ one, model, method, layer }) {
  */
 function failure(error, retry) {
   const isMissing = /** @type {any} */ (error).code === "not_found";
-  return isMissing
-    ? element("p", { role: "alert" }, "This server explains nothing: it has no /v1/explain.")
-    : problem(error, retry);
-}
-
-/**
- * @param {import("./store.js").Store<any>} store
- * @param {any} asked
- * @param {any} body
- */
-function heatView(store, asked, body) {
-  const { frame, canvas } = figure("why");
-  const size = sizeOf(asked.photo, [{ .../** @type {any} */ ({}), answer: body }]);
-  const heat = heatPicture(body.heat);
-  const alpha = element("input", {
-    type: "range",
-    id: "why-alpha",
-    min: 0,
-    max: 1,
-    step: 0.05,
-    value: 0.7,
-    on: { input: redraw },
-  });
-  function redraw() {
-    const found = asked.one.box ? [asked.one] : [];
-    const scene = {
-      photo: asked.photo,
-      size,
-      found,
-      colourOf: () => /** @type {[number, number, number]} */ ([255, 255, 255]),
-      highlighted: null,
-    };
-    drawHeat(canvas, scene, heat, body.heat.area, Number(alpha.value));
-  }
-  frame.setSize(size);
-  frame.onResize(redraw);
-  canvas.setAttribute("aria-label", `Heat map for ${body.class_name}`);
-  const score = typeof body.score === "number" ? ` ${formatShare(body.score)} ·` : "";
-  return [
-    frame,
-    element("div", { class: "field range" }, element("label", { for: "why-alpha" }, "Heat over the photo"), alpha),
-    element(
-      "p",
-      { class: "hint facts" },
-      `${body.class_name}:${score} ${body.heat.height} × ${body.heat.width} values · ${formatMs(body.took_ms)}`,
-    ),
-  ];
-}
-
-/** @param {any} body */
-function featuresView(body) {
-  const { size, stride } = body.receptive_field ?? {};
-  const field = size ? ` Each value sees ${size} × ${size} pixels of the network's input, ${stride} apart.` : "";
-  return [
-    element("img", {
-      class: "sheet",
-      src: `data:image/png;base64,${body.sheet}`,
-      alt: `Maps of the layer ${body.layer}`,
-    }),
-    element("p", { class: "hint facts" }, `${body.shown} of ${body.channels} maps.${field} ${formatMs(body.took_ms)}`),
-  ];
-}
-
-/**
- * @param {any} body
- * @param {any} asked
- * @param {() => void} ask
- */
-function layerChoice(body, asked, ask) {
-  const layers = body.layers ?? [];
-  if (!layers.length) return "";
-  const select = element(
-    "select",
-    {
-      id: "why-layer",
-      on: {
-        change: () => {
-          asked.layer = select.value;
-          ask();
-        },
-      },
-    },
-    ...layers.map((/** @type {string} */ name) =>
-      element("option", { value: name, selected: name === body.layer }, name),
-    ),
-  );
-  return element("div", { class: "field inline" }, element("label", { for: "why-layer" }, "Layer"), select);
-}
-
-/**
- * One pixel per value, opaque where there is much heat; the canvas that it is drawn on blends between them.
- * @param {{height: number, width: number, values: number[][]}} heat
- */
-function heatPicture({ height, width, values }) {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [width, height];
-  const context = canvas.getContext("2d");
-  const image = context?.createImageData(width, height);
-  if (!context || !image) return canvas;
-  values.flat().forEach((value, at) => image.data.set([...heatColour(value), Math.round(70 + 185 * value)], at * 4));
-  context.putImageData(image, 0, 0);
-  return canvas;
+  const told = "This server explains nothing: it has no /v1/explain.";
+  return isMissing ? element("p", { role: "alert" }, told) : problem(error, retry);
 }

@@ -115,10 +115,7 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
     const right = body.predictions.filter(
       (/** @type {any} */ _, /** @type {number} */ at) => shown[at] && isRight(shown[at]),
     );
-    const objects = right.map((/** @type {any} */ { class_id: id, box, mask }) => ({
-      class: id,
-      ...(mask ? { mask } : { box }),
-    }));
+    const objects = right.map(targetOf);
     return [body.request_id, model.segmentation === "semantic" ? { masks: objects } : { objects }];
   }
 
@@ -140,6 +137,15 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
   }
 
   return { element: place };
+}
+
+/**
+ * An object of an answer as ground truth: its mask, or its box, with the key points that are visible.
+ * @param {any} one
+ */
+function targetOf({ class_id: id, box, mask, keypoints }) {
+  const points = keypoints?.flatMap((/** @type {any} */ { x, y, visible }) => (visible ? [x, y, 2] : [0, 0, 0]));
+  return { class: id, ...(mask ? { mask } : { box }), ...(points ? { keypoints: points } : {}) };
 }
 
 /** @param {any} told The answer of `/v1/feedback`. */

@@ -9,7 +9,6 @@ import { button, element } from "./elements.js";
 /** @type {Record<string, string>} What the page adds to a message of the server, by code. */
 const ADVICE = {
   image_too_large: "The server reads the size off the file's header, and refuses it before it is decoded.",
-  unsupported_image: "JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, AVIF and JPEG 2000 are read.",
   unsupported_content_type: "Choose an image file.",
   unauthorized: "Enter an API key above.",
   forbidden: "Enter another API key above.",

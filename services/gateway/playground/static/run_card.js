@@ -12,6 +12,7 @@ import { createList } from "./found_list.js";
 import { sizeOf } from "./original.js";
 import { problem } from "./problems.js";
 import { highlight, shownBy } from "./state.js";
+import { valueOf } from "./tasks.js";
 import { formatMs, timingBar } from "./timing.js";
 
 /** @typedef {import("./tasks.js").Found} Found */
@@ -53,6 +54,7 @@ export function createRunCard(store, slot, actions) {
       found,
       colourOf: coloursOf(listed),
       highlighted: chosen ?? null,
+      leastPoint: runs[slot].model ? valueOf("keypointThreshold", store.get().parameters, runs[slot].model) : 0,
     };
     draw(canvas, drawn);
   }

@@ -52,6 +52,7 @@ export function createRunner(store, api, onLoaded) {
     try {
       const query = askedQuery(parameters, model);
       const reply = await api.post(TASKS[model.task].path, query, photo.file, abort.signal);
+      if (abort.signal.aborted) return;
       update(slot, { status: "done", answer: reply.body, found: foundIn(reply.body), reply, error: null });
     } catch (error) {
       if (isAborted(error) || abort.signal.aborted) return;

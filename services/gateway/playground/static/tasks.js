@@ -13,7 +13,11 @@
  * @property {[number, number, number, number] | null} box Left, top, right, bottom in pixels of the upright image.
  * @property {any} mask As the answer has it: run lengths or polygons; or null.
  * @property {number | null} areaPixels
+ * @property {KeyPoint[] | null} keyPoints In the order of the skeleton.
+ * @property {[number, number][]} edges Of the skeleton: pairs of key points to draw lines between.
  */
+
+/** @typedef {{name: string, x: number, y: number, score: number}} KeyPoint In pixels of the upright image. */
 
 /**
  * @typedef {{className: string, classId: number}} ClassOf
@@ -23,6 +27,7 @@
  * @typedef {object} Parameters What the controls are set to; null: the model's own default.
  * @property {number | null} topK
  * @property {number | null} scoreThreshold
+ * @property {number | null} keypointThreshold
  * @property {number | null} iouThreshold
  * @property {number | null} maxDetections
  * @property {ClassOf[] | null} classes Null: all.
@@ -42,6 +47,7 @@
 export const NO_PARAMETERS = {
   topK: null,
   scoreThreshold: null,
+  keypointThreshold: null,
   iouThreshold: null,
   maxDetections: null,
   classes: null,
@@ -49,13 +55,16 @@ export const NO_PARAMETERS = {
   augment: false,
 };
 
-/** @type {Record<string, number>} Where neither the controls nor the model say anything; docs/detection.md. */
-const DEFAULTS = { topK: 5, scoreThreshold: 0.25, iouThreshold: 0.5, maxDetections: 100 };
+/** @type {Record<Range, number>} Where neither the controls nor the model say anything; docs/detection.md. */
+const DEFAULTS = { topK: 5, scoreThreshold: 0.25, keypointThreshold: 0.2, iouThreshold: 0.5, maxDetections: 100 };
 
-/** @type {Record<string, string>} The names of the API. */
+/** @typedef {"topK" | "scoreThreshold" | "keypointThreshold" | "iouThreshold" | "maxDetections"} Range Of numbers. */
+
+/** @type {Record<Range, string>} The names of the API. */
 const NAMES = {
   topK: "top_k",
   scoreThreshold: "score_threshold",
+  keypointThreshold: "keypoint_threshold",
   iouThreshold: "iou_threshold",
   maxDetections: "max_detections",
 };
@@ -89,11 +98,17 @@ export const TASKS = {
         ? ["classes", "maskFormat", "augment"]
         : ["scoreThreshold", "classes", "maxDetections", "maskFormat", "augment"],
   },
+  keypoints: {
+    label: "Pose",
+    path: "v1/pose",
+    method: "pose",
+    controls: () => ["scoreThreshold", "keypointThreshold", "classes", "iouThreshold", "maxDetections"],
+  },
 };
 
 /**
  * The value that a control has for a model: its own, or the model's, or that of the server.
- * @param {"topK" | "scoreThreshold" | "iouThreshold" | "maxDetections"} name
+ * @param {Range} name
  * @param {Parameters} parameters
  * @param {import("./catalog.js").Model} model
  * @returns {number}
@@ -112,14 +127,14 @@ export function shownQuery(parameters, model) {
   const controls = TASKS[model.task].controls(model);
   /** @type {Record<string, any>} */
   const query = { model: model.value };
-  for (const name of /** @type {const} */ (["topK", "scoreThreshold", "iouThreshold", "maxDetections"])) {
+  for (const name of /** @type {Range[]} */ (Object.keys(NAMES))) {
     const value = valueOf(name, parameters, model);
     if (controls.includes(name) && value !== valueOf(name, NO_PARAMETERS, model)) query[NAMES[name]] = value;
   }
   if (controls.includes("classes") && parameters.classes?.length)
     query.classes = parameters.classes.map(wordOf).join(",");
   if (controls.includes("maskFormat") && parameters.maskFormat !== "rle") query.mask_format = parameters.maskFormat;
-  if (parameters.augment) query.augment = true;
+  if (controls.includes("augment") && parameters.augment) query.augment = true;
   return query;
 }
 
@@ -138,9 +153,10 @@ function wordOf({ className, classId }) {
  * @returns {Record<string, any>}
  */
 export function askedQuery(parameters, model) {
-  const { classes: _, ...query } = shownQuery(parameters, model);
+  const { classes: _, keypoint_threshold: __, ...query } = shownQuery(parameters, model);
   const controls = TASKS[model.task].controls(model);
   if (controls.includes("topK")) query.top_k = MOST_CLASSES;
+  if (query.augment) return query; // merged predictions depend on the threshold, so nothing is filtered here
   if (controls.includes("scoreThreshold")) query.score_threshold = leastScore(model);
   const most = valueOf("maxDetections", NO_PARAMETERS, model);
   if (controls.includes("maxDetections") && valueOf("maxDetections", parameters, model) <= most) {
@@ -172,6 +188,8 @@ export function foundIn(answer) {
     box: one.box ? [one.box.x_min, one.box.y_min, one.box.x_max, one.box.y_max] : null,
     mask: one.mask ?? null,
     areaPixels: one.area_pixels ?? null,
+    keyPoints: one.keypoints ?? null,
+    edges: answer.skeleton ?? [],
   }));
 }
 
