@@ -1,4 +1,4 @@
-"""What goes wrong is said in its place: images that are none, too large or broken, limits, and a server that is gone."""
+"""What goes wrong is said in its place: files that are no images, huge ones, limits, a server that is gone."""
 
 from __future__ import annotations
 
