@@ -15,13 +15,16 @@
     ├── ExportError             export_error        a model cannot be exported
     ├── UnusableModel           unusable_model      a file to import holds no model that can be served
     │   └── OpenQuestion        open_question       the file does not say what a model card needs
+    ├── CannotExplain           cannot_explain      a prediction cannot be explained as the request asks
+    ├── ExplainingUnavailable   explaining_unavailable  a package that explanations need is not installed
     ├── NonFiniteOutput         non_finite_output   the network returned NaN or infinity
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
         ├── NotConvertible      not_convertible     OpenVINO cannot run a network
         └── PrecisionTooLow     precision_too_low   a network computes something else in half precision
 
 Every class takes positional arguments only and survives pickling, so that it can cross processes.
-The messages of `ImageError` and `UnknownModel` are safe to send to clients: they name no path and no host.
+The messages of `ImageError`, `UnknownModel` and `CannotExplain` are safe to send to clients: they name no path and no
+host.
 """
 
 from collections.abc import Mapping
@@ -215,6 +218,37 @@ class OpenQuestion(UnusableModel):
         self.args = (source, message, option, choices)
         self.option = option
         self.choices = choices
+
+
+class CannotExplain(ModelsError):
+    """A prediction cannot be explained as the request asks.
+
+    Args:
+        message: The problem, and what to ask for instead. For clients: it holds no path.
+        parameter: Name of the parameter that cannot be met, as the HTTP API has it.
+        known: Its possible values; empty where they are not listed.
+    """
+
+    code: ClassVar[str] = "cannot_explain"
+
+    def __init__(self, message: str, parameter: str, known: tuple[str, ...] = ()) -> None:
+        super().__init__(message, parameter, known)
+        self.message = message
+        self.parameter = parameter
+        self.known = known
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ExplainingUnavailable(ModelsError):
+    """This process lacks a package that explanations need.
+
+    Args:
+        message: The package, and how to install it.
+    """
+
+    code: ClassVar[str] = "explaining_unavailable"
 
 
 class NonFiniteOutput(ModelsError):

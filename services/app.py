@@ -12,18 +12,23 @@ from typing import Any
 
 from ray.serve import Application
 
+from services.deployments.explainer import ExplainerReplica
 from services.deployments.replica import ModelReplica, start_host
 from services.gateway.deployment import Gateway
 from services.model_deployment import ModelDeployment
-from services.replica_scale import Scaled
+from services.replica_scale import ExplainerScale, Scaled
 from services.rollout.serving_plan import ServingPlan
-from services.topology import Topology, check_topology
+from services.topology import EXPLAINER, Topology, check_topology
 
 QUIET: dict[str, Any] = {"log_level": "WARNING", "enable_access_log": False}
 """Turns off Ray's log line for every request, which costs more than the JSON; the gateway logs requests itself."""
 
 LOAD_ATTEMPTS = 2
 """Attempts to start a replica before the error is reported; Ray's default of 20 takes minutes."""
+
+
+EXPLAINER_SHUTDOWN_S = 5.0
+"""Longest wait for an explanation in progress when the stack stops; gateways have drained before."""
 
 
 def build(args: dict[str, Any] | Topology) -> Application:
@@ -44,7 +49,7 @@ def build(args: dict[str, Any] | Topology) -> Application:
         ray_actor_options=topology.gateway.reservation,
         **_scale(topology.gateway),
     )
-    return gateway.bind(topology.model_dump(), backends)
+    return gateway.bind(topology.model_dump(), backends, _bind_explainer(topology.explainer))
 
 
 def _plans(config: ModelDeployment, topology: Topology) -> list[dict[str, Any]]:
@@ -67,6 +72,25 @@ def _bind_models(config: ModelDeployment, plans: list[dict[str, Any]]) -> Applic
         **_scale(config),
     )
     return deployment.bind(config.model_dump(), plans)
+
+
+def _bind_explainer(config: ExplainerScale) -> Application:
+    """The explainer: its process starts with the first request, and ends when there has been none for a while."""
+    deployment = ExplainerReplica.options(
+        name=EXPLAINER,
+        max_constructor_retry_count=LOAD_ATTEMPTS,
+        logging_config=QUIET,
+        ray_actor_options=config.reservation,
+        graceful_shutdown_timeout_s=EXPLAINER_SHUTDOWN_S,
+        autoscaling_config={
+            "min_replicas": 0,
+            "max_replicas": 1,
+            "target_ongoing_requests": 1,
+            "upscale_delay_s": 0,
+            "downscale_delay_s": config.idle_timeout_s,
+        },
+    )
+    return deployment.bind()
 
 
 def _scale(config: Scaled) -> dict[str, Any]:

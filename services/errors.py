@@ -8,6 +8,7 @@
     │   ├── ServiceNotFound         404 unknown_service        gRPC's health check of another service
     │   ├── UnknownAnswer           404 unknown_answer         feedback on an answer that is not recorded (any more)
     │   ├── FeedbackOff             404 feedback_off           feedback, where answers are not recorded
+    │   ├── ExplanationsOff         404 explanations_off       an explanation, where they are turned off
     │   ├── Unimplemented           405 method_not_allowed     a method of a protocol that is not supported
     │   ├── NotAcceptable           406 not_acceptable         no representation matches `Accept` or `render`
     │   ├── RequestTimeout          408 request_timeout        the body arrived too slowly
@@ -23,6 +24,7 @@
     │   ├── HeadersTooLarge         431 header_too_large
     │   └── InvalidImage            400/413/415                an `models.errors.ImageError`, under its own code
     ├── NonFiniteAnswer             500 non_finite_answer      the model returned NaN or infinity for an image
+    ├── ExplainingUnavailable       501 explaining_unavailable a package that explanations need is not installed
     ├── Overloaded                  503 overloaded             + Retry-After
     ├── NotReady                    503 not_ready              + Retry-After
     ├── PlanUnavailable             503 plan_unavailable       + Retry-After: the store of plans does not respond
@@ -106,6 +108,11 @@ class UnknownAnswer(RequestError):
 class FeedbackOff(RequestError):
     status = 404
     code = "feedback_off"
+
+
+class ExplanationsOff(RequestError):
+    status = 404
+    code = "explanations_off"
 
 
 class RequestTimeout(RequestError):
@@ -206,6 +213,11 @@ class NonFiniteAnswer(ServiceError):
     code = "non_finite_answer"
 
 
+class ExplainingUnavailable(ServiceError):
+    status = 501
+    code = "explaining_unavailable"
+
+
 class Overloaded(ServiceError):
     status = 503
     code = "overloaded"
@@ -243,7 +255,18 @@ class OutOfTime(ServiceError):
 
 _BY_CODE: dict[str, type[ServiceError]] = {
     kind.code: kind
-    for kind in (AnswerTooLarge, BackendFailed, ModelNotFound, NonFiniteAnswer, NotReady, OutOfTime, Overloaded)
+    for kind in (
+        AnswerTooLarge,
+        BackendFailed,
+        ExplainingUnavailable,
+        InvalidParameters,
+        LoadFailed,
+        ModelNotFound,
+        NonFiniteAnswer,
+        NotReady,
+        OutOfTime,
+        Overloaded,
+    )
 }
 
 

@@ -86,6 +86,25 @@ class Scaled(Strict):
         return self.autoscaling.max_replicas if self.autoscaling else self.num_replicas
 
 
+class ExplainerScale(Strict):
+    """The deployment that explains predictions: no replica until the first request, and never more than one."""
+
+    num_cpus: float = Field(default=0.0, ge=0, description="CPUs that Ray reserves for it; it computes in idle time.")
+    memory: int | None = Field(default=None, ge=1, description="Bytes of memory that Ray reserves for it.")
+    resources: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
+        default=None, description="Custom resources of Ray that it reserves, by name, such as `{models: 1}`."
+    )
+    idle_timeout_s: float = Field(
+        default=300.0, ge=0, description="Time without a request after which its process ends."
+    )
+
+    @property
+    def reservation(self) -> dict[str, Any]:
+        """What Ray reserves, in the words of its `ray_actor_options`."""
+        named = {"memory": self.memory, "resources": self.resources}
+        return {"num_cpus": self.num_cpus, **{name: value for name, value in named.items() if value is not None}}
+
+
 class GatewayScale(Scaled):
     """The deployment that speaks HTTP."""
 

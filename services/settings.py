@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         description="Connections that one client address may hold, loopback excepted; 0: no limit. Raise it behind a "
         "reverse proxy on another machine.",
     )
+    explanations: bool = Field(
+        default=True,
+        description="`POST /v1/explain` explains predictions, in a process of its own that starts with the first "
+        "request; false: it is refused.",
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Origins whose web pages may call the API (CORS), separated by commas; `*`: all. None by default.",

@@ -79,6 +79,17 @@ LAST_REQUEST_TIME = Gauge(
     ("task", "model"),
     multiprocess_mode="mostrecent",
 )
+EXPLANATIONS = Counter(
+    "tapetum_explanations",
+    "Requests for explanations, by what became of them (ok, or the code of the error).",
+    ("model", "method", "outcome"),
+)
+EXPLANATION_SECONDS = Histogram(
+    "tapetum_explanation_duration_seconds",
+    "From the first byte read to the explanation; the first one waits for its process.",
+    ("model", "method"),
+    buckets=(0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0),
+)
 CACHE_REQUESTS = Counter(
     "tapetum_cache_requests", "Images by what the result cache had for them.", ("task", "model", "outcome")
 )

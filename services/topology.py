@@ -15,12 +15,15 @@ from models.catalog.version_names import join_name, split_name
 from models.entries import Task
 from services.configuration import Strict, validate
 from services.model_deployment import ModelDeployment, ModelSpec
-from services.replica_scale import GatewayScale
+from services.replica_scale import ExplainerScale, GatewayScale
 
 log = structlog.get_logger()
 
 NEWEST: Final = "newest"
 """The version policy that chooses the newest version."""
+
+EXPLAINER: Final = "Explainer"
+"""Name of the deployment that explains predictions."""
 
 Layout = Literal["auto", "split", "colocated"]
 """Where the models run: in replicas of their own, or in those of the gateway; see `services.layout` for `auto`."""
@@ -43,6 +46,7 @@ class Topology(Strict):
         "cluster splits.",
     )
     gateway: GatewayScale = GatewayScale()
+    explainer: ExplainerScale = ExplainerScale()
     deployments: tuple[ModelDeployment, ...] = Field(min_length=1)
     version_policy: dict[str, Annotated[str, BeforeValidator(_version_of), Field(min_length=1)]] = Field(
         default={},
@@ -63,6 +67,8 @@ class Topology(Strict):
                 raise ValueError(f"{kind} {twice[0]} is configured twice")
         if "Gateway" in names:
             raise ValueError("Gateway is the name of the HTTP deployment; call this one something else")
+        if EXPLAINER in names:
+            raise ValueError(f"{EXPLAINER} is the name of the deployment that explains; call this one something else")
         return self
 
     @model_validator(mode="after")

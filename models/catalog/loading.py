@@ -36,6 +36,7 @@ from models.detection.yolox_family import from_official
 from models.entries import CatalogEntry, LetterboxPreprocessing, Task
 from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
+from models.execution.external import ExternalRuntime
 from models.runtime import Runtime
 from models.segmentation import torchvision_entries as torchvision_segmenters
 from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter, servable_segmenters
@@ -100,7 +101,7 @@ def _load(entry: CatalogEntry, name: str, runtime: Runtime) -> Adapter[Any, Any]
         return load_onnx(entry, runtime)
     if entry.weights.kind == "none":
         return NoopClassifier(entry, runtime)
-    if entry.quantization is not None:
+    if entry.quantization is not None and not (isinstance(runtime, ExternalRuntime) and runtime.takes_original):
         runtime = quantized_runtime(entry, runtime)
     if entry.weights.kind == "package":
         return _load_bundled(entry, runtime)

@@ -22,6 +22,9 @@ class Detector(LetterboxedAdapter[DetectionParameters, Detections]):
         runtime: Where and how it runs, resolved.
         network: The network on its device.
         weights_digest: sha256 in hex of the file that its weights came from.
+
+    Attributes:
+        network: The same.
     """
 
     def __init__(
@@ -33,11 +36,11 @@ class Detector(LetterboxedAdapter[DetectionParameters, Detections]):
         weights_digest: str,
     ) -> None:
         super().__init__(entry, class_names, runtime, weights_digest, DetectionParameters())
-        self._network = network
+        self.network = network
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[Candidates]:
         """See `models.adapter.Adapter.forward`."""
-        return self._network.candidates(stack([item.pixels for item in inputs], self.runtime))
+        return self.network.candidates(stack([item.pixels for item in inputs], self.runtime))
 
     def postprocess(
         self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[DetectionParameters]

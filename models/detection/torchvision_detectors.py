@@ -8,13 +8,13 @@ thresholds of each request. With torchvision's thresholds the predictions equal 
 # pyright: reportMissingTypeStubs=false
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
@@ -73,12 +73,39 @@ class TorchvisionCandidates:
         Returns:
             N, in the same order, computed lazily, image by image.
         """
-        outputs = self._executor.run_all(pixels)
-        count, height, width = pixels.shape[:3]
-        padded = (-(-side // self._multiple) * self._multiple for side in (height, width))
-        images = ImageList(torch.empty(0, 3, *padded), [(height, width)] * count)
-        for regions in self._stages.regions(outputs, images):
-            yield self._candidates(regions, (height, width)), regions
+        size = (pixels.shape[1], pixels.shape[2])
+        for regions in self.regions(self._executor.run_all(pixels), len(pixels), size):
+            yield self._candidates(regions, size), regions
+
+    def regions(self, outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Iterator[Regions]:
+        """Decodes the outputs of the trunk; the scores can be differentiated by them.
+
+        Args:
+            outputs: Of the trunk, float32.
+            count: N, number of images.
+            size: (height, width) of the images in pixels.
+
+        Returns:
+            N, in the same order.
+        """
+        padded = (-(-side // self._multiple) * self._multiple for side in size)
+        images = ImageList(torch.empty(0, 3, *padded), [size] * count)
+        return self._stages.regions(outputs, images)
+
+    def scores_of(self, regions: Regions, class_id: int) -> tuple[Tensor, Tensor]:
+        """Returns the boxes of a class and their scores, before NMS and without a floor of the score.
+
+        Args:
+            regions: Of one image.
+            class_id: The class.
+
+        Returns:
+            (R, 4) float32, x_min, y_min, x_max, y_max in pixels of the input, and (R,) float32 in [0, 1].
+        """
+        label = class_id + self._first_label
+        places = torch.arange(len(regions.scores), device=regions.scores.device)
+        boxes = regions.decode(places, torch.full_like(places, label))
+        return boxes, regions.scores[:, label - regions.first_label]
 
     def _candidates(self, regions: Regions, size: tuple[int, int]) -> Candidates:
         skipped = max(0, self._first_label - regions.first_label)  # columns of labels that are no class

@@ -6,6 +6,7 @@ decode, preprocess and postprocess stay in the adapter, and so do the second sta
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,13 @@ class ExternalRuntime(Runtime, ABC):
     """A runtime whose networks run elsewhere.
 
     Device, precision and options are those of what the adapter itself computes after the network.
+
+    Attributes:
+        takes_original: Whether the executor of a quantized model gets the float32 network that it was quantized from;
+            else such models are refused.
     """
+
+    takes_original: ClassVar[bool] = False
 
     @abstractmethod
     def executor(self, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing) -> NetworkExecutor:

@@ -70,6 +70,29 @@ def _cut(image: torch.Tensor, top: int, left: int, side: int) -> NDArray[np.uint
     return image[:, top : top + side, left : left + side].permute(1, 2, 0).contiguous().numpy()
 
 
+def cropped_area(size: tuple[int, int], preprocessing: Preprocessing) -> tuple[float, float, float, float]:
+    """Returns the part of an image that `resize_and_crop` keeps.
+
+    Args:
+        size: (height, width) of the image in pixels.
+        preprocessing: The model's.
+
+    Returns:
+        x_min, y_min, x_max, y_max in pixels of the image.
+    """
+    longest = _MAX_ASPECT * min(size)
+    kept = min(size[0], longest), min(size[1], longest)
+    resized = _resized_size(*kept, preprocessing.resize)
+    crop = preprocessing.crop
+    spans: list[tuple[float, float]] = []
+    for side, of_kept, of_resized in zip(size, kept, resized, strict=True):
+        scale = of_kept / of_resized
+        start = max(0, side - longest) // 2 + (of_resized - crop) // 2 * scale
+        spans.append((start, start + crop * scale))
+    (top, bottom), (left, right) = spans
+    return left, top, right, bottom
+
+
 def _without_far_ends(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     longest = _MAX_ASPECT * min(height, width)

@@ -32,6 +32,9 @@ class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks
         runtime: Where and how it runs, resolved.
         network: The network on its device.
         weights_digest: sha256 in hex of the file that its weights came from.
+
+    Attributes:
+        network: The same.
     """
 
     def __init__(
@@ -43,11 +46,11 @@ class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks
         weights_digest: str,
     ) -> None:
         super().__init__(entry, class_names, runtime, weights_digest, SegmentationParameters())
-        self._network = network
+        self.network = network
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[RegionMasks]:
         """See `models.adapter.Adapter.forward`."""
-        return self._network.region_masks(stack([item.pixels for item in inputs], self.runtime))
+        return self.network.region_masks(stack([item.pixels for item in inputs], self.runtime))
 
     def postprocess(
         self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[SegmentationParameters]
@@ -84,7 +87,7 @@ class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks
         if not len(boxes):
             return ()
         wanted = self._letterbox(image.size).project(torch.from_numpy(boxes))
-        cells = self._network.masks_in(self.preprocess(image).pixels, wanted, torch.from_numpy(class_ids))
+        cells = self.network.masks_in(self.preprocess(image).pixels, wanted, torch.from_numpy(class_ids))
         return tuple(paste(mask, box, image.size) for mask, box in zip(cells.numpy(), boxes, strict=True))
 
 

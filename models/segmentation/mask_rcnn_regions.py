@@ -95,6 +95,9 @@ class MaskRcnnRegions:
         first_label: The network's label of class id 0: 0 where the class names count the background, 1 where they do
             not.
 
+    Attributes:
+        boxes: The same network without its mask branch.
+
     Raises:
         TypeError: The network is no Mask R-CNN of torchvision.
     """
@@ -104,7 +107,7 @@ class MaskRcnnRegions:
     ) -> None:
         if not isinstance(network, MaskRCNN):
             raise TypeError(f"{type(network).__name__} is no Mask R-CNN of torchvision")
-        self._boxes = TorchvisionCandidates(network, preprocessing, runtime, first_label)
+        self.boxes = TorchvisionCandidates(network, preprocessing, runtime, first_label)
         self._branch = _MaskBranch(network, runtime)
         self._first_label = first_label
 
@@ -113,7 +116,7 @@ class MaskRcnnRegions:
         """See `RegionMaskNetwork.region_masks`."""
         found: list[RegionMasks] = []
         worth_giving = DetectionParameters(SCORE_FLOOR, OVERLAP, MAX_OBJECTS)
-        for candidates, regions in self._boxes.with_regions(pixels):
+        for candidates, regions in self.boxes.with_regions(pixels):
             objects = select(candidates, worth_giving)
             height, width = pixels.shape[1:3]
             found.append(RegionMasks(objects, partial(self._masks, regions.features, objects, (height, width))))
@@ -126,7 +129,7 @@ class MaskRcnnRegions:
 
     def masks_in(self, pixels: NDArray[np.uint8], boxes: Tensor, class_ids: Tensor) -> Tensor:
         """See `RegionMaskNetwork.masks_in`."""
-        ((_, regions),) = self._boxes.with_regions(pixels[None])
+        ((_, regions),) = self.boxes.with_regions(pixels[None])
         height, width = pixels.shape[:2]
         return self._branch.masks(regions.features, boxes, class_ids + self._first_label, (height, width))
 

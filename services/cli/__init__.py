@@ -4,6 +4,7 @@
     tapetum classify IMAGE…           the classes of images, with no server, or with `--url` from one
     tapetum detect IMAGE…             the objects in images, likewise
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
+    tapetum explain layers MODEL      the layers of a network, with their receptive fields
     tapetum models list|show|pull     what can be served
     tapetum models add FILE           a model of one's own, from an ONNX file or a checkpoint
     tapetum evaluate                  how good a model is on labelled images, with a report
@@ -35,6 +36,7 @@ from services.cli.config import app as config_app
 from services.cli.console import CommandError, no_such_model, show_error
 from services.cli.detect import detect
 from services.cli.evaluate import evaluate
+from services.cli.explain_commands import app as explain_app
 from services.cli.export import app as export_app
 from services.cli.node import node
 from services.cli.rollout import rollout
@@ -76,6 +78,7 @@ app.command(epilog="Example: tapetum serve --port 9000")(serve)
 app.command(epilog="Example: tapetum rollout yolo-person@2 --steps 5,25,100 --hold 300")(rollout)
 app.command(epilog="Example: tapetum node -- ray start --head --block")(node)
 app.add_typer(config_app, name="config")
+app.add_typer(explain_app, name="explain")
 app.add_typer(export_app, name="export")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")

@@ -98,6 +98,23 @@ def _with_run_lengths(result: Result) -> dict[str, Any]:
     return document
 
 
+def save_picture(picture: bytes, folder: Path, stem: str, suffix: str) -> Path:
+    """Write one encoded picture under the first free name, and return its path.
+
+    Args:
+        picture: The file.
+        folder: Where to; made if it is not there.
+        stem: Name of the file without number and suffix.
+        suffix: Such as `.png`.
+
+    Raises:
+        CommandError: the folder or the picture cannot be written.
+    """
+    with _one_line_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return _written(picture, folder, stem, suffix, Counter())
+
+
 def _written(picture: bytes, folder: Path, stem: str, suffix: str, numbers: Counter[str]) -> Path:
     """Writes the picture under the first free name, and returns its path."""
     while True:

@@ -18,6 +18,7 @@ from services.client.answers import (
 )
 from services.client.clients import AsyncClient, Client
 from services.client.errors import TapetumError
+from services.client.explanations import Explanation, ExplanationParameters, FeatureSheet, HeatMap
 from services.client.masks import Mask, MaskImage, Polygons, RunLengths
 from services.client.parameters import DetectionParameters, SegmentationParameters
 from services.client.predictions import Box, ClassPrediction, Detection, Instance, Region
@@ -31,7 +32,11 @@ __all__ = [
     "Detection",
     "DetectionParameters",
     "Detections",
+    "Explanation",
+    "ExplanationParameters",
+    "FeatureSheet",
     "Feedback",
+    "HeatMap",
     "Instance",
     "Mask",
     "MaskImage",

@@ -26,6 +26,7 @@ from services.client.answers import (
     ServedModel,
 )
 from services.client.errors import TapetumError, error_of
+from services.client.explanations import Explanation
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer[Any])
@@ -132,6 +133,19 @@ def predict_many(
         endpoint.answer.parse_list,
         content=json.dumps({"images": encoded, **_given(parameters)}).encode(),
         content_type="application/json",
+    )
+
+
+def explain(image: Image, parameters: Parameters) -> Call[Explanation]:
+    """Why a model predicts what it does for an image."""
+    given = {name.rstrip("_"): value for name, value in _given(parameters).items()}
+    return Call(
+        "POST",
+        "v1/explain",
+        Explanation.parse,
+        params={name: _query_value(value) for name, value in given.items()},
+        content=_bytes_of(image),
+        content_type="application/octet-stream",
     )
 
 

@@ -23,6 +23,7 @@ from services.client.answers import (
 )
 from services.client.calls import Attempts, Call, Endpoint, Image, Parameters
 from services.client.errors import TapetumError
+from services.client.explanations import Explanation, ExplanationParameters
 from services.client.parameters import DetectionParameters, SegmentationParameters
 from services.machine.hosts import is_loopback
 
@@ -207,6 +208,19 @@ class Client:
         """
         return self.send(calls.predict_many(endpoint, images, parameters), timeout_s)
 
+    def explain(
+        self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[ExplanationParameters]
+    ) -> Explanation:
+        """Explains a prediction for one image: which parts of it count towards a class or a box.
+
+        Args:
+            image: The encoded file, or where it lies.
+            timeout_s: Time limit of this call, retries included. The first explanation waits for a process to start,
+                10 seconds or more.
+            parameters: See `ExplanationParameters`; what is left out is as the server has it.
+        """
+        return self.send(calls.explain(image, parameters), timeout_s)
+
     def models(self) -> tuple[ServedModel, ...]:
         """Lists the served models."""
         return self.send(calls.models())
@@ -350,6 +364,12 @@ class AsyncClient:
     ) -> list[A | TapetumError]:
         """As `Client.predict_many`; the request is built in a thread."""
         return await self.send(await asyncio.to_thread(calls.predict_many, endpoint, images, parameters), timeout_s)
+
+    async def explain(
+        self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[ExplanationParameters]
+    ) -> Explanation:
+        """As `Client.explain`."""
+        return await self.send(calls.explain(image, parameters), timeout_s)
 
     async def models(self) -> tuple[ServedModel, ...]:
         """As `Client.models`."""

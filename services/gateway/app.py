@@ -27,6 +27,9 @@ from services.gateway.byte_budget import ByteBudget
 from services.gateway.chunked_responses import ChunkedResponses
 from services.gateway.cors import Cors
 from services.gateway.direct_route import direct_router
+from services.gateway.explanations.calls import ExplainerCalls
+from services.gateway.explanations.handler import ExplanationHandler
+from services.gateway.explanations.route import explanation_router
 from services.gateway.hot_routes import HotRoutes
 from services.gateway.limits import ApiKeys, RateLimiter
 from services.gateway.middleware import DOCUMENT_ASSETS, RequestMiddleware, routing_error
@@ -90,6 +93,7 @@ def create_app(
     cache: ResultCache | None,
     store: FeedbackStore | None = None,
     traffic_store: TrafficStore | None = None,
+    explainer: ExplainerCalls | None = None,
     *,
     under_ray: bool = False,
 ) -> FastAPI:
@@ -101,6 +105,7 @@ def create_app(
         cache: Result cache; None: no cache.
         store: Answers for feedback, and feedback; None: in the memory of this process.
         traffic_store: Counts of requests by version; None: likewise.
+        explainer: Where explanations are made; None: nowhere.
         under_ray: Whether Ray Serve itself sends `X-Request-ID`.
     """
     readers = Workers(READERS, "read")
@@ -134,6 +139,7 @@ def create_app(
     _add_middleware(app, handlers, settings, access, under_ray)
     for handler in handlers:
         _add_task(app, handler.api, handler)
+    app.include_router(explanation_router(ExplanationHandler(settings, path, bodies, explainer)))
     inference, repository = Inference(path, settings, readers), Repository(registry, versions, admission, settings)
     add_open_inference(app, HttpFront(inference, repository, settings, bodies))
     answers = ByteBudget(settings.max_answer_bytes, "responses of streams")

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from services.gateway.accuracy.feedback_store import LEAST_PATIENCE_S, RedisStore
 from services.gateway.app import create_app
+from services.gateway.explanations.calls import RayExplainer
 from services.gateway.exposure import check_exposure, check_redis
 from services.gateway.http_server import shape_http_server
 from services.gateway.open_inference.grpc_methods import OpenInferenceMethods
@@ -44,10 +45,14 @@ class Gateway(OpenInferenceMethods):
         topology: The `args` of the configuration.
         backends: By name of the deployment: its handle; or what starts its host in this process, where models are
             colocated.
+        explainer: Handle of the deployment that explains predictions; None: there is none.
     """
 
     def __init__(
-        self, topology: dict[str, Any], backends: dict[str, DeploymentHandle[Any] | Callable[[], Host]]
+        self,
+        topology: dict[str, Any],
+        backends: dict[str, DeploymentHandle[Any] | Callable[[], Host]],
+        explainer: DeploymentHandle[Any] | None = None,
     ) -> None:
         replica_starts("Gateway")
         fence_replica_grpc()
@@ -58,6 +63,7 @@ class Gateway(OpenInferenceMethods):
         _check_node(self._settings)
         self._topology = Topology.model_validate(topology)
         tasks = {config.name: config.task for config in self._topology.deployments}
+        self._explainer = RayExplainer(explainer) if explainer is not None else None
         self._hosts: list[Host] = []
         self._backends = {name: self._backend(each, tasks[name]) for name, each in backends.items()}
         replica_has_started("Gateway")
@@ -92,7 +98,7 @@ class Gateway(OpenInferenceMethods):
                 ttl_s, max_entry_bytes = settings.cache_ttl_s, settings.cache_max_entry_bytes
                 cache = RedisCache(redis, ttl_s=ttl_s, max_entry_bytes=max_entry_bytes, secret=secret)
         registry = Registry(self._topology, self._backends, settings.max_queue_wait_s, open_plan_store(settings))
-        app = create_app(settings, registry, cache, store, traffic_store, under_ray=True)
+        app = create_app(settings, registry, cache, store, traffic_store, self._explainer, under_ray=True)
         self.grpc_front = app.state.grpc_front
         if token := read_token(settings.run_dir):
             app.add_middleware(StackCheck, token=token)  # pyright: ignore[reportArgumentType]  # a factory, too

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from services.gateway import negotiation
 from services.gateway.schemas import Base64Image, FeedbackRequest
+from services.kinds.request_parameters import TaskParameters
 from services.kinds.schemas import ErrorAnswer
 from services.kinds.task_api import TaskApi
 
@@ -26,11 +27,12 @@ _ERRORS = {
     422: "A parameter is wrong, masks are too large to be sent as was asked, or a version cannot be loaded.",
     429: "Too many requests for this key; `Retry-After` says when to try again.",
     431: "The headers are too large.",
+    501: "Explanations need a package that is not installed on the server.",
     503: "Overloaded or not ready; `Retry-After` says when to try again.",
     504: "The time limit of the request passed.",
 }
 
-_OF_PREDICTIONS = frozenset(_ERRORS) - {409}
+_OF_PREDICTIONS = frozenset(_ERRORS) - {409, 501}
 
 _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4//8/AAX+Av7czFnnAAAAAElFTkSuQmCC"
 """A PNG file of one white pixel."""
@@ -55,10 +57,24 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def describe_request(api: TaskApi) -> dict[str, Any]:
     """Parameters and request body of a prediction endpoint, as OpenAPI."""
-    properties = api.parameters.model_json_schema()["properties"]
+    return _describe_images(api.parameters, several=True)
+
+
+def describe_one_image(parameters: type[TaskParameters]) -> dict[str, Any]:
+    """Parameters and request body of an endpoint that takes one image, as OpenAPI."""
+    return _describe_images(parameters, several=False)
+
+
+def _describe_images(parameters: type[TaskParameters], several: bool) -> dict[str, Any]:
+    properties = parameters.model_json_schema()["properties"]
     as_text = {name: _without_lists(schema) for name, schema in properties.items()}
     file = {"type": "string", "format": "binary"}
     image = Base64Image.model_json_schema()
+    files = {"type": "array", "items": file} if several else file
+    images = {"images": {"type": "array", "items": image}} if several else {}
+    examples: dict[str, Any] = {"one image": {"value": {"image": {"base64": _PIXEL}}}}
+    if several:
+        examples["several images"] = {"value": {"images": [{"base64": _PIXEL}, {"base64": _PIXEL}]}}
     return {
         "parameters": [
             *(_query_parameter(name, schema) for name, schema in as_text.items()),
@@ -74,18 +90,15 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
                     "schema": {
                         "type": "object",
                         "required": ["image"],
-                        "properties": {"image": {"type": "array", "items": file}, **as_text},
+                        "properties": {"image": files, **as_text},
                     }
                 },
                 "application/json": {
                     "schema": {
                         "type": "object",
-                        "properties": {"image": image, "images": {"type": "array", "items": image}, **properties},
+                        "properties": {"image": image, **images, **properties},
                     },
-                    "examples": {
-                        "one image": {"value": {"image": {"base64": _PIXEL}}},
-                        "several images": {"value": {"images": [{"base64": _PIXEL}, {"base64": _PIXEL}]}},
-                    },
+                    "examples": examples,
                 },
             },
         },

@@ -97,8 +97,8 @@ class RayBackend:
     """
 
     def __init__(self, handle: Any, task: str) -> None:
-        self._handle = _with_pickle(handle)
-        self._heavy_handle = _sent_by_thread(handle).options(_by_reference=True)
+        self._handle = with_pickle(handle)
+        self._heavy_handle = sent_by_thread(handle).options(_by_reference=True)
         self._call_images = CALL_IMAGES.labels(task)
         self._retries = CALL_RETRIES.labels(task)
 
@@ -126,7 +126,7 @@ class RayBackend:
     def _send(self, items: list[Item]) -> Any:
         if sum(len(item.image) for item in items) <= HEAVY_CALL_BYTES:
             return self._handle.predict.remote(items)
-        lent: list[Any] = [item._replace(image=cast(Any, _Lent(item.image))) for item in items]
+        lent: list[Any] = [item._replace(image=cast(Any, Lent(item.image))) for item in items]
         return self._heavy_handle.predict.remote(lent)
 
     async def _try_again(self, item: Item) -> Outcome | ServiceError:
@@ -143,19 +143,19 @@ class RayBackend:
         return BackendFailed("the replica that worked on this image was lost, and so were the retries")
 
 
-def _with_pickle(handle: Any) -> Any:
+def with_pickle(handle: Any) -> Any:
     """A handle for plain tuples (`services.answers.wire`): pickle serialises them faster than Ray's cloudpickle."""
     return handle.options(request_serialization="pickle", response_serialization="pickle")
 
 
-def _sent_by_thread(handle: Any) -> Any:
+def sent_by_thread(handle: Any) -> Any:
     """Another handle of the same deployment, whose calls are sent in Ray Serve's own thread."""
     other = cast(Any, DeploymentHandle)(handle.deployment_name, handle.app_name)
     other._init(_run_router_in_separate_loop=True)  # Ray has no public way to choose it for one handle
     return other
 
 
-class _Lent:
+class Lent:
     """Bytes that are pickled out of band, so that Ray copies them without the GIL; they arrive as `bytes`."""
 
     def __init__(self, data: bytes) -> None:

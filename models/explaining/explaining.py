@@ -1,0 +1,262 @@
+"""Explains the prediction of a model for one image."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.adapter import Adapter, ModelInput
+from models.catalog.lookup import find
+from models.catalog.onnx_models import is_onnx
+from models.entries import LetterboxPreprocessing
+from models.errors import CannotExplain
+from models.explaining.areas import area_of, cells_of_image, part_of
+from models.explaining.captum_library import require_captum
+from models.explaining.contact_sheet import MAX_SHOWN, map_sheet
+from models.explaining.explanation import Area, Explanation, Heat, Question, Sheet
+from models.explaining.feature_maps import FeatureMaps
+from models.explaining.grad_cam import grad_cam
+from models.explaining.layer_choice import deepest, layer_of_box
+from models.explaining.map_layers import MapLayer, find_map_layers, kept_maps
+from models.explaining.occlusion import occlude
+from models.explaining.plain_model import PlainModel, load_fast, load_plain, require_network
+from models.explaining.subjects import find_subject, not_differentiable
+from models.imaging.decoding import MAX_BYTES, MAX_PIXELS
+from models.imaging.letterbox import Letterbox
+from models.kinds import KINDS
+
+LISTED: Final = 20
+"""The most layers or classes that a message lists."""
+MAX_NAMES: Final = 100
+"""The most names of classes that an error carries."""
+
+
+class Explainer:
+    """Explains the predictions of one model. What a method needs is loaded by the first question that asks for it.
+
+    Args:
+        name: A name of `models.catalog.lookup`.
+        num_threads: Threads of a run by OpenVINO or onnxruntime; None: as many as torch has.
+
+    Attributes:
+        entry: The catalog entry of the model.
+    """
+
+    def __init__(self, name: str, num_threads: int | None = None) -> None:
+        self._name = name
+        self._num_threads = num_threads
+        self.entry = find(name)
+        require_network(self.entry)
+
+    @cached_property
+    def _plain(self) -> PlainModel:
+        return load_plain(self._name)
+
+    @cached_property
+    def _fast(self) -> Adapter[Any, Any]:
+        return load_fast(self._name, self._num_threads)
+
+    @cached_property
+    def _known(self) -> tuple[MapLayer, ...]:
+        return find_map_layers(self._plain.network.modules, self._usual_size())
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers whose maps can be asked for, in the order of the network; not of an ONNX file."""
+        return tuple(layer.name for layer in self._known)
+
+    def explain(
+        self,
+        image: bytes,
+        question: Question,
+        check: Callable[[], None] = lambda: None,
+        *,
+        max_bytes: int = MAX_BYTES,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Explanation:
+        """Explains the prediction for an image.
+
+        Args:
+            image: The encoded file.
+            question: What is asked.
+            check: Called between steps; it raises where there is no time left.
+            max_bytes: The most bytes that are accepted.
+            max_pixels: The most pixels (height x width) that are accepted.
+
+        Raises:
+            CannotExplain: The model has no such class or layer, cannot be explained like that or does not find the
+                box, or the image is too large for it.
+            ExplainingUnavailable: captum is not installed.
+            ImageError: The bytes are no image that can be read.
+            ModelsError: The model cannot be loaded.
+        """
+        self._check(question)
+        adapter = self._fast if question.method == "occlusion" else self._plain.adapter
+        class_id = self._class_id(question, adapter.class_names)
+        if question.layer is not None and question.method != "occlusion":
+            self._layer(question.layer)
+        check()
+        decoded = adapter.decode(image, max_bytes=max_bytes, max_pixels=max_pixels)
+        given = adapter.preprocess(decoded)
+        self._require_untiled(given)
+        check()
+        entry = self.entry
+        blank = Explanation(entry.name, entry.version, entry.task, question.method, decoded.size)
+        if question.method == "features":
+            return self._features(blank, given, question)
+        box = self._box_in_input(question, decoded.size)
+        if question.method == "occlusion":
+            found = occlude(adapter, given, class_id, box, check)
+            about = found.class_id, found.score, found.box
+            return self._explained(blank, *about, found.heat, (given.pixels.shape[0], given.pixels.shape[1]))
+        return self._grad_cam(blank, given, question, class_id, box, check)
+
+    def _check(self, question: Question) -> None:
+        """Checks a question without the network."""
+        if question.method != "features":
+            require_captum()
+        if question.method != "occlusion" and is_onnx(self.entry):
+            if question.method == "gradcam":
+                raise not_differentiable(self.entry.name)
+            message = f"{self.entry.name} is an ONNX file without layers to look into: ask for method=occlusion"
+            raise CannotExplain(message, "method", ("occlusion",))
+        if question.target is not None and self.entry.kind not in ("detection", "instance"):
+            raise CannotExplain(f"{self.entry.name} predicts no boxes: leave box out", "box")
+
+    def _grad_cam(
+        self,
+        blank: Explanation,
+        given: ModelInput,
+        question: Question,
+        class_id: int | None,
+        box: Tensor | None,
+        check: Callable[[], None],
+    ) -> Explanation:
+        network = self._plain.network
+        images = network.normalised(given.pixels[None])
+        size = (images.shape[2], images.shape[3])
+        with torch.no_grad():
+            outputs = network.outputs(images)
+        subject = find_subject(self._plain, outputs, size, class_id, box)
+        check()
+        layer = self._layer(question.layer) if question.layer else None
+        if layer is None and subject.box is not None:
+            layer = layer_of_box(network, images, subject, self._known)
+        layer = layer or self._deepest()
+        check()
+        heat = grad_cam(network, images, subject, layer)
+        explained = self._explained(blank, subject.class_id, subject.score, subject.box, heat, size)
+        return replace(explained, layer=layer.name, layers=self.layers)
+
+    def _features(self, blank: Explanation, given: ModelInput, question: Question) -> Explanation:
+        network = self._plain.network
+        layer = self._deepest() if question.layer is None else self._layer(question.layer)
+        images = network.normalised(given.pixels[None])
+        with torch.no_grad(), kept_maps(network.modules, [layer.name]) as maps:
+            network.outputs(images)
+        found = FeatureMaps(layer.upright(maps[layer.name])[0].numpy())
+        picture = np.asarray(map_sheet(found))
+        shown, field = min(MAX_SHOWN, layer.channels), layer.field
+        size, stride = (field.size[-1], field.stride[-1]) if field else (None, None)
+        sheet = Sheet(picture, shown, layer.channels, size, stride)
+        return replace(blank, layer=layer.name, layers=self.layers, sheet=sheet)
+
+    def _explained(
+        self,
+        blank: Explanation,
+        class_id: int,
+        score: float,
+        box: Tensor | None,
+        heat: Tensor,
+        covered: tuple[int, int],
+    ) -> Explanation:
+        """The explanation with a heat map whose cells cover (height, width) pixels of the network's input."""
+        preprocessing, size = self.entry.preprocessing, blank.image_size
+        area = area_of(covered, size, preprocessing)
+        grid = (heat.shape[0], heat.shape[1])
+        cells = cells_of_image(grid, size, area)
+        heat = heat[: cells[0], : cells[1]]
+        values: Any = (heat / heat.max().clamp(min=torch.finfo(torch.float32).tiny)).clamp(0, 1).numpy()
+        in_image: Area | None = None
+        if box is not None:
+            assert isinstance(preprocessing, LetterboxPreprocessing)
+            x_min, y_min, x_max, y_max = Letterbox.fit(size, preprocessing).restore(box[None])[0].tolist()
+            in_image = (x_min, y_min, x_max, y_max)
+        return replace(
+            blank,
+            class_id=class_id,
+            class_name=self._class_names[class_id],
+            score=min(1.0, max(0.0, score)),
+            box=in_image,
+            heat=Heat(np.ascontiguousarray(values, np.float32), part_of(area, grid, cells)),
+        )
+
+    @property
+    def _class_names(self) -> tuple[str, ...]:
+        loaded = self.__dict__.get("_fast")
+        return loaded.class_names if loaded is not None else self._plain.adapter.class_names
+
+    def _deepest(self) -> MapLayer:
+        found = deepest(self._known, len(self._class_names))
+        if found is None:
+            raise not_differentiable(self.entry.name)
+        return found
+
+    def _layer(self, name: str) -> MapLayer:
+        found = next((layer for layer in self._known if layer.name == name), None)
+        if found is None:
+            listed = ", ".join(self.layers[-LISTED:])
+            more = f"the last {LISTED} of {len(self.layers)} are" if len(self.layers) > LISTED else "there are"
+            message = f"{self.entry.name} has no layer {name[:80]!r} that returns feature maps; {more}: {listed}"
+            raise CannotExplain(message, "layer", self.layers)
+        return found
+
+    def _class_id(self, question: Question, names: Sequence[str]) -> int | None:
+        """Id of the class that is asked for; None: the best one."""
+        if question.method == "features":
+            return None
+        if question.target is not None:
+            return question.target.class_id
+        wanted = question.wanted_class
+        if wanted is None:
+            return None
+        found = names.index(wanted) if isinstance(wanted, str) and wanted in names else _as_id(wanted)
+        if found is None or found >= len(names):
+            known = ", ".join(names) if len(names) <= LISTED else f"{len(names)} others, see GET /v1/models/NAME"
+            message = f"{self.entry.name} has no class {str(wanted)[:80]!r}; it has {known}"
+            raise CannotExplain(message, "class", tuple(names[:MAX_NAMES]))
+        if found == 0 and KINDS[self.entry.kind].has_background:
+            raise CannotExplain(f"{names[0]} is what none of the classes covers, and has no score of its own", "class")
+        return found
+
+    def _box_in_input(self, question: Question, image_size: tuple[int, int]) -> Tensor | None:
+        if question.target is None:
+            return None
+        preprocessing = self.entry.preprocessing
+        assert isinstance(preprocessing, LetterboxPreprocessing)
+        return Letterbox.fit(image_size, preprocessing).project(torch.tensor([question.target.box]))[0]
+
+    def _require_untiled(self, given: ModelInput) -> None:
+        tile = getattr(self.entry.preprocessing, "tile", None)
+        if tile is not None and max(given.pixels.shape[:2]) > tile:
+            raise CannotExplain(
+                f"{self.entry.name} runs large images in tiles, and explains one tile: send a part of the image of at "
+                f"most {tile} pixels a side",
+                "image",
+            )
+
+    def _usual_size(self) -> tuple[int, int]:
+        preprocessing = self.entry.preprocessing
+        height, width = preprocessing.largest_size
+        tile = getattr(preprocessing, "tile", None) or 640
+        return min(height, tile, 640), min(width, tile, 640)
+
+
+def _as_id(wanted: str | int) -> int | None:
+    if isinstance(wanted, int):
+        return wanted if wanted >= 0 else None
+    return int(wanted) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 10 else None

@@ -1,0 +1,28 @@
+"""The commands `tapetum explain IMAGE…` and `tapetum explain layers MODEL`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from services.cli.layers import layers
+
+BY_DEFAULT: Final = "photo"
+"""The command that an argument which is no command belongs to, once there is one."""
+
+
+class _PhotoByDefault(TyperGroup):
+    """Takes `tapetum explain photo.jpg` for `tapetum explain photo photo.jpg`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if BY_DEFAULT in self.commands and args and args[0] not in (*self.commands, "-h", "--help"):
+            args = [BY_DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(cls=_PhotoByDefault, no_args_is_help=True, help="Show what a network sees.")
+app.command("layers", epilog="Example: tapetum explain layers efficientnet-lite0 photo.jpg --layer stem --save maps/")(
+    layers
+)

@@ -1,0 +1,173 @@
+"""The Ray Serve deployment that explains predictions, in a process of its own that has the lowest priority.
+
+It has no replica until the first request. The replica loads the plain float32 network of a model when it is first asked
+about it, keeps those that were asked last, and explains one image at a time. Importing this module does not load torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from ray import serve
+
+from models.errors import CannotExplain, ExplainingUnavailable, ImageError, ModelsError
+from models.explaining.explanation import Question, Target
+from services import errors
+from services.answers.explanation import ExplanationItem, ExplanationOutcome, describe_explanation, draw_explanation
+from services.answers.wire import Failure
+from services.errors import InvalidImage, InvalidParameters, LoadFailed, OutOfTime, ServiceError
+from services.log_lines import configure_logging
+from services.machine.cpus import count_cpus
+from services.machine.loopback import fence_replica_grpc
+from services.settings import read_settings
+
+if TYPE_CHECKING:
+    from models.explaining.explaining import Explainer
+
+log = structlog.get_logger()
+
+KEPT_MODELS: Final = 3
+"""Models that stay loaded, those that were asked last."""
+MOST_THREADS: Final = 2
+"""Threads of a computation."""
+NICENESS: Final = 19
+"""The lowest priority on Linux: where cores are scarce, predictions get them."""
+CALLS: Final = 2
+"""Requests that a replica has at a time: one is computed, and the next one waits."""
+WAITING_CALLS: Final = 8
+"""Requests of a gateway that wait for the replica, also while its process starts; further ones are refused."""
+
+
+@serve.deployment(max_ongoing_requests=CALLS, max_queued_requests=WAITING_CALLS)
+class ExplainerReplica:
+    """Explains predictions of the models of the catalog."""
+
+    def __init__(self) -> None:
+        fence_replica_grpc()
+        settings = read_settings()
+        configure_logging(settings)
+        self._limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
+        self._models = ExplainedModels()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain", initializer=_start_thread)
+
+    async def explain(self, item: ExplanationItem) -> ExplanationOutcome:
+        """Explain one prediction; a failure is an outcome, too."""
+        ended = threading.Event()
+
+        def check() -> None:
+            if ended.is_set() or time.time() > item.deadline_s:
+                raise OutOfTime("the time limit passed in the explainer")
+
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._explain, item, check)
+        except asyncio.CancelledError:
+            ended.set()
+            raise
+
+    def _explain(self, item: ExplanationItem, check: Callable[[], None]) -> ExplanationOutcome:
+        try:
+            return explain(self._models, item, check, self._limits)
+        except Exception as error:
+            failure = failure_of(error, item.model)
+            return ExplanationOutcome(
+                {}, None, Failure(failure.status, failure.code, failure.message, failure.details), {}
+            )
+
+
+class ExplainedModels:
+    """The models that were asked last.
+
+    Args:
+        make: Makes the explainer of a model by its name.
+        kept: The most of them.
+    """
+
+    def __init__(self, make: Callable[[str], Explainer] | None = None, kept: int = KEPT_MODELS) -> None:
+        self._make = make or _make_explainer
+        self._kept = kept
+        self._models: OrderedDict[str, Explainer] = OrderedDict()
+
+    def get(self, name: str) -> Explainer:
+        """The explainer of a model; the one that was asked least recently is dropped where there are too many."""
+        if name in self._models:
+            self._models.move_to_end(name)
+            return self._models[name]
+        while len(self._models) >= self._kept:
+            self._models.popitem(last=False)
+        self._models[name] = self._make(name)
+        return self._models[name]
+
+
+def explain(
+    models: ExplainedModels, item: ExplanationItem, check: Callable[[], None], limits: dict[str, int]
+) -> ExplanationOutcome:
+    """Explain one prediction in the calling thread.
+
+    Args:
+        models: The models.
+        item: What is asked.
+        check: Raises where the time limit has passed.
+        limits: `max_bytes` and `max_pixels` of images.
+
+    Raises:
+        ModelsError, ServiceError: There is no explanation.
+    """
+    check()
+    started_at = time.perf_counter()
+    target = Target(item.box[:4], item.box[4]) if item.box is not None else None
+    question = Question(item.method, item.wanted_class, target, item.layer)
+    explanation = models.get(item.model).explain(item.image, question, check, **limits)
+    check()
+    explained_at = time.perf_counter()
+    stages_ms = {"explain": (explained_at - started_at) * 1e3}
+    if item.view == "json":
+        return ExplanationOutcome(describe_explanation(explanation), None, None, stages_ms)
+    picture = draw_explanation(explanation, item.image, item.view, item.picture_format, **limits)
+    stages_ms["render"] = (time.perf_counter() - explained_at) * 1e3
+    return ExplanationOutcome({}, picture, None, stages_ms)
+
+
+def failure_of(error: Exception, model: str) -> ServiceError:
+    """Translates an exception to an error for the client; unexpected ones are logged and hidden."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, ImageError):
+        return InvalidImage.of(error)
+    if isinstance(error, CannotExplain):
+        details: dict[str, Any] = {"parameter": error.parameter}
+        if error.known:
+            details["known"] = list(error.known)
+        return InvalidParameters(error.message, details)
+    if isinstance(error, ExplainingUnavailable):
+        return errors.ExplainingUnavailable(str(error))
+    log.error("explanation failed", model=model, exc_info=error)
+    if isinstance(error, ModelsError):
+        return LoadFailed(f"{model} cannot be loaded for explanations: {error.code}; the server's log says why")
+    return ServiceError("the explanation of this image failed")
+
+
+def _make_explainer(name: str) -> Explainer:
+    from models.torchvision_import import import_torchvision
+
+    import_torchvision()
+    from models.explaining.explaining import Explainer
+
+    return Explainer(name, _threads())
+
+
+def _start_thread() -> None:
+    from services.deployments.hosted_model import start_thread
+
+    start_thread(_threads(), NICENESS)
+
+
+def _threads() -> int:
+    return min(MOST_THREADS, count_cpus())

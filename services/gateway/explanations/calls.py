@@ -1,0 +1,83 @@
+"""Calls of a gateway to the explainer."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final, Protocol
+
+import structlog
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+from services.answers.explanation import ExplanationItem, ExplanationOutcome
+from services.errors import BackendFailed, NotReady, Overloaded
+from services.gateway.serving.backends import HEAVY_CALL_BYTES, LOST, Lent, sent_by_thread, with_pickle
+
+log = structlog.get_logger()
+
+MOST_CALLS: Final = 4
+"""Explanations of one gateway at a time, those that wait included; one more gets a 503."""
+RETRY_AFTER_S: Final = 3.0
+
+
+class ExplainerCalls(Protocol):
+    """Where explanations are made."""
+
+    async def explain(self, item: ExplanationItem) -> ExplanationOutcome:
+        """Explains one prediction.
+
+        Raises:
+            Overloaded: too many explanations are in progress.
+            NotReady, BackendFailed: the explainer cannot be reached.
+        """
+        ...
+
+
+class RayExplainer:
+    """The explainer behind a Ray Serve handle.
+
+    Args:
+        handle: `DeploymentHandle` of a `services.deployments.explainer.ExplainerReplica`; Ray types its methods as
+            anything.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = with_pickle(handle)
+        self._plain_handle = handle
+        self._heavy_handle: Any = None
+        self._in_progress = 0
+
+    async def explain(self, item: ExplanationItem) -> ExplanationOutcome:
+        """See `ExplainerCalls.explain`; a lost replica is tried again once, for explaining changes nothing."""
+        if self._in_progress >= MOST_CALLS:
+            raise Overloaded(
+                f"{MOST_CALLS} explanations are in progress here already", {"explanations": MOST_CALLS}, RETRY_AFTER_S
+            )
+        self._in_progress += 1
+        try:
+            return await self._send_twice(item)
+        except BackPressureError:
+            raise Overloaded("the explainer is busy", None, RETRY_AFTER_S) from None
+        except DeploymentUnavailableError:
+            raise NotReady("the explainer is not available") from None
+        finally:
+            self._in_progress -= 1
+
+    async def _send_twice(self, item: ExplanationItem) -> ExplanationOutcome:
+        try:
+            return await self._send(item)
+        except LOST as error:
+            log.warning("explainer lost", reason=type(error).__name__)
+        if time.time() < item.deadline_s:
+            try:
+                return await self._send(item)
+            except LOST:
+                pass
+        raise BackendFailed("the process that explains was lost, and again at the second attempt")
+
+    def _send(self, item: ExplanationItem) -> Any:
+        if len(item.image) <= HEAVY_CALL_BYTES:
+            return self._handle.explain.remote(item)
+        if self._heavy_handle is None:
+            self._heavy_handle = sent_by_thread(self._plain_handle).options(_by_reference=True)
+        lent: Any = Lent(item.image)
+        return self._heavy_handle.explain.remote(item._replace(image=lent))
