@@ -7,14 +7,14 @@ UV := $(shell command -v uv 2>/dev/null || echo $(VENV)/uv/bin/uv)
 SERVE_ARGS ?=
 UNIT := OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --numprocesses auto --dist loadfile
 
-.PHONY: serve test test-deploy check unit slow accuracy integration lint peers constraints bench bench-compare bench-device bench-gpu bench-eval load \
+.PHONY: serve test test-deploy check unit slow accuracy integration browser lint peers constraints bench bench-compare bench-device bench-gpu bench-eval load \
   hardening clean
 .DEFAULT_GOAL := serve
 
 serve: $(READY)  ## start the whole stack; SERVE_ARGS="--port 8080" for options
 	@exec $(BIN)/tapetum serve $(SERVE_ARGS)
 
-test: check slow accuracy integration  ## every check and every test
+test: check slow accuracy integration browser  ## every check and every test
 
 test-deploy: $(READY)  ## images, compose, manifests, a cluster, Prometheus: needs root and Debian's packages, which it installs
 	$(BIN)/python -m pytest tests/deploy
@@ -38,6 +38,10 @@ accuracy: $(READY)  ## needs the sample images; skipped by name without them
 
 integration: $(READY)
 	$(BIN)/python -m pytest tests/integration
+
+browser: $(READY)  ## the playground in Debian's Chromium, which is installed where this runs as root; skipped by name without it
+	@$(BIN)/python -m tests.debian chromium
+	$(BIN)/python -m pytest tests/browser
 
 bench: $(READY)  ## overhead and throughput against the peers; BENCH_ARGS="--quick" for a short run
 	$(BIN)/python -m loadtests.overhead --with litserve --with mosec $(BENCH_ARGS)

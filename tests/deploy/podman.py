@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.debian import need_programs
+from tests.debian import need_programs
 
 FOLDER = Path(os.environ.get("TAPETUM_TEST_CONTAINERS", "/var/tmp/tapetum-test-containers"))
 """Kept between runs, so that layers are built once: about 14 GB."""

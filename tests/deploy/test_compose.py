@@ -25,8 +25,8 @@ import tritonclient.grpc as triton
 import yaml
 from PIL import Image
 
+from tests.debian import need_programs
 from tests.deploy.composed import READY_WITHIN_S, ROOT, SERVICES, Project, build_images, up, wait_for
-from tests.deploy.debian import need_programs
 from tests.deploy.podman import Podman, podman_here
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]

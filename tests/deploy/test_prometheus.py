@@ -26,7 +26,7 @@ from services.accuracy.drift import Distribution
 from services.accuracy.store import RecordedRun, record_run
 from services.settings import Settings
 from tests.checkout import ROOT
-from tests.deploy.debian import need_programs
+from tests.debian import need_programs
 from tests.unit.promql import Selector, rules, selectors
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"

@@ -109,16 +109,30 @@ function inShell(text) {
 function inPython(value) {
   if (Array.isArray(value)) return `[${value.map(inPython).join(", ")}]`;
   if (typeof value === "boolean") return value ? "True" : "False";
-  return typeof value === "number" ? String(value) : inJavaScript(value);
+  return typeof value === "number" ? String(value) : quoted(value, (code) => `\\U${hex(code, 8)}`);
 }
 
 /**
- * A string literal of JavaScript, which is one of Python, too.
+ * A string literal of JavaScript.
  * @param {string} text
  */
 function inJavaScript(text) {
-  return JSON.stringify(text).replaceAll(
-    /[\u007f-\uffff]/g,
-    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return quoted(text, (code) => `\\u{${hex(code, 4)}}`);
+}
+
+/**
+ * A string literal. Signs that cannot be seen, or that turn the direction of the text around, are escaped.
+ * @param {string} text
+ * @param {(code: number) => string} escape How the language writes a code point.
+ */
+function quoted(text, escape) {
+  return JSON.stringify(text).replaceAll(/[\p{C}\p{Zl}\p{Zp}]/gu, (sign) => escape(sign.codePointAt(0) ?? 0));
+}
+
+/**
+ * @param {number} code
+ * @param {number} digits
+ */
+function hex(code, digits) {
+  return code.toString(16).padStart(digits, "0");
 }
