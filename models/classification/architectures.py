@@ -10,6 +10,7 @@ from torch import nn
 
 from models.classification.efficientnet_lite import EfficientNetLite
 from models.classification.small_inputs import make_finer
+from models.classification.small_networks import SMALL_NETWORKS
 from models.classification.timm_networks import build_timm, is_timm
 from models.classification.torchvision_networks import drop_auxiliary_heads
 from models.sources.torchvision_manifest import PREFIX, torchvision_builders
@@ -24,7 +25,8 @@ _ALWAYS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 def known_classifiers() -> tuple[str, ...]:
     """Lists the architectures, without those of timm (``timm/<name>``)."""
-    return (EFFICIENTNET_LITE0, *(f"{PREFIX}{builder}" for builder in torchvision_builders("classification")))
+    published = (f"{PREFIX}{builder}" for builder in torchvision_builders("classification"))
+    return (EFFICIENTNET_LITE0, *SMALL_NETWORKS, *published)
 
 
 def is_classifier(architecture: str) -> bool:
@@ -59,6 +61,8 @@ def build_classifier(
 def _build(architecture: str, class_count: int, options: Mapping[str, Any]) -> nn.Module:
     if architecture == EFFICIENTNET_LITE0:
         return EfficientNetLite(class_count, **options)
+    if architecture in SMALL_NETWORKS:
+        return SMALL_NETWORKS[architecture].build(class_count, **options)
     if is_timm(architecture):
         return build_timm(architecture, class_count, options)
     if architecture not in known_classifiers():

@@ -11,6 +11,8 @@ from typing import Final, cast
 
 from torch import nn
 
+from models.classification.small_networks import SMALL_NETWORKS
+
 FINENESS: Final = (1, 2, 4)
 """Factors by which the resolution of feature maps may be increased."""
 
@@ -42,11 +44,13 @@ def can_be_finer(architecture: str) -> bool:
     Args:
         architecture: One of `models.classification.architectures.known_classifiers()`.
     """
-    return architecture.rpartition("/")[2].startswith(_ADAPTABLE)
+    return architecture not in SMALL_NETWORKS and architecture.rpartition("/")[2].startswith(_ADAPTABLE)
 
 
 def least_size(architecture: str) -> int:
     """The smallest side of an image that a network can be trained for, in pixels."""
+    if architecture in SMALL_NETWORKS:
+        return SMALL_NETWORKS[architecture].least_size
     if can_be_finer(architecture):
         return _LEAST
     return _LEAST_BY_NAME.get(architecture.rpartition("/")[2], _LEAST_OF_OTHERS)

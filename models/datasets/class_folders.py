@@ -12,6 +12,7 @@ from models.datasets.classified_photos import ClassifiedPhotos
 from models.datasets.data_folder import DataFolder
 from models.datasets.folders import class_folders, labelled_images
 from models.datasets.label_problems import ProblemList
+from models.datasets.packed_images import place_of
 from models.datasets.photo_files import spread
 from models.datasets.read_options import NoSplit, ReadOptions
 from models.datasets.samples import DatasetError
@@ -42,6 +43,10 @@ def read_class_folders(folder: Path, options: ReadOptions) -> ClassifiedPhotos:
     whole = root.absolute()
     name = f"{whole.parent.name}/{whole.name}" if whole.name == wanted.names[0] else whole.name
     images = labelled_images(root, class_names)
-    DataFolder(folder, allow_outside=options.allow_outside).checked(image.path for image in images)
-    photos = [(index, image.path.relative_to(root).as_posix(), image.class_id) for index, image in enumerate(images, 1)]
+    paths = [place_of(image.path) for image in images]
+    DataFolder(folder, allow_outside=options.allow_outside).checked(paths)
+    photos = [
+        (index, path.relative_to(root).as_posix(), image.class_id)
+        for index, (image, path) in enumerate(zip(images, paths, strict=True), 1)
+    ]
     return ClassifiedPhotos.of(name, root, class_names, spread(photos, options.limit), ProblemList())

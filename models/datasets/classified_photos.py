@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets.label_problems import ProblemList
+from models.datasets.packed_images import image_file
 from models.datasets.photo_files import check_any, digest_of, read_photo
 from models.datasets.samples import ClassTarget, Kind, LabelProblem, Sample
 
@@ -24,7 +25,7 @@ class ClassifiedPhotos:
         category_ids: See there.
         digest: See there.
         problems: See there.
-        folder: What the names of files are below.
+        folder: What the names of files are below: a folder, or an archive.
         files: Names of the photos' files; absolute paths stay what they are.
         image_ids: (N,) int64.
         class_ids: (N,) int64.
@@ -79,4 +80,4 @@ class ClassifiedPhotos:
         """See `EvaluationSet.load`."""
         file = self.files[index]
         target = ClassTarget(int(self.class_ids[index]))
-        return Sample(int(self.image_ids[index]), file, read_photo(self.folder / file), target)
+        return Sample(int(self.image_ids[index]), file, read_photo(image_file(self.folder, file)), target)

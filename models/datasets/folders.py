@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.datasets.packed_images import ImageFile
 from models.imaging.file_names import SUFFIXES
 
 
@@ -12,11 +13,11 @@ class LabelledImage:
     """An image file and what it shows.
 
     Attributes:
-        path: The file.
+        path: The file, perhaps inside an archive.
         class_id: Index into the data set's `class_names`.
     """
 
-    path: Path
+    path: ImageFile
     class_id: int
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from models.datasets.class_archives import archives_in
 from models.datasets.class_table import LABELS
 from models.datasets.data_folder import is_file
 from models.datasets.folder_names import files_below, files_in, sub_folder
@@ -27,7 +28,9 @@ _COCO_TRAIN: Final = re.compile(r"instances_train.*\.json")
 _NO_CLASSES: Final = ("images", "labels", "jpegimages", "segmentationclass", "segmentationobject", "annotations")
 _CVAT: Final = "annotations.xml"
 _ROBOFLOW_CLASSES: Final = "_classes.csv"
-_TABLES: Final = ("json", "csv", "folders")
+ARCHIVE: Final = "archive"
+"""Format of images by class in a ZIP or NumPy archive."""
+_TABLES: Final = ("json", "csv", "folders", ARCHIVE)
 _OBJECTS: Final = ("detection", "instance", "semantic")
 _MOST_PLACES: Final = 100
 
@@ -36,7 +39,7 @@ class Layout(NamedTuple):
     """Labels that were found.
 
     Attributes:
-        format_name: `coco`, `voc`, `yolo`, `masks`, `json`, `csv` or `folders`.
+        format_name: `coco`, `voc`, `yolo`, `masks`, `json`, `csv`, `folders` or `archive`.
         path: The folder or file to be read.
         seen: The file or folder by which it was detected.
         kinds: Tasks that it can be used for.
@@ -163,6 +166,9 @@ def _tables_and_classes(folder: Path) -> list[Layout]:
     classes = _class_folder(folder)
     if classes is not None:
         found.append(Layout("folders", classes, "folders by class", ("classification",)))
+    archives = archives_in(folder)
+    if len(archives) == 1 or any(path.stem.lower() in SPLIT_FOLDERS for path in archives):
+        found.append(Layout(ARCHIVE, folder, "*.zip or *.npz", ("classification",)))
     return found
 
 

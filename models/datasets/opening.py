@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from models.datasets.class_archives import read_class_archive
 from models.datasets.class_folders import read_class_folders
 from models.datasets.class_table import LABELS, is_class_table, read_csv, read_labels_json
 from models.datasets.classified_photos import ClassifiedPhotos
@@ -14,8 +15,9 @@ from models.datasets.data_folder import is_file
 from models.datasets.digits import DIGITS, open_digits
 from models.datasets.id_maps import read_id_maps
 from models.datasets.labelled_photos import LabelledPhotos
-from models.datasets.layouts import annotation_file, class_format, find_layout
+from models.datasets.layouts import ARCHIVE, annotation_file, class_format, find_layout
 from models.datasets.numbered_pictures import ClassMaps
+from models.datasets.packed_images import NPZ, ZIP
 from models.datasets.photo_files import is_folder
 from models.datasets.read_options import HELD_OUT, MEASURED, SPLIT_FOLDERS, TRAINING, NoSplit, ReadOptions, Split
 from models.datasets.samples import DatasetError, EvaluationSet, Kind
@@ -23,13 +25,13 @@ from models.datasets.text_files import parse_json, read_text
 from models.datasets.voc_xml import read_voc
 from models.datasets.yolo_txt import read_yolo
 
-FORMATS: Final = ("coco", "yolo", "voc", "masks", "folders", "csv")
+FORMATS: Final = ("coco", "yolo", "voc", "masks", "folders", "csv", ARCHIVE)
 """Formats that may be given before the path, as in `coco:PATH`, instead of being detected."""
 
 _WAYS: Final = (
-    "digits, a COCO *.json file, a *.csv file, a YOLO data.yaml, or a folder with instances_val.json (COCO),"
-    " Annotations/ (Pascal VOC), data.yaml (YOLO), images/ and labels/ (YOLO's *.txt or masks as *.png), labels.json,"
-    " labels.csv, or a folder of images for every class"
+    "digits, a COCO *.json file, a *.csv file, a YOLO data.yaml, a *.zip or *.npz of images by class, or a folder with"
+    " instances_val.json (COCO), Annotations/ (Pascal VOC), data.yaml (YOLO), images/ and labels/ (YOLO's *.txt or"
+    " masks as *.png), labels.json, labels.csv, train.zip or train.npz, or a folder of images for every class"
 )
 
 
@@ -155,7 +157,7 @@ def open_classes(spec: str, allow_outside: bool = False) -> tuple[ClassifiedPhot
 
 def _open(place: Place, options: ReadOptions, class_names: tuple[str, ...] | None) -> _Opened:
     format_name, path, folder, wanted = place
-    if options.kind == "classification" and not wanted.unsplit and (format_name == "json" or path.is_file()):
+    if options.kind == "classification" and not wanted.unsplit and _is_table(place):
         raise NoSplit(f"{path}: is one table, which has no splits")
     if format_name == "json":
         return _open_json(path / LABELS if path.is_dir() else path, folder, options, class_names)
@@ -165,11 +167,18 @@ def _open(place: Place, options: ReadOptions, class_names: tuple[str, ...] | Non
         return read_yolo(path, options)
     if format_name == "csv":
         return read_csv(_csv_file(path, wanted), options, class_names)
+    if format_name == ARCHIVE:
+        return read_class_archive(path, options, class_names)
     if not path.is_dir():
         raise DatasetError(f"{path}: {format_name} is a folder, and this is a file")
     if format_name == "voc":
         return read_voc(path, options)
     return read_id_maps(path, options) if format_name == "masks" else read_class_folders(path, options)
+
+
+def _is_table(place: Place) -> bool:
+    """Whether labels are one file without splits; a ZIP archive may hold a folder for each."""
+    return place.format_name == "json" or (place.path.is_file() and place.path.suffix.lower() != ZIP)
 
 
 def check_spec(spec: str) -> None:
@@ -212,6 +221,7 @@ def _path_and_folder(text: str) -> tuple[Path, Path | None]:
 def _format_of_file(path: Path) -> str:
     suffix = path.suffix.lower()
     found = {".json": "json", ".csv": "csv", ".yaml": "yolo", ".yml": "yolo", ".data": "yolo"}.get(suffix)
+    found = ARCHIVE if suffix in (ZIP, NPZ) else found
     if found is None:
         raise DatasetError(f"{path}: not a file of labels; data can be {_WAYS}")
     return found

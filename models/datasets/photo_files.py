@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models.datasets.packed_images import ImageFile
 from models.datasets.prefetch import made_ahead
 from models.datasets.samples import DatasetError, LabelProblem
 from models.errors import ImageError
@@ -72,11 +73,11 @@ def photo_sizes(paths: Iterable[Path]) -> Iterator[tuple[int, int] | str]:
     return made_ahead(size_or_reason, paths, _THREADS)
 
 
-def read_photo(path: Path, size: tuple[int, int] | None = None) -> bytes:
+def read_photo(path: ImageFile, size: tuple[int, int] | None = None) -> bytes:
     """Reads an image file and checks its size against the labels.
 
     Args:
-        path: The file.
+        path: The file, perhaps inside an archive.
         size: (height, width) in pixels that the labels are for; any where None.
 
     Returns:

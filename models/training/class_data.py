@@ -10,6 +10,7 @@ import numpy as np
 from models.datasets.classified_photos import ClassifiedPhotos
 from models.datasets.folders import LabelledImage
 from models.datasets.opening import open_classes
+from models.datasets.packed_images import image_file, place_of
 from models.datasets.photo_dataset import DatasetError
 from models.datasets.samples import LabelProblem
 
@@ -74,7 +75,7 @@ def _labelled(photos: ClassifiedPhotos, class_names: Sequence[str]) -> tuple[Lab
     ids = [class_names.index(name) for name in photos.class_names]
     class_ids: list[int] = photos.class_ids.tolist()
     pairs = zip(photos.files, class_ids, strict=True)
-    return tuple(LabelledImage(photos.folder / file, ids[class_id]) for file, class_id in pairs)
+    return tuple(LabelledImage(image_file(photos.folder, file), ids[class_id]) for file, class_id in pairs)
 
 
 def _split(
@@ -111,7 +112,8 @@ def _fingerprint(folder: Path, *splits: tuple[LabelledImage, ...]) -> str:
     for split in splits:
         digest.update(b"\n\n")
         for image in split:
-            path = image.path.relative_to(folder) if image.path.is_relative_to(folder) else image.path
+            place = place_of(image.path)
+            path = place.relative_to(folder) if place.is_relative_to(folder) else place
             line = f"{path.as_posix()}\n{image.class_id}\n"
             digest.update(line.encode(errors="replace"))
     return digest.hexdigest()[:12]

@@ -36,6 +36,8 @@ class ClassifierSettings:
         frozen: Whether only the last layer learns.
         trained_before: Whether the rest has learned already, is to learn more slowly, and keeps the statistics of its
             batch norms.
+        early_size: Side of the images in the first epochs, in pixels: smaller images are quicker to learn from.
+        early_epochs: How many epochs that are.
         label_smoothing: Share of the truth that is spread over all classes (arXiv:1512.00567, section 7).
     """
 
@@ -46,6 +48,8 @@ class ClassifierSettings:
     std: tuple[float, float, float]
     frozen: bool = False
     trained_before: bool = True
+    early_size: int | None = None
+    early_epochs: int = 0
     label_smoothing: float = 0.1
 
 
@@ -54,7 +58,7 @@ class ClassificationBatch:
     """Training images, stacked.
 
     Attributes:
-        pixels: (N, size, size, 3) uint8 RGB.
+        pixels: (N, side, side, 3) uint8 RGB.
         colours: (N, 3, 4) float32, see `models.training.augmentation.Example`.
         class_ids: (N,) int64.
     """
@@ -137,7 +141,8 @@ class ClassificationRecipe:
         return self._evaluate(network)
 
     def _batch(self, epoch: int, indices: Sequence[int]) -> ClassificationBatch:
-        made = [self._maker.make(epoch, index) for index in indices]
+        side = self.settings.early_size if epoch < self.settings.early_epochs else None
+        made = [self._maker.make(epoch, index, side) for index in indices]
         return ClassificationBatch(
             torch.as_tensor(np.stack([pixels for pixels, _ in made])),
             torch.as_tensor(np.stack([colour for _, colour in made])),

@@ -9,6 +9,7 @@ import numpy as np
 from models.catalog.lookup import find
 from models.catalog.version_names import split_name
 from models.classification.small_inputs import can_be_finer, fineness_for, least_size
+from models.classification.small_networks import SMALL_NETWORKS
 from models.datasets.photo_dataset import DatasetError
 from models.entries import CatalogEntry, Preprocessing, WeightsSource
 from models.errors import ImageError
@@ -20,6 +21,7 @@ _SMALL: Final = 64
 """Images below this are trained at their own size, unless another is asked for."""
 _LOOKED_AT: Final = 100
 _SHOWN_CLASSES: Final = 5
+_OWN_LICENCE: Final = "Apache-2.0"
 
 
 def new_card(name: str, architecture: str, size: int | None, folders: ClassData, licence: str) -> CatalogEntry:
@@ -37,11 +39,9 @@ def new_card(name: str, architecture: str, size: int | None, folders: ClassData,
         ValueError: The architecture cannot take images of that size.
         DatasetError: An image cannot be read.
     """
-    usual = find(architecture)
-    preprocessing = usual.preprocessing
-    assert isinstance(preprocessing, Preprocessing)
+    preprocessing, code_licence = _usual(architecture)
     size = size or _own_size(architecture, folders) or preprocessing.crop
-    _check_size(architecture, size, preprocessing.crop)
+    check_size(architecture, size)
     resize = size if size < _SMALL else round(size * preprocessing.resize / preprocessing.crop)
     shown = ", ".join(folders.class_names[:_SHOWN_CLASSES])
     model, version = split_name(name)
@@ -53,12 +53,21 @@ def new_card(name: str, architecture: str, size: int | None, folders: ClassData,
         weights=WeightsSource("card", "", None, licence, "trained by `tapetum train classifier`"),
         preprocessing=replace(preprocessing, resize=resize, crop=size),
         class_count=len(folders.class_names),
-        licence=usual.licence,
+        licence=code_licence,
         accuracy=(),
         description=f"Tells apart {shown}{' …' if len(folders.class_names) > _SHOWN_CLASSES else ''}.",
         class_names=folders.class_names,
         arguments=_arguments(architecture, size),
     )
+
+
+def _usual(architecture: str) -> tuple[Preprocessing, str]:
+    """The preprocessing of an architecture's published weights, or of its paper; and the licence of its code."""
+    if architecture in SMALL_NETWORKS:
+        return SMALL_NETWORKS[architecture].preprocessing, _OWN_LICENCE
+    usual = find(architecture)
+    assert isinstance(usual.preprocessing, Preprocessing)
+    return usual.preprocessing, usual.licence
 
 
 def _arguments(architecture: str, size: int) -> Mapping[str, int]:
@@ -69,10 +78,22 @@ def _arguments(architecture: str, size: int) -> Mapping[str, int]:
 
 
 def _of_one_size(architecture: str) -> bool:
+    if architecture in SMALL_NETWORKS:
+        return not SMALL_NETWORKS[architecture].any_size
     return architecture.rpartition("/")[2].startswith(("vit_", "maxvit_"))
 
 
-def _check_size(architecture: str, size: int, usual: int) -> None:
+def check_size(architecture: str, size: int) -> None:
+    """Raises unless an architecture takes images of a size.
+
+    Args:
+        architecture: A name of `models.classification.architectures`.
+        size: Side in pixels.
+
+    Raises:
+        ValueError: It takes other sizes.
+    """
+    usual = _usual(architecture)[0].crop
     if _of_one_size(architecture) and size != usual:
         raise ValueError(f"{architecture} takes images of {usual} pixels only, not {size}")
     if size < (least := least_size(architecture)):

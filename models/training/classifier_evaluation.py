@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -12,6 +11,7 @@ from models.adapter import ClassificationParameters, ModelInput
 from models.classification.architectures import build_classifier
 from models.classification.classifier import Classifier
 from models.datasets.folders import LabelledImage
+from models.datasets.packed_images import ImageFile
 from models.datasets.photo_dataset import DatasetError
 from models.datasets.prefetch import made_ahead
 from models.entries import CatalogEntry
@@ -75,7 +75,7 @@ def accuracy(classifier: Classifier, labelled: Sequence[LabelledImage]) -> dict[
     return {**figures, "val_loss": float(np.mean(losses))}
 
 
-def _prepared(classifier: Classifier, path: Path) -> ModelInput:
+def _prepared(classifier: Classifier, path: ImageFile) -> ModelInput:
     try:
         return classifier.preprocess(classifier.decode(path.read_bytes()))
     except (OSError, ImageError) as error:

@@ -11,14 +11,15 @@ from torch import nn
 from models.catalog.cards import write_card
 from models.catalog.version_names import SEPARATOR
 from models.classification.architectures import build_classifier, known_classifiers
+from models.classification.small_networks import SMALL_NETWORKS
 from models.datasets.label_problems import TellProblems, WrongLabels
 from models.entries import Accuracy, CatalogEntry, Preprocessing
 from models.runtime import Runtime
 from models.training.class_data import ClassData, read_class_data
 from models.training.classifier import ClassificationRecipe, ClassifierSettings, quicken_strided_depthwise
-from models.training.classifier_card import new_card
+from models.training.classifier_card import check_size, new_card
 from models.training.classifier_evaluation import TOP, accuracy, as_served
-from models.training.classifier_start import NOTHING, start_classifier
+from models.training.classifier_start import IMAGENET, NOTHING, start_classifier
 from models.training.crops import CropAugmentation
 from models.training.engine import Progress, Run, Schedule
 from models.training.machine import machine_name, training_precision
@@ -42,10 +43,15 @@ class ClassifierOptions:
         size: Side of the images in pixels; where None, the architecture's own, but for images that are smaller than 64
             pixels theirs.
         epochs: Passes over the data.
+        early_size: Side of the images in all but the last epochs, of an architecture that takes any size; where None,
+            always `size`.
+        closing_epochs: How many epochs at the end see images of `size`; where None, half of them.
         batch_size: Images a step.
         learning_rate: The greatest; where None, 0.003, and 0.001 where training starts from nothing.
         evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.
         flip: Whether mirror images show the same class.
+        crop_padding: Pixels by which images are padded for a random crop of their own size; 0: crops of random size.
+        invert: Share of images whose colours are inverted, 0 to 1.
         val_share: Share of each class that is held out where the folder has no `val`.
         device: `cpu`, `cuda` or `cuda:N`.
         precision: `auto`, `fp32` or `bf16`.
@@ -66,10 +72,14 @@ class ClassifierOptions:
     freeze_backbone: bool = False
     size: int | None = None
     epochs: int = 20
+    early_size: int | None = None
+    closing_epochs: int | None = None
     batch_size: int = 32
     learning_rate: float | None = None
     evaluate_every: int = 1
     flip: bool = True
+    crop_padding: int = 0
+    invert: float = 0.0
     val_share: float = 0.2
     device: str = "cpu"
     precision: str = "auto"
@@ -85,10 +95,22 @@ class ClassifierOptions:
             raise ValueError("epochs must be at least 1 and the batch size at least 2")
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise ValueError(f"the learning rate must be above 0, not {self.learning_rate}")
+        if self.crop_padding < 0 or not 0 <= self.invert <= 1:
+            raise ValueError("the crop padding must be 0 or more, and the share of inverted images from 0 to 1")
         if not 0 < self.val_share < 1:
             raise ValueError(f"the val share must be between 0 and 1, not {self.val_share}")
+        if self.architecture in SMALL_NETWORKS and self.start == IMAGENET:
+            raise ValueError(
+                f"{self.architecture} has no ImageNet weights; start from none, or from a model of its own"
+            )
         if self.freeze_backbone and self.start == NOTHING:
             raise ValueError("a frozen backbone needs weights to start from; take another start than none")
+
+    @property
+    def early_epochs(self) -> int:
+        """Epochs at the early size."""
+        closing = self.epochs // 2 if self.closing_epochs is None else self.closing_epochs
+        return 0 if self.early_size is None else max(0, self.epochs - closing)
 
 
 def train_classifier(
@@ -151,6 +173,8 @@ def _recipe(
 ) -> ClassificationRecipe:
     assert isinstance(card.preprocessing, Preprocessing)
     torch.manual_seed(options.seed)  # pyright: ignore[reportUnknownMemberType]
+    if options.early_size is not None:
+        check_size(card.architecture, options.early_size)
     network = build_classifier(card.architecture, card.class_count, card.arguments)
     start_classifier(network, card.architecture, options.start, folders.class_names)
     settings = ClassifierSettings(
@@ -161,12 +185,14 @@ def _recipe(
         std=card.preprocessing.std,
         frozen=options.freeze_backbone,
         trained_before=options.start != NOTHING,
+        early_size=options.early_size,
+        early_epochs=options.early_epochs,
     )
 
     def evaluate(average: nn.Module) -> dict[str, float]:
         return accuracy(as_served(average, card, runtime), folders.val)
 
-    augmentation = CropAugmentation.for_size(settings.size, options.flip)
+    augmentation = CropAugmentation.for_size(settings.size, options.flip, options.crop_padding, options.invert)
     return ClassificationRecipe(network.to(runtime.device), folders.train, evaluate, settings, augmentation)
 
 

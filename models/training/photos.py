@@ -3,7 +3,6 @@
 import math
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.datasets.folders import LabelledImage
 from models.datasets.object_masks import UNKNOWN, IdMap
+from models.datasets.packed_images import ImageFile
 from models.datasets.photo_dataset import DatasetError, Photo
 from models.errors import ImageError
 from models.imaging import decoding
@@ -118,7 +118,7 @@ class PhotoReader:
         return image.pixels
 
 
-def _decoded(path: Path, short_side: int) -> decoding.DecodedImage:
+def _decoded(path: ImageFile, short_side: int) -> decoding.DecodedImage:
     try:
         return decoding.decode(path.read_bytes(), min_short_side=short_side)
     except (OSError, ImageError) as error:

@@ -51,12 +51,16 @@ class TrainOptions:
 class ClassifierFlags(TrainOptions):
     """Options of `tapetum train classifier`."""
 
-    model: Annotated[str, typer.Option(metavar="NAME", help="Architecture: efficientnet-lite0 or torchvision/NAME.")]
+    model: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Architecture: efficientnet-lite0, torchvision/NAME, lenet5 or resnet20."),
+    ]
     data: Annotated[
         Path,
         typer.Option(
             metavar="DATA",
-            help="Images: DIR/train/CLASS/… and DIR/val/CLASS/…, or DIR/CLASS/…; or a table, *.csv or labels.json.",
+            help="Images: DIR/train/CLASS/… and DIR/val/CLASS/…, or DIR/CLASS/…; a table, *.csv or labels.json; "
+            "or an archive, *.zip or *.npz, perhaps one for each split.",
         ),
     ]
     freeze_backbone: Annotated[
@@ -83,6 +87,25 @@ class ClassifierFlags(TrainOptions):
         float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
     ] = 0.2
     evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 1
+    early_size: Annotated[
+        int | None,
+        typer.Option(
+            min=16, metavar="PIXELS", help="Side of the images in all but the last epochs; by default --size."
+        ),
+    ] = None
+    closing_epochs: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Last epochs, at full size; by default half of all with --early-size."),
+    ] = None
+    crop_padding: Annotated[
+        int,
+        typer.Option(
+            min=0, max=64, metavar="PIXELS", help="Pad images, and crop their own size at random; 0: crops of any size."
+        ),
+    ] = 0
+    invert: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="Images with inverted colours: of digits or letters.")
+    ] = 0
 
 
 @dataclass(frozen=True, kw_only=True)

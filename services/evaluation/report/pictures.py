@@ -32,6 +32,8 @@ MAX_SIDE: Final = 480
 """Longest side of a picture in pixels."""
 _CLASS_SIDE: Final = 300
 """The same for classifiers, where nothing is drawn on it."""
+_TINY_SIDE: Final = 128
+"""Images of half this or less, such as digits of 28 pixels, are enlarged, each pixel to a square."""
 _QUALITY: Final = 78
 _SHOWN_CLASSES: Final = 5
 _HATCH: Final = 8
@@ -131,6 +133,8 @@ def _class_pair(image: bytes, target: ClassTarget, answer: Mapping[str, Any], cl
     photo = _decoded(image, _CLASS_SIDE)
     picture = Image.fromarray(photo.pixels)
     picture.thumbnail((_CLASS_SIDE, _CLASS_SIDE), Image.Resampling.LANCZOS)
+    if (factor := _TINY_SIDE // max(picture.size)) > 1:
+        picture = picture.resize((factor * picture.width, factor * picture.height), Image.Resampling.NEAREST)
     annotations = annotations_of_answer(answer)
     rows = [
         ShownClass(annotation.class_name, annotation.score, annotation.class_id == target.class_id)
