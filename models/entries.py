@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from models.skeletons import Skeleton
+
 Task = str
-"""`classification`, `detection` or `segmentation`; `models.kinds` lists them."""
+"""`classification`, `detection`, `keypoints` or `segmentation`; `models.kinds` lists them."""
 Segmentation = Literal["semantic", "instance"]
 Kind = str
 """The task of a model, or of a segmenter the type of its masks: what its predictions are and how they are measured."""
@@ -223,6 +225,7 @@ class CatalogEntry:
             architecture.
         quantization: `int8` where the file of a card also holds the network in 8 bits, which OpenVINO runs on CPUs; see
             `models.catalog.quantized`.
+        skeleton: Of a pose estimator, the key points of its objects; None for other tasks.
         card: Path of the card that the entry was read from; None for other entries. Valid on this machine only.
 
     Raises:
@@ -248,6 +251,7 @@ class CatalogEntry:
     segmentation: Segmentation | None = None
     outputs: str | None = None
     quantization: Quantization | None = None
+    skeleton: Skeleton | None = None
     card: Path | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -285,6 +289,9 @@ def kind_in(document: Mapping[str, Any]) -> Kind:
 
 DETECTION_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.25, "iou_threshold": 0.5, "max_detections": 100}
 """Default request parameters of a detector, unless its entry overrides them."""
+
+POSE_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.5, "max_detections": 100, "keypoint_threshold": 0.0}
+"""Default request parameters of a pose estimator, unless its entry overrides them."""
 
 INSTANCE_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.5, "max_detections": 100}
 """Default request parameters of an instance segmenter; a semantic one has none."""
