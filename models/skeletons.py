@@ -38,6 +38,11 @@ class Skeleton:
         if len(self.sigmas) != count or min(self.sigmas) <= 0:
             raise ValueError(f"sigmas must be {count} numbers above 0")
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the data set names its key points: where it does not, they are called `point_0`, `point_1`, …"""
+        return self.names != numbered_names(len(self.names))
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -69,6 +74,11 @@ class Skeleton:
             _paired(names) if mirrored is None else tuple(mirrored),
             (1 / len(names),) * len(names) if sigmas is None and names else tuple(sigmas or ()),
         )
+
+
+def numbered_names(count: int) -> tuple[str, ...]:
+    """Names of key points that have none."""
+    return tuple(f"point_{index}" for index in range(count))
 
 
 def _paired(names: Sequence[str]) -> tuple[int, ...]:

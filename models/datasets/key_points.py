@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from models.datasets.samples import DatasetError
-from models.skeletons import PERSON, Skeleton
+from models.skeletons import PERSON, Skeleton, numbered_names
 
 BOX_NUMBERS: Final = 4
 BODY_SHARE: Final = 0.53
@@ -80,7 +80,7 @@ def yolo_skeleton(file: Path, points: KeyPoints, names: Any, mirrored: Any) -> S
         names = next(iter(cast(dict[Any, Any], names).values()), None)
     if not names:
         coco = points.points == len(PERSON) and mirrored in (None, list(PERSON.mirrored))
-        names = PERSON.names if coco else [f"point_{index}" for index in range(points.points)]
+        names = PERSON.names if coco else numbered_names(points.points)
     try:
         skeleton = Skeleton.of([str(name) for name in names], (), None if mirrored is None else list(mirrored))
     except (TypeError, ValueError) as error:

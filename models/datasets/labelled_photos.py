@@ -125,7 +125,8 @@ class LabelledPhotos:
         points = None if table.key_points is None else table.key_points[own]
         if self.kind == "semantic" and masks is not None:
             return RegionTarget(_painted(masks, table.class_ids[own], table.crowds[own], size))
-        return ObjectTarget(table.boxes[own], table.class_ids[own], table.areas[own], table.crowds[own], masks, points)
+        arrays = (table.boxes[own], table.class_ids[own], table.areas[own], table.crowds[own])
+        return ObjectTarget(*arrays, masks, points, self.skeleton)
 
     def _object_masks(self, index: int, chosen: NDArray[np.bool_]) -> ObjectMasks:
         """The masks of some objects of a photo; those of the others are ignored pixels."""

@@ -12,6 +12,7 @@ from services.client.answers import (
     Detections,
     Feedback,
     ModelAccuracy,
+    Poses,
     Readiness,
     Segmentation,
     ServedModel,
@@ -19,8 +20,8 @@ from services.client.answers import (
 from services.client.clients import AsyncClient, Client
 from services.client.errors import TapetumError
 from services.client.masks import Mask, MaskImage, Polygons, RunLengths
-from services.client.parameters import DetectionParameters, SegmentationParameters
-from services.client.predictions import Box, ClassPrediction, Detection, Instance, Region
+from services.client.parameters import DetectionParameters, PoseParameters, SegmentationParameters
+from services.client.predictions import Box, ClassPrediction, Detection, Instance, KeyPoint, Pose, Region
 
 __all__ = [
     "AsyncClient",
@@ -33,10 +34,14 @@ __all__ = [
     "Detections",
     "Feedback",
     "Instance",
+    "KeyPoint",
     "Mask",
     "MaskImage",
     "ModelAccuracy",
     "Polygons",
+    "Pose",
+    "PoseParameters",
+    "Poses",
     "Readiness",
     "Region",
     "RunLengths",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.geometry.boxes import with_sizes
 from models.geometry.masks import Mask
+from models.skeletons import Skeleton
 
 _BOXES_ONLY: Final = "masks are to be measured, but an image has boxes only"
 
@@ -30,6 +31,7 @@ class GroundTruth:
         masks: N, or None where only boxes are known.
         key_points: (N, K, 3) float64, x and y in pixels and COCO's visibility (0 not labelled, 1 hidden, 2 visible); or
             None where they are not measured.
+        skeleton: Of the key points; None where that is not known.
     """
 
     boxes: NDArray[np.float64]
@@ -38,6 +40,7 @@ class GroundTruth:
     crowds: NDArray[np.bool_]
     masks: tuple[Mask, ...] | None = None
     key_points: NDArray[np.float64] | None = None
+    skeleton: Skeleton | None = None
 
     def __post_init__(self) -> None:
         count = len(self.class_ids)
@@ -54,7 +57,7 @@ class GroundTruth:
         masks = _some(self.masks, chosen)
         points = None if self.key_points is None else self.key_points[chosen]
         arrays = (self.boxes[chosen], self.class_ids[chosen], self.areas[chosen], self.crowds[chosen])
-        return GroundTruth(*arrays, masks, points)
+        return GroundTruth(*arrays, masks, points, self.skeleton)
 
 
 @dataclass(frozen=True, eq=False)

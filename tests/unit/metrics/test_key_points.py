@@ -103,7 +103,7 @@ def test_similarities_are_those_of_pycocotools() -> None:
             best, _ = scene.predictions.counted(MAX_POSES)
             np.testing.assert_allclose(oks(scene.targets, best, PERSON.sigmas), theirs, atol=1e-12)
             compared += 1
-    assert compared > 15
+    assert compared > 8
 
 
 def test_a_point_one_standard_deviation_away_counts_exp_of_minus_a_half() -> None:
