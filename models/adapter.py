@@ -98,6 +98,24 @@ class DetectionParameters:
 
 
 @dataclass(frozen=True)
+class PoseParameters(DetectionParameters):
+    """Parameters of a pose request: those of a detection request, and one more.
+
+    Attributes:
+        keypoint_threshold: Key points with a lower score count as not visible, 0 to 1; predictions within a process do
+            not depend on it.
+    """
+
+    score_threshold: float = 0.5
+    keypoint_threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.keypoint_threshold <= 1:
+            raise ValueError(f"keypoint_threshold must be from 0 to 1, not {self.keypoint_threshold}")
+
+
+@dataclass(frozen=True)
 class SegmentationParameters:
     """Parameters of a segmentation request.
 
@@ -126,7 +144,7 @@ class SegmentationParameters:
             raise ValueError(f"mask_format must be one of {', '.join(get_args(MaskFormat))}, not {self.mask_format!r}")
 
 
-Parameters = ClassificationParameters | DetectionParameters | SegmentationParameters
+Parameters = ClassificationParameters | DetectionParameters | PoseParameters | SegmentationParameters
 """The request parameters of any task."""
 
 

@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from models.skeletons import Skeleton
+
 Task = str
-"""`classification`, `detection` or `segmentation`; `models.kinds` lists them."""
+"""`classification`, `detection`, `keypoints` or `segmentation`; `models.kinds` lists them."""
 Segmentation = Literal["semantic", "instance"]
 Kind = str
 """The task of a model, or of a segmenter the type of its masks: what its predictions are and how they are measured."""
@@ -18,8 +20,7 @@ WeightsKind = Literal["package", "torch_hub", "url", "hugging_face", "card", "no
 
 ONNX: Final = "onnx"
 """Architecture of a card whose network is an ONNX file."""
-_LARGEST_SIDE = 8192
-"""Limit of a network's input in pixels a side; memory grows with its square."""
+_LARGEST_SIDE = 8192  # of a network's input in pixels; memory grows with its square
 
 
 @dataclass(frozen=True)
@@ -202,12 +203,10 @@ class CatalogEntry:
         name: Name of the model in `models.catalog.loading.load` and in the API.
         version: Changes whenever predictions may change.
         task: Task of the model.
-        architecture: The network, as its paper calls it, or for a card as `models.detection.architectures` and
-            `models.classification.architectures` do.
+        architecture: The network, as its paper calls it, or for a card as `models.catalog.architectures` does.
         weights: Where the weights come from.
         preprocessing: Resize, crop or padding, and normalisation; the type depends on the task.
-        segmentation: Of a segmenter, what its masks are of: `semantic` (classes, the first of which is the background)
-            or `instance` (objects); None for other tasks.
+        segmentation: Masks of `semantic` classes, the first the background, or of `instance`s; None for other tasks.
         class_count: Number of classes.
         licence: Licence of the architecture's code.
         accuracy: Measured figures.
@@ -217,12 +216,10 @@ class CatalogEntry:
         class_names: One for every class id; None where they are known only once the model is loaded.
         category_ids: COCO category id of every class id; None where it is the class id plus one.
         arguments: Keyword arguments of the architecture, beyond the number of classes.
-        training: How the weights were trained (data, split, epochs, time, machine …), JSON-able; empty where that is
-            published elsewhere.
-        outputs: Layout of the network's outputs, one of `models.outputs.layouts.LAYOUTS`; None: that of its
-            architecture.
-        quantization: `int8` where the file of a card also holds the network in 8 bits, which OpenVINO runs on CPUs; see
-            `models.catalog.quantized`.
+        training: How the weights were trained (data, split, epochs …), JSON-able; empty if published elsewhere.
+        outputs: Layout of the outputs, one of `models.outputs.layouts.LAYOUTS`; None: that of its architecture.
+        quantization: `int8` where the file of a card also holds the network in 8 bits: `models.catalog.quantized`.
+        skeleton: Of a pose estimator, the key points of its objects; None for other tasks.
         card: Path of the card that the entry was read from; None for other entries. Valid on this machine only.
 
     Raises:
@@ -248,6 +245,7 @@ class CatalogEntry:
     segmentation: Segmentation | None = None
     outputs: str | None = None
     quantization: Quantization | None = None
+    skeleton: Skeleton | None = None
     card: Path | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -288,6 +286,9 @@ DETECTION_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.25, "iou_t
 
 INSTANCE_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.5, "max_detections": 100}
 """Default request parameters of an instance segmenter; a semantic one has none."""
+
+POSE_DEFAULTS: Mapping[str, int | float] = {**DETECTION_DEFAULTS, "score_threshold": 0.5, "keypoint_threshold": 0.2}
+"""Default request parameters of a pose estimator."""
 
 
 def _check_above_zero(std: tuple[float, ...]) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from models.adapter import ClassificationParameters, DetectionParameters, SegmentationParameters
+from models.adapter import ClassificationParameters, DetectionParameters, PoseParameters, SegmentationParameters
 from models.entries import (
     DETECTION_DEFAULTS,
     INSTANCE_DEFAULTS,
+    POSE_DEFAULTS,
     Kind,
     LetterboxPreprocessing,
     Preprocessing,
@@ -18,7 +19,7 @@ from models.entries import (
     Task,
     kind_of,
 )
-from models.predictions import Classification, Detections, InstanceMasks, SemanticMask
+from models.predictions import Classification, Detections, InstanceMasks, Poses, SemanticMask
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ KINDS: Final[dict[Kind, PredictionKind]] = {
             prediction=Detections,
             preprocessing=LetterboxPreprocessing,
             defaults=DETECTION_DEFAULTS,
+        ),
+        PredictionKind(
+            name="keypoints",
+            task="keypoints",
+            parameters=PoseParameters,
+            prediction=Poses,
+            preprocessing=LetterboxPreprocessing,
+            defaults=POSE_DEFAULTS,
         ),
         PredictionKind(
             name="instance",

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from models.errors import NonFiniteOutput
 from models.geometry.masks import Mask
+from models.skeletons import Skeleton
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +100,40 @@ class InstanceMasks(Detections):
 
 
 @dataclass(frozen=True, eq=False)
+class Poses(Detections):
+    """The objects detected in one image with the key points of each, by descending score; N may be 0.
+
+    Attributes:
+        key_points: (N, K, 2) float32, x and y in pixels of the upright original, within it.
+        key_point_scores: (N, K) float32 in [0, 1]: how sure the network is of the place, see
+            `models.pose.heat_maps.scores_of`.
+        skeleton: Of the K key points.
+
+    Raises:
+        NonFiniteOutput: On construction, as for `Detections`, and where a key point or its score is NaN or infinite.
+        ValueError: On construction, as for `Detections`, and where key points do not belong to the rest.
+    """
+
+    key_points: NDArray[np.float32]
+    key_point_scores: NDArray[np.float32]
+    skeleton: Skeleton
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        count = (len(self.scores), len(self.skeleton))
+        if self.key_points.shape != (*count, 2) or self.key_point_scores.shape != count:
+            shapes = self.key_points.shape, self.key_point_scores.shape
+            raise ValueError(f"key_points and key_point_scores must be {(*count, 2)} and {count}, not {shapes}")
+        if (self.key_points.dtype, self.key_point_scores.dtype) != (np.float32, np.float32):
+            raise ValueError("key_points and key_point_scores must be float32")
+        _check_finite(self.key_points)
+        _check_finite(self.key_point_scores)
+        height, width = self.image_size
+        if not np.all((self.key_points >= 0) & (self.key_points <= np.array([width, height], np.float32))):
+            raise ValueError("key points must lie within the image")
+
+
+@dataclass(frozen=True, eq=False)
 class SemanticMask:
     """The class of every pixel of one image.
 
@@ -140,5 +175,5 @@ def _check_finite(values: NDArray[np.float32]) -> None:
         raise NonFiniteOutput
 
 
-Prediction = Classification | Detections | InstanceMasks | SemanticMask
+Prediction = Classification | Detections | InstanceMasks | Poses | SemanticMask
 """The prediction of any task for one image."""

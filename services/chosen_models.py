@@ -16,7 +16,12 @@ from services.model_deployment import ModelDeployment, ModelSpec
 from services.serve_file import ServeFile
 from services.topology import Topology
 
-_NAMES = {"classification": "Classifier", "detection": "Detector", "segmentation": "Segmenter"}
+_NAMES = {
+    "classification": "Classifier",
+    "detection": "Detector",
+    "keypoints": "PoseEstimator",
+    "segmentation": "Segmenter",
+}
 
 
 def with_models(config: ServeFile, names: Sequence[str]) -> ServeFile:

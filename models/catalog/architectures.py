@@ -9,12 +9,13 @@ from models.classification.architectures import build_classifier, is_classifier,
 from models.detection.architectures import build_detector, servable_detectors
 from models.entries import Kind
 from models.kinds import KINDS
+from models.pose.architectures import build_pose_estimator, servable_pose_estimators
 from models.segmentation.architectures import build_segmenter, segmentation_of, servable_segmenters
 
 
 def listed_architectures() -> tuple[str, ...]:
     """Lists the architectures, without those of timm and of the user's own modules."""
-    return (*known_classifiers(), *servable_detectors(), *servable_segmenters())
+    return (*known_classifiers(), *servable_detectors(), *servable_pose_estimators(), *servable_segmenters())
 
 
 def kinds_of(architecture: str) -> tuple[Kind, ...]:
@@ -32,6 +33,8 @@ def kinds_of(architecture: str) -> tuple[Kind, ...]:
         return ("classification",)
     if architecture in servable_detectors():
         return ("detection",)
+    if architecture in servable_pose_estimators():
+        return ("keypoints",)
     return (segmentation_of(architecture),) if architecture in servable_segmenters() else ()
 
 
@@ -55,6 +58,8 @@ def build_architecture(
         return build_classifier(architecture, class_count, arguments)
     if architecture in servable_detectors():
         return build_detector(architecture, class_count, arguments)
+    if architecture in servable_pose_estimators():
+        return build_pose_estimator(architecture, class_count, arguments)
     if architecture in servable_segmenters():
         return build_segmenter(architecture, class_count, arguments)
     raise KeyError(architecture)

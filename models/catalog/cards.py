@@ -19,6 +19,7 @@ from models.entries import ONNX, Accuracy, CatalogEntry, Quantization, Segmentat
 from models.errors import BrokenCard
 from models.files import replaced
 from models.kinds import find_kind
+from models.skeletons import Skeleton
 from models.sources.text_documents import DocumentError, convert_json, read_json
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class _Document:
     segmentation: Segmentation | None = None
     outputs: str | None = None
     quantization: Quantization | None = None
+    skeleton: Skeleton | None = None
 
 
 def card_names(folder: Path) -> tuple[str, ...]:
@@ -192,6 +194,8 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
     if not _SHA256.fullmatch(weights.sha256):
         raise ValueError("weights.sha256 must be 64 hexadecimal digits")
     kind = find_kind(document.task, document.segmentation)
+    if (document.skeleton is not None) != (kind.name == "keypoints"):
+        raise ValueError("skeleton must name the key points where task is 'keypoints', and only there")
     convert_json(document.defaults, kind.parameters, "defaults")
     if not document.class_names:
         raise ValueError("class_names must be a list of at least one name")
@@ -215,6 +219,7 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         segmentation=document.segmentation,
         outputs=document.outputs,
         quantization=document.quantization,
+        skeleton=document.skeleton,
         card=path,
     )
 
@@ -237,7 +242,8 @@ def _is_stem(text: str) -> bool:
 
 def _document_of(entry: CatalogEntry) -> dict[str, object]:
     weights = entry.weights
-    members = {name: value for name, value in entry.to_dict().items() if name != "class_count"}
+    left_out = {"class_count", *(["skeleton"] if entry.skeleton is None else [])}
+    members = {name: value for name, value in entry.to_dict().items() if name not in left_out}
     return {
         **members,
         "weights": asdict(_Weights(weights.location, weights.sha256 or "", weights.licence, weights.source)),

@@ -37,6 +37,9 @@ from models.entries import CatalogEntry, LetterboxPreprocessing, Task
 from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
 from models.execution.external import ExternalRuntime
+from models.pose import torchvision_entries as torchvision_pose_estimators
+from models.pose.architectures import build_pose_estimator, pose_estimator, servable_pose_estimators
+from models.pose.estimator import PoseEstimator
 from models.runtime import Runtime
 from models.segmentation import torchvision_entries as torchvision_segmenters
 from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter, servable_segmenters
@@ -224,9 +227,27 @@ def _load_torchvision_segmenter(name: str, runtime: Runtime) -> SemanticSegmente
     return segmenter(entry, runtime, network.eval(), digest, first_label=0)
 
 
+def _load_pose_estimator(entry: CatalogEntry, runtime: Runtime) -> PoseEstimator:
+    network, digest = _filled(entry, build_pose_estimator, servable_pose_estimators())
+    try:
+        return pose_estimator(entry, runtime, network, digest)
+    except ValueError as error:
+        raise BrokenCard(_card_of(entry), str(error)) from error
+
+
+def _load_torchvision_pose_estimator(name: str, runtime: Runtime) -> PoseEstimator:
+    weights, entry = installed(name, torchvision_pose_estimators.entry_of)
+    path = fetch(entry)
+    state, digest = read_state_dict(entry, path)
+    network = build_torchvision_detector(weights, entry.architecture)
+    load_into(network, without_version(state), entry, path)
+    return pose_estimator(entry, runtime, network.eval(), digest, first_label=0)
+
+
 LOADERS: Final[dict[Task, Callable[[CatalogEntry, Runtime], Adapter[Any, Any]]]] = {
     "classification": _load_own_classifier,
     "detection": _load_detector,
+    "keypoints": _load_pose_estimator,
     "segmentation": _load_segmenter,
 }
 """By task, from a card or an entry of `models.detection.yolox_entries` to a model."""
@@ -234,6 +255,7 @@ LOADERS: Final[dict[Task, Callable[[CatalogEntry, Runtime], Adapter[Any, Any]]]]
 _TORCHVISION_LOADERS: Final[Mapping[Task, Callable[[str, Runtime], Adapter[Any, Any]]]] = {
     "classification": _load_torchvision,
     "detection": _load_torchvision_detector,
+    "keypoints": _load_torchvision_pose_estimator,
     "segmentation": _load_torchvision_segmenter,
 }
 

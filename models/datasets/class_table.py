@@ -86,7 +86,9 @@ def read_csv(
     if options.kind == "classification":
         return _classified(path, csv_rows(path, False, problems), options, class_names, problems)
     if options.kind != "detection":
-        raise DatasetError(f"{path}: a CSV file holds no masks; use COCO, YOLO, VOC, or a folder of masks")
+        raise DatasetError(
+            f"{path}: a CSV file holds no masks and no key points; use COCO, YOLO, VOC, or a folder of masks"
+        )
     return _boxes(path, csv_rows(path, True, problems), options, class_names, problems)
 
 

@@ -1,8 +1,8 @@
-"""Reads files in COCO's format (https://cocodataset.org/#format-data): boxes, areas, crowds, polygons, run lengths."""
+"""Reads files in COCO's format (https://cocodataset.org/#format-data): boxes, areas, crowds, masks, key points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final, TypeGuard, cast
 
@@ -10,14 +10,17 @@ from models.datasets.coco_members import shown, whole_number
 from models.datasets.coco_objects import has_mask, read_object
 from models.datasets.coco_places import dataset_name, photo_folder
 from models.datasets.coco_sizes import read_size
+from models.datasets.coco_skeletons import read_points, read_skeleton
 from models.datasets.data_folder import DataFolder
 from models.datasets.json_places import element_lines
+from models.datasets.key_points import BODY_SHARE
 from models.datasets.label_problems import ProblemList, Report
 from models.datasets.labelled_photos import LabelledPhotos, PhotoRows
 from models.datasets.object_table import LabelledObject
-from models.datasets.read_options import ReadOptions
+from models.datasets.read_options import WITH_MASKS, ReadOptions
 from models.datasets.samples import DatasetError, ProblemKind
 from models.datasets.text_files import parse_json, read_text
+from models.skeletons import Skeleton
 
 _SECTIONS: Final = ("images", "annotations", "categories")
 
@@ -48,7 +51,7 @@ def read_coco_document(
         path: Of the file.
         text: It holds; gone through again only for the lines of problems.
         document: The same, parsed.
-        options: For `detection`, `instance` or `semantic`.
+        options: For `detection`, `keypoints`, `instance` or `semantic`.
         folder: With the photos; looked for beside the file where None.
 
     Raises:
@@ -67,7 +70,9 @@ class _Reader:
 
     def __init__(self, path: Path, options: ReadOptions, document: Mapping[str, Any], text: str) -> None:
         self.path, self.options, self.document, self.text = path, options, document, text
-        self.for_masks = options.kind != "detection"
+        self.for_masks = options.kind in WITH_MASKS
+        self.skeleton: Skeleton | None = None
+        self.left_out: Set[int] = frozenset()
         self.found: list[tuple[ProblemKind, str, int, str]] = []
         self.classes: dict[int, int] = {}
         self.image_ids: set[int] = set()
@@ -82,7 +87,9 @@ class _Reader:
             data = DataFolder(self.path.parent, folder, allow_outside=allow_outside)
         problems = ProblemList()
         name = dataset_name(self.path)
-        rows = PhotoRows(name, self.options, folder, tuple(names.values()), tuple(names), problems)
+        rows = PhotoRows(
+            name, self.options, folder, tuple(names.values()), tuple(names), problems, skeleton=self.skeleton
+        )
         annotations = self._by_image()
         for index, row in enumerate(self.document["images"]):
             if self.options.enough(len(rows)):
@@ -118,6 +125,10 @@ class _Reader:
         if not names:
             raise DatasetError(f"{self.path}: no categories")
         names = dict(sorted(names.items()))
+        if self.options.kind == "keypoints":
+            self.skeleton, posed = read_skeleton(self.path, self.document["categories"])
+            self.left_out = names.keys() - posed
+            names = {number: name for number, name in names.items() if number in posed}
         self.classes = {number: index for index, number in enumerate(names)}
         return names
 
@@ -188,8 +199,21 @@ class _Reader:
 
     def _objects(self, indices: Sequence[int], size: tuple[int, int], masked: bool) -> list[LabelledObject]:
         rows = [(self.document["annotations"][index], self._report("annotations", index)) for index in indices]
+        if self.skeleton is not None:
+            return [item for row, report in rows if (item := self._posed(row, size, report)) is not None]
         objects = [read_object(row, self.classes, size, masked, report) for row, report in rows]
         return [item for item in objects if item is not None]
+
+    def _posed(self, row: Mapping[str, Any], size: tuple[int, int], report: Report) -> LabelledObject | None:
+        assert self.skeleton is not None
+        if whole_number(row.get("category_id")) in self.left_out:
+            return None
+        points = read_points(row, len(self.skeleton), report)
+        item = None if points is None else read_object(row, self.classes, size, False, report)
+        if item is None or points is None:
+            return None
+        whole = 1.0 if row.get("area") or item.segment is not None else BODY_SHARE
+        return item._replace(points=points, area=item.area * whole, segment=None)
 
 
 def _class_name(value: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from models.datasets.data_folder import DataFolder
 from models.datasets.samples import DatasetError
 
-_PREFIX: Final = "instances_"
+_PREFIX: Final = re.compile(r"instances_|(person_)?keypoints_")
 _TRIED_PHOTOS: Final = 20
 
 
@@ -17,7 +18,7 @@ def dataset_name(path: Path) -> str:
     """Folder and split of an annotation file, such as `person/val`."""
     folder = path.absolute().parent
     folder = folder.parent if folder.name == "annotations" else folder
-    split = path.stem.removeprefix(_PREFIX)
+    split = _PREFIX.sub("", path.stem, count=1)
     return folder.name if split == "instances" else f"{folder.name}/{split}"
 
 
@@ -36,7 +37,7 @@ def photo_folder(path: Path, files: Sequence[str], allow_outside: bool) -> tuple
     Raises:
         DatasetError: There is none of the first photos.
     """
-    split = path.stem.removeprefix(_PREFIX)
+    split = _PREFIX.sub("", path.stem, count=1)
     above = path.absolute().parent.parent
     beside = [path.parent / "images", path.parent]
     folders = [*beside, above / split, above / "images" / split, above / "images", above]

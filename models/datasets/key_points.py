@@ -9,11 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from models.datasets.samples import DatasetError
+from models.skeletons import PERSON, Skeleton, numbered_names
 
 BOX_NUMBERS: Final = 4
+BODY_SHARE: Final = 0.53
+"""Area of a person as a share of its box, where only the box is known: OKS needs one. Ultralytics' constant, from
+https://github.com/jin-s13/xtcocoapi."""
 
 _WITH_VISIBILITY: Final = 3
 _VISIBILITIES: Final = frozenset({0.0, 1.0, 2.0})
@@ -38,6 +42,52 @@ class KeyPoints(NamedTuple):
     def row_numbers(self) -> int:
         """Numbers of a row after its class."""
         return BOX_NUMBERS + self.points * self.numbers
+
+    def placed(self, shares: Sequence[float], size: tuple[int, int]) -> tuple[float, ...]:
+        """The key points of a row in pixels.
+
+        Args:
+            shares: Of its numbers those behind the box; none where the row has none.
+            size: (height, width) of the photo in pixels.
+
+        Returns:
+            3 K numbers: x, y and the visibility of each. A point at (0, 0) or below it is not labelled, as tools write
+            it; one without a visibility is visible.
+        """
+        height, width = size
+        found: list[float] = []
+        for start in range(0, len(shares), self.numbers):
+            x, y, *visibility = shares[start : start + self.numbers]
+            seen = visibility[0] if visibility else 2.0
+            labelled = seen > 0 and x >= 0 and y >= 0 and (x, y) != (0, 0)
+            found += (x * width, y * height, seen) if labelled else (0.0, 0.0, 0.0)
+        return tuple(found) or (0.0,) * (3 * self.points)
+
+
+def yolo_skeleton(file: Path, points: KeyPoints, names: Any, mirrored: Any) -> Skeleton:
+    """The skeleton of a data set.
+
+    Args:
+        file: Of the settings, for the message.
+        points: Its key points.
+        names: `kpt_names`, a list, or one for each class; None where the settings have none: then 17 points are COCO's.
+        mirrored: `flip_idx`; None where the settings have none.
+
+    Raises:
+        DatasetError: They do not fit each other.
+    """
+    if isinstance(names, dict):
+        names = next(iter(cast(dict[Any, Any], names).values()), None)
+    if not names:
+        coco = points.points == len(PERSON) and mirrored in (None, list(PERSON.mirrored))
+        names = PERSON.names if coco else numbered_names(points.points)
+    try:
+        skeleton = Skeleton.of([str(name) for name in names], (), None if mirrored is None else list(mirrored))
+    except (TypeError, ValueError) as error:
+        raise DatasetError(f"{file}: the key points cannot be used: {error}") from None
+    if len(skeleton) != points.points:
+        raise DatasetError(f"{file}: `kpt_shape` has {points.points} key points, and there are {len(skeleton)} names")
+    return skeleton
 
 
 def key_points_of(file: Path, value: Any) -> KeyPoints | None:

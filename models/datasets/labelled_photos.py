@@ -14,7 +14,7 @@ from models.datasets.object_masks import CocoMasks, NumberedPicture, ObjectMasks
 from models.datasets.object_table import LabelledObject, ObjectRows, ObjectTable
 from models.datasets.photo_dataset import Photo
 from models.datasets.photo_files import check_any, digest_of, read_photo
-from models.datasets.read_options import ReadOptions
+from models.datasets.read_options import WITH_MASKS, ReadOptions
 from models.datasets.samples import (
     BACKGROUND,
     IGNORED,
@@ -27,11 +27,12 @@ from models.datasets.samples import (
     Target,
 )
 from models.geometry.masks import Mask
+from models.skeletons import Skeleton
 
 
 @dataclass(eq=False)
 class LabelledPhotos:
-    """Photos with objects, read for detection, instance or semantic masks: an `EvaluationSet`.
+    """Photos with objects, read for boxes, key points, instance or semantic masks: an `EvaluationSet`.
 
     Masks are drawn when a photo is loaded, so that the set weighs no more than its labels. For a semantic model crowds
     are `IGNORED`, and where objects overlap the later one of the file is on top.
@@ -51,6 +52,7 @@ class LabelledPhotos:
         pictures: Paths of the pictures of numbers that hold the masks; empty where segments do, or nothing does.
         masked: (N,) bool, whether the masks of all objects of a photo are known.
         names_classes: Whether the data set lists its classes: where only its objects name them, a split may lack some.
+        skeleton: Of the key points of the objects; None where they were not read.
     """
 
     name: str
@@ -67,6 +69,7 @@ class LabelledPhotos:
     pictures: tuple[str, ...]
     masked: NDArray[np.bool_]
     names_classes: bool
+    skeleton: Skeleton | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -112,15 +115,18 @@ class LabelledPhotos:
             boxes=boxes[~crowds],
             class_ids=table.class_ids[own][~crowds],
             crowds=boxes[crowds],
-            masks=self._object_masks(index, ~crowds) if self.kind != "detection" and self.masked[index] else None,
+            masks=self._object_masks(index, ~crowds) if self.kind in WITH_MASKS and self.masked[index] else None,
+            key_points=None if table.key_points is None else table.key_points[own][~crowds],
         )
 
     def _target(self, index: int, size: tuple[int, int]) -> Target:
         own, table = self.objects.of(index), self.objects
-        masks = None if self.kind == "detection" else self._masks(index)
+        masks = self._masks(index) if self.kind in WITH_MASKS else None
+        points = None if table.key_points is None else table.key_points[own]
         if self.kind == "semantic" and masks is not None:
             return RegionTarget(_painted(masks, table.class_ids[own], table.crowds[own], size))
-        return ObjectTarget(table.boxes[own], table.class_ids[own], table.areas[own], table.crowds[own], masks)
+        arrays = (table.boxes[own], table.class_ids[own], table.areas[own], table.crowds[own])
+        return ObjectTarget(*arrays, masks, points, self.skeleton)
 
     def _object_masks(self, index: int, chosen: NDArray[np.bool_]) -> ObjectMasks:
         """The masks of some objects of a photo; those of the others are ignored pixels."""
@@ -156,6 +162,7 @@ class PhotoRows:
         problems: Those found so far.
         in_pictures: Whether masks are in pictures of numbers.
         names_classes: See `LabelledPhotos`.
+        skeleton: Of the key points, where these are read.
     """
 
     name: str
@@ -166,6 +173,7 @@ class PhotoRows:
     problems: ProblemList
     in_pictures: bool = False
     names_classes: bool = True
+    skeleton: Skeleton | None = None
     _files: list[str] = field(default_factory=list[str])
     _pictures: list[str] = field(default_factory=list[str])
     _image_ids: list[int] = field(default_factory=list[int])
@@ -173,7 +181,8 @@ class PhotoRows:
     _masked: list[bool] = field(default_factory=list[bool])
 
     def __post_init__(self) -> None:
-        self._objects = ObjectRows(self.options.kind != "detection" and not self.in_pictures)
+        key_points = 0 if self.skeleton is None else len(self.skeleton)
+        self._objects = ObjectRows(self.options.kind in WITH_MASKS and not self.in_pictures, key_points)
         if self.options.kind == "semantic" and len(self.class_names) >= IGNORED:
             raise DatasetError(f"{self.name}: {len(self.class_names)} classes; a class map holds {IGNORED - 1} at most")
 
@@ -224,12 +233,13 @@ class PhotoRows:
         image_ids, sizes = np.array(self._image_ids, np.int64), np.array(self._sizes, np.int64)
         arrays = (objects.ends, objects.boxes, objects.class_ids, objects.areas, objects.crowds, objects.numbers)
         segments = () if objects.segments is None else (objects.segments.text,)
+        points = () if objects.key_points is None else (objects.key_points,)
         digest = digest_of(kind, class_names, str(category_ids), self._files, image_ids, sizes)
-        digest = digest_of(digest, *arrays, *segments)
+        digest = digest_of(digest, *arrays, *segments, *points)
         return LabelledPhotos(
             self.name, kind, class_names, category_ids, digest, problems,
             self.folder, tuple(self._files), image_ids, sizes, objects, tuple(self._pictures),
-            np.array(self._masked, np.bool_), self.names_classes,
+            np.array(self._masked, np.bool_), self.names_classes, self.skeleton,
         )  # fmt: skip
 
 

@@ -32,6 +32,8 @@ ARCHIVE: Final = "archive"
 """Format of images by class in a ZIP or NumPy archive."""
 _TABLES: Final = ("json", "csv", "folders", ARCHIVE)
 _OBJECTS: Final = ("detection", "instance", "semantic")
+_POSES: Final = "keypoints"
+_WITH_POSES: Final = (*_OBJECTS, _POSES)
 _MOST_PLACES: Final = 100
 
 
@@ -66,8 +68,8 @@ def find_layout(folder: Path, kind: Kind, wanted: Split = MEASURED, format_name:
         DatasetError: There are none, or those of several formats or files; the message lists them.
         NoSplit: There are none of a split that was asked for.
     """
-    found = [layout._replace(wanted=wanted) for layout in _objects_in(folder, wanted)]
-    found = found or _objects_of_splits(folder, wanted)
+    found = [layout._replace(wanted=wanted) for layout in _objects_in(folder, wanted, kind)]
+    found = found or _objects_of_splits(folder, wanted, kind)
     if not found or kind == "classification":
         found += [layout._replace(wanted=wanted) for layout in _tables_and_classes(folder)]
     usable = [layout for layout in found if kind in layout.kinds and format_name in (None, layout.format_name)]
@@ -83,62 +85,68 @@ def find_layout(folder: Path, kind: Kind, wanted: Split = MEASURED, format_name:
     raise DatasetError(f"{folder}: holds no labels that are known{_hint(folder)}")
 
 
-def annotation_file(folder: Path, wanted: Split) -> Path:
+def annotation_file(folder: Path, wanted: Split, kind: Kind) -> Path:
     """Finds the file of a folder in COCO's format.
 
     Raises:
         DatasetError: There is none, or more than one.
         NoSplit: There is none of a split that was asked for.
     """
-    found = list(_coco_in(folder, wanted)) or [
-        layout for split in _splits(folder, wanted) for layout in _coco_in(split, wanted.within)
+    found = list(_coco_in(folder, wanted, kind)) or [
+        layout for split in _splits(folder, wanted) for layout in _coco_in(split, wanted.within, kind)
     ]
     if not found:
-        looked = f"{', '.join(_coco_files(wanted))}, nor annotations/instances_*.json"
+        looked = f"{', '.join(_coco_files(wanted, kind))}, nor annotations/{_stem(kind)}_*.json"
         raise (DatasetError if wanted.unsplit else NoSplit)(f"{folder}: no {looked}{_hint(folder)}")
     if len(found) > 1:
         raise DatasetError(f"{folder}: {', '.join(layout.seen for layout in found)}; name one of them")
     return found[0].path
 
 
-def _objects_in(folder: Path, wanted: Split) -> Iterator[Layout]:
-    yield from _coco_in(folder, wanted)
+def _objects_in(folder: Path, wanted: Split, kind: Kind) -> Iterator[Layout]:
+    yield from _coco_in(folder, wanted, kind)
     if has_voc(folder):
         kinds = _OBJECTS if (folder / CLASS_MAPS).is_dir() else ("detection",)
         yield Layout("voc", folder, "XML files or masks of Pascal VOC", kinds)
     if has_yolo(folder, wanted):
-        yield Layout("yolo", folder, "YOLO's settings or text files")
+        yield Layout("yolo", folder, "YOLO's settings or text files", _WITH_POSES)
     if any(_has_masks(folder / place) for place in (*wanted.names, *(["."] if wanted.unsplit else []))):
         yield Layout("masks", folder, "labels/*.png")
 
 
-def _coco_files(wanted: Split) -> tuple[str, ...]:
-    return (f"instances_{wanted.names[0]}.json", *(_COCO_FILES if wanted.unsplit else ()))
+def _stem(kind: Kind) -> str:
+    """How the names of COCO's files begin: `instances_val2017.json`, `person_keypoints_val2017.json`."""
+    return "keypoints" if kind == _POSES else "instances"
 
 
-def _coco_in(folder: Path, wanted: Split) -> Iterator[Layout]:
+def _coco_files(wanted: Split, kind: Kind) -> tuple[str, ...]:
+    return (f"{_stem(kind)}_{wanted.names[0]}.json", *(_COCO_FILES if wanted.unsplit else ()))
+
+
+def _coco_in(folder: Path, wanted: Split, kind: Kind) -> Iterator[Layout]:
     """The annotation file of a split; several where the names are ambiguous."""
     splits = (*wanted.names, *(["default"] if wanted.unsplit else []))
-    patterns = [re.compile(rf"instances_{split}.*\.json") for split in splits]
+    stem = f"(person_)?{_stem(kind)}" if kind == _POSES else _stem(kind)
+    patterns = [re.compile(rf"{stem}_{split}.*\.json") for split in splits]
     places = [place for place in (folder, sub_folder(folder, "annotations")) if place is not None]
     for place in places:
         files = files_in(place, ".json")
-        named = next((place / name for name in _coco_files(wanted) if is_file(place / name)), None)
+        named = next((place / name for name in _coco_files(wanted, kind) if is_file(place / name)), None)
         found = [named] if named is not None else []
         for pattern in patterns:
             found = found or [path for path in files if pattern.fullmatch(path.name)]
         if found:
-            yield from (Layout("coco", path, path.relative_to(folder).as_posix()) for path in found)
+            yield from (Layout("coco", path, path.relative_to(folder).as_posix(), _WITH_POSES) for path in found)
             return
 
 
-def _objects_of_splits(folder: Path, wanted: Split) -> list[Layout]:
+def _objects_of_splits(folder: Path, wanted: Split, kind: Kind) -> list[Layout]:
     """The labels of the first split that is wanted."""
     for split in _splits(folder, wanted):
         within = wanted.within
         found = [
             layout._replace(seen=f"{split.name}/: {layout.seen}", wanted=within)
-            for layout in _objects_in(split, within)
+            for layout in _objects_in(split, within, kind)
         ]
         boxes = split / "_annotations.csv"
         if not found and is_file(boxes):
@@ -212,7 +220,11 @@ def _hint(folder: Path) -> str:
 def _below(folder: Path) -> list[str]:
     """Sub-folders with labels of objects."""
     places = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [str(place) for place in places[:_MOST_PLACES] if next(_objects_in(place, MEASURED), None) is not None]
+    return [
+        str(place)
+        for place in places[:_MOST_PLACES]
+        if next(_objects_in(place, MEASURED, "detection"), None) is not None
+    ]
 
 
 def _root_tag(path: Path) -> str:

@@ -29,6 +29,8 @@ class LabelledObject(NamedTuple):
         crowd: Whether it is a region of many objects, or of one that is not to be judged.
         segment: Its mask as COCO's files have it, polygons or run lengths; None where it has none, or elsewhere.
         number: That of its pixels, where its mask is in a picture of numbers.
+        points: Of each of its K key points x and y in pixels and the visibility, see `ObjectTable.key_points`; empty
+            where they are not read.
     """
 
     box: Box
@@ -37,6 +39,7 @@ class LabelledObject(NamedTuple):
     crowd: bool = False
     segment: Any = None
     number: int = 0
+    points: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +82,8 @@ class ObjectTable:
         crowds: (M,) bool.
         numbers: (M,) int64, of their pixels in a picture of numbers; zeros where there is none.
         segments: Their masks; None where they have boxes only, or a picture of numbers.
+        key_points: (M, K, 3) float64, x and y in pixels and the visibility: 0 not labelled, 1 labelled but hidden, 2
+            labelled and visible. None where they were not read.
     """
 
     ends: NDArray[np.int64]
@@ -88,6 +93,7 @@ class ObjectTable:
     crowds: NDArray[np.bool_]
     numbers: NDArray[np.int64]
     segments: Segments | None
+    key_points: NDArray[np.float64] | None = None
 
     @property
     def most(self) -> int:
@@ -113,6 +119,7 @@ class ObjectTable:
             self.crowds[kept],
             self.numbers[kept],
             None if self.segments is None else self.segments.only(kept),
+            None if self.key_points is None else self.key_points[kept],
         )
 
 
@@ -121,10 +128,12 @@ class ObjectRows:
 
     Args:
         with_segments: Whether their segments are kept; then every object must have one.
+        key_points: Key points of every object that are kept; 0 where none are.
     """
 
-    def __init__(self, with_segments: bool) -> None:
+    def __init__(self, with_segments: bool, key_points: int = 0) -> None:
         self._with_segments = with_segments
+        self._key_points, self._points = key_points, array("d")
         self._ends, self._segment_ends = array("q", [0]), array("q", [0])
         self._boxes, self._areas = array("d"), array("d")
         self._class_ids, self._numbers, self._crowds = array("q"), array("q"), array("b")
@@ -138,6 +147,8 @@ class ObjectRows:
             self._areas.append(item.area)
             self._crowds.append(item.crowd)
             self._numbers.append(item.number)
+            if self._key_points:
+                self._points.extend(item.points)
             if self._with_segments:
                 self._text += orjson.dumps(item.segment)
                 self._segment_ends.append(len(self._text))
@@ -157,4 +168,5 @@ class ObjectRows:
             np.array(self._crowds, np.bool_),
             np.array(self._numbers, np.int64),
             segments,
+            np.array(self._points, np.float64).reshape(-1, self._key_points, 3) if self._key_points else None,
         )

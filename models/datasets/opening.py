@@ -162,7 +162,7 @@ def _open(place: Place, options: ReadOptions, class_names: tuple[str, ...] | Non
     if format_name == "json":
         return _open_json(path / LABELS if path.is_dir() else path, folder, options, class_names)
     if format_name == "coco":
-        return read_coco(path if path.is_file() else annotation_file(path, wanted), options, folder)
+        return read_coco(path if path.is_file() else annotation_file(path, wanted, options.kind), options, folder)
     if format_name == "yolo":
         return read_yolo(path, options)
     if format_name == "csv":
@@ -171,6 +171,8 @@ def _open(place: Place, options: ReadOptions, class_names: tuple[str, ...] | Non
         return read_class_archive(path, options, class_names)
     if not path.is_dir():
         raise DatasetError(f"{path}: {format_name} is a folder, and this is a file")
+    if options.kind == "keypoints" and format_name in ("voc", "masks"):
+        raise DatasetError(f"{path}: {format_name} has no key points; use COCO's format, or YOLO's with `kpt_shape`")
     if format_name == "voc":
         return read_voc(path, options)
     return read_id_maps(path, options) if format_name == "masks" else read_class_folders(path, options)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets.object_masks import ObjectMasks
+from models.skeletons import Skeleton
 
 
 class DatasetError(ValueError):
@@ -26,6 +27,8 @@ class Photo:
         class_ids: (N,) int64, indices into the data set's `class_names`.
         crowds: (M, 4) float32, regions that hold objects which are not annotated one by one.
         masks: Of the objects; None where they have boxes only.
+        key_points: (N, K, 3) float64 of the objects, see `models.datasets.object_table.ObjectTable`; None where they
+            were not read.
     """
 
     path: Path
@@ -35,6 +38,7 @@ class Photo:
     class_ids: NDArray[np.int64]
     crowds: NDArray[np.float32]
     masks: ObjectMasks | None = None
+    key_points: NDArray[np.float64] | None = None
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Holds the image file to its annotation.
@@ -58,12 +62,14 @@ class PhotoDataset:
         photos: In the order of the labels.
         class_names: One for every class id.
         category_ids: The data set's own number of every class id.
+        skeleton: Of the objects' key points; None where they were not read.
     """
 
     name: str
     photos: tuple[Photo, ...]
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
+    skeleton: Skeleton | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -74,6 +80,7 @@ class PhotoDataset:
             for array in (photo.boxes, photo.class_ids, photo.crowds):
                 digest.update(array.tobytes())
             digest.update(b"" if photo.masks is None else b"masks")
+            digest.update(b"" if photo.key_points is None else photo.key_points.tobytes())
         return digest.hexdigest()[:16]
 
     def with_masks(self) -> "PhotoDataset":

@@ -7,6 +7,9 @@ from typing import Final
 
 from models.datasets.samples import DatasetError, Kind
 
+WITH_MASKS: Final = ("instance", "semantic")
+"""Kinds that data sets of objects are read with masks for."""
+
 SPLIT_FOLDERS: Final = ("val", "valid", "validation", "test", "train")
 """Names of split folders."""
 

@@ -28,6 +28,7 @@ from models.datasets.yolo_settings import (
     settings_file,
     settings_files,
 )
+from models.skeletons import Skeleton
 
 PLACES: Final = {
     "images/val": "val",
@@ -58,6 +59,7 @@ class YoloFolder:
         labels: Their text files.
         class_names: By the number that rows begin with.
         key_points: Of a pose data set.
+        skeleton: Of its key points.
     """
 
     name: str
@@ -66,6 +68,7 @@ class YoloFolder:
     labels: LabelFiles
     class_names: Mapping[int, str]
     key_points: KeyPoints | None
+    skeleton: Skeleton | None = None
 
 
 def find_yolo(path: Path, data: DataFolder, wanted: Split, problems: ProblemList) -> YoloFolder:
@@ -97,8 +100,8 @@ def find_yolo(path: Path, data: DataFolder, wanted: Split, problems: ProblemList
         settings = _of_all_splits(folder)
     names = _class_names([root, root / "labels", *labels.folders, *above], settings)
     name = whole.name
-    points = None if settings is None else settings.key_points
-    return YoloFolder(f"{name}/{split}" if split else name, root, photos, labels, names, points)
+    points, skeleton = (None, None) if settings is None else (settings.key_points, settings.skeleton)
+    return YoloFolder(f"{name}/{split}" if split else name, root, photos, labels, names, points, skeleton)
 
 
 def has_yolo(folder: Path, wanted: Split) -> bool:

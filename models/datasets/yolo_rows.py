@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from models.datasets.key_points import BOX_NUMBERS, KeyPoints, PoseSuspicion
+from models.datasets.key_points import BODY_SHARE, BOX_NUMBERS, KeyPoints, PoseSuspicion
 from models.datasets.label_problems import ProblemList, Report
 from models.datasets.labelled_boxes import Box, box_area, checked_box
 from models.datasets.object_table import LabelledObject
-from models.datasets.read_options import ReadOptions
+from models.datasets.read_options import WITH_MASKS, ReadOptions
 from models.datasets.segment_checks import checked_segment, segment_area, segment_box
 from models.sources.text_documents import DocumentError, read_text
 
@@ -35,7 +35,7 @@ class YoloRows:
 
     Attributes:
         classes: Class id by the number that rows begin with.
-        options: For `detection`, `instance` or `semantic`.
+        options: For `detection`, `keypoints`, `instance` or `semantic`.
         key_points: Of a pose data set; None where its settings do not mention them.
         problems: Receives what is wrong.
         suspicion: Detects rows that may have key points.
@@ -85,7 +85,7 @@ class YoloRows:
     @property
     def for_masks(self) -> bool:
         """Whether masks are wanted."""
-        return self.options.kind != "detection"
+        return self.options.kind in WITH_MASKS
 
     @property
     def _is_pose(self) -> bool:
@@ -101,6 +101,7 @@ class YoloRows:
             report("unknown_class", f"there is no class {number:g}; classes are {_range(self.classes)}")
             return None
         class_id = self.classes[int(number)]
+        points = shares[BOX_NUMBERS:]
         if self._is_box(numbers):
             shares = shares[:BOX_NUMBERS]
         elif self._is_pose or len(shares) < _LEAST_POLYGON or len(shares) % 2:
@@ -111,8 +112,17 @@ class YoloRows:
             report("bad_number", f"{far:g} is no share of the image's size, 0 to 1; are these pixels?")
             return None
         if len(shares) == BOX_NUMBERS:
-            return _box_object(shares, class_id, size, report)
+            found = _box_object(shares, class_id, size, report)
+            return self._posed(found, points, size) if self.options.kind == "keypoints" else found
         return _polygon_object(shares, class_id, size, report)
+
+    def _posed(
+        self, item: LabelledObject | None, shares: Sequence[float], size: tuple[int, int]
+    ) -> LabelledObject | None:
+        assert self.key_points is not None
+        if item is None:
+            return None
+        return item._replace(points=self.key_points.placed(shares, size), area=item.area * BODY_SHARE)
 
     def _expected(self, count: int) -> str:
         if self.key_points is not None and self._is_pose:

@@ -10,10 +10,11 @@ from typing import Any, Final, cast
 from models.datasets.coco_members import shown, whole_number
 from models.datasets.data_folder import DataFolder
 from models.datasets.folder_names import files_in, find_below
-from models.datasets.key_points import KeyPoints, key_points_of
+from models.datasets.key_points import KeyPoints, key_points_of, yolo_skeleton
 from models.datasets.read_options import SPLIT_FOLDERS, Split
 from models.datasets.samples import DatasetError
 from models.datasets.text_files import parse_json, read_text
+from models.skeletons import Skeleton
 from models.sources.text_documents import DocumentError
 from models.sources.yaml_documents import read_yaml
 
@@ -40,6 +41,7 @@ class YoloSettings:
         root: What these are below, as `path` says; empty where it does not.
         class_names: By number; empty where it names none.
         key_points: Of a pose data set.
+        skeleton: Of its key points.
     """
 
     file: Path
@@ -48,6 +50,7 @@ class YoloSettings:
     root: str
     class_names: Mapping[int, str]
     key_points: KeyPoints | None
+    skeleton: Skeleton | None = None
 
 
 def settings_files(folder: Path) -> list[Path]:
@@ -90,7 +93,9 @@ def read_settings(file: Path, data: DataFolder, wanted: Split) -> YoloSettings:
     split = next((key for key in wanted.all_names if settings.get(key)), "")
     value = settings.get(split)
     places = [str(place) for place in (cast(list[Any], value) if isinstance(value, list) else [value]) if place]
-    return YoloSettings(file, split, places, str(settings.get("path") or ""), names, points)
+    posed = points is not None and points.points > 0
+    skeleton = yolo_skeleton(file, points, settings.get("kpt_names"), settings.get("flip_idx")) if posed else None
+    return YoloSettings(file, split, places, str(settings.get("path") or ""), names, points, skeleton)
 
 
 def names_of_file(path: Path) -> dict[int, str]:

@@ -23,7 +23,7 @@ def read_yolo(path: Path, options: ReadOptions) -> LabelledPhotos:
 
     Args:
         path: The folder, or its `data.yaml` or `obj.data`.
-        options: For `detection`, `instance` or `semantic`.
+        options: For `detection`, `keypoints`, `instance` or `semantic`.
 
     Raises:
         DatasetError: It cannot be used at all.
@@ -39,7 +39,10 @@ def read_yolo(path: Path, options: ReadOptions) -> LabelledPhotos:
     _check_labels(path, files, problems)
     classes = {number: index for index, number in enumerate(files.class_names)}
     names, categories = tuple(files.class_names.values()), tuple(files.class_names)
-    rows = PhotoRows(files.name, options, files.root, names, categories, problems)
+    skeleton = files.skeleton if options.kind == "keypoints" else None
+    if options.kind == "keypoints" and skeleton is None:
+        raise DatasetError(f"{path}: no key points; `kpt_shape: [K, 3]` in data.yaml says how many follow a box")
+    rows = PhotoRows(files.name, options, files.root, names, categories, problems, skeleton=skeleton)
     texts = YoloRows(classes, options, files.key_points, problems)
     for image_id, (photo, size) in enumerate(zip(files.photos, photo_sizes(files.photos), strict=True), 1):
         if options.enough(len(rows)):

@@ -16,7 +16,7 @@ from torchvision.models import WeightsEnum
 FIRST_LABEL: Final = 1
 """The label of class id 0 in networks that were trained with torchvision: 0 is the background."""
 _EXACT_NORMS: Final = frozenset(
-    {(f"{family}_resnet50_fpn", "COCO_V1") for family in ("fasterrcnn", "maskrcnn", "retinanet")}
+    {(f"{family}_resnet50_fpn", "COCO_V1") for family in ("fasterrcnn", "keypointrcnn", "maskrcnn", "retinanet")}
 )
 """Trained with batch norms that add no epsilon to the variance (`overwrite_eps` in torchvision's builders)."""
 

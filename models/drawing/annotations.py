@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from models.drawing.color_assignment import keys_apart
 from models.drawing.palette import Color, color_of
@@ -10,6 +10,22 @@ from models.geometry.masks import Mask
 
 Box = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright original."""
+
+
+class Pose(NamedTuple):
+    """The key points of an object.
+
+    Attributes:
+        points: K, x and y in pixels of the upright original.
+        shown: K, whether each is drawn.
+        edges: Pairs of indices that are joined by a line where both are drawn.
+        sides: K, -1 for a point of the left side, 1 for one of the right, 0 for one of neither.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    shown: tuple[bool, ...]
+    edges: tuple[tuple[int, int], ...]
+    sides: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +40,7 @@ class Annotation:
         box: Of an object; None for the whole image.
         color_key: Determines the colour instead of `class_id`.
         mask: Its pixels in the upright original; None without a mask.
+        pose: Its key points; None where it has none.
     """
 
     class_id: int
@@ -32,6 +49,7 @@ class Annotation:
     box: Box | None = None
     color_key: int | None = None
     mask: Mask | None = None
+    pose: Pose | None = None
 
     @property
     def color(self) -> Color:
@@ -44,13 +62,13 @@ def annotations_of_answer(answer: Mapping[str, Any], class_count: int | None = N
 
     Args:
         answer: The JSON object of one image: with `image` and `predictions`, each of which has `class_id`,
-            `class_name`, and `probability`, or `fraction` and `mask`, or `score`, `box` and perhaps `mask`. Masks
-            are run lengths.
+            `class_name`, and `probability`, or `fraction` and `mask`, or `score`, `box` and perhaps `mask` or
+            `keypoints`. Masks are run lengths.
         class_count: Number of the model's classes; None where it is unknown: more than one is assumed.
 
     Returns:
         One annotation for each class or object. A class has one colour in every picture, except that every object of a
-        picture has its own colour where objects have masks, or where the model has a single class.
+        picture has its own colour where objects have masks or key points, or where the model has a single class.
 
     Raises:
         ValueError: Masks are not run lengths.
@@ -58,7 +76,8 @@ def annotations_of_answer(answer: Mapping[str, Any], class_count: int | None = N
     rows: list[Mapping[str, Any]] = answer["predictions"]
     boxes = [_box_of(row["box"]) if "box" in row else None for row in rows]
     found = [box for box in boxes if box is not None]
-    keys = iter(_color_keys(found, own=class_count == 1 or any("mask" in row for row in rows)))
+    edges = tuple((start, end) for start, end in answer.get("skeleton", ()))
+    keys = iter(_color_keys(found, own=class_count == 1 or any("mask" in row or "keypoints" in row for row in rows)))
     return [
         Annotation(
             row["class_id"],
@@ -67,6 +86,7 @@ def annotations_of_answer(answer: Mapping[str, Any], class_count: int | None = N
             box,
             next(keys) if box else None,
             _mask_of(row),
+            _pose_of(row, edges),
         )
         for row, box in zip(rows, boxes, strict=True)
     ]
@@ -78,6 +98,24 @@ def _color_keys(boxes: Sequence[Box], *, own: bool) -> Sequence[int | None]:
 
 def _box_of(corners: Mapping[str, float]) -> Box:
     return corners["x_min"], corners["y_min"], corners["x_max"], corners["y_max"]
+
+
+def _pose_of(row: Mapping[str, Any], edges: tuple[tuple[int, int], ...]) -> Pose | None:
+    """The key points of a row; None for a row without any."""
+    if "keypoints" not in row:
+        return None
+    points: list[Mapping[str, Any]] = row["keypoints"]
+    return Pose(
+        tuple((point["x"], point["y"]) for point in points),
+        tuple(bool(point["visible"]) for point in points),
+        edges,
+        tuple(side_of(point["name"]) for point in points),
+    )
+
+
+def side_of(name: str) -> int:
+    """The side of a key point by its name: -1 for `left_knee`, 1 for `right_knee`, 0 for `nose`."""
+    return -1 if name.lower().startswith("left") else int(name.lower().startswith("right"))
 
 
 def _mask_of(row: Mapping[str, Any]) -> Mask | None:

@@ -1,7 +1,7 @@
 """Draws objects on a picture: boxes or masks, and labels with names and scores that do not overlap.
 
-Layers are painted in the order masks, boxes, labels, each from the lowest score to the highest. So no line crosses a
-label, and of overlapping objects the best one is on top. An object with a mask has no box.
+Layers are painted in the order masks, skeletons, boxes, labels, each from the lowest score to the highest. So no line
+crosses a label, and of overlapping objects the best one is on top. An object with a mask has no box.
 """
 
 import math
@@ -15,6 +15,7 @@ from models.drawing.areas import draw_areas
 from models.drawing.labels import Caption, Label, LabelLayout, Rectangle
 from models.drawing.lettering import drawable
 from models.drawing.palette import INK, Color
+from models.drawing.skeletons import draw_poses
 
 _SHADOW: Final = (*INK, 120)
 _CROWDED: Final = 0.08
@@ -44,6 +45,7 @@ def draw_objects(
     outlines = [_outline(annotation, scale, image, 2 * line) for annotation in annotations]
     colors = [annotation.color for annotation in annotations]
     heads, _ = draw_areas(image, annotations, scale, line)
+    draw_poses(image, annotations, scale, letter_size)
     pen = ImageDraw.Draw(image, "RGBA")
     for outline, color, head in zip(reversed(outlines), reversed(colors), reversed(heads), strict=True):
         if head is None:

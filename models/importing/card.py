@@ -20,7 +20,13 @@ NORMALISATIONS: Final[Mapping[str, InputRange]] = {
 }
 """Usual normalisations: of YOLO; of torchvision, timm and others that were trained on ImageNet; of TensorFlow; none."""
 
-_USUAL_SIDES: Final[Mapping[Kind, int]] = {"classification": 224, "detection": 640, "instance": 640, "semantic": 512}
+_USUAL_SIDES: Final[Mapping[Kind, int]] = {
+    "classification": 224,
+    "detection": 640,
+    "keypoints": 640,
+    "instance": 640,
+    "semantic": 512,
+}
 """Sides of inputs in pixels for networks that take any."""
 _USUAL_STRIDE: Final = 32
 _CROP_RATIO: Final = 224 / 256

@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import convert
 
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, Task, WeightsSource
+from models.skeletons import Skeleton
 
 PATH: Final = Path(__file__).parents[1] / "weights" / "torchvision.json"
 PREFIX: Final = "torchvision/"
@@ -66,6 +67,7 @@ def _entry_from(row: Mapping[str, Any]) -> CatalogEntry:
         "weights": convert(row["weights"], WeightsSource),
         "preprocessing": convert(row["preprocessing"], preprocessing),
         "accuracy": convert(row["accuracy"], tuple[Accuracy, ...]),
+        "skeleton": convert(row.get("skeleton"), Skeleton | None),
         **{name: tuple(row[name]) for name in ("class_names", "category_ids") if name in row},
     }
     return CatalogEntry(**members)

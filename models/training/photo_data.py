@@ -49,7 +49,7 @@ def read_photo_data(
     Args:
         data: Folders or files in any format of `docs/datasets.md`. The first one's val split is held out; the others
             only add photos to learn from.
-        kind: `detection`, `instance` or `semantic`.
+        kind: `detection`, `keypoints`, `instance` or `semantic`.
         classes: To find; all of the first data set where None.
         class_name: What objects are called whose masks are numbers in pictures.
         allow_outside: Whether labels and links may lead to files outside the data folders.
@@ -111,7 +111,9 @@ class _Reader:
                 photos.append(chosen.photo(index))
         self.seen |= {key for photo in photos for key in _keys(photo.path, by_name=True)}
         numbers = chosen.category_ids[len(chosen.category_ids) - len(names) :]
-        return PhotoDataset(chosen.name, tuple(photos), names, numbers)
+        return PhotoDataset(
+            chosen.name, tuple(photos), names, numbers, chosen.skeleton if isinstance(chosen, LabelledPhotos) else None
+        )
 
 
 def _held_out(reader: _Reader, path: Path, format_name: str) -> HeldOut | None:

@@ -53,7 +53,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         body: JSON object `{"image": {"height", "width"}, "predictions": […]}`, of semantic masks perhaps with
-            `class_map`; None where `failure` says why not.
+            `class_map`, of poses with `skeleton`; None where `failure` says why not.
         failure: Set exactly when `body` is None.
         stages_ms: Milliseconds spent in each stage of the replica.
         summary: What is counted of the answer, to see whether answers shift; None where there is none.
@@ -83,8 +83,9 @@ def describe_prediction(
         parameters: Complete parameters of the request; without them, masks are written as run lengths.
 
     Returns:
-        A JSON object with `image` and `predictions`, and with `class_map` for a semantic mask as PNG.
+        A JSON object with `image` and `predictions`, with `class_map` for a semantic mask as PNG, and with
+        `skeleton` for poses.
     """
     height, width = prediction.image_size
-    told = parameters if isinstance(parameters, SegmentationParameters) else SegmentationParameters()
+    told = SegmentationParameters() if parameters is None else parameters
     return {"image": {"height": height, "width": width}, **WRITERS[type(prediction)](prediction, class_names, told)}

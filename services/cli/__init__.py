@@ -3,6 +3,7 @@
     tapetum serve                     the whole stack on this machine, or with `--address` on a cluster
     tapetum classify IMAGE…           the classes of images, with no server, or with `--url` from one
     tapetum detect IMAGE…             the objects in images, likewise
+    tapetum pose IMAGE…               the key points of people in images, likewise
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
     tapetum explain layers MODEL      the layers of a network, with their receptive fields
     tapetum models list|show|pull     what can be served
@@ -13,7 +14,7 @@
     tapetum config env|compose|…      what the environment of such nodes must hold
     tapetum export triton DIR NAME…   a model repository for NVIDIA Triton
     tapetum export onnx NAME          a model as one ONNX file
-    tapetum train KIND                a model of one's own, from folders of images: classifier, detector or segmenter
+    tapetum train KIND                a model of one's own: classifier, detector, pose or segmenter
 
 Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import
 is imported inside the command that needs it: `tapetum classify --url` never loads torch, and nothing here loads Ray
@@ -39,6 +40,7 @@ from services.cli.evaluate import evaluate
 from services.cli.explain_commands import app as explain_app
 from services.cli.export import app as export_app
 from services.cli.node import node
+from services.cli.pose import pose
 from services.cli.rollout import rollout
 from services.cli.segment import segment
 from services.cli.serve import serve
@@ -72,6 +74,7 @@ app = typer.Typer(
 )
 app.command(epilog="Example: tapetum classify photo.jpg holiday/ --top-k 3")(classify)
 app.command(epilog="Example: tapetum detect photo.jpg --save drawn/")(detect)
+app.command(epilog="Example: tapetum pose photo.jpg --save drawn/")(pose)
 app.command(epilog="Example: tapetum segment photo.jpg --save drawn/")(segment)
 app.command(epilog="Example: tapetum evaluate --model yolo-person --data person/instances_val.json")(evaluate)
 app.command(epilog="Example: tapetum serve --port 9000")(serve)

@@ -13,7 +13,7 @@ from rich.text import Text
 from services.cli.console import printable
 
 if TYPE_CHECKING:
-    from services.client.predictions import Box, ClassPrediction, Detection, Instance, Region
+    from services.client.predictions import Box, ClassPrediction, Detection, Instance, Pose, Region
 
 _SCORE_WIDTH = 6
 _NAME_RATIO = 2
@@ -68,6 +68,30 @@ def _object_fields(row: Detection) -> Sequence[str]:
     return f"{row.score:.4f}", printable(row.class_name), *_edges(row.box)
 
 
+def _pose_table(rows: Sequence[Pose]) -> Table:
+    """Score, class, how many key points are visible, and the box."""
+    table = _table_of_scores()
+    table.add_column(ratio=1, justify="right", no_wrap=True)
+    table.add_column(ratio=_NAME_RATIO, no_wrap=True)
+    for rank, row in enumerate(rows):
+        style, box = _OTHER if rank else _BEST, row.box
+        seen = sum(point.visible for point in row.keypoints)
+        place = f"x {box.x_min:.0f}–{box.x_max:.0f}, y {box.y_min:.0f}–{box.y_max:.0f}"
+        table.add_row(
+            Text(f"{row.score:.1%}", style),
+            Text(printable(row.class_name), style),
+            Text(f"{seen} of {len(row.keypoints)} key points", "dim"),
+            Text(place, "dim"),
+        )
+    return table
+
+
+def _pose_fields(row: Pose) -> Sequence[str]:
+    """Score, class, box, then `name=x,y` of every visible key point."""
+    points = (f"{printable(point.name)}={point.x:.1f},{point.y:.1f}" for point in row.keypoints if point.visible)
+    return f"{row.score:.4f}", printable(row.class_name), *_edges(row.box), *points
+
+
 def _mask_table(rows: Sequence[Instance | Region]) -> Table:
     """Score, where there is one, class, area and share of the image."""
     table = _table_of_scores()
@@ -113,7 +137,13 @@ def _table_of_scores() -> Table:
 
 CLASSES = Layout("classifying", "no classes", _class_table, _class_fields)
 OBJECTS = Layout("detecting", "no objects", _object_table, _object_fields)
+POSES = Layout("estimating poses", "nobody", _pose_table, _pose_fields)
 MASKS = Layout("segmenting", "no masks", _mask_table, _mask_fields)
 
-LAYOUTS: dict[str, Layout] = {"classification": CLASSES, "detection": OBJECTS, "segmentation": MASKS}
+LAYOUTS: dict[str, Layout] = {
+    "classification": CLASSES,
+    "detection": OBJECTS,
+    "keypoints": POSES,
+    "segmentation": MASKS,
+}
 """The layout of every task."""

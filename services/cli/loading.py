@@ -29,6 +29,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 FAVOURITES: Final[Mapping[Task, str]] = {
     "classification": "efficientnet-lite0",
     "detection": "yolo-person",
+    "keypoints": "keypoint-rcnn-person",
     "segmentation": "unet-person",
 }
 """Default model of each task: the fastest bundled one."""

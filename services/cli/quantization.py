@@ -37,7 +37,12 @@ if TYPE_CHECKING:
 
 _BATCH_SIZES: Final = (1, 8)
 _RUNS: Final = 15
-_COMMANDS: Final = {"classification": "classify", "detection": "detect", "segmentation": "segment"}
+_COMMANDS: Final = {
+    "classification": "classify",
+    "detection": "detect",
+    "keypoints": "pose",
+    "segmentation": "segment",
+}
 
 
 @dataclass(frozen=True, slots=True)

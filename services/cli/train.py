@@ -11,8 +11,8 @@ import typer
 
 from services.cli.console import CommandError, no_such_model
 from services.cli.option_groups import takes
-from services.cli.train_options import ClassifierFlags, DetectorFlags, PhotoFlags, SegmenterFlags
-from services.cli.training_session import run_training
+from services.cli.train_options import ClassifierFlags, DetectorFlags, PhotoFlags, PoseFlags, SegmenterFlags
+from services.cli.training_session import run_training, show_preparation
 
 if TYPE_CHECKING:
     from models.datasets.label_problems import TellProblems
@@ -109,6 +109,44 @@ def segmenter(flags: SegmenterFlags) -> None:
         return train_segmenter(options, report, tell)
 
     run_training(train, name, flags.output, "segment")
+
+
+@app.command(epilog="Example: tapetum train pose --data person --start mask-rcnn-person --name my-pose")
+@takes(PoseFlags)
+def pose(flags: PoseFlags) -> None:
+    """Teach a detector the key points of the objects that it finds.
+
+    The weights of the detector stay as they are, and so do its boxes. What is left of an interrupted run goes on with
+    the same command.
+    """
+    name = flags.name or _name_after(flags.data[0], flags.model)
+
+    def train(report: Callable[[Progress], None], tell: TellProblems) -> Path:
+        from models.pose.architectures import known_pose_estimators
+        from models.training.engine import Schedule
+        from models.training.pose_recipe import PoseSettings
+        from models.training.pose_run import PoseOptions, train_pose
+
+        if flags.model not in known_pose_estimators():
+            raise no_such_model(flags.model, known_pose_estimators())
+        settings = PoseSettings(flags.views, flags.flip, flags.epochs, batch_size=flags.batch_size, seed=flags.seed)
+        options = PoseOptions(
+            architecture=flags.model,
+            data=tuple(flags.data),
+            output=flags.output,
+            name=name,
+            start=flags.start,
+            device=flags.device,
+            precision=flags.precision,
+            settings=settings,
+            schedule=Schedule(flags.epochs, flags.learning_rate, evaluate_every=flags.evaluate_every),
+            licence=flags.licence,
+            allow_outside=flags.allow_outside,
+            strict=flags.strict,
+        )
+        return train_pose(options, report, tell, show_preparation)
+
+    run_training(train, name, flags.output, "pose")
 
 
 def _photo_options(

@@ -109,6 +109,37 @@ class ClassifierFlags(TrainOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoseFlags(TrainOptions):
+    """Options of `tapetum train pose`."""
+
+    model: Annotated[str, typer.Option(metavar="NAME", help="Architecture: keypoint-rcnn-efficientnet-lite0.")] = (
+        "keypoint-rcnn-efficientnet-lite0"
+    )
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="DATA",
+            help="Photos with key points in COCO's format, or in YOLO's with kpt_shape. May be repeated: further data "
+            "only adds photos to learn from.",
+        ),
+    ]
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL", help="The detector that finds the objects, whose weights stay: one of this architecture."
+        ),
+    ] = "mask-rcnn-person"
+    views: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Views of every photo: as it is, mirrored, smaller, in other colours."),
+    ] = 4
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over a half of the objects' regions.")] = 10
+    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Objects a step.")] = 64
+    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 2e-3
+    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class PhotoFlags(TrainOptions):
     """Options of `tapetum train detector` and `tapetum train segmenter`."""
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from models.training.engine import Progress
 
 
+_PREPARED_EVERY = 200
+
 Train = Callable[["Callable[[Progress], None]", "Callable[[Sequence[LabelProblem]], None]"], Path]
 """Trains, reports its progress and wrong labels, and returns the path of the model card."""
 
@@ -42,6 +44,17 @@ def run_training(train: Train, name: str, output: Path, command: str) -> None:
     with training_display(screen, name) as report, _one_line_errors(screen, run_folder):
         card = train(report, lambda problems: show_problems(screen, problems))
     _show_result(screen, card, command)
+
+
+def show_preparation(done: int, photos: int) -> None:
+    """Print how many photos were prepared, every few hundred.
+
+    Args:
+        done: Photos so far.
+        photos: All of them.
+    """
+    if done % _PREPARED_EVERY == 0 or done == photos:
+        Screen().err.print(f"pooled the regions of {done:,} of {photos:,} photos", soft_wrap=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from services.client.answers import (
     Detections,
     Feedback,
     ModelAccuracy,
+    Poses,
     Readiness,
     Segmentation,
     ServedModel,
@@ -20,8 +21,8 @@ from services.client.clients import AsyncClient, Client
 from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters, FeatureSheet, HeatMap
 from services.client.masks import Mask, MaskImage, Polygons, RunLengths
-from services.client.parameters import DetectionParameters, SegmentationParameters
-from services.client.predictions import Box, ClassPrediction, Detection, Instance, Region
+from services.client.parameters import DetectionParameters, PoseParameters, SegmentationParameters
+from services.client.predictions import Box, ClassPrediction, Detection, Instance, KeyPoint, Pose, Region
 
 __all__ = [
     "AsyncClient",
@@ -38,10 +39,14 @@ __all__ = [
     "Feedback",
     "HeatMap",
     "Instance",
+    "KeyPoint",
     "Mask",
     "MaskImage",
     "ModelAccuracy",
     "Polygons",
+    "Pose",
+    "PoseParameters",
+    "Poses",
     "Readiness",
     "Region",
     "RunLengths",

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from services.client.errors import TapetumError, error_from
-from services.client.predictions import ClassPrediction, Detection, Instance, Region
+from services.client.predictions import ClassPrediction, Detection, Instance, Pose, Region
 
-P = TypeVar("P", bound=ClassPrediction | Detection | Instance | Region)
+P = TypeVar("P", bound=ClassPrediction | Detection | Pose | Instance | Region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,28 @@ class Detections(Answer[Detection]):
     """The objects of one image; there may be none. The attributes are those of `Answer`."""
 
     row = Detection
+
+
+@dataclass(frozen=True, slots=True)
+class Poses(Answer[Pose]):
+    """The objects of one image with their key points; there may be none. The attributes are those of `Answer`, and:
+
+    Attributes:
+        skeleton: Lines to draw: pairs of indices into the key points of each.
+    """
+
+    skeleton: tuple[tuple[int, int], ...] = ()
+
+    row = Pose
+
+    @classmethod
+    def _predictions(cls, result: Mapping[str, Any]) -> dict[str, Any]:
+        skeleton = tuple((start, end) for start, end in result["skeleton"])
+        return {"predictions": tuple(map(Pose.parse, result["predictions"])), "skeleton": skeleton}
+
+    def to_json(self) -> dict[str, Any]:
+        """As `Answer.to_json`, with the skeleton."""
+        return {**Answer.to_json(self), "skeleton": [list(edge) for edge in self.skeleton]}
 
 
 @dataclass(frozen=True, slots=True)

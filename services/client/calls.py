@@ -21,6 +21,7 @@ from services.client.answers import (
     Detections,
     Feedback,
     ModelAccuracy,
+    Poses,
     Readiness,
     Segmentation,
     ServedModel,
@@ -58,9 +59,15 @@ class Endpoint(Generic[A]):
 
 CLASSIFY = Endpoint("v1/classify", Classification)
 DETECT = Endpoint("v1/detect", Detections)
+POSE = Endpoint("v1/pose", Poses)
 SEGMENT = Endpoint("v1/segment", Segmentation)
 
-ENDPOINTS: dict[str, Endpoint[Any]] = {"classification": CLASSIFY, "detection": DETECT, "segmentation": SEGMENT}
+ENDPOINTS: dict[str, Endpoint[Any]] = {
+    "classification": CLASSIFY,
+    "detection": DETECT,
+    "keypoints": POSE,
+    "segmentation": SEGMENT,
+}
 """The endpoint of every task."""
 
 

@@ -17,6 +17,7 @@ from services.client.answers import (
     Detections,
     Feedback,
     ModelAccuracy,
+    Poses,
     Readiness,
     Segmentation,
     ServedModel,
@@ -24,7 +25,7 @@ from services.client.answers import (
 from services.client.calls import Attempts, Call, Endpoint, Image, Parameters
 from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters
-from services.client.parameters import DetectionParameters, SegmentationParameters
+from services.client.parameters import DetectionParameters, PoseParameters, SegmentationParameters
 from services.machine.hosts import is_loopback
 
 T = TypeVar("T")
@@ -153,6 +154,22 @@ class Client:
             One item for each image, in their order: its objects, or why it has no answer.
         """
         return self.predict_many(calls.DETECT, images, parameters, timeout_s)
+
+    def pose(self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[PoseParameters]) -> Poses:
+        """Finds people and their key points in one image.
+
+        Args:
+            image: The encoded file, or where it lies.
+            timeout_s: Time limit of this call, retries included.
+            parameters: See `PoseParameters`; what is left out is as the server and the model have it.
+        """
+        return self.predict(calls.POSE, image, parameters, timeout_s)
+
+    def pose_many(
+        self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[PoseParameters]
+    ) -> list[Poses | TapetumError]:
+        """Finds people and their key points in several images in one request; see `detect_many` and `pose`."""
+        return self.predict_many(calls.POSE, images, parameters, timeout_s)
 
     def segment(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]
@@ -336,6 +353,18 @@ class AsyncClient:
     ) -> list[Detections | TapetumError]:
         """As `Client.detect_many`; the request is built in a thread."""
         return await self.predict_many(calls.DETECT, images, parameters, timeout_s)
+
+    async def pose(
+        self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[PoseParameters]
+    ) -> Poses:
+        """As `Client.pose`; a path is read in a thread."""
+        return await self.predict(calls.POSE, image, parameters, timeout_s)
+
+    async def pose_many(
+        self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[PoseParameters]
+    ) -> list[Poses | TapetumError]:
+        """As `Client.pose_many`; the request is built in a thread."""
+        return await self.predict_many(calls.POSE, images, parameters, timeout_s)
 
     async def segment(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[SegmentationParameters]

@@ -1,4 +1,4 @@
-"""Keyword arguments (TypedDict) of detection and segmentation calls."""
+"""Keyword arguments (TypedDict) of detection, pose and segmentation calls."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ class DetectionParameters(TypedDict, total=False):
     classes: Sequence[str | int] | None
     class_agnostic: bool | None
     augment: bool | None
+
+
+class PoseParameters(DetectionParameters, total=False):
+    """Parameters of a pose estimation: those of a detection, and one more.
+
+    Attributes:
+        keypoint_threshold: Mark key points with a lower score as not visible, 0 to 1.
+    """
+
+    keypoint_threshold: float | None
 
 
 class SegmentationParameters(TypedDict, total=False):

@@ -70,6 +70,53 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPoint:
+    """One key point of an object.
+
+    Attributes:
+        name: Such as `left_knee`.
+        x, y: Its place in pixels of the upright image.
+        score: Probability that it is there, 0 to 1.
+        visible: Whether the score reaches the request's `keypoint_threshold`.
+    """
+
+    name: str
+    x: float
+    y: float
+    score: float
+    visible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """One object and its key points.
+
+    Attributes:
+        box: Where it is.
+        class_id: Index among the model's classes.
+        class_name: Its name.
+        score: Confidence score, 0 to 1.
+        keypoints: In the order of the model's skeleton.
+    """
+
+    box: Box
+    class_id: int
+    class_name: str
+    score: float
+    keypoints: tuple[KeyPoint, ...]
+
+    @classmethod
+    def parse(cls, item: Mapping[str, Any]) -> Self:
+        """From one member of `predictions`."""
+        points = tuple(KeyPoint(**point) for point in item["keypoints"])
+        return cls(Box(**item["box"]), item["class_id"], item["class_name"], item["score"], points)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the answer has it."""
+        return {**asdict(self), "keypoints": [asdict(point) for point in self.keypoints]}
+
+
+@dataclass(frozen=True, slots=True)
 class Instance:
     """One object and its pixels, as an instance model finds it.
 

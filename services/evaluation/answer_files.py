@@ -10,6 +10,7 @@ import orjson
 
 from models.datasets.samples import EvaluationSet
 from models.files import replaced
+from models.skeletons import Skeleton
 from services.accuracy.drift import Distribution, summarise
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.kinds import KINDS
@@ -71,7 +72,7 @@ def write_answers(
             answered.reference.add(summarise(_as_served(line["answer"], least_score)))
     if KINDS[facts.kind].writes_targets:
         named = {categories[class_id]: facts.class_names[class_id] for class_id in match.measured}
-        _write_targets(folder, chunks, named)
+        _write_targets(folder, chunks, named, getattr(data, "skeleton", None))
     return answered
 
 
@@ -87,14 +88,20 @@ def _as_served(answer: Mapping[str, Any], least_score: float) -> Mapping[str, An
     return {**answer, "predictions": rows}
 
 
-def _write_targets(folder: RunFolder, chunks: Sequence[Chunk], names: Mapping[int, str]) -> None:
+def _write_targets(
+    folder: RunFolder, chunks: Sequence[Chunk], names: Mapping[int, str], skeleton: Skeleton | None
+) -> None:
     with replaced(folder.path / TARGETS) as file:
         file.write(b'{"images":')
         with JsonList(file) as images:
             for line in _answered(folder, chunks):
                 height, width = line["size"]
                 images.add({"id": line["image_id"], "file_name": line["name"], "height": height, "width": width})
-        categories = [{"id": number, "name": name} for number, name in sorted(names.items())]
+        posed: dict[str, Any] = {}
+        if skeleton is not None:
+            edges = [[start + 1, end + 1] for start, end in skeleton.edges]  # which COCO counts from 1
+            posed = {"keypoints": skeleton.names, "skeleton": edges}
+        categories = [{"id": number, "name": name, **posed} for number, name in sorted(names.items())]
         file.write(b',"categories":' + orjson.dumps(categories) + b',"annotations":')
         with JsonList(file) as annotations:
             for line in _answered(folder, chunks):

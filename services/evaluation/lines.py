@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.datasets.samples import EvaluationSet, ObjectTarget
 from services.answers.image_problem import Problem
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.kinds import KINDS
 from services.evaluation.scoring import Record
+from services.kinds.keypoints import coco_key_points
 
 Line = Mapping[str, Any]
 UNKNOWN_CLASS = "unknown_class"
@@ -59,6 +63,7 @@ def coco_annotations(target: ObjectTarget, image_id: int, categories: Mapping[in
             "area": area,
             "iscrowd": int(crowd),
             **({} if target.masks is None else {"segmentation": target.masks[number].to_coco()}),
+            **({} if target.key_points is None else _coco_key_points(target.key_points[number])),
         }
         for number, ((x_min, y_min, x_max, y_max), class_id, area, crowd) in enumerate(
             zip(
@@ -70,6 +75,10 @@ def coco_annotations(target: ObjectTarget, image_id: int, categories: Mapping[in
             )
         )
     ]
+
+
+def _coco_key_points(points: NDArray[np.float64]) -> dict[str, Any]:
+    return {"keypoints": points.ravel().tolist(), "num_keypoints": int((points[:, 2] > 0).sum())}
 
 
 def coco_results(line: Line, categories: Mapping[int, int]) -> list[dict[str, Any]]:
@@ -84,7 +93,9 @@ def coco_results(line: Line, categories: Mapping[int, int]) -> list[dict[str, An
         if category_id is None:
             continue
         row: dict[str, Any] = {"image_id": line["image_id"], "category_id": category_id}
-        if "mask" in found:
+        if "keypoints" in found:
+            row["keypoints"] = coco_key_points(found["keypoints"])
+        elif "mask" in found:
             row["segmentation"] = found["mask"]
         elif "box" in found:
             box = found["box"]

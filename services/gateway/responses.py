@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -17,6 +17,7 @@ from services.gateway.serving.predictor import KEY_PREFIX, Answer
 from services.gateway.serving.request_path import PredictionInput, answering_version
 from services.gateway.serving.served_model import ServedModel
 from services.kinds.detection import BOX_MEMBERS, PIXEL_DIGITS
+from services.kinds.keypoints import coco_key_points
 from services.kinds.request_parameters import CocoParameters
 from services.telemetry import IMAGE_ERRORS
 
@@ -124,11 +125,18 @@ def coco_response(image_ids: Sequence[int | str], answers: Answers, limit: TimeL
                 {
                     "image_id": image_id,
                     "category_id": category_ids[class_id] if category_ids else class_id + 1,
-                    **({"segmentation": found["mask"]} if "mask" in found else {"bbox": _coco_box(found["box"])}),
+                    **_coco_shape(found),
                     "score": found["score"],
                 }
             )
     return _json_response(orjson.dumps(results), _joint_key(answers, "coco", orjson.dumps(list(image_ids)).decode()))
+
+
+def _coco_shape(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What a result measures by: its key points, its mask or its box."""
+    if "keypoints" in found:
+        return {"keypoints": coco_key_points(found["keypoints"])}
+    return {"segmentation": found["mask"]} if "mask" in found else {"bbox": _coco_box(found["box"])}
 
 
 def _coco_box(box: dict[str, float]) -> list[float]:

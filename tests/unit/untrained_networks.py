@@ -13,6 +13,7 @@ from torchvision.models import WeightsEnum, detection
 from models.sources.torchvision_weights import find_weights
 
 LOGITS, SOFTMAX_LOGITS, DELTAS, DISTANCES, MASK_LOGITS = (-3.0, 1.5), (0.0, 2.0), (0.0, 0.4), (2.0, 0.5), (0.5, 2.0)
+HEAT_MAP_LOGITS = (0.0, 3.0)
 """Mean and standard deviation that each channel of a last layer's output is given."""
 
 
@@ -35,6 +36,9 @@ def layers_to_spread(network: Any) -> Iterator[tuple[Any, tuple[float, float]]]:
     kind: Any = type(network)
     if issubclass(kind, detection.MaskRCNN):
         yield network.roi_heads.mask_predictor.mask_fcn_logits, MASK_LOGITS
+    if issubclass(kind, detection.KeypointRCNN):
+        predictor = network.roi_heads.keypoint_predictor
+        yield getattr(predictor, "kps_score_lowres", predictor), HEAT_MAP_LOGITS
     if issubclass(kind, detection.FasterRCNN):
         yield network.rpn.head.cls_logits, LOGITS
         yield network.rpn.head.bbox_pred, DELTAS
@@ -63,7 +67,8 @@ def rescale(layer, output, mean, deviation):
     channels = output.transpose(0, 1).flatten(1)
     factor = deviation / channels.std(1, correction=0).clamp(min=1e-6)
     shift = mean - factor * channels.mean(1)
-    layer.weight.data *= factor.view(-1, *[1] * (layer.weight.ndim - 1))
+    axis = int(isinstance(layer, nn.ConvTranspose2d))  # whose weights have the channels of the output second
+    layer.weight.data *= factor.view(*[1] * axis, -1, *[1] * (layer.weight.ndim - 1 - axis))
     layer.bias.data = layer.bias * factor + shift
     shape = (1, -1, *[1] * (output.ndim - 2))
     return output * factor.view(shape) + shift.view(shape)

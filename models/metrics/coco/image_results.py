@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models.geometry.boxes import with_sizes
 from models.geometry.masks import Mask
+from models.skeletons import Skeleton
 
 _BOXES_ONLY: Final = "masks are to be measured, but an image has boxes only"
 
@@ -28,6 +29,9 @@ class GroundTruth:
         areas: (N,) float64 in pixels, as annotated: of the mask where there is one, and not of the box.
         crowds: (N,) bool, COCO's `iscrowd`, a region of many objects: predictions matched to it are ignored.
         masks: N, or None where only boxes are known.
+        key_points: (N, K, 3) float64, x and y in pixels and COCO's visibility (0 not labelled, 1 hidden, 2 visible); or
+            None where they are not measured.
+        skeleton: Of the key points; None where that is not known.
     """
 
     boxes: NDArray[np.float64]
@@ -35,6 +39,8 @@ class GroundTruth:
     areas: NDArray[np.float64]
     crowds: NDArray[np.bool_]
     masks: tuple[Mask, ...] | None = None
+    key_points: NDArray[np.float64] | None = None
+    skeleton: Skeleton | None = None
 
     def __post_init__(self) -> None:
         count = len(self.class_ids)
@@ -43,11 +49,15 @@ class GroundTruth:
             raise ValueError(f"boxes, class_ids, areas and crowds must be (N, 4), (N,), (N,) and (N,), not {shapes}")
         if self.masks is not None and len(self.masks) != count:
             raise ValueError(f"expected {count} masks, not {len(self.masks)}")
+        if self.key_points is not None and self.key_points.shape[::2] != (count, 3):
+            raise ValueError(f"key_points must be (N, K, 3) for {count} objects, not {self.key_points.shape}")
 
     def only(self, chosen: Chosen) -> GroundTruth:
         """Some of the objects."""
         masks = _some(self.masks, chosen)
-        return GroundTruth(self.boxes[chosen], self.class_ids[chosen], self.areas[chosen], self.crowds[chosen], masks)
+        points = None if self.key_points is None else self.key_points[chosen]
+        arrays = (self.boxes[chosen], self.class_ids[chosen], self.areas[chosen], self.crowds[chosen])
+        return GroundTruth(*arrays, masks, points, self.skeleton)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,16 +69,20 @@ class Predictions:
         class_ids: (N,) int64, at least 0.
         scores: (N,) float64, 0 to 1.
         masks: N, or None where only boxes are known.
+        key_points: (N, K, 2) float64, x and y in pixels; or None where they are not measured.
     """
 
     boxes: NDArray[np.float64]
     class_ids: NDArray[np.int64]
     scores: NDArray[np.float64]
     masks: tuple[Mask, ...] | None = None
+    key_points: NDArray[np.float64] | None = None
 
     def only(self, chosen: Chosen) -> Predictions:
         """Some of the objects."""
-        return Predictions(self.boxes[chosen], self.class_ids[chosen], self.scores[chosen], _some(self.masks, chosen))
+        masks = _some(self.masks, chosen)
+        points = None if self.key_points is None else self.key_points[chosen]
+        return Predictions(self.boxes[chosen], self.class_ids[chosen], self.scores[chosen], masks, points)
 
     def counted(self, max_detections: int) -> tuple[Predictions, NDArray[np.int64]]:
         """Keeps the `max_detections` highest scores of each class.

@@ -83,7 +83,8 @@ class ClassRanking:
             areas: How many of the sizes to look at, from 1 (all objects) to 4.
 
         Returns:
-            (B,) by the names of `models.metrics.coco.average_precision.HEADLINES`; NaN where there is no target.
+            (B,) by the names of `models.metrics.coco.average_precision.HEADLINES`, and the recall at an overlap of 0.50
+            and 0.75 as `mar_50` and `mar_75`; NaN where there is no target.
         """
         targets = np.asarray(self.targets @ weights)
         figures: dict[str, NDArray[np.float64]] = {}
@@ -95,6 +96,7 @@ class ClassRanking:
                 figures |= {"map": precision.mean(0), "map_50": precision[0], "map_75": precision[5]}
                 for limit in (1, 10, 100):
                     figures[f"mar_{limit}"] = recall[:, limits.index(min(limit, limits[-1]))].mean(0)
+                figures |= {"mar_50": recall[0, -1], "mar_75": recall[5, -1]}
         return figures
 
     def _area(

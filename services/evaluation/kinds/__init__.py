@@ -9,12 +9,14 @@ from models.entries import Kind
 from services.evaluation.kinds.classification import CLASSIFICATION
 from services.evaluation.kinds.detection import DETECTION
 from services.evaluation.kinds.instance import INSTANCE
+from services.evaluation.kinds.keypoints import KEYPOINTS
 from services.evaluation.kinds.kind_evaluation import KindEvaluation
 from services.evaluation.kinds.semantic import SEMANTIC
 
 KINDS: Final[dict[Kind, KindEvaluation]] = {
     "classification": CLASSIFICATION,
     "detection": DETECTION,
+    "keypoints": KEYPOINTS,
     "instance": INSTANCE,
     "semantic": SEMANTIC,
 }

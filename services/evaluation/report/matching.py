@@ -20,6 +20,8 @@ from pycocotools import mask as coco_mask
 from models.datasets.samples import ObjectTarget
 from models.drawing.annotations import Annotation
 from models.geometry.boxes import with_sizes
+from models.metrics.coco.image_results import Predictions
+from models.metrics.coco.key_points import oks
 from models.metrics.coco.pairing import NOTHING, Pairs, pair_greedily
 
 IOU_THRESHOLD: Final = 0.5
@@ -95,7 +97,13 @@ def _choose(
 
 
 def _overlaps(annotations: Sequence[Annotation], target: ObjectTarget) -> NDArray[np.float64]:
-    """(predictions, targets) IoU; with a crowd, the share of the prediction that lies in it, as COCO counts."""
+    """(predictions, targets) IoU, or of poses OKS; with a crowd, the share of the prediction in it, as COCO counts."""
+    poses = [annotation.pose for annotation in annotations if annotation.pose is not None]
+    if target.key_points is not None and target.skeleton is not None and len(poses) == len(annotations):
+        points = np.array([pose.points for pose in poses], np.float64).reshape(-1, len(target.skeleton), 2)
+        nothing = np.zeros(len(poses))
+        found = Predictions(np.zeros((len(poses), 4)), nothing.astype(np.int64), nothing, None, points)
+        return oks(target, found, target.skeleton.sigmas)
     if target.masks is not None and all(annotation.mask is not None for annotation in annotations):
         predicted: Any = [annotation.mask.to_coco() for annotation in annotations if annotation.mask is not None]
         there: Any = [mask.to_coco() for mask in target.masks]

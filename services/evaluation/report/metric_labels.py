@@ -27,7 +27,7 @@ PROTOCOL: Final[Mapping[str, str]] = {
 }
 """Settings that stand beside the figures; all others are listed at the end of the page."""
 
-OUTLINES: Final[Mapping[str, str]] = {"bbox": "boxes", "segm": "masks"}
+OUTLINES: Final[Mapping[str, str]] = {"bbox": "boxes", "segm": "masks", "keypoints": "key points (OKS)"}
 """Names of COCO's IoU types."""
 
 THROUGH: Final[Mapping[str, str]] = {

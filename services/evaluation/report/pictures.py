@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.datasets.samples import IGNORED, ClassTarget, ObjectTarget, RegionTarget, Target
-from models.drawing.annotations import Annotation, Box, annotations_of_answer
+from models.drawing.annotations import Annotation, Box, Pose, annotations_of_answer, side_of
 from models.drawing.picture import draw_on
 from models.geometry.masks import Mask
 from models.imaging.decoding import DecodedImage, decode
@@ -161,7 +161,17 @@ def _target_annotation(target: ObjectTarget, index: int, class_names: Sequence[s
     class_id = int(target.class_ids[index])
     box = cast(Box, tuple(target.boxes[index].tolist()))
     mask = None if target.masks is None else target.masks[index]
-    return Annotation(class_id, class_names[class_id], math.nan, box, mask=mask)
+    return Annotation(class_id, class_names[class_id], math.nan, box, mask=mask, pose=_target_pose(target, index))
+
+
+def _target_pose(target: ObjectTarget, index: int) -> Pose | None:
+    """The labelled key points of an object."""
+    if target.key_points is None or target.skeleton is None:
+        return None
+    points, names = target.key_points[index], target.skeleton.names
+    places = tuple((float(x), float(y)) for x, y in points[:, :2])
+    seen = tuple(bool(visibility > 0) for visibility in points[:, 2])
+    return Pose(places, seen, target.skeleton.edges, tuple(map(side_of, names)))
 
 
 def _colored(annotations: Sequence[Annotation], verdicts: Sequence[Verdict]) -> list[Annotation]:

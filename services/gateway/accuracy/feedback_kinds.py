@@ -14,6 +14,7 @@ from models.metrics.ratios import share
 from models.metrics.semantic import Overlap, semantic_figures
 from services.gateway.accuracy.feedback_metrics import Counts, judge_class, judge_objects, judge_regions
 from services.gateway.accuracy.ground_truth import read_boxes, read_class, read_objects, read_regions
+from services.gateway.accuracy.pose_feedback import judge_poses, read_poses
 from services.gateway.serving.offload import TimeLimit
 
 
@@ -52,6 +53,13 @@ def _object_figures(counts: Counts) -> dict[str, float]:
     )
 
 
+def _pose_figures(counts: Counts) -> dict[str, float]:
+    """`precision`, `recall` at an OKS of 0.5 and the score threshold of each request, and `mean_oks` of the matched."""
+    return _shares(
+        counts, precision=("matched", "found"), recall=("matched", "targets"), mean_oks=("similarity", "matched")
+    )
+
+
 def _shares(counts: Counts, **parts: tuple[str, str]) -> dict[str, float]:
     """By name of a figure, which count is divided by which."""
     pairs = np.array([[counts.get(count, 0) for count in pair] for pair in parts.values()], np.float64)
@@ -76,11 +84,14 @@ def _is_pixel_count(name: str) -> bool:
 
 _is_object_count: Final = frozenset({"matched", "found", "targets", "overlap"}).__contains__
 
+_is_pose_count: Final = frozenset({"matched", "found", "targets", "similarity"}).__contains__
+
 KINDS: Final[dict[Kind, FeedbackKind]] = {
     "classification": FeedbackKind(
         read_class, judge_class, _class_figures, frozenset({"right", "answers"}).__contains__, is_quick=True
     ),
     "detection": FeedbackKind(read_boxes, judge_objects, _object_figures, _is_object_count),
+    "keypoints": FeedbackKind(read_poses, judge_poses, _pose_figures, _is_pose_count),
     "instance": FeedbackKind(read_objects, judge_objects, _object_figures, _is_object_count),
     "semantic": FeedbackKind(read_regions, judge_regions, _region_figures, _is_pixel_count),
 }

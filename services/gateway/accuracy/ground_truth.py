@@ -86,55 +86,58 @@ class TrueRegions:
 
 def read_class(target: Mapping[str, Any], entry: Mapping[str, Any], *_: object) -> TrueClass:
     """Checks the class of an image; see `services.gateway.accuracy.feedback_kinds.FeedbackKind.read`."""
-    return TrueClass(_class_ids(_checked(ClassTruth, target).class_name, entry, "class"))
+    return TrueClass(class_ids_of(checked_target(ClassTruth, target).class_name, entry, "class"))
 
 
 def read_boxes(
     target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit = NO_LIMIT
 ) -> TrueObjects:
     """As `read_objects`, without masks."""
-    return _objects(_checked(ObjectsTruth, target), entry, size, limit, has_masks=False)
+    return _objects(checked_target(ObjectsTruth, target), entry, size, limit, has_masks=False)
 
 
 def read_objects(
     target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit = NO_LIMIT
 ) -> TrueObjects:
     """Checks the objects of an image; see `services.gateway.accuracy.feedback_kinds.FeedbackKind.read`."""
-    return _objects(_checked(ObjectsTruth, target), entry, size, limit, has_masks=True)
+    return _objects(checked_target(ObjectsTruth, target), entry, size, limit, has_masks=True)
 
 
 def read_regions(
     target: Mapping[str, Any], entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit = NO_LIMIT
 ) -> TrueRegions:
     """Checks the class of every pixel; see `services.gateway.accuracy.feedback_kinds.FeedbackKind.read`."""
-    return _regions(_checked(RegionsTruth, target), entry, size, limit)
+    return _regions(checked_target(RegionsTruth, target), entry, size, limit)
 
 
 def _objects(
     told: ObjectsTruth, entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit, *, has_masks: bool
 ) -> TrueObjects:
     objects = told.objects
-    class_ids = (_class_ids(one.class_name, entry, f"objects.{index}.class") for index, one in enumerate(objects))
+    class_ids = (class_ids_of(one.class_name, entry, f"objects.{index}.class") for index, one in enumerate(objects))
     crowds = np.array([one.crowd for one in objects], bool)
     return TrueObjects(tuple(class_ids), crowds, *_places(objects, size, has_masks, limit))
 
 
-def _checked(schema: type[M], target: Mapping[str, Any]) -> M:
+def checked_target(schema: type[M], target: Mapping[str, Any]) -> M:
+    """Checks a target against its schema."""
     return validate(schema, target, "target")
 
 
-def _wrong(member: str, problem: str, **details: Any) -> InvalidParameters:
+def wrong_target(member: str, problem: str, **details: Any) -> InvalidParameters:
+    """The error of a member of the target."""
     return InvalidParameters(f"target.{member}: {problem}", {"parameter": f"target.{member}", **details})
 
 
-def _class_ids(name: int | str, entry: Mapping[str, Any], member: str) -> frozenset[int]:
+def class_ids_of(name: int | str, entry: Mapping[str, Any], member: str) -> frozenset[int]:
+    """Ids of the classes of a name, or of an id."""
     class_names: Sequence[str] = entry["class_names"]
     background = KINDS[kind_in(entry)].has_background
     try:
         found = find_classes([name], class_names, background)
     except UnknownClasses as error:
         known = list(error.known[:LISTED_CLASSES])
-        raise _wrong(member, str(error), known=known, classes=len(error.known)) from None
+        raise wrong_target(member, str(error), known=known, classes=len(error.known)) from None
     return frozenset(range(int(background), len(class_names)) if found is None else found)
 
 
@@ -145,9 +148,9 @@ def _places(
     masks = [one.mask for one in told]
     for index, mask in enumerate(masks):
         if mask is not None and not has_masks:
-            raise _wrong(f"objects.{index}.mask", "this model finds boxes")
+            raise wrong_target(f"objects.{index}.mask", "this model finds boxes")
     if not told or any(mask is None for mask in masks):
-        edges = [_cut(one.box, size, f"objects.{index}") for index, one in enumerate(told)]
+        edges = [clipped_box(one.box, size, f"objects.{index}") for index, one in enumerate(told)]
         return with_sizes(edges), None
     read: list[Mask] = []
     for index, mask in enumerate(masks):
@@ -157,13 +160,13 @@ def _places(
     return with_sizes([mask.bounds for mask in read]), tuple(read)
 
 
-def _cut(box: ToldBox | None, size: tuple[int, int], member: str) -> tuple[float, float, float, float]:
+def clipped_box(box: ToldBox | None, size: tuple[int, int], member: str) -> tuple[float, float, float, float]:
     """Clips a box to the image."""
     if box is None:
-        raise _wrong(member, "give all objects a mask, or all of them a box")
+        raise wrong_target(member, "give all objects a mask, or all of them a box")
     height, width = size
     if box.x_min >= width or box.y_min >= height or box.x_max <= 0 or box.y_max <= 0:
-        raise _wrong(f"{member}.box", f"lies outside the image, which has {width} x {height} pixels")
+        raise wrong_target(f"{member}.box", f"lies outside the image, which has {width} x {height} pixels")
     return max(box.x_min, 0.0), max(box.y_min, 0.0), min(box.x_max, width), min(box.y_max, height)
 
 
@@ -171,7 +174,7 @@ def _mask(told: ToldMask, size: tuple[int, int], member: str) -> Mask:
     try:
         return Mask.from_stranger(told.model_dump(), size)
     except ValueError as error:
-        raise _wrong(member, str(error)) from None
+        raise wrong_target(member, str(error)) from None
 
 
 def _regions(told: RegionsTruth, entry: Mapping[str, Any], size: tuple[int, int], limit: TimeLimit) -> TrueRegions:
@@ -180,7 +183,7 @@ def _regions(told: RegionsTruth, entry: Mapping[str, Any], size: tuple[int, int]
     class_map = np.zeros(size, np.uint8)
     for index, one in enumerate(told.masks or ()):
         limit.check()
-        class_id = min(_class_ids(one.class_name, entry, f"masks.{index}.class"))
+        class_id = min(class_ids_of(one.class_name, entry, f"masks.{index}.class"))
         region, (top, left) = _mask(one.mask, size, f"masks.{index}.mask").to_region()
         class_map[top : top + region.shape[0], left : left + region.shape[1]][region] = class_id
     return TrueRegions(class_map)
@@ -194,16 +197,18 @@ def _class_map(text: str, classes: int, size: tuple[int, int]) -> NDArray[np.uin
             usable = found == size and mode in ("1", "L", "P")
             pixels = np.asarray(image).astype(np.uint8) if usable else np.zeros(0, np.uint8)
     except (ValueError, ImageError):
-        raise _wrong("class_map", "must be a PNG file in base64, of the image's size") from None
+        raise wrong_target("class_map", "must be a PNG file in base64, of the image's size") from None
     if found != size:
         problem = f"must be of the image's size, {size[1]} x {size[0]} pixels, not {found[1]} x {found[0]}"
-        raise _wrong("class_map", problem)
+        raise wrong_target("class_map", problem)
     if not usable:
-        raise _wrong("class_map", "must be a PNG file with one value of up to 8 bits a pixel: class ids")
+        raise wrong_target("class_map", "must be a PNG file with one value of up to 8 bits a pixel: class ids")
     if mode == "L" and file[_PNG_BIT_DEPTH] in (2, 4):  # Pillow spreads such shades of grey over 0 to 255
         pixels //= 255 // (2 ** file[_PNG_BIT_DEPTH] - 1)
     if strange := _values(pixels) - {*range(classes), IGNORED}:
-        raise _wrong("class_map", f"class {min(strange)} is not one of the model's {classes}, nor {IGNORED}: ignored")
+        raise wrong_target(
+            "class_map", f"class {min(strange)} is not one of the model's {classes}, nor {IGNORED}: ignored"
+        )
     return pixels
 
 

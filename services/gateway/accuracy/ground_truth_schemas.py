@@ -16,7 +16,9 @@ MAX_MAP: Final = 2**24
 """Characters of a class map."""
 
 
-class _Told(BaseModel):
+class ToldBase(BaseModel):
+    """What is told of an image; unknown members are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -24,7 +26,7 @@ Edge = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 ClassName = Annotated[StrictInt | Name, Field(alias="class", description="Name or id of a class of the model.")]
 
 
-class ToldBox(_Told):
+class ToldBox(ToldBase):
     """A box in pixels of the upright image, whose top left corner is (0, 0)."""
 
     x_min: Edge
@@ -39,7 +41,7 @@ class ToldBox(_Told):
         return self
 
 
-class ToldMask(_Told):
+class ToldMask(ToldBase):
     """COCO's run lengths, compressed or not."""
 
     size: tuple[StrictInt, StrictInt]
@@ -49,7 +51,7 @@ class ToldMask(_Told):
     )
 
 
-class ToldObject(_Told):
+class ToldObject(ToldBase):
     """One ground-truth object."""
 
     class_name: ClassName
@@ -64,26 +66,26 @@ class ToldObject(_Told):
         return self
 
 
-class ToldMaskOfClass(_Told):
+class ToldMaskOfClass(ToldBase):
     """Pixels of one class."""
 
     class_name: ClassName
     mask: ToldMask
 
 
-class ClassTruth(_Told):
+class ClassTruth(ToldBase):
     """The class of the image."""
 
     class_name: ClassName
 
 
-class ObjectsTruth(_Told):
+class ObjectsTruth(ToldBase):
     """All objects of the image; may be empty."""
 
     objects: Annotated[tuple[ToldObject, ...], Field(max_length=MAX_OBJECTS, fail_fast=True)]
 
 
-class RegionsTruth(_Told):
+class RegionsTruth(ToldBase):
     """The class of every pixel: a PNG file of class ids in base64, or a mask for each class."""
 
     class_map: Annotated[StrictStr, Field(max_length=MAX_MAP)] | None = None

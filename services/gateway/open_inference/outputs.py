@@ -90,6 +90,26 @@ def _boxes(documents: Documents) -> NDArray[Any]:
     return np.array(rows, np.float32).reshape(-1, len(BOX_MEMBERS))
 
 
+def _key_points(documents: Documents) -> NDArray[Any]:
+    """x and y of the key points of all objects."""
+    places = [[(point["x"], point["y"]) for point in row["keypoints"]] for row in _rows_of(documents)]
+    return np.array(places, np.float32).reshape(len(places), -1, 2)
+
+
+def _key_point_scores(documents: Documents) -> NDArray[Any]:
+    scores = [[point["score"] for point in row["keypoints"]] for row in _rows_of(documents)]
+    return np.array(scores, np.float32).reshape(len(scores), -1)
+
+
+def _key_points_visible(documents: Documents) -> NDArray[Any]:
+    seen = [[point["visible"] for point in row["keypoints"]] for row in _rows_of(documents)]
+    return np.array(seen, np.bool_).reshape(len(seen), -1)
+
+
+def _rows_of(documents: Documents) -> list[Mapping[str, Any]]:
+    return [row for answer in documents for row in answer["predictions"]]
+
+
 def _sizes(documents: Documents) -> NDArray[Any]:
     return np.array([[answer["image"]["height"], answer["image"]["width"]] for answer in documents], np.int32)
 
@@ -153,6 +173,14 @@ _OUTPUTS: Final[Mapping[Kind, tuple[Output, ...]]] = {
         Output("class_names", BYTES, (-1, -1), _class_names),
     ),
     "detection": (*_OBJECTS, *_CLASSES, _IMAGE_SIZES),
+    "keypoints": (
+        *_OBJECTS,
+        *_CLASSES,
+        Output("keypoints", "FP32", (-1, -1, 2), _key_points),
+        Output("keypoint_scores", "FP32", (-1, -1), _key_point_scores),
+        Output("keypoint_visible", "BOOL", (-1, -1), _key_points_visible),
+        _IMAGE_SIZES,
+    ),
     "instance": (
         *_OBJECTS,
         *_CLASSES,

@@ -18,8 +18,10 @@ from models.geometry.boxes import with_sizes
 from models.metrics.confusion import confusion_matrix
 from models.metrics.ratios import share
 from models.metrics.semantic import Overlap, image_iou
+from models.skeletons import PERSON, Skeleton
 from services.gateway.accuracy.feedback_metrics import class_map_of, judge_class, judge_objects, mask_of
 from services.gateway.accuracy.ground_truth import IGNORED, TrueClass, TrueObjects
+from services.gateway.accuracy.pose_feedback import judge_poses, poses_as_truth
 from services.gateway.serving.offload import NO_LIMIT, TimeLimit
 from services.kinds.detection import BOX_MEMBERS
 
@@ -80,6 +82,28 @@ def region_agreement(
     return {"mask_iou": float(image_iou(Overlap.of(pixels[None]))[0])}
 
 
+def pose_agreement(
+    primary: Answer, shadow: Answer, names: Sequence[str], limit: TimeLimit = NO_LIMIT
+) -> dict[str, float]:
+    """`oks`, the mean OKS of the matched objects, and `matched`: as `box_agreement`, by key points.
+
+    Two versions with other numbers of key points agree in nothing.
+    """
+    rows: Sequence[Mapping[str, Any]] = primary["predictions"]
+    found: Sequence[Mapping[str, Any]] = shadow["predictions"]
+    sizes = {len(row["keypoints"]) for row in (*rows, *found)}
+    if len(sizes) > 1:
+        return {"oks": 0.0, "matched": 0.0}
+    points = [point["name"] for point in (*rows, *found)[0]["keypoints"]] if sizes else list(PERSON.names)
+    truth = poses_as_truth(primary, [_ids_of(row["class_name"], names) for row in rows], Skeleton.of(points).sigmas)
+    counts = judge_poses(shadow, truth, None, len(names), limit)
+    figures = share(
+        np.array([counts["similarity"], 2 * counts["matched"]]),
+        np.array([counts["matched"], len(found) + len(rows)], np.float64),
+    )
+    return dict(zip(("oks", "matched"), figures.tolist(), strict=True))
+
+
 def _object_agreement(
     primary: Answer, shadow: Answer, names: Sequence[str], limit: TimeLimit, iou: str, *, has_masks: bool
 ) -> dict[str, float]:
@@ -115,6 +139,7 @@ def _with_ids_of(names: Sequence[str], class_map: NDArray[np.uint8], answer: Ans
 AGREEMENTS: Final[dict[Kind, Agreement]] = {
     "classification": class_agreement,
     "detection": box_agreement,
+    "keypoints": pose_agreement,
     "instance": mask_agreement,
     "semantic": region_agreement,
 }

@@ -1,0 +1,87 @@
+"""Heat maps of key points: regions around boxes, and from heat maps to points with scores."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
+from typing import Any, Final, cast
+
+import torch
+from torch import Tensor
+from torchvision.models.detection import roi_heads
+
+_heatmaps_to_keypoints: Any = cast(Any, roi_heads).heatmaps_to_keypoints
+_NEAR: Final = 1 / 28
+"""Reach around the greatest cell within which probabilities are added to a score, as a share of the region's side:
+about what people's own annotations of hips and knees differ by."""
+
+
+def regions_around(boxes: Tensor, margin: float) -> Tensor:
+    """Enlarges boxes to the regions that the branch pools.
+
+    Args:
+        boxes: (R, 4) x_min, y_min, x_max, y_max in pixels of the network's input.
+        margin: By how much on each side, as a share of the box's side.
+
+    Returns:
+        (R, 4), which may reach beyond the input.
+    """
+    if not margin:
+        return boxes
+    reach = margin * (boxes[:, 2:] - boxes[:, :2])
+    return torch.cat([boxes[:, :2] - reach, boxes[:, 2:] + reach], 1)
+
+
+def in_cells(points: Tensor, regions: Tensor, side: int) -> Tensor:
+    """Maps points to the heat map of a region, the inverse of `points_in`.
+
+    Args:
+        points: (R, K, 2) in pixels.
+        regions: (R, 4) in the same pixels.
+        side: S, of the heat map in cells.
+
+    Returns:
+        (R, K, 2): 0 to S within the region; the centre of the first cell is at 0.5.
+    """
+    low, high = regions[:, None, :2], regions[:, None, 2:]
+    return (points - low) / (high - low) * side
+
+
+def points_in(logits: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
+    """Finds the key points of regions: the greatest place of each heat map, enlarged to the size of the region.
+
+    The places equal those of torchvision (`heatmaps_to_keypoints`), which resizes by bicubic interpolation.
+
+    Args:
+        logits: (R, K, S, S) float32, of the softmax over the S × S cells.
+        regions: (R, 4) float32 in pixels.
+
+    Returns:
+        (R, K, 2) float32, x and y in the same pixels, and (R, K) float32 scores, see `scores_of`.
+    """
+    if not len(logits):
+        return logits.new_zeros(0, logits.shape[1], 2), logits.new_zeros(0, logits.shape[1])
+    found, _ = _heatmaps_to_keypoints(logits, regions)
+    return found[:, :, :2], scores_of(logits)
+
+
+def scores_of(logits: Tensor) -> Tensor:
+    """The probability that a key point is where its heat map is greatest, or within 1/28 of the side of that.
+
+    The softmax over the cells is the distribution that the branch learned (arXiv:1703.06870, section 5). Of a point
+    that a network is sure of nearly all of it lies around one cell; of a point that it does not see it is spread.
+
+    Args:
+        logits: (R, K, S, S).
+
+    Returns:
+        (R, K) in [0, 1].
+    """
+    regions, points, side, _ = logits.shape
+    shares = logits.flatten(2).softmax(2)
+    best = shares.argmax(2)
+    rows, columns = best // side, best % side
+    places = torch.arange(side, device=logits.device)
+    reach = max(1, round(_NEAR * side))
+    near_rows = ((places - rows[..., None]).abs() <= reach).to(shares.dtype)
+    near_columns = ((places - columns[..., None]).abs() <= reach).to(shares.dtype)
+    maps = shares.view(regions, points, side, side)
+    return torch.einsum("rky,rkyx,rkx->rk", near_rows, maps, near_columns).clamp(0, 1)

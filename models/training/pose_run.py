@@ -1,0 +1,241 @@
+"""`tapetum train pose`: teaches a detector key points, from a data set to a model card."""
+
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+from torchvision.models.detection.keypoint_rcnn import KeypointRCNN
+
+from models.catalog.cards import write_card
+from models.catalog.lookup import find
+from models.datasets.label_problems import TellProblems, WrongLabels
+from models.datasets.photo_dataset import DatasetError, PhotoDataset
+from models.entries import POSE_DEFAULTS, CatalogEntry, LetterboxPreprocessing
+from models.pose.architectures import build_pose_estimator
+from models.pose.heat_maps import points_in
+from models.runtime import Runtime
+from models.training.engine import Progress, Run, Schedule
+from models.training.machine import machine_name, training_precision
+from models.training.naming import check_name
+from models.training.photo_data import PhotoData, read_photo_data
+from models.training.photo_run import PhotoOptions, new_card
+from models.training.pose_recipe import PoseRecipe, PoseSettings
+from models.training.pose_regions import PooledRegions, RegionMaker
+from models.training.transfer import start_network
+
+_EVALUATED: Final = 256
+"""Regions a pass of the evaluation."""
+
+
+@dataclass(frozen=True)
+class PoseOptions:
+    """What to train, from what, and where to.
+
+    Attributes:
+        architecture: A name of `models.pose.architectures`.
+        data: Photos with key points, see `models.training.photo_data.read_photo_data`.
+        output: Folder for the card and its weights, and for a folder `NAME.run` with log, checkpoint and regions.
+        name: Of the model.
+        start: A detector or instance segmenter of the catalog, whose weights fit all but the keypoint branch; they do
+            not change, so that the boxes are the same.
+        device: `cpu`, `cuda` or `cuda:N`.
+        precision: `auto`, `fp32` or `bf16`.
+        settings: Views, epochs, batch and seed.
+        schedule: Learning rates; its epochs are the settings'.
+        licence: Of the weights to be made, for the card.
+        allow_outside: Whether labels and links may lead to files outside the data folders.
+        strict: Whether to stop at a wrong label, rather than leave it out.
+    """
+
+    architecture: str
+    data: tuple[Path, ...]
+    output: Path
+    name: str
+    start: str = "mask-rcnn-person"
+    device: str = "cpu"
+    precision: str = "auto"
+    settings: PoseSettings = field(default_factory=PoseSettings)
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=12, learning_rate=2e-3))
+    licence: str = "as the data allows"
+    allow_outside: bool = False
+    strict: bool = False
+
+
+def train_pose(
+    options: PoseOptions,
+    report: Callable[[Progress], None] = lambda progress: None,
+    tell: TellProblems = lambda problems: None,
+    prepared: Callable[[int, int], None] = lambda done, photos: None,
+) -> Path:
+    """Trains the keypoint branch, or goes on where the same call was stopped.
+
+    Args:
+        options: What and how.
+        report: Told of every few steps.
+        tell: Told of the labels that are wrong, before training.
+        prepared: Told of the photos whose regions were pooled, and all.
+
+    Returns:
+        Path of the model card.
+
+    Raises:
+        DatasetError: The data cannot be used, or has no key points.
+        WrongLabels: `options.strict`, and there are some.
+        ValueError: The options do not fit each other, or a run of other options lies in the folder.
+        ModelsError: The model to start from cannot be had.
+        TrainingDiverged: The loss became infinite or not a number.
+    """
+    check_name(options.name, options.output)
+    data = _read(options)
+    tell(data.problems)
+    training = data.training
+    assert training.skeleton is not None
+    torch.manual_seed(options.settings.seed)
+    card = _card(options, training)
+    network = build_pose_estimator(card.architecture, card.class_count, card.arguments)
+    start_network(network, options.start)
+    folder = options.output / f"{options.name}.run"
+    folder.mkdir(parents=True, exist_ok=True)
+    learned, held_out = _regions(options, card, network.eval(), data, folder, prepared)
+    runtime = Runtime(device=options.device, precision="auto").resolve()
+    precision = training_precision(options.precision, runtime)
+    sigmas = np.array(training.skeleton.sigmas, np.float32)
+    recipe = PoseRecipe(
+        _branch(network).to(options.device),
+        learned,
+        lambda branch: region_figures(branch, held_out, sigmas) if held_out is not None else {},
+        options.settings,
+    )
+    schedule = replace(options.schedule, epochs=options.settings.epochs)
+    size, settings = options.settings.batch_size, _settings(options, training, learned)
+    run = Run(recipe, schedule, folder, size, precision, settings, report)
+    run.resume()
+    run.train()
+    _branch(network).load_state_dict(run.average.state_dict())
+    facts = {
+        **settings,
+        "machine": machine_name(options.device),
+        "precision": precision,
+        "training_time_s": round(run.trained_s),
+        "weights": "moving average after the last epoch",
+        "held_out": {name: round(value, 4) for name, value in run.figures.items()},
+    }
+    return write_card(
+        options.output, replace(card, training=facts), network.state_dict(), versioned="@" in options.name
+    )
+
+
+@torch.inference_mode()
+def region_figures(branch: nn.Module, regions: PooledRegions, sigmas: np.ndarray) -> dict[str, float]:
+    """Measures a branch on the regions of annotated boxes: the figure to watch during training.
+
+    Args:
+        branch: In any mode.
+        regions: Of held-out photos.
+        sigmas: (K,) of the skeleton.
+
+    Returns:
+        `oks`, the mean object keypoint similarity of the people; and `oks_50`, the share with at least 0.5.
+    """
+    device = next(branch.parameters()).device
+    was_training = branch.training
+    branch.eval()
+    found: list[np.ndarray] = []
+    for start in range(0, len(regions), _EVALUATED):
+        features, points = regions.batch(np.arange(start, min(start + _EVALUATED, len(regions))))
+        logits = branch(features.to(device).float()).float().cpu()
+        side = float(logits.shape[-1])
+        cells, _ = points_in(logits, torch.tensor([[0.0, 0.0, side, side]]).repeat(len(logits), 1))
+        distances = ((cells - points[..., :2]) ** 2).sum(-1).numpy()
+        seen = points[..., 2].numpy() > 0
+        areas = regions.areas[start : start + len(features), None]
+        similar = np.exp(-distances / (2 * (2 * sigmas) ** 2 * areas)) * seen
+        found.append(similar.sum(1) / seen.sum(1))
+    branch.train(was_training)
+    all_found = np.concatenate(found)
+    return {"oks": float(all_found.mean()), "oks_50": float((all_found >= 0.5).mean())}
+
+
+def _read(options: PoseOptions) -> PhotoData:
+    data = read_photo_data(options.data, "keypoints", allow_outside=options.allow_outside)
+    if options.strict and data.problems:
+        raise WrongLabels(data.problems)
+    known = sum(
+        int((photo.key_points[..., 2] > 0).any(1).sum())
+        for photo in data.training.photos
+        if photo.key_points is not None
+    )
+    if not known:
+        raise DatasetError(f"{data.training.name}: no object has a labelled key point")
+    return data
+
+
+def _card(options: PoseOptions, training: PhotoDataset) -> CatalogEntry:
+    skeleton, start = training.skeleton, find(options.start)
+    assert skeleton is not None
+    if not isinstance(start.preprocessing, LetterboxPreprocessing):
+        raise ValueError(f"{options.start} finds no boxes: start from a detector or an instance segmenter")
+    if start.class_names != training.class_names:
+        raise ValueError(
+            f"{options.start} finds {', '.join(start.class_names or ())}, and {training.name} has key points of "
+            f"{', '.join(training.class_names)}: start from a detector of the same classes"
+        )
+    photos = PhotoOptions(options.architecture, options.data, options.output, options.name, licence=options.licence)
+    return new_card(
+        photos,
+        training,
+        "keypoints",
+        skeleton=skeleton,
+        arguments={"key_points": len(skeleton)},
+        preprocessing=start.preprocessing,
+        defaults=POSE_DEFAULTS,
+        description=f"Finds {', '.join(training.class_names[:5])} and {len(skeleton)} key points of each.",
+    )
+
+
+def _regions(
+    options: PoseOptions,
+    card: CatalogEntry,
+    network: KeypointRCNN,
+    data: PhotoData,
+    folder: Path,
+    prepared: Callable[[int, int], None],
+) -> tuple[PooledRegions, PooledRegions | None]:
+    assert isinstance(card.preprocessing, LetterboxPreprocessing) and data.training.skeleton is not None
+    runtime = Runtime(device=options.device).resolve()
+    maker = RegionMaker(
+        network, card.preprocessing, runtime, data.training.skeleton, options.settings.seed, options.settings.flip
+    )
+    learned = maker.make(data.training, options.settings.views, folder, "train", prepared)
+    if data.held_out is None:
+        return learned, None
+    photos = tuple(data.held_out.photo(index) for index in range(len(data.held_out)))
+    held_out = PhotoDataset(data.held_out.name, photos, data.training.class_names, (), data.training.skeleton)
+    return learned, maker.make(held_out, 0, folder, "val", prepared)
+
+
+def _branch(network: KeypointRCNN) -> nn.Sequential:
+    """The part that learns; its parameters are those of the network."""
+    heads: Any = network.roi_heads
+    return nn.Sequential(heads.keypoint_head, heads.keypoint_predictor)
+
+
+def _settings(options: PoseOptions, training: PhotoDataset, learned: PooledRegions) -> dict[str, Any]:
+    """What a run was started with, ready for JSON: names of data, no paths of this machine."""
+    return {
+        "architecture": options.architecture,
+        "data": training.name,
+        "files": training.fingerprint,
+        "photos": len(training.photos),
+        "regions": len(learned),
+        "start": options.start,
+        "frozen": "everything but the keypoint branch",
+        **asdict(options.settings),
+        "learning_rate": options.schedule.learning_rate,
+    }

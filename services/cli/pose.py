@@ -1,0 +1,78 @@
+"""`tapetum pose`: the key points of the people in images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.answers.model_request import ModelRequest
+from services.cli.layouts import POSES
+from services.cli.options import (
+    ApiKey,
+    AsJson,
+    Device,
+    Images,
+    MaxDetections,
+    Model,
+    Place,
+    PrecisionOption,
+    ScoreThreshold,
+    Url,
+)
+from services.cli.prediction import predict
+
+
+def pose(
+    images: Images,
+    model: Model = None,
+    score_threshold: ScoreThreshold = None,
+    iou_threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="0…1",
+            help="IoU threshold of NMS: of objects that overlap by more, only the best one is kept.",
+        ),
+    ] = None,
+    max_detections: MaxDetections = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="NAME", help="Only objects of this class, by name or id; may be repeated."),
+    ] = None,
+    keypoint_threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="0…1", help="Mark key points with a lower score as not visible."),
+    ] = None,
+    class_agnostic: Annotated[
+        bool, typer.Option("--class-agnostic", help="NMS across classes: objects also suppress those of other classes.")
+    ] = False,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Save each image with the skeletons drawn on it; no file is ever overwritten."
+        ),
+    ] = None,
+    url: Url = None,
+    api_key: ApiKey = None,
+    device: Device = None,
+    precision: PrecisionOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find people in images, and the key points of each: nose, shoulders, knees and so on.
+
+    Thresholds default to the model's own. The model runs in this process, unless --url names a server. An
+    image that cannot be read gets an error in its place; the others get their answers, and the status is 1.
+    """
+    parameters = {
+        "score_threshold": score_threshold,
+        "iou_threshold": iou_threshold,
+        "max_detections": max_detections,
+        "keypoint_threshold": keypoint_threshold,
+        "classes": classes or None,
+        "class_agnostic": class_agnostic or None,
+    }
+    place = Place(url, api_key, device, precision)
+    predict(images, ModelRequest("keypoints", model, parameters), place, POSES, as_json=as_json, save=save)
