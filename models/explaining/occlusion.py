@@ -21,7 +21,7 @@ from models.detection.detector import Detector
 from models.detection.selection import are_boxes, iou
 from models.errors import CannotExplain
 from models.explaining.captum_library import occlusion
-from models.explaining.subjects import LEAST_IOU
+from models.explaining.subjects import LEAST_IOU, LEAST_SCORE
 from models.segmentation.instances import InstanceSegmenter
 
 CELLS: Final = 10
@@ -153,7 +153,7 @@ def _box_of_image(
         found = found[found.class_ids == class_id]
     if not len(found):
         raise CannotExplain("the model finds no object of this class in the image", "class")
-    ranks = found.scores if box is None else iou(box[None], found.boxes)[0]
+    ranks = found.scores if box is None else iou(box[None], found.boxes)[0] * (found.scores >= LEAST_SCORE)
     best = int(ranks.argmax())
     if box is not None and ranks[best] < LEAST_IOU:
         raise CannotExplain("the model in float32, which is explained, does not find this box", "box")

@@ -170,5 +170,5 @@ def test_features_have_the_receptive_field_of_their_layer(classifier: Explainer)
     found = classifier.explain(COFFEE, Question("features", layer="stages.1"))
     assert found.sheet is not None and found.heat is None
     assert (found.sheet.channels, found.sheet.shown) == (24, 24)
-    assert found.sheet.field_stride == 4 and found.sheet.field_size == 31
+    assert found.sheet.field_stride == 4 and found.sheet.field_size == 19
     assert found.sheet.picture.std() > 10
