@@ -92,7 +92,7 @@ def occlude(
         return subject.measure([ModelInput(np.ascontiguousarray(each), given.image_size) for each in batch])
 
     drop: Tensor = occlusion(forward).attribute(
-        torch.from_numpy(given.pixels.astype(np.float32))[None],
+        torch.as_tensor(given.pixels.astype(np.float32))[None],
         sliding_window_shapes=(*side, 3),
         strides=(*step, 3),
         baselines=grey,
@@ -122,7 +122,7 @@ def _class_of_image(adapter: Classifier, given: ModelInput, class_id: int | None
     likely = adapter.forward([given])[0]
     chosen = int(likely.argmax()) if class_id is None else class_id
     return _Subject(
-        chosen, float(likely[chosen]), None, lambda inputs: torch.from_numpy(adapter.forward(inputs)[:, chosen].copy())
+        chosen, float(likely[chosen]), None, lambda inputs: torch.as_tensor(adapter.forward(inputs)[:, chosen].copy())
     )
 
 

@@ -1,6 +1,7 @@
 """Loads a model in plain float32, with its network as modules that can be hooked and differentiated."""
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -33,9 +34,10 @@ class PlainNetwork(NetworkExecutor):
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing) -> None:
         self.modules = copy.deepcopy(network).float()
-        for module in self.modules.modules():
+        modules: Iterable[Any] = self.modules.modules()
+        for module in modules:
             if getattr(module, "inplace", False):
-                module.inplace = False  # pyright: ignore[reportAttributeAccessIssue]
+                module.inplace = False
         self._mean = torch.tensor(preprocessing.mean)
         self._std = torch.tensor(preprocessing.std)
 
