@@ -1,7 +1,6 @@
 """Loads a model in plain float32, with its network as modules that can be hooked and differentiated."""
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -34,10 +33,9 @@ class PlainNetwork(NetworkExecutor):
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing | LetterboxPreprocessing) -> None:
         self.modules = copy.deepcopy(network).float()
-        modules: Iterable[Any] = self.modules.modules()
-        for module in modules:
+        for module in self.modules.modules():
             if getattr(module, "inplace", False):
-                module.inplace = False
+                setattr(module, "inplace", False)  # noqa: B010 - torch types attributes as tensors and modules
         self._mean = torch.tensor(preprocessing.mean)
         self._std = torch.tensor(preprocessing.std)
 
