@@ -5,6 +5,7 @@
     tapetum detect IMAGE…             the objects in images, likewise
     tapetum pose IMAGE…               the key points of people in images, likewise
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
+    tapetum explain IMAGE…            which parts of images count towards a prediction, likewise
     tapetum explain layers MODEL      the layers of a network, with their receptive fields
     tapetum models list|show|pull     what can be served
     tapetum models add FILE           a model of one's own, from an ONNX file or a checkpoint
