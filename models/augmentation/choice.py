@@ -11,6 +11,7 @@ from models.augmentation.instance import AugmentedInstanceSegmenter
 from models.augmentation.semantic import AugmentedSemanticSegmenter
 from models.classification.classifier import Classifier
 from models.detection.detector import Detector
+from models.detection.proposed_detector import ProposedDetector
 from models.entries import CatalogEntry
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
@@ -54,7 +55,12 @@ def adapter_for(
         adapter: The model.
         augmented: The same with augmentation; None where there is none for it.
         parameters: Of the request; kinds without augmentation have no `augment` in theirs.
+
+    Raises:
+        InvalidProposals: The request has proposals, and the model takes none.
     """
+    if getattr(parameters, "proposals", None) is not None:
+        return ProposedDetector(adapter, parameters)
     return augmented if augmented is not None and getattr(parameters, "augment", False) else adapter
 
 
