@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import torch
 
-from models.adapter import Adapter, DetectionParameters, ModelInput, RawOutput
+from models.adapter import Adapter, DetectionParameters, Family, ModelInput, RawOutput
 from models.detection.candidates import Candidates
 from models.detection.detector import Detector
 from models.detection.proposal_check import check_proposals
@@ -38,7 +38,7 @@ class ProposedDetector(Adapter[DetectionParameters, Detections]):
         self._network = network
         self._parameters = parameters
         self._boxes = parameters.proposals
-        self._family = parameters.family or "fast-rcnn"
+        self._family: Family = parameters.family or "fast-rcnn"
         self.entry = detector.entry
         self.class_names = detector.class_names
         self.runtime = detector.runtime

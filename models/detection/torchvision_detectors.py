@@ -107,6 +107,23 @@ class TorchvisionCandidates:
         return [self._candidates(regions, size) for regions in found]
 
     @torch.inference_mode()
+    def with_proposals(self, pixels: NDArray[np.uint8], count: int) -> list[Candidates]:
+        """Faster R-CNN with another number of proposals than the network has by default.
+
+        Args:
+            pixels: As for `candidates`.
+            count: The most proposals of the RPN in an image.
+
+        Returns:
+            As `candidates`.
+        """
+        assert isinstance(self._stages, TwoStages)
+        size = (pixels.shape[1], pixels.shape[2])
+        outputs, images = self._executor.run_all(pixels), self._images(len(pixels), size)
+        proposals = self._stages.proposals(outputs, images, count)
+        return [self._candidates(regions, size) for regions in self._stages.regions(outputs, images, proposals)]
+
+    @torch.inference_mode()
     def own_proposals(self, pixels: NDArray[np.uint8], count: int | None = None) -> list[Tensor]:
         """The proposals of the RPN, which `candidates` classifies.
 
