@@ -110,7 +110,7 @@ def measure(model: str, data: str, photos: int) -> tuple[int, list[Row]]:
     try:
         for index in track(range(len(samples)), "photos", console=Console(stderr=True)):
             photo = _measured(detector, network, samples.load(index), is_first=index == 0)
-            done.append(photo)  # noqa: PERF401 - Ctrl-C keeps those so far
+            done.append(photo)
     except KeyboardInterrupt:  # the photos so far
         if not done:
             raise
