@@ -42,7 +42,17 @@ class ProposedInput(ModelInput):
     @property
     def batch_key(self) -> Hashable:
         """Inputs of equal keys may share a batch."""
-        return (*self.pixels.shape, self.family)
+        return (*self.pixels.shape, self.family, self.view_count)
+
+    @property
+    def view_count(self) -> int:
+        """Images that go through the network: of R-CNN, its crops."""
+        return len(self.proposals) if self.family == "rcnn" else 1
+
+    @property
+    def pixel_count(self) -> int:
+        """Pixels that go through the network."""
+        return self.view_count * CROP_SIDE**2 if self.family == "rcnn" else super().pixel_count
 
 
 def cut_out(pixels: NDArray[np.uint8], boxes: Tensor, pad: int) -> NDArray[np.uint8]:
