@@ -1,9 +1,9 @@
 """Finds the layers of a network that return feature maps, and how these lie on its input."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ def find_map_layers(network: nn.Module, size: tuple[int, int]) -> tuple[MapLayer
 
 
 @contextmanager
-def kept_maps(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def kept_maps(network: nn.Module, names: Sequence[str]) -> Generator[dict[str, Tensor]]:
     """Keeps the outputs of layers while the network runs.
 
     Args:
@@ -94,8 +94,8 @@ def _maps(network: nn.Module, images: Tensor) -> Mapping[str, Tensor]:
 
         return hook
 
-    modules = [(name, module) for name, module in network.named_modules() if name]
-    hooks = [module.register_forward_hook(keep(name)) for name, module in modules]
+    modules = cast("Iterator[tuple[str, nn.Module]]", network.named_modules())
+    hooks = [module.register_forward_hook(keep(name)) for name, module in modules if name]
     try:
         network(images)
     finally:
