@@ -1,6 +1,6 @@
 """Chooses the views of a model by its kind and its training, and makes its augmented adapter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from models.adapter import Adapter
@@ -13,12 +13,15 @@ from models.classification.classifier import Classifier
 from models.detection.detector import Detector
 from models.detection.proposed_detector import ProposedDetector
 from models.entries import CatalogEntry
+from models.letterbox_adapter import LetterboxedAdapter
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
 
-VIEWS: Final = (View(), View(0.75, mirrored=True), View(1.25, mirrored=True))
-"""Views of detectors and segmenters, chosen by measurement (docs/augmentation.md): each size is seen once, so that
-three views have most of the gain of all six, at half the cost."""
+_SIZES: Final = (1.0, 0.75, 1.25)
+OBJECT_VIEWS: Final = tuple(View(size, mirrored) for size in _SIZES for mirrored in (False, True))
+"""Views of detectors and instance segmenters, chosen by measurement (docs/augmentation.md)."""
+REGION_VIEWS: Final = (View(), View(0.75, mirrored=True), View(1.25, mirrored=True))
+"""Views of semantic segmenters: each size is seen once, which has nearly all of the gain of all six."""
 MAX_BATCH_SIZE: Final = 16
 """Views in one run of a network where no server says how many."""
 
@@ -33,10 +36,26 @@ def augmented(adapter: Adapter[Any, Any], max_batch_size: int = MAX_BATCH_SIZE) 
     Returns:
         The adapter; None where the model is of a class without augmentation, such as one without a network.
     """
-    mirror = mirrors(adapter.entry)
     if isinstance(adapter, Classifier):
-        return AugmentedClassifier(adapter, mirror, max_batch_size)
-    views = views_of(adapter, mirror)
+        return AugmentedClassifier(adapter, mirrors(adapter.entry), max_batch_size)
+    if not isinstance(adapter, LetterboxedAdapter):
+        return None
+    return with_views(adapter, views_of(adapter), max_batch_size)
+
+
+def with_views(
+    adapter: LetterboxedAdapter[Any, Any], views: Sequence[View], max_batch_size: int = MAX_BATCH_SIZE
+) -> Augmented[Any, Any] | None:
+    """Makes the adapter of a detector or a segmenter for any views.
+
+    Args:
+        adapter: A loaded model.
+        views: The usual input first.
+        max_batch_size: The most views in one run of the network.
+
+    Returns:
+        The adapter; None where the model is of another class.
+    """
     if isinstance(adapter, Detector):
         return AugmentedDetector(adapter, views, max_batch_size)
     if isinstance(adapter, InstanceSegmenter):
@@ -74,17 +93,17 @@ def mirrors(entry: CatalogEntry) -> bool:
     return not isinstance(recorded, Mapping) or cast(Mapping[str, Any], recorded).get("flip") != 0
 
 
-def views_of(adapter: Adapter[Any, Any], mirror: bool) -> tuple[View, ...]:
+def views_of(adapter: LetterboxedAdapter[Any, Any]) -> tuple[View, ...]:
     """Views of a detector or a segmenter.
 
     Args:
         adapter: A loaded model.
-        mirror: Whether mirror images show the same to it.
 
     Returns:
-        `VIEWS`; of a network that takes one size only, the plain and the mirror image; without mirror images the same
-        sizes plain.
+        Those of its kind; of a network that takes one size only, the plain and the mirror image; without mirror images
+        the same sizes plain.
     """
     takes_one_size = adapter.entry.preprocessing.fixed_size is not None or adapter.runtime.compile
-    views = (View(), View(mirrored=True)) if takes_one_size else VIEWS
-    return views if mirror else tuple(dict.fromkeys(View(view.scale) for view in views))
+    of_kind = REGION_VIEWS if adapter.entry.kind == "semantic" else OBJECT_VIEWS
+    views = (View(), View(mirrored=True)) if takes_one_size else of_kind
+    return views if mirrors(adapter.entry) else tuple(dict.fromkeys(View(view.scale) for view in views))

@@ -16,6 +16,7 @@ from models.datasets.label_problems import WrongLabels
 from models.datasets.opening import open_dataset
 from models.datasets.samples import EvaluationSet
 from models.files import replaced
+from models.kinds import KINDS as PREDICTION_KINDS
 from services.evaluation.answer_files import write_answers
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.gates import check_comparable, check_names
@@ -147,12 +148,15 @@ def evaluate(
         RunFolderError: The folder holds another, stopped run.
         WorkerPoolError: There is no cluster, or workers end again and again.
         OSError: The folder cannot be written.
+        ValueError: `plan.augment`, and the kind of the model has no augmentation.
     """
     started_at = datetime.now(UTC)
     with cluster(plan.place):
         pool = WorkerPool(plan.predictor, plan.place)
         say(f"loading {plan.predictor.model}")
         facts = pool.describe()
+        if plan.augment and not PREDICTION_KINDS[facts.kind].has_augmentation:
+            raise ValueError(f"{facts.name}: there is no test-time augmentation for {facts.kind}; leave --augment out")
         say(f"reading {plan.data}")
         data = open_dataset(plan.data, facts.kind, plan.limit, facts.class_names, plan.allow_outside)
         if plan.strict and data.problems:

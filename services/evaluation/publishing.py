@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.accuracy.recorded_run import MAX_NAME
 from services.accuracy.store import RecordedRun, record_run
 from services.evaluation.job import Finished
 from services.evaluation.kinds import KINDS
@@ -61,7 +62,7 @@ def publish(run: Finished, page: Path, settings: Settings) -> str:
         version=run.facts.version,
         weights_digest=run.facts.weights_digest,
         kind=run.facts.kind,
-        dataset=f"{run.data.name} (augmented)" if is_augmented else run.data.name,
+        dataset=_augmented_name(run.data.name) if is_augmented else run.data.name,
         dataset_digest=run.data.digest,
         through=result["through"],
         images=result["data"]["images"],
@@ -72,6 +73,11 @@ def publish(run: Finished, page: Path, settings: Settings) -> str:
         report=str(page.absolute()),
     )
     return record_run(recorded, settings)
+
+
+def _augmented_name(dataset: str) -> str:
+    suffix = " (augmented)"
+    return f"{dataset[: MAX_NAME - len(suffix)]}{suffix}"
 
 
 def _triple(figure: Mapping[str, float | None]) -> tuple[float, float, float]:

@@ -101,7 +101,7 @@ class TaskParameters(BaseModel):
         """
         given = self.model_dump(exclude=set(self.NOT_FOR_THE_MODEL), exclude_none=True)
         kind = kind_in(entry)
-        if "augment" not in KINDS[kind].parameters.__dataclass_fields__ and given.pop("augment", False):
+        if not KINDS[kind].has_augmentation and given.pop("augment", False):
             message = f"augment: there is no test-time augmentation for {kind}; leave it out"
             raise InvalidParameters(message, {"parameter": "augment"})
         try:

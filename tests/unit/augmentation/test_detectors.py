@@ -10,7 +10,7 @@ from PIL import Image
 
 from models.adapter import DetectionParameters
 from models.augmentation.augmented import View
-from models.augmentation.choice import VIEWS, augmented
+from models.augmentation.choice import OBJECT_VIEWS, augmented
 from models.catalog.lookup import find
 from models.classification.noop import NoopClassifier
 from models.entries import LetterboxPreprocessing
@@ -28,16 +28,16 @@ def test_box_is_where_it_is_in_the_photo(size: tuple[int, int]):
     (found,) = with_views(detector(network)).predict([scene(*size, box)], AUGMENTED)
     assert np.abs(found.boxes - box).max() < max(size) / 128 + 1
     assert found.scores == pytest.approx([0.8]) and found.image_size == size
-    assert sum(shape[0] for shape in network.shapes) == len(VIEWS)
+    assert sum(shape[0] for shape in network.shapes) == len(OBJECT_VIEWS)
 
 
 def test_views_are_of_several_sizes_and_some_mirrored():
     adapter = with_views(detector(BrightThings()))
     item = adapter.preprocess(adapter.decode(scene(128, 96, (0, 0, 40, 128))))
-    assert item.kinds == VIEWS and item.kinds[0] == View()
-    assert adapter.view_count == item.view_count == len(VIEWS)
+    assert item.kinds == OBJECT_VIEWS and item.kinds[0] == View()
+    assert adapter.view_count == item.view_count == len(OBJECT_VIEWS)
     assert item.pixel_count == sum(view.pixels.shape[0] * view.pixels.shape[1] for view in item.views)
-    assert len({view.pixels.shape[0] for view in item.views}) == len({view.scale for view in VIEWS})
+    assert len({view.pixels.shape[0] for view in item.views}) == len({view.scale for view in OBJECT_VIEWS})
 
 
 def test_mirror_image_has_its_padding_at_the_right():
@@ -57,8 +57,8 @@ def test_object_that_one_view_misses_loses_score():
 
     photo = scene(128, 128, (4, 4, 40, 40))
     (found,) = with_views(detector(BrightThings(unless_mirrored))).predict([photo], AUGMENTED)
-    plain = sum(not view.mirrored for view in VIEWS)
-    assert found.scores == pytest.approx([0.8 * plain / len(VIEWS)])
+    plain = sum(not view.mirrored for view in OBJECT_VIEWS)
+    assert found.scores == pytest.approx([0.8 * plain / len(OBJECT_VIEWS)])
 
 
 def test_thresholds_of_the_request_hold_for_the_fused_boxes():
@@ -107,7 +107,9 @@ def test_jpeg_is_decoded_finely_enough_for_the_largest_view():
     Image.new("RGB", (1200, 1200)).save(file, "JPEG")
     made = detector(BrightThings())
     plain, for_views = made.decode(file.getvalue()), with_views(made).decode(file.getvalue())
-    assert plain.pixels.shape[0] == 300 and for_views.pixels.shape[0] >= 2 * 128 * max(view.scale for view in VIEWS)
+    assert plain.pixels.shape[0] == 300 and for_views.pixels.shape[0] >= 2 * 128 * max(
+        view.scale for view in OBJECT_VIEWS
+    )
 
 
 def test_model_without_a_network_has_no_augmentation():

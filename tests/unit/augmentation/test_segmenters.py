@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.adapter import SegmentationParameters
 from models.augmentation.augmented import View
-from models.augmentation.choice import VIEWS
+from models.augmentation.choice import REGION_VIEWS
 from models.augmentation.instance import moved_cells
 from models.augmentation.semantic import AugmentedSemanticSegmenter
 from models.entries import LetterboxPreprocessing
@@ -124,13 +124,13 @@ def test_large_image_in_tiles_is_merged_with_its_mirror_image():
 def test_views_that_would_need_tiles_are_left_out():
     adapter = with_views(semantic_segmenter(preprocessing=TILED))
     item = adapter.preprocess(adapter.decode(scene(60, 60, (5, 5, 20, 20))))
-    assert item.kinds == tuple(view for view in VIEWS if 60 * view.scale <= 64)
+    assert item.kinds == tuple(view for view in REGION_VIEWS if 60 * view.scale <= 64)
 
 
 def test_image_that_is_not_enlarged_has_views_of_other_sizes():
     adapter = with_views(semantic_segmenter(preprocessing=NATIVE))
     item = adapter.preprocess(adapter.decode(scene(64, 64)))
-    assert len({view.pixels.shape for view in item.views}) == len({view.scale for view in VIEWS})
+    assert len({view.pixels.shape for view in item.views}) == len({view.scale for view in REGION_VIEWS})
 
 
 @pytest.mark.parametrize("size", [(100, 160), (160, 100), (128, 128)])
