@@ -10,7 +10,7 @@ has streams. `postprocess` touches the device only for the masks of instances: w
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from models.imaging.decoding import MAX_BYTES, MAX_PIXELS, DecodedImage
 from models.predictions import Prediction
 from models.runtime import Runtime
 
+Family = Literal["fast-rcnn", "rcnn"]
+"""Two-stage detectors that take proposals, see `models.detection.proposals`."""
 RawOutput = Sequence[Any] | NDArray[Any]
 """The output of the network for a batch: indexed by image, `raw[i]` belongs to `inputs[i]`, and may be sliced."""
 
@@ -80,6 +82,9 @@ class DetectionParameters:
         class_ids: Return detections of these classes only; of all classes where None.
         class_agnostic: Whether NMS ignores classes, so that a box suppresses those of other classes too.
         augment: Whether several views of the image are predicted and fused, see `models.augmentation`.
+        proposals: Regions that a two-stage detector classifies instead of its own: x_min, y_min, x_max, y_max of each
+            in pixels of the upright image, see `models.detection.proposals`.
+        family: Which detector takes them; `fast-rcnn` where None.
     """
 
     score_threshold: float = 0.25
@@ -88,6 +93,8 @@ class DetectionParameters:
     class_ids: tuple[int, ...] | None = None
     class_agnostic: bool = False
     augment: bool = False
+    proposals: tuple[tuple[float, float, float, float], ...] | None = None
+    family: Family | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("score_threshold", self.score_threshold), ("iou_threshold", self.iou_threshold)):
@@ -95,6 +102,10 @@ class DetectionParameters:
                 raise ValueError(f"{name} must be from 0 to 1, not {value}")
         if self.max_detections < 1:
             raise ValueError(f"max_detections must be at least 1, not {self.max_detections}")
+        if self.family is not None and self.proposals is None:
+            raise ValueError("family says which detector takes proposals: it needs some")
+        if self.proposals is not None and self.augment:
+            raise ValueError("proposals are of the image as it is: leave augment out")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@
     │   └── OpenQuestion        open_question       the file does not say what a model card needs
     ├── CannotExplain           cannot_explain      a prediction cannot be explained as the request asks
     ├── ExplainingUnavailable   explaining_unavailable  a package that explanations need is not installed
+    ├── InvalidProposals        invalid_proposals   boxes that a detector cannot classify
     ├── NonFiniteOutput         non_finite_output   the network returned NaN or infinity
     └── UnsupportedRuntime      unsupported_runtime this device or precision is not possible here
         ├── NotConvertible      not_convertible     OpenVINO cannot run a network
@@ -234,6 +235,25 @@ class ExplainingUnavailable(ModelsError):
     """
 
     code: ClassVar[str] = "explaining_unavailable"
+
+
+class InvalidProposals(ModelsError):
+    """A box that a detector is to classify is not within the image or has no area, or the detector takes no boxes.
+
+    Args:
+        message: The problem, safe to send to clients.
+        index: Of the box; None where all boxes are refused.
+    """
+
+    code: ClassVar[str] = "invalid_proposals"
+
+    def __init__(self, message: str, index: int | None = None) -> None:
+        super().__init__(message, index)
+        self.message = message
+        self.index = index
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class NonFiniteOutput(ModelsError):

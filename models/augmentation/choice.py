@@ -11,6 +11,7 @@ from models.augmentation.instance import AugmentedInstanceSegmenter
 from models.augmentation.semantic import AugmentedSemanticSegmenter
 from models.classification.classifier import Classifier
 from models.detection.detector import Detector
+from models.detection.proposed_detector import ProposedDetector
 from models.entries import CatalogEntry
 from models.letterbox_adapter import LetterboxedAdapter
 from models.segmentation.instances import InstanceSegmenter
@@ -73,7 +74,12 @@ def adapter_for(
         adapter: The model.
         augmented: The same with augmentation; None where there is none for it.
         parameters: Of the request; kinds without augmentation have no `augment` in theirs.
+
+    Raises:
+        InvalidProposals: The request has proposals, and the model takes none.
     """
+    if getattr(parameters, "proposals", None) is not None:
+        return ProposedDetector(adapter, parameters)
     return augmented if augmented is not None and getattr(parameters, "augment", False) else adapter
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from torch import Tensor
+
 from models.adapter import DetectionParameters, ModelInput, RawOutput
 from models.detection.candidates import CandidateNetwork, Candidates
 from models.detection.selection import are_boxes, select
@@ -37,6 +39,10 @@ class Detector(LetterboxedAdapter[DetectionParameters, Detections]):
     ) -> None:
         super().__init__(entry, class_names, runtime, weights_digest, DetectionParameters())
         self.network = network
+
+    def project(self, boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """Maps (N, 4) boxes from pixels of an image of a (height, width) to those of the network's input."""
+        return self._letterbox(image_size).project(boxes)
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[Candidates]:
         """See `models.adapter.Adapter.forward`."""

@@ -47,6 +47,19 @@ class RegionPool:
         maps = [level for name, level in features.items() if name in pool.featmap_names]
         return self._pooled(maps, boxes, self._pool.map_levels([boxes]))
 
+    def of_batch(self, features: Mapping[str, Tensor], boxes: list[Tensor], size: tuple[int, int]) -> Tensor:
+        """Pools regions of several images of one size, as torchvision does.
+
+        Args:
+            features: Feature maps (N, C, h, w) float32 by level.
+            boxes: (R, 4) float32 for each image.
+            size: (height, width) of the inputs.
+
+        Returns:
+            (all R, C, S, S) float32, image by image.
+        """
+        return self._pool(features, boxes, [size] * len(boxes))
+
     def _pooled(self, maps: list[Tensor], boxes: Tensor, levels: Tensor) -> Tensor:
         heights, widths = (torch.tensor([level.shape[axis] for level in maps], dtype=torch.int32) for axis in (2, 3))
         starts = (heights * widths).cumsum(0, dtype=torch.int32) - heights * widths

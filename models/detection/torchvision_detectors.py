@@ -19,7 +19,9 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
+from models.adapter import Family
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
+from models.detection.proposals import CROP_SIDE, CROPS_PER_PASS, cut_out, place_in_crop
 from models.detection.torchvision_stages import OneStage, Regions, TorchvisionDetector, TwoStages, multiple_of
 from models.entries import LetterboxPreprocessing
 from models.execution.executor import executor_for
@@ -57,6 +59,7 @@ class TorchvisionCandidates:
         self._executor = executor_for(self._stages.trunk, preprocessing, runtime)
         self._multiple = multiple_of(network)
         self._first_label = first_label
+        self._pad = preprocessing.pad
 
     @torch.inference_mode()
     def candidates(self, pixels: NDArray[np.uint8]) -> list[Candidates]:
@@ -77,6 +80,77 @@ class TorchvisionCandidates:
         for regions in self.regions(self._executor.run_all(pixels), len(pixels), size):
             yield self._candidates(regions, size), regions
 
+    @property
+    def takes_proposals(self) -> bool:
+        """Whether the network has two stages."""
+        return isinstance(self._stages, TwoStages)
+
+    @torch.inference_mode()
+    def proposed(self, pixels: NDArray[np.uint8], proposals: Sequence[Tensor], family: Family) -> list[Candidates]:
+        """Classifies and refines given proposals, instead of those of the RPN.
+
+        Args:
+            pixels: As for `candidates`.
+            proposals: (K, 4) float32 for each of the N images, in pixels of the network's input.
+            family: `fast-rcnn` pools them from the feature maps of the image, `rcnn` runs the network on a crop of
+                each.
+
+        Returns:
+            As `candidates`.
+        """
+        assert isinstance(self._stages, TwoStages)
+        size = (pixels.shape[1], pixels.shape[2])
+        if family == "fast-rcnn":
+            found = self._stages.regions(self._executor.run_all(pixels), self._images(len(pixels), size), proposals)
+        else:
+            found = (self._cropped(self._stages, *image) for image in zip(pixels, proposals, strict=True))
+        return [self._candidates(regions, size) for regions in found]
+
+    @torch.inference_mode()
+    def with_proposals(self, pixels: NDArray[np.uint8], count: int) -> list[Candidates]:
+        """Faster R-CNN with another number of proposals than the network has by default.
+
+        Args:
+            pixels: As for `candidates`.
+            count: The most proposals of the RPN in an image.
+
+        Returns:
+            As `candidates`.
+        """
+        assert isinstance(self._stages, TwoStages)
+        size = (pixels.shape[1], pixels.shape[2])
+        outputs, images = self._executor.run_all(pixels), self._images(len(pixels), size)
+        proposals = self._stages.proposals(outputs, images, count)
+        return [self._candidates(regions, size) for regions in self._stages.regions(outputs, images, proposals)]
+
+    @torch.inference_mode()
+    def own_proposals(self, pixels: NDArray[np.uint8], count: int | None = None) -> list[Tensor]:
+        """The proposals of the RPN, which `candidates` classifies.
+
+        Args:
+            pixels: As for `candidates`.
+            count: The most of them; as many as the network has by default where None.
+
+        Returns:
+            (P, 4) float32 for each image, on the CPU, in pixels of the network's input, by descending objectness.
+        """
+        assert isinstance(self._stages, TwoStages)
+        images = self._images(len(pixels), (pixels.shape[1], pixels.shape[2]))
+        found = self._stages.proposals(self._executor.run_all(pixels), images, count)
+        return [boxes.cpu() for boxes in found]
+
+    def _cropped(self, stages: TwoStages, pixels: NDArray[np.uint8], proposals: Tensor) -> Regions:
+        parts: list[Regions] = []
+        starts = range(0, len(proposals), CROPS_PER_PASS)
+        for some in (proposals[start : start + CROPS_PER_PASS] for start in starts):
+            outputs = self._executor.run_all(cut_out(pixels, some, self._pad))
+            parts.append(stages.regions_of_crops(outputs, place_in_crop(), CROP_SIDE, some))
+        first = parts[0]
+        scores, boxes, deltas = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("scores", "boxes", "deltas")
+        )
+        return first._replace(scores=scores, boxes=boxes, deltas=deltas)
+
     def regions(self, outputs: Sequence[Tensor], count: int, size: tuple[int, int]) -> Iterator[Regions]:
         """Decodes the outputs of the trunk; the scores can be differentiated by them.
 
@@ -88,9 +162,11 @@ class TorchvisionCandidates:
         Returns:
             N, in the same order.
         """
+        return self._stages.regions(outputs, self._images(count, size))
+
+    def _images(self, count: int, size: tuple[int, int]) -> ImageList:
         padded = (-(-side // self._multiple) * self._multiple for side in size)
-        images = ImageList(torch.empty(0, 3, *padded), [size] * count)
-        return self._stages.regions(outputs, images)
+        return ImageList(torch.empty(0, 3, *padded), [size] * count)
 
     def scores_of(self, regions: Regions, class_id: int) -> tuple[Tensor, Tensor]:
         """Returns the boxes of a class and their scores, before NMS and without a floor of the score.

@@ -6,6 +6,7 @@ like any other network.
 
 # pyright: reportMissingTypeStubs=false
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
@@ -120,24 +121,64 @@ class TwoStages:
         self._head = head.to(runtime.device, self._dtype)
         self._predictor: Any = heads.box_predictor.to(runtime.device)
 
-    def regions(self, outputs: Sequence[Tensor], images: ImageList) -> Iterator[Regions]:
-        """See `OneStage.regions`; computed lazily, image by image."""
+    def regions(
+        self, outputs: Sequence[Tensor], images: ImageList, proposals: Sequence[Tensor] | None = None
+    ) -> Iterator[Regions]:
+        """See `OneStage.regions`; computed lazily, image by image.
+
+        Args:
+            outputs: Of the trunk, float32.
+            images: As for `OneStage.regions`.
+            proposals: (P, 4) float32 for each image, in pixels of the input; those of the RPN where None.
+        """
         count = len(self._names)
         features = outputs[:count]
-        proposals = self._proposals(features, outputs[count : 2 * count], outputs[2 * count :], images)
+        if proposals is None:
+            proposals = self.proposals(outputs, images)
         for index, (boxes, size) in enumerate(zip(proposals, images.image_sizes, strict=True)):
             # RoIAlign copies a level into this order whenever it finds it in another: 94 ms at 800 x 1088 pixels.
             levels = {name: level[index, None].contiguous() for name, level in zip(self._names, features, strict=True)}
-            looked_at = self._head(self._pool(levels, boxes, size).to(self._dtype)).float()
-            logits, deltas = self._predictor(looked_at)
-            require_finite(logits, deltas)
-            yield Regions(logits.softmax(1)[:, 1:], 1, boxes, deltas.view(*logits.shape, 4), self._coder, levels)
+            boxes = boxes.to(features[0].device)
+            yield self._classified(self._pool(levels, boxes, size), boxes, levels)
 
-    def _proposals(
-        self, features: Sequence[Tensor], objectness: Sequence[Tensor], deltas: Sequence[Tensor], images: ImageList
-    ) -> list[Tensor]:
-        """Region proposals: boxes (P, 4) for each image, selected as torchvision does."""
+    def regions_of_crops(self, outputs: Sequence[Tensor], place: Tensor, side: int, proposals: Tensor) -> Regions:
+        """Decodes the outputs for crops of one image, each of one proposal.
+
+        Args:
+            outputs: Of the trunk for K crops, float32.
+            place: (1, 4) float32, where the proposal lies in every crop, in its pixels.
+            side: Of a crop in pixels.
+            proposals: (K, 4) float32, in pixels of the image's input.
+        """
+        count = len(self._names)
+        features = dict(zip(self._names, (level.contiguous() for level in outputs[:count]), strict=True))
+        places = [place.to(outputs[0].device)] * len(proposals)
+        pooled = self._pool.of_batch(features, places, (side, side))
+        return self._classified(pooled, proposals.to(outputs[0].device), {})
+
+    def _classified(self, pooled: Tensor, boxes: Tensor, levels: Mapping[str, Tensor]) -> Regions:
+        """The box head on pooled regions (R, F, S, S)."""
+        logits, deltas = self._predictor(self._head(pooled.to(self._dtype)).float())
+        require_finite(logits, deltas)
+        return Regions(logits.softmax(1)[:, 1:], 1, boxes, deltas.view(*logits.shape, 4), self._coder, levels)
+
+    def proposals(self, outputs: Sequence[Tensor], images: ImageList, most: int | None = None) -> list[Tensor]:
+        """Region proposals of the RPN, selected as torchvision does.
+
+        Args:
+            outputs: Of the trunk, float32.
+            images: As for `OneStage.regions`.
+            most: The most of each image; as many as the network has by default where None.
+
+        Returns:
+            (P, 4) float32 for each image, in pixels of the input, by descending objectness.
+        """
+        count = len(self._names)
+        features, objectness, deltas = outputs[:count], outputs[count : 2 * count], outputs[2 * count :]
         proposer = self._proposer
+        if most is not None:
+            proposer = copy.copy(proposer)
+            proposer._pre_nms_top_n, proposer._post_nms_top_n = {"testing": 2 * most}, {"testing": most}
         anchors = proposer.anchor_generator(images, list(features))
         anchors_per_level = [level[0].numel() for level in objectness]
         all_objectness, all_deltas = concat_box_prediction_layers(list(objectness), list(deltas))

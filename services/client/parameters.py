@@ -17,6 +17,9 @@ class DetectionParameters(TypedDict, total=False):
         classes: Only objects of these classes, by name or id. A name with a comma in it goes by its id.
         class_agnostic: NMS across classes: objects also suppress those of other classes.
         augment: Test-time augmentation: several views of the image are predicted and merged.
+        proposals: Regions that a two-stage model classifies instead of its own: x_min, y_min, x_max, y_max of each in
+            pixels of the upright image.
+        family: With `proposals`: pools them from the feature maps of the image, or runs the network on a crop of each.
     """
 
     model: str | None
@@ -26,6 +29,8 @@ class DetectionParameters(TypedDict, total=False):
     classes: Sequence[str | int] | None
     class_agnostic: bool | None
     augment: bool | None
+    proposals: Sequence[Sequence[float]] | None
+    family: Literal["fast-rcnn", "rcnn"] | None
 
 
 class PoseParameters(DetectionParameters, total=False):

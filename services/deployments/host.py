@@ -27,7 +27,7 @@ import torch
 from models.adapter import Adapter, ModelInput
 from models.catalog.loading import load
 from models.catalog.version_names import join_name, split_name
-from models.errors import ImageError, NonFiniteOutput
+from models.errors import ImageError, InvalidProposals, NonFiniteOutput
 from models.execution.alone import computing_alone
 from services.accuracy.drift import Summary, summarise
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
@@ -38,7 +38,7 @@ from services.deployments.hosted_versions import HostedVersions
 from services.deployments.plan_follower import PlanFollower
 from services.deployments.shadow_thread import ShadowThread
 from services.deployments.triton.runtimes import Runtimes
-from services.errors import AnswerTooLarge, InvalidImage, NonFiniteAnswer, OutOfTime, ServiceError
+from services.errors import AnswerTooLarge, InvalidImage, InvalidParameters, NonFiniteAnswer, OutOfTime, ServiceError
 from services.log_lines import configure_logging
 from services.machine.memory import release_memory
 from services.model_deployment import ModelDeployment
@@ -344,6 +344,8 @@ def error_for(error: Exception) -> ServiceError:
     """Translates an exception to an error for the client; unexpected ones are logged and hidden."""
     if isinstance(error, ServiceError):
         return error
+    if isinstance(error, InvalidProposals):
+        return InvalidParameters(f"proposals: {error}", {"parameter": "proposals"})
     log.error("prediction failed", exc_info=error)
     if isinstance(error, NonFiniteOutput):
         return NonFiniteAnswer(str(error))

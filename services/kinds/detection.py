@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, cast
 
-from pydantic import Field
+import orjson
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
+from models.adapter import Family
+from models.detection.proposal_check import check_proposals
+from models.errors import InvalidProposals
 from models.predictions import Detections as Prediction
+from services.errors import InvalidParameters
 from services.kinds.request_parameters import Classes, CocoParameters, Count, Share
 from services.kinds.schemas import (
     PROBABILITY_DIGITS,
@@ -41,6 +47,40 @@ def write_objects(prediction: Prediction, class_names: Sequence[str], _: object)
     }
 
 
+MAX_PROPOSALS: Final = 1000
+"""The most proposals of a request, as of RPNs of torchvision at most."""
+MAX_CROPS: Final = 100
+"""The most of them with `family=rcnn`: each is an image of its own for the network."""
+
+
+def _read_boxes(value: Any) -> Any:
+    """Reads JSON text, as in a query or a form, and refuses boxes that no image has."""
+    if isinstance(value, str):
+        try:
+            value = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            raise PydanticCustomError("proposals", "Input should be a list [[x_min, y_min, x_max, y_max], …]") from None
+    if not isinstance(value, list | tuple):
+        raise PydanticCustomError("proposals", "Input should be a list [[x_min, y_min, x_max, y_max], …]")
+    boxes = cast("Sequence[Any]", value)
+    if not 1 <= len(boxes) <= MAX_PROPOSALS:
+        message = "Input should have 1 to {most} boxes, not {count}"
+        raise PydanticCustomError("proposals", message, {"most": MAX_PROPOSALS, "count": len(boxes)})
+    for index, box in enumerate(boxes):
+        if not isinstance(box, list | tuple) or len(box) != 4 or not all(type(edge) in (int, float) for edge in box):
+            raise PydanticCustomError(
+                "proposals", "box {index} should be four numbers: x_min, y_min, x_max, y_max", {"index": index}
+            )
+    try:
+        check_proposals(cast("Sequence[Sequence[float]]", boxes))
+    except InvalidProposals as error:
+        raise PydanticCustomError("proposals", "{problem}", {"problem": str(error)}) from None
+    return boxes
+
+
+Proposals = Annotated[tuple[tuple[float, float, float, float], ...], BeforeValidator(_read_boxes)]
+
+
 class DetectParameters(CocoParameters):
     """Detects objects in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
 
@@ -60,6 +100,49 @@ class DetectParameters(CocoParameters):
     class_agnostic: bool | None = Field(
         default=None, description="NMS across classes: objects also suppress those of other classes; false by default."
     )
+    proposals: Proposals | None = Field(
+        default=None,
+        description="For a two-stage model: regions that it classifies instead of its own, a list of x_min, y_min, "
+        "x_max, y_max in pixels of the upright image, 1 to 1000; in a query or form as JSON.",
+    )
+    family: Family | None = Field(
+        default=None,
+        description="With `proposals`: `fast-rcnn` pools them from the feature maps of the whole image, the default; "
+        "`rcnn` runs the network on a crop of each, for at most 100.",
+    )
+
+    def check(self, image_count: int) -> None:
+        """Check the parameters against each other and the number of images.
+
+        Raises:
+            InvalidParameters: they do not fit.
+        """
+        super().check(image_count)
+        if self.proposals is None:
+            if self.family is not None:
+                raise InvalidParameters("family: it says how proposals are classified; give some", _FAMILY)
+            return
+        if image_count > 1:
+            message = f"proposals: they are of one image, and there are {image_count}; send one in a request"
+            raise InvalidParameters(message, _PROPOSALS)
+        if self.augment:
+            raise InvalidParameters("proposals: they are of the image as it is; leave augment out", _PROPOSALS)
+        if self.family == "rcnn" and len(self.proposals) > MAX_CROPS:
+            message = f"proposals: {len(self.proposals)} boxes; family=rcnn takes {MAX_CROPS} at most"
+            raise InvalidParameters(message, {**_PROPOSALS, "max_proposals": MAX_CROPS})
+
+    def complete(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """As `TaskParameters.complete`; without proposals, equal to what it is for models that know none."""
+        completed = super().complete(entry)
+        if self.proposals is None:
+            del completed["proposals"], completed["family"]
+        elif self.family is None:
+            completed["family"] = "fast-rcnn"
+        return completed
+
+
+_PROPOSALS: Final = {"parameter": "proposals"}
+_FAMILY: Final = {"parameter": "family"}
 
 
 class Box(Schema):

@@ -19,6 +19,7 @@ INSTANCES = [
     errors.NameTaken("there is another model called plates"),
     errors.WeightsUnavailable("noop", "gone"),
     errors.WeightsCorrupt("noop", "bent"),
+    errors.InvalidProposals("box 0 has no area", 0),
     errors.NonFiniteOutput(),
     errors.UnsupportedRuntime("no such device"),
     errors.PrecisionTooLow("fp16 overflows"),
