@@ -8,6 +8,7 @@ import re
 import pytest
 
 from services.gateway.playground.static_files import FOLDER, read_static_files
+from tests.checkout import DOCS
 from tests.unit.gateway_fakes import FakeBackend, gateway
 
 FIRST_LOAD_BYTES = 150 * 1000
@@ -90,3 +91,34 @@ def test_page_with_all_its_parts_is_small():
     texts = [file for file in read_static_files().values() if file.compressed is not None]
     assert sum(len(file.compressed or b"") for file in texts) < FIRST_LOAD_BYTES
     assert all(gzip.decompress(file.compressed or b"") == file.body for file in texts)
+
+
+def test_every_file_is_part_of_the_page():
+    names = {path.name for path in FOLDER.iterdir()}
+    assert names == set(read_static_files())
+    reached, left = set[str](), ["index.html"]
+    while left:
+        name = left.pop()
+        if name not in reached:
+            reached.add(name)
+            left += _named_in((FOLDER / name).read_text(encoding="utf-8")) if name.endswith((".html", ".js")) else []
+    assert {name for name in names if not name.endswith(".jpg")} == {name for name in reached if "." in name}
+
+
+def _named_in(text: str) -> list[str]:
+    """Files that a page or a module names."""
+    return re.findall(r'"playground/([\w.-]+)"', text) + re.findall(r'from "\./([\w.-]+)"', text)
+
+
+def test_ids_that_the_documents_list_are_those_of_the_page():
+    listed = (DOCS / "playground.md").read_text(encoding="utf-8").partition("Tests and scripts find")[2]
+    ids = re.findall(r"#([a-z][\w-]*)", listed)
+    page = "".join(path.read_text(encoding="utf-8") for path in FOLDER.iterdir() if path.suffix in (".html", ".js"))
+    made = {name.partition("${")[0] for name in re.findall(r"""(?:id: |id=)["'`]([^"'`]+)["'`]""", page)}
+    assert len(ids) > 30
+    assert [name for name in ids if name not in made and not _is_made(name, made)] == []
+
+
+def _is_made(name: str, made: set[str]) -> bool:
+    """Whether an id such as `show-0-n` is made of a pattern such as `show-${slot}-${index}`."""
+    return any(name.startswith(start) and start.endswith("-") for start in made)

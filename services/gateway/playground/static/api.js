@@ -94,7 +94,7 @@ export function createApi(onKeyError) {
 export function withQuery(path, query) {
   const given = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
   const encoded = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
-  const text = encoded.replaceAll("%2C", ","); // which a query may have, and people read
+  const text = encoded.replaceAll("%2C", ",").replaceAll("%2F", "/"); // which a query may have, and people read
   return text ? `${path}?${text}` : path;
 }
 

@@ -4,7 +4,6 @@
  */
 
 import { byId, button, element } from "./elements.js";
-import { fileIn } from "./photo.js";
 import { SAMPLES, loadSample } from "./samples.js";
 
 /**
@@ -15,24 +14,26 @@ export function createChooser(onFile) {
   const problem = byId("image-problem");
 
   /**
-   * @param {File | null} file
+   * @param {ArrayLike<File>} files
    * @param {import("./samples.js").Sample | null} [sample]
    */
-  function take(file, sample = null) {
-    problem.textContent = file ? "" : "There is no file in that. Drop or paste an image file.";
-    if (file) onFile(file, sample);
+  function take(files, sample = null) {
+    const nothing = "There is no file in that. Drop or paste an image file.";
+    const several = `Only the first of these ${files.length} files is taken.`;
+    problem.textContent = files.length === 0 ? nothing : files.length > 1 ? several : "";
+    if (files.length) onFile(files[0], sample);
   }
 
   for (const input of [byId("file"), byId("camera")]) {
     input.addEventListener("change", () => {
-      if (input.files[0]) take(input.files[0]);
+      if (input.files.length) take(input.files);
       input.value = ""; // so that the same file can be chosen again
     });
   }
   document.addEventListener("paste", (event) => {
     const isText = event.target instanceof HTMLInputElement;
-    const file = fileIn(event.clipboardData);
-    if (file || !isText) take(file);
+    const files = event.clipboardData?.files ?? [];
+    if (files.length || !isText) take(files);
   });
   createDrop(take);
   byId("samples").append(...SAMPLES.map((sample) => sampleButton(sample)));
@@ -48,7 +49,7 @@ export function createChooser(onFile) {
     });
     async function choose() {
       try {
-        take(await loadSample(sample), sample);
+        take([await loadSample(sample)], sample);
       } catch {
         problem.textContent = "The sample cannot be loaded. Is the server still running?";
       }
@@ -59,7 +60,7 @@ export function createChooser(onFile) {
   }
 }
 
-/** @param {(file: File | null) => void} take */
+/** @param {(files: ArrayLike<File>) => void} take */
 function createDrop(take) {
   const drop = byId("drop");
   let depth = 0; // enters minus leaves: children of the page fire them, too
@@ -76,6 +77,6 @@ function createDrop(take) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     setDepth(0);
-    take(fileIn(event.dataTransfer));
+    take(event.dataTransfer?.files ?? []);
   });
 }

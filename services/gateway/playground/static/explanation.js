@@ -23,7 +23,7 @@ const METHODS = {
 const MEANINGS = {
   gradcam: "Bright: what raised the score most, by the gradients at the chosen layer.",
   occlusion: "Bright: where covering the image lowered the score most.",
-  features: "The maps of the chosen layer, the strongest first.",
+  features: "The maps of the chosen layer: those that vary most.",
 };
 
 /** The least intersection over union of two boxes of one object. */

@@ -42,15 +42,6 @@ export async function readPhoto(file, name) {
 }
 
 /**
- * The image in what was pasted or dropped.
- * @param {DataTransfer | null} transfer
- * @returns {File | null} The first file.
- */
-export function fileIn(transfer) {
-  return transfer?.files[0] ?? null;
-}
-
-/**
  * A size that people read.
  * @param {number} bytes
  */
