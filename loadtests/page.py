@@ -4,31 +4,51 @@
     python -m loadtests.page --url http://127.0.0.1:8000    # a stack that runs
 
 Every load has an empty browser cache. First paint is that of the Paint Timing API, from the start of the navigation
-(https://www.w3.org/TR/paint-timing/). Bytes are those of response bodies as they travelled, compressed.
+(https://www.w3.org/TR/paint-timing/). Bytes are those of response bodies as they travelled, compressed. A drawn answer
+is timed from the choice of the file to the frame after the one that it is drawn in; none comes from the server's cache.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
-from playwright.sync_api import Browser, BrowserContext, Request
+from playwright.sync_api import Browser, BrowserContext, Page, Request
 
 from loadtests.chromium import running_chromium
 from loadtests.contenders import tapetum
+from loadtests.photos import SMALL, photos
 from loadtests.processes import LOOPBACK
 from services.local.stack import DEFAULT_CONFIG
 
 _PAINTS: Final = "() => performance.getEntriesByType('paint').map(entry => [entry.name, entry.startTime])"
 _PAINTED: Final = "() => performance.getEntriesByName('first-contentful-paint').length > 0"
 _KB: Final = 1000
+
+TASKS: Final = ("Classify", "Detect", "Segment")
+"""As the page calls them; each is timed with the first model that the stack lists for it."""
+
+LARGE: Final = (3000, 4000)
+"""(height, width) of a photo of a phone, in pixels."""
+
+_TIME: Final = """() => {
+    const card = document.getElementById("run-0")
+    let chosenAt = 0
+    document.getElementById("file").addEventListener("change", () => chosenAt = performance.now(), {once: true})
+    window.drawn = new Promise(resolve => new MutationObserver((_, observer) => {
+        if (!chosenAt || card.getAttribute("aria-busy") !== "false") return
+        observer.disconnect()
+        requestAnimationFrame(() => requestAnimationFrame(now => resolve([now - chosenAt, card.innerText])))
+    }).observe(card, {attributeFilter: ["aria-busy"]}))
+}"""
 
 
 @dataclass(frozen=True)
@@ -59,10 +79,17 @@ class Load:
 def page(
     url: Annotated[str | None, typer.Option(help="Address of a stack that runs; none: one is started.")] = None,
     loads: Annotated[int, typer.Option(min=1, help="Loads of the page; their median counts.")] = 9,
+    repeats: Annotated[int, typer.Option(min=1, help="Photos of each task and size.")] = 9,
 ) -> None:
     """Measure the playground."""
-    with _stack(url) as address, running_chromium() as browser:
-        for line in table([load(browser, address) for _ in range(loads)]):
+    with playground_stack(url) as address, running_chromium() as browser:
+        loaded = [load(browser, address) for _ in range(loads)]
+        drawn: dict[tuple[str, tuple[int, int]], list[float]] = {
+            (task, size): drawn_after_ms(browser, address, task, size, repeats)
+            for task in TASKS
+            for size in (SMALL, LARGE)
+        }
+        for line in table(loaded, drawn):
             print(line)
 
 
@@ -94,18 +121,48 @@ def load(browser: Browser, url: str) -> Load:
     )
 
 
-def opened_page(context: BrowserContext, url: str) -> Any:
+def drawn_after_ms(browser: Browser, url: str, task: str, size: tuple[int, int], repeats: int) -> list[float]:
+    """How long it takes from the choice of a photo to its drawn answer, in milliseconds; one more goes before.
+
+    Args:
+        browser: Chromium.
+        url: Address of the stack.
+        task: As the page calls it.
+        size: (height, width) of the photo in pixels.
+        repeats: Number of photos.
+
+    Raises:
+        RuntimeError: the page shows an error instead.
+    """
+    (photo,) = photos(size, ["astronaut"])
+    times: list[float] = []
+    with closing(browser.new_context()) as context:
+        opened = opened_page(context, url)
+        opened.get_by_role("radio", name=task).check(force=True)
+        for at in range(repeats + 1):
+            opened.evaluate(_TIME)
+            data = photo + f"{time.time_ns()}".encode()  # another file for the cache, and the same picture
+            opened.locator("#file").set_input_files({"name": f"{at}.jpg", "mimeType": "image/jpeg", "buffer": data})
+            after_ms, shown = opened.evaluate("() => window.drawn")
+            if opened.locator("#run-0 [role=alert]").count():
+                raise RuntimeError(f"{task}: {shown}")
+            times.append(after_ms)
+    return times[1:]
+
+
+def opened_page(context: BrowserContext, url: str) -> Page:
     """A new tab with the playground."""
     made = context.new_page()
     made.goto(f"{url}/")
     return made
 
 
-def table(loads: Sequence[Load]) -> Iterator[str]:
+def table(loads: Sequence[Load], drawn: Mapping[tuple[str, tuple[int, int]], Sequence[float]]) -> Iterator[str]:
     """The lines of the table.
 
     Args:
         loads: Of the page.
+        drawn: Milliseconds from a photo to its drawn answer, by task and (height, width).
     """
     one = loads[0]
     yield "| what | measured | goal |"
@@ -116,11 +173,18 @@ def table(loads: Sequence[Load]) -> Iterator[str]:
     yield f"| page with its parts, as they travel | {parts} | < 150 KB |"
     yield f"| of these, pictures | {one.picture_bytes / _KB:.1f} KB | |"
     yield f"| answers of the API at the start | {one.api_bytes / _KB:.1f} KB in {one.api_requests} responses | |"
-    yield f"| hosts | {len(frozenset().union(*(each.hosts for each in loads)))} | 1 |"
+    yield f"| hosts | {len(frozenset[str]().union(*(each.hosts for each in loads)))} | 1 |"
+    for (task, (height, width)), times in drawn.items():
+        yield f"| {task}, from a photo of {width} × {height} to its drawn answer | {_of(times)} ms | |"
 
 
 @contextmanager
-def _stack(url: str | None) -> Iterator[str]:
+def playground_stack(url: str | None) -> Iterator[str]:
+    """The address of a stack that runs, or else of one with the shipped configuration, started and ended here.
+
+    Args:
+        url: Of the stack that runs.
+    """
     if url is not None:
         yield url.rstrip("/")
         return

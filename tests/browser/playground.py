@@ -107,9 +107,9 @@ class Playground:
         names, shares = rows.locator(".name").all_inner_texts(), rows.locator(".value").all_inner_texts()
         return [(name, float(share.rstrip(" %")) / 100) for name, share in zip(names, shares, strict=True)]
 
-    def drawn(self, slot: int | None = 0) -> Drawn:
-        """The pixels of an answer's canvas, or those of the original for None."""
-        canvas = self.page.locator("#canvas-original" if slot is None else f"#canvas-result-{slot}")
+    def drawn(self, name: str = "result-0") -> Drawn:
+        """The pixels of a canvas: `result-0`, `result-1`, `original` or `why`."""
+        canvas = self.page.locator(f"#canvas-{name}")
         height, width, text = canvas.evaluate(_PIXELS)
         rgba = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
         shown_height, shown_width = re.findall(r"\d+", canvas.evaluate("canvas => canvas.style.aspectRatio"))[::-1]

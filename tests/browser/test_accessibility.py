@@ -7,11 +7,11 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 from running import RunningStack
 
 from tests.browser.apart import gateway_apart
+from tests.browser.axe import violations
 from tests.browser.pictures import ASTRONAUT, NUCLEI_IMAGE
 from tests.browser.playground import Playground
 from tests.browser.served import CLASSIFIER, DETECTOR, DIGITS, NUCLEI
@@ -42,12 +42,6 @@ def looked_at(request: pytest.FixtureRequest, browser: Browser, stack: RunningSt
         made.open()
         yield made
         assert made.watch.unexpected() == []
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core finds: the rule, and the elements that break it."""
-    found = Axe().run(page).response["violations"]
-    return [f"{one['id']}: {[node['html'][:120] for node in one['nodes']]}" for one in found]
 
 
 def is_wider_than_the_window(page: Page) -> bool:

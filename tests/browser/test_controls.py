@@ -42,7 +42,7 @@ def test_score_threshold_redraws_without_a_request(stack: RunningStack, playgrou
     playground.set_range("Score threshold", 0.99)
     expect(playground.card().locator(".summary")).to_have_text("Nothing above the threshold")
     assert not playground.drawn().has_box(person["box"], PALETTE[0])
-    assert playground.drawn().is_as(playground.drawn(None))
+    assert playground.drawn().is_as(playground.drawn("original"))
     assert playground.watch.predictions() == ["POST /v1/detect"]
 
 
@@ -87,7 +87,7 @@ def test_unticked_object_is_not_drawn(stack: RunningStack, playground: Playgroun
     playground.wait_for_answer()
     (person,) = asked(stack.url, "detect", ASTRONAUT.read_bytes(), model=DETECTOR)["predictions"]
     playground.card().get_by_role("checkbox", name="person").uncheck()
-    assert playground.drawn().is_as(playground.drawn(None))
+    assert playground.drawn().is_as(playground.drawn("original"))
     playground.card().get_by_role("checkbox", name="person").check()
     assert playground.drawn().has_box(person["box"], PALETTE[0])
 
@@ -98,7 +98,7 @@ def test_all_objects_are_hidden_and_shown_by_one_switch(playground: Playground):
     playground.wait_for_answer()
     shown = playground.drawn()
     playground.card().get_by_role("checkbox", name="all", exact=True).uncheck()
-    assert playground.drawn().is_as(playground.drawn(None))
+    assert playground.drawn().is_as(playground.drawn("original"))
     playground.card().get_by_role("checkbox", name="all", exact=True).check()
     playground.page.mouse.move(0, 0)
     assert playground.drawn().is_as(shown)
@@ -126,7 +126,7 @@ def test_two_models_are_shown_side_by_side(playground: Playground):
     for slot, name in enumerate((DETECTOR, DIGITS)):
         playground.wait_for_answer(slot)
         expect(playground.card(slot).get_by_role("heading")).to_have_text(name)
-    assert playground.drawn(0).pixels.shape == playground.drawn(1).pixels.shape
+    assert playground.drawn("result-0").pixels.shape == playground.drawn("result-1").pixels.shape
     playground.page.get_by_label("Compare with").select_option("")
     expect(playground.card(1)).to_be_hidden()
 

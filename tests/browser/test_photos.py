@@ -36,7 +36,7 @@ def test_chosen_file_is_classified_with_the_answer_of_the_api(stack: RunningStac
     assert [share for _, share in playground.found()] == pytest.approx(
         [one["probability"] for one in expected], abs=6e-3
     )
-    assert playground.drawn().is_as(playground.drawn(None))
+    assert playground.drawn().is_as(playground.drawn("original"))
 
 
 def test_boxes_are_drawn_where_the_api_finds_them(stack: RunningStack, playground: Playground):
@@ -46,7 +46,7 @@ def test_boxes_are_drawn_where_the_api_finds_them(stack: RunningStack, playgroun
     (person,) = asked(stack.url, "detect", ASTRONAUT.read_bytes(), model=DETECTOR)["predictions"]
     assert [name for name, _ in playground.found()] == ["person"]
     assert playground.drawn().has_box(person["box"], PALETTE[0])
-    assert not playground.drawn(None).has_box(person["box"], PALETTE[0])
+    assert not playground.drawn("original").has_box(person["box"], PALETTE[0])
 
 
 @pytest.mark.parametrize("mask_format", ["run lengths", "polygons"])
@@ -56,7 +56,7 @@ def test_mask_is_drawn_where_it_is_and_nowhere_else(playground: Playground, mask
     playground.choose(ASTRONAUT)
     playground.wait_for_answer()
     assert [name for name, _ in playground.found()] == ["person"]
-    drawn, original = playground.drawn(), playground.drawn(None)
+    drawn, original = playground.drawn(), playground.drawn("original")
     chest, helmet = (150, 330), (420, 430)
     assert drawn.at(*chest) != original.at(*chest)
     assert drawn.at(*helmet) == original.at(*helmet)
@@ -69,7 +69,7 @@ def test_objects_have_masks_and_boxes_of_their_own(stack: RunningStack, playgrou
     expected = asked(stack.url, "segment", NUCLEI_IMAGE.read_bytes(), model=NUCLEI)["predictions"]
     assert len(expected) > 50
     expect(playground.card().locator(".summary")).to_have_text(f"{len(expected)} objects")
-    drawn, original = playground.drawn(), playground.drawn(None)
+    drawn, original = playground.drawn(), playground.drawn("original")
     for one, colour in zip(expected[:4], PALETTE, strict=True):
         middle = [(one["box"][f"{axis}_min"] + one["box"][f"{axis}_max"]) / 2 for axis in "xy"]
         tinted = np.average([original.at(*middle), colour], axis=0, weights=(1 - MASK_ALPHA, MASK_ALPHA))

@@ -1,0 +1,94 @@
+"""Takes the pictures of the playground that the README shows, in headless Chromium.
+
+    python -m loadtests.page_pictures                                # starts a stack, and ends it
+    python -m loadtests.page_pictures --url http://127.0.0.1:8000    # a stack that runs the shipped configuration
+
+They show the page's own samples only: NASA's astronaut (public domain) and the coffee cup (CC0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import typer
+from playwright.sync_api import Browser, Page, expect
+
+from loadtests.chromium import running_chromium
+from loadtests.contenders import ROOT
+from loadtests.page import opened_page, playground_stack
+
+FOLDER: Final = ROOT / "docs" / "images"
+QUALITY: Final = 85
+"""Of the JPEG files, 0 to 100: each is smaller than 200 KB."""
+LOAD_MS: Final = 120_000
+"""Time limit for an answer of a model that is loaded first, or of an explainer that starts first."""
+
+_WINDOW: Final[Any] = {"width": 1280, "height": 860}
+
+
+def pictures(
+    url: Annotated[str | None, typer.Option(help="Address of a stack that runs; none: one is started.")] = None,
+) -> None:
+    """Take the pictures."""
+    with playground_stack(url) as address, running_chromium() as browser:
+        for name, colours, show in (("answer", "light", show_answers), ("why", "dark", show_explanation)):
+            path = FOLDER / f"playground-{name}.jpg"
+            take(browser, address, colours, show, path)
+            print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} KB")
+
+
+def take(
+    browser: Browser, url: str, colours: Literal["light", "dark"], show: Callable[[Page], None], path: Path
+) -> None:
+    """Take one picture.
+
+    Args:
+        browser: Chromium.
+        url: Address of the stack.
+        colours: Scheme of the page.
+        show: Brings the page to what the picture shows.
+        path: Of the JPEG file.
+    """
+    with closing(browser.new_context(viewport=_WINDOW, color_scheme=colours, reduced_motion="reduce")) as context:
+        expect.set_options(timeout=LOAD_MS)
+        page = opened_page(context, url)
+        show(page)
+        page.mouse.move(0, 0)
+        page.screenshot(path=path, quality=QUALITY, type="jpeg")
+
+
+def show_answers(page: Page) -> None:
+    """The astronaut, as two segmenters answer: objects, and a class."""
+    _choose(page, "Segment", "mask-rcnn-person")
+    page.locator("#second").select_option("unet-person")
+    page.locator("#sample-astronaut").click()
+    for slot in (0, 1):
+        _wait_for_answer(page, slot)
+
+
+def show_explanation(page: Page) -> None:
+    """The coffee cup: its classes, and where the classifier looked for the best of them."""
+    page.locator("#sample-coffee").click()
+    _wait_for_answer(page, 0)
+    page.locator("#why-0-0").click()
+    expect(page.locator("#canvas-why")).to_be_visible()
+    page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0) }")
+
+
+def _choose(page: Page, task: str, model: str) -> None:
+    page.get_by_role("radio", name=task).check(force=True)
+    page.locator("#model").select_option(model)
+
+
+def _wait_for_answer(page: Page, slot: int) -> None:
+    card = page.locator(f"#run-{slot}")
+    expect(card).to_be_visible()
+    expect(card).to_have_attribute("aria-busy", "false")
+    expect(card.locator(".found-list")).to_be_visible()
+
+
+if __name__ == "__main__":
+    typer.run(pictures)
