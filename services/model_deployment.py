@@ -112,7 +112,7 @@ class ModelDeployment(Scaled):
 
     name: str = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", description="Name of the deployment; required.")
     task: Annotated[Task, AfterValidator(_known_task)] = Field(
-        description="`classification`, `detection` or `segmentation`; required."
+        description="`classification`, `detection`, `keypoints` or `segmentation`; required."
     )
     models: tuple[Annotated[ModelSpec, BeforeValidator(_spec_of)], ...] = Field(
         min_length=1, description="Models that each replica hosts; required."

@@ -34,9 +34,9 @@ def read_skeleton(path: Path, categories: Sequence[Any]) -> tuple[Skeleton, froz
         DatasetError: No category has key points, or two have different ones.
     """
     found: dict[int, Skeleton] = {}
-    for row in categories:
-        names: Any = cast(dict[str, Any], row).get("keypoints") if isinstance(row, dict) else None
-        number = whole_number(row["id"]) if names and "id" in row else None
+    for row in (cast(dict[str, Any], item) for item in categories if isinstance(item, dict)):
+        names: Any = row.get("keypoints")
+        number = whole_number(row.get("id")) if names else None
         if number is not None:
             found[number] = _skeleton(path, names, row.get("skeleton") or ())
     if not found:
@@ -65,7 +65,7 @@ def read_points(row: Mapping[str, Any], count: int, report: Report) -> tuple[flo
         return (0.0,) * (NUMBERS * count)
     numbers = numbers_of(cast(list[object], written)) if isinstance(written, list) else None
     if numbers is None or len(numbers) != NUMBERS * count:
-        report("bad_number", f"the keypoints {shown(written)} are not {count} times x, y and v")
+        report("bad_number", f"the keypoints {shown(cast(object, written))} are not {count} times x, y and v")
         return None
     wrong = next((value for value in numbers[2::NUMBERS] if value not in _VISIBILITIES), None)
     if wrong is not None:

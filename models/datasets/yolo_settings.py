@@ -93,8 +93,9 @@ def read_settings(file: Path, data: DataFolder, wanted: Split) -> YoloSettings:
     split = next((key for key in wanted.all_names if settings.get(key)), "")
     value = settings.get(split)
     places = [str(place) for place in (cast(list[Any], value) if isinstance(value, list) else [value]) if place]
-    posed = points is not None and points.points > 0
-    skeleton = yolo_skeleton(file, points, settings.get("kpt_names"), settings.get("flip_idx")) if posed else None
+    skeleton = None
+    if points is not None and points.points:
+        skeleton = yolo_skeleton(file, points, settings.get("kpt_names"), settings.get("flip_idx"))
     return YoloSettings(file, split, places, str(settings.get("path") or ""), names, points, skeleton)
 
 

@@ -1,6 +1,6 @@
 """The pooled regions that a keypoint branch learns from: computed once by the frozen detector, kept in a file."""
 
-# pyright: reportUnknownMemberType=false
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
 import json
 from collections.abc import Callable, Iterator
@@ -158,7 +158,7 @@ class RegionMaker:
         people = np.flatnonzero((photo.key_points[..., 2] > 0).any(1))
         boxes, points = photo.boxes[people].astype(np.float64), photo.key_points[people].copy()
         if view % 2 and self._flip:
-            pixels, boxes, points = _mirrored(pixels, boxes, points, photo.size[1], self._skeleton)
+            pixels, boxes, points = mirrored(pixels, boxes, points, photo.size[1], self._skeleton)
         side = self._preprocessing.long_side
         if view > 1:
             side = _STEP * int(rng.integers(round(_LEAST_SCALE * side / _STEP), side // _STEP + 1))
@@ -189,14 +189,22 @@ def _training_boxes(known: Tensor, count: int, rng: np.random.Generator) -> tupl
     return boxes + torch.from_numpy(rng.uniform(-_JITTER, _JITTER, tuple(boxes.shape))).float() * sizes, owners
 
 
-def _mirrored(
+def mirrored(
     pixels: NDArray[np.uint8],
     boxes: NDArray[np.float64],
     points: NDArray[np.float64],
     width: int,
     skeleton: Skeleton,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.float64]]:
-    """The mirror image: left and right of the skeleton change places, too."""
+    """Mirrors an image with its boxes and key points: left and right of the skeleton change places, too.
+
+    Args:
+        pixels: (H, W, 3).
+        boxes: (N, 4) x_min, y_min, x_max, y_max in pixels of the annotation.
+        points: (N, K, 3) x, y and visibility, likewise.
+        width: Of the image in these pixels.
+        skeleton: Of the key points.
+    """
     turned = boxes.copy()
     turned[:, 0], turned[:, 2] = width - boxes[:, 2], width - boxes[:, 0]
     points = points[:, list(skeleton.mirrored)]

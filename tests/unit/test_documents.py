@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from models import errors as model_errors
 from services import errors, telemetry
 from services.kinds.detection import DetectParameters
+from services.kinds.keypoints import PoseRequest
 from services.kinds.segmentation import SegmentParameters
 from services.local.stack import DEFAULT_CONFIG
 from services.model_deployment import ModelDeployment, TritonOptions
@@ -69,6 +70,11 @@ def test_every_key_of_a_triton_server_is_in_its_table(row: str):
 @pytest.mark.parametrize("row", rows(DetectParameters))
 def test_every_parameter_of_a_detection_is_in_its_table(row: str):
     assert row in document("detection.md")
+
+
+@pytest.mark.parametrize("row", rows(PoseRequest))
+def test_every_parameter_of_a_pose_is_in_its_table(row: str):
+    assert row in document("pose.md")
 
 
 @pytest.mark.parametrize("row", rows(SegmentParameters))

@@ -59,7 +59,7 @@ def oks(targets: GroundTruth, predictions: Predictions, sigmas: Sequence[float])
     starts, ends = targets.boxes[:, :2], targets.boxes[:, 2:]
     low, high = (2 * starts - ends)[None, :, None], (2 * ends - starts)[None, :, None]
     outside = np.maximum(0, low - found) + np.maximum(0, found - high)
-    any_labelled = labelled.any(-1)
+    any_labelled: NDArray[np.bool_] = np.asarray(labelled.any(-1))
     apart = np.where(any_labelled[..., None, None], found - known[..., :2], outside)
     spread = (2 * np.asarray(sigmas, np.float64)) ** 2
     areas = targets.areas[None, :, None] + np.spacing(1)
@@ -82,7 +82,7 @@ def keypoint_areas(predictions: Predictions) -> NDArray[np.float64]:
 def is_labelled(targets: GroundTruth) -> NDArray[np.bool_]:
     """(M,) whether a target has a labelled key point; others count neither for nor against a model."""
     assert targets.key_points is not None
-    return (targets.key_points[..., 2] > 0).any(-1)
+    return np.asarray((targets.key_points[..., 2] > 0).any(-1))
 
 
 def oks_figures(matches: Matches, class_ids: Sequence[int], max_detections: int = MAX_POSES) -> dict[str, float]:
