@@ -72,19 +72,16 @@ class ClassificationParameters:
 
 
 @dataclass(frozen=True)
-class DetectionParameters:
-    """Parameters of a detection request.
+class ObjectParameters:
+    """Parameters that requests to detectors and pose estimators share.
 
     Attributes:
-        score_threshold: Detections with a lower score are dropped, 0 to 1.
+        score_threshold: Objects with a lower score are dropped, 0 to 1.
         iou_threshold: NMS threshold: of two boxes with a greater IoU, the one with the lower score is dropped, 0 to 1.
-        max_detections: The most detections to return, at least 1.
-        class_ids: Return detections of these classes only; of all classes where None.
+        max_detections: The most objects to return, at least 1.
+        class_ids: Return objects of these classes only; of all classes where None.
         class_agnostic: Whether NMS ignores classes, so that a box suppresses those of other classes too.
         augment: Whether several views of the image are predicted and fused, see `models.augmentation`.
-        proposals: Regions that a two-stage detector classifies instead of its own: x_min, y_min, x_max, y_max of each
-            in pixels of the upright image, see `models.detection.proposals`.
-        family: Which detector takes them; `fast-rcnn` where None.
     """
 
     score_threshold: float = 0.25
@@ -93,8 +90,6 @@ class DetectionParameters:
     class_ids: tuple[int, ...] | None = None
     class_agnostic: bool = False
     augment: bool = False
-    proposals: tuple[tuple[float, float, float, float], ...] | None = None
-    family: Family | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("score_threshold", self.score_threshold), ("iou_threshold", self.iou_threshold)):
@@ -102,6 +97,23 @@ class DetectionParameters:
                 raise ValueError(f"{name} must be from 0 to 1, not {value}")
         if self.max_detections < 1:
             raise ValueError(f"max_detections must be at least 1, not {self.max_detections}")
+
+
+@dataclass(frozen=True)
+class DetectionParameters(ObjectParameters):
+    """Parameters of a detection request.
+
+    Attributes:
+        proposals: Regions that a two-stage detector classifies instead of its own: x_min, y_min, x_max, y_max of each
+            in pixels of the upright image, see `models.detection.proposals`.
+        family: Which detector takes them; `fast-rcnn` where None.
+    """
+
+    proposals: tuple[tuple[float, float, float, float], ...] | None = None
+    family: Family | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if self.family is not None and self.proposals is None:
             raise ValueError("family says which detector takes proposals: it needs some")
         if self.proposals is not None and self.augment:
@@ -109,8 +121,8 @@ class DetectionParameters:
 
 
 @dataclass(frozen=True)
-class PoseParameters(DetectionParameters):
-    """Parameters of a pose request: those of a detection request, and one more.
+class PoseParameters(ObjectParameters):
+    """Parameters of a pose request.
 
     Attributes:
         keypoint_threshold: Key points with a lower score count as not visible, 0 to 1; predictions within a process do

@@ -2,21 +2,23 @@
 
 # pyright: reportUnknownMemberType=false
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.adapter import DetectionParameters, ModelInput, RawOutput
+from models.adapter import DetectionParameters, ModelInput, ObjectParameters, RawOutput
 from models.augmentation.augmented import AugmentedInput, View
 from models.augmentation.box_fusion import FoundBoxes, fuse
 from models.augmentation.letterboxed import LetterboxedViews
 from models.detection.candidates import SCORE_FLOOR, Candidates
 from models.detection.selection import select
 from models.predictions import Detections
+
+P = TypeVar("P", bound=ObjectParameters)
 
 MOST_BOXES = 300
 """The most boxes of a view that are fused, by descending score; a request gets no more than its `max_detections`."""
@@ -36,17 +38,41 @@ class AugmentedDetector(LetterboxedViews[DetectionParameters, Detections]):
         return [self._merged(*one) for one in zip(raw, inputs, parameters, strict=True)]
 
     def _merged(self, outputs: Sequence[Any], item: ModelInput, parameters: DetectionParameters) -> Detections:
-        assert isinstance(item, AugmentedInput)
-        most = max(MOST_BOXES, parameters.max_detections)
-        of_views = replace(parameters, score_threshold=SCORE_FLOOR, max_detections=most)
-        found: list[FoundBoxes] = []
-        for kind, view, output in zip(item.kinds, item.views, outputs, strict=True):
-            (seen,) = self._scaled[kind.scale].postprocess([output], [view], [of_views])
-            found.append(FoundBoxes(unmirrored(seen.boxes, kind, item.image_size[1]), seen.scores, seen.class_ids))
-        fused = fuse(found)
-        together = Candidates(*(torch.from_numpy(part) for part in (fused.boxes, fused.scores, fused.class_ids)))
-        kept = select(together, parameters)
+        def detections_of(view: ModelInput, kind: View, output: Any, wanted: DetectionParameters) -> Detections:
+            (found,) = self._scaled[kind.scale].postprocess([output], [view], [wanted])
+            return found
+
+        kept = fused_objects(detections_of, outputs, item, parameters)
         return Detections(kept.boxes.numpy(), kept.scores.numpy(), kept.class_ids.numpy(), item.image_size)
+
+
+def fused_objects(
+    detections_of: Callable[[ModelInput, View, Any, P], Detections],
+    outputs: Sequence[Any],
+    item: ModelInput,
+    parameters: P,
+) -> Candidates:
+    """Runs NMS on every view, fuses the boxes of all views, and filters those by the parameters of the request.
+
+    Args:
+        detections_of: From a view, how it was made, its output and parameters to its objects after NMS.
+        outputs: Of each view.
+        item: The image.
+        parameters: Of the request.
+
+    Returns:
+        The objects, the best first, in pixels of the original.
+    """
+    assert isinstance(item, AugmentedInput)
+    most = max(MOST_BOXES, parameters.max_detections)
+    of_views = replace(parameters, score_threshold=SCORE_FLOOR, max_detections=most)
+    found: list[FoundBoxes] = []
+    for kind, view, output in zip(item.kinds, item.views, outputs, strict=True):
+        seen = detections_of(view, kind, output, of_views)
+        found.append(FoundBoxes(unmirrored(seen.boxes, kind, item.image_size[1]), seen.scores, seen.class_ids))
+    fused = fuse(found)
+    together = Candidates(*(torch.from_numpy(part) for part in (fused.boxes, fused.scores, fused.class_ids)))
+    return select(together, parameters)
 
 
 def unmirrored(boxes: NDArray[np.float32], kind: View, width: int) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from models.adapter import DetectionParameters, ModelInput, RawOutput
+from models.adapter import DetectionParameters, ModelInput, ObjectParameters, RawOutput
 from models.detection.candidates import CandidateNetwork, Candidates
 from models.detection.selection import are_boxes, select
 from models.entries import CatalogEntry
@@ -58,7 +58,7 @@ class Detector(LetterboxedAdapter[DetectionParameters, Detections]):
         ]
 
 
-def detections_from(candidates: Candidates, letterbox: Letterbox, parameters: DetectionParameters) -> Detections:
+def detections_from(candidates: Candidates, letterbox: Letterbox, parameters: ObjectParameters) -> Detections:
     """Scales candidates to the original image, clips them, filters by score and class, and runs NMS.
 
     Boxes are clipped to the image before NMS, so that the returned boxes keep to the IoU threshold, and boxes in the

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from models.adapter import DetectionParameters
+from models.adapter import ObjectParameters
 from models.detection.candidates import Candidates
 
 
@@ -60,7 +60,7 @@ def suppress(boxes: Tensor, scores: Tensor, class_ids: Tensor | None, iou_thresh
     return nms(boxes, scores.double(), iou_threshold)
 
 
-def select(candidates: Candidates, parameters: DetectionParameters) -> Candidates:
+def select(candidates: Candidates, parameters: ObjectParameters) -> Candidates:
     """Filters by score and class, runs NMS, keeps the best `max_detections`.
 
     Args:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 
-class DetectionParameters(TypedDict, total=False):
-    """Parameters of a detection.
+class ObjectParameters(TypedDict, total=False):
+    """Parameters that detection and pose estimation share.
 
     Attributes:
         model: Name of a served model.
@@ -17,9 +17,6 @@ class DetectionParameters(TypedDict, total=False):
         classes: Only objects of these classes, by name or id. A name with a comma in it goes by its id.
         class_agnostic: NMS across classes: objects also suppress those of other classes.
         augment: Test-time augmentation: several views of the image are predicted and merged.
-        proposals: Regions that a two-stage model classifies instead of its own: x_min, y_min, x_max, y_max of each in
-            pixels of the upright image.
-        family: With `proposals`: pools them from the feature maps of the image, or runs the network on a crop of each.
     """
 
     model: str | None
@@ -29,12 +26,23 @@ class DetectionParameters(TypedDict, total=False):
     classes: Sequence[str | int] | None
     class_agnostic: bool | None
     augment: bool | None
+
+
+class DetectionParameters(ObjectParameters, total=False):
+    """Parameters of a detection.
+
+    Attributes:
+        proposals: Regions that a two-stage model classifies instead of its own: x_min, y_min, x_max, y_max of each in
+            pixels of the upright image.
+        family: With `proposals`: pools them from the feature maps of the image, or runs the network on a crop of each.
+    """
+
     proposals: Sequence[Sequence[float]] | None
     family: Literal["fast-rcnn", "rcnn"] | None
 
 
-class PoseParameters(DetectionParameters, total=False):
-    """Parameters of a pose estimation: those of a detection, and one more.
+class PoseParameters(ObjectParameters, total=False):
+    """Parameters of a pose estimation.
 
     Attributes:
         keypoint_threshold: Mark key points with a lower score as not visible, 0 to 1.

@@ -81,11 +81,8 @@ def _read_boxes(value: Any) -> Any:
 Proposals = Annotated[tuple[tuple[float, float, float, float], ...], BeforeValidator(_read_boxes)]
 
 
-class DetectParameters(CocoParameters):
-    """Detects objects in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
-
-    Parameters that are not set default to the model's own.
-    """
+class ObjectParameters(CocoParameters):
+    """Parameters that detection and pose estimation share."""
 
     score_threshold: Share | None = Field(default=None, description="Drop objects with a lower score, 0 to 1.")
     iou_threshold: Share | None = Field(
@@ -100,6 +97,14 @@ class DetectParameters(CocoParameters):
     class_agnostic: bool | None = Field(
         default=None, description="NMS across classes: objects also suppress those of other classes; false by default."
     )
+
+
+class DetectParameters(ObjectParameters):
+    """Detects objects in an image: send it as the raw body, as multipart field `image`, or in base64 in JSON.
+
+    Parameters that are not set default to the model's own.
+    """
+
     proposals: Proposals | None = Field(
         default=None,
         description="For a two-stage model: regions that it classifies instead of its own, a list of x_min, y_min, "

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from models.adapter import PoseParameters
 from models.predictions import Poses
-from services.kinds.detection import PIXEL_DIGITS, Detection, DetectParameters, write_objects
+from services.kinds.detection import PIXEL_DIGITS, Detection, ObjectParameters, write_objects
 from services.kinds.request_parameters import Share
 from services.kinds.schemas import Answered, Cached, CocoResult, Found, ItemError, Listed, Schema
 from services.kinds.task_api import TaskApi
@@ -52,7 +52,7 @@ def coco_key_points(keypoints: Sequence[Mapping[str, Any]]) -> list[float]:
     ]
 
 
-class PoseRequest(DetectParameters):
+class PoseRequest(ObjectParameters):
     """Finds people and their key points in an image: send it as the raw body, as multipart field `image`, or in base64
     in JSON.
 
