@@ -41,6 +41,16 @@ class ModelInput:
         """Inputs of equal keys may share a batch."""
         return self.pixels.shape
 
+    @property
+    def view_count(self) -> int:
+        """Images that go through the network; more than one with augmentation."""
+        return 1
+
+    @property
+    def pixel_count(self) -> int:
+        """Pixels that go through the network."""
+        return self.pixels.shape[0] * self.pixels.shape[1]
+
 
 @dataclass(frozen=True)
 class ClassificationParameters:
@@ -48,9 +58,11 @@ class ClassificationParameters:
 
     Attributes:
         top_k: Number of classes to return, at least 1; a model with fewer classes returns all of them.
+        augment: Whether several views of the image are predicted and averaged, see `models.augmentation`.
     """
 
     top_k: int = 5
+    augment: bool = False
 
     def __post_init__(self) -> None:
         if self.top_k < 1:
@@ -67,6 +79,7 @@ class DetectionParameters:
         max_detections: The most detections to return, at least 1.
         class_ids: Return detections of these classes only; of all classes where None.
         class_agnostic: Whether NMS ignores classes, so that a box suppresses those of other classes too.
+        augment: Whether several views of the image are predicted and fused, see `models.augmentation`.
     """
 
     score_threshold: float = 0.25
@@ -74,6 +87,7 @@ class DetectionParameters:
     max_detections: int = 100
     class_ids: tuple[int, ...] | None = None
     class_agnostic: bool = False
+    augment: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("score_threshold", self.score_threshold), ("iou_threshold", self.iou_threshold)):
@@ -111,6 +125,7 @@ class SegmentationParameters:
         class_ids: Return masks of these classes only; of all classes where None.
         mask_format: Encoding of masks in the response; predictions within a process do not depend on it.
         probabilities: Whether semantic segmentation models return the mean probability of each class.
+        augment: Whether several views of the image are predicted and merged, see `models.augmentation`.
     """
 
     score_threshold: float = 0.5
@@ -118,6 +133,7 @@ class SegmentationParameters:
     class_ids: tuple[int, ...] | None = None
     mask_format: MaskFormat = "rle"
     probabilities: bool = False
+    augment: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.score_threshold <= 1:

@@ -4,7 +4,7 @@ A new kind is one more record in `KINDS`; nothing else in this package lists the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from models.adapter import ClassificationParameters, DetectionParameters, PoseParameters, SegmentationParameters
@@ -45,6 +45,11 @@ class PredictionKind:
     defaults: Mapping[str, int | float]
     ignored: frozenset[str] = frozenset()
     has_background: bool = False
+
+    @property
+    def has_augmentation(self) -> bool:
+        """Whether requests may ask for test-time augmentation, see `models.augmentation`."""
+        return any(parameter.name == "augment" for parameter in fields(self.parameters))
 
 
 KINDS: Final[dict[Kind, PredictionKind]] = {

@@ -1,10 +1,11 @@
 """Base class of the adapters with letterbox preprocessing: decodes, resizes and pads, groups by shape, warms up."""
 
+import copy
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -56,6 +57,7 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
         self.weights_digest = weights_digest
         self._preprocessing = entry.preprocessing
         self._parameters: P = replace(parameters, **entry.defaults)
+        self._scale = 1.0
 
     def decode(
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
@@ -68,6 +70,27 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""
         return ModelInput(self._letterbox(image.size).place(image.pixels), image.size)
+
+    def at_scale(self, scale: float) -> Self:
+        """Returns the same model with larger or smaller inputs; the two share the network.
+
+        Args:
+            scale: Of each side of the resized image, relative to the input that the model usually has.
+        """
+        other = copy.copy(self)
+        other._scale = scale
+        return other
+
+    def mirrored(self, item: ModelInput) -> ModelInput:
+        """Returns the input of the mirror image, left to right, with the padding where it was.
+
+        Args:
+            item: From `preprocess`.
+        """
+        width = self._letterbox(item.image_size).resized_size[1]
+        pixels = item.pixels.copy()
+        pixels[:, :width] = item.pixels[:, :width][:, ::-1]
+        return ModelInput(pixels, item.image_size)
 
     @abstractmethod
     def forward(self, inputs: Sequence[ModelInput]) -> RawOutput:
@@ -114,4 +137,4 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
 
     def _letterbox(self, image_size: tuple[int, int]) -> Letterbox:
         """The letterbox of an image; a compiled network gets one square shape, or it would be compiled for dozens."""
-        return Letterbox.fit(image_size, self._preprocessing, square=self.runtime.compile)
+        return Letterbox.fit(image_size, self._preprocessing, square=self.runtime.compile, scale=self._scale)

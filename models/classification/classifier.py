@@ -12,7 +12,7 @@ from models.entries import CatalogEntry, Preprocessing
 from models.execution.external import NetworkExecutor
 from models.execution.staging import stack
 from models.imaging import decoding
-from models.imaging.crop import resize_and_crop
+from models.imaging.crop import resize_and_crop, resize_and_crop_five
 from models.imaging.decoding import DecodedImage
 from models.predictions import Classification
 from models.runtime import Runtime
@@ -62,6 +62,10 @@ class Classifier:
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""
         return ModelInput(resize_and_crop(image.pixels, self._preprocessing), image.size)
+
+    def five_crops(self, image: DecodedImage) -> list[ModelInput]:
+        """Inputs of the centre and the corners of the resized image, see `models.imaging.crop.resize_and_crop_five`."""
+        return [ModelInput(crop, image.size) for crop in resize_and_crop_five(image.pixels, self._preprocessing)]
 
     def forward(self, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
         """See `models.adapter.Adapter.forward`.

@@ -41,7 +41,11 @@ class Letterbox:
 
     @classmethod
     def fit(
-        cls, image_size: tuple[int, int], preprocessing: LetterboxPreprocessing, square: bool = False
+        cls,
+        image_size: tuple[int, int],
+        preprocessing: LetterboxPreprocessing,
+        square: bool = False,
+        scale: float = 1.0,
     ) -> "Letterbox":
         """Computes the letterbox of an image.
 
@@ -49,13 +53,16 @@ class Letterbox:
             image_size: (height, width) of the upright original in pixels, at least 1 each.
             preprocessing: The model's.
             square: Pads all the way to a square instead of to the next multiple of the stride.
+            scale: Multiplies each side of the resized image; above 0.
 
         Returns:
             The letterbox.
         """
-        resized = _resized_size(image_size, preprocessing)
+        height, width = _resized_size(image_size, preprocessing)
+        resized = max(1, int(height * scale)), max(1, int(width * scale))
         stride = preprocessing.stride
-        sides = (preprocessing.long_side, preprocessing.long_side) if square else resized
+        side = int(preprocessing.long_side * scale)
+        sides = (side, side) if square else resized
         height, width = (-(-side // stride) * stride for side in sides)
         return cls(image_size, resized, (height, width), preprocessing.pad, preprocessing.antialias)
 

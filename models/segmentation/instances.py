@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.adapter import ModelInput, RawOutput, SegmentationParameters
+from models.detection.candidates import Candidates
 from models.detection.selection import are_boxes
 from models.entries import CatalogEntry
 from models.execution.staging import stack
@@ -56,6 +57,16 @@ class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks
             instances_from(found, self._letterbox(item.image_size), wanted)
             for found, item, wanted in zip(raw, inputs, parameters, strict=True)
         ]
+
+    def objects_of(self, found: RegionMasks, item: ModelInput) -> Candidates:
+        """The objects of one image, in their order, with boxes in pixels of the original.
+
+        Args:
+            found: Output of the network.
+            item: The input that it belongs to.
+        """
+        boxes = self._letterbox(item.image_size).restore(found.objects.boxes)
+        return Candidates(boxes, found.objects.scores, found.objects.class_ids)
 
     def masks_in(
         self, image: DecodedImage, boxes: NDArray[np.float32], class_ids: NDArray[np.int64]

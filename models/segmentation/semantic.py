@@ -1,6 +1,6 @@
 """The adapter of all semantic segmentation networks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -64,13 +64,39 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
             (C, h, w) float32 logits on the CPU for every image. Where these would be too large, or a GPU is faster at
             what comes next, class maps.
         """
-        height, width = inputs[0].pixels.shape[:2]
-        if self._tiling and self._tiling.applies_to((height, width)):
-            return [self._in_tiles(item, self._tiling) for item in inputs]
-        logits = self._executor.run(stack([item.pixels for item in inputs], self.runtime))
+        if self.is_tiled(inputs[0]):
+            return [self.class_map_of(self.logit_rows(item), item) for item in inputs]
+        return self.finished(self.logits(inputs), inputs)
+
+    def is_tiled(self, item: ModelInput) -> bool:
+        """Whether an input goes through the network in tiles."""
+        height, width = item.pixels.shape[:2]
+        return self._tiling is not None and self._tiling.applies_to((height, width))
+
+    def logits(self, inputs: Sequence[ModelInput]) -> Tensor:
+        """Runs the network over a batch that is not tiled: (N, C, h, w) float32 logits on the device."""
+        return self._executor.run(stack([item.pixels for item in inputs], self.runtime))
+
+    def logit_rows(self, item: ModelInput) -> Iterator[Tensor]:
+        """Runs the network over a tiled input, see `models.segmentation.tiles.logits_by_rows`."""
+        assert self._tiling is not None
+        return logits_by_rows(self._executor.run, item.pixels, self._tiling)
+
+    def finished(
+        self, logits: Sequence[Tensor] | Tensor, inputs: Sequence[ModelInput]
+    ) -> list[Tensor] | list[ClassMap]:
+        """Converts (C, h, w) logits of every image to what `forward` returns: on a GPU, class maps."""
         if self.runtime.on_gpu:
             return [self._class_map(part, item, True) for part, item in zip(logits, inputs, strict=True)]
         return list(logits)
+
+    def class_map_of(self, rows: Iterable[Tensor], item: ModelInput) -> ClassMap:
+        """Makes the class map of a tiled input, with probabilities, from its rows of logits."""
+        return class_map_from(rows, len(item.pixels), self._letterbox(item.image_size), True)
+
+    def letterbox(self, item: ModelInput) -> Letterbox:
+        """The placement of an image in its input."""
+        return self._letterbox(item.image_size)
 
     @torch.inference_mode()
     def postprocess(
@@ -86,10 +112,6 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
 
     def _class_map(self, logits: Tensor, item: ModelInput, probabilities: bool) -> ClassMap:
         return class_map_from([logits], logits.shape[1], self._letterbox(item.image_size), probabilities)
-
-    def _in_tiles(self, item: ModelInput, tiling: Tiling) -> ClassMap:
-        rows = logits_by_rows(self._executor.run, item.pixels, tiling)
-        return class_map_from(rows, len(item.pixels), self._letterbox(item.image_size), True)
 
     def usual_input_sizes(self) -> list[tuple[int, int]]:
         """Inputs larger than a tile are split into tiles."""

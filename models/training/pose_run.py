@@ -249,5 +249,6 @@ def _settings(options: PoseOptions, training: PhotoDataset, learned: PooledRegio
         "start": options.start,
         "frozen": "everything but the keypoint branch",
         **asdict(options.settings),
+        "augmentation": {"flip": 0.5 if options.settings.flip else 0.0},
         "learning_rate": options.schedule.learning_rate,
     }

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from models.adapter import Adapter, ModelInput, Parameters
+from models.augmentation.choice import adapter_for, augmented
 from models.entries import LetterboxPreprocessing, Preprocessing
 from models.errors import ImageError, NonFiniteOutput
+from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
 from models.predictions import Prediction
 from services.answers.image_problem import Problem
@@ -48,7 +51,8 @@ def local_answers(
     read: Callable[[T], bytes | Problem],
     adapter: Adapter[Any, Any],
     parameters: Parameters,
-    decode: Callable[[bytes], DecodedImage] | None = None,
+    max_image_bytes: int = decoding.MAX_BYTES,
+    max_image_pixels: int = decoding.MAX_PIXELS,
 ) -> Iterator[LocalAnswer[T]]:
     """Yields the prediction of each image, in order; at most two batches are in memory at a time.
 
@@ -57,9 +61,11 @@ def local_answers(
         read: Reads the encoded image of an item, or returns an error; called in threads.
         adapter: A loaded model.
         parameters: Request parameters, such as thresholds.
-        decode: Replaces the adapter's own `decode`, for other limits on images.
+        max_image_bytes: The most bytes of an encoded image.
+        max_image_pixels: The most pixels of an image, height × width.
     """
-    decode = decode or adapter.decode
+    adapter = adapter_for(adapter, augmented(adapter), parameters)
+    decode = partial(adapter.decode, max_bytes=max_image_bytes, max_pixels=max_image_pixels)
     pool = ThreadPoolExecutor(min(count_cpus(), MAX_THREADS), thread_name_prefix="decode")
     try:
         for batch in _prepared_ahead(items, read, adapter, decode, pool):
@@ -151,6 +157,5 @@ def _outputs(
 
 def _runs(group: list[int], item: ModelInput) -> Iterator[list[int]]:
     """Groups the positions of inputs by shape, in runs of limited size."""
-    height, width = item.pixels.shape[:2]
-    step = max(1, MAX_PIXELS // (height * width))
+    step = max(1, MAX_PIXELS // item.pixel_count)
     return (group[start : start + step] for start in range(0, len(group), step))

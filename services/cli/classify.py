@@ -8,7 +8,7 @@ import typer
 
 from services.answers.model_request import ModelRequest
 from services.cli.layouts import CLASSES
-from services.cli.options import ApiKey, AsJson, Device, Images, Model, Place, PrecisionOption, Url
+from services.cli.options import ApiKey, AsJson, Augment, Device, Images, Model, Place, PrecisionOption, Url
 from services.cli.prediction import predict
 
 
@@ -21,6 +21,7 @@ def classify(
             min=1, max=1000, metavar="K", help="Number of classes to show; by default the model's, usually 5."
         ),
     ] = None,
+    augment: Augment = False,
     url: Url = None,
     api_key: ApiKey = None,
     device: Device = None,
@@ -32,5 +33,5 @@ def classify(
     The model runs in this process, unless --url names a server. An image that cannot be read gets an error in its
     place; the others get their answers, and the status is 1.
     """
-    request = ModelRequest("classification", model, {"top_k": top_k})
+    request = ModelRequest("classification", model, {"top_k": top_k, "augment": augment or None})
     predict(images, request, Place(url, api_key, device, precision), CLASSES, as_json=as_json)

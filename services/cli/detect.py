@@ -12,6 +12,7 @@ from services.cli.layouts import OBJECTS
 from services.cli.options import (
     ApiKey,
     AsJson,
+    Augment,
     Device,
     Images,
     MaxDetections,
@@ -49,6 +50,7 @@ def detect(
         Path | None,
         typer.Option(metavar="DIR", help="Save each image with its objects drawn on it; no file is ever overwritten."),
     ] = None,
+    augment: Augment = False,
     url: Url = None,
     api_key: ApiKey = None,
     device: Device = None,
@@ -66,6 +68,7 @@ def detect(
         "max_detections": max_detections,
         "classes": classes or None,
         "class_agnostic": class_agnostic or None,
+        "augment": augment or None,
     }
     place = Place(url, api_key, device, precision)
     predict(images, ModelRequest("detection", model, parameters), place, OBJECTS, as_json=as_json, save=save)

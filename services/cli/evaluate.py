@@ -59,4 +59,5 @@ def _plan(options: EvaluateOptions) -> Plan:
         options.fresh,
         options.strict,
         allow_outside=options.allow_outside,
+        augment=options.augment,
     )

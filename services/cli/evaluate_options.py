@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.cli.options import ApiKey, Device, PrecisionOption
+from services.cli.options import ApiKey, Augment, Device, PrecisionOption
 from services.machine.gpus import gpu_is_seen
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -80,6 +80,7 @@ class EvaluateOptions:
     max_detections: Annotated[
         int, typer.Option(min=1, max=1000, metavar="N", help="Evaluate the best N objects of an image; 100 in COCO.")
     ] = 100
+    augment: Augment = False
     device: Device = None
     precision: PrecisionOption = None
     address: Annotated[

@@ -38,8 +38,8 @@ def answer_here(
     except SettingsError as error:
         raise CommandError(str(error)) from None
     read = partial(_read, max_bytes=settings.max_image_bytes)
-    decode = partial(adapter.decode, max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-    for local in local_answers(sources, read, adapter, parameters, decode):
+    caps = settings.max_image_bytes, settings.max_image_pixels
+    for local in local_answers(sources, read, adapter, parameters, *caps):
         if isinstance(local.body, Problem):
             yield Result(local.item.name, local.body)
         else:

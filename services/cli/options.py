@@ -38,6 +38,12 @@ ScoreThreshold = Annotated[
     float | None, typer.Option(min=0, max=1, metavar="0…1", help="Drop objects with a lower score.")
 ]
 MaxDetections = Annotated[int | None, typer.Option(min=1, max=1000, metavar="N", help="The most objects in an image.")]
+Augment = Annotated[
+    bool,
+    typer.Option(
+        "--augment", help="Test-time augmentation: predict several views of each image and merge them; slower."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line for each image.")]
 
 

@@ -13,6 +13,7 @@ from services.cli.layouts import MASKS
 from services.cli.options import (
     ApiKey,
     AsJson,
+    Augment,
     Device,
     Images,
     MaxDetections,
@@ -47,6 +48,7 @@ def segment(
     cutout: Annotated[
         bool, typer.Option("--cutout", help="With --save: the pixels of the masks on a transparent background, as PNG.")
     ] = False,
+    augment: Augment = False,
     url: Url = None,
     api_key: ApiKey = None,
     device: Device = None,
@@ -68,6 +70,7 @@ def segment(
         "classes": classes or None,
         "probabilities": probabilities or None,
         "mask_format": mask_format,
+        "augment": augment or None,
     }
     place = Place(url, api_key, device, precision)
     predict(

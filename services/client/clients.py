@@ -83,7 +83,13 @@ class Client:
         self._http.close()
 
     def classify(
-        self, image: Image, *, model: str | None = None, top_k: int | None = None, timeout_s: float | None = None
+        self,
+        image: Image,
+        *,
+        model: str | None = None,
+        top_k: int | None = None,
+        augment: bool | None = None,
+        timeout_s: float | None = None,
     ) -> Classification:
         """Classifies one image: returns its most probable classes.
 
@@ -91,9 +97,10 @@ class Client:
             image: The encoded file, or where it lies.
             model: Name of a served model; the server's default where None.
             top_k: How many classes, 1 to 1000; the model's own default where None.
+            augment: Whether to use test-time augmentation: several crops are predicted and averaged.
             timeout_s: Time limit of this call, retries included.
         """
-        return self.predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k}, timeout_s)
+        return self.predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k, "augment": augment}, timeout_s)
 
     def classify_many(
         self,
@@ -101,6 +108,7 @@ class Client:
         *,
         model: str | None = None,
         top_k: int | None = None,
+        augment: bool | None = None,
         timeout_s: float | None = None,
     ) -> list[Classification | TapetumError]:
         """Classifies several images in one request.
@@ -109,12 +117,15 @@ class Client:
             images: At least one, and no more than the server takes (32 by default).
             model: As for `classify`, like the other arguments.
             top_k: How many classes of each.
+            augment: Likewise.
             timeout_s: Time limit of the whole.
 
         Returns:
             One item for each image, in their order: its classes, or why it has none.
         """
-        return self.predict_many(calls.CLASSIFY, images, {"model": model, "top_k": top_k}, timeout_s)
+        return self.predict_many(
+            calls.CLASSIFY, images, {"model": model, "top_k": top_k, "augment": augment}, timeout_s
+        )
 
     def detect(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
@@ -290,10 +301,18 @@ class AsyncClient:
         await self._http.aclose()
 
     async def classify(
-        self, image: Image, *, model: str | None = None, top_k: int | None = None, timeout_s: float | None = None
+        self,
+        image: Image,
+        *,
+        model: str | None = None,
+        top_k: int | None = None,
+        augment: bool | None = None,
+        timeout_s: float | None = None,
     ) -> Classification:
         """As `Client.classify`; a path is read in a thread."""
-        return await self.predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k}, timeout_s)
+        return await self.predict(
+            calls.CLASSIFY, image, {"model": model, "top_k": top_k, "augment": augment}, timeout_s
+        )
 
     async def classify_many(
         self,
@@ -301,10 +320,13 @@ class AsyncClient:
         *,
         model: str | None = None,
         top_k: int | None = None,
+        augment: bool | None = None,
         timeout_s: float | None = None,
     ) -> list[Classification | TapetumError]:
         """As `Client.classify_many`; the request is built in a thread."""
-        return await self.predict_many(calls.CLASSIFY, images, {"model": model, "top_k": top_k}, timeout_s)
+        return await self.predict_many(
+            calls.CLASSIFY, images, {"model": model, "top_k": top_k, "augment": augment}, timeout_s
+        )
 
     async def detect(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]

@@ -16,6 +16,7 @@ class DetectionParameters(TypedDict, total=False):
         max_detections: The most objects, 1 to 1000.
         classes: Only objects of these classes, by name or id. A name with a comma in it goes by its id.
         class_agnostic: NMS across classes: objects also suppress those of other classes.
+        augment: Test-time augmentation: several views of the image are predicted and merged.
     """
 
     model: str | None
@@ -24,6 +25,7 @@ class DetectionParameters(TypedDict, total=False):
     max_detections: int | None
     classes: Sequence[str | int] | None
     class_agnostic: bool | None
+    augment: bool | None
 
 
 class PoseParameters(DetectionParameters, total=False):
@@ -47,6 +49,7 @@ class SegmentationParameters(TypedDict, total=False):
         max_detections: The most objects, 1 to 1000; ignored by semantic models.
         classes: Only masks of these classes, by name or id. A name with a comma in it goes by its id.
         probabilities: Also return the mean probability of each class; ignored by instance models.
+        augment: Test-time augmentation: several views of the image are predicted and merged.
     """
 
     model: str | None
@@ -55,3 +58,4 @@ class SegmentationParameters(TypedDict, total=False):
     max_detections: int | None
     classes: Sequence[str | int] | None
     probabilities: bool | None
+    augment: bool | None

@@ -88,6 +88,8 @@ class Batcher(Generic[T, B, R]):
         max_batch_cost: The largest sum of costs in a batch; an item of higher cost runs alone.
         max_queue_items: The most queued items; one more is refused.
         max_queue_cost: The largest sum of costs of queued items, likewise; an item alone in the queue is never refused.
+        passes: Images that an item takes through the network, at least 1, the same for all items of a key; they count
+            towards `max_batch_size`, which an item alone may exceed.
         cost: Cost of an item towards `max_batch_cost` and `max_queue_cost`, such as its pixels.
         batch_wait_timeout_s: Longest time that the oldest item waits for its batch to fill; 0 runs it at once.
         streams: Device threads, each of which runs its own batch: one for a GPU, one for each core on a CPU.
@@ -106,6 +108,7 @@ class Batcher(Generic[T, B, R]):
         max_queue_items: int = 1024,
         max_queue_cost: int = 2**62,
         cost: Callable[[T], int] = lambda item: 0,
+        passes: Callable[[T], int] = lambda item: 1,
         batch_wait_timeout_s: float = 0.0,
         streams: int = 1,
         initializer: Callable[[], object] = lambda: None,
@@ -119,6 +122,7 @@ class Batcher(Generic[T, B, R]):
         self._max_queue_items = max_queue_items
         self._max_queue_cost = max_queue_cost
         self._cost = cost
+        self._passes = passes
         self._batch_wait_timeout_s = batch_wait_timeout_s
         self._initializer = initializer
         self._queues: dict[Hashable, deque[_Entry[T, R]]] = {}
@@ -215,7 +219,8 @@ class Batcher(Generic[T, B, R]):
         ready.sort(key=lambda key: self._queues[key][0].queued_at)
         key = self._turns.next(ready, self._user_of)
         entries = self._pop_batch(key)
-        return _Batch(key, entries, self._turns.begin(self._user_of(key), len(entries), time.monotonic()))
+        images = self._images_of(entries)
+        return _Batch(key, entries, self._turns.begin(self._user_of(key), images, time.monotonic()))
 
     def _time_to_fill(self, key: Hashable) -> float:
         """Seconds that a batch of `key` may still wait for more items."""
@@ -231,8 +236,14 @@ class Batcher(Generic[T, B, R]):
         now = time.monotonic()
         if key in self._caps and now > self._caps[key].until_s:
             del self._caps[key]
-        most = self._caps[key].items if key in self._caps else self._max_batch_size
-        return min(most, self._turns.most_images(self._user_of(key), now) or most)
+        images = self._passes(self._queues[key][0].item)
+        most = self._caps[key].items if key in self._caps else max(1, self._max_batch_size // images)
+        in_turn = self._turns.most_images(self._user_of(key), now)
+        return min(most, max(1, in_turn // images) if in_turn else most)
+
+    def _images_of(self, entries: Sequence[_Entry[T, R]]) -> int:
+        """Images that entries of one key take through the network."""
+        return len(entries) * self._passes(entries[0].item) if entries else 0
 
     def _pop_batch(self, key: Hashable) -> list[_Entry[T, R]]:
         queue, most = self._queues[key], self._max_items(key)
@@ -252,11 +263,11 @@ class Batcher(Generic[T, B, R]):
             self._turns.end(turn, images, took_s)
 
     def _execute(self, batch: _Batch[T, R], now: float) -> int:
-        """Run the items that are not cancelled; returns their number."""
+        """Run the items that are not cancelled; returns the images that went through the network."""
         live = [entry for entry in batch.entries if _start(entry, now)]
         if live:
             self._run_or_halve(batch.key, live, now)
-        return len(live)
+        return self._images_of(live)
 
     def _run_or_halve(self, key: Hashable, live: list[_Entry[T, R]], started_at: float) -> None:
         error = self._run_once(key, live, started_at)

@@ -111,6 +111,7 @@ class ModelHost:
             max_batch_size=self._config.max_batch_size,
             max_batch_cost=self._config.pixels_per_batch,
             cost=pixels_of,
+            passes=passes_of,
             max_queue_items=self._config.max_queued_images,
             max_queue_cost=self._config.pixels_queued,
             batch_wait_timeout_s=self._config.batch_wait_timeout_s,
@@ -220,18 +221,20 @@ class ModelHost:
     def _prepare(self, model: HostedModel, item: Item) -> Prepared:
         if time.time() > item.deadline_s:
             raise OutOfTime("the time limit passed before the image was decoded")
+        parameters = model.parameters_type(**item.parameters)
+        adapter = model.adapter_for(parameters)
         started_at = time.perf_counter()
         try:
-            image = model.adapter.decode(item.image, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+            image = adapter.decode(item.image, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
         except ImageError as error:
             raise InvalidImage.of(error) from None
         decoded_at = time.perf_counter()
-        model_input = model.adapter.preprocess(image)
+        model_input = adapter.preprocess(image)
         ended_at = time.perf_counter()
         model.stages["decode"].observe(decoded_at - started_at)
         model.stages["preprocess"].observe(ended_at - decoded_at)
         stages_ms = {"decode": (decoded_at - started_at) * 1e3, "preprocess": (ended_at - decoded_at) * 1e3}
-        return Prepared(model_input, model.parameters_type(**item.parameters), stages_ms)
+        return Prepared(model_input, parameters, stages_ms)
 
     def _model_of(self, key: Hashable) -> HostedModel:
         return self._versions.get(name_in(key))
@@ -240,7 +243,7 @@ class ModelHost:
         model = self._model_of(key)
         started_at = time.perf_counter()
         with computing_alone(self._in_progress == 1):
-            raw = _forward_or_none(model.adapter, batch)
+            raw = _forward_or_none(model.adapter_for(batch[0].parameters), batch)
         if raw is None:
             torch.cuda.empty_cache()
             log.warning("device out of memory", model=model.adapter.entry.name, images=len(batch))
@@ -254,11 +257,12 @@ class ModelHost:
 
     def _finish(self, key: Hashable, batch: Sequence[Prepared], output: Forwarded) -> list[Outcome]:
         model = self._model_of(key)
+        adapter = model.adapter_for(batch[0].parameters)
         started_at = time.perf_counter()
         try:
-            answers: list[Answered] = list(postprocess(model.adapter, output.raw, batch))
+            answers: list[Answered] = list(postprocess(adapter, output.raw, batch))
         except Exception:  # of one of them
-            answers = [postprocess_alone(model.adapter, output.raw, batch, index) for index in range(len(batch))]
+            answers = [postprocess_alone(adapter, output.raw, batch, index) for index in range(len(batch))]
         took_s = time.perf_counter() - started_at
         model.stages["postprocess"].observe(took_s)
         stages_ms = {"forward": output.forward_s * 1e3, "postprocess": took_s * 1e3}
@@ -309,8 +313,12 @@ def name_in(key: Hashable) -> str:
 
 def pixels_of(prepared: Prepared) -> int:
     """Pixels of the network input of an image, its cost towards the limit of a batch."""
-    height, width = prepared.input.pixels.shape[:2]
-    return height * width
+    return prepared.input.pixel_count
+
+
+def passes_of(prepared: Prepared) -> int:
+    """Images that go through the network for an image: with augmentation, its views."""
+    return prepared.input.view_count
 
 
 def encode(answer: dict[str, Any]) -> tuple[bytes, Summary]:

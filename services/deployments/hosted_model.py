@@ -12,6 +12,7 @@ import orjson
 import torch
 
 from models.adapter import Adapter
+from models.augmentation.choice import adapter_for, augmented
 from models.catalog.version_names import join_name
 from models.execution.memory import release_activations
 from models.kinds import KINDS
@@ -49,6 +50,7 @@ class HostedModel:
         version: Its version.
         name: `NAME@VERSION`.
         identity: See `services.deployments.identity`.
+        augmented: The same with test-time augmentation; None where there is none for it.
         parameters_type: Dataclass of the parameters of a request.
         described: Description for gateways: its catalog entry, and the device and precision of this replica.
     """
@@ -57,6 +59,7 @@ class HostedModel:
         entry = adapter.entry
         labels = (entry.task, entry.name, entry.version)
         self.adapter = adapter
+        self.augmented = augmented(adapter, config.max_batch_size)
         self.remote = adapter.runtime.remote if isinstance(adapter.runtime, TritonRuntime) else None
         self._config = config
         self.model, self.version, self.name = entry.name, entry.version, join_name(entry.name, entry.version)
@@ -78,6 +81,7 @@ class HostedModel:
             "deployment": config.name,
             "max_batch_size": config.max_batch_size,
             "max_batch_pixels": config.pixels_per_batch,
+            "augmented_views": self.augmented.view_count if self.augmented else 1,
         }
         self._described_json = orjson.dumps(self.described)
         self.images = IMAGES.labels(*labels)
@@ -89,6 +93,10 @@ class HostedModel:
             stage: STAGE_SECONDS.labels(*labels, stage)
             for stage in ("decode", "preprocess", "queue", "forward", "postprocess")
         }
+
+    def adapter_for(self, parameters: Any) -> Adapter[Any, Any]:
+        """The adapter of an image: the one with test-time augmentation where its parameters ask for it."""
+        return adapter_for(self.adapter, self.augmented, parameters)
 
     @property
     def is_ready(self) -> bool:

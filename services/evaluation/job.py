@@ -16,6 +16,7 @@ from models.datasets.label_problems import WrongLabels
 from models.datasets.opening import open_dataset
 from models.datasets.samples import EvaluationSet
 from models.files import replaced
+from models.kinds import KINDS as PREDICTION_KINDS
 from services.evaluation.answer_files import write_answers
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.gates import check_comparable, check_names
@@ -57,6 +58,7 @@ class Plan:
         baseline: The result of an earlier run on the same data, to compare with.
         figures: Names of figures that release gates need; an unknown one is an error before the run starts.
         allow_outside: Whether labels may name files outside the data folder.
+        augment: Whether images are predicted with test-time augmentation.
     """
 
     predictor: PredictorConfig
@@ -70,6 +72,7 @@ class Plan:
     baseline: Mapping[str, Any] | None = None
     figures: tuple[str, ...] = ()
     allow_outside: bool = False
+    augment: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +148,15 @@ def evaluate(
         RunFolderError: The folder holds another, stopped run.
         WorkerPoolError: There is no cluster, or workers end again and again.
         OSError: The folder cannot be written.
+        ValueError: `plan.augment`, and the kind of the model has no augmentation.
     """
     started_at = datetime.now(UTC)
     with cluster(plan.place):
         pool = WorkerPool(plan.predictor, plan.place)
         say(f"loading {plan.predictor.model}")
         facts = pool.describe()
+        if plan.augment and not PREDICTION_KINDS[facts.kind].has_augmentation:
+            raise ValueError(f"{facts.name}: there is no test-time augmentation for {facts.kind}; leave --augment out")
         say(f"reading {plan.data}")
         data = open_dataset(plan.data, facts.kind, plan.limit, facts.class_names, plan.allow_outside)
         if plan.strict and data.problems:
@@ -159,7 +165,7 @@ def evaluate(
             _check_baseline(plan.baseline, facts, data)
         match = ClassMatch.of(data, facts.name, facts.class_names)
         kind = KINDS[facts.kind]
-        parameters = kind.parameters(facts, plan.thresholds)
+        parameters = {**kind.parameters(facts, plan.thresholds), **({"augment": True} if plan.augment else {})}
         metric = kind.metric(facts.class_names, match.measured, plan.thresholds.max_detections)
         check_names(plan.figures, list(metric.compute([]).headline))
         folder = _open_folder(plan, facts, data, parameters)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, Protocol
 
 from models.catalog.lookup import find
@@ -129,8 +128,7 @@ class _AdapterPredictor:
 
         entry = find(config.model)
         self._adapter = load(config.model, Runtime(config.device, config.precision))
-        caps = {"max_bytes": config.max_image_bytes, "max_pixels": config.max_image_pixels}
-        self._decode = partial(self._adapter.decode, **caps)
+        self._caps = config.max_image_bytes, config.max_image_pixels
         self.facts = ModelFacts(
             name=entry.name,
             version=entry.version,
@@ -149,7 +147,7 @@ class _AdapterPredictor:
 
         facts = self.facts
         told = complete(facts.kind, parameters, facts.defaults, facts.class_names)
-        for local in local_answers(indices, read, self._adapter, told, self._decode):
+        for local in local_answers(indices, read, self._adapter, told, *self._caps):
             yield local.item, local.body
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from services.accuracy.recorded_run import MAX_NAME
 from services.accuracy.store import RecordedRun, record_run
 from services.evaluation.job import Finished
 from services.evaluation.kinds import KINDS
@@ -41,6 +42,8 @@ def write_page(run: Finished, baseline: Mapping[str, Any] | None = None) -> Path
 def publish(run: Finished, page: Path, settings: Settings) -> str:
     """Records a run, so that gateways that serve the same weights show its figures.
 
+    One with augmentation is recorded beside that of the same data without, and drift is not compared with it.
+
     Args:
         run: The run.
         page: Its report.
@@ -53,22 +56,28 @@ def publish(run: Finished, page: Path, settings: Settings) -> str:
         StoreError: it cannot be recorded.
     """
     result = run.result
+    is_augmented = bool(result["model"]["parameters"].get("augment"))
     recorded = RecordedRun(
         model=run.facts.name,
         version=run.facts.version,
         weights_digest=run.facts.weights_digest,
         kind=run.facts.kind,
-        dataset=run.data.name,
+        dataset=_augmented_name(run.data.name) if is_augmented else run.data.name,
         dataset_digest=run.data.digest,
         through=result["through"],
         images=result["data"]["images"],
         finished_at_s=datetime.fromisoformat(result["time"]["finished_at"]).timestamp(),
         figures={name: _triple(figure) for name, figure in result["headline"].items()},
         protocol=result["protocol"],
-        reference=result["reference"],
+        reference=None if is_augmented else result["reference"],
         report=str(page.absolute()),
     )
     return record_run(recorded, settings)
+
+
+def _augmented_name(dataset: str) -> str:
+    suffix = " (augmented)"
+    return f"{dataset[: MAX_NAME - len(suffix)]}{suffix}"
 
 
 def _triple(figure: Mapping[str, float | None]) -> tuple[float, float, float]:

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from models.entries import kind_in
+from models.kinds import KINDS
 from services.errors import InvalidParameters
 from services.kinds.completion import UnknownClasses, complete
 
@@ -70,6 +71,11 @@ class TaskParameters(BaseModel):
         description="Return the image with the predictions drawn on it; by default `Accept` decides. "
         "`cutout`, for a segmentation: the pixels of the masks on a transparent background, as PNG.",
     )
+    augment: bool | None = Field(
+        default=None,
+        description="Test-time augmentation: predict mirror images, crops or other sizes of the image, too, and merge "
+        "the predictions; several times as slow; false by default.",
+    )
 
     def check(self, image_count: int) -> None:
         """Check the parameters against the number of images.
@@ -90,14 +96,22 @@ class TaskParameters(BaseModel):
             entry: The model's catalog entry, with its class names.
 
         Raises:
-            InvalidParameters: the model has no such class, or it is the background.
+            InvalidParameters: the model has no such class, or it is the background; or augmentation is requested of a
+                kind of models that has none.
         """
         given = self.model_dump(exclude=set(self.NOT_FOR_THE_MODEL), exclude_none=True)
+        kind = kind_in(entry)
+        if not KINDS[kind].has_augmentation and given.pop("augment", False):
+            message = f"augment: there is no test-time augmentation for {kind}; leave it out"
+            raise InvalidParameters(message, {"parameter": "augment"})
         try:
-            return asdict(complete(kind_in(entry), given, entry["defaults"], entry["class_names"]))
+            completed = asdict(complete(kind, given, entry["defaults"], entry["class_names"]))
         except UnknownClasses as error:
             details = {"unknown": error.unknown, "known": error.known[:LISTED_CLASSES], "classes": len(error.known)}
             raise InvalidParameters(str(error), details) from None
+        if not completed.get("augment"):  # then keys of cached answers are as before, and older replicas take it
+            completed.pop("augment", None)
+        return completed
 
 
 def _split(value: Any) -> Any:

@@ -42,6 +42,8 @@ class DriftWatch:
         """
         if summary is None or not math.isfinite(summary.score) or parameters.get("class_ids") is not None:
             return
+        if parameters.get("augment"):  # which changes scores
+            return
         threshold = model.score_threshold
         if threshold is not None:
             if parameters["score_threshold"] > threshold:

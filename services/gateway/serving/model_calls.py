@@ -36,31 +36,38 @@ class ModelCalls:
         self._max_wait_s = max_wait_s
         self._backend = backend
         self._in_flight = 0
+        self._passes = 0
 
     def __len__(self) -> int:
         """Images in flight: those that wait to be sent, and those that were sent."""
         return self._in_flight
 
-    def of_request(self) -> RequestCalls:
-        """Calls for the images of one request, which do not count as each other's queue."""
-        return RequestCalls(self, self._in_flight)
+    def of_request(self, passes: int = 1) -> RequestCalls:
+        """Calls for the images of one request, which do not count as each other's queue.
 
-    async def submit(self, item: Item, ahead: int | None = None) -> Outcome:
+        Args:
+            passes: Images that each of them takes through the network: with augmentation, its views.
+        """
+        return RequestCalls(self, self._passes, passes)
+
+    async def submit(self, item: Item, ahead: int | None = None, passes: int = 1) -> Outcome:
         """Sends one image and returns its outcome.
 
         Args:
             item: The image.
-            ahead: Images of others that were in flight before it; None: all that are in flight.
+            ahead: Passes of others that were in flight before it; None: all that are in flight.
+            passes: Images that it takes through the network; it counts as so many in the estimate of the wait.
 
         Raises:
             Overloaded: its expected wait is too long; `retry_after_s` is the time until those in flight are done.
             ServiceError: as `services.gateway.serving.backends.Backend` says.
         """
         clock = asyncio.get_running_loop().time
-        in_flight = self._in_flight + 1
-        self._check(in_flight if ahead is None else ahead + 1, in_flight, item.deadline_s - time.time())
+        in_flight = self._passes + passes
+        self._check(in_flight if ahead is None else ahead + passes, in_flight, passes, item.deadline_s - time.time())
         came_at = clock()
-        self._in_flight = in_flight
+        self._in_flight += 1
+        self._passes = in_flight
         try:
             outcome = await self._send(item)
         except (asyncio.CancelledError, OutOfTime):
@@ -68,8 +75,9 @@ class ModelCalls:
             raise
         finally:
             self._in_flight -= 1
+            self._passes -= passes
         if outcome.failure is None:
-            self._see_answered(in_flight, came_at, clock(), outcome.stages_ms)
+            self._see_answered(in_flight, came_at, clock(), outcome.stages_ms, passes)
         elif outcome.failure.code == OutOfTime.code:
             self._see_unanswered(in_flight, came_at, clock())
         return outcome
@@ -85,23 +93,25 @@ class ModelCalls:
             raise outcome
         return outcome
 
-    def _check(self, place: int, in_flight: int, time_left_s: float) -> None:
-        if in_flight == 1:
+    def _check(self, place: int, in_flight: int, passes: int, time_left_s: float) -> None:
+        if in_flight == passes:
             return
-        service_s = self._wait.service_s
-        wait_s = self._wait.latency_s(place) - service_s if place > 1 else 0.0
+        service_s = self._wait.service_s * passes
+        wait_s = self._wait.latency_s(place) - service_s if place > passes else 0.0
         # A time limit that is too short even without a queue is no overload: the answer is 504, not 503.
         too_late = self._wait.latency_s(in_flight) > TIME_SHARE * time_left_s >= service_s
         if wait_s > self._max_wait_s or too_late:
             wait_s = self._wait.latency_s(in_flight) - service_s
             raise Overloaded(
-                f"{in_flight - 1} images are in flight; another one would wait {wait_s:.1f} s",
-                {"images": in_flight - 1, "expected_wait_s": round(wait_s, 3)},
+                f"{self._in_flight} images are in flight; another one would wait {wait_s:.1f} s",
+                {"images": self._in_flight, "expected_wait_s": round(wait_s, 3)},
                 max(wait_s, 1.0),
             )
 
-    def _see_answered(self, in_flight: int, came_at: float, now_s: float, stages_ms: dict[str, float]) -> None:
-        service_s = (sum(stages_ms.values()) - stages_ms.get("queue", 0.0)) / 1e3
+    def _see_answered(
+        self, in_flight: int, came_at: float, now_s: float, stages_ms: dict[str, float], passes: int
+    ) -> None:
+        service_s = (sum(stages_ms.values()) - stages_ms.get("queue", 0.0)) / 1e3 / passes
         self._wait.see(in_flight, now_s - came_at, service_s, now_s)
 
     def _see_unanswered(self, in_flight: int, came_at: float, now_s: float) -> None:
@@ -116,12 +126,14 @@ class RequestCalls:
 
     Attributes:
         calls: Calls to the model.
-        ahead: Images that were in flight when the request arrived.
+        ahead: Passes of images that were in flight when the request arrived.
+        passes: Images that each of its images takes through the network.
     """
 
     calls: ModelCalls
     ahead: int
+    passes: int = 1
 
     async def submit(self, item: Item) -> Outcome:
         """See `ModelCalls.submit`."""
-        return await self.calls.submit(item, self.ahead)
+        return await self.calls.submit(item, self.ahead, self.passes)

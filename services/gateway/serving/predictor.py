@@ -104,7 +104,8 @@ class PredictionRequest:
             InvalidParameters: this version does not accept the parameters.
         """
         parameters, canonical = _completed(complete, model)
-        return cls(model, parameters, canonical, complete, scope.encode(), model.calls.of_request(), is_pinned)
+        calls = model.calls.of_request(model.augmented_views if parameters.get("augment") else 1)
+        return cls(model, parameters, canonical, complete, scope.encode(), calls, is_pinned)
 
     def to(self, model: ServedModel) -> PredictionRequest:
         """The same request for another version of the model.

@@ -29,6 +29,7 @@ class ServedModel:
         score_threshold: Default score threshold of objects; None where the model predicts no objects.
         deployment: Name of the deployment whose replicas have it.
         calls: Sends images to this version.
+        augmented_views: Images that one with test-time augmentation takes through the network.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ServedModel:
     score_threshold: float | None
     deployment: str
     calls: ModelCalls
+    augmented_views: int = 1
 
     @property
     def labels(self) -> tuple[str, str, str]:
@@ -64,6 +66,7 @@ class ServedModel:
             score_threshold=_score_threshold(entry),
             deployment=deployment,
             calls=calls,
+            augmented_views=entry.get("augmented_views", 1),
         )
 
 

@@ -58,6 +58,18 @@ def lines_of(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+def test_augmented_boxes_are_others_and_as_many_images_are_answered(detect: Any, folder: Path) -> None:
+    photos = [folder / "a" / "photo.png", folder / "b" / "photo.png"]
+    options = ("--json", "--score-threshold", "0.2")
+    plain, augmented = detect(*photos, *options), detect(*photos, *options, "--augment")
+    assert (plain.exit_code, augmented.exit_code) == (0, 0)
+    found, merged = lines_of(plain), lines_of(augmented)
+    assert [one["image"] for one in merged] == [one["image"] for one in found]
+    assert [one["predictions"] for one in merged] != [one["predictions"] for one in found]
+    for one in merged:
+        assert all(0 <= row["score"] <= 1 for row in one["predictions"]) and one["predictions"]
+
+
 def test_objects_are_answered_as_the_http_api_does(detect: Any, folder: Path):
     result = detect(folder / "a", "--json")
     (line,) = lines_of(result)
