@@ -8,18 +8,20 @@ from models.augmentation.augmented import Augmented, View
 from models.augmentation.classification import AugmentedClassifier
 from models.augmentation.detection import AugmentedDetector
 from models.augmentation.instance import AugmentedInstanceSegmenter
+from models.augmentation.pose import AugmentedPoseEstimator
 from models.augmentation.semantic import AugmentedSemanticSegmenter
 from models.classification.classifier import Classifier
 from models.detection.detector import Detector
 from models.detection.proposed_detector import ProposedDetector
 from models.entries import CatalogEntry
 from models.letterbox_adapter import LetterboxedAdapter
+from models.pose.estimator import PoseEstimator
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
 
 _SIZES: Final = (1.0, 0.75, 1.25)
 OBJECT_VIEWS: Final = tuple(View(size, mirrored) for size in _SIZES for mirrored in (False, True))
-"""Views of detectors and instance segmenters, chosen by measurement (docs/augmentation.md)."""
+"""Views of detectors, pose estimators and instance segmenters, chosen by measurement (docs/augmentation.md)."""
 REGION_VIEWS: Final = (View(), View(0.75, mirrored=True), View(1.25, mirrored=True))
 """Views of semantic segmenters: each size is seen once, which has nearly all of the gain of all six."""
 MAX_BATCH_SIZE: Final = 16
@@ -58,6 +60,8 @@ def with_views(
     """
     if isinstance(adapter, Detector):
         return AugmentedDetector(adapter, views, max_batch_size)
+    if isinstance(adapter, PoseEstimator):
+        return AugmentedPoseEstimator(adapter, views, max_batch_size)
     if isinstance(adapter, InstanceSegmenter):
         return AugmentedInstanceSegmenter(adapter, views, max_batch_size)
     if isinstance(adapter, SemanticSegmenter):

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from models.adapter import DetectionParameters, ModelInput, PoseParameters, RawOutput
+from models.detection.candidates import Candidates
 from models.detection.selection import are_boxes, select
 from models.entries import CatalogEntry
 from models.execution.staging import stack
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
+from models.pose.heat_maps import points_in
 from models.pose.keypoint_regions import RegionPointNetwork, RegionPoints
 from models.predictions import Poses
 from models.runtime import Runtime
@@ -28,6 +30,9 @@ class PoseEstimator(LetterboxedAdapter[PoseParameters, Poses]):
         runtime: Where and how it runs, resolved.
         network: The network on its device.
         weights_digest: sha256 in hex of the file that its weights came from.
+
+    Attributes:
+        skeleton: Of its key points.
     """
 
     def __init__(
@@ -40,7 +45,7 @@ class PoseEstimator(LetterboxedAdapter[PoseParameters, Poses]):
     ) -> None:
         super().__init__(entry, class_names, runtime, weights_digest, PoseParameters())
         assert entry.skeleton is not None
-        self._network, self._skeleton = network, entry.skeleton
+        self._network, self.skeleton = network, entry.skeleton
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[RegionPoints]:
         """See `models.adapter.Adapter.forward`."""
@@ -51,9 +56,24 @@ class PoseEstimator(LetterboxedAdapter[PoseParameters, Poses]):
     ) -> list[Poses]:
         """See `models.adapter.Adapter.postprocess`."""
         return [
-            poses_from(found, self._letterbox(item.image_size), wanted, self._skeleton)
+            poses_from(found, self.letterbox_of(item), wanted, self.skeleton)
             for found, item, wanted in zip(raw, inputs, parameters, strict=True)
         ]
+
+    def objects_of(self, found: RegionPoints, item: ModelInput, parameters: DetectionParameters) -> Candidates:
+        """The objects of one image after NMS, best first, with boxes in pixels of the original.
+
+        Args:
+            found: Output of the network.
+            item: The input that it belongs to.
+            parameters: Which to keep.
+        """
+        boxes = self.letterbox_of(item).restore(found.candidates.boxes)
+        return select(Candidates(boxes, found.candidates.scores, found.candidates.class_ids), parameters)
+
+    def letterbox_of(self, item: ModelInput) -> Letterbox:
+        """The placement of an image in an input."""
+        return self._letterbox(item.image_size)
 
 
 def poses_from(found: RegionPoints, letterbox: Letterbox, parameters: PoseParameters, skeleton: Skeleton) -> Poses:
@@ -77,10 +97,24 @@ def poses_from(found: RegionPoints, letterbox: Letterbox, parameters: PoseParame
     )
     within = found.candidates[are_boxes(letterbox.restore(found.candidates.boxes))]
     kept = select(within, wanted)
-    points, scores = found.points_of(kept.boxes)
-    boxes, size = letterbox.restore(kept.boxes).numpy(), letterbox.image_size
-    places = restored_points(points, letterbox).numpy()
-    return Poses(boxes, kept.scores.numpy(), kept.class_ids.numpy(), size, places, scores.numpy(), skeleton)
+    restored = Candidates(letterbox.restore(kept.boxes), kept.scores, kept.class_ids)
+    return poses_of(restored, *found.maps_of(kept.boxes), letterbox, skeleton)
+
+
+def poses_of(objects: Candidates, logits: Tensor, regions: Tensor, letterbox: Letterbox, skeleton: Skeleton) -> Poses:
+    """Finds the key points of objects in their heat maps.
+
+    Args:
+        objects: N, by descending score, boxes in pixels of the original.
+        logits: (N, K, S, S) heat maps.
+        regions: (N, 4) that they cover, in pixels of the network's input.
+        letterbox: Placement of the image in the input.
+        skeleton: Of the model.
+    """
+    points, scores = points_in(logits, regions)
+    places, size = restored_points(points, letterbox).numpy(), letterbox.image_size
+    arrays = (objects.boxes.numpy(), objects.scores.numpy(), objects.class_ids.numpy())
+    return Poses(*arrays, size, places, scores.numpy(), skeleton)
 
 
 def restored_points(points: Tensor, letterbox: Letterbox) -> Tensor:

@@ -24,7 +24,7 @@ from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
 from models.execution.finite import require_finite
 from models.execution.head import head_for
-from models.pose.heat_maps import points_in, regions_around
+from models.pose.heat_maps import regions_around
 from models.runtime import Runtime
 
 _REGIONS_PER_PASS: Final = 16
@@ -37,13 +37,13 @@ class RegionPoints:
 
     Attributes:
         candidates: Before NMS, boxes in pixels of the network's input.
-        points_of: From boxes (M, 4) in these pixels to (M, K, 2) float32, x and y in the same, and (M, K) float32
-            scores, on the CPU. Several threads may call it; it raises `NonFiniteOutput` where a heat map contains NaN
-            or infinity.
+        maps_of: From boxes (M, 4) in these pixels to heat maps, (M, K, S, S) float32 logits of the softmax over S × S
+            cells, and to the regions that these cover, (M, 4) in the same pixels; both on the CPU. Several threads may
+            call it; it raises `NonFiniteOutput` where a heat map contains NaN or infinity.
     """
 
     candidates: Candidates
-    points_of: Callable[[Tensor], tuple[Tensor, Tensor]]
+    maps_of: Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 class RegionPointNetwork(Protocol):
@@ -93,7 +93,7 @@ class KeypointRcnnRegions:
         """See `RegionPointNetwork.region_points`."""
         height, width = pixels.shape[1:3]
         return [
-            RegionPoints(candidates, partial(self._branch.points, regions.features, size=(height, width)))
+            RegionPoints(candidates, partial(self._branch.maps, regions.features, size=(height, width)))
             for candidates, regions in self._boxes.with_regions(pixels)
         ]
 
@@ -113,15 +113,14 @@ class _KeypointBranch:
             self.key_points = int(layers(torch.zeros(1, *shape)).shape[1])
 
     @torch.inference_mode()
-    def points(self, features: Mapping[str, Tensor], boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Finds the key points in boxes of an input of a (height, width): see `RegionPoints.points_of`."""
+    def maps(self, features: Mapping[str, Tensor], boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Computes the heat maps of boxes of an input of a (height, width): see `RegionPoints.maps_of`."""
         regions = regions_around(boxes.to(self._device), self._margin)
         starts = range(0, max(1, len(regions)), _REGIONS_PER_PASS)
-        found = [self._found(features, regions[start : start + _REGIONS_PER_PASS], size) for start in starts]
-        points, scores = zip(*found, strict=True)
-        return torch.cat(points), torch.cat(scores)
+        passes = [self._looked_at(features, regions[start : start + _REGIONS_PER_PASS], size) for start in starts]
+        return torch.cat(passes), regions.cpu()
 
-    def _found(self, features: Mapping[str, Tensor], regions: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def _looked_at(self, features: Mapping[str, Tensor], regions: Tensor, size: tuple[int, int]) -> Tensor:
         logits = self._head(self._pool(features, regions, size))
         require_finite(logits)
-        return points_in(logits.cpu(), regions.cpu())
+        return logits.cpu()

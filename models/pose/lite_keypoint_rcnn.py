@@ -57,8 +57,28 @@ def build_keypoint_rcnn_lite(
     )
 
 
+class Context(nn.Module):
+    """A residual block of two dilated convolutions of 3 × 3, which sees the whole region: left and right of a body can
+    only be told by the rest of it.
+
+    Args:
+        width: Channels.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.near = nn.Sequential(nn.Conv2d(width, width, 3, padding=2, dilation=2, bias=False), *_normed(width))
+        self.far = nn.Conv2d(width, width, 3, padding=4, dilation=4, bias=False)
+        self.norm = nn.BatchNorm2d(width, _BATCH_NORM_EPSILON)
+        nn.init.zeros_(self.norm.weight)  # begins as the identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, width, S, S) to the same."""
+        return (x + self.norm(self.far(self.near(x)))).relu()
+
+
 class HeatMapHead(nn.Sequential):
-    """Convolutions of 3 × 3 with batch norms, then one transposed convolution to twice the side.
+    """Convolutions of 3 × 3 with batch norms, a block of context, one transposed convolution to twice the side.
 
     Args:
         input_width: Channels of the pooled features.
@@ -71,7 +91,7 @@ class HeatMapHead(nn.Sequential):
         layers: list[nn.Module] = []
         for before, after in pairwise((input_width, *[width] * depth)):
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), *_normed(after)]
-        layers += [nn.ConvTranspose2d(width, final_width, 4, 2, 1, bias=False), *_normed(final_width)]
+        layers += [Context(width), nn.ConvTranspose2d(width, final_width, 4, 2, 1, bias=False), *_normed(final_width)]
         super().__init__(*layers)
         for layer in self:
             if isinstance(layer, nn.Conv2d):

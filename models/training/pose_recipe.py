@@ -31,11 +31,11 @@ class PoseSettings:
         ValueError: On construction, where there is no epoch or nothing in a batch.
     """
 
-    views: int = 4
+    views: int = 3
     flip: bool = True
-    epochs: int = 12
+    epochs: int = 5
     share: float = 0.5
-    batch_size: int = 64
+    batch_size: int = 32
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -15,16 +15,18 @@ from torchvision.models.detection.keypoint_rcnn import KeypointRCNN
 from models.catalog.cards import write_card
 from models.catalog.lookup import find
 from models.datasets.label_problems import TellProblems, WrongLabels
+from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.photo_dataset import DatasetError, PhotoDataset
-from models.entries import POSE_DEFAULTS, CatalogEntry, LetterboxPreprocessing
-from models.pose.architectures import build_pose_estimator
+from models.entries import POSE_DEFAULTS, Accuracy, CatalogEntry, LetterboxPreprocessing
+from models.pose.architectures import build_pose_estimator, pose_estimator
 from models.pose.heat_maps import points_in
 from models.runtime import Runtime
 from models.training.engine import Progress, Run, Schedule
 from models.training.machine import machine_name, training_precision
 from models.training.naming import check_name
-from models.training.photo_data import PhotoData, read_photo_data
+from models.training.photo_data import HeldOut, PhotoData, read_photo_data
 from models.training.photo_run import PhotoOptions, new_card
+from models.training.pose_accuracy import pose_accuracy
 from models.training.pose_recipe import PoseRecipe, PoseSettings
 from models.training.pose_regions import PooledRegions, RegionMaker
 from models.training.transfer import start_network
@@ -61,7 +63,7 @@ class PoseOptions:
     device: str = "cpu"
     precision: str = "auto"
     settings: PoseSettings = field(default_factory=PoseSettings)
-    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=12, learning_rate=2e-3))
+    schedule: Schedule = field(default_factory=lambda: Schedule(epochs=5, learning_rate=1.5e-3))
     licence: str = "as the data allows"
     allow_outside: bool = False
     strict: bool = False
@@ -126,9 +128,8 @@ def train_pose(
         "weights": "moving average after the last epoch",
         "held_out": {name: round(value, 4) for name, value in run.figures.items()},
     }
-    return write_card(
-        options.output, replace(card, training=facts), network.state_dict(), versioned="@" in options.name
-    )
+    card = replace(card, training=facts, accuracy=_accuracy(card, network, runtime, data.held_out))
+    return write_card(options.output, card, network.state_dict(), versioned="@" in options.name)
 
 
 @torch.inference_mode()
@@ -226,6 +227,17 @@ def _branch(network: KeypointRCNN) -> nn.Sequential:
     return nn.Sequential(heads.keypoint_head, heads.keypoint_predictor)
 
 
+def _accuracy(
+    card: CatalogEntry, network: KeypointRCNN, runtime: Runtime, held_out: HeldOut | None
+) -> tuple[Accuracy, ...]:
+    if not isinstance(held_out, LabelledPhotos):
+        return ()
+    figures = pose_accuracy(pose_estimator(card, runtime, network.eval(), weights_digest=""), held_out)
+    note = "measured at the end of training, through the adapter that serves it"
+    name = f"{held_out.name} ({len(held_out)} photos)"
+    return tuple(Accuracy(name, metric, round(value, 4), note) for metric, value in figures.items() if value >= 0)
+
+
 def _settings(options: PoseOptions, training: PhotoDataset, learned: PooledRegions) -> dict[str, Any]:
     """What a run was started with, ready for JSON: names of data, no paths of this machine."""
     return {
@@ -237,5 +249,6 @@ def _settings(options: PoseOptions, training: PhotoDataset, learned: PooledRegio
         "start": options.start,
         "frozen": "everything but the keypoint branch",
         **asdict(options.settings),
+        "augmentation": {"flip": 0.5 if options.settings.flip else 0.0},
         "learning_rate": options.schedule.learning_rate,
     }

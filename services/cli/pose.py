@@ -12,6 +12,7 @@ from services.cli.layouts import POSES
 from services.cli.options import (
     ApiKey,
     AsJson,
+    Augment,
     Device,
     Images,
     MaxDetections,
@@ -55,6 +56,7 @@ def pose(
             metavar="DIR", help="Save each image with the skeletons drawn on it; no file is ever overwritten."
         ),
     ] = None,
+    augment: Augment = False,
     url: Url = None,
     api_key: ApiKey = None,
     device: Device = None,
@@ -73,6 +75,7 @@ def pose(
         "keypoint_threshold": keypoint_threshold,
         "classes": classes or None,
         "class_agnostic": class_agnostic or None,
+        "augment": augment or None,
     }
     place = Place(url, api_key, device, precision)
     predict(images, ModelRequest("keypoints", model, parameters), place, POSES, as_json=as_json, save=save)

@@ -132,10 +132,10 @@ class PoseFlags(TrainOptions):
     views: Annotated[
         int,
         typer.Option(min=1, metavar="N", help="Views of every photo: as it is, mirrored, smaller, in other colours."),
-    ] = 4
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over a half of the objects' regions.")] = 10
-    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Objects a step.")] = 64
-    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 2e-3
+    ] = 3
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over a half of the objects' regions.")] = 5
+    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Objects a step.")] = 32
+    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 1.5e-3
     evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 2
 
 

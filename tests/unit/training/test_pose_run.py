@@ -64,6 +64,7 @@ def test_a_trained_model_answers_and_its_boxes_are_those_of_its_start(tmp_path, 
     document = json.loads(card.read_text())
     assert document["task"] == "keypoints" and document["skeleton"]["names"] == list(PERSON.names)
     assert document["training"]["regions"] == 2 * 2 * 2 and document["training"]["held_out"].keys() == {"oks", "oks_50"}
+    assert [figure["metric"] for figure in document["accuracy"]][:2] == ["oks_ap", "oks_ap_50"]
     monkeypatch.setenv("TAPETUM_CATALOG", str(card.parent))
     image = encoded(photo("astronaut"), "PNG")
     (found,) = load("learned", PLAIN).predict([image])

@@ -1,0 +1,83 @@
+"""Augmentation of pose estimators: weighted boxes fusion, and heat maps averaged over the views."""
+
+# pyright: reportUnknownMemberType=false
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.adapter import DetectionParameters, ModelInput, PoseParameters, RawOutput
+from models.augmentation.augmented import AugmentedInput, View
+from models.augmentation.box_fusion import FoundBoxes, fuse
+from models.augmentation.detection import MOST_BOXES, unmirrored
+from models.augmentation.letterboxed import LetterboxedViews
+from models.detection.candidates import SCORE_FLOOR, Candidates
+from models.detection.selection import select
+from models.pose.estimator import poses_of
+from models.pose.keypoint_regions import RegionPoints
+from models.predictions import Poses
+
+_LEAST: Final = 1e-12
+"""Probabilities below are taken for this, since they become logits again."""
+
+
+class AugmentedPoseEstimator(LetterboxedViews[PoseParameters, Poses]):
+    """Fuses the boxes of all views, and averages the heat maps that the views have within each fused box.
+
+    All views look at the same box, so that their heat maps lie on each other, cell by cell; in a mirrored view left and
+    right of the skeleton change places.
+    """
+
+    def forward(self, inputs: Sequence[ModelInput]) -> list[list[RegionPoints]]:
+        """See `models.adapter.Adapter.forward`: for each image the candidates of each view."""
+        return self._run_all(inputs)
+
+    def postprocess(
+        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[PoseParameters]
+    ) -> list[Poses]:
+        """See `models.adapter.Adapter.postprocess`."""
+        return [self._merged(*one) for one in zip(raw, inputs, parameters, strict=True)]
+
+    def _merged(self, outputs: Sequence[RegionPoints], item: ModelInput, parameters: PoseParameters) -> Poses:
+        assert isinstance(item, AugmentedInput)
+        wanted = DetectionParameters(
+            parameters.score_threshold,
+            parameters.iou_threshold,
+            parameters.max_detections,
+            parameters.class_ids,
+            parameters.class_agnostic,
+        )
+        of_views = replace(wanted, score_threshold=SCORE_FLOOR, max_detections=max(MOST_BOXES, wanted.max_detections))
+        found: list[FoundBoxes] = []
+        for kind, view, output in zip(item.kinds, item.views, outputs, strict=True):
+            seen = self._scaled[kind.scale].objects_of(output, view, of_views)
+            boxes = unmirrored(seen.boxes.numpy(), kind, item.image_size[1])
+            found.append(FoundBoxes(boxes, seen.scores.numpy(), seen.class_ids.numpy()))
+        fused = fuse(found)
+        kept = select(
+            Candidates(*(torch.from_numpy(part) for part in (fused.boxes, fused.scores, fused.class_ids))), wanted
+        )
+        first: Any = self._scaled[item.kinds[0].scale]
+        maps = [
+            self._maps(kind, view, output, kept.boxes.numpy())
+            for kind, view, output in zip(item.kinds, item.views, outputs, strict=True)
+        ]
+        mean = torch.stack([logits.flatten(2).softmax(2) for logits, _ in maps]).mean(0).clamp(min=_LEAST)
+        logits = mean.log().view_as(maps[0][0])
+        return poses_of(kept, logits, maps[0][1], first.letterbox_of(item.views[0]), first.skeleton)
+
+    def _maps(
+        self, kind: View, view: ModelInput, output: RegionPoints, boxes: NDArray[np.float32]
+    ) -> tuple[Tensor, Tensor]:
+        """The heat maps of a view in the fused boxes, as those of the image itself, and the regions in its input."""
+        adapter: Any = self._scaled[kind.scale]
+        own = unmirrored(boxes, kind, view.image_size[1])
+        logits, regions = output.maps_of(adapter.letterbox_of(view).project(torch.from_numpy(own)))
+        if kind.mirrored:
+            logits = logits.flip(3)[:, list(adapter.skeleton.mirrored)]
+        return logits, regions
