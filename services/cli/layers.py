@@ -55,8 +55,9 @@ def layers(
     with screen.err.status(f"running {plain.adapter.entry.name}"):
         image = _input(plain, data)
         from models.explaining.layers import watched_layers
+        from models.explaining.region_layers import region_layers
 
-        found = watched_layers(plain.network.modules, image)
+        found = [*watched_layers(plain.network.modules, image), *region_layers(plain.adapter)]
         pictures = {} if save is None else _pictures(plain, found, image, wanted)
     if save is not None:
         saved = [_saved(picture, save, stem) for stem, picture in pictures.items()]
