@@ -84,13 +84,15 @@ def _read(photo: str) -> bytes:
 
 def _loaded(screen: Screen, name: str) -> PlainModel:
     from models.catalog.lookup import find
-    from models.entries import ONNX
+    from models.entries import ONNX, LetterboxPreprocessing, Preprocessing
     from services.cli.loading import download_bar
 
     entry = find(name)
     if entry.weights.kind == "none" or entry.architecture == ONNX:
         reason = "has no network" if entry.weights.kind == "none" else "is an ONNX file, and has no layers of torch"
         raise CommandError(f"{entry.name} {reason}")
+    if not isinstance(entry.preprocessing, Preprocessing | LetterboxPreprocessing):
+        raise CommandError(f"{entry.name} is no model of images")
     with screen.err.status(f"loading {entry.name}"):
         from models.explaining.plain_model import load_plain
         from models.sources.weights_files import fetch
