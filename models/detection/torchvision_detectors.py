@@ -85,6 +85,11 @@ class TorchvisionCandidates:
         """Whether the network has two stages."""
         return isinstance(self._stages, TwoStages)
 
+    @property
+    def region_head(self) -> tuple[nn.Module, tuple[int, int, int]] | None:
+        """See `TwoStages.region_head`; None where there is one stage."""
+        return self._stages.region_head if isinstance(self._stages, TwoStages) else None
+
     @torch.inference_mode()
     def proposed(self, pixels: NDArray[np.uint8], proposals: Sequence[Tensor], family: Family) -> list[Candidates]:
         """Classifies and refines given proposals, instead of those of the RPN.

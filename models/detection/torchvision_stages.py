@@ -7,6 +7,7 @@ like any other network.
 # pyright: reportMissingTypeStubs=false
 
 import copy
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
@@ -120,6 +121,14 @@ class TwoStages:
         head: nn.Module = folded(heads.box_head) if runtime.fuse else heads.box_head
         self._head = head.to(runtime.device, self._dtype)
         self._predictor: Any = heads.box_predictor.to(runtime.device)
+        self._channels: int = cast(Any, network.backbone).out_channels
+
+    @property
+    def region_head(self) -> tuple[nn.Module, tuple[int, int, int]]:
+        """The layers that look at each region, one after the other, and the (F, S, S) shape of a pooled region."""
+        layers = nn.Sequential(OrderedDict(box_head=self._head, box_predictor=self._predictor))
+        height, width = self._pool.output_size
+        return layers.eval(), (self._channels, height, width)
 
     def regions(
         self, outputs: Sequence[Tensor], images: ImageList, proposals: Sequence[Tensor] | None = None

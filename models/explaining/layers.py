@@ -29,6 +29,7 @@ class Layer:
         groups: Of a convolution; None for others.
         parameters: Number of weights and biases; those of a module that runs again count once, with the first call.
         receptive_field: None where it is not known: windowed attention, operations without a rule.
+        per_region: Whether it runs on each region that a two-stage model found, of which every unit sees all or a part.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Layer:
     groups: int | None
     parameters: int
     receptive_field: ReceptiveField | None
+    per_region: bool = False
 
     @property
     def is_convolution(self) -> bool:

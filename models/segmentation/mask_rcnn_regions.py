@@ -7,6 +7,7 @@ boxes that a request wants: a photo of people has 22 above the floor of the scor
 # pyright: reportMissingTypeStubs=false
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -111,6 +112,11 @@ class MaskRcnnRegions:
         self._branch = _MaskBranch(network, runtime)
         self._first_label = first_label
 
+    @property
+    def mask_head(self) -> tuple[nn.Module, tuple[int, int, int]]:
+        """The layers of the mask branch, and the (F, S, S) shape of a pooled region."""
+        return self._branch.layers
+
     @torch.inference_mode()
     def region_masks(self, pixels: NDArray[np.uint8]) -> list[RegionMasks]:
         """See `RegionMaskNetwork.region_masks`."""
@@ -135,14 +141,20 @@ class MaskRcnnRegions:
 
 
 class _MaskBranch:
-    """The mask branch on its device; RoIAlign runs in float32, and the branch in the runtime's precision."""
+    """The mask branch on its device; RoIAlign runs in float32, and the branch in the runtime's precision.
+
+    Attributes:
+        layers: Its network, and the (F, S, S) shape of a pooled region.
+    """
 
     def __init__(self, network: MaskRCNN, runtime: Runtime) -> None:
         heads: Any = network.roi_heads
         self._device = torch.device(runtime.device)
         self._pool = RegionPool(copy.deepcopy(heads.mask_roi_pool))
-        layers = nn.Sequential(heads.mask_head, heads.mask_predictor).eval()
-        self._head = head_for(layers, (cast(Any, network.backbone).out_channels, *self._pool.output_size), runtime)
+        layers = nn.Sequential(OrderedDict(mask_head=heads.mask_head, mask_predictor=heads.mask_predictor)).eval()
+        height, width = self._pool.output_size
+        self.layers = layers, (cast(Any, network.backbone).out_channels, height, width)
+        self._head = head_for(*self.layers, runtime)
 
     @torch.inference_mode()
     def masks(self, features: Mapping[str, Tensor], boxes: Tensor, labels: Tensor, size: tuple[int, int]) -> Tensor:

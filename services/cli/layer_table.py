@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ("layer", "type", "output", "kernel", "stride", "dilation", "padding", "parameters", "field", "jump")
 _RIGHT: Final = ("parameters", "field", "jump")
 _WHOLE: Final = "whole image"
+_REGION: Final = "its region"
 
 
 def layer_fields(layer: Layer) -> tuple[str, ...]:
@@ -29,7 +30,7 @@ def layer_fields(layer: Layer) -> tuple[str, ...]:
         _sides(layer.dilation),
         layer.padding if isinstance(layer.padding, str) else _sides(layer.padding),
         f"{layer.parameters:,}" if layer.parameters else "",
-        "?" if field is None else _WHOLE if field.whole_image else _sides(field.size),
+        _REGION if layer.per_region else "?" if field is None else _WHOLE if field.whole_image else _sides(field.size),
         "" if field is None or field.whole_image else _sides(field.stride),
     )
 

@@ -55,8 +55,9 @@ def layers(
     with screen.err.status(f"running {plain.adapter.entry.name}"):
         image = _input(plain, data)
         from models.explaining.layers import watched_layers
+        from models.explaining.region_layers import region_layers
 
-        found = watched_layers(plain.network.modules, image)
+        found = [*watched_layers(plain.network.modules, image), *region_layers(plain.adapter)]
         pictures = {} if save is None else _pictures(plain, found, image, wanted)
     if save is not None:
         saved = [_saved(picture, save, stem) for stem, picture in pictures.items()]
@@ -83,13 +84,15 @@ def _read(photo: str) -> bytes:
 
 def _loaded(screen: Screen, name: str) -> PlainModel:
     from models.catalog.lookup import find
-    from models.entries import ONNX
+    from models.entries import ONNX, LetterboxPreprocessing, Preprocessing
     from services.cli.loading import download_bar
 
     entry = find(name)
     if entry.weights.kind == "none" or entry.architecture == ONNX:
         reason = "has no network" if entry.weights.kind == "none" else "is an ONNX file, and has no layers of torch"
         raise CommandError(f"{entry.name} {reason}")
+    if not isinstance(entry.preprocessing, Preprocessing | LetterboxPreprocessing):
+        raise CommandError(f"{entry.name} is no model of images")
     with screen.err.status(f"loading {entry.name}"):
         from models.explaining.plain_model import load_plain
         from models.sources.weights_files import fetch

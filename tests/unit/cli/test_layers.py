@@ -46,6 +46,16 @@ def test_filters_and_the_maps_of_a_photo_are_saved_and_never_overwritten(tmp_pat
         assert min(sheet.size) > 400
 
 
+def test_the_heads_of_a_two_stage_model_run_on_each_region():
+    lines = explain_layers("mask-rcnn-nuclei").stdout.splitlines()
+    heads = [line.split("\t") for line in lines if line.split("\t")[8] == "its region"]
+    assert [head[0] for head in heads if head[1] == "Linear"] == [
+        *("box_head.fc6", "box_head.fc7"),
+        *("box_predictor.cls_score", "box_predictor.bbox_pred"),
+    ]
+    assert heads[-1][:3] == ["mask_predictor.mask_fcn_logits", "Conv2d", "2 × 28 × 28"]
+
+
 def test_shapes_are_those_of_the_photo():
     wide = explain_layers("unet-person", PHOTO).stdout.splitlines()[0].split("\t")
     assert wide[2] == "32 × 144 × 208"

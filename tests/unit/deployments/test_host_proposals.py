@@ -48,7 +48,7 @@ def _write_two_stages(folder: Path) -> None:
     network = build_detector("faster-rcnn-efficientnet-lite0", 3, {})
     like = find(ONE_STAGE)
     entry = replace(like, name=TWO_STAGES, architecture="faster-rcnn-efficientnet-lite0", card=None)
-    write_card(entry, folder, network.state_dict())
+    write_card(folder, entry, network.state_dict())
 
 
 def item(model: str = TWO_STAGES, size: tuple[int, int] = (64, 64), **parameters: Any) -> Item:

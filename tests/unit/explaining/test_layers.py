@@ -46,6 +46,7 @@ def test_a_layer_has_its_window_its_shape_and_its_parameters():
         "groups": 1,
         "parameters": 8 * 3 * 15 + 8,
         "receptive_field": {"whole_image": False, "size": [5, 9], "stride": [1, 2]},
+        "per_region": False,
     }
     assert (relu.kernel, relu.stride, relu.padding, relu.groups, relu.parameters) == (None, None, None, None, 0)
 
