@@ -199,6 +199,6 @@ async function boxIndex(store, api, { one, model, photo }, signal) {
  */
 function failure(error, retry) {
   const isMissing = /** @type {any} */ (error).code === "not_found";
-  const told = "This server explains nothing: it has no /v1/explain.";
+  const told = "This server has no explanations (POST /v1/explain).";
   return isMissing ? element("p", { role: "alert" }, told) : problem(error, retry);
 }

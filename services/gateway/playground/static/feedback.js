@@ -49,7 +49,7 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
     }
     const kept = () => keptIndices();
     place.replaceChildren(
-      element("p", {}, "Untick what is wrong in the list, then send what is left as the truth."),
+      element("p", {}, "Untick what is wrong in the list, then send the rest as ground truth."),
       button("Send what is ticked", () => void send(() => truth((one) => kept().has(one.index))), {
         id: `send-${slot}`,
       }),
