@@ -34,10 +34,8 @@ def pictures(
 ) -> None:
     """Take the pictures."""
     with playground_stack(url) as address, running_chromium() as browser:
-        for name, colours, show in (("answer", "light", show_answers), ("why", "dark", show_explanation)):
-            path = FOLDER / f"playground-{name}.jpg"
-            take(browser, address, colours, show, path)
-            print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} KB")
+        take(browser, address, "light", show_answers, FOLDER / "playground-answer.jpg")
+        take(browser, address, "dark", show_explanation, FOLDER / "playground-why.jpg")
 
 
 def take(
@@ -58,6 +56,7 @@ def take(
         show(page)
         page.mouse.move(0, 0)
         page.screenshot(path=path, quality=QUALITY, type="jpeg")
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} KB")
 
 
 def show_answers(page: Page) -> None:
