@@ -310,7 +310,7 @@ def _add_models(app: FastAPI, registry: Registry, versions: ModelVersions, accur
 
         Those of versions that are loaded come first, and have the device and precision that they run in.
         """
-        entries = [*registry.entries(), *versions.cold_entries()]
+        entries = [*registry.entries(), *versions.unserved_entries()]
         return {"models": [_without_names(entry) for entry in entries], "versions": versions.statuses()}
 
     @app.get("/v1/models/{name:path}", tags=["models"], responses=describe_errors(401, 403, 404, 429, 503))
@@ -319,9 +319,9 @@ def _add_models(app: FastAPI, registry: Registry, versions: ModelVersions, accur
 
         `measured_accuracy` has the evaluations that were recorded here, and `versions` the states of all versions.
         """
-        if name in registry.names and registry.is_cold(name):
+        if name in registry.names and versions.is_unserved(name):
             statuses = [status.model_dump() for status in versions.statuses_of(name)]
-            return {**versions.cold_entry(name), "measured_accuracy": [], "versions": statuses}
+            return {**versions.unserved_entry(name), "measured_accuracy": [], "versions": statuses}
         model = registry.get(name)
         return {
             **model.entry,

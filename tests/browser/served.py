@@ -11,6 +11,9 @@ DETECTOR: Final = "yolo-person"
 DIGITS: Final = "yolo-digits"
 SEGMENTER: Final = "unet-person"
 NUCLEI: Final = "mask-rcnn-nuclei"
+COLD_NUCLEI: Final = "unet-nuclei"
+"""Loaded on demand, and not at the start."""
+ADMIN_KEY: Final = "an-administrator-of-this-test"
 
 
 def asked(url: str, path: str, image: bytes, **query: Any) -> Any:

@@ -145,13 +145,17 @@ class ModelVersions:
         await self._read()
         return self._plans.plan(model)
 
-    def cold_entries(self) -> tuple[dict[str, Any], ...]:
-        """Catalog entries of the models that their next request loads."""
-        cold = [model for model in self._registry.names if self._registry.is_cold(model)]
-        return tuple(self.cold_entry(model) for model in cold)
+    def is_unserved(self, model: str) -> bool:
+        """Whether a model is loaded on demand, and is cold now, being loaded, or failed to load."""
+        registry = self._registry
+        return model in registry.on_demand and (registry.is_cold(model) or registry.current(model) is None)
 
-    def cold_entry(self, model: str) -> dict[str, Any]:
-        """The catalog entry of a model that its next request loads."""
+    def unserved_entries(self) -> tuple[dict[str, Any], ...]:
+        """Catalog entries of the models that are loaded on demand, and not served now."""
+        return tuple(self.unserved_entry(model) for model in self._registry.names if self.is_unserved(model))
+
+    def unserved_entry(self, model: str) -> dict[str, Any]:
+        """The catalog entry of a model that is loaded on demand, and not served now."""
         return find(join_name(model, self._registry.first_version(model))).to_dict()
 
     def statuses(self) -> tuple[VersionStatus, ...]:

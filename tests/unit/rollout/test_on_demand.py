@@ -62,16 +62,22 @@ def states(stack: VersionStack) -> dict[str, str]:
     return {f"{each['name']}@{each['version']}": each["state"] for each in listed}
 
 
+def names(stack: VersionStack) -> list[str]:
+    return [each["name"] for each in httpx.get(f"{stack.url}/v1/models").json()["models"]]
+
+
 def test_first_request_loads_a_model_once_in_all_replicas(stack: VersionStack):
     assert states(stack) == {
         f"{WARM}@1": "loaded", f"{MODEL}@2": "cold", f"{OTHER}@1": "cold", f"{BROKEN}@1": "cold",
     }  # fmt: skip
     assert httpx.get(f"{stack.url}/readyz").status_code == 200
-    listed = httpx.get(f"{stack.url}/v1/models").json()["models"]
-    assert [entry["name"] for entry in listed] == [WARM, MODEL, OTHER, BROKEN]
+    assert names(stack) == [WARM, MODEL, OTHER, BROKEN]
     assert httpx.get(f"{stack.url}/v1/models/{OTHER}").json()["task"] == "detection"
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda seed: stack.detect(photo(seed), MODEL), range(8)))
+        asked = [pool.submit(stack.detect, photo(seed), MODEL) for seed in range(8)]
+        while not asked[0].done():
+            assert sorted(names(stack)) == sorted([WARM, MODEL, OTHER, BROKEN]), "it is listed while it is loaded, too"
+        answers = [each.result() for each in asked]
     assert [(answer.status_code, answer.json()["version"]) for answer in answers] == [(200, "2")] * 8
     assert [[each["name"] for each in host.describe()] for host in stack.replicas.hosts] == [[WARM, MODEL]] * 2
     assert states(stack)[f"{MODEL}@2"] == "loaded"
@@ -104,6 +110,7 @@ def test_a_model_that_cannot_be_loaded_is_refused_with_the_reason_and_the_others
     assert (refused.status_code, error["code"]) == (503, "not_ready")
     assert "could not be loaded" in error["message"]
     assert states(stack)[f"{BROKEN}@1"] == "failed"
+    assert names(stack) == [WARM, MODEL, OTHER, BROKEN]
     assert stack.detect(photo(1), WARM).status_code == 200
     assert stack.detect(photo(1), OTHER).status_code == 200
 

@@ -35,12 +35,14 @@ const STATES = {
  */
 export async function loadCatalog(api) {
   const { body } = await api.get("v1/models");
+  const defaults = body.versions.filter((/** @type {any} */ one) => one.is_default);
+  const answered = new Set(defaults.map((/** @type {any} */ one) => one.name));
   const statuses = new Map(body.versions.map((/** @type {any} */ one) => [`${one.name}@${one.version}`, one]));
   return body.models
     .filter((/** @type {any} */ entry) => entry.task in TASKS)
     .map((/** @type {any} */ entry) => {
       const status = statuses.get(`${entry.name}@${entry.version}`);
-      const isDefault = !status || status.is_default || status.state === "cold";
+      const isDefault = !status || status.is_default || !answered.has(entry.name);
       return {
         value: isDefault ? entry.name : `${entry.name}@${entry.version}`,
         name: entry.name,

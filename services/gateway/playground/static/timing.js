@@ -13,6 +13,8 @@ const NETWORK = "network";
 const OTHER = "other";
 /** The same where the request loaded its model. */
 const LOADING = "loading";
+/** No model is loaded in less: another request has loaded it meanwhile. */
+const LEAST_LOADING_MS = 100;
 
 /**
  * Parses the header. Source: W3C Server Timing, https://www.w3.org/TR/server-timing/
@@ -38,7 +40,7 @@ export function stagesOf(reply, isCold) {
   const stages = told.filter((stage) => stage.name !== "total");
   const knownMs = stages.reduce((sum, stage) => sum + stage.ms, 0);
   stages.push(
-    { name: isCold ? LOADING : OTHER, ms: totalMs - knownMs },
+    { name: isCold && totalMs - knownMs >= LEAST_LOADING_MS ? LOADING : OTHER, ms: totalMs - knownMs },
     { name: NETWORK, ms: reply.tookMs - Math.max(totalMs, knownMs) },
   );
   return stages.filter((stage) => stage.ms >= 0.05);
