@@ -38,16 +38,16 @@ class AugmentedDetector(LetterboxedViews[DetectionParameters, Detections]):
         return [self._merged(*one) for one in zip(raw, inputs, parameters, strict=True)]
 
     def _merged(self, outputs: Sequence[Any], item: ModelInput, parameters: DetectionParameters) -> Detections:
-        def detections_of(view: ModelInput, kind: View, output: Any, wanted: DetectionParameters) -> Detections:
+        def objects_of(view: ModelInput, kind: View, output: Any, wanted: DetectionParameters) -> Candidates:
             (found,) = self._scaled[kind.scale].postprocess([output], [view], [wanted])
-            return found
+            return Candidates(*(torch.from_numpy(part) for part in (found.boxes, found.scores, found.class_ids)))
 
-        kept = fused_objects(detections_of, outputs, item, parameters)
+        kept = fused_objects(objects_of, outputs, item, parameters)
         return Detections(kept.boxes.numpy(), kept.scores.numpy(), kept.class_ids.numpy(), item.image_size)
 
 
 def fused_objects(
-    detections_of: Callable[[ModelInput, View, Any, P], Detections],
+    objects_of: Callable[[ModelInput, View, Any, P], Candidates],
     outputs: Sequence[Any],
     item: ModelInput,
     parameters: P,
@@ -55,7 +55,7 @@ def fused_objects(
     """Runs NMS on every view, fuses the boxes of all views, and filters those by the parameters of the request.
 
     Args:
-        detections_of: From a view, how it was made, its output and parameters to its objects after NMS.
+        objects_of: From a view, how it was made, its output and parameters to its objects after NMS.
         outputs: Of each view.
         item: The image.
         parameters: Of the request.
@@ -68,8 +68,9 @@ def fused_objects(
     of_views = replace(parameters, score_threshold=SCORE_FLOOR, max_detections=most)
     found: list[FoundBoxes] = []
     for kind, view, output in zip(item.kinds, item.views, outputs, strict=True):
-        seen = detections_of(view, kind, output, of_views)
-        found.append(FoundBoxes(unmirrored(seen.boxes, kind, item.image_size[1]), seen.scores, seen.class_ids))
+        seen = objects_of(view, kind, output, of_views)
+        boxes = unmirrored(seen.boxes.numpy(), kind, item.image_size[1])
+        found.append(FoundBoxes(boxes, seen.scores.numpy(), seen.class_ids.numpy()))
     fused = fuse(found)
     together = Candidates(*(torch.from_numpy(part) for part in (fused.boxes, fused.scores, fused.class_ids)))
     return select(together, parameters)

@@ -3,7 +3,6 @@
 # pyright: reportUnknownMemberType=false
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -11,13 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.adapter import DetectionParameters, ModelInput, PoseParameters, RawOutput
+from models.adapter import ModelInput, PoseParameters, RawOutput
 from models.augmentation.augmented import AugmentedInput, View
-from models.augmentation.box_fusion import FoundBoxes, fuse
-from models.augmentation.detection import MOST_BOXES, unmirrored
+from models.augmentation.detection import fused_objects, unmirrored
 from models.augmentation.letterboxed import LetterboxedViews
-from models.detection.candidates import SCORE_FLOOR, Candidates
-from models.detection.selection import select
+from models.detection.candidates import Candidates
 from models.pose.estimator import poses_of
 from models.pose.keypoint_regions import RegionPoints
 from models.predictions import Poses
@@ -45,23 +42,11 @@ class AugmentedPoseEstimator(LetterboxedViews[PoseParameters, Poses]):
 
     def _merged(self, outputs: Sequence[RegionPoints], item: ModelInput, parameters: PoseParameters) -> Poses:
         assert isinstance(item, AugmentedInput)
-        wanted = DetectionParameters(
-            parameters.score_threshold,
-            parameters.iou_threshold,
-            parameters.max_detections,
-            parameters.class_ids,
-            parameters.class_agnostic,
-        )
-        of_views = replace(wanted, score_threshold=SCORE_FLOOR, max_detections=max(MOST_BOXES, wanted.max_detections))
-        found: list[FoundBoxes] = []
-        for kind, view, output in zip(item.kinds, item.views, outputs, strict=True):
-            seen = self._scaled[kind.scale].objects_of(output, view, of_views)
-            boxes = unmirrored(seen.boxes.numpy(), kind, item.image_size[1])
-            found.append(FoundBoxes(boxes, seen.scores.numpy(), seen.class_ids.numpy()))
-        fused = fuse(found)
-        kept = select(
-            Candidates(*(torch.from_numpy(part) for part in (fused.boxes, fused.scores, fused.class_ids))), wanted
-        )
+
+        def objects_of(view: ModelInput, kind: View, output: Any, wanted: PoseParameters) -> Candidates:
+            return self._scaled[kind.scale].objects_of(output, view, wanted)
+
+        kept = fused_objects(objects_of, outputs, item, parameters)
         first: Any = self._scaled[item.kinds[0].scale]
         maps = [
             self._maps(kind, view, output, kept.boxes.numpy())

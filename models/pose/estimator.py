@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.adapter import DetectionParameters, ModelInput, PoseParameters, RawOutput
+from models.adapter import ModelInput, ObjectParameters, PoseParameters, RawOutput
 from models.detection.candidates import Candidates
 from models.detection.selection import are_boxes, select
 from models.entries import CatalogEntry
@@ -60,7 +60,7 @@ class PoseEstimator(LetterboxedAdapter[PoseParameters, Poses]):
             for found, item, wanted in zip(raw, inputs, parameters, strict=True)
         ]
 
-    def objects_of(self, found: RegionPoints, item: ModelInput, parameters: DetectionParameters) -> Candidates:
+    def objects_of(self, found: RegionPoints, item: ModelInput, parameters: ObjectParameters) -> Candidates:
         """The objects of one image after NMS, best first, with boxes in pixels of the original.
 
         Args:
@@ -88,15 +88,8 @@ def poses_from(found: RegionPoints, letterbox: Letterbox, parameters: PoseParame
     Returns:
         The prediction. Objects in the padding are dropped; key points are clipped to the image.
     """
-    wanted = DetectionParameters(
-        parameters.score_threshold,
-        parameters.iou_threshold,
-        parameters.max_detections,
-        parameters.class_ids,
-        parameters.class_agnostic,
-    )
     within = found.candidates[are_boxes(letterbox.restore(found.candidates.boxes))]
-    kept = select(within, wanted)
+    kept = select(within, parameters)
     restored = Candidates(letterbox.restore(kept.boxes), kept.scores, kept.class_ids)
     return poses_of(restored, *found.maps_of(kept.boxes), letterbox, skeleton)
 
