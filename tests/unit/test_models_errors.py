@@ -20,6 +20,8 @@ INSTANCES = [
     errors.WeightsUnavailable("noop", "gone"),
     errors.WeightsCorrupt("noop", "bent"),
     errors.InvalidProposals("box 0 has no area", 0),
+    errors.CannotExplain("no class 'x'", "class", ("cat",)),
+    errors.ExplainingUnavailable("captum is not installed"),
     errors.NonFiniteOutput(),
     errors.UnsupportedRuntime("no such device"),
     errors.PrecisionTooLow("fp16 overflows"),
