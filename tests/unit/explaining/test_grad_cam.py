@@ -12,7 +12,8 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from models.entries import Preprocessing
-from models.errors import CannotExplain
+from models.errors import CannotExplain, ExplainingUnavailable
+from models.explaining import captum_library
 from models.explaining.explaining import Explainer
 from models.explaining.explanation import Question, Target
 from models.explaining.grad_cam import grad_cam
@@ -156,6 +157,26 @@ def test_semantic_segmenter_is_explained_by_its_class():
 def test_question_that_does_not_fit_the_model_is_refused(classifier: Explainer, question: Question, message: str):
     with pytest.raises(CannotExplain, match=message):
         classifier.explain(COFFEE, question)
+
+
+def test_missing_captum_is_an_error_of_its_own(classifier: Explainer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(captum_library, "find_spec", lambda _: None)
+    with pytest.raises(ExplainingUnavailable, match=r"pip install 'tapetum\[explain\]'"):
+        classifier.explain(COFFEE, Question())
+    assert classifier.explain(COFFEE, Question("features")).sheet is not None
+
+
+def test_layers_with_channels_last_are_no_maps():
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 5, 4, 4)
+            self.last = nn.Sequential(nn.Linear(5, 5))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.last(self.first(images).permute(0, 2, 3, 1)).mean((1, 2))
+
+    assert [layer.name for layer in find_map_layers(Turned().eval(), (64, 64))] == ["first"]
 
 
 def test_background_cannot_be_explained():
