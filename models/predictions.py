@@ -118,6 +118,11 @@ class Poses(Detections):
     key_point_scores: NDArray[np.float32]
     skeleton: Skeleton
 
+    @property
+    def pose_scores(self) -> NDArray[np.float32]:
+        """(N,) float32 in [0, 1]: the object's score times the mean of its key points', by which poses are ranked."""
+        return self.scores * self.key_point_scores.mean(1) if len(self.scores) else self.scores
+
     def __post_init__(self) -> None:
         super().__post_init__()
         count = (len(self.scores), len(self.skeleton))

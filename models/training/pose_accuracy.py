@@ -48,7 +48,7 @@ def _result(sample: Sample, prediction: Poses) -> ImageResult:
     found = Predictions(
         prediction.boxes.astype(np.float64),
         prediction.class_ids,
-        prediction.scores.astype(np.float64),
+        prediction.pose_scores.astype(np.float64),
         None,
         prediction.key_points.astype(np.float64),
     )

@@ -96,6 +96,7 @@ class Pose:
         class_id: Index among the model's classes.
         class_name: Its name.
         score: Confidence score, 0 to 1.
+        pose_score: The same times the mean score of the key points.
         keypoints: In the order of the model's skeleton.
     """
 
@@ -103,13 +104,14 @@ class Pose:
     class_id: int
     class_name: str
     score: float
+    pose_score: float
     keypoints: tuple[KeyPoint, ...]
 
     @classmethod
     def parse(cls, item: Mapping[str, Any]) -> Self:
         """From one member of `predictions`."""
         points = tuple(KeyPoint(**point) for point in item["keypoints"])
-        return cls(Box(**item["box"]), item["class_id"], item["class_name"], item["score"], points)
+        return cls(Box(**item["box"]), item["class_id"], item["class_name"], item["score"], item["pose_score"], points)
 
     def to_json(self) -> dict[str, Any]:
         """As the answer has it."""

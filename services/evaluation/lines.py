@@ -101,6 +101,6 @@ def coco_results(line: Line, categories: Mapping[int, int]) -> list[dict[str, An
             box = found["box"]
             width, height = box["x_max"] - box["x_min"], box["y_max"] - box["y_min"]
             row["bbox"] = [box["x_min"], box["y_min"], width, height]
-        score = found.get("score", found.get("probability"))
+        score = found.get("pose_score", found.get("score", found.get("probability")))
         rows.append(row if score is None else {**row, "score": score})
     return rows

@@ -126,7 +126,7 @@ def coco_response(image_ids: Sequence[int | str], answers: Answers, limit: TimeL
                     "image_id": image_id,
                     "category_id": category_ids[class_id] if category_ids else class_id + 1,
                     **_coco_shape(found),
-                    "score": found["score"],
+                    "score": found.get("pose_score", found["score"]),
                 }
             )
     return _json_response(orjson.dumps(results), _joint_key(answers, "coco", orjson.dumps(list(image_ids)).decode()))

@@ -11,7 +11,7 @@ from models.adapter import PoseParameters
 from models.predictions import Poses
 from services.kinds.detection import PIXEL_DIGITS, Detection, ObjectParameters, write_objects
 from services.kinds.request_parameters import Share
-from services.kinds.schemas import Answered, Cached, CocoResult, Found, ItemError, Listed, Schema
+from services.kinds.schemas import PROBABILITY_DIGITS, Answered, Cached, CocoResult, Found, ItemError, Listed, Schema
 from services.kinds.task_api import TaskApi
 
 _SCORE_DIGITS: Final = 4
@@ -37,8 +37,11 @@ def write_poses(prediction: Poses, class_names: Sequence[str], told: object) -> 
         ]
         for own_places, own_scores in zip(places, scores, strict=True)
     ]
+    whole = [round(score, PROBABILITY_DIGITS) for score in prediction.pose_scores.tolist()]
     return {
-        "predictions": [{**row, "keypoints": own} for row, own in zip(rows, points, strict=True)],
+        "predictions": [
+            {**row, "pose_score": score, "keypoints": own} for row, score, own in zip(rows, whole, points, strict=True)
+        ],
         "skeleton": [list(edge) for edge in prediction.skeleton.edges],
     }
 
@@ -78,6 +81,11 @@ class KeyPoint(Schema):
 class Pose(Detection):
     """One object with its key points, in the order of the model's skeleton."""
 
+    pose_score: float = Field(
+        ge=0,
+        le=1,
+        description="`score` times the mean score of the key points: that of COCO's format and of evaluations.",
+    )
     keypoints: tuple[KeyPoint, ...]
 
 
@@ -117,6 +125,7 @@ _PERSON: Final = {
     "class_id": 0,
     "class_name": "person",
     "score": 0.961214,
+    "pose_score": 0.618383,
     "keypoints": [
         {"name": name, "x": x, "y": y, "score": score, "visible": score >= 0.2} for name, x, y, score in _POINTS
     ],
@@ -145,7 +154,7 @@ POSE: Final = TaskApi(
                 "image_id": 0,
                 "category_id": 1,
                 "keypoints": [201.5, 131.2, 2, 208.1, 124.0, 2, 195.7, 124.3, 0],
-                "score": 0.961214,
+                "score": 0.618383,
             }
         ],
     },

@@ -182,7 +182,7 @@ def result_of(record: Record) -> ImageResult:
     predictions = Predictions(
         np.array([[row["box"][member] for member in BOX_MEMBERS] for row in rows], np.float64).reshape(-1, 4),
         np.array([row["class_id"] for row in rows], np.int64),
-        np.array([row["score"] for row in rows], np.float64),
+        np.array([row["pose_score"] for row in rows], np.float64),
         None,
         np.array(places, np.float64).reshape(-1, len(_skeleton(record)), 2),
     )

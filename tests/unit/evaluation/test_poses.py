@@ -40,7 +40,8 @@ def record(index: int, skeleton: Skeleton = PERSON, names: tuple[str, ...] = PER
             "box": dict(zip(("x_min", "y_min", "x_max", "y_max"), box, strict=True)),
             "class_id": 0,
             "class_name": "person",
-            "score": float(score),
+            "score": 1.0,
+            "pose_score": float(score),
             "keypoints": [
                 {"name": name, "x": x, "y": y, "score": 0.5, "visible": True}
                 for name, (x, y) in zip(names, points, strict=True)

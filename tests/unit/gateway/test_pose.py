@@ -45,6 +45,8 @@ def test_an_answer_has_the_key_points_of_every_object_and_the_lines_between_them
         assert all(0 <= point["x"] <= 160 and 0 <= point["y"] <= 120 for point in row["keypoints"])
         assert all(0 <= point["score"] <= 1 and point["visible"] for point in row["keypoints"])
         assert row["class_name"] == "doll" and row["score"] >= 0.3
+        mean = sum(point["score"] for point in row["keypoints"]) / 3
+        assert row["pose_score"] == pytest.approx(row["score"] * mean, abs=2e-4)
 
 
 def test_the_keypoint_threshold_marks_points_and_keeps_them(stack: HostedGateway) -> None:
@@ -75,7 +77,7 @@ def test_cocos_format_has_three_numbers_a_key_point(stack: HostedGateway) -> Non
     for row, same in zip(rows, plain, strict=True):
         triples = [row["keypoints"][start : start + 3] for start in range(0, 9, 3)]
         expected = [[point["x"], point["y"], 2 if point["visible"] else 0] for point in same["keypoints"]]
-        assert triples == expected and "bbox" not in row
+        assert triples == expected and row["score"] == same["pose_score"] and "bbox" not in row
 
 
 def test_a_picture_shows_the_skeletons(stack: HostedGateway) -> None:
