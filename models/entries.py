@@ -287,7 +287,7 @@ DETECTION_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.25, "iou_t
 INSTANCE_DEFAULTS: Mapping[str, int | float] = {"score_threshold": 0.5, "max_detections": 100}
 """Default request parameters of an instance segmenter; a semantic one has none."""
 
-POSE_DEFAULTS: Mapping[str, int | float] = {**DETECTION_DEFAULTS, "score_threshold": 0.5, "keypoint_threshold": 0.2}
+POSE_DEFAULTS: Mapping[str, int | float] = {**DETECTION_DEFAULTS, "score_threshold": 0.5, "keypoint_threshold": 0.25}
 """Default request parameters of a pose estimator."""
 
 
