@@ -35,12 +35,11 @@ def augmented(adapter: Adapter[Any, Any], max_batch_size: int = MAX_BATCH_SIZE) 
     Returns:
         The adapter; None where the model is of a class without augmentation, such as one without a network.
     """
-    mirror = mirrors(adapter.entry)
     if isinstance(adapter, Classifier):
-        return AugmentedClassifier(adapter, mirror, max_batch_size)
+        return AugmentedClassifier(adapter, mirrors(adapter.entry), max_batch_size)
     if not isinstance(adapter, LetterboxedAdapter):
         return None
-    return with_views(adapter, views_of(adapter, mirror), max_batch_size)
+    return with_views(adapter, views_of(adapter), max_batch_size)
 
 
 def with_views(
@@ -88,12 +87,11 @@ def mirrors(entry: CatalogEntry) -> bool:
     return not isinstance(recorded, Mapping) or cast(Mapping[str, Any], recorded).get("flip") != 0
 
 
-def views_of(adapter: Adapter[Any, Any], mirror: bool) -> tuple[View, ...]:
+def views_of(adapter: LetterboxedAdapter[Any, Any]) -> tuple[View, ...]:
     """Views of a detector or a segmenter.
 
     Args:
         adapter: A loaded model.
-        mirror: Whether mirror images show the same to it.
 
     Returns:
         Those of its kind; of a network that takes one size only, the plain and the mirror image; without mirror images
@@ -102,4 +100,4 @@ def views_of(adapter: Adapter[Any, Any], mirror: bool) -> tuple[View, ...]:
     takes_one_size = adapter.entry.preprocessing.fixed_size is not None or adapter.runtime.compile
     of_kind = REGION_VIEWS if adapter.entry.kind == "semantic" else OBJECT_VIEWS
     views = (View(), View(mirrored=True)) if takes_one_size else of_kind
-    return views if mirror else tuple(dict.fromkeys(View(view.scale) for view in views))
+    return views if mirrors(adapter.entry) else tuple(dict.fromkeys(View(view.scale) for view in views))

@@ -41,12 +41,18 @@ class AugmentedSemanticSegmenter(LetterboxedViews[SegmentationParameters, Semant
 
     def preprocess(self, image: DecodedImage) -> AugmentedInput:
         """See `Augmented.preprocess`."""
-        plain: dict[float, ModelInput] = {scale: each.preprocess(image) for scale, each in self._scaled.items()}
-        chosen = [view for view in self._views if not self._segmenter.is_tiled(plain[view.scale])]
-        if self._segmenter.is_tiled(plain[1.0]):
-            chosen = [View(), View(mirrored=True)] if self._mirrors else [View()]
+        usual = self._segmenter.preprocess(image)
+        if self._segmenter.is_tiled(usual):
+            return AugmentedInput.of([(View(), usual), (View(mirrored=True), _turned(usual))][: 1 + self._mirrors])
+        plain = {1.0: usual} | {
+            scale: adapter.preprocess(image) for scale, adapter in self._scaled.items() if scale != 1.0
+        }
         return AugmentedInput.of(
-            [(view, _turned(plain[view.scale]) if view.mirrored else plain[view.scale]) for view in chosen]
+            [
+                (view, _turned(plain[view.scale]) if view.mirrored else plain[view.scale])
+                for view in self._views
+                if not self._segmenter.is_tiled(plain[view.scale])
+            ]
         )
 
     @torch.inference_mode()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from models.adapter import Adapter
 from models.augmentation.augmented import Augmented
 from models.augmentation.choice import augmented
 from models.detection.candidates import Candidates
@@ -115,7 +115,7 @@ def semantic_segmenter(
     return SemanticSegmenter(entry("semantic", names, preprocessing, None), names, TORCH, executor, "0" * 64)
 
 
-def with_views(adapter: Adapter[object, object]) -> Augmented[object, object]:  # type: ignore[type-var]
+def with_views(adapter: Any) -> Augmented[Any, Any]:
     made = augmented(adapter)
     assert made is not None
     return made

@@ -75,9 +75,9 @@ def test_views_are_the_ten_crops_of_torchvision(size: tuple[int, int]):
 
 def test_first_view_is_the_usual_input():
     model, image = classifier(), noise(90, 120)
-    assert np.array_equal(
-        views_of(model, image).views[0].pixels, resize_and_crop(image.pixels, model.entry.preprocessing)
-    )
+    assert isinstance(model.entry.preprocessing, Preprocessing)
+    usual = resize_and_crop(image.pixels, model.entry.preprocessing)
+    assert np.array_equal(views_of(model, image).views[0].pixels, usual)
 
 
 def test_crops_that_coincide_are_predicted_once():

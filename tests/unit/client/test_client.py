@@ -108,6 +108,8 @@ def test_one_image_gives_a_typed_answer(client: Client) -> None:
     assert answer.predictions == CAT.predictions
     assert (answer.model, answer.version, answer.image_size, answer.cached) == ("org/cat-net", "3", (300, 451), False)
     assert answer.request_id == "asked: top_k=2"
+    assert client.classify(b"cat", augment=True).request_id == "asked: augment=true"
+    assert client.detect(b"street", augment=True).request_id == "augment=true"
 
 
 def test_objects_come_with_their_boxes(client: Client) -> None:
