@@ -31,6 +31,23 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 
+class _FromSource(Exception):
+    """The constructor and the text of errors that one thing causes.
+
+    Args:
+        source: A path, or the catalog name of a model; may be empty.
+        message: The problem. For operators: it may contain a path.
+    """
+
+    def __init__(self, source: str, message: str) -> None:
+        super().__init__(source, message)
+        self.source = source
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}" if self.source else self.message
+
+
 class ModelsError(Exception):
     """Base class of all errors of this package.
 
@@ -103,7 +120,7 @@ class UnknownModel(ModelsError):
         return f"unknown model {self.name!r}"
 
 
-class BrokenCard(ModelsError):
+class BrokenCard(_FromSource, ModelsError):
     """A model card, or the folder that it should be in, cannot be used.
 
     Args:
@@ -112,14 +129,6 @@ class BrokenCard(ModelsError):
     """
 
     code: ClassVar[str] = "broken_card"
-
-    def __init__(self, source: str, message: str) -> None:
-        super().__init__(source, message)
-        self.source = source
-        self.message = message
-
-    def __str__(self) -> str:
-        return f"{self.source}: {self.message}"
 
 
 class NameTaken(ModelsError):
@@ -132,23 +141,15 @@ class NameTaken(ModelsError):
     code: ClassVar[str] = "name_taken"
 
 
-class WeightsError(ModelsError):
+class WeightsError(_FromSource, ModelsError):
     """A model's weights cannot be used.
 
     Args:
-        model: The catalog name of the model.
+        source: The catalog name of the model.
         message: The file, the problem and its fix. For operators: it may contain a path.
     """
 
     code: ClassVar[str] = "weights_error"
-
-    def __init__(self, model: str, message: str) -> None:
-        super().__init__(model, message)
-        self.model = model
-        self.message = message
-
-    def __str__(self) -> str:
-        return f"{self.model}: {self.message}"
 
 
 class WeightsUnavailable(WeightsError):
@@ -163,26 +164,18 @@ class WeightsCorrupt(WeightsError):
     code: ClassVar[str] = "weights_corrupt"
 
 
-class ExportError(ModelsError):
+class ExportError(_FromSource, ModelsError):
     """A model cannot be exported, or what was exported does not compute the same.
 
     Args:
-        model: The catalog name of the model; empty where the problem is not that of a model.
+        source: The catalog name of the model; empty where the problem is not that of a model.
         message: The problem. For operators: it may contain a path.
     """
 
     code: ClassVar[str] = "export_error"
 
-    def __init__(self, model: str, message: str) -> None:
-        super().__init__(model, message)
-        self.model = model
-        self.message = message
 
-    def __str__(self) -> str:
-        return f"{self.model}: {self.message}" if self.model else self.message
-
-
-class UnusableModel(ModelsError):
+class UnusableModel(_FromSource, ModelsError):
     """A file that is to be imported holds no model that can be served.
 
     Args:
@@ -191,14 +184,6 @@ class UnusableModel(ModelsError):
     """
 
     code: ClassVar[str] = "unusable_model"
-
-    def __init__(self, source: str, message: str) -> None:
-        super().__init__(source, message)
-        self.source = source
-        self.message = message
-
-    def __str__(self) -> str:
-        return f"{self.source}: {self.message}"
 
 
 class OpenQuestion(UnusableModel):

@@ -51,6 +51,7 @@ def base(config: dict[str, Any]) -> None:
     args.pop("preload")
     gateway, deployments = _parts(config)
     gateway |= {"num_cpus": 1, "resources": {"gateway": 1}, "graceful_shutdown_timeout_s": _LONGEST_REQUEST_S}
+    args["explainer"] = {"resources": {"models": 1}}  # else it could run on the head, whose memory is small
     for deployment in deployments:
         deployment |= {"num_cpus": 2, "resources": {"models": 1}, "graceful_shutdown_timeout_s": _LONGEST_REQUEST_S}
 

@@ -184,7 +184,7 @@ class Explainer:
         in_image: Area | None = None
         if box is not None:
             assert isinstance(preprocessing, LetterboxPreprocessing)
-            x_min, y_min, x_max, y_max = Letterbox.fit(size, preprocessing).restore(box[None])[0].tolist()
+            x_min, y_min, x_max, y_max = map(float, Letterbox.fit(size, preprocessing).restore(box[None])[0])
             in_image = (x_min, y_min, x_max, y_max)
         return replace(
             blank,

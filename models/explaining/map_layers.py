@@ -1,9 +1,9 @@
 """Finds the layers of a network that return feature maps, and how these lie on its input."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from models.explaining.layers import receptive_fields
 from models.explaining.receptive_field import ReceptiveField
 
+_MOST_STRETCHED: Final = 2.0
+"""Ratio of the pixels of a cell along both sides; it differs from 1 where an odd number of cells is rounded."""
 _CONVOLUTIONS: Final = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -55,7 +57,7 @@ def find_map_layers(network: nn.Module, size: tuple[int, int]) -> tuple[MapLayer
 
 
 @contextmanager
-def kept_maps(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+def kept_maps(network: nn.Module, names: Sequence[str]) -> Generator[dict[str, Tensor]]:
     """Keeps the outputs of layers while the network runs.
 
     Args:
@@ -89,13 +91,13 @@ def _maps(network: nn.Module, images: Tensor) -> Mapping[str, Tensor]:
     def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
             calls[name] = calls.get(name, 0) + 1
-            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[2] * output.shape[3] > 1:
+            if isinstance(output, Tensor) and output.ndim == 4 and _has_sides_of(output, images):
                 kept[name] = output
 
         return hook
 
-    modules = [(name, module) for name, module in network.named_modules() if name]
-    hooks = [module.register_forward_hook(keep(name)) for name, module in modules]
+    modules = cast("Iterator[tuple[str, nn.Module]]", network.named_modules())
+    hooks = [module.register_forward_hook(keep(name)) for name, module in modules if name]
     try:
         network(images)
     finally:
@@ -104,13 +106,21 @@ def _maps(network: nn.Module, images: Tensor) -> Mapping[str, Tensor]:
     return {name: maps for name, maps in kept.items() if calls[name] == 1}
 
 
+def _has_sides_of(maps: Tensor, images: Tensor) -> bool:
+    """Whether a tensor has several cells, in rows and columns as the images have: transformers have channels last."""
+    cells = maps.shape[2] * maps.shape[3]
+    down, across = images.shape[2] / max(1, maps.shape[2]), images.shape[3] / max(1, maps.shape[3])
+    return cells > 1 and max(down, across) <= _MOST_STRETCHED * min(down, across)
+
+
 def _distinct(network: nn.Module, maps: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """The maps of convolutions and blocks; of layers that return the same map, the one with the shortest name."""
-    names: dict[int, str] = {}
+    names: dict[tuple[int, ...], str] = {}
     for name, found in maps.items():
         module = network.get_submodule(name)
         is_listed = isinstance(module, _CONVOLUTIONS) or next(module.children(), None) is not None or "." not in name
-        if is_listed and len(name) <= len(names.get(found.data_ptr(), name)):
-            names[found.data_ptr()] = name
+        same = (found.data_ptr(), *found.shape)
+        if is_listed and len(name) <= len(names.get(same, name)):
+            names[same] = name
     chosen = set(names.values())
     return {name: found for name, found in maps.items() if name in chosen}

@@ -21,7 +21,7 @@ from models.detection.detector import Detector
 from models.detection.selection import are_boxes, iou
 from models.errors import CannotExplain
 from models.explaining.captum_library import occlusion
-from models.explaining.subjects import LEAST_IOU
+from models.explaining.subjects import LEAST_IOU, LEAST_SCORE
 from models.segmentation.instances import InstanceSegmenter
 
 CELLS: Final = 10
@@ -92,7 +92,7 @@ def occlude(
         return subject.measure([ModelInput(np.ascontiguousarray(each), given.image_size) for each in batch])
 
     drop: Tensor = occlusion(forward).attribute(
-        torch.from_numpy(given.pixels.astype(np.float32))[None],
+        torch.as_tensor(given.pixels.astype(np.float32))[None],
         sliding_window_shapes=(*side, 3),
         strides=(*step, 3),
         baselines=grey,
@@ -122,7 +122,7 @@ def _class_of_image(adapter: Classifier, given: ModelInput, class_id: int | None
     likely = adapter.forward([given])[0]
     chosen = int(likely.argmax()) if class_id is None else class_id
     return _Subject(
-        chosen, float(likely[chosen]), None, lambda inputs: torch.from_numpy(adapter.forward(inputs)[:, chosen].copy())
+        chosen, float(likely[chosen]), None, lambda inputs: torch.as_tensor(adapter.forward(inputs)[:, chosen].copy())
     )
 
 
@@ -153,7 +153,7 @@ def _box_of_image(
         found = found[found.class_ids == class_id]
     if not len(found):
         raise CannotExplain("the model finds no object of this class in the image", "class")
-    ranks = found.scores if box is None else iou(box[None], found.boxes)[0]
+    ranks = found.scores if box is None else iou(box[None], found.boxes)[0] * (found.scores >= LEAST_SCORE)
     best = int(ranks.argmax())
     if box is not None and ranks[best] < LEAST_IOU:
         raise CannotExplain("the model in float32, which is explained, does not find this box", "box")

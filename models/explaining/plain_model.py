@@ -35,7 +35,7 @@ class PlainNetwork(NetworkExecutor):
         self.modules = copy.deepcopy(network).float()
         for module in self.modules.modules():
             if getattr(module, "inplace", False):
-                module.inplace = False  # pyright: ignore[reportAttributeAccessIssue]
+                setattr(module, "inplace", False)  # noqa: B010 - torch types attributes as tensors and modules
         self._mean = torch.tensor(preprocessing.mean)
         self._std = torch.tensor(preprocessing.std)
 

@@ -30,6 +30,9 @@ LEAST_IOU: Final = 0.3
 """Of a given box and the network's candidate. The fast network in reduced precision answers with almost the same boxes;
 an IoU below this is another object."""
 
+LEAST_SCORE: Final = 0.05
+"""Of a candidate that may be a given box: with none, some candidate of a detector's thousands lies everywhere."""
+
 Outputs = tuple[Tensor, ...]
 Value = Callable[[Outputs], Tensor]
 """From the outputs of the network for one image to a number, (1,)."""
@@ -171,7 +174,7 @@ class _Best:
 
 def _best(candidates: _Candidates, class_id: int, box: Tensor | None) -> _Best:
     boxes, scores = (each.detach() for each in candidates)
-    ranks = scores if box is None else iou(box[None], boxes)[0] * (scores > 0)
+    ranks = scores if box is None else iou(box[None], boxes)[0] * (scores >= LEAST_SCORE)
     ranks = ranks.where(are_boxes(boxes), torch.zeros(()))
     if box is not None:  # several candidates of one object overlap it almost alike: the best of them is what was found
         ranks = ranks.where(ranks >= ranks.max() - 0.02, torch.zeros(()))

@@ -4,6 +4,7 @@
     tapetum classify IMAGE…           the classes of images, with no server, or with `--url` from one
     tapetum detect IMAGE…             the objects in images, likewise
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
+    tapetum explain IMAGE…            which parts of images count towards a prediction, likewise
     tapetum explain layers MODEL      the layers of a network, with their receptive fields
     tapetum models list|show|pull     what can be served
     tapetum models add FILE           a model of one's own, from an ONNX file or a checkpoint

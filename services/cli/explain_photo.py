@@ -94,7 +94,10 @@ def _here(
         from services.cli.loading import FAVOURITES
 
         name = model or FAVOURITES["classification"]
-        explainer = Explainer(name)
+        try:
+            explainer = Explainer(name)
+        except CannotExplain as error:
+            raise CommandError(error.message, 2) from None
     method, wanted_class, layer = asked
     adapter: Any = None
     if box is not None:

@@ -7,11 +7,14 @@ about it, keeps those that were asked last, and explains one image at a time. Im
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -24,7 +27,6 @@ from services.answers.explanation import ExplanationItem, ExplanationOutcome, de
 from services.answers.wire import Failure
 from services.errors import InvalidImage, InvalidParameters, LoadFailed, OutOfTime, ServiceError
 from services.log_lines import configure_logging
-from services.machine.cpus import count_cpus
 from services.machine.loopback import fence_replica_grpc
 from services.settings import read_settings
 
@@ -35,10 +37,10 @@ log = structlog.get_logger()
 
 KEPT_MODELS: Final = 3
 """Models that stay loaded, those that were asked last."""
-MOST_THREADS: Final = 2
-"""Threads of a computation."""
+THREADS: Final = 1
+"""Threads of a computation: a second one would take a core of which predictions beside it need a part at once."""
 NICENESS: Final = 19
-"""The lowest priority on Linux: where cores are scarce, predictions get them."""
+"""The lowest priority on Linux, beside the policy `SCHED_IDLE`."""
 CALLS: Final = 2
 """Requests that a replica has at a time: one is computed, and the next one waits."""
 WAITING_CALLS: Final = 8
@@ -51,6 +53,7 @@ class ExplainerReplica:
 
     def __init__(self) -> None:
         fence_replica_grpc()
+        _give_way()
         settings = read_settings()
         configure_logging(settings)
         self._limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
@@ -160,14 +163,22 @@ def _make_explainer(name: str) -> Explainer:
     import_torchvision()
     from models.explaining.explaining import Explainer
 
-    return Explainer(name, _threads())
+    return Explainer(name, THREADS)
+
+
+def _give_way() -> None:
+    """Lower the priority of all threads that this process has, and so of those that they start."""
+    tasks = Path("/proc/self/task")
+    for thread in tasks.iterdir() if tasks.is_dir() else ():  # Linux
+        with suppress(OSError):  # it has ended meanwhile
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), NICENESS)
 
 
 def _start_thread() -> None:
+    """Give way to all other threads: the scheduler takes a core that runs this one for an idle core."""
     from services.deployments.hosted_model import start_thread
 
-    start_thread(_threads(), NICENESS)
-
-
-def _threads() -> int:
-    return min(MOST_THREADS, count_cpus())
+    start_thread(THREADS, NICENESS)
+    if hasattr(os, "SCHED_IDLE"):  # Linux; of this thread and of those that it starts
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -10,6 +10,21 @@ from models.catalog.cards import write_card
 from models.classification.architectures import build_classifier
 from models.entries import CatalogEntry, Preprocessing, WeightsSource
 
+MUGS = CatalogEntry(
+    name="mugs",
+    version="1",
+    task="classification",
+    architecture="torchvision/squeezenet1_1",
+    weights=WeightsSource("card", "", None, "MIT", "a test"),
+    preprocessing=Preprocessing(64, 64, "bilinear", (1.0, 1.0, 1.0), (2.0, 2.0, 2.0)),
+    class_count=2,
+    licence="MIT",
+    accuracy=(),
+    description="Tells mugs apart.",
+    class_names=("blue", "red"),
+)
+"""For tests of cards that nobody loads."""
+
 CLASSES = ("cat", "dog", "stop sign")
 
 

@@ -20,6 +20,15 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, which the catalog reads."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    monkeypatch.setenv("TAPETUM_CATALOG", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """One thread of torch: small layers gain nothing from more, and lose much where other programs keep cores busy."""

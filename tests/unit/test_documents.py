@@ -17,7 +17,7 @@ from services.kinds.segmentation import SegmentParameters
 from services.local.stack import DEFAULT_CONFIG
 from services.model_deployment import ModelDeployment, TritonOptions
 from services.nodes.environment import CLUSTER_DEFAULTS, machine_defaults
-from services.replica_scale import GatewayScale
+from services.replica_scale import ExplainerScale, GatewayScale
 from services.serve_file import read_serve_file
 from services.settings import Settings
 from tests.checkout import ROOT
@@ -56,7 +56,7 @@ def test_every_setting_has_a_description():
     assert all(field.description for field in Settings.model_fields.values())
 
 
-@pytest.mark.parametrize("row", rows(GatewayScale) + rows(ModelDeployment))
+@pytest.mark.parametrize("row", rows(GatewayScale) + rows(ExplainerScale) + rows(ModelDeployment))
 def test_every_configuration_key_is_in_its_table(row: str):
     assert row in document("configuration.md")
 

@@ -22,6 +22,26 @@ def deployment(**keys: Any) -> dict[str, Any]:
     return {"deployments": [{"name": "Classifier", "task": "classification", "models": ["noop"], **keys}]}
 
 
+def test_explainer_has_no_replica_until_it_is_asked_and_never_more_than_one():
+    from services.app import build
+
+    keys = {"resources": {"models": 1}, "idle_timeout_s": 60}
+    gateway = build({**deployment(), "explainer": keys})._bound_deployment
+    *_, bound = cast(tuple[Any, ...], gateway.init_args)
+    explainer = bound._bound_deployment
+    scale = explainer._deployment_config.autoscaling_config
+    assert explainer.name == "Explainer" and explainer.ray_actor_options == {
+        "num_cpus": 0.0,
+        "resources": {"models": 1},
+    }
+    assert (scale.min_replicas, scale.max_replicas, scale.downscale_delay_s) == (0, 1, 60)
+
+
+def test_name_of_the_explainer_is_taken():
+    with pytest.raises(TopologyError, match="Explainer is the name"):
+        check_topology(deployment(name="Explainer"))
+
+
 @pytest.mark.parametrize(
     ("keys", "reserved"),
     [
@@ -90,7 +110,7 @@ def test_reservations_and_limits_reach_ray_serve():
     assert gateway.ray_actor_options == {"num_cpus": 1.0, "resources": {"gateway": 0.5}}
     assert gateway._replica_config.max_replicas_per_node == 2
     assert gateway._deployment_config.graceful_shutdown_timeout_s == 30.0
-    _, backends = cast(tuple[Any, Any], gateway.init_args)
+    _, backends, _ = cast(tuple[Any, Any, Any], gateway.init_args)
     models = backends["Classifier"]._bound_deployment
     assert models.ray_actor_options == {**RESERVED, "num_gpus": 0.0}
     assert models._replica_config.max_replicas_per_node == 1

@@ -152,5 +152,27 @@ SERVICE = Dashboard(
                 limit=0.01,
             ),
         ],
+        "Explanations": [
+            Panel(
+                "Explanations by method",
+                "Requests for explanations a second; they have a process of their own.",
+                "reqps",
+                [Query("sum by (method) (rate(tapetum_explanations_total[$__rate_interval]))", "{{method}}")],
+                stacked=True,
+            ),
+            Panel(
+                "Explanations by outcome",
+                "ok, or the code of the error.",
+                "reqps",
+                [Query("sum by (outcome) (rate(tapetum_explanations_total[$__rate_interval]))", "{{outcome}}")],
+                stacked=True,
+            ),
+            Panel(
+                "Duration of explanations",
+                "From the first byte read to the explanation; the first one waits for the process to start.",
+                "s",
+                percentiles("tapetum_explanation_duration_seconds_bucket", "", [0.5, 0.9]),
+            ),
+        ],
     },
 )

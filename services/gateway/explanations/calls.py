@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any, Final, Protocol
 
@@ -10,7 +11,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from services.answers.explanation import ExplanationItem, ExplanationOutcome
 from services.errors import BackendFailed, NotReady, Overloaded
-from services.gateway.serving.backends import HEAVY_CALL_BYTES, LOST, Lent, sent_by_thread, with_pickle
+from services.gateway.serving.backends import LOST, Lent, sent_by_thread
 
 log = structlog.get_logger()
 
@@ -37,13 +38,14 @@ class RayExplainer:
 
     Args:
         handle: `DeploymentHandle` of a `services.deployments.explainer.ExplainerReplica`; Ray types its methods as
-            anything.
+            anything. Its router is made with the first explanation, in a thread, for it takes a second; calls are sent
+            by Ray Serve's own thread, through shared memory.
     """
 
     def __init__(self, handle: Any) -> None:
-        self._handle = with_pickle(handle)
-        self._plain_handle = handle
-        self._heavy_handle: Any = None
+        self._given = handle
+        self._handle: Any = None
+        self._making = asyncio.Lock()
         self._in_progress = 0
 
     async def explain(self, item: ExplanationItem) -> ExplanationOutcome:
@@ -54,6 +56,9 @@ class RayExplainer:
             )
         self._in_progress += 1
         try:
+            async with self._making:
+                if self._handle is None:
+                    self._handle = await asyncio.to_thread(_opened, self._given)
             return await self._send_twice(item)
         except BackPressureError:
             raise Overloaded("the explainer is busy", None, RETRY_AFTER_S) from None
@@ -75,9 +80,9 @@ class RayExplainer:
         raise BackendFailed("the process that explains was lost, and again at the second attempt")
 
     def _send(self, item: ExplanationItem) -> Any:
-        if len(item.image) <= HEAVY_CALL_BYTES:
-            return self._handle.explain.remote(item)
-        if self._heavy_handle is None:
-            self._heavy_handle = sent_by_thread(self._plain_handle).options(_by_reference=True)
         lent: Any = Lent(item.image)
-        return self._heavy_handle.explain.remote(item._replace(image=lent))
+        return self._handle.explain.remote(item._replace(image=lent))
+
+
+def _opened(handle: Any) -> Any:
+    return sent_by_thread(handle).options(_by_reference=True)

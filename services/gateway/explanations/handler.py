@@ -160,6 +160,8 @@ def wanted_view(request: Request, asked: ExplainParameters) -> tuple[View, Pictu
         NotAcceptable: only pictures in other formats are acceptable.
         InvalidParameters: `format` and `render` contradict each other.
     """
+    if asked.render == "cutout":
+        raise InvalidParameters("render: there are true and false here", {"parameter": "render"})
     if asked.format is not None and asked.render is not None and (asked.format != "json") != asked.render:
         raise InvalidParameters("format and render contradict each other: leave one out", {"parameter": "render"})
     if asked.format == "json":

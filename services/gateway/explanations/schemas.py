@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BeforeValidator, Field, StrictInt
 from pydantic_core import PydanticCustomError
 
-from services.kinds.request_parameters import Name, TaskParameters
+from services.kinds.request_parameters import Name, Render, TaskParameters
 from services.kinds.schemas import Answered, ImageSize, Schema
 
 
@@ -28,7 +28,7 @@ class ExplainParameters(TaskParameters):
         description="Name of a served model, or one of its versions as `NAME@VERSION`; the first served model by "
         "default.",
     )
-    render: bool | None = Field(
+    render: Render | None = Field(
         default=None,
         description="Return the map drawn over the image, as `format=overlay`; by default `Accept` decides.",
     )

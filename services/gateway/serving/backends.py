@@ -97,7 +97,7 @@ class RayBackend:
     """
 
     def __init__(self, handle: Any, task: str) -> None:
-        self._handle = with_pickle(handle)
+        self._handle = _with_pickle(handle)
         self._heavy_handle = sent_by_thread(handle).options(_by_reference=True)
         self._call_images = CALL_IMAGES.labels(task)
         self._retries = CALL_RETRIES.labels(task)
@@ -143,7 +143,7 @@ class RayBackend:
         return BackendFailed("the replica that worked on this image was lost, and so were the retries")
 
 
-def with_pickle(handle: Any) -> Any:
+def _with_pickle(handle: Any) -> Any:
     """A handle for plain tuples (`services.answers.wire`): pickle serialises them faster than Ray's cloudpickle."""
     return handle.options(request_serialization="pickle", response_serialization="pickle")
 

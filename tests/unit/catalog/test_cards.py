@@ -79,14 +79,6 @@ def written(folder: Path, entry: CatalogEntry = DETECTOR) -> Path:
     return write_card(folder, entry, {"weight": torch.ones(2, 2)})
 
 
-@pytest.fixture
-def catalog(tmp_path, monkeypatch) -> Path:
-    folder = tmp_path / "own"
-    folder.mkdir()
-    monkeypatch.setenv("TAPETUM_CATALOG", str(folder))
-    return folder
-
-
 def noise(size: tuple[int, int]) -> bytes:
     pixels = np.random.default_rng(8).integers(0, 256, (*size, 3), dtype=np.uint8)
     return encoded(Image.fromarray(pixels), "PNG")

@@ -9,30 +9,8 @@ import torch
 from models.catalog.cards import card_names, write_card
 from models.catalog.lookup import find, names, versions
 from models.catalog.version_names import join_name, split_name, version_key
-from models.entries import CatalogEntry, Preprocessing, WeightsSource
 from models.errors import BrokenCard, UnknownModel
-
-MUGS = CatalogEntry(
-    name="mugs",
-    version="1",
-    task="classification",
-    architecture="torchvision/squeezenet1_1",
-    weights=WeightsSource("card", "", None, "CC-BY-4.0", "a test"),
-    preprocessing=Preprocessing(64, 64, "bilinear", (124.0, 116.0, 104.0), (58.0, 57.0, 57.0)),
-    class_count=2,
-    licence="BSD-3-Clause",
-    accuracy=(),
-    description="Tells mugs apart.",
-    class_names=("blue", "green"),
-)
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "own"
-    folder.mkdir()
-    monkeypatch.setenv("TAPETUM_CATALOG", str(folder))
-    return folder
+from tests.unit.classifier_cards import MUGS
 
 
 def write(folder: Path, version: str, name: str = "mugs", *, versioned: bool = True) -> Path:

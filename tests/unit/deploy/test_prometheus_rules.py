@@ -18,7 +18,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 ALERTS, RECORDS = rules("alert"), rules("record")
 EXPRESSIONS = {name: rule["expr"] for name, rule in (ALERTS | RECORDS).items()}
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.ServiceError)]
-NOT_OF_PREDICTIONS = frozenset({errors.FeedbackUnavailable, errors.PlanUnavailable})
+NOT_OF_PREDICTIONS = frozenset({errors.ExplainingUnavailable, errors.FeedbackUnavailable, errors.PlanUnavailable})
 """No request to a prediction endpoint ends with them."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from models.entries import Preprocessing
-from models.errors import CannotExplain
+from models.errors import CannotExplain, ExplainingUnavailable
+from models.explaining import captum_library
 from models.explaining.explaining import Explainer
 from models.explaining.explanation import Question, Target
 from models.explaining.grad_cam import grad_cam
@@ -98,7 +100,8 @@ def test_randomised_weights_change_the_map():
             module.reset_parameters()
     after = shaken.explain(COFFEE, Question(wanted_class=967)).heat
     assert before is not None and after is not None
-    assert abs(spearmanr(before.values.ravel(), after.values.ravel()).statistic) < 0.5
+    correlation: Any = spearmanr(before.values.ravel(), after.values.ravel())
+    assert abs(correlation.statistic) < 0.5
 
 
 def test_map_depends_on_the_class_that_is_asked_for(classifier: Explainer):
@@ -156,6 +159,26 @@ def test_question_that_does_not_fit_the_model_is_refused(classifier: Explainer, 
         classifier.explain(COFFEE, question)
 
 
+def test_missing_captum_is_an_error_of_its_own(classifier: Explainer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(captum_library, "find_spec", lambda _: None)
+    with pytest.raises(ExplainingUnavailable, match=r"pip install 'tapetum\[explain\]'"):
+        classifier.explain(COFFEE, Question())
+    assert classifier.explain(COFFEE, Question("features")).sheet is not None
+
+
+def test_layers_with_channels_last_are_no_maps():
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Conv2d(3, 5, 4, 4)
+            self.last = nn.Sequential(nn.Linear(5, 5))
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.last(self.first(images).permute(0, 2, 3, 1)).mean((1, 2))
+
+    assert [layer.name for layer in find_map_layers(Turned().eval(), (64, 64))] == ["first"]
+
+
 def test_background_cannot_be_explained():
     with pytest.raises(CannotExplain, match="background"):
         Explainer("unet-person").explain(ASTRONAUT, Question(wanted_class="background"))
@@ -170,5 +193,5 @@ def test_features_have_the_receptive_field_of_their_layer(classifier: Explainer)
     found = classifier.explain(COFFEE, Question("features", layer="stages.1"))
     assert found.sheet is not None and found.heat is None
     assert (found.sheet.channels, found.sheet.shown) == (24, 24)
-    assert found.sheet.field_stride == 4 and found.sheet.field_size == 31
+    assert found.sheet.field_stride == 4 and found.sheet.field_size == 19
     assert found.sheet.picture.std() > 10

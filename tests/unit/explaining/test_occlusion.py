@@ -55,7 +55,7 @@ class WhiteSquare:
 
 
 def detector() -> Detector:
-    preprocessing = LetterboxPreprocessing(96, 96, (127.0,) * 3, (128.0,) * 3)
+    preprocessing = LetterboxPreprocessing(96, 96, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
     entry = CatalogEntry(
         "squares", "1", "detection", "none", WeightsSource("card", "", None, "", ""), preprocessing, 1, "", (), "",
         defaults={}, class_names=("square",),

@@ -12,36 +12,14 @@ import torch
 
 from models.catalog.cards import card_names, read_card, write_card
 from models.catalog.lookup import find
-from models.entries import CatalogEntry, Preprocessing, WeightsSource
 from models.errors import NameTaken, UnknownModel
 from models.importing.own_cards import cards_named, check_name, files_of, publish, remove, rename, staging
-
-ENTRY = CatalogEntry(
-    name="mugs",
-    version="1",
-    task="classification",
-    architecture="torchvision/squeezenet1_1",
-    weights=WeightsSource("card", "", None, "MIT", "a test"),
-    preprocessing=Preprocessing(64, 64, "bilinear", (1.0, 1.0, 1.0), (2.0, 2.0, 2.0)),
-    class_count=2,
-    licence="MIT",
-    accuracy=(),
-    description="Tells mugs apart.",
-    class_names=("blue", "red"),
-)
-
-
-@pytest.fixture
-def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "own"
-    folder.mkdir()
-    monkeypatch.setenv("TAPETUM_CATALOG", str(folder))
-    return folder
+from tests.unit.classifier_cards import MUGS
 
 
 def written(folder: Path, name: str = "mugs", version: str | None = None, value: float = 1) -> Path:
     """A card with its weights and its picture."""
-    entry = replace(ENTRY, name=name, version=version or "1")
+    entry = replace(MUGS, name=name, version=version or "1")
     card = write_card(folder, entry, {"weight": torch.full((2, 2), value)}, versioned=version is not None)
     card.with_name(card.name.removesuffix(".json") + ".jpg").write_bytes(b"picture")
     return card

@@ -1,0 +1,98 @@
+"""`tapetum explain`: in this process with a real network, and through a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from services.cli import app
+from services.client import Client, TapetumError
+from tests.checkout import DOCS
+from tests.unit.explaining_fakes import FakeDetector, FakeExplainer, explaining_app, explaining_registry
+from tests.unit.gateway_fakes import png
+from tests.unit.serving import serving
+
+pytest.importorskip("captum")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
+
+COFFEE, ASTRONAUT = str(DOCS / "images" / "coffee.jpg"), str(DOCS / "images" / "astronaut.jpg")
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["explain", *arguments])
+
+
+def size_of(picture: Path) -> tuple[int, int]:
+    with Image.open(picture) as image:
+        return image.size
+
+
+@pytest.fixture
+def server() -> Iterator[tuple[str, FakeExplainer]]:
+    explainer, registry = FakeExplainer(), explaining_registry(FakeDetector())
+    asyncio.run(registry.readiness())
+    with serving(explaining_app(registry, explainer)) as url:
+        yield url, explainer
+
+
+def test_image_is_explained_and_drawn(tmp_path: Path):
+    result = run(COFFEE, "nowhere.jpg", "--save", str(tmp_path))
+    assert result.exit_code == 1, result.output
+    assert "espresso 0.95" in result.output and "by gradcam at head" in result.output
+    assert "no such file" in result.output
+    assert size_of(tmp_path / "coffee.png") == (600, 400)
+
+
+def test_box_is_counted_in_what_the_model_detects():
+    result = run(ASTRONAUT, "--model", "yolo-person", "--box", "0", "--json")
+    found = json.loads(result.output)
+    assert result.exit_code == 0 and found["class_name"] == "person" and len(found["box"]) == 4
+    outside = run(ASTRONAUT, "--model", "yolo-person", "--box", "9")
+    assert outside.exit_code == 1 and "out of range" in outside.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--box", "0", "--class", "person"], "leave --class out"),
+        (["--box", "0"], "predicts no boxes"),
+        (["--class", "unicorn"], "no class 'unicorn'"),
+        (["--model", "noop"], "noop has no network"),
+        (["--model", "efficientnet"], "did you mean"),
+    ],
+)
+def test_options_that_do_not_fit_are_an_error_of_usage(options: list[str], message: str):
+    result = run(COFFEE, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+
+
+def test_server_explains(server: tuple[str, FakeExplainer], tmp_path: Path):
+    url, explainer = server
+    file = tmp_path / "pet.png"
+    file.write_bytes(png(7))
+    result = run(str(file), "--url", url, "--box", "1", "--layer", "head", "--save", str(tmp_path / "maps"))
+    assert result.exit_code == 0, result.output
+    assert "dog 0.750 in [1, 0, 3, 2]" in result.output
+    assert (explainer.asked[0].box, explainer.asked[0].layer) == ((1.5, 0.0, 2.5, 2.0, 2), "head")
+    assert size_of(tmp_path / "maps" / "pet.png") == (3, 2)
+    wrong = run(str(file), "--url", url, "--model", "pet-nett")
+    assert wrong.exit_code == 2 and "did you mean pet-net" in wrong.output
+
+
+def test_client_gets_typed_explanations(server: tuple[str, FakeExplainer]):
+    url, explainer = server
+    with Client(url) as client:
+        found = client.explain(png(7), class_="dog", method="occlusion")
+        with pytest.raises(TapetumError, match="out of range"):
+            client.explain(BytesIO(png(7)).getvalue(), box=5)
+    assert explainer.asked[0].wanted_class == "dog" and explainer.asked[0].method == "occlusion"
+    assert (found.class_name, found.box, found.image_size) == ("dog", (1.0, 0.0, 3.0, 2.0), (2, 3))
+    assert found.heat is not None and found.heat.values == ((1.0,),) and found.sheet is None
