@@ -29,6 +29,7 @@ class ServedModel:
         score_threshold: Default score threshold of objects; None where the model predicts no objects.
         deployment: Name of the deployment whose replicas have it.
         calls: Sends images to this version.
+        signal_length: Numbers in a signal, of a model that takes signals; None of one that takes images.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ServedModel:
     score_threshold: float | None
     deployment: str
     calls: ModelCalls
+    signal_length: int | None = None
 
     @property
     def labels(self) -> tuple[str, str, str]:
@@ -64,6 +66,7 @@ class ServedModel:
             score_threshold=_score_threshold(entry),
             deployment=deployment,
             calls=calls,
+            signal_length=entry["preprocessing"].get("length"),
         )
 
 
