@@ -59,6 +59,7 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
     as_text = {name: _without_lists(schema) for name, schema in properties.items()}
     file = {"type": "string", "format": "binary"}
     image = Base64Image.model_json_schema()
+    signals, signal_member, signal_example = _signals() if api.task == "classification" else ({}, {}, {})
     return {
         "parameters": [
             *(_query_parameter(name, schema) for name, schema in as_text.items()),
@@ -70,6 +71,7 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
             "required": True,
             "content": {
                 **{f"image/{kind}": {"schema": file} for kind in ("jpeg", "png", "webp", "gif", "bmp", "tiff")},
+                **signals,
                 "multipart/form-data": {
                     "schema": {
                         "type": "object",
@@ -80,16 +82,31 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
                 "application/json": {
                     "schema": {
                         "type": "object",
-                        "properties": {"image": image, "images": {"type": "array", "items": image}, **properties},
+                        "properties": {
+                            "image": image,
+                            "images": {"type": "array", "items": image},
+                            **signal_member,
+                            **properties,
+                        },
                     },
                     "examples": {
                         "one image": {"value": {"image": {"base64": _PIXEL}}},
                         "several images": {"value": {"images": [{"base64": _PIXEL}, {"base64": _PIXEL}]}},
+                        **signal_example,
                     },
                 },
             },
         },
     }
+
+
+def _signals() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """A signal as a body, as a member of a JSON body, and as an example of one."""
+    numbers = [round(0.01 * place, 2) for place in range(40)]
+    body = {"text/csv": {"schema": {"type": "string"}, "example": ",".join(map(str, numbers))}}
+    description = "In place of images, for a model of signals: as many numbers as it takes."
+    member = {"signal": {"type": "array", "items": {"type": "number"}, "description": description}}
+    return body, member, {"a signal": {"value": {"signal": numbers, "model": "mnist-1d"}}}
 
 
 def describe_named(body: type[BaseModel] | None) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class ServedModel:
             score_threshold=_score_threshold(entry),
             deployment=deployment,
             calls=calls,
-            signal_length=entry["preprocessing"].get("length"),
+            signal_length=entry.get("preprocessing", {}).get("length"),
         )
 
 
