@@ -1,11 +1,14 @@
 """Preprocessing of models of signals, as their cards have it."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from math import isfinite
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SIGNAL_CNN: Final = "signal-cnn"
 """The architecture of models of signals, `models.classification.signal_network`."""
@@ -51,4 +54,6 @@ class SignalPreprocessing:
 
     def normalise(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalises signals, float32 of any shape."""
+        import numpy as np  # here, since `tapetum --help` reads cards' types and loads no numpy
+
         return ((values - np.float32(self.mean)) / np.float32(self.std)).astype(np.float32)
