@@ -54,7 +54,7 @@ Share = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, le=1, all
 
 
 class TaskParameters(BaseModel):
-    """Parameters of every prediction endpoint: query parameters, form fields or JSON members."""
+    """Parameters of every endpoint that takes images: query parameters, form fields or JSON members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -70,11 +70,6 @@ class TaskParameters(BaseModel):
         default=None,
         description="Return the image with the predictions drawn on it; by default `Accept` decides. "
         "`cutout`, for a segmentation: the pixels of the masks on a transparent background, as PNG.",
-    )
-    augment: bool | None = Field(
-        default=None,
-        description="Test-time augmentation: predict mirror images, crops or other sizes of the image, too, and merge "
-        "the predictions; several times as slow; false by default.",
     )
 
     def check(self, image_count: int) -> None:
@@ -114,6 +109,16 @@ class TaskParameters(BaseModel):
         return completed
 
 
+class PredictionParameters(TaskParameters):
+    """Parameters of every prediction endpoint."""
+
+    augment: bool | None = Field(
+        default=None,
+        description="Test-time augmentation: predict mirror images, crops or other sizes of the image, too, and merge "
+        "the predictions; several times as slow; false by default.",
+    )
+
+
 def _split(value: Any) -> Any:
     """Splits a comma-separated list of a query; a single value becomes a list, too."""
     if isinstance(value, str):
@@ -141,10 +146,10 @@ ImageIds = Annotated[
 ]
 
 
-class CocoParameters(TaskParameters):
+class CocoParameters(PredictionParameters):
     """Parameters of the tasks whose predictions have a COCO results format."""
 
-    NOT_FOR_THE_MODEL = TaskParameters.NOT_FOR_THE_MODEL | {"format", "image_id"}
+    NOT_FOR_THE_MODEL = PredictionParameters.NOT_FOR_THE_MODEL | {"format", "image_id"}
 
     format: Literal["json", "coco"] = Field(
         default="json", description="`coco`: a plain list, as COCO's evaluation reads results."
