@@ -59,7 +59,8 @@ def averaging(network: nn.Module) -> nn.Module:
     network = copy.deepcopy(network).double().eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d | FrozenBatchNorm2d):
-            fresh = type(module)(module.weight.shape[0]).double()
+            norm: Any = module
+            fresh = type(norm)(norm.weight.shape[0]).double()
             module.load_state_dict(fresh.state_dict(), strict=False)
     norms = {id(tensor) for module in network.modules() if isinstance(module, _NORMS) for tensor in module.parameters()}
     for parameter in network.parameters():

@@ -1,6 +1,6 @@
 """The layers of a network with their receptive fields, and the pictures made of them."""
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -77,7 +77,7 @@ def test_of_two_branches_the_larger_field_counts():
 
 def test_a_squeeze_and_excitation_gate_makes_every_later_unit_see_the_whole_image():
     layers = layers_of(torchvision.models.efficientnet_b0(weights=None).eval(), (3, 64, 64))
-    by_name = {layer.name: layer.receptive_field for layer in layers}
+    by_name: dict[str, Any] = {layer.name: layer.receptive_field for layer in layers}
     assert by_name["features.1.0.block.0.0"].size == (7, 7)
     assert by_name["features.1.0.block.2.0"].whole_image
 
@@ -147,7 +147,7 @@ def test_filters_of_a_network_that_turns_its_input_are_upright(turning_network: 
 
 
 def test_a_sheet_shows_the_maps_that_vary_most_first():
-    network = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False))
+    network: Any = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False))
     nn.init.zeros_(network[0].weight)
     network[0].weight.data[1], network[0].weight.data[2] = 1.0, 5.0
     maps = feature_maps(network, torch.rand(1, 1, 12, 12), "0")

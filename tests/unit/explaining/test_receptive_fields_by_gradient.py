@@ -1,5 +1,7 @@
 """Computed receptive fields equal those that the gradient of a unit reaches in the network itself."""
 
+from typing import Any
+
 import pytest
 import torchvision.models
 
@@ -28,7 +30,7 @@ def test_receptive_fields_of_every_bundled_architecture_are_those_of_the_gradien
 def _shapes(name, network):
     """Inputs that are larger than most receptive fields along one axis, where the network takes other sizes than its
     own."""
-    preprocessing = find(name).preprocessing
+    preprocessing: Any = find(name).preprocessing
     is_signal = hasattr(preprocessing, "length")
     wide, own = (3, 64, 1280), (1, preprocessing.length) if is_signal else (3, *preprocessing.largest_size)
     try:
@@ -53,7 +55,7 @@ def _shapes(name, network):
     ],
 )
 def test_receptive_fields_of_networks_of_torchvision_are_those_of_the_gradient(builder, height, width):
-    options = {"init_weights": False} if builder == "inception_v3" else {}
+    options: dict[str, Any] = {"init_weights": False} if builder == "inception_v3" else {}
     if "_mobilenet_" in builder or "_resnet" in builder:
         options["weights_backbone"] = None
     network = torchvision.models.get_model(builder, weights=None, **options).eval()
