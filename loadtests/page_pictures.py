@@ -33,6 +33,7 @@ def pictures(
     url: Annotated[str | None, typer.Option(help="Address of a stack that runs; none: one is started.")] = None,
 ) -> None:
     """Take the pictures."""
+    expect.set_options(timeout=LOAD_MS)
     with playground_stack(url) as address, running_chromium() as browser:
         take(browser, address, "light", show_answers, FOLDER / "playground-answer.jpg")
         take(browser, address, "dark", show_explanation, FOLDER / "playground-why.jpg")
@@ -51,12 +52,11 @@ def take(
         path: Of the JPEG file.
     """
     with closing(browser.new_context(viewport=_WINDOW, color_scheme=colours, reduced_motion="reduce")) as context:
-        expect.set_options(timeout=LOAD_MS)
         page = opened_page(context, url)
         show(page)
         page.mouse.move(0, 0)
         page.screenshot(path=path, quality=QUALITY, type="jpeg")
-    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} KB")
+    print(f"{path}: {path.stat().st_size / 1000:.0f} KB")
 
 
 def show_answers(page: Page) -> None:

@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from models.adapter import ModelInput, PoseParameters, RawOutput
 from models.augmentation.augmented import AugmentedInput, View
@@ -16,6 +15,7 @@ from models.augmentation.detection import fused_objects, unmirrored
 from models.augmentation.letterboxed import LetterboxedViews
 from models.detection.candidates import Candidates
 from models.pose.estimator import poses_of
+from models.pose.heat_maps import HeatMaps
 from models.pose.keypoint_regions import RegionPoints
 from models.predictions import Poses
 
@@ -52,17 +52,15 @@ class AugmentedPoseEstimator(LetterboxedViews[PoseParameters, Poses]):
             self._maps(kind, view, output, kept.boxes.numpy())
             for kind, view, output in zip(item.kinds, item.views, outputs, strict=True)
         ]
-        mean = torch.stack([logits.flatten(2).softmax(2) for logits, _ in maps]).mean(0).clamp(min=_LEAST)
-        logits = mean.log().view_as(maps[0][0])
-        return poses_of(kept, logits, maps[0][1], first.letterbox_of(item.views[0]), first.skeleton)
+        mean = torch.stack([seen.logits.flatten(2).softmax(2) for seen in maps]).mean(0).clamp(min=_LEAST)
+        merged = maps[0]._replace(logits=mean.log().view_as(maps[0].logits))
+        return poses_of(kept, merged, first.letterbox_of(item.views[0]), first.skeleton)
 
-    def _maps(
-        self, kind: View, view: ModelInput, output: RegionPoints, boxes: NDArray[np.float32]
-    ) -> tuple[Tensor, Tensor]:
-        """The heat maps of a view in the fused boxes, as those of the image itself, and the regions in its input."""
+    def _maps(self, kind: View, view: ModelInput, output: RegionPoints, boxes: NDArray[np.float32]) -> HeatMaps:
+        """The heat maps of a view in the fused boxes, as those of the image itself."""
         adapter: Any = self._scaled[kind.scale]
         own = unmirrored(boxes, kind, view.image_size[1])
-        logits, regions = output.maps_of(adapter.letterbox_of(view).project(torch.from_numpy(own)))
-        if kind.mirrored:
-            logits = logits.flip(3)[:, list(adapter.skeleton.mirrored)]
-        return logits, regions
+        maps = output.maps_of(adapter.letterbox_of(view).project(torch.from_numpy(own)))
+        if not kind.mirrored:
+            return maps
+        return maps._replace(logits=maps.logits.flip(3)[:, list(adapter.skeleton.mirrored)])

@@ -14,7 +14,7 @@ from models.entries import CatalogEntry
 from models.execution.staging import stack
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
-from models.pose.heat_maps import points_in
+from models.pose.heat_maps import HeatMaps
 from models.pose.keypoint_regions import RegionPointNetwork, RegionPoints
 from models.predictions import Poses
 from models.runtime import Runtime
@@ -91,20 +91,19 @@ def poses_from(found: RegionPoints, letterbox: Letterbox, parameters: PoseParame
     within = found.candidates[are_boxes(letterbox.restore(found.candidates.boxes))]
     kept = select(within, parameters)
     restored = Candidates(letterbox.restore(kept.boxes), kept.scores, kept.class_ids)
-    return poses_of(restored, *found.maps_of(kept.boxes), letterbox, skeleton)
+    return poses_of(restored, found.maps_of(kept.boxes), letterbox, skeleton)
 
 
-def poses_of(objects: Candidates, logits: Tensor, regions: Tensor, letterbox: Letterbox, skeleton: Skeleton) -> Poses:
+def poses_of(objects: Candidates, maps: HeatMaps, letterbox: Letterbox, skeleton: Skeleton) -> Poses:
     """Finds the key points of objects in their heat maps.
 
     Args:
         objects: N, by descending score, boxes in pixels of the original.
-        logits: (N, K, S, S) heat maps.
-        regions: (N, 4) that they cover, in pixels of the network's input.
+        maps: Their heat maps.
         letterbox: Placement of the image in the input.
         skeleton: Of the model.
     """
-    points, scores = points_in(logits, regions)
+    points, scores = maps.points(skeleton.sigmas)
     places, size = restored_points(points, letterbox).numpy(), letterbox.image_size
     arrays = (objects.boxes.numpy(), objects.scores.numpy(), objects.class_ids.numpy())
     return Poses(*arrays, size, places, scores.numpy(), skeleton)

@@ -2,7 +2,8 @@
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
-from typing import Any, Final, cast
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -12,6 +13,27 @@ _heatmaps_to_keypoints: Any = cast(Any, roi_heads).heatmaps_to_keypoints
 _NEAR: Final = 1 / 28
 """Reach around the greatest cell within which probabilities are added to a score, as a share of the region's side:
 about what people's own annotations of hips and knees differ by."""
+
+
+class HeatMaps(NamedTuple):
+    """The heat maps of the objects of an image, on the CPU.
+
+    Attributes:
+        logits: (N, K, S, S) float32, of the softmax over the S × S cells.
+        regions: (N, 4) float32 that they cover, in pixels of the network's input.
+        areas: (N,) float32 in square pixels, where places are those of the greatest expected similarity; None where
+            they are the greatest of each heat map, as in torchvision.
+    """
+
+    logits: Tensor
+    regions: Tensor
+    areas: Tensor | None
+
+    def points(self, sigmas: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Finds the key points: (N, K, 2) in pixels of the network's input, and (N, K) scores in [0, 1]."""
+        if self.areas is None:
+            return points_in(self.logits, self.regions)
+        return expected_points(self.logits, self.regions, self.areas, sigmas)
 
 
 def regions_around(boxes: Tensor, margin: float) -> Tensor:
@@ -61,6 +83,40 @@ def points_in(logits: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
         return logits.new_zeros(0, logits.shape[1], 2), logits.new_zeros(0, logits.shape[1])
     found, _ = _heatmaps_to_keypoints(logits, regions)
     return found[:, :, :2], scores_of(logits)
+
+
+def expected_points(logits: Tensor, regions: Tensor, areas: Tensor, sigmas: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Finds the places of the greatest expected similarity, by the distribution that the heat maps are.
+
+    The similarity of a place x with the true one y is that of OKS, exp(-|x - y|² / (2 s² (2 σ)²)); its expectation is
+    the heat map, smoothed by this kernel. Where several cells are about as likely, that is a place near most of them.
+
+    Args:
+        logits: (R, K, S, S) float32, of the softmax over the S × S cells.
+        regions: (R, 4) float32 in pixels.
+        areas: (R,) float32, s², of the objects in square pixels.
+        sigmas: K, σ of the skeleton.
+
+    Returns:
+        (R, K, 2) float32, x and y in pixels, and (R, K) float32 in [0, 1], the expected similarities there.
+    """
+    if not len(logits):
+        return points_in(logits, regions)
+    side = logits.shape[-1]
+    shares = logits.flatten(2).softmax(2).view_as(logits)
+    spread = 2 * torch.tensor(sigmas) * areas.sqrt()[:, None]
+    cells = (regions[:, 2:] - regions[:, :2]).clamp(min=1e-3) / side
+    across, down = (_kernel(spread / cells[:, axis, None], side) for axis in (0, 1))
+    expected = torch.einsum("rkya,rkab,rkxb->rkyx", down, shares, across)
+    found, _ = _heatmaps_to_keypoints(expected, regions)
+    return found[:, :, :2], expected.flatten(2).amax(2).clamp(0, 1)
+
+
+def _kernel(spread: Tensor, side: int) -> Tensor:
+    """(R, K) standard deviations in cells to (R, K, S, S) similarities of every two cells along an axis."""
+    places = torch.arange(side, dtype=torch.float32)
+    apart = (places[:, None] - places) ** 2
+    return (-apart / (2 * spread[..., None, None] ** 2).clamp(min=1e-6)).exp()
 
 
 def scores_of(logits: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
 from models.execution.finite import require_finite
 from models.execution.head import head_for
-from models.pose.heat_maps import regions_around
+from models.pose.heat_maps import HeatMaps, regions_around
 from models.runtime import Runtime
 
 _REGIONS_PER_PASS: Final = 16
@@ -37,13 +37,12 @@ class RegionPoints:
 
     Attributes:
         candidates: Before NMS, boxes in pixels of the network's input.
-        maps_of: From boxes (M, 4) in these pixels to heat maps, (M, K, S, S) float32 logits of the softmax over S × S
-            cells, and to the regions that these cover, (M, 4) in the same pixels; both on the CPU. Several threads may
-            call it; it raises `NonFiniteOutput` where a heat map contains NaN or infinity.
+        maps_of: From boxes (M, 4) in these pixels to their heat maps. Several threads may call it; it raises
+            `NonFiniteOutput` where a heat map contains NaN or infinity.
     """
 
     candidates: Candidates
-    maps_of: Callable[[Tensor], tuple[Tensor, Tensor]]
+    maps_of: Callable[[Tensor], HeatMaps]
 
 
 class RegionPointNetwork(Protocol):
@@ -106,6 +105,7 @@ class _KeypointBranch:
         self._device = torch.device(runtime.device)
         self._pool = RegionPool(copy.deepcopy(heads.keypoint_roi_pool))
         self._margin: float = getattr(network, "region_margin", 0.0)
+        self._object_share: float | None = getattr(network, "object_share", None)
         layers = nn.Sequential(heads.keypoint_head, heads.keypoint_predictor).eval()
         shape = (int(cast(Any, network.backbone).out_channels), *self._pool.output_size)
         self._head = head_for(layers, shape, runtime)
@@ -113,12 +113,14 @@ class _KeypointBranch:
             self.key_points = int(layers(torch.zeros(1, *shape)).shape[1])
 
     @torch.inference_mode()
-    def maps(self, features: Mapping[str, Tensor], boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def maps(self, features: Mapping[str, Tensor], boxes: Tensor, size: tuple[int, int]) -> HeatMaps:
         """Computes the heat maps of boxes of an input of a (height, width): see `RegionPoints.maps_of`."""
         regions = regions_around(boxes.to(self._device), self._margin)
         starts = range(0, max(1, len(regions)), _REGIONS_PER_PASS)
         passes = [self._looked_at(features, regions[start : start + _REGIONS_PER_PASS], size) for start in starts]
-        return torch.cat(passes), regions.cpu()
+        sides = boxes[:, 2:] - boxes[:, :2]
+        areas = None if self._object_share is None else self._object_share * sides.prod(1).cpu()
+        return HeatMaps(torch.cat(passes), regions.cpu(), areas)
 
     def _looked_at(self, features: Mapping[str, Tensor], regions: Tensor, size: tuple[int, int]) -> Tensor:
         logits = self._head(self._pool(features, regions, size))

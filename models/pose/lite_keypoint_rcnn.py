@@ -16,6 +16,8 @@ REGION_SIDE: Final = 14
 _BATCH_NORM_EPSILON: Final = 1e-3
 _FINAL_WIDTH: Final = 64
 _MARGIN: Final = 0.1
+_OBJECT_SHARE: Final = 0.53
+"""As `models.datasets.key_points.BODY_SHARE`."""
 
 
 class LiteKeypointRCNN(KeypointRCNN):
@@ -23,9 +25,12 @@ class LiteKeypointRCNN(KeypointRCNN):
 
     Attributes:
         region_margin: By how much the region is larger than the box, on each side, as a share of the box's side.
+        object_share: Area of an object as a share of its box, by which places are chosen for the greatest expected OKS:
+            a small network is seldom sure of one cell. See `models.pose.heat_maps.expected_points`.
     """
 
     region_margin: float = _MARGIN
+    object_share: float = _OBJECT_SHARE
 
 
 def build_keypoint_rcnn_lite(

@@ -83,6 +83,13 @@ def test_dropped_file_is_sent(playground: Playground):
     expect(playground.page.locator("#image-facts")).to_contain_text("dropped.jpg · 600 × 400 pixels")
 
 
+def test_photo_of_the_camera_is_sent(playground: Playground):
+    assert playground.page.locator("#camera").get_attribute("capture") == "environment"
+    playground.page.locator("#camera").set_input_files(COFFEE)
+    playground.wait_for_answer()
+    assert playground.found()[0][0] == "espresso"
+
+
 def test_image_of_the_clipboard_is_pasted(context: BrowserContext, playground: Playground):
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     file = io.BytesIO()
@@ -106,7 +113,7 @@ def test_text_of_the_clipboard_is_no_image(context: BrowserContext, playground: 
 @pytest.mark.parametrize(
     ("sample", "model", "found"),
     [
-        ("Astronaut", CLASSIFIER, None),
+        ("Astronaut", DETECTOR, "person"),
         ("Coffee", CLASSIFIER, "espresso"),
         ("Nuclei", NUCLEI, "nucleus"),
         ("Digits", DIGITS, None),

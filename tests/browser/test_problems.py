@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,16 +126,14 @@ def test_names_of_a_hostile_server_are_shown_as_text(stack: RunningStack, visit:
     playground = visit(stack.url)
 
     def rename(route: Route) -> None:
-        answer = route.fetch()
+        is_request = "/v1/detect" in route.request.url  # with the model's name, which it does not have
+        answer = route.fetch(url=f"{stack.url}/v1/detect?model={DETECTOR}") if is_request else route.fetch()
         text = answer.text()
         for name in (DETECTOR, "person"):
             text = text.replace(json.dumps(name), json.dumps(HOSTILE))
         route.fulfill(response=answer, body=text)
 
-    playground.page.route(
-        "**/v1/*", lambda route: rename(route) if "/detect" not in route.request.url else route.abort()
-    )
-    playground.page.route("**/v1/detect*", lambda route: answer_hostile(route, stack.url))
+    playground.page.route(re.compile("/v1/"), rename)
     playground.page.reload()
     playground.choose_model(HOSTILE, "Detect")
     playground.choose(ASTRONAUT)
@@ -144,15 +143,6 @@ def test_names_of_a_hostile_server_are_shown_as_text(stack: RunningStack, visit:
     playground.page.get_by_role("tab", name="Accuracy").click()
     expect(playground.page.locator("#view-accuracy")).to_contain_text(HOSTILE)
     assert_untouched(playground)
-
-
-def answer_hostile(route: Route, url: str) -> None:
-    """The answer to the request with the model's real name, and the name of its class changed."""
-    answer = route.fetch(url=f"{url}/v1/detect?model={DETECTOR}")
-    body = answer.json()
-    for one in body["predictions"]:
-        one["class_name"] = HOSTILE
-    route.fulfill(response=answer, body=json.dumps({**body, "model": HOSTILE}))
 
 
 def test_messages_of_a_hostile_server_are_shown_as_text(stack: RunningStack, visit: Callable[[str], Playground]):

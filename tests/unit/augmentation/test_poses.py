@@ -15,6 +15,7 @@ from models.augmentation.choice import augmented, with_views
 from models.augmentation.pose import AugmentedPoseEstimator
 from models.detection.candidates import Candidates
 from models.pose.estimator import PoseEstimator
+from models.pose.heat_maps import HeatMaps
 from models.pose.keypoint_regions import RegionPoints
 from models.runtime import Runtime
 from tests.photos import BLUE, GREEN, RED, encoded
@@ -43,14 +44,14 @@ class ColourFinder:
         if middles[1][0] > middles[2][0]:  # the green hand is on the right: a mirror image
             middles[1], middles[2] = middles[2], middles[1]
 
-        def maps_of(boxes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def maps_of(boxes: torch.Tensor) -> HeatMaps:
             logits = torch.zeros(len(boxes), 3, SIDE, SIDE)
             for row, (x0, y0, x1, y1) in enumerate(boxes.tolist()):
                 for point, (x, y) in enumerate(middles):
                     across = (torch.arange(SIDE) + 0.5 - (x - x0) / (x1 - x0) * SIDE) ** 2
                     down = (torch.arange(SIDE) + 0.5 - (y - y0) / (y1 - y0) * SIDE) ** 2
                     logits[row, point] = -(across[None] + down[:, None])
-            return logits, boxes
+            return HeatMaps(logits, boxes, None)
 
         return RegionPoints(
             Candidates(torch.tensor([box]), torch.tensor([0.9]), torch.zeros(1, dtype=torch.int64)), maps_of

@@ -51,7 +51,7 @@ def untrained(kind: str) -> Any:
     if kind == "lite":
         network: Any = build_pose_estimator(ARCHITECTURE, 1, {**ARGUMENTS, "key_points": 17}).eval()
         network.transform.min_size, network.transform.max_size = (SIDES[0],), SIDES[1]
-        network.region_margin = 0.0  # torchvision knows none
+        network.region_margin, network.object_share = 0.0, None  # as torchvision
     else:
         few = {"rpn_post_nms_top_n_test": 50, "rpn_pre_nms_top_n_test": 100, "min_size": SIDES[0], "max_size": SIDES[1]}
         network = torchvision.models.get_model(kind, weights=None, weights_backbone=None, num_classes=2, **few).eval()

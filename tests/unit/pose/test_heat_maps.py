@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.pose.heat_maps import in_cells, points_in, regions_around, scores_of
+from models.pose.heat_maps import expected_points, in_cells, points_in, regions_around, scores_of
 
 
 def test_a_margin_reaches_beyond_the_box_on_every_side() -> None:
@@ -38,6 +38,16 @@ def test_cells_next_to_the_greatest_count_for_it() -> None:
     logits[0, 0, 9:12, 9:12] = 0
     logits[0, 0, 10, 10] = 0.01
     assert scores_of(logits).item() == pytest.approx(1)
+
+
+def test_a_torn_heat_map_has_its_point_between_where_that_is_near_to_both() -> None:
+    logits = torch.full((1, 2, 28, 28), -50.0)
+    logits[0, :, 10, 10] = logits[0, :, 10, 14] = 0
+    region, area = torch.tensor([[0.0, 0.0, 280.0, 280.0]]), torch.tensor([200.0**2])
+    points, scores = expected_points(logits, region, area, (0.1, 0.01))
+    assert points[0, 0].tolist() == pytest.approx([125, 105], abs=3)  # a spread of 40 pixels reaches both
+    assert points[0, 1, 0].item() == pytest.approx(105, abs=6) or points[0, 1, 0].item() == pytest.approx(145, abs=6)
+    assert scores[0].tolist() == pytest.approx([np.exp(-(20**2) / (2 * 40**2)), 0.5], abs=0.01)
 
 
 def test_without_regions_there_are_no_points() -> None:
