@@ -79,7 +79,7 @@ class RegionMaker:
         runtime: A resolved runtime.
         skeleton: Of the key points.
         seed: Of every random choice.
-        flip: Whether every second view is mirrored.
+        flip: Whether every second view is mirrored; never where no point of the skeleton has another side.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class RegionMaker:
         self._margin: float = getattr(network, "region_margin", 0.0)
         self._preprocessing = preprocessing
         self._skeleton = skeleton
-        self._seed, self._flip = seed, flip
+        self._seed, self._flip = seed, flip and skeleton.has_sides
 
     def make(
         self, dataset: PhotoDataset, views: int, folder: Path, name: str, tell: Callable[[int, int], None]

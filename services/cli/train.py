@@ -12,7 +12,7 @@ import typer
 from services.cli.console import CommandError, no_such_model
 from services.cli.option_groups import takes
 from services.cli.train_options import ClassifierFlags, DetectorFlags, PhotoFlags, PoseFlags, SegmenterFlags
-from services.cli.training_session import run_training, show_preparation
+from services.cli.training_session import run_training, show_note, show_preparation
 
 if TYPE_CHECKING:
     from models.datasets.label_problems import TellProblems
@@ -144,7 +144,7 @@ def pose(flags: PoseFlags) -> None:
             allow_outside=flags.allow_outside,
             strict=flags.strict,
         )
-        return train_pose(options, report, tell, show_preparation)
+        return train_pose(options, report, tell, show_preparation, show_note)
 
     run_training(train, name, flags.output, "pose")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 PLAIN = Runtime(precision="fp32")
 
 
-def write_photos(folder: Path, split: str, *, labelled: bool = True) -> None:
+def write_photos(folder: Path, split: str, *, labelled: bool = True, names: Sequence[str] = PERSON.names) -> None:
     """Two photos of an astronaut with made-up key points."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
@@ -37,7 +38,7 @@ def write_photos(folder: Path, split: str, *, labelled: bool = True) -> None:
         points = [number for index in range(17) for number in (20 + 4 * index, 30 + 4 * index, 2 * labelled)]
         row = {"id": number, "image_id": number, "category_id": 1, "bbox": [10, 5, 90, 120], "area": 6000}
         annotations.append({**row, "iscrowd": 0, "keypoints": points})
-    category = {"id": 1, "name": "person", "keypoints": list(PERSON.names), "skeleton": []}
+    category = {"id": 1, "name": "person", "keypoints": list(names), "skeleton": []}
     document = {"images": images, "annotations": annotations, "categories": [category]}
     (folder / f"keypoints_{split}.json").write_text(json.dumps(document))
 
@@ -81,6 +82,14 @@ def test_a_second_call_reads_the_regions_of_the_first(tmp_path) -> None:
     told: list[int] = []
     train_pose(options(tmp_path), prepared=lambda done, photos: told.append(done))
     assert told == []
+
+
+def test_without_sides_in_the_key_points_no_view_is_mirrored_and_a_note_says_so(tmp_path) -> None:
+    write_photos(tmp_path / "data", "train", names=[f"point {index}" for index in range(17)])
+    notes: list[str] = []
+    document = json.loads(train_pose(options(tmp_path), note=notes.append).read_text())
+    assert len(notes) == 1 and "no view is mirrored" in notes[0]
+    assert document["training"]["flip"] is False and document["training"]["augmentation"] == {"flip": 0.0}
 
 
 def test_people_without_key_points_teach_nothing(tmp_path) -> None:
