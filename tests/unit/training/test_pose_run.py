@@ -12,13 +12,19 @@ import pytest
 import torch
 
 from models.catalog.loading import load
+from models.catalog.lookup import find
+from models.datasets.key_points import BODY_SHARE
 from models.datasets.photo_dataset import DatasetError
+from models.entries import LetterboxPreprocessing
+from models.pose.architectures import build_pose_estimator
+from models.pose.heat_maps import regions_around
 from models.runtime import Runtime
 from models.skeletons import PERSON, Skeleton
 from models.training.engine import Schedule
 from models.training.keypoint_loss import keypoint_loss
+from models.training.photo_data import read_photo_data
 from models.training.pose_recipe import PoseSettings
-from models.training.pose_regions import mirrored
+from models.training.pose_regions import PooledRegions, RegionMaker, mirrored
 from models.training.pose_run import PoseOptions, train_pose
 from tests.photos import encoded, photo
 
@@ -90,6 +96,34 @@ def test_without_sides_in_the_key_points_no_view_is_mirrored_and_a_note_says_so(
     document = json.loads(train_pose(options(tmp_path), note=notes.append).read_text())
     assert len(notes) == 1 and "no view is mirrored" in notes[0]
     assert document["training"]["flip"] is False and document["training"]["augmentation"] == {"flip": 0.0}
+
+
+def test_regions_of_another_network_or_of_a_stopped_call_are_made_anew(tmp_path) -> None:
+    write_photos(tmp_path / "data", "train")
+    data = read_photo_data((tmp_path / "data",), "keypoints").training
+    assert data.skeleton is not None
+    preprocessing = find("mask-rcnn-person").preprocessing
+    assert isinstance(preprocessing, LetterboxPreprocessing)
+    network = build_pose_estimator("keypoint-rcnn-efficientnet-lite0", 1, {"key_points": 17}).eval()
+    told: list[int] = []
+
+    def make(long_side: int = 128) -> PooledRegions:
+        sizes = replace(preprocessing, short_side=long_side, long_side=long_side)
+        maker = RegionMaker(network, sizes, PLAIN.resolve(), data.skeleton, seed=0)
+        return maker.make(data, 0, tmp_path, "train", lambda done, photos: told.append(done))
+
+    regions = make()
+    width, height = 90 * 128 / 128, 120 * 128 / 128
+    around = regions_around(torch.tensor([[0.0, 0.0, width, height]]), getattr(network, "region_margin", 0.0))
+    share = width * height / (around[0, 2:] - around[0, :2]).prod().item()
+    assert regions.areas == pytest.approx([BODY_SHARE * share * 28**2] * 2, rel=1e-3)
+    assert make() is not None and told == [1, 2]
+    make(96)
+    assert told == [1, 2] * 2
+    with torch.no_grad():
+        next(iter(network.backbone.parameters())).add_(1)
+    make(96)
+    assert told == [1, 2] * 3
 
 
 def test_people_without_key_points_teach_nothing(tmp_path) -> None:
