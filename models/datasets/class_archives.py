@@ -42,7 +42,7 @@ def read_class_archive(
         NoSplit: It has no such split.
     """
     if options.kind != "classification":
-        raise DatasetError(f"{path}: an archive of images by class says nothing of where objects are; this model is"
+        raise DatasetError(f"{path}: an archive of images by class has no boxes, masks or key points; this model is"
                            " measured on COCO, YOLO, VOC, CSV or masks")  # fmt: skip
     archive = _archive_of(path, options.split, options.allow_outside)
     name = f"{archive.absolute().parent.name}/{archive.stem}"

@@ -157,7 +157,7 @@ def test_an_archive_outside_the_data_folder_is_refused(tmp_path: Path) -> None:
 
 def test_archives_by_class_are_not_for_detectors(tmp_path: Path) -> None:
     write_zip(tmp_path / "val.zip")
-    with pytest.raises(DatasetError, match="says nothing of where objects are"):
+    with pytest.raises(DatasetError, match="has no boxes, masks or key points"):
         open_dataset(f"archive:{tmp_path}", "detection")
 
 
