@@ -12,7 +12,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeVar, get_args
 
-import numpy as np
 from numpy.typing import NDArray
 
 from models.entries import CatalogEntry, MaskFormat
@@ -31,11 +30,11 @@ class ModelInput:
     """One image, ready for the network.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, C-contiguous, of the size that the network takes.
-        image_size: (height, width) of the upright original in pixels.
+        pixels: (H, W, 3) uint8 RGB, C-contiguous, of the size that the network takes; of a signal (1, length) float32.
+        image_size: (height, width) of the upright original in pixels; of a signal (1, length).
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     image_size: tuple[int, int]
 
     @property

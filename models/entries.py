@@ -5,22 +5,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from models.signal_preprocessing import SignalPreprocessing
 from models.skeletons import Skeleton
 
 Task = str
 """`classification`, `detection`, `keypoints` or `segmentation`; `models.kinds` lists them."""
 Segmentation = Literal["semantic", "instance"]
 Kind = str
-"""The task of a model, or of a segmenter the type of its masks: what its predictions are and how they are measured."""
+"""The task of a model, or of a segmenter the type of its masks."""
 MaskFormat = Literal["rle", "polygon", "png"]
 """Encoding of masks in a response: COCO's compressed RLE, COCO's polygons, or PNG files in base64."""
 Interpolation = Literal["bilinear", "bicubic"]
 Quantization = Literal["int8"]
 WeightsKind = Literal["package", "torch_hub", "url", "hugging_face", "card", "none"]
 
-ONNX: Final = "onnx"
-"""Architecture of a card whose network is an ONNX file."""
-_LARGEST_SIDE = 8192  # of a network's input in pixels; memory grows with its square
+ONNX: Final = "onnx"  # architecture of a card whose network is an ONNX file
+_LARGEST_SIDE = 8192  # of a network's input in pixels: memory grows with its square
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ class CatalogEntry:
         task: Task of the model.
         architecture: The network, as its paper calls it, or for a card as `models.catalog.architectures` does.
         weights: Where the weights come from.
-        preprocessing: Resize, crop or padding, and normalisation; the type depends on the task.
+        preprocessing: Resize, crop or padding, and normalisation; the type depends on the task and the input.
         segmentation: Masks of `semantic` classes, the first the background, or of `instance`s; None for other tasks.
         class_count: Number of classes.
         licence: Licence of the architecture's code.
@@ -231,7 +231,7 @@ class CatalogEntry:
     task: Task
     architecture: str
     weights: WeightsSource
-    preprocessing: Preprocessing | LetterboxPreprocessing
+    preprocessing: Preprocessing | LetterboxPreprocessing | SignalPreprocessing
     class_count: int
     licence: str
     accuracy: tuple[Accuracy, ...]
@@ -259,6 +259,12 @@ class CatalogEntry:
         """The task, or of a segmenter the type of its masks."""
         return kind_of(self.task, self.segmentation)
 
+    @property
+    def image_preprocessing(self) -> Preprocessing | LetterboxPreprocessing:
+        """The preprocessing of a model of images, not of signals."""
+        assert not isinstance(self.preprocessing, SignalPreprocessing)
+        return self.preprocessing
+
     def to_dict(self) -> dict[str, object]:
         """Returns the entry as JSON-able dictionaries and lists, without the local path, so safe to send to clients."""
         document = asdict(self)
@@ -267,17 +273,12 @@ class CatalogEntry:
 
 
 def kind_of(task: Task, segmentation: Segmentation | None) -> Kind:
-    """Returns the kind of a model.
-
-    Args:
-        task: Task of the model.
-        segmentation: Type of its masks; None for other tasks.
-    """
+    """Returns the kind of a model: its task, or of a segmenter the type of its masks."""
     return segmentation or task
 
 
 def kind_in(document: Mapping[str, Any]) -> Kind:
-    """Returns the kind of the model that a document describes, as `CatalogEntry.to_dict` writes it."""
+    """Returns the kind of the model that a document of `CatalogEntry.to_dict` describes."""
     return kind_of(document["task"], document.get("segmentation"))
 
 

@@ -5,7 +5,8 @@
     │   ├── EmptyImage          empty_image         no bytes at all
     │   ├── UnreadableImage     unsupported_image   not a supported image format or variant
     │   ├── BrokenImage         broken_image        the right format, but truncated or corrupt
-    │   └── ImageTooLarge       image_too_large     more bytes, pixels or header parts than the caps
+    │   ├── ImageTooLarge       image_too_large     more bytes, pixels or header parts than the caps
+    │   └── InvalidSignal       invalid_signal      not the numbers that a model of signals takes
     ├── UnknownModel            unknown_model       no catalog entry has that name
     ├── BrokenCard              broken_card         a model card, or the folder of it, cannot be used
     ├── NameTaken               name_taken          a new model cannot have this name
@@ -100,6 +101,12 @@ class ImageTooLarge(ImageError):
     """More bytes, pixels or header parts than the limits allow."""
 
     code: ClassVar[str] = "image_too_large"
+
+
+class InvalidSignal(ImageError):
+    """Not a signal, or not of the length that the model takes."""
+
+    code: ClassVar[str] = "invalid_signal"
 
 
 class UnknownModel(ModelsError):

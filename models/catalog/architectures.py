@@ -6,16 +6,24 @@ from torch import nn
 
 from models.catalog.user_modules import build_user_module, is_user_module
 from models.classification.architectures import build_classifier, is_classifier, known_classifiers
+from models.classification.signal_network import build_signal_classifier
 from models.detection.architectures import build_detector, servable_detectors
 from models.entries import Kind
 from models.kinds import KINDS
 from models.pose.architectures import build_pose_estimator, servable_pose_estimators
 from models.segmentation.architectures import build_segmenter, segmentation_of, servable_segmenters
+from models.signal_preprocessing import SIGNAL_CNN
 
 
 def listed_architectures() -> tuple[str, ...]:
     """Lists the architectures, without those of timm and of the user's own modules."""
-    return (*known_classifiers(), *servable_detectors(), *servable_pose_estimators(), *servable_segmenters())
+    return (
+        *known_classifiers(),
+        SIGNAL_CNN,
+        *servable_detectors(),
+        *servable_pose_estimators(),
+        *servable_segmenters(),
+    )
 
 
 def kinds_of(architecture: str) -> tuple[Kind, ...]:
@@ -29,7 +37,7 @@ def kinds_of(architecture: str) -> tuple[Kind, ...]:
     """
     if is_user_module(architecture):
         return tuple(KINDS)
-    if is_classifier(architecture):
+    if is_classifier(architecture) or architecture == SIGNAL_CNN:
         return ("classification",)
     if architecture in servable_detectors():
         return ("detection",)
@@ -54,6 +62,8 @@ def build_architecture(
     """
     if is_user_module(architecture):
         return build_user_module(architecture, class_count, arguments)
+    if architecture == SIGNAL_CNN:
+        return build_signal_classifier(architecture, class_count, arguments)
     if is_classifier(architecture):
         return build_classifier(architecture, class_count, arguments)
     if architecture in servable_detectors():

@@ -15,10 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from models.catalog.version_names import SEPARATOR, join_name, split_name
-from models.entries import ONNX, Accuracy, CatalogEntry, Quantization, Segmentation, Speed, Task, WeightsSource
+from models.entries import (
+    ONNX,
+    Accuracy,
+    CatalogEntry,
+    Preprocessing,
+    Quantization,
+    Segmentation,
+    Speed,
+    Task,
+    WeightsSource,
+)
 from models.errors import BrokenCard
 from models.files import replaced
-from models.kinds import find_kind
+from models.kinds import PredictionKind, find_kind
+from models.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.skeletons import Skeleton
 from models.sources.text_documents import DocumentError, convert_json, read_json
 
@@ -205,7 +216,7 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         task=document.task,
         architecture=document.architecture,
         weights=WeightsSource("card", weights.file, weights.sha256, weights.licence, weights.source),
-        preprocessing=convert_json(document.preprocessing, kind.preprocessing, "preprocessing"),
+        preprocessing=convert_json(document.preprocessing, _preprocessing_of(document, kind), "preprocessing"),
         class_count=len(document.class_names),
         licence=document.licence,
         accuracy=document.accuracy,
@@ -222,6 +233,15 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         skeleton=document.skeleton,
         card=path,
     )
+
+
+def _preprocessing_of(document: _Document, kind: PredictionKind) -> type[Any]:
+    """That of the kind; of a classifier whose input has a length, that of signals."""
+    if kind.preprocessing is not Preprocessing or "length" not in document.preprocessing:
+        return kind.preprocessing
+    if document.architecture != SIGNAL_CNN:
+        raise ValueError(f"preprocessing.length is for signals, which architecture {SIGNAL_CNN!r} takes, and no other")
+    return SignalPreprocessing
 
 
 def _check_architecture(document: _Document) -> None:

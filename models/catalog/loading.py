@@ -18,6 +18,8 @@ from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite, from_published
 from models.classification.imagenet_classes import imagenet_class_names
 from models.classification.noop import NoopClassifier
+from models.classification.signal_classifier import SignalClassifier
+from models.classification.signal_network import build_signal_classifier
 from models.classification.timm_networks import TimmUnavailable, build_published, is_timm, timm_class_names
 from models.classification.torchvision_networks import (
     build,
@@ -46,6 +48,7 @@ from models.segmentation.architectures import build_segmenter, segmentation_of, 
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
 from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
+from models.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.sources.downloads import Progress
 from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.torchvision_manifest import PREFIX
@@ -53,6 +56,9 @@ from models.sources.torchvision_weights import installed
 from models.sources.weights_files import checked_digest, fetch, load_into, read_state_dict
 
 _log = logging.getLogger(__name__)
+
+_SIGNAL_LENGTH: Final = 40
+"""Of a card that does not name it."""
 
 _Build = Callable[[str, int, Mapping[str, int | float | str | bool]], nn.Module]
 
@@ -168,7 +174,12 @@ def _load_timm(entry: CatalogEntry, runtime: Runtime) -> Classifier:
     return _classifier(entry, timm_class_names(entry.class_count), runtime, network.eval(), digest)
 
 
-def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier:
+def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier | SignalClassifier:
+    if isinstance(entry.preprocessing, SignalPreprocessing):
+        network, digest = _filled(entry, build_signal_classifier, (SIGNAL_CNN,))
+        if entry.arguments.get("length", _SIGNAL_LENGTH) != entry.preprocessing.length:
+            raise BrokenCard(_card_of(entry), "arguments.length must be preprocessing.length")
+        return SignalClassifier(entry, _class_names(entry), runtime, network, digest)
     known = (entry.architecture,) if is_timm(entry.architecture) else known_classifiers()
     network, digest = _filled(entry, build_classifier, known)
     return _classifier(entry, _class_names(entry), runtime, network, digest)
@@ -177,7 +188,7 @@ def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier:
 def _classifier(
     entry: CatalogEntry, class_names: tuple[str, ...], runtime: Runtime, network: nn.Module, digest: str
 ) -> Classifier:
-    return Classifier(entry, class_names, runtime, executor_for(network, entry.preprocessing, runtime), digest)
+    return Classifier(entry, class_names, runtime, executor_for(network, entry.image_preprocessing, runtime), digest)
 
 
 def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:

@@ -86,7 +86,7 @@ def load_onnx(entry: CatalogEntry, runtime: Runtime) -> Adapter[Any, Any]:
 
 def _opened(entry: CatalogEntry, path: Path, runtime: Runtime, channels: Channels, digest: str) -> NetworkExecutor:
     try:
-        return open_onnx(path, entry.preprocessing, runtime, channels, digest)
+        return open_onnx(path, entry.image_preprocessing, runtime, channels, digest)
     except (ValueError, OSError) as error:
         raise WeightsCorrupt(entry.name, f"{path} {error}; {fix_of(entry, path)}") from error
 

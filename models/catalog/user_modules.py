@@ -125,10 +125,10 @@ def load_user_module(entry: CatalogEntry, runtime: Runtime) -> Adapter[Any, Any]
 
 def _executor(network: nn.Module, entry: CatalogEntry, runtime: Runtime, card: str) -> NetworkExecutor:
     """What runs the network, tried on a test picture, so that errors in its code are raised when it is loaded."""
-    _, example = examples(entry.preprocessing)
+    _, example = examples(entry.image_preprocessing)
     height, width = example.shape[1:3]
     try:
-        executor = executor_for(network, entry.preprocessing, runtime)
+        executor = executor_for(network, entry.image_preprocessing, runtime)
         executor.run_all(example.numpy())
     except ModelsError:
         raise

@@ -1,5 +1,5 @@
 """Reads images of one class each from one file: a ZIP archive with `CLASS/…jpg`, or a NumPy archive (`.npz`) with the
-arrays `images` and `labels`."""
+arrays `images` (or `signals`) and `labels`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.datasets.classified_photos import ClassifiedPhotos
 from models.datasets.data_folder import DataFolder
 from models.datasets.label_problems import ProblemList
-from models.datasets.packed_images import CLASS_NAMES, IMAGES, LABELS, NPZ, ZIP, member_names, read_arrays
+from models.datasets.packed_images import CLASS_NAMES, IMAGES, LABELS, NPZ, SIGNALS, ZIP, member_names, read_arrays
 from models.datasets.photo_files import spread
 from models.datasets.read_options import NoSplit, ReadOptions, Split
 from models.datasets.samples import DatasetError
@@ -104,11 +104,13 @@ def _common_folder(names: Sequence[str]) -> str:
 def _of_arrays(archive: Path, model_names: tuple[str, ...] | None) -> tuple[tuple[str, ...], Sequence[tuple[str, int]]]:
     """The class names of a NumPy archive, and its images with their class ids."""
     arrays = read_arrays(archive)
-    images, labels = _images(archive, arrays), _labels(archive, arrays)
+    is_signal = SIGNALS in arrays
+    images = _signals(archive, arrays) if is_signal else _images(archive, arrays)
+    labels = _labels(archive, arrays)
     if len(images) != len(labels):
-        raise DatasetError(f"{archive}: {len(images)} {IMAGES}, but {len(labels)} {LABELS}")
+        raise DatasetError(f"{archive}: {len(images)} {SIGNALS if is_signal else IMAGES}, but {len(labels)} {LABELS}")
     digits = len(str(max(0, len(images) - 1)))
-    files = [(f"{index:0{digits}}.png", class_id) for index, class_id in enumerate(labels)]
+    files = [(f"{index:0{digits}}.{'csv' if is_signal else 'png'}", class_id) for index, class_id in enumerate(labels)]
     return _class_names(archive, arrays, labels, model_names), files
 
 
@@ -122,6 +124,14 @@ def _images(archive: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[np.uint8]
         found = "none" if images is None else f"{images.shape} {images.dtype}"
         raise DatasetError(f"{archive}: {IMAGES} must be uint8 of shape (N, H, W) or (N, H, W, 3); it is {found}")
     return images
+
+
+def _signals(archive: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    signals = arrays[SIGNALS]
+    if signals.dtype.kind not in "iuf" or signals.ndim != 2 or not np.isfinite(signals).all():
+        found = f"{signals.shape} {signals.dtype}"
+        raise DatasetError(f"{archive}: {SIGNALS} must be finite numbers of shape (N, length); it is {found}")
+    return signals
 
 
 def _labels(archive: Path, arrays: dict[str, NDArray[Any]]) -> list[int]:

@@ -16,6 +16,7 @@ from models.datasets.digits import DIGITS, open_digits
 from models.datasets.id_maps import read_id_maps
 from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.layouts import ARCHIVE, annotation_file, class_format, find_layout
+from models.datasets.mnist1d import Mnist1d, is_mnist1d, open_mnist1d
 from models.datasets.numbered_pictures import ClassMaps
 from models.datasets.packed_images import NPZ, ZIP
 from models.datasets.photo_files import is_folder
@@ -29,9 +30,9 @@ FORMATS: Final = ("coco", "yolo", "voc", "masks", "folders", "csv", ARCHIVE)
 """Formats that may be given before the path, as in `coco:PATH`, instead of being detected."""
 
 _WAYS: Final = (
-    "digits, a COCO *.json file, a *.csv file, a YOLO data.yaml, a *.zip or *.npz of images by class, or a folder with"
-    " instances_val.json (COCO), Annotations/ (Pascal VOC), data.yaml (YOLO), images/ and labels/ (YOLO's *.txt or"
-    " masks as *.png), labels.json, labels.csv, train.zip or train.npz, or a folder of images for every class"
+    "digits, mnist1d, a COCO *.json file, a *.csv file, a YOLO data.yaml, a *.zip or *.npz of images by class, or a"
+    " folder with instances_val.json (COCO), Annotations/ (Pascal VOC), data.yaml (YOLO), images/ and labels/ (YOLO's"
+    " *.txt or masks as *.png), labels.json, labels.csv, train.zip or train.npz, or a folder of images for every class"
 )
 
 
@@ -66,7 +67,8 @@ def open_dataset(
     Labels that are wrong are left out and listed in its `problems`.
 
     Args:
-        spec: `digits`, `digits:SEED` or `digits:SEED:COUNT` (generated, see `models.datasets.digits`); or
+        spec: `digits`, `digits:SEED` or `digits:SEED:COUNT` (generated, see `models.datasets.digits`); the
+            same of `mnist1d` (`models.datasets.mnist1d`); or
             a file or folder in a format of `docs/datasets.md`, optionally with one of `FORMATS` and a colon before it;
             `FILE.json:FOLDER` is a COCO file with its photos in another folder.
         kind: The task.
@@ -81,6 +83,8 @@ def open_dataset(
         raise DatasetError(f"the limit must be 1 or more, not {limit}")
     if _is_digits(spec):
         return open_digits(spec, kind, limit)
+    if is_mnist1d(spec):
+        return _open_mnist1d(spec, kind, limit)
     place = find_place(spec, kind)
     return _open(place, ReadOptions(kind, limit, allow_outside, place.wanted), class_names)
 
@@ -191,8 +195,16 @@ def check_spec(spec: str) -> None:
     """
     if _is_digits(spec):
         open_digits(spec, "detection")
+    elif is_mnist1d(spec):
+        open_mnist1d(spec)
     else:
         _place_of(spec)
+
+
+def _open_mnist1d(spec: str, kind: Kind, limit: int | None) -> Mnist1d:
+    if kind != "classification":
+        raise DatasetError(f"{spec}: are signals, for a classifier of signals")
+    return open_mnist1d(spec, "val", limit)
 
 
 def _is_digits(spec: str) -> bool:

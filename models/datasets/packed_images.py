@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.datasets.samples import DatasetError
+from models.signals.decoding import encode_signal
 
 ZIP: Final = ".zip"
 NPZ: Final = ".npz"
 IMAGES: Final = "images"
+SIGNALS: Final = "signals"
 LABELS: Final = "labels"
 CLASS_NAMES: Final = "class_names"
 MOST_BYTES: Final = 4 * 2**30
@@ -35,7 +37,8 @@ class PackedImage:
 
     Attributes:
         archive: The ZIP file or the NumPy archive.
-        name: Of the member; in a NumPy archive, `INDEX.png`, with as many digits as it needs.
+        name: Of the member; in a NumPy archive, `INDEX.png` or of a signal `INDEX.csv`, with as many digits as
+            it needs.
     """
 
     archive: Path
@@ -45,6 +48,11 @@ class PackedImage:
     def place(self) -> Path:
         """Where it is, for messages and digests: no file has this path."""
         return self.archive / self.name
+
+    @property
+    def is_signal(self) -> bool:
+        """Whether it is a signal, in CSV, and not an image."""
+        return self.archive.suffix.lower() == NPZ and self.name.endswith(".csv")
 
     def __str__(self) -> str:
         return str(self.place)
@@ -56,7 +64,9 @@ class PackedImage:
             OSError: It cannot be read.
         """
         if self.archive.suffix.lower() == NPZ:
-            return _png(read_arrays(self.archive)[IMAGES][int(self.name.partition(".")[0])])
+            row = int(self.name.partition(".")[0])
+            arrays = read_arrays(self.archive)
+            return encode_signal(arrays[SIGNALS][row]) if self.is_signal else _png(arrays[IMAGES][row])
         try:
             if _members(self.archive)[self.name].file_size > _MOST_IMAGE_BYTES:
                 raise OSError(errno.EFBIG, f"is above {_MOST_IMAGE_BYTES} bytes", str(self))

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets.packed_images import ImageFile
+from models.datasets.packed_images import ImageFile, PackedImage
 from models.datasets.prefetch import made_ahead
 from models.datasets.samples import DatasetError, LabelProblem
 from models.errors import ImageError
@@ -88,6 +88,8 @@ def read_photo(path: ImageFile, size: tuple[int, int] | None = None) -> bytes:
     """
     try:
         data = path.read_bytes()
+        if isinstance(path, PackedImage) and path.is_signal:
+            return data
         found = _size(data)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from None

@@ -69,11 +69,12 @@ class DecodedImage:
     """Upright pixels.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, C-contiguous; smaller than `size` after a scaled decode.
-        size: (height, width) in pixels of the upright original at full resolution.
+        pixels: (H, W, 3) uint8 RGB, C-contiguous; smaller than `size` after a scaled decode. Of a signal, which
+            `models.signals.decoding` decodes, (1, length) float32.
+        size: (height, width) in pixels of the upright original at full resolution; of a signal (1, length).
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     size: tuple[int, int]
 
 

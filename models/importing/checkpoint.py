@@ -265,7 +265,7 @@ def _published(architecture: str) -> CatalogEntry | None:
 def _preprocessing_of(architecture: str, arguments: Arguments) -> Preprocessing | LetterboxPreprocessing | None:
     if is_user_module(architecture) or (published := _published(architecture)) is None:
         return None
-    preprocessing = published.preprocessing
+    preprocessing = published.image_preprocessing
     side: Any = arguments.get("image_size")
     if side and isinstance(preprocessing, Preprocessing):
         return replace(preprocessing, resize=round(side * preprocessing.resize / preprocessing.crop), crop=side)

@@ -176,7 +176,7 @@ class DecodedNetwork(NetworkExecutor):
 
 def _require_fit(entry: CatalogEntry, executor: NetworkExecutor, network: DecodedNetwork) -> None:
     """Raises unless the layout decodes the outputs for a test picture."""
-    pixels = examples(entry.preprocessing)[1].numpy()
+    pixels = examples(entry.image_preprocessing)[1].numpy()
     try:
         network.run_once(pixels)
     except ModelsError:

@@ -94,8 +94,7 @@ def expected_points(logits: Tensor, regions: Tensor, areas: Tensor, sigmas: Sequ
     """Finds the places of the greatest expected similarity, by the distribution that the heat maps are.
 
     The similarity of a place x with the true one y is that of OKS, exp(-|x - y|² / (2 s² (2 σ)²)); its expectation is
-    the heat map, smoothed by this kernel. Where a network is torn between some cells, that is a place near most of
-    them.
+    the heat map, smoothed by this kernel. Where several cells are about as likely, that is a place near most of them.
 
     Args:
         logits: (R, K, S, S) float32, of the softmax over the S × S cells.

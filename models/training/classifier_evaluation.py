@@ -39,7 +39,7 @@ def as_served(network: nn.Module, card: CatalogEntry, runtime: Runtime) -> Class
     served = build_classifier(card.architecture, card.class_count, card.arguments)
     served.load_state_dict(as_stored(network.state_dict()))
     runtime = runtime.resolve()
-    executor = executor_for(served.eval(), card.preprocessing, runtime)
+    executor = executor_for(served.eval(), card.image_preprocessing, runtime)
     return Classifier(card, card.class_names, runtime, executor, weights_digest="")
 
 

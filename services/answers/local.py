@@ -19,6 +19,7 @@ from models.errors import ImageError, NonFiniteOutput
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
 from models.predictions import Prediction
+from models.signal_preprocessing import SignalPreprocessing
 from services.answers.image_problem import Problem
 from services.answers.wire import describe_prediction
 from services.machine.cpus import count_cpus
@@ -105,9 +106,9 @@ def _prepared_ahead(
         yield [(item, future.result()) for item, future in started]
 
 
-def batch_size(preprocessing: Preprocessing | LetterboxPreprocessing) -> int:
+def batch_size(preprocessing: Preprocessing | LetterboxPreprocessing | SignalPreprocessing) -> int:
     """Images that are preprocessed at a time; fewer for models that take large inputs in tiles."""
-    if isinstance(preprocessing, Preprocessing):
+    if not isinstance(preprocessing, LetterboxPreprocessing):
         return BATCH_SIZE
     return max(1, min(BATCH_SIZE, MAX_PIXELS // (preprocessing.short_side * preprocessing.long_side)))
 

@@ -11,7 +11,14 @@ import typer
 
 from services.cli.console import CommandError, no_such_model
 from services.cli.option_groups import takes
-from services.cli.train_options import ClassifierFlags, DetectorFlags, PhotoFlags, PoseFlags, SegmenterFlags
+from services.cli.train_options import (
+    ClassifierFlags,
+    DetectorFlags,
+    PhotoFlags,
+    PoseFlags,
+    SegmenterFlags,
+    SignalFlags,
+)
 from services.cli.training_session import run_training, show_note, show_preparation
 
 if TYPE_CHECKING:
@@ -147,6 +154,23 @@ def pose(flags: PoseFlags) -> None:
         return train_pose(options, report, tell, show_preparation, show_note)
 
     run_training(train, name, flags.output, "pose")
+
+
+@app.command(epilog="Example: tapetum train signal --data mnist1d --name mnist-1d")
+@takes(SignalFlags)
+def signal(flags: SignalFlags) -> None:
+    """Train a classifier of signals, such as 40 numbers of a sensor.
+
+    What is left of an interrupted run goes on with the same command.
+    """
+    name = flags.name or _name_after(Path(flags.data.partition(":")[0]), "signal-cnn")
+
+    def train(report: Callable[[Progress], None], _tell: TellProblems) -> Path:
+        from models.training.signal_run import SignalOptions, train_signal
+
+        return train_signal(SignalOptions(**{**vars(flags), "name": name}), report)
+
+    run_training(train, name, flags.output, "classify")
 
 
 def _photo_options(

@@ -48,6 +48,38 @@ class TrainOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SignalFlags:
+    """Options of `tapetum train signal`."""
+
+    data: Annotated[
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="mnist1d, mnist1d:SEED:COUNT, a NumPy archive *.npz with arrays signals and labels, or a folder with "
+            "train.npz and val.npz.",
+        ),
+    ]
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to call the model, or NAME@VERSION for a further version.")
+    ] = None
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")
+    ] = Path("trained")
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the signals.")] = 30
+    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Signals a step.")] = 64
+    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 3e-3
+    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 5
+    val_share: Annotated[
+        float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
+    ] = 0.2
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to train: cpu, cuda or cuda:N.")] = "cpu"
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = (
+        "as the data allows"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClassifierFlags(TrainOptions):
     """Options of `tapetum train classifier`."""
 

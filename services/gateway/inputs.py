@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import io
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, TypeVar
 
@@ -13,8 +13,12 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
+from models.errors import ImageError
+from models.signals.decoding import MAX_BYTES as SIGNAL_BYTES
+from models.signals.decoding import signal_of
 from services.errors import (
     BodyTooLarge,
+    InvalidImage,
     InvalidParameters,
     RequestError,
     ServiceError,
@@ -52,7 +56,12 @@ MAX_URL_HEAD: Final = 256
 MAX_PROBLEMS: Final = 1000
 """The most unknown or invalid members that an error lists; of more only the number is given."""
 
-ACCEPTED = "an image (image/*), application/octet-stream, multipart/form-data or application/json"
+SIGNAL_TYPE: Final = "text/csv"
+"""Content type of a signal that is the whole body."""
+
+ACCEPTED = (
+    "an image (image/*), application/octet-stream, multipart/form-data, application/json, or a signal as text/csv"
+)
 
 
 async def read_input(body: Body, kind: type[TaskParameters], settings: Settings, limit: TimeLimit) -> PredictionInput:
@@ -74,6 +83,8 @@ async def read_input(body: Body, kind: type[TaskParameters], settings: Settings,
         images, several, given = await read_document(
             body, settings.max_body_bytes, lambda document: _parse_images(document, limit), limit, "base64"
         )
+    elif content_type == SIGNAL_TYPE:
+        images, several, given = (await body.read(SIGNAL_BYTES, "signal"),), False, NO_PARAMETERS
     elif content_type.startswith("image/") or content_type in ("", "application/octet-stream"):
         images, several, given = (await body.read(settings.max_image_bytes, "image"),), False, NO_PARAMETERS
     else:
@@ -162,8 +173,10 @@ async def read_document(
 
 def _parse_images(document: dict[str, Any], limit: TimeLimit) -> Parsed:
     parsed = validate(JsonBody, document)
-    if (parsed.image is None) == (parsed.images is None):
-        raise InvalidParameters('give either "image" or "images"', {"known": sorted(JsonBody.model_fields)})
+    if sum(getattr(parsed, name) is not None for name in JsonBody.model_fields) != 1:
+        raise InvalidParameters('give one of "image", "images" and "signal"', {"known": sorted(JsonBody.model_fields)})
+    if parsed.signal is not None:
+        return (_encoded(parsed.signal),), False, dict(parsed.model_extra or {})
     if parsed.images is not None and not parsed.images:
         raise InvalidParameters('"images" is empty', {"parameter": "images"})
     images = (parsed.image,) if parsed.image is not None else parsed.images or ()
@@ -172,6 +185,13 @@ def _parse_images(document: dict[str, Any], limit: TimeLimit) -> Parsed:
         parsed.images is not None,
         dict(parsed.model_extra or {}),
     )
+
+
+def _encoded(signal: Sequence[Any]) -> bytes | ServiceError:
+    try:
+        return signal_of(signal)
+    except ImageError as error:
+        return InvalidImage.of(error)
 
 
 def decode_base64(text: str | memoryview[int], limit: TimeLimit) -> bytes | ServiceError:

@@ -57,7 +57,7 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def describe_request(api: TaskApi) -> dict[str, Any]:
     """Parameters and request body of a prediction endpoint, as OpenAPI."""
-    return _describe_images(api.parameters, several=True)
+    return _describe_images(api.parameters, several=True, takes_signals=api.task == "classification")
 
 
 def describe_one_image(parameters: type[TaskParameters]) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def describe_one_image(parameters: type[TaskParameters]) -> dict[str, Any]:
     return _describe_images(parameters, several=False)
 
 
-def _describe_images(parameters: type[TaskParameters], several: bool) -> dict[str, Any]:
+def _describe_images(parameters: type[TaskParameters], several: bool, takes_signals: bool = False) -> dict[str, Any]:
     properties = parameters.model_json_schema()["properties"]
     as_text = {name: _without_lists(schema) for name, schema in properties.items()}
     file = {"type": "string", "format": "binary"}
@@ -75,6 +75,8 @@ def _describe_images(parameters: type[TaskParameters], several: bool) -> dict[st
     examples: dict[str, Any] = {"one image": {"value": {"image": {"base64": _PIXEL}}}}
     if several:
         examples["several images"] = {"value": {"images": [{"base64": _PIXEL}, {"base64": _PIXEL}]}}
+    signals, signal_member, signal_example = _signals() if takes_signals else ({}, {}, {})
+    examples |= signal_example
     return {
         "parameters": [
             *(_query_parameter(name, schema) for name, schema in as_text.items()),
@@ -86,6 +88,7 @@ def _describe_images(parameters: type[TaskParameters], several: bool) -> dict[st
             "required": True,
             "content": {
                 **{f"image/{kind}": {"schema": file} for kind in ("jpeg", "png", "webp", "gif", "bmp", "tiff")},
+                **signals,
                 "multipart/form-data": {
                     "schema": {
                         "type": "object",
@@ -96,13 +99,22 @@ def _describe_images(parameters: type[TaskParameters], several: bool) -> dict[st
                 "application/json": {
                     "schema": {
                         "type": "object",
-                        "properties": {"image": image, **images, **properties},
+                        "properties": {"image": image, **images, **signal_member, **properties},
                     },
                     "examples": examples,
                 },
             },
         },
     }
+
+
+def _signals() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """A signal as a body, as a member of a JSON body, and as an example of one."""
+    numbers = [round(0.01 * place, 2) for place in range(40)]
+    body = {"text/csv": {"schema": {"type": "string"}, "example": ",".join(map(str, numbers))}}
+    description = "In place of images, for a model of signals: as many numbers as it takes."
+    member = {"signal": {"type": "array", "items": {"type": "number"}, "description": description}}
+    return body, member, {"a signal": {"value": {"signal": numbers, "model": "mnist-1d"}}}
 
 
 def describe_named(body: type[BaseModel] | None) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from models.drawing.annotations import annotations_of_answer
 from models.drawing.cutouts import cut_out
 from models.drawing.picture import PictureFormat, draw, encode
 from models.errors import ImageError
+from models.signals.decoding import decode_signal
+from models.signals.plot import plot_signal
 from services.errors import InvalidImage, InvalidParameters, NotAcceptable
 from services.gateway.negotiation import Rendering, choose_format
 from services.gateway.responses import entity_tag
@@ -81,7 +83,7 @@ class Renderer:
         """Draw a prediction on its photo, or cut out its masks.
 
         Args:
-            photo: The encoded photo of the request.
+            photo: The encoded photo of the request; of a signal a line plot is drawn.
             answer: Its prediction.
             rendering: Format of the picture.
             limit: Time limit of the request.
@@ -91,8 +93,7 @@ class Renderer:
             OutOfTime: the time limit has passed, or the client has disconnected.
         """
         model = answer.model
-        class_count = len(model.entry["class_names"])
-        picture = await self._workers.run(lambda: self._draw(photo, answer.body, class_count, rendering, limit), limit)
+        picture = await self._workers.run(lambda: self._draw(photo, answer, rendering, limit), limit)
         STAGE_SECONDS.labels(model.task, model.name, model.version, "render").observe(picture.took_ms / 1e3)
         return picture
 
@@ -100,14 +101,16 @@ class Renderer:
         """Shut the thread pool down."""
         self._workers.close()
 
-    def _draw(self, photo: bytes, body: bytes, class_count: int, rendering: Rendering, limit: TimeLimit) -> Picture:
+    def _draw(self, photo: bytes, answer: Answer, rendering: Rendering, limit: TimeLimit) -> Picture:
         started_at = time.perf_counter()
         limit.check()
-        annotations = annotations_of_answer(orjson.loads(body), class_count)
+        annotations = annotations_of_answer(orjson.loads(answer.body), len(answer.model.entry["class_names"]))
         make = cut_out if rendering == "cutout" else draw
         limits = self._settings
         limit.check()
         try:
+            if answer.model.signal_length is not None:
+                photo = plot_signal(decode_signal(photo))
             image = make(photo, annotations, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
         except ImageError as error:
             raise InvalidImage.of(error) from None

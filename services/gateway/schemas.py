@@ -38,12 +38,13 @@ class Base64Image(Schema):
 
 
 class JsonBody(BaseModel):
-    """The image members of a JSON request: `image` for a single result, `images` for a list."""
+    """The image members of a JSON request: `image` for a single result, `images` for a list; or a `signal`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     image: Base64Image | None = None
     images: Annotated[tuple[Base64Image, ...], Field(fail_fast=True)] | None = None
+    signal: list[Any] | None = None
 
 
 class FeedbackRequest(Schema):

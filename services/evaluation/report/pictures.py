@@ -25,6 +25,8 @@ from models.drawing.annotations import Annotation, Box, Pose, annotations_of_ans
 from models.drawing.picture import draw_on
 from models.geometry.masks import Mask
 from models.imaging.decoding import DecodedImage, decode
+from models.signals.decoding import decode_signal, is_signal
+from models.signals.plot import plot_signal
 from models.skeletons import sides_of
 from services.evaluation.report.differences import object_notes, region_notes
 from services.evaluation.report.matching import Verdict, match
@@ -131,8 +133,8 @@ def _decoded(image: bytes, min_short_side: int) -> DecodedImage:
 
 
 def _class_pair(image: bytes, target: ClassTarget, answer: Mapping[str, Any], class_names: Sequence[str]) -> Pair:
-    photo = _decoded(image, _CLASS_SIDE)
-    picture = Image.fromarray(photo.pixels)
+    photo = _decoded(plot_signal(decode_signal(image)) if is_signal(image) else image, _CLASS_SIDE)
+    picture: Image.Image = Image.fromarray(photo.pixels)
     picture.thumbnail((_CLASS_SIDE, _CLASS_SIDE), Image.Resampling.LANCZOS)
     if (factor := _TINY_SIDE // max(picture.size)) > 1:
         picture = picture.resize((factor * picture.width, factor * picture.height), Image.Resampling.NEAREST)

@@ -1,11 +1,12 @@
-"""Validates image headers without blocking the event loop: short ones directly, others in a thread."""
+"""Validates image headers without blocking the event loop: short ones directly, others in a thread; and signals."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from models.errors import ImageError
+from models.errors import ImageError, UnreadableImage
 from models.imaging.decoding import inspect
+from models.signals.decoding import decode_signal, encode_signal, is_signal, most_bytes
 from services.errors import InvalidImage, ServiceError
 from services.gateway.serving.offload import TimeLimit, Workers
 from services.settings import Settings
@@ -35,17 +36,21 @@ class Inspector:
         self._workers = Workers(INSPECTORS, "inspect")
 
     async def check(
-        self, images: tuple[bytes | ServiceError, ...], limit: TimeLimit
+        self, images: tuple[bytes | ServiceError, ...], limit: TimeLimit, signal_length: int | None = None
     ) -> tuple[bytes | ServiceError, ...]:
-        """Check images by their headers.
+        """Check images by their headers, or signals by their numbers.
 
         Args:
-            images: Encoded images, or errors in their place, which stay there.
+            images: Encoded images or signals, or errors in their place, which stay there.
             limit: Time limit of the request.
+            signal_length: Numbers in a signal, of a model that takes signals; None for images.
 
         Returns:
-            The same, with an `InvalidImage` in the place of each that is empty, too large, or not an image.
+            The same, with an `InvalidImage` in the place of each that is empty, too large, or not what the model takes.
+            Signals have one spelling, so that equal ones are one entry of the result cache.
         """
+        if signal_length is not None:
+            return tuple([_checked_signal(image, signal_length) for image in images])
         if all(isinstance(image, ServiceError) or self._is_quick(image) for image in images):
             return tuple([self._checked(image) for image in images])
 
@@ -68,11 +73,22 @@ class Inspector:
     def _checked(self, image: bytes | ServiceError) -> bytes | ServiceError:
         if isinstance(image, ServiceError):
             return image
+        if is_signal(image):
+            return InvalidImage.of(UnreadableImage("this is a signal, numbers as text, and the model takes images"))
         try:
             inspect(image, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
         except ImageError as error:
             return InvalidImage.of(error)
         return image
+
+
+def _checked_signal(signal: bytes | ServiceError, length: int) -> bytes | ServiceError:
+    if isinstance(signal, ServiceError):
+        return signal
+    try:
+        return encode_signal(decode_signal(signal, length, most_bytes(length)))
+    except ImageError as error:
+        return InvalidImage.of(error)
 
 
 def has_short_header(image: bytes) -> bool:

@@ -73,7 +73,7 @@ class RequestPath:
 
     Attributes:
         registry: Finds the models.
-        inspector: Validates image headers.
+        inspector: Validates image headers, and signals.
         predictor: Predicts one image.
         limiter: Limits the requests in flight.
         answer_log: Records answers for feedback.
@@ -122,7 +122,7 @@ class RequestPath:
             served = self.registry.canary_of(served, opened.request_id)
         opened.task, opened.model, opened.version = task, served.name, served.version
         opened.images = len(given.images)
-        checked = await self.inspector.check(given.images, opened.limit)
+        checked = await self.inspector.check(given.images, opened.limit, served.signal_length)
         return served, PredictionInput(checked, given.several, given.parameters)
 
     async def answer(

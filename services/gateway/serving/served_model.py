@@ -30,6 +30,7 @@ class ServedModel:
         deployment: Name of the deployment whose replicas have it.
         calls: Sends images to this version.
         augmented_views: Images that one with test-time augmentation takes through the network.
+        signal_length: Numbers in a signal, of a model that takes signals; None of one that takes images.
     """
 
     name: str
@@ -44,6 +45,7 @@ class ServedModel:
     deployment: str
     calls: ModelCalls
     augmented_views: int = 1
+    signal_length: int | None = None
 
     @property
     def labels(self) -> tuple[str, str, str]:
@@ -67,6 +69,7 @@ class ServedModel:
             deployment=deployment,
             calls=calls,
             augmented_views=entry.get("augmented_views", 1),
+            signal_length=entry.get("preprocessing", {}).get("length"),
         )
 
 
