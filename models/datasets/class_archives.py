@@ -120,6 +120,7 @@ def _images(archive: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[np.uint8]
         images is None
         or images.dtype != np.uint8
         or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3))
+        or not min(images.shape[1:3])
     ):
         found = "none" if images is None else f"{images.shape} {images.dtype}"
         raise DatasetError(f"{archive}: {IMAGES} must be uint8 of shape (N, H, W) or (N, H, W, 3); it is {found}")
