@@ -1,5 +1,8 @@
 """Key points of COCO's files and of YOLO's pose labels, and what is wrong with them."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import json

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,16 +101,21 @@ def test_without_sides_in_the_key_points_no_view_is_mirrored_and_a_note_says_so(
 def test_regions_of_another_network_or_of_a_stopped_call_are_made_anew(tmp_path) -> None:
     write_photos(tmp_path / "data", "train")
     data = read_photo_data((tmp_path / "data",), "keypoints").training
-    assert data.skeleton is not None
-    preprocessing = find("mask-rcnn-person").preprocessing
-    assert isinstance(preprocessing, LetterboxPreprocessing)
+    skeleton, preprocessing = data.skeleton, find("mask-rcnn-person").preprocessing
+    assert skeleton is not None and isinstance(preprocessing, LetterboxPreprocessing)
     network = build_pose_estimator("keypoint-rcnn-efficientnet-lite0", 1, {"key_points": 17}).eval()
     told: list[int] = []
 
-    def make(long_side: int = 128) -> PooledRegions:
+    def tell(done: int, _photos: int) -> None:
+        told.append(done)
+
+    def stop(_done: int, _photos: int) -> None:
+        raise KeyboardInterrupt
+
+    def make(long_side: int = 128, tell: Callable[[int, int], None] = tell) -> PooledRegions:
         sizes = replace(preprocessing, short_side=long_side, long_side=long_side)
-        maker = RegionMaker(network, sizes, PLAIN.resolve(), data.skeleton, seed=0)
-        return maker.make(data, 0, tmp_path, "train", lambda done, photos: told.append(done))
+        maker = RegionMaker(network, sizes, PLAIN.resolve(), skeleton, seed=0)
+        return maker.make(data, 0, tmp_path, "train", tell)
 
     regions = make()
     width, height = 90 * 128 / 128, 120 * 128 / 128
@@ -124,6 +129,10 @@ def test_regions_of_another_network_or_of_a_stopped_call_are_made_anew(tmp_path)
         next(iter(network.backbone.parameters())).add_(1)
     make(96)
     assert told == [1, 2] * 3
+    with pytest.raises(KeyboardInterrupt):
+        make(128, stop)
+    make(96)  # that had been kept, and was overwritten
+    assert told == [1, 2] * 4
 
 
 def test_people_without_key_points_teach_nothing(tmp_path) -> None:
