@@ -29,13 +29,14 @@ def test_every_row_of_the_manifest_is_read_back_as_it_was_written():
         )
 
 
-def test_every_classifier_box_detector_and_segmenter_of_torchvision_can_be_asked_for_by_name():
+def test_every_classifier_detector_pose_estimator_and_segmenter_of_torchvision_can_be_asked_for_by_name():
     classifiers = torchvision.models.list_models(module=torchvision.models)
     detectors = torchvision.models.list_models(
         module=torchvision.models.detection, exclude=["*maskrcnn*", "*keypoint*"]
     )
+    poses = torchvision.models.list_models(module=torchvision.models.detection, include=["*keypoint*"])
     segmenters = torchvision.models.list_models(include=["*maskrcnn*", "deeplabv3*", "fcn_*", "lraspp*"])
-    expected = tuple(f"torchvision/{builder}" for builder in (*classifiers, *detectors, *segmenters))
+    expected = tuple(f"torchvision/{builder}" for builder in (*classifiers, *detectors, *poses, *segmenters))
     assert names()[-len(expected) :] == expected
     assert [find(name).name for name in names()] == list(names())
 
@@ -108,7 +109,7 @@ def test_an_entry_suits_the_record_of_its_kind(name):
 @pytest.mark.parametrize(
     ("task", "segmentation", "message"),
     [
-        ("pose", None, "task must be one of classification, detection, segmentation, not 'pose'"),
+        ("pose", None, "task must be one of classification, detection, keypoints, segmentation, not 'pose'"),
         ("segmentation", None, "segmentation is None for the task segmentation"),
         ("detection", "instance", "segmentation is instance for the task detection"),
     ],

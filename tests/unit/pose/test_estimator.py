@@ -86,7 +86,7 @@ def test_folded_networks_find_nearly_the_same_points() -> None:
 
 
 def test_points_of_a_larger_photo_are_in_its_own_pixels() -> None:
-    letterbox = Letterbox.fit((200, 400), LetterboxPreprocessing(100, 100, (0.0,) * 3, (1.0,) * 3))
+    letterbox = Letterbox.fit((200, 400), LetterboxPreprocessing(100, 100, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
     points = torch.tensor([[[50.0, 25.0], [-3.0, 60.0]]])
     assert restored_points(points, letterbox).tolist() == [[[200.0, 100.0], [0.0, 200.0]]]
 
