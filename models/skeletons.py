@@ -1,8 +1,22 @@
 """The key points of a class: names, edges to draw, the point of the other side, and COCO's constants of OKS."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
+
+_LEFT: Final = ("left", "l")
+_OTHERS: Final = {"left": "right", "right": "left", "l": "r", "r": "l"}
+_SIDE: Final = re.compile(
+    "(?<![A-Za-z])(?:left|right|l|r)(?![a-z])"  # left_eye, eye_l, leftEye
+    "|(?<![A-Za-z])(?:LEFT|RIGHT|L|R)(?![A-Za-z])"  # LEFT_EYE, EYE_L
+    "|(?<![A-Z])(?:Left|Right)(?![a-z])"  # Left_eye, eyeLeft
+    "|(?<![A-Za-z])[LR](?=[A-Z][a-z])|(?<=[a-z])[LR](?![A-Za-z])"  # LEye, eyeL
+)
+"""A word for a side in a name of a key point."""
+_PART: Final = re.compile("left|right|^[lr](?=..)")
+"""What may be one in a name of small letters."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +57,11 @@ class Skeleton:
         """Whether the data set names its key points: where it does not, they are called `point_0`, `point_1`, …"""
         return self.names != numbered_names(len(self.names))
 
+    @property
+    def has_sides(self) -> bool:
+        """Whether a point has another side: where none has, nobody knows what a mirror image shows."""
+        return any(own != other for own, other in enumerate(self.mirrored))
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -59,7 +78,7 @@ class Skeleton:
         Args:
             names: Of the key points.
             edges: As in the class; where there are none and the names are `PERSON`'s, its edges.
-            mirrored: As in the class; where None, `left` and `right` in the names pair them.
+            mirrored: As in the class; where None, left and right in the names pair them, see `sides_of`.
             sigmas: As in the class; where None, those of `PERSON` for its names, or else one over the number of key
                 points, as Ultralytics has it.
 
@@ -81,19 +100,48 @@ def numbered_names(count: int) -> tuple[str, ...]:
     return tuple(f"point_{index}" for index in range(count))
 
 
+@lru_cache(maxsize=256)
+def sides_of(names: tuple[str, ...]) -> tuple[int, ...]:
+    """The sides of the key points of an object, by their names.
+
+    A name says it by a word: `left` or `l`, `right` or `r`, in any case, at an end or next to `_`, `-`, a space, a
+    digit or a capital. Where both names exist, `lefteye` and `righteye`, or `leye` and `reye`, are sides, too.
+
+    Returns:
+        K, -1 for `left_knee` and `front_L_paw`, 1 for `right_knee`, 0 for `nose`.
+    """
+    return tuple(0 if found is None else found[0] for found in _others(names))
+
+
 def _paired(names: Sequence[str]) -> tuple[int, ...]:
     """The index of each name's other side: `left_eye` and `right_eye`."""
-    places = {name: index for index, name in enumerate(names)}
-    return tuple(places.get(_other_side(name), index) for index, name in enumerate(names))
+    places = {name.casefold(): index for index, name in enumerate(names)}
+    others = [
+        places.get(found[1], index) if found is not None else index for index, found in enumerate(_others(tuple(names)))
+    ]
+    return tuple(other if others[other] == index else index for index, other in enumerate(others))
 
 
-def _other_side(name: str) -> str:
-    for one, other in (("left", "right"), ("Left", "Right"), ("L_", "R_")):
-        if one in name:
-            return name.replace(one, other, 1)
-        if other in name:
-            return name.replace(other, one, 1)
-    return name
+def _others(names: tuple[str, ...]) -> list[tuple[int, str] | None]:
+    """The side of each name and, in lower case, the name of the other side; None where a name has no side."""
+    known = {name.casefold() for name in names}
+    return [_by_word(name) or _by_part(name.casefold(), known) for name in names]
+
+
+def _by_word(name: str) -> tuple[int, str] | None:
+    first = _SIDE.search(name)
+    if first is None:
+        return None
+    other = _SIDE.sub(lambda found: _OTHERS[found[0].casefold()], name)
+    return (-1 if first[0].casefold() in _LEFT else 1), other.casefold()
+
+
+def _by_part(name: str, known: set[str]) -> tuple[int, str] | None:
+    for part in _PART.finditer(name):
+        other = name[: part.start()] + _OTHERS[part[0]] + name[part.end() :]
+        if other in known:
+            return -1 if part[0] in _LEFT else 1, other
+    return None
 
 
 PERSON: Final = Skeleton(

@@ -72,8 +72,11 @@ def mirrors(entry: CatalogEntry) -> bool:
     """Whether mirror images show the same to a model.
 
     They do unless the training record of its card says that it never saw any (`"augmentation": {"flip": 0.0}`), as
-    with letters and digits: a mirrored 2 is not a digit.
+    with letters and digits: a mirrored 2 is not a digit; and unless it has key points of which none is paired with
+    another.
     """
+    if entry.skeleton is not None and not entry.skeleton.has_sides:
+        return False
     recorded = entry.training.get("augmentation")
     return not isinstance(recorded, Mapping) or cast(Mapping[str, Any], recorded).get("flip") != 0
 

@@ -42,7 +42,7 @@ def read_class_archive(
         NoSplit: It has no such split.
     """
     if options.kind != "classification":
-        raise DatasetError(f"{path}: an archive of images by class says nothing of where objects are; this model is"
+        raise DatasetError(f"{path}: an archive of images by class has no boxes, masks or key points; this model is"
                            " measured on COCO, YOLO, VOC, CSV or masks")  # fmt: skip
     archive = _archive_of(path, options.split, options.allow_outside)
     name = f"{archive.absolute().parent.name}/{archive.stem}"
@@ -120,6 +120,7 @@ def _images(archive: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[np.uint8]
         images is None
         or images.dtype != np.uint8
         or not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 3))
+        or not min(images.shape[1:3])
     ):
         found = "none" if images is None else f"{images.shape} {images.dtype}"
         raise DatasetError(f"{archive}: {IMAGES} must be uint8 of shape (N, H, W) or (N, H, W, 3); it is {found}")

@@ -50,7 +50,7 @@ def read_labels_json(
         DatasetError: It cannot be used at all.
     """
     if options.kind != "classification":
-        raise DatasetError(f"{path}: gives every photo one class, and says nothing of where objects are")
+        raise DatasetError(f"{path}: gives every photo one class, and has no boxes, masks or key points")
     text = read_text(path) if text is None else text
     pairs = parse_json(path, text, pairs=True)
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in cast(list[Any], pairs)):

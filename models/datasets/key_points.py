@@ -90,6 +90,27 @@ def yolo_skeleton(file: Path, points: KeyPoints, names: Any, mirrored: Any) -> S
     return skeleton
 
 
+def order_in(names: Sequence[str], skeleton: Skeleton) -> list[int]:
+    """Which key points of a model are those of a data set: by name, or by place where the data set has no names.
+
+    Args:
+        names: Of the model's key points.
+        skeleton: Of the data set.
+
+    Returns:
+        K indices into the model's key points, in the order of the data set.
+
+    Raises:
+        DatasetError: The model lacks one.
+    """
+    if all(name in names for name in skeleton.names):
+        return [list(names).index(name) for name in skeleton.names]
+    if len(names) == len(skeleton) and not skeleton.is_named:
+        return list(range(len(names)))
+    missing = next(name for name in skeleton.names if name not in names)
+    raise DatasetError(f"the model has no key point {missing!r}; it has {', '.join(names)}")
+
+
 def key_points_of(file: Path, value: Any) -> KeyPoints | None:
     """Reads `kpt_shape`.
 

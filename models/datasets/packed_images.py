@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.datasets.samples import DatasetError
+from models.datasets.text_files import MOST_BYTES
 from models.signals.decoding import encode_signal
 
 ZIP: Final = ".zip"
@@ -24,11 +26,14 @@ IMAGES: Final = "images"
 SIGNALS: Final = "signals"
 LABELS: Final = "labels"
 CLASS_NAMES: Final = "class_names"
-MOST_BYTES: Final = 4 * 2**30
-"""The size limit of a NumPy archive's arrays in memory, as of the files of labels."""
 _MOST_IMAGE_BYTES: Final = 2**28
 """The size limit of an image in a ZIP archive once unpacked; who decodes it has lower ones."""
 _OPEN_FILES: Final = 8
+_KEPT_ARRAYS: Final = 2
+"""Archives whose arrays stay in memory: those of a training and a held-out split."""
+_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # of which NotImplementedError is one
+_PACKINGS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Ways of packing that are unpacked a piece at a time, so that a member cannot be larger than it says."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +73,15 @@ class PackedImage:
             arrays = read_arrays(self.archive)
             return encode_signal(arrays[SIGNALS][row]) if self.is_signal else _png(arrays[IMAGES][row])
         try:
-            if _members(self.archive)[self.name].file_size > _MOST_IMAGE_BYTES:
+            member = _members(self.archive)[self.name]
+            if member.file_size > _MOST_IMAGE_BYTES:
                 raise OSError(errno.EFBIG, f"is above {_MOST_IMAGE_BYTES} bytes", str(self))
-            return _opened(self.archive, _time_of(self.archive)).read(self.name)
+            _check_packing(member)
+            with _opened(self.archive, _time_of(self.archive)).open(member) as file:
+                return file.read(member.file_size)
         except KeyError:
             raise OSError(errno.ENOENT, "is not in the archive", str(self)) from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except _BROKEN as error:
             raise OSError(errno.EIO, f"cannot be unpacked: {error}", str(self)) from None
 
 
@@ -126,8 +134,18 @@ def read_arrays(archive: Path) -> dict[str, NDArray[Any]]:
         DatasetError: It is no such archive, or too large.
     """
     try:
-        return _arrays(archive, _time_of(archive))
-    except (OSError, ValueError, EOFError, KeyError, zlib.error, zipfile.BadZipFile, MemoryError) as error:
+        with _reading:
+            return _arrays(archive, _time_of(archive))
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        zlib.error,
+        zipfile.BadZipFile,
+        MemoryError,
+        NotImplementedError,
+    ) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DatasetError(f"{archive}: cannot be read as a NumPy archive: {reason}") from None
 
@@ -147,14 +165,29 @@ def _opened(archive: Path, _changed_ns: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(archive)
 
 
-@lru_cache(maxsize=_OPEN_FILES)
+def _check_packing(member: zipfile.ZipInfo) -> None:
+    if member.compress_type not in _PACKINGS:
+        raise NotImplementedError("only members that are stored or deflated can be read")
+
+
+_reading: Final = threading.Lock()
+"""Held while arrays are read, so that threads do not read the same ones."""
+
+
+@lru_cache(maxsize=_KEPT_ARRAYS)
 def _arrays(archive: Path, _changed_ns: int) -> dict[str, NDArray[Any]]:
     with zipfile.ZipFile(archive) as packed:
+        for member in packed.infolist():
+            _check_packing(member)
         size = sum(member.file_size for member in packed.infolist())
     if size > MOST_BYTES:
         raise ValueError(f"its arrays have {size} bytes, more than {MOST_BYTES}")
     with np.load(archive, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        found: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray):
+            raise ValueError(f"{name} is no array")
+    return found
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -107,7 +107,7 @@ class YoloRows:
         elif self._is_pose or len(shares) < _LEAST_POLYGON or len(shares) % 2:
             report("unreadable", self._expected(len(numbers)))
             return None
-        far = next((share for share in shares if not _LOWEST <= share <= _HIGHEST), None)
+        far = next((share for share in (*shares, *self._places(points)) if not _LOWEST <= share <= _HIGHEST), None)
         if far is not None:
             report("bad_number", f"{far:g} is no share of the image's size, 0 to 1; are these pixels?")
             return None
@@ -115,6 +115,12 @@ class YoloRows:
             found = _box_object(shares, class_id, size, report)
             return self._posed(found, points, size) if self.options.kind == "keypoints" else found
         return _polygon_object(shares, class_id, size, report)
+
+    def _places(self, points: Sequence[float]) -> Sequence[float]:
+        """The numbers of key points without their visibilities; none where they are not wanted."""
+        if self.key_points is None or self.options.kind != "keypoints":
+            return ()
+        return [share for place, share in enumerate(points) if place % self.key_points.numbers < 2]
 
     def _posed(
         self, item: LabelledObject | None, shares: Sequence[float], size: tuple[int, int]

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 from models.drawing.color_assignment import keys_apart
 from models.drawing.palette import Color, color_of
 from models.geometry.masks import Mask
+from models.skeletons import sides_of
 
 Box = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright original."""
@@ -20,12 +21,14 @@ class Pose(NamedTuple):
         shown: K, whether each is drawn.
         edges: Pairs of indices that are joined by a line where both are drawn.
         sides: K, -1 for a point of the left side, 1 for one of the right, 0 for one of neither.
+        names: K.
     """
 
     points: tuple[tuple[float, float], ...]
     shown: tuple[bool, ...]
     edges: tuple[tuple[int, int], ...]
     sides: tuple[int, ...]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +108,14 @@ def _pose_of(row: Mapping[str, Any], edges: tuple[tuple[int, int], ...]) -> Pose
     if "keypoints" not in row:
         return None
     points: list[Mapping[str, Any]] = row["keypoints"]
+    names = tuple(point["name"] for point in points)
     return Pose(
         tuple((point["x"], point["y"]) for point in points),
         tuple(bool(point["visible"]) for point in points),
         edges,
-        tuple(side_of(point["name"]) for point in points),
+        sides_of(names),
+        names,
     )
-
-
-def side_of(name: str) -> int:
-    """The side of a key point by its name: -1 for `left_knee`, 1 for `right_knee`, 0 for `nose`."""
-    return -1 if name.lower().startswith("left") else int(name.lower().startswith("right"))
 
 
 def _mask_of(row: Mapping[str, Any]) -> Mask | None:

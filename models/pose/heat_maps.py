@@ -15,6 +15,11 @@ _NEAR: Final = 1 / 28
 about what people's own annotations of hips and knees differ by."""
 
 
+_MOST_SIDE: Final = 224
+"""Heat maps are enlarged to regions of at most so many pixels a side: eight to a cell of 28. Where a region is larger,
+that is finer than people annotate, and enlarging to all of its pixels would take a quarter of a second an object."""
+
+
 class HeatMaps(NamedTuple):
     """The heat maps of the objects of an image, on the CPU.
 
@@ -70,7 +75,8 @@ def in_cells(points: Tensor, regions: Tensor, side: int) -> Tensor:
 def points_in(logits: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
     """Finds the key points of regions: the greatest place of each heat map, enlarged to the size of the region.
 
-    The places equal those of torchvision (`heatmaps_to_keypoints`), which resizes by bicubic interpolation.
+    In regions of up to 224 pixels a side the places equal those of torchvision (`heatmaps_to_keypoints`), which resizes
+    by bicubic interpolation; in larger ones the heat map is enlarged to 224.
 
     Args:
         logits: (R, K, S, S) float32, of the softmax over the S × S cells.
@@ -81,8 +87,7 @@ def points_in(logits: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
     """
     if not len(logits):
         return logits.new_zeros(0, logits.shape[1], 2), logits.new_zeros(0, logits.shape[1])
-    found, _ = _heatmaps_to_keypoints(logits, regions)
-    return found[:, :, :2], scores_of(logits)
+    return _greatest(logits, regions), scores_of(logits)
 
 
 def expected_points(logits: Tensor, regions: Tensor, areas: Tensor, sigmas: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -108,8 +113,16 @@ def expected_points(logits: Tensor, regions: Tensor, areas: Tensor, sigmas: Sequ
     cells = (regions[:, 2:] - regions[:, :2]).clamp(min=1e-3) / side
     across, down = (_kernel(spread / cells[:, axis, None], side) for axis in (0, 1))
     expected = torch.einsum("rkya,rkab,rkxb->rkyx", down, shares, across)
-    found, _ = _heatmaps_to_keypoints(expected, regions)
-    return found[:, :, :2], expected.flatten(2).amax(2).clamp(0, 1)
+    return _greatest(expected, regions), expected.flatten(2).amax(2).clamp(0, 1)
+
+
+def _greatest(maps: Tensor, regions: Tensor) -> Tensor:
+    """(R, K, 2): the greatest place of each map, enlarged to its region or, where that is large, to `_MOST_SIDE`."""
+    starts, sizes = regions[:, :2], regions[:, 2:] - regions[:, :2]
+    small = sizes.clamp(max=_MOST_SIDE)
+    found, _ = _heatmaps_to_keypoints(maps, torch.cat([starts, starts + small], 1))
+    scale = torch.where(sizes > small, sizes / small, torch.ones_like(sizes))
+    return starts[:, None] + (found[:, :, :2] - starts[:, None]) * scale[:, None]
 
 
 def _kernel(spread: Tensor, side: int) -> Tensor:

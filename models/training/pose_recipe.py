@@ -21,7 +21,7 @@ class PoseSettings:
 
     Attributes:
         views: Of each photo, see `models.training.pose_regions.RegionMaker.make`.
-        flip: Whether every second view is mirrored.
+        flip: Whether every second view is mirrored; of data without sides in its key points none is.
         epochs: Passes over `share` of the regions.
         share: Of the regions that an epoch sees, drawn at random.
         batch_size: Regions a step.
@@ -50,7 +50,7 @@ class PoseRecipe:
     """A `models.training.engine.Recipe` for the keypoint branch.
 
     Args:
-        branch: From pooled regions (R, C, 14, 14) to logits (R, K, 56, 56), on its device.
+        branch: From pooled regions (R, C, 14, 14) to logits (R, K, 28, 28), on its device.
         regions: What to learn from.
         evaluate: Measures a branch.
         settings: How.

@@ -4,7 +4,8 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNN
 
+from models.datasets.key_points import BODY_SHARE
 from models.datasets.photo_dataset import Photo, PhotoDataset
 from models.detection.region_pool import RegionPool
 from models.entries import LetterboxPreprocessing
@@ -35,6 +37,8 @@ _GAIN: Final = 0.3
 _TINT: Final = 0.07
 _STEP: Final = 32
 _PROBE_SIDE: Final = 64
+_MADE: Final = 2
+"""Counts the ways in which regions are made, so that those of an older one are made anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +48,7 @@ class PooledRegions:
     Attributes:
         features: (R, C, 14, 14) float16, pooled by RoIAlign; in a file.
         points: (R, K, 3) float32: x and y in cells of the heat map, and COCO's visibility.
-        areas: (R,) float32, the person's area in square cells: that of the annotation, scaled as the region is.
+        areas: (R,) float32, the person's area in square cells: `BODY_SHARE` of its box, scaled as the region is.
     """
 
     features: NDArray[np.float16]
@@ -79,7 +83,7 @@ class RegionMaker:
         runtime: A resolved runtime.
         skeleton: Of the key points.
         seed: Of every random choice.
-        flip: Whether every second view is mirrored.
+        flip: Whether every second view is mirrored; never where no point of the skeleton has another side.
     """
 
     def __init__(
@@ -95,13 +99,14 @@ class RegionMaker:
         backbone = cast(Any, network.backbone)
         with torch.no_grad():
             self._names = list(backbone(torch.zeros(1, 3, _PROBE_SIDE, _PROBE_SIDE)))
+        self._digest = _digest(backbone)
         self._executor = executor_for(_Levels(backbone), preprocessing, runtime)
         self._pool = RegionPool(heads.keypoint_roi_pool)
         self._channels = int(backbone.out_channels)
         self._margin: float = getattr(network, "region_margin", 0.0)
         self._preprocessing = preprocessing
         self._skeleton = skeleton
-        self._seed, self._flip = seed, flip
+        self._seed, self._flip = seed, flip and skeleton.has_sides
 
     def make(
         self, dataset: PhotoDataset, views: int, folder: Path, name: str, tell: Callable[[int, int], None]
@@ -116,10 +121,7 @@ class RegionMaker:
             name: Of the file.
             tell: Takes the number of photos done, and all.
         """
-        path, facts = (
-            folder / f"{name}.f16",
-            {"data": dataset.fingerprint, "views": views, "seed": self._seed, "flip": self._flip},
-        )
+        path, facts = folder / f"{name}.f16", self._facts(dataset, views)
         kept = _read(path, facts)
         if kept is not None:
             return kept
@@ -127,6 +129,7 @@ class RegionMaker:
         areas: list[NDArray[np.float32]] = []
         reader = PhotoReader(dataset.photos, self._preprocessing.long_side, cache_bytes=0)
         shape = (self._channels, *self._pool.output_size)
+        path.with_suffix(".json").unlink(missing_ok=True)  # from here on it would describe other regions
         with path.open("wb") as file:
             for index in range(len(dataset.photos)):
                 for pooled, placed, area in self._of_photo(reader, index, views):
@@ -139,6 +142,19 @@ class RegionMaker:
         kept = _read(path, facts)
         assert kept is not None
         return kept
+
+    def _facts(self, dataset: PhotoDataset, views: int) -> dict[str, Any]:
+        """All that the regions depend on, ready for JSON."""
+        return {
+            "made": _MADE,
+            "data": dataset.fingerprint,
+            "views": views,
+            "seed": self._seed,
+            "flip": self._flip,
+            "network": self._digest,
+            "margin": self._margin,
+            "preprocessing": json.loads(json.dumps(asdict(self._preprocessing))),
+        }
 
     def _of_photo(
         self, reader: PhotoReader, index: int, views: int
@@ -175,8 +191,17 @@ class RegionMaker:
         side_cells = _CELLS * self._pool.output_size[0]
         cells = in_cells(where[owners], around, side_cells).numpy()
         seen = points[owners.numpy(), :, 2:]
-        sizes = (known[:, 2:] - known[:, :2]).prod(1)[owners] / (around[:, 2:] - around[:, :2]).prod(1)
+        sizes = BODY_SHARE * (known[:, 2:] - known[:, :2]).prod(1)[owners] / (around[:, 2:] - around[:, :2]).prod(1)
         yield pooled, np.concatenate([cells, seen], 2).astype(np.float32), (sizes * side_cells**2).numpy()
+
+
+def _digest(network: nn.Module) -> str:
+    """sha256 of the layers and weights of a network, in hex."""
+    found = sha256(str(network).encode())
+    for name, values in network.state_dict().items():
+        found.update(name.encode())
+        found.update(values.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _training_boxes(known: Tensor, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -33,6 +33,10 @@ from models.training.transfer import start_network
 
 _EVALUATED: Final = 256
 """Regions a pass of the evaluation."""
+_NO_SIDES: Final = (
+    "no view is mirrored: the data set does not say which key points change places in a mirror image; in YOLO's format "
+    "`flip_idx` does, and names with left and right do"
+)
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,16 @@ def train_pose(
     report: Callable[[Progress], None] = lambda progress: None,
     tell: TellProblems = lambda problems: None,
     prepared: Callable[[int, int], None] = lambda done, photos: None,
+    note: Callable[[str], None] = lambda sentence: None,
 ) -> Path:
     """Trains the keypoint branch, or goes on where the same call was stopped.
 
     Args:
         options: What and how.
-        report: Told of every few steps.
-        tell: Told of the labels that are wrong, before training.
-        prepared: Told of the photos whose regions were pooled, and all.
+        report: Called with the progress every few steps.
+        tell: Called with the labels that are wrong, before training.
+        prepared: Called with the number of photos whose regions were pooled, and of all.
+        note: Called with a sentence on what is done otherwise than the options say.
 
     Returns:
         Path of the model card.
@@ -98,6 +104,9 @@ def train_pose(
     tell(data.problems)
     training = data.training
     assert training.skeleton is not None
+    if options.settings.flip and not training.skeleton.has_sides:
+        note(_NO_SIDES)
+        options = replace(options, settings=replace(options.settings, flip=False))
     torch.manual_seed(options.settings.seed)
     card = _card(options, training)
     network = build_pose_estimator(card.architecture, card.class_count, card.arguments)

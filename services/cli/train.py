@@ -19,7 +19,7 @@ from services.cli.train_options import (
     SegmenterFlags,
     SignalFlags,
 )
-from services.cli.training_session import run_training, show_preparation
+from services.cli.training_session import run_training, show_note, show_preparation
 
 if TYPE_CHECKING:
     from models.datasets.label_problems import TellProblems
@@ -151,7 +151,7 @@ def pose(flags: PoseFlags) -> None:
             allow_outside=flags.allow_outside,
             strict=flags.strict,
         )
-        return train_pose(options, report, tell, show_preparation)
+        return train_pose(options, report, tell, show_preparation, show_note)
 
     run_training(train, name, flags.output, "pose")
 

@@ -57,6 +57,11 @@ def show_preparation(done: int, photos: int) -> None:
         Screen().err.print(f"pooled the regions of {done:,} of {photos:,} photos", soft_wrap=True)
 
 
+def show_note(sentence: str) -> None:
+    """Print what is done otherwise than the options say."""
+    Screen().err.print(Text(sentence), soft_wrap=True)
+
+
 @contextmanager
 def _one_line_errors(screen: Screen, run_folder: Path) -> Generator[None]:
     from models.datasets.label_problems import WrongLabels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ from services.kinds.request_parameters import Share
 from services.kinds.schemas import PROBABILITY_DIGITS, Answered, Cached, CocoResult, Found, ItemError, Listed, Schema
 from services.kinds.task_api import TaskApi
 
+MAX_POSES: Final = 100
+"""The most objects that a request may ask for."""
 _SCORE_DIGITS: Final = 4
 _VISIBLE, _LEFT_OUT = 2, 0
 
@@ -62,6 +64,9 @@ class PoseRequest(ObjectParameters):
     Parameters that are not set default to the model's own.
     """
 
+    max_detections: Annotated[int, Field(ge=1, le=MAX_POSES)] | None = Field(
+        default=None, description="The most objects in an image, up to 100: the key points of each take their time."
+    )
     keypoint_threshold: Share | None = Field(
         default=None,
         description="Key points with a lower score are marked as not visible, and not drawn, 0 to 1.",

@@ -133,3 +133,10 @@ def test_links_lead_somewhere(name: str):
 def test_links_of_the_readme_lead_somewhere():
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_no_document_has_a_placeholder_left():
+    found = {
+        path.name: re.findall(r"@[A-Z_]+@", path.read_text(encoding="utf-8")) for path in (ROOT / "docs").glob("*.md")
+    }
+    assert len(found) > 20 and not any(found.values()) and not re.findall(r"@[A-Z_]+@", README)

@@ -6,7 +6,7 @@ OKS takes the place of IoU; matching, precision and recall are those of `models.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -36,13 +36,19 @@ HEADLINES: Final = {
 """The ten numbers of COCO's summary of key points, in its order, and the names of the same figures of boxes."""
 
 
-def oks(targets: GroundTruth, predictions: Predictions, sigmas: Sequence[float]) -> NDArray[np.float64]:
+def oks(
+    targets: GroundTruth,
+    predictions: Predictions,
+    sigmas: Sequence[float],
+    check: Callable[[], None] = lambda: None,
+) -> NDArray[np.float64]:
     """Computes the object keypoint similarity of every prediction with every target.
 
     Args:
         targets: M, with key points.
         predictions: N, with key points.
         sigmas: (K,) of the skeleton: each point's standard deviation as a share of the square root of the area.
+        check: Called before each target: what it raises ends the computation.
 
     Returns:
         (N, M) in [0, 1], the mean over the labelled points of exp(-d² / (2 s² (2 σ)²)) with the distance d in pixels
@@ -54,18 +60,20 @@ def oks(targets: GroundTruth, predictions: Predictions, sigmas: Sequence[float])
     """
     if targets.key_points is None or predictions.key_points is None:
         raise ValueError("key points are to be measured, but an image has boxes only")
-    found, known = predictions.key_points[:, None], targets.key_points[None]
-    labelled = known[..., 2] > 0
-    starts, ends = targets.boxes[:, :2], targets.boxes[:, 2:]
-    low, high = (2 * starts - ends)[None, :, None], (2 * ends - starts)[None, :, None]
-    outside = np.maximum(0, low - found) + np.maximum(0, found - high)
-    any_labelled: NDArray[np.bool_] = np.asarray(labelled.any(-1))
-    apart = np.where(any_labelled[..., None, None], found - known[..., :2], outside)
+    found, known = predictions.key_points, targets.key_points
     spread = (2 * np.asarray(sigmas, np.float64)) ** 2
-    areas = targets.areas[None, :, None] + np.spacing(1)
-    likeness = np.exp(-(apart**2).sum(-1) / spread / areas / 2)
-    counted = labelled | ~any_labelled[..., None]
-    return (likeness * counted).sum(-1) / counted.sum(-1)
+    similar = np.zeros((len(found), len(known)))
+    for target, (box, area, points) in enumerate(zip(targets.boxes, targets.areas, known, strict=True)):
+        check()
+        counted = points[:, 2] > 0
+        if counted.any():
+            apart = found - points[:, :2]
+        else:
+            counted = np.ones(len(points), bool)
+            apart = np.maximum(0, 2 * box[:2] - box[2:] - found) + np.maximum(0, found - (2 * box[2:] - box[:2]))
+        likeness = np.exp(-(apart**2).sum(-1) / spread / (area + np.spacing(1)) / 2)
+        similar[:, target] = likeness[:, counted].mean(1)
+    return similar
 
 
 def keypoint_areas(predictions: Predictions) -> NDArray[np.float64]:

@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.datasets.samples import DatasetError, ObjectTarget
+from models.datasets.key_points import order_in
+from models.datasets.samples import ObjectTarget
 from models.metrics.coco.average_precision import AREAS, IOU_THRESHOLDS, RECALLS, detection_limits
 from models.metrics.coco.bootstrap import (
     affordable_replicates,
@@ -177,7 +178,7 @@ def result_of(record: Record) -> ImageResult:
     known = record.target
     assert isinstance(known, ObjectTarget)
     rows: Sequence[Mapping[str, Any]] = record.answer["predictions"]
-    order = _order(rows[0]["keypoints"], _skeleton(record)) if rows else []
+    order = order_in([point["name"] for point in rows[0]["keypoints"]], _skeleton(record)) if rows else []
     places = [[(row["keypoints"][place]["x"], row["keypoints"][place]["y"]) for place in order] for row in rows]
     predictions = Predictions(
         np.array([[row["box"][member] for member in BOX_MEMBERS] for row in rows], np.float64).reshape(-1, 4),
@@ -192,17 +193,6 @@ def result_of(record: Record) -> ImageResult:
 def _skeleton(record: Record) -> Skeleton:
     assert isinstance(record.target, ObjectTarget) and record.target.skeleton is not None
     return record.target.skeleton
-
-
-def _order(points: Sequence[Mapping[str, Any]], skeleton: Skeleton) -> list[int]:
-    """Which key points of the model are those of the data set: by name, or by place where the data set has none."""
-    names = [point["name"] for point in points]
-    if all(name in names for name in skeleton.names):
-        return [names.index(name) for name in skeleton.names]
-    if len(names) == len(skeleton) and not skeleton.is_named:
-        return list(range(len(names)))
-    missing = next(name for name in skeleton.names if name not in names)
-    raise DatasetError(f"the model has no key point {missing!r}; it has {', '.join(names)}")
 
 
 def _matches(chunks: Sequence[MetricState], prefix: str) -> Matches:

@@ -4,24 +4,23 @@ Figures are not computed here (the metrics do that, by COCO's rules, class by cl
 threshold and one IoU threshold: true positive, wrong class, false positive, or missed.
 """
 
-# pyright: reportMissingTypeStubs=false
-
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, cast
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
+from models.datasets.key_points import order_in
 from models.datasets.samples import ObjectTarget
 from models.drawing.annotations import Annotation
 from models.geometry.boxes import with_sizes
 from models.metrics.coco.image_results import Predictions
 from models.metrics.coco.key_points import oks
+from models.metrics.coco.overlap import ious_of
 from models.metrics.coco.pairing import NOTHING, Pairs, pair_greedily
 
 IOU_THRESHOLD: Final = 0.5
@@ -100,15 +99,13 @@ def _overlaps(annotations: Sequence[Annotation], target: ObjectTarget) -> NDArra
     """(predictions, targets) IoU, or of poses OKS; with a crowd, the share of the prediction in it, as COCO counts."""
     poses = [annotation.pose for annotation in annotations if annotation.pose is not None]
     if target.key_points is not None and target.skeleton is not None and len(poses) == len(annotations):
-        points = np.array([pose.points for pose in poses], np.float64).reshape(-1, len(target.skeleton), 2)
+        order = order_in(poses[0].names, target.skeleton)
+        points = np.array([[pose.points[place] for place in order] for pose in poses], np.float64)
         nothing = np.zeros(len(poses))
         found = Predictions(np.zeros((len(poses), 4)), nothing.astype(np.int64), nothing, None, points)
         return oks(target, found, target.skeleton.sigmas)
     if target.masks is not None and all(annotation.mask is not None for annotation in annotations):
-        predicted: Any = [annotation.mask.to_coco() for annotation in annotations if annotation.mask is not None]
-        there: Any = [mask.to_coco() for mask in target.masks]
-    else:
-        predicted = with_sizes(np.array([annotation.box for annotation in annotations], np.float64))
-        there = with_sizes(target.boxes)
-    crowds = target.crowds.astype(np.uint8).tolist()
-    return np.array(cast(Any, coco_mask).iou(predicted, there, crowds), np.float64).reshape(len(annotations), -1)
+        masks = [annotation.mask.to_coco() for annotation in annotations if annotation.mask is not None]
+        return ious_of(masks, [mask.to_coco() for mask in target.masks], target.crowds)
+    boxes = with_sizes(np.array([annotation.box for annotation in annotations], np.float64))
+    return ious_of(boxes, with_sizes(target.boxes), target.crowds)

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.datasets.samples import IGNORED, ClassTarget, ObjectTarget, RegionTarget, Target
-from models.drawing.annotations import Annotation, Box, Pose, annotations_of_answer, side_of
+from models.drawing.annotations import Annotation, Box, Pose, annotations_of_answer
 from models.drawing.picture import draw_on
 from models.geometry.masks import Mask
 from models.imaging.decoding import DecodedImage, decode
 from models.signals.decoding import decode_signal, is_signal
 from models.signals.plot import plot_signal
+from models.skeletons import sides_of
 from services.evaluation.report.differences import object_notes, region_notes
 from services.evaluation.report.matching import Verdict, match
 
@@ -173,7 +174,7 @@ def _target_pose(target: ObjectTarget, index: int) -> Pose | None:
     points, names = target.key_points[index], target.skeleton.names
     places = tuple((float(x), float(y)) for x, y in points[:, :2])
     seen = tuple(bool(visibility > 0) for visibility in points[:, 2])
-    return Pose(places, seen, target.skeleton.edges, tuple(map(side_of, names)))
+    return Pose(places, seen, target.skeleton.edges, sides_of(names), names)
 
 
 def _colored(annotations: Sequence[Annotation], verdicts: Sequence[Verdict]) -> list[Annotation]:

@@ -15,10 +15,10 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from models.geometry.boxes import with_sizes
 from models.geometry.masks import Mask
+from models.metrics.coco.overlap import ious_of
 from models.metrics.coco.pairing import Pairs, pair_greedily
 from models.metrics.confusion import confusion_matrix
 from models.metrics.semantic import Overlap
@@ -87,7 +87,7 @@ def _pairs_of_boxes(
 ) -> Pairs:
     limit.check()
     boxes = with_sizes([[row["box"][member] for member in BOX_MEMBERS] for row in predictions])
-    ious = _overlaps(boxes, truth.boxes, truth.crowds)
+    ious = ious_of(boxes, truth.boxes, truth.crowds)
     rows, targets = np.nonzero((ious >= IOU_THRESHOLD) & same_class)
     return Pairs(rows, targets, ious[rows, targets])
 
@@ -102,23 +102,16 @@ def _pairs_of_masks(
     ious: list[float] = []
     for row in np.flatnonzero(same_class.any(1)).tolist():
         mask = mask_of(predictions[row]["mask"], truth.masks[0].size)
-        near = _overlaps(with_sizes([mask.bounds]), truth.boxes, truth.crowds)[0] > 0
+        near = ious_of(with_sizes([mask.bounds]), truth.boxes, truth.crowds)[0] > 0
         for target in np.flatnonzero(near & same_class[row]).tolist():
             limit.check()
             crowd = truth.crowds[target : target + 1]
-            iou = float(_overlaps([mask.to_coco()], [truth.masks[target].to_coco()], crowd)[0, 0])
+            iou = float(ious_of([mask.to_coco()], [truth.masks[target].to_coco()], crowd)[0, 0])
             if iou >= IOU_THRESHOLD:
                 rows.append(row)
                 targets.append(target)
                 ious.append(iou)
     return Pairs(np.array(rows, np.int64), np.array(targets, np.int64), np.array(ious, np.float64))
-
-
-def _overlaps(predictions: Any, targets: Any, crowds: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """(F, T) IoU of boxes or masks; with a crowd, intersection over the area of the prediction."""
-    if not len(predictions) or not len(targets):
-        return np.zeros((len(predictions), len(targets)))
-    return np.array(cast(Any, coco_mask).iou(predictions, targets, crowds.astype(np.uint8)), np.float64)
 
 
 def mask_of(written: Any, size: Sequence[int]) -> Mask:

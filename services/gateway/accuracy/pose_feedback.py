@@ -58,7 +58,7 @@ def read_poses(
 ) -> TruePoses:
     """Checks the objects of an image; see `services.gateway.accuracy.feedback_kinds.FeedbackKind.read`.
 
-    An object without key points is one that nobody labelled: it counts neither for nor against the model.
+    An object without key points is unlabelled: it counts neither for nor against the model.
     """
     objects = checked_target(PosesTruth, target).objects
     sigmas: tuple[float, ...] = tuple(entry["skeleton"]["sigmas"])
@@ -113,7 +113,7 @@ def judge_poses(
     ignored = truth.targets.crowds | ~is_labelled(truth.targets)
     wanted = of_class[list(range(classes) if class_ids is None else class_ids)].any(0) & ~ignored
     same_class = of_class[[row["class_id"] for row in rows]]
-    similar = oks(truth.targets, predictions_of(rows, len(truth.sigmas)), truth.sigmas)
+    similar = oks(truth.targets, predictions_of(rows, len(truth.sigmas)), truth.sigmas, limit.check)
     predictions, targets = np.nonzero((similar >= OKS_THRESHOLD) & same_class)
     pairs = Pairs(predictions, targets, similar[predictions, targets])
     pairs = pairs.only(np.lexsort((-pairs.targets, -pairs.ious, pairs.predictions)))

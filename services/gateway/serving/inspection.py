@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from models.errors import ImageError, UnreadableImage
 from models.imaging.decoding import inspect
 from models.signals.decoding import decode_signal, encode_signal, is_signal, most_bytes
 from services.errors import InvalidImage, ServiceError
-from services.gateway.serving.offload import TimeLimit, Workers
+from services.gateway.serving.offload import INLINE_BYTES, TimeLimit, Workers
 from services.settings import Settings
 
 Checked = tuple[bytes | ServiceError, ...]
@@ -50,15 +51,19 @@ class Inspector:
             Signals have one spelling, so that equal ones are one entry of the result cache.
         """
         if signal_length is not None:
-            return tuple([_checked_signal(image, signal_length) for image in images])
-        if all(isinstance(image, ServiceError) or self._is_quick(image) for image in images):
-            return tuple([self._checked(image) for image in images])
+            check = partial(_checked_signal, length=signal_length)
+            is_quick = sum(len(image) for image in images if isinstance(image, bytes)) <= INLINE_BYTES
+        else:
+            check = self._checked
+            is_quick = all(isinstance(image, ServiceError) or self._is_quick(image) for image in images)
+        if is_quick:
+            return tuple([check(image) for image in images])
 
         def work() -> Checked:
             checked: list[bytes | ServiceError] = []
             for image in images:
                 limit.check()
-                checked.append(self._checked(image))
+                checked.append(check(image))
             return tuple(checked)
 
         return await self._workers.run(work, limit)

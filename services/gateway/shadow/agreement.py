@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,6 @@ from models.geometry.boxes import with_sizes
 from models.metrics.confusion import confusion_matrix
 from models.metrics.ratios import share
 from models.metrics.semantic import Overlap, image_iou
-from models.skeletons import PERSON, Skeleton
 from services.gateway.accuracy.feedback_metrics import class_map_of, judge_class, judge_objects, mask_of
 from services.gateway.accuracy.ground_truth import IGNORED, TrueClass, TrueObjects
 from services.gateway.accuracy.pose_feedback import judge_poses, poses_as_truth
@@ -83,19 +83,17 @@ def region_agreement(
 
 
 def pose_agreement(
-    primary: Answer, shadow: Answer, names: Sequence[str], limit: TimeLimit = NO_LIMIT
+    primary: Answer, shadow: Answer, names: Sequence[str], limit: TimeLimit = NO_LIMIT, *, sigmas: Sequence[float]
 ) -> dict[str, float]:
     """`oks`, the mean OKS of the matched objects, and `matched`: as `box_agreement`, by key points.
 
-    Two versions with other numbers of key points agree in nothing.
+    Two versions with other numbers of key points agree in nothing. `sigmas` are those of the shadow's skeleton.
     """
     rows: Sequence[Mapping[str, Any]] = primary["predictions"]
     found: Sequence[Mapping[str, Any]] = shadow["predictions"]
-    sizes = {len(row["keypoints"]) for row in (*rows, *found)}
-    if len(sizes) > 1:
+    if any(len(row["keypoints"]) != len(sigmas) for row in (*rows, *found)):
         return {"oks": 0.0, "matched": 0.0}
-    points = [point["name"] for point in (*rows, *found)[0]["keypoints"]] if sizes else list(PERSON.names)
-    truth = poses_as_truth(primary, [_ids_of(row["class_name"], names) for row in rows], Skeleton.of(points).sigmas)
+    truth = poses_as_truth(primary, [_ids_of(row["class_name"], names) for row in rows], tuple(sigmas))
     counts = judge_poses(shadow, truth, None, len(names), limit)
     figures = share(
         np.array([counts["similarity"], 2 * counts["matched"]]),
@@ -136,11 +134,19 @@ def _with_ids_of(names: Sequence[str], class_map: NDArray[np.uint8], answer: Ans
     return ids[class_map]
 
 
-AGREEMENTS: Final[dict[Kind, Agreement]] = {
+def agreement_of(kind: Kind, entry: Mapping[str, Any]) -> Agreement:
+    """The agreement of a kind.
+
+    Args:
+        kind: Of both versions.
+        entry: The catalog entry of the shadow, as JSON.
+    """
+    return partial(pose_agreement, sigmas=entry["skeleton"]["sigmas"]) if kind == "keypoints" else _AGREEMENTS[kind]
+
+
+_AGREEMENTS: Final[dict[Kind, Agreement]] = {
     "classification": class_agreement,
     "detection": box_agreement,
-    "keypoints": pose_agreement,
     "instance": mask_agreement,
     "semantic": region_agreement,
 }
-"""The agreement of every kind."""

@@ -25,7 +25,7 @@ from services.errors import OutOfTime, Overloaded, ServiceError, rebuild
 from services.gateway.accuracy.feedback_store import StoreFailed
 from services.gateway.serving.offload import TimeLimit, Workers
 from services.gateway.serving.served_model import ServedModel
-from services.gateway.shadow.agreement import AGREEMENTS, agree
+from services.gateway.shadow.agreement import agree, agreement_of
 from services.gateway.shadow.disagreements import Disagreement, Disagreements
 from services.gateway.shadow.shadow_image import ShadowImage
 from services.telemetry import SHADOW_AGREEMENT, SHADOW_DISAGREEMENTS, SHADOW_IMAGES
@@ -133,7 +133,7 @@ class ShadowRunner:
             raise ServiceError("the answer is too large to be compared")
         names, compare, limit = (
             image.shadow.entry["class_names"],
-            AGREEMENTS[image.shadow.kind],
+            agreement_of(image.shadow.kind, image.shadow.entry),
             TimeLimit.after(COMPARE_S),
         )
         figures = await self._workers.run(

@@ -11,13 +11,14 @@ from PIL import Image, ImageDraw
 
 from models.adapter import PoseParameters
 from models.augmentation.augmented import View
-from models.augmentation.choice import augmented, with_views
+from models.augmentation.choice import augmented, views_of, with_views
 from models.augmentation.pose import AugmentedPoseEstimator
 from models.detection.candidates import Candidates
 from models.pose.estimator import PoseEstimator
 from models.pose.heat_maps import HeatMaps
 from models.pose.keypoint_regions import RegionPoints
 from models.runtime import Runtime
+from models.skeletons import Skeleton
 from tests.photos import BLUE, GREEN, RED, encoded
 from tests.unit.pose_cards import pose_entry
 
@@ -101,6 +102,11 @@ def test_left_and_right_agree_between_the_views(adapter: PoseEstimator) -> None:
 def test_a_pose_estimator_gets_the_views_of_a_detector(adapter: PoseEstimator) -> None:
     found = augmented(adapter)
     assert isinstance(found, AugmentedPoseEstimator) and found.view_count == 6
+
+
+def test_no_view_is_mirrored_where_no_key_point_has_another_side(adapter: PoseEstimator) -> None:
+    adapter.entry = replace(adapter.entry, skeleton=Skeleton.of(["head", "neck", "tail"]))
+    assert not any(view.mirrored for view in views_of(adapter))
 
 
 def test_without_objects_there_are_no_poses(adapter: PoseEstimator) -> None:

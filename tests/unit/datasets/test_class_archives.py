@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -107,6 +108,7 @@ def test_labels_of_an_array_are_the_ids_of_its_class_names_or_of_the_models(tmp_
         ({"labels": np.full(4, -1)}, "labels must be from 0 to"),
         ({"images": np.zeros((4, 5, 6), np.float32)}, "images must be uint8 of shape"),
         ({"images": np.zeros((4, 5, 6, 2), np.uint8)}, "images must be uint8 of shape"),
+        ({"images": np.zeros((4, 0, 6), np.uint8)}, r"images must be uint8 of shape .* it is \(4, 0, 6\)"),
         ({"class_names": np.array(["x", "y"])}, "class_names must be 3 different names or more, not 2"),
         ({"images": np.array([{}, {}, {}, {}], object)}, "cannot be read as a NumPy archive"),
     ],
@@ -123,6 +125,43 @@ def test_a_file_that_is_no_archive_is_refused_in_one_line(tmp_path: Path, name: 
     with pytest.raises(DatasetError, match="cannot be read as a") as raised:
         open_dataset(str(tmp_path / name), "classification")
     assert "\n" not in str(raised.value)
+
+
+def test_a_member_that_is_no_array_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images", b"text")
+        archive.writestr("labels", b"text")
+    with pytest.raises(DatasetError, match="images is no array"):
+        open_dataset(str(path), "classification")
+
+
+def test_a_member_is_unpacked_to_no_more_than_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("cat/1.png", bytes(2**26))
+        archive.writestr("dog/1.png", png(1))
+        archive.infolist()[0].file_size = 1000  # what the directory at the end says
+    data = open_dataset(str(path), "classification")
+    tracemalloc.start()
+    with pytest.raises(DatasetError, match="cannot be unpacked"):
+        data.load(0)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**24
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_packings_without_a_limit_are_refused(tmp_path: Path, packing: int) -> None:
+    path = tmp_path / "pets.zip"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for name in PETS:
+            archive.writestr(name, png(1))
+    with pytest.raises(DatasetError, match="stored or deflated"):
+        open_dataset(str(path), "classification").load(0)
+    path.rename(tmp_path / "pets.npz")
+    with pytest.raises(DatasetError, match="stored or deflated"):
+        open_dataset(str(tmp_path / "pets.npz"), "classification")
 
 
 def test_an_archive_without_classes_is_refused(tmp_path: Path) -> None:
@@ -157,7 +196,7 @@ def test_an_archive_outside_the_data_folder_is_refused(tmp_path: Path) -> None:
 
 def test_archives_by_class_are_not_for_detectors(tmp_path: Path) -> None:
     write_zip(tmp_path / "val.zip")
-    with pytest.raises(DatasetError, match="says nothing of where objects are"):
+    with pytest.raises(DatasetError, match="has no boxes, masks or key points"):
         open_dataset(f"archive:{tmp_path}", "detection")
 
 

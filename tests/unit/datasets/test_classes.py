@@ -155,7 +155,7 @@ def test_labels_json_gives_numbers_or_names(tmp_path: Path) -> None:
     data = open_dataset(str(path), "classification", class_names=MODEL)
     assert classes(data) == {"a.png": "cat", "b.png": "dog"}
     assert problems(data) == [("duplicate", 4), ("missing_file", 5)]
-    with pytest.raises(DatasetError, match="says nothing of where objects are"):
+    with pytest.raises(DatasetError, match="has no boxes, masks or key points"):
         open_dataset(str(path), "detection")
 
 

@@ -1,5 +1,8 @@
 """Key points of COCO's files and of YOLO's pose labels, and what is wrong with them."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false
+# pyright: reportArgumentType=false, reportCallIssue=false
+
 from __future__ import annotations
 
 import json
@@ -10,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.opening import open_dataset
 from models.datasets.samples import DatasetError, ObjectTarget
 from models.skeletons import PERSON, Skeleton
@@ -133,3 +137,16 @@ def test_settings_that_do_not_fit_are_one_line(tmp_path: Path, settings: str) ->
 def test_the_cases_of_pose_labels_are_read(case: str, count: int) -> None:
     target = target_of(open_dataset(str(CASES / case), "keypoints"))
     assert target.key_points.shape == (1, count, 3) and (target.key_points[..., 2] > 0).all()
+
+
+@pytest.mark.parametrize("point", ["64 26 2", "0.5 2.5 2", "-3 0.5 1"])
+def test_a_key_point_in_pixels_is_reported(tmp_path: Path, point: str) -> None:
+    row = f"0 0.3 0.5 0.4 0.6 0.12 0.26 2 {point} 0 0 0\n0 0.5 0.5 0.4 0.6 0.5 0.5 2 0 0 0 0 0 0"
+    data = open_dataset(str(write_yolo(tmp_path, "kpt_shape: [3, 3]\n", row)), "keypoints")
+    assert isinstance(data, LabelledPhotos) and "bad_number" in {problem.kind for problem in data.problems}
+
+
+def test_a_visibility_of_two_is_no_share(tmp_path: Path) -> None:
+    row = "0 0.3 0.5 0.4 0.6 0.12 0.26 2 0.4 0.4 2 -0.2 1.4 2"
+    data = open_dataset(str(write_yolo(tmp_path, "kpt_shape: [3, 3]\n", row)), "keypoints")
+    assert isinstance(data, LabelledPhotos) and not data.problems

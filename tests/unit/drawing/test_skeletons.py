@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.drawing.annotations import annotations_of_answer, side_of
+from models.drawing.annotations import annotations_of_answer
 from models.drawing.picture import draw_on
 from models.imaging.decoding import DecodedImage
 
@@ -69,10 +69,6 @@ def test_an_object_without_visible_points_has_its_box() -> None:
     hidden = [(150.0, 200.0, False), (250.0, 200.0, False), (150.0, 300.0, False)]
     pixels = changed(drawn(answer(hidden)))
     assert pixels[300, 100:103].any() and not pixels[195:205, 140:260].any()
-
-
-def test_sides_are_told_by_the_name() -> None:
-    assert [side_of(name) for name in ("left_knee", "right_knee", "nose", "Left ear")] == [-1, 1, 0, -1]
 
 
 def test_other_answers_have_no_pose() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.datasets.samples import ClassTarget, ObjectTarget, RegionTarget
-from models.drawing.annotations import Annotation
+from models.drawing.annotations import Annotation, Pose
 from models.drawing.palette import color_of
 from models.errors import BrokenImage
 from models.geometry.masks import Mask
 from models.predictions import Classification, Detections, InstanceMasks, SemanticMask
+from models.skeletons import Skeleton
 from services.answers.wire import describe_prediction
 from services.evaluation.report.matching import Verdict, match
 from services.evaluation.report.pictures import COLOR_KEYS, MAX_SIDE, draw_pair
@@ -105,6 +107,20 @@ def test_masks_are_matched_by_their_pixels_and_not_by_their_boxes() -> None:
     target = objects(boxes_of(box), [0], masks=(Mask.from_array(upper),))
     assert match([Annotation(0, "cat", 0.9, box, mask=Mask.from_array(upper))], target).predictions == (Verdict.RIGHT,)
     assert match([Annotation(0, "cat", 0.9, box, mask=Mask.from_array(lower))], target).predictions == (Verdict.FALSE,)
+
+
+def test_key_points_of_a_model_are_matched_by_their_names() -> None:
+    """The model has one more than the data set, and in another order."""
+    skeleton = Skeleton.of(["nose", "tail"], sigmas=[0.05, 0.05])
+    points = np.array([[[20.0, 50, 2], [100, 130, 2]]])
+    target = replace(objects(boxes_of(LEFT), [0]), key_points=points, skeleton=skeleton)
+
+    def posed(*places: tuple[float, float]) -> list[Annotation]:
+        pose = Pose(places, (True,) * 3, (), (0,) * 3, ("ear", "tail", "nose"))
+        return [Annotation(0, "cat", 0.9, LEFT, pose=pose)]
+
+    assert match(posed((0, 0), (100, 130), (20, 50)), target).predictions == (Verdict.RIGHT,)
+    assert match(posed((20, 50), (20, 50), (100, 130)), target).predictions == (Verdict.FALSE,)
 
 
 def test_nothing_matches_nothing() -> None:

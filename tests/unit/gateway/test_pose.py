@@ -66,6 +66,8 @@ def test_a_threshold_out_of_range_is_refused(stack: HostedGateway, value: str) -
 
 def test_detection_parameters_count(stack: HostedGateway) -> None:
     assert len(ask(stack, max_detections=1).json()["predictions"]) == 1
+    refused = ask(stack, max_detections=101)
+    assert refused.status_code == 422 and "max_detections" in refused.json()["error"]["message"]
     assert ask(stack, score_threshold=1).json()["predictions"] == []
     assert ask(stack, classes="cat").status_code == 422
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -146,3 +147,27 @@ def test_boxes_alone_cannot_be_measured() -> None:
     bare = Predictions(scene.predictions.boxes, scene.predictions.class_ids, scene.predictions.scores)
     with pytest.raises(ValueError, match="key points are to be measured"):
         oks(scene.targets, bare, PERSON.sigmas)
+
+
+def test_a_thousand_by_a_thousand_objects_take_little_memory_and_can_be_stopped() -> None:
+    count = 1000
+    known = GroundTruth(
+        np.tile([0.0, 0, 9, 9], (count, 1)),
+        np.zeros(count, np.int64),
+        np.full(count, 50.0),
+        np.zeros(count, bool),
+        None,
+        np.ones((count, 17, 3)),
+    )
+    found = Predictions(known.boxes, known.class_ids, np.ones(count), None, np.ones((count, 17, 2)))
+    tracemalloc.start()
+    assert (oks(known, found, PERSON.sigmas) == 1).all()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50e6
+
+    def stop() -> None:
+        raise TimeoutError
+
+    with pytest.raises(TimeoutError):
+        oks(known, found, PERSON.sigmas, stop)

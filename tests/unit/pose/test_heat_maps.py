@@ -24,6 +24,21 @@ def test_points_and_cells_are_inverse() -> None:
     assert found[0].tolist() == pytest.approx([77.0, 133.0], abs=200 / 28 / 3)
 
 
+def test_a_point_of_a_large_region_is_found_as_finely_as_in_one_of_224_pixels() -> None:
+    logits = torch.randn(2, 3, 28, 28).cumsum(2).cumsum(3)
+    small = torch.tensor([[10.0, 20.0, 234.0, 244.0], [10.0, 20.0, 100.0, 244.0]])
+    large = small * 5
+    (found, _), (expected, _) = points_in(logits, large), points_in(logits, small)
+    torch.testing.assert_close(found[0], expected[0] * 5)
+    assert (found[1] - expected[1] * 5).abs().max() <= 5.01  # one of 224 pixels
+
+
+def test_a_region_of_a_whole_photo_takes_no_more_than_one_of_224_pixels() -> None:
+    region = torch.tensor([[0.0, 0.0, 1e5, 1e5]])  # enlarged to all of its pixels, 40 GB a point
+    (points, _) = points_in(torch.zeros(1, 17, 28, 28).index_fill(2, torch.tensor([14]), 1.0), region)
+    assert points[0, :, 1].tolist() == pytest.approx([14.5 / 28 * 1e5] * 17, rel=0.01)
+
+
 def test_a_certain_point_scores_one_and_an_even_map_next_to_nothing() -> None:
     logits = torch.zeros(1, 3, 28, 28)
     logits[0, 0, 5, 7] = 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,19 @@ import pytest
 import torch
 
 from models.catalog.loading import load
+from models.catalog.lookup import find
+from models.datasets.key_points import BODY_SHARE
 from models.datasets.photo_dataset import DatasetError
+from models.entries import LetterboxPreprocessing
+from models.pose.architectures import build_pose_estimator
+from models.pose.heat_maps import regions_around
 from models.runtime import Runtime
 from models.skeletons import PERSON, Skeleton
 from models.training.engine import Schedule
 from models.training.keypoint_loss import keypoint_loss
+from models.training.photo_data import read_photo_data
 from models.training.pose_recipe import PoseSettings
-from models.training.pose_regions import mirrored
+from models.training.pose_regions import PooledRegions, RegionMaker, mirrored
 from models.training.pose_run import PoseOptions, train_pose
 from tests.photos import encoded, photo
 
@@ -26,7 +33,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 PLAIN = Runtime(precision="fp32")
 
 
-def write_photos(folder: Path, split: str, *, labelled: bool = True) -> None:
+def write_photos(folder: Path, split: str, *, labelled: bool = True, names: Sequence[str] = PERSON.names) -> None:
     """Two photos of an astronaut with made-up key points."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
@@ -37,7 +44,7 @@ def write_photos(folder: Path, split: str, *, labelled: bool = True) -> None:
         points = [number for index in range(17) for number in (20 + 4 * index, 30 + 4 * index, 2 * labelled)]
         row = {"id": number, "image_id": number, "category_id": 1, "bbox": [10, 5, 90, 120], "area": 6000}
         annotations.append({**row, "iscrowd": 0, "keypoints": points})
-    category = {"id": 1, "name": "person", "keypoints": list(PERSON.names), "skeleton": []}
+    category = {"id": 1, "name": "person", "keypoints": list(names), "skeleton": []}
     document = {"images": images, "annotations": annotations, "categories": [category]}
     (folder / f"keypoints_{split}.json").write_text(json.dumps(document))
 
@@ -81,6 +88,51 @@ def test_a_second_call_reads_the_regions_of_the_first(tmp_path) -> None:
     told: list[int] = []
     train_pose(options(tmp_path), prepared=lambda done, photos: told.append(done))
     assert told == []
+
+
+def test_without_sides_in_the_key_points_no_view_is_mirrored_and_a_note_says_so(tmp_path) -> None:
+    write_photos(tmp_path / "data", "train", names=[f"point {index}" for index in range(17)])
+    notes: list[str] = []
+    document = json.loads(train_pose(options(tmp_path), note=notes.append).read_text())
+    assert len(notes) == 1 and "no view is mirrored" in notes[0]
+    assert document["training"]["flip"] is False and document["training"]["augmentation"] == {"flip": 0.0}
+
+
+def test_regions_of_another_network_or_of_a_stopped_call_are_made_anew(tmp_path) -> None:
+    write_photos(tmp_path / "data", "train")
+    data = read_photo_data((tmp_path / "data",), "keypoints").training
+    skeleton, preprocessing = data.skeleton, find("mask-rcnn-person").preprocessing
+    assert skeleton is not None and isinstance(preprocessing, LetterboxPreprocessing)
+    network = build_pose_estimator("keypoint-rcnn-efficientnet-lite0", 1, {"key_points": 17}).eval()
+    told: list[int] = []
+
+    def tell(done: int, _photos: int) -> None:
+        told.append(done)
+
+    def stop(_done: int, _photos: int) -> None:
+        raise KeyboardInterrupt
+
+    def make(long_side: int = 128, tell: Callable[[int, int], None] = tell) -> PooledRegions:
+        sizes = replace(preprocessing, short_side=long_side, long_side=long_side)
+        maker = RegionMaker(network, sizes, PLAIN.resolve(), skeleton, seed=0)
+        return maker.make(data, 0, tmp_path, "train", tell)
+
+    regions = make()
+    width, height = 90 * 128 / 128, 120 * 128 / 128
+    around = regions_around(torch.tensor([[0.0, 0.0, width, height]]), getattr(network, "region_margin", 0.0))
+    share = width * height / (around[0, 2:] - around[0, :2]).prod().item()
+    assert regions.areas == pytest.approx([BODY_SHARE * share * 28**2] * 2, rel=1e-3)
+    assert make() is not None and told == [1, 2]
+    make(96)
+    assert told == [1, 2] * 2
+    with torch.no_grad():
+        next(iter(network.backbone.parameters())).add_(1)
+    make(96)
+    assert told == [1, 2] * 3
+    with pytest.raises(KeyboardInterrupt):
+        make(128, stop)
+    make(96)  # that had been kept, and was overwritten
+    assert told == [1, 2] * 4
 
 
 def test_people_without_key_points_teach_nothing(tmp_path) -> None:

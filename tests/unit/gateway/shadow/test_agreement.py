@@ -10,12 +10,21 @@ import pytest
 from numpy.typing import NDArray
 
 from models.adapter import SegmentationParameters
+from models.datasets.key_points import BODY_SHARE
 from models.geometry.masks import Mask
 from models.predictions import SemanticMask
 from services.answers.wire import describe_prediction
 from services.errors import OutOfTime
-from services.gateway.serving.offload import TimeLimit
-from services.gateway.shadow.agreement import agree, box_agreement, class_agreement, mask_agreement, region_agreement
+from services.gateway.serving.offload import NO_LIMIT, TimeLimit
+from services.gateway.shadow.agreement import (
+    agree,
+    agreement_of,
+    box_agreement,
+    class_agreement,
+    mask_agreement,
+    pose_agreement,
+    region_agreement,
+)
 
 IMAGE = {"height": 10, "width": 20}
 NAMES = ["person", "dog"]
@@ -143,3 +152,26 @@ def test_comparison_ends_at_its_time_limit():
 def test_answers_agree_from_three_quarters():
     assert agree({"box_iou": 0.75, "matched": 1.0})
     assert not agree({"box_iou": 0.749, "matched": 1.0})
+
+
+def poses(*offsets: float, points: int = 2) -> dict[str, Any]:
+    """An answer with people of 10 × 10 pixels, whose key points are in their middle, or so many pixels from it."""
+    rows = boxes(*(("person", 0.0, 10.0) for _ in offsets))["predictions"]
+    for row, offset in zip(rows, offsets, strict=True):
+        row["keypoints"] = [{"name": f"p{index}", "x": 5 + offset, "y": 5.0, "score": 1.0} for index in range(points)]
+    return {"image": IMAGE, "predictions": rows}
+
+
+def test_poses_are_compared_by_the_sigmas_of_the_model() -> None:
+    entry = {"class_names": NAMES, "skeleton": {"sigmas": [0.1, 0.1]}}
+    told = agreement_of("keypoints", entry)(poses(0), poses(1), NAMES, NO_LIMIT)
+    expected = math.exp(-1 / (2 * (2 * 0.1) ** 2 * 100 * BODY_SHARE))
+    assert told == {"oks": pytest.approx(expected, abs=1e-5), "matched": 1.0}
+    looser = {**entry, "skeleton": {"sigmas": [0.5, 0.5]}}
+    assert agreement_of("keypoints", looser)(poses(0), poses(1), NAMES, NO_LIMIT)["oks"] > expected
+
+
+def test_poses_with_other_numbers_of_key_points_agree_in_nothing() -> None:
+    for primary, shadow in ((poses(0, points=3), poses(0)), (poses(0, points=3), poses())):
+        assert pose_agreement(primary, shadow, NAMES, sigmas=[0.1, 0.1]) == {"oks": 0.0, "matched": 0.0}
+    assert math.isnan(pose_agreement(poses(), poses(), NAMES, sigmas=[0.1, 0.1])["matched"])
