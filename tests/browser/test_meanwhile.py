@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Route, expect
-from running import RunningStack
 
 from tests.browser.pictures import ASTRONAUT, COFFEE
 from tests.browser.playground import Playground
@@ -29,17 +29,26 @@ class Held:
 
     def __init__(self, playground: Playground, pattern: str) -> None:
         self.routes: list[Route] = []
-        self._page, self._pattern = playground.page, pattern
-        playground.page.route(pattern, self.routes.append)
+        self._page, self._pattern, self._is_released = playground.page, pattern, False
+        playground.page.route(pattern, self.hold)
+
+    def hold(self, route: Route) -> None:
+        """Keep one waiting."""
+        if self._is_released:
+            route.continue_()
+        else:
+            self.routes.append(route)
 
     def wait(self, count: int = 1) -> None:
         """Wait until so many requests have been sent."""
+        give_up_at = time.monotonic() + 20
         while len(self.routes) < count:
+            assert time.monotonic() < give_up_at, f"no request of {self._pattern}"
             self._page.wait_for_timeout(20)
 
     def release(self) -> None:
         """Let them go on, and those that follow."""
-        self._page.unroute(self._pattern)
+        self._is_released = True
         for route in self.routes:
             route.continue_()
 
@@ -174,7 +183,7 @@ def test_box_of_an_augmented_answer_is_explained_as_the_server_counts(playground
     assert ["box=0" in route.request.url for route in explained.routes] == [True, True]
 
 
-def test_late_list_of_models_does_not_replace_a_newer_one(stack: RunningStack, playground: Playground):
+def test_late_list_of_models_does_not_replace_a_newer_one(playground: Playground):
     playground.choose_model(DIGITS, "Detect")
     playground.take_sample("Digits")
     playground.wait_for_answer()
