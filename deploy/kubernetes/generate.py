@@ -24,9 +24,9 @@ SERVE_CONFIG: Final = HERE.parent / "serve" / "config.yaml"
 RULES: Final = HERE.parent / "prometheus" / "rules"
 
 _LONGEST_REQUEST_S: Final = Settings.model_fields["max_request_timeout_s"].default
-_GPU_SHARES: Final = {"Classifier": 0.2, "Detector": 0.4, "Segmenter": 0.4}
+_GPU_SHARES: Final = {"Classifier": 0.2, "Detector": 0.3, "PoseEstimator": 0.2, "Segmenter": 0.3}
 """Of one GPU, which a replica of each deployment then shares."""
-_GPU_BATCHES: Final = {"Classifier": 32, "Detector": 16, "Segmenter": 16}
+_GPU_BATCHES: Final = {"Classifier": 32, "Detector": 16, "PoseEstimator": 16, "Segmenter": 16}
 
 _EXPLAINER_BYTES: Final = 3 * 2**30
 """Of one process, which keeps three models in float32 and the maps of one at a time."""

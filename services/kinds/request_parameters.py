@@ -96,8 +96,11 @@ class TaskParameters(BaseModel):
         """
         given = self.model_dump(exclude=set(self.NOT_FOR_THE_MODEL), exclude_none=True)
         kind = kind_in(entry)
-        if not KINDS[kind].has_augmentation and given.pop("augment", False):
-            message = f"augment: there is no test-time augmentation for {kind}; leave it out"
+        takes_signals = "length" in entry["preprocessing"]
+        if (takes_signals or not KINDS[kind].has_augmentation) and given.pop("augment", False):
+            message = (
+                f"augment: there is no test-time augmentation for {'signals' if takes_signals else kind}; leave it out"
+            )
             raise InvalidParameters(message, {"parameter": "augment"})
         try:
             completed = asdict(complete(kind, given, entry["defaults"], entry["class_names"]))

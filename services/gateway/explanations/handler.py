@@ -41,6 +41,9 @@ _TASKS_WITH_BOXES: Final = frozenset(KINDS[kind].task for kind in WITH_BOXES)
 """Tasks of which some models predict boxes that can be explained."""
 
 
+_MODEL: Final = {"parameter": "model"}
+
+
 @dataclass(frozen=True, slots=True)
 class ExplanationHandler:
     """Handles requests for explanations.
@@ -125,6 +128,8 @@ class ExplanationHandler:
             checked = await self.path.inspector.check(given.images, opened.limit)
             return _Explained(join_name(model, version), _readable(checked[0]), None)
         served, given = await self.path.check(opened, task, given)
+        if served.signal_length is not None:
+            raise InvalidParameters(f"{served.name} takes signals: only models of images can be explained", _MODEL)
         return _Explained(join_name(served.name, served.version), _readable(given.images[0]), served)
 
     async def _with_box(
