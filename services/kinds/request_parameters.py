@@ -96,7 +96,7 @@ class TaskParameters(BaseModel):
         """
         given = self.model_dump(exclude=set(self.NOT_FOR_THE_MODEL), exclude_none=True)
         kind = kind_in(entry)
-        takes_signals = "length" in entry["preprocessing"]
+        takes_signals = "length" in entry.get("preprocessing", {})
         if (takes_signals or not KINDS[kind].has_augmentation) and given.pop("augment", False):
             message = (
                 f"augment: there is no test-time augmentation for {'signals' if takes_signals else kind}; leave it out"
