@@ -38,6 +38,7 @@ from services.kinds.completion import complete
 SHOWN: Final[Mapping[str, Sequence[str]]] = {
     "classification": ("top1", "top5", "ece"),
     "detection": ("map", "map_50", "map_75", "f1"),
+    "keypoints": ("oks_ap", "oks_ap_50", "oks_ap_75", "f1"),
     "instance": ("map", "map_50", "map_75", "f1"),
     "semantic": ("iou", "boundary_iou"),
 }

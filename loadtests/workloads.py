@@ -1,4 +1,4 @@
-"""What the systems are compared at: one row for every task that Tapetum serves; everything else is the same for all.
+"""What the systems are compared at: one row for every task that the peers serve, too; the rest is the same for all.
 
 The servers that it is compared with read this too, in environments of their own: nothing of `services` is imported.
 """

@@ -24,9 +24,12 @@ SERVE_CONFIG: Final = HERE.parent / "serve" / "config.yaml"
 RULES: Final = HERE.parent / "prometheus" / "rules"
 
 _LONGEST_REQUEST_S: Final = Settings.model_fields["max_request_timeout_s"].default
-_GPU_SHARES: Final = {"Classifier": 0.2, "Detector": 0.4, "Segmenter": 0.4}
+_GPU_SHARES: Final = {"Classifier": 0.2, "Detector": 0.3, "PoseEstimator": 0.2, "Segmenter": 0.3}
 """Of one GPU, which a replica of each deployment then shares."""
-_GPU_BATCHES: Final = {"Classifier": 32, "Detector": 16, "Segmenter": 16}
+_GPU_BATCHES: Final = {"Classifier": 32, "Detector": 16, "PoseEstimator": 16, "Segmenter": 16}
+
+_EXPLAINER_BYTES: Final = 3 * 2**30
+"""Of one process, which keeps three models in float32 and the maps of one at a time."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -51,7 +54,7 @@ def base(config: dict[str, Any]) -> None:
     args.pop("preload")
     gateway, deployments = _parts(config)
     gateway |= {"num_cpus": 1, "resources": {"gateway": 1}, "graceful_shutdown_timeout_s": _LONGEST_REQUEST_S}
-    args["explainer"] = {"resources": {"models": 1}}  # else it could run on the head, whose memory is small
+    args["explainer"] = {"resources": {"models": 1}, "memory": _EXPLAINER_BYTES}  # the head has too little memory
     for deployment in deployments:
         deployment |= {"num_cpus": 2, "resources": {"models": 1}, "graceful_shutdown_timeout_s": _LONGEST_REQUEST_S}
 

@@ -92,7 +92,7 @@ class Augmented(ABC, Generic[P, R]):
     @property
     @abstractmethod
     def view_count(self) -> int:
-        """Views of an image, the most that there are."""
+        """The most views of an image: of a square photo, or of one in tiles, there may be fewer."""
 
     @abstractmethod
     def preprocess(self, image: DecodedImage) -> AugmentedInput:

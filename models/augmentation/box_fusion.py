@@ -1,9 +1,10 @@
 """Weighted boxes fusion (Solovyev, Wang & Gabruseva 2019, arXiv:1910.13302): merges the boxes of several predictions.
 
-Where NMS keeps the best box of an object, fusion averages all of them, so that every prediction has a say in the
-place. An object that only some of the predictions have loses score.
+NMS keeps the best box of an object; fusion averages all of its boxes. An object that only some of the predictions have
+loses score.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -64,19 +65,21 @@ def fuse(predictions: Sequence[FoundBoxes], iou_threshold: float = IOU_THRESHOLD
     weights, counts = np.zeros(len(boxes)), np.zeros(len(boxes), np.int64)
     classes = np.full(len(boxes), -1, np.int64)
     members: list[list[tuple[int, int]]] = []
+    of_class = {class_id: _FusedOfClass(count) for class_id, count in Counter[int](class_ids.tolist()).items()}
     for row in order:
-        count = len(members)
-        overlaps = np.where(classes[:count] == class_ids[row], _overlaps(fused[:count], boxes[row]), 0.0)
-        best = int(overlaps.argmax()) if count else 0
-        if not count or not overlaps[best] > iou_threshold:
-            best = count
+        same = of_class[int(class_ids[row])]
+        best = same.best(boxes[row], iou_threshold)
+        if best is None:
+            best = len(members)
             classes[best] = class_ids[row]
             members.append([])
+            same.add(best)
         # A mean with the weights so far; of boxes without any score, the plain one.
         total = weights[best] + scores[row]
         share = scores[row] / total if total > 0 else 1 / (counts[best] + 1)
         fused[best] += (boxes[row] - fused[best]) * share
         weights[best], counts[best] = total, counts[best] + 1
+        same.move(best, fused[best])
         members[best].append(places[row])
     kept = len(members)
     means = weights[:kept] / np.maximum(counts[:kept], 1)
@@ -90,9 +93,40 @@ def fuse(predictions: Sequence[FoundBoxes], iou_threshold: float = IOU_THRESHOLD
     )
 
 
-def _overlaps(boxes: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of (N, 4) boxes with one; 0 where both have no area."""
-    sides = np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2])
-    shared = sides.clip(0).prod(1)
-    union = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod() - shared
-    return np.divide(shared, union, out=np.zeros(len(boxes)), where=union > 0)
+class _FusedOfClass:
+    """The fused boxes of one class, a row for each edge: a box is compared with all of them in a few operations.
+
+    Args:
+        most: The most fused boxes that there can be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._edges = np.zeros((4, most))
+        self._areas = np.zeros(most)
+        self._indices: dict[int, int] = {}
+        self._names: list[int] = []
+
+    def add(self, name: int) -> None:
+        """Adds a fused box, which `move` places."""
+        self._indices[name] = len(self._names)
+        self._names.append(name)
+
+    def move(self, name: int, box: NDArray[np.float64]) -> None:
+        """Sets x_min, y_min, x_max, y_max of a fused box."""
+        index = self._indices[name]
+        self._edges[:, index] = box
+        self._areas[index] = (box[2] - box[0]) * (box[3] - box[1])
+
+    def best(self, box: NDArray[np.float64], iou_threshold: float) -> int | None:
+        """The fused box with the highest IoU; None where none exceeds the threshold."""
+        count = len(self._names)
+        if not count:
+            return None
+        left, top, right, bottom = self._edges[:, :count]
+        x_min, y_min, x_max, y_max = box.tolist()
+        shared = np.maximum(np.minimum(right, x_max) - np.maximum(left, x_min), 0.0)
+        shared *= np.maximum(np.minimum(bottom, y_max) - np.maximum(top, y_min), 0.0)
+        union = self._areas[:count] + (x_max - x_min) * (y_max - y_min) - shared
+        overlaps = np.divide(shared, union, out=np.zeros(count), where=union > 0)
+        index = int(overlaps.argmax())
+        return self._names[index] if overlaps[index] > iou_threshold else None

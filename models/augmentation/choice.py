@@ -12,7 +12,6 @@ from models.augmentation.pose import AugmentedPoseEstimator
 from models.augmentation.semantic import AugmentedSemanticSegmenter
 from models.classification.classifier import Classifier
 from models.detection.detector import Detector
-from models.detection.proposed_detector import ProposedDetector
 from models.entries import CatalogEntry
 from models.letterbox_adapter import LetterboxedAdapter
 from models.pose.estimator import PoseEstimator
@@ -69,29 +68,12 @@ def with_views(
     return None
 
 
-def adapter_for(
-    adapter: Adapter[Any, Any], augmented: Augmented[Any, Any] | None, parameters: Any
-) -> Adapter[Any, Any]:
-    """Returns the adapter that answers a request.
-
-    Args:
-        adapter: The model.
-        augmented: The same with augmentation; None where there is none for it.
-        parameters: Of the request; kinds without augmentation have no `augment` in theirs.
-
-    Raises:
-        InvalidProposals: The request has proposals, and the model takes none.
-    """
-    if getattr(parameters, "proposals", None) is not None:
-        return ProposedDetector(adapter, parameters)
-    return augmented if augmented is not None and getattr(parameters, "augment", False) else adapter
-
-
 def mirrors(entry: CatalogEntry) -> bool:
     """Whether mirror images show the same to a model.
 
     They do unless the training record of its card says that it never saw any (`"augmentation": {"flip": 0.0}`), as
-    with letters and digits: a mirrored 2 is none; and unless it has key points of which none is paired with another.
+    with letters and digits: a mirrored 2 is not a digit; and unless it has key points of which none is paired with
+    another.
     """
     if entry.skeleton is not None and not entry.skeleton.has_sides:
         return False

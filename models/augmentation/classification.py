@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from models.adapter import ClassificationParameters, ModelInput, RawOutput
 from models.augmentation.augmented import Augmented, AugmentedInput, View
 from models.classification.classifier import Classifier
+from models.entries import Preprocessing
 from models.imaging.decoding import DecodedImage
 from models.predictions import Classification
 
@@ -30,8 +31,11 @@ class AugmentedClassifier(Augmented[ClassificationParameters, Classification]):
 
     @property
     def view_count(self) -> int:
-        """See `Augmented.view_count`."""
-        return 10 if self._mirror else 5
+        """See `Augmented.view_count`: where the short side is that of a crop, at most three crops differ."""
+        preprocessing = self.entry.preprocessing
+        assert isinstance(preprocessing, Preprocessing)
+        crops = 3 if preprocessing.resize == preprocessing.crop else 5
+        return 2 * crops if self._mirror else crops
 
     def preprocess(self, image: DecodedImage) -> AugmentedInput:
         """See `Augmented.preprocess`."""

@@ -4,7 +4,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from models.predictions import Detections
 
 P = TypeVar("P", bound=ObjectParameters)
 
-MOST_BOXES = 300
-"""The most boxes of a view that are fused, by descending score; a request gets no more than its `max_detections`."""
+MOST_BOXES: Final = 300
+"""The most boxes of a view that are fused, by descending score; `max_detections` of them where a request has more."""
 
 
 class AugmentedDetector(LetterboxedViews[DetectionParameters, Detections]):

@@ -26,13 +26,17 @@ class ProposedDetector(Adapter[DetectionParameters, Detections]):
         parameters: Of the request whose images `preprocess` gets. `forward` and `postprocess` do not depend on them.
 
     Raises:
-        InvalidProposals: The detector has one stage, so that it takes no proposals.
+        InvalidProposals: The detector has one stage, so that it takes no proposals; or its network takes one input
+            size, so that it takes no crops.
     """
 
     def __init__(self, detector: Adapter[Any, Any], parameters: DetectionParameters) -> None:
         network = detector.network if isinstance(detector, Detector) else None
         if not isinstance(network, TorchvisionCandidates) or not network.takes_proposals:
-            raise InvalidProposals(f"{detector.entry.name} takes no proposals: it is no two-stage detector")
+            raise InvalidProposals(f"{detector.entry.name} has one stage; proposals need a two-stage detector")
+        takes_one_size = detector.runtime.compile or cast(Detector, detector).entry.preprocessing.fixed_size is not None
+        if parameters.family == "rcnn" and takes_one_size:
+            raise InvalidProposals(f"{detector.entry.name} takes one input size: ask for family=fast-rcnn")
         assert parameters.proposals is not None
         self._detector = cast(Detector, detector)
         self._network = network

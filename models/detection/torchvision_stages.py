@@ -196,33 +196,41 @@ class TwoStages:
 
 
 class _OneStageTrunk(nn.Module):
-    """Returns class logits (N, R, C), box deltas (N, R, 4), centerness (N, R, 1 or 0), and each level (N, 1, h, w)."""
+    """Returns class logits (N, R, C), box deltas (N, R, 4), centerness (N, R, 1 or 0), and each level (N, 1, h, w).
+
+    Attributes:
+        multiple: The input is padded at the right and the bottom to multiples of so many pixels.
+    """
 
     def __init__(self, network: RetinaNet | FCOS | SSD) -> None:
         super().__init__()
         parts: Any = network
         self.backbone = parts.backbone
         self.head = parts.head
-        self._multiple = multiple_of(network)
+        self.multiple = multiple_of(network)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        levels = list(self.backbone(_padded(images, self._multiple)).values())
+        levels = list(self.backbone(_padded(images, self.multiple)).values())
         found = self.head(levels)
         logits, deltas = found["cls_logits"], found["bbox_regression"]
         return [logits, deltas, found.get("bbox_ctrness", deltas[..., :0]), *(level[:, :1] for level in levels)]
 
 
 class _TwoStageTrunk(nn.Module):
-    """Returns each level's features (N, F, h, w), then objectness (N, A, h, w), then deltas (N, 4 A, h, w)."""
+    """Returns each level's features (N, F, h, w), then objectness (N, A, h, w), then deltas (N, 4 A, h, w).
+
+    Attributes:
+        multiple: See `_OneStageTrunk`.
+    """
 
     def __init__(self, network: FasterRCNN) -> None:
         super().__init__()
         self.backbone: Any = network.backbone
         self.head: Any = cast(Any, network.rpn).head
-        self._multiple = multiple_of(network)
+        self.multiple = multiple_of(network)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        levels = list(self.backbone(_padded(images, self._multiple)).values())
+        levels = list(self.backbone(_padded(images, self.multiple)).values())
         objectness, deltas = self.head(levels)
         return [*levels, *objectness, *deltas]
 

@@ -14,10 +14,11 @@ from models.catalog.lookup import find
 from models.catalog.onnx_models import is_onnx
 from models.entries import LetterboxPreprocessing
 from models.errors import CannotExplain
+from models.execution.finite import require_finite
 from models.explaining.areas import area_of, cells_of_image, part_of
 from models.explaining.captum_library import require_captum
 from models.explaining.contact_sheet import MAX_SHOWN, map_sheet
-from models.explaining.explanation import Area, Explanation, Heat, Question, Sheet
+from models.explaining.explanation import WITH_BOXES, Area, Explanation, Heat, Question, Sheet
 from models.explaining.feature_maps import FeatureMaps
 from models.explaining.grad_cam import grad_cam
 from models.explaining.layer_choice import deepest, layer_of_box
@@ -92,6 +93,7 @@ class Explainer:
                 box, or the image is too large for it.
             ExplainingUnavailable: captum is not installed.
             ImageError: The bytes are no image that can be read.
+            NonFiniteOutput: The network returned NaN or infinity.
             ModelsError: The model cannot be loaded.
         """
         self._check(question)
@@ -117,15 +119,20 @@ class Explainer:
 
     def _check(self, question: Question) -> None:
         """Checks a question without the network."""
-        if question.method != "features":
+        name, kind = self.entry.name, self.entry.kind
+        if question.target is not None and kind not in WITH_BOXES:
+            raise CannotExplain(f"box is for detectors and instance segmenters: leave it out for {name}", "box")
+        if question.method == "features":
+            _refuse_subject(question)
+        elif kind == "keypoints":
+            raise CannotExplain("poses cannot be explained: ask for method=features", "method", ("features",))
+        else:
             require_captum()
         if question.method != "occlusion" and is_onnx(self.entry):
             if question.method == "gradcam":
-                raise not_differentiable(self.entry.name)
-            message = f"{self.entry.name} is an ONNX file without layers to look into: ask for method=occlusion"
+                raise not_differentiable(name)
+            message = f"{name} is an ONNX file without layers to look into: ask for method=occlusion"
             raise CannotExplain(message, "method", ("occlusion",))
-        if question.target is not None and self.entry.kind not in ("detection", "instance"):
-            raise CannotExplain(f"{self.entry.name} predicts no boxes: leave box out", "box")
 
     def _grad_cam(
         self,
@@ -141,6 +148,7 @@ class Explainer:
         size = (images.shape[2], images.shape[3])
         with torch.no_grad():
             outputs = network.outputs(images)
+        require_finite(*outputs)
         subject = find_subject(self._plain, outputs, size, class_id, box)
         check()
         layer = self._layer(question.layer) if question.layer else None
@@ -149,8 +157,22 @@ class Explainer:
         layer = layer or self._deepest()
         check()
         heat = grad_cam(network, images, subject, layer)
-        explained = self._explained(blank, subject.class_id, subject.score, subject.box, heat, size)
+        covered = self._covered(layer, (heat.shape[0], heat.shape[1]), size)
+        explained = self._explained(blank, subject.class_id, subject.score, subject.box, heat, covered)
         return replace(explained, layer=layer.name, layers=self.layers)
+
+    def _covered(self, layer: MapLayer, grid: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+        """The pixels (height, width) of the input that a map of (rows, columns) covers: more than the input where the
+        network pads it, as those of torchvision do."""
+        if not isinstance(self.entry.preprocessing, LetterboxPreprocessing):
+            return size
+        multiple: int = getattr(self._plain.network.modules, "multiple", 1)
+        strides = layer.field.stride if layer.field is not None else (None, None)
+        height, width = (
+            max(-(-side // multiple) * multiple, round(cells * (stride or 0)))
+            for side, cells, stride in zip(size, grid, strides, strict=True)
+        )
+        return height, width
 
     def _features(self, blank: Explanation, given: ModelInput, question: Question) -> Explanation:
         network = self._plain.network
@@ -230,7 +252,7 @@ class Explainer:
             message = f"{self.entry.name} has no class {str(wanted)[:80]!r}; it has {known}"
             raise CannotExplain(message, "class", tuple(names[:MAX_NAMES]))
         if found == 0 and KINDS[self.entry.kind].has_background:
-            raise CannotExplain(f"{names[0]} is what none of the classes covers, and has no score of its own", "class")
+            raise CannotExplain("the background class cannot be explained: ask for another class", "class")
         return found
 
     def _box_in_input(self, question: Question, image_size: tuple[int, int]) -> Tensor | None:
@@ -254,6 +276,14 @@ class Explainer:
         height, width = preprocessing.largest_size
         tile = getattr(preprocessing, "tile", None) or 640
         return min(height, tile, 640), min(width, tile, 640)
+
+
+def _refuse_subject(question: Question) -> None:
+    """Refuses a class or a box of `features`, which shows maps of the whole image."""
+    for parameter, given in (("box", question.target), ("class", question.wanted_class)):
+        if given is not None:
+            message = f"method=features shows maps of the whole image: leave {parameter} out"
+            raise CannotExplain(message, parameter)
 
 
 def _as_id(wanted: str | int) -> int | None:

@@ -6,10 +6,12 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from models.entries import Task
+from models.entries import Kind, Task
 
 Method = Literal["gradcam", "occlusion", "features"]
 METHODS: Final[tuple[Method, ...]] = get_args(Method)
+WITH_BOXES: Final[frozenset[Kind]] = frozenset({"detection", "instance"})
+"""Kinds of models whose boxes can be explained."""
 Area = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright image; may reach beyond it."""
 

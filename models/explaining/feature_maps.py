@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.explaining.colours import heat_colours
+from models.explaining.colours import VIRIDIS, colour_map
 from models.explaining.field_tracing import FieldTracing
 from models.explaining.module_calls import ModuleCall, watched
 
@@ -49,7 +49,8 @@ class FeatureMaps:
         """
         values = self.values[channel]
         spread = float(values.max() - values.min())
-        return heat_colours((values - values.min()) / spread if spread > _LEAST_SPREAD else np.zeros_like(values))
+        scaled = (values - values.min()) / spread if spread > _LEAST_SPREAD else np.zeros_like(values)
+        return colour_map(scaled, VIRIDIS)
 
 
 def feature_maps(network: nn.Module, image: Tensor, name: str, call: int = 1) -> FeatureMaps:

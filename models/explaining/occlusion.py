@@ -21,7 +21,7 @@ from models.detection.detector import Detector
 from models.detection.selection import are_boxes, iou
 from models.errors import CannotExplain
 from models.explaining.captum_library import occlusion
-from models.explaining.subjects import LEAST_IOU, LEAST_SCORE
+from models.explaining.subject_choice import best_candidate, chosen_class, require_found
 from models.segmentation.instances import InstanceSegmenter
 
 CELLS: Final = 10
@@ -128,15 +128,7 @@ def _class_of_image(adapter: Classifier, given: ModelInput, class_id: int | None
 
 def _class_of_pixels(adapter: Adapter[Any, Any], given: ModelInput, class_id: int | None) -> _Subject:
     (logits,) = adapter.forward([given])
-    winners = logits.argmax(0)
-    if class_id is None:
-        counts = torch.bincount(winners.flatten(), minlength=len(adapter.class_names))
-        totals = counts if counts[1:].any() else logits.mean((1, 2))
-        class_id = 1 + int(totals[1:].argmax())
-    chosen = class_id
-    where = winners == chosen
-    if not where.any():
-        where = torch.ones_like(where)
+    chosen, where = chosen_class(logits, class_id)
 
     def measure(inputs: Sequence[ModelInput]) -> Tensor:
         return torch.stack([each.softmax(0)[chosen][where].mean() for each in adapter.forward(inputs)]).cpu()
@@ -153,10 +145,9 @@ def _box_of_image(
         found = found[found.class_ids == class_id]
     if not len(found):
         raise CannotExplain("the model finds no object of this class in the image", "class")
-    ranks = found.scores if box is None else iou(box[None], found.boxes)[0] * (found.scores >= LEAST_SCORE)
-    best = int(ranks.argmax())
-    if box is not None and ranks[best] < LEAST_IOU:
-        raise CannotExplain("the model in float32, which is explained, does not find this box", "box")
+    best, rank = best_candidate(found.boxes, found.scores, box)
+    if box is not None:
+        require_found(rank)
     chosen, target = int(found.class_ids[best]), found.boxes[best]
 
     def measure(inputs: Sequence[ModelInput]) -> Tensor:

@@ -1,9 +1,4 @@
-"""Draws heat maps, alone and over a photo.
-
-The colours are those of matplotlib's `inferno` (https://bids.github.io/colormap, public domain): lightness grows evenly
-from black to pale yellow, so that the order of values is seen in grey, and with any colour vision, too. The green of
-viridis (`models.explaining.colours`) is hard to tell from a photo's.
-"""
+"""Draws heat maps, alone and over a photo, in the colours of inferno (`models.explaining.colours`)."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,39 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-_STOPS: Final = (
-    (0.001, 0.000, 0.014),
-    (0.088, 0.045, 0.213),
-    (0.258, 0.039, 0.406),
-    (0.417, 0.090, 0.433),
-    (0.578, 0.148, 0.404),
-    (0.736, 0.216, 0.330),
-    (0.865, 0.317, 0.226),
-    (0.955, 0.463, 0.096),
-    (0.988, 0.645, 0.040),
-    (0.965, 0.843, 0.273),
-    (0.988, 0.998, 0.645),
-)
-"""Red, green and blue in [0, 1] at the values 0, 0.1 … 1; linear between them."""
+from models.explaining.colours import INFERNO, colour_map
+
 _STRONGEST: Final = 0.78
 """Opacity of the greatest value over a photo."""
 _WEAKEST: Final = 0.12
 """Opacity of the value 0: a little darker than the photo, which shows what the map covers."""
-
-
-def colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colours values in [0, 1].
-
-    Args:
-        values: (H, W); others are clipped.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-    """
-    stops = np.array(_STOPS, np.float32)
-    places = np.linspace(0, 1, len(stops))
-    channels = [np.interp(values, places, stops[:, channel]) for channel in range(3)]
-    return (np.stack(channels, -1) * 255).round().astype(np.uint8)
 
 
 def draw_heat(
@@ -59,7 +27,7 @@ def draw_heat(
         size: (height, width) of the picture in pixels.
     """
     strength, _ = _spread(values, area, image_size, size)
-    return Image.fromarray(colours(strength))
+    return Image.fromarray(colour_map(strength, INFERNO))
 
 
 def draw_heat_over(
@@ -81,11 +49,12 @@ def draw_heat_over(
     height, width = photo.shape[:2]
     strength, covered = _spread(values, area, image_size, (height, width))
     opacity = np.where(covered, _WEAKEST + (_STRONGEST - _WEAKEST) * strength, 0.0)[..., None].astype(np.float32)
-    mixed = photo * (1 - opacity) + colours(strength) * opacity
+    mixed = photo * (1 - opacity) + colour_map(strength, INFERNO) * opacity
     picture = Image.fromarray(mixed.round().astype(np.uint8))
     if box is not None:
         vertical, horizontal = height / image_size[0], width / image_size[1]
         corners = [box[0] * horizontal, box[1] * vertical, box[2] * horizontal - 1, box[3] * vertical - 1]
+        corners[2:] = max(corners[0], corners[2]), max(corners[1], corners[3])  # Pillow refuses a box without area
         line = max(2, round(min(height, width) / 200))
         pen = ImageDraw.Draw(picture)
         pen.rectangle([corners[0] - 1, corners[1] - 1, corners[2] + 1, corners[3] + 1], outline="black", width=line + 2)

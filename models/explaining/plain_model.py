@@ -18,6 +18,7 @@ from models.execution.executor import normalise
 from models.execution.external import ExternalRuntime, NetworkExecutor
 from models.execution.finite import require_finite
 from models.runtime import Runtime
+from models.signal_preprocessing import SignalPreprocessing
 
 
 class PlainNetwork(NetworkExecutor):
@@ -122,6 +123,8 @@ def load_fast(name: str, num_threads: int | None = None) -> Adapter[Any, Any]:
 
 
 def require_network(entry: CatalogEntry) -> None:
-    """Raises `CannotExplain` where a model has no network."""
+    """Raises `CannotExplain` where a model has no network, or takes no images."""
+    if isinstance(entry.preprocessing, SignalPreprocessing):
+        raise CannotExplain(f"{entry.name} takes signals: only models of images can be explained", "model")
     if entry.weights.kind == "none":
         raise CannotExplain(f"{entry.name} has no network, so there is nothing to explain", "model")

@@ -8,7 +8,7 @@ semantic segmenter  the mean logit of a class over the pixels that it wins, or o
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,21 +17,14 @@ from models.adapter import Adapter
 from models.classification.classifier import Classifier
 from models.detection.detector import Detector
 from models.detection.grid import boxes_of, cells, flatten
-from models.detection.selection import are_boxes, iou
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.detection.yolov1 import YoloV1, read
 from models.detection.yolox import Yolox
 from models.errors import CannotExplain
 from models.explaining.plain_model import PlainModel, PlainNetwork
+from models.explaining.subject_choice import best_candidate, chosen_class, require_found
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.mask_rcnn_regions import MaskRcnnRegions
-
-LEAST_IOU: Final = 0.3
-"""Of a given box and the network's candidate. The fast network in reduced precision answers with almost the same boxes;
-an IoU below this is another object."""
-
-LEAST_SCORE: Final = 0.05
-"""Of a candidate that may be a given box: with none, some candidate of a detector's thousands lies everywhere."""
 
 Outputs = tuple[Tensor, ...]
 Value = Callable[[Outputs], Tensor]
@@ -99,15 +92,7 @@ def _class_of_pixels(outputs: Outputs, adapter: Adapter[Any, Any], class_id: int
     logits = outputs[0].detach()
     if len(outputs) != 1 or logits.ndim != 4 or logits.shape[1] != len(adapter.class_names):
         raise not_differentiable(adapter.entry.name)
-    winners = logits[0].argmax(0)
-    counts = torch.bincount(winners.flatten(), minlength=len(adapter.class_names))
-    if class_id is None:  # the largest class, or without one the most probable, but for the background
-        totals = counts if counts[1:].any() else logits[0].mean((1, 2))
-        class_id = 1 + int(totals[1:].argmax())
-    chosen = class_id
-    where = winners == chosen
-    if not where.any():
-        where = torch.ones_like(where)
+    chosen, where = chosen_class(logits[0], class_id)
     score = float(logits[0].softmax(0)[chosen][where].mean())
     return Subject(chosen, score, None, lambda found: found[0][:, chosen][:, where].mean(1))
 
@@ -153,9 +138,8 @@ def _box_of_image(
     with torch.no_grad():
         classes = range(len(adapter.class_names)) if class_id is None else (class_id,)
         best = max((_best(read_candidates(outputs, each), each, box) for each in classes), key=lambda found: found.rank)
-    if box is not None and best.rank < LEAST_IOU:
-        message = "the plain network, which is explained, does not find this box: ask for another one"
-        raise CannotExplain(message, "box")
+    if box is not None:
+        require_found(best.rank)
     index, chosen = best.index, best.class_id
     value: Value = lambda found: read_candidates(found, chosen)[1][index : index + 1]  # noqa: E731
     return Subject(chosen, min(1.0, max(0.0, best.score)), best.box, value)
@@ -174,11 +158,5 @@ class _Best:
 
 def _best(candidates: _Candidates, class_id: int, box: Tensor | None) -> _Best:
     boxes, scores = (each.detach() for each in candidates)
-    ranks = scores if box is None else iou(box[None], boxes)[0] * (scores >= LEAST_SCORE)
-    ranks = ranks.where(are_boxes(boxes), torch.zeros(()))
-    if box is not None:  # several candidates of one object overlap it almost alike: the best of them is what was found
-        ranks = ranks.where(ranks >= ranks.max() - 0.02, torch.zeros(()))
-        index = int((scores * (ranks > 0)).argmax())
-    else:
-        index = int(ranks.argmax())
-    return _Best(index, class_id, float(ranks[index]), float(scores[index]), boxes[index])
+    index, rank = best_candidate(boxes, scores, box)
+    return _Best(index, class_id, rank, float(scores[index]), boxes[index])

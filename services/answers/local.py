@@ -13,12 +13,13 @@ from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from models.adapter import Adapter, ModelInput, Parameters
-from models.augmentation.choice import adapter_for, augmented
+from models.augmentation.choice import augmented
 from models.entries import LetterboxPreprocessing, Preprocessing
 from models.errors import ImageError, NonFiniteOutput
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
 from models.predictions import Prediction
+from models.request_adapter import adapter_for
 from models.signal_preprocessing import SignalPreprocessing
 from services.answers.image_problem import Problem
 from services.answers.wire import describe_prediction

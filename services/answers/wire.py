@@ -87,5 +87,7 @@ def describe_prediction(
         `skeleton` for poses.
     """
     height, width = prediction.image_size
-    told = SegmentationParameters() if parameters is None else parameters
-    return {"image": {"height": height, "width": width}, **WRITERS[type(prediction)](prediction, class_names, told)}
+    if parameters is None:
+        parameters = SegmentationParameters()
+    written = WRITERS[type(prediction)](prediction, class_names, parameters)
+    return {"image": {"height": height, "width": width}, **written}

@@ -59,6 +59,9 @@ def photo(
     """
     if box is not None and wanted_class is not None:
         raise typer.BadParameter("--box says which object, and so its class: leave --class out")
+    if method == "features" and (box is not None or wanted_class is not None):
+        option = "--class" if box is None else "--box"
+        raise typer.BadParameter(f"leave {option} out with --method features, which shows maps of the image")
     screen, sources = Screen(), find_sources(images)
     if url is None:
         found = _here(screen, sources, model, (method, wanted_class, layer), box)
@@ -90,7 +93,7 @@ def _here(
         from models.catalog.version_names import join_name
         from models.errors import CannotExplain, ImageError
         from models.explaining.explaining import Explainer
-        from models.explaining.explanation import Question
+        from models.explaining.explanation import WITH_BOXES, Question
         from services.cli.loading import FAVOURITES
 
         name = model or FAVOURITES["classification"]
@@ -101,6 +104,9 @@ def _here(
     method, wanted_class, layer = asked
     adapter: Any = None
     if box is not None:
+        if explainer.entry.kind not in WITH_BOXES:
+            message = f"--box is for detectors and instance segmenters: leave it out for {explainer.entry.name}"
+            raise CommandError(message, 2)
         with screen.err.status(f"loading {name}"):
             adapter = _detector(join_name(explainer.entry.name, explainer.entry.version))
     for source in sources:
@@ -122,10 +128,7 @@ def _detector(name: str) -> Any:
     """The model as it is served, whose objects `--box` counts."""
     from models.catalog.loading import load
 
-    adapter = load(name)
-    if adapter.entry.kind not in ("detection", "instance"):
-        raise CommandError(f"{adapter.entry.name} predicts no boxes: leave --box out", 2)
-    return adapter
+    return load(name)
 
 
 def _target(adapter: Any, data: bytes, box: int) -> Any:

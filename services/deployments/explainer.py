@@ -14,20 +14,22 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from ray import serve
 
-from models.errors import CannotExplain, ExplainingUnavailable, ImageError, ModelsError
+from models.errors import CannotExplain, ExplainingUnavailable, ImageError, ModelsError, NonFiniteOutput
 from models.explaining.explanation import Question, Target
 from services import errors
 from services.answers.explanation import ExplanationItem, ExplanationOutcome, describe_explanation, draw_explanation
 from services.answers.wire import Failure
-from services.errors import InvalidImage, InvalidParameters, LoadFailed, OutOfTime, ServiceError
+from services.errors import InvalidImage, InvalidParameters, LoadFailed, NonFiniteAnswer, OutOfTime, ServiceError
 from services.log_lines import configure_logging
 from services.machine.loopback import fence_replica_grpc
+from services.machine.memory import release_memory
 from services.settings import read_settings
 
 if TYPE_CHECKING:
@@ -43,11 +45,9 @@ NICENESS: Final = 19
 """The lowest priority on Linux, beside the policy `SCHED_IDLE`."""
 CALLS: Final = 2
 """Requests that a replica has at a time: one is computed, and the next one waits."""
-WAITING_CALLS: Final = 8
-"""Requests of a gateway that wait for the replica, also while its process starts; further ones are refused."""
 
 
-@serve.deployment(max_ongoing_requests=CALLS, max_queued_requests=WAITING_CALLS)
+@serve.deployment(max_ongoing_requests=CALLS)
 class ExplainerReplica:
     """Explains predictions of the models of the catalog."""
 
@@ -56,6 +56,7 @@ class ExplainerReplica:
         _give_way()
         settings = read_settings()
         configure_logging(settings)
+        _import_packages()
         self._limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
         self._models = ExplainedModels()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain", initializer=_start_thread)
@@ -103,10 +104,11 @@ class ExplainedModels:
         if name in self._models:
             self._models.move_to_end(name)
             return self._models[name]
-        while len(self._models) >= self._kept:
+        made = self._models[name] = self._make(name)
+        if len(self._models) > self._kept:
             self._models.popitem(last=False)
-        self._models[name] = self._make(name)
-        return self._models[name]
+            release_memory()
+        return made
 
 
 def explain(
@@ -151,6 +153,8 @@ def failure_of(error: Exception, model: str) -> ServiceError:
         return InvalidParameters(error.message, details)
     if isinstance(error, ExplainingUnavailable):
         return errors.ExplainingUnavailable(str(error))
+    if isinstance(error, NonFiniteOutput):
+        return NonFiniteAnswer(str(error))
     log.error("explanation failed", model=model, exc_info=error)
     if isinstance(error, ModelsError):
         return LoadFailed(f"{model} cannot be loaded for explanations: {error.code}; the server's log says why")
@@ -158,12 +162,24 @@ def failure_of(error: Exception, model: str) -> ServiceError:
 
 
 def _make_explainer(name: str) -> Explainer:
-    from models.torchvision_import import import_torchvision
-
-    import_torchvision()
     from models.explaining.explaining import Explainer
 
     return Explainer(name, THREADS)
+
+
+def _import_packages() -> None:
+    """Import torch and captum in the thread that starts the replica.
+
+    A thread with the policy `SCHED_IDLE` could hold the interpreter's lock for long on a busy machine, and Ray's health
+    check of the replica would fail.
+    """
+    from models.torchvision_import import import_torchvision
+
+    import_torchvision()
+    import models.explaining.explaining  # noqa: F401
+
+    with suppress(ImportError):  # the extra `explain` may be missing
+        import_module("captum.attr")
 
 
 def _give_way() -> None:

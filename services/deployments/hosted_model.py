@@ -12,10 +12,11 @@ import orjson
 import torch
 
 from models.adapter import Adapter
-from models.augmentation.choice import adapter_for, augmented
+from models.augmentation.choice import augmented
 from models.catalog.version_names import join_name
 from models.execution.memory import release_activations
 from models.kinds import KINDS
+from models.request_adapter import adapter_for
 from services.answers.wire import Outcome
 from services.deployments.identity import code_digest, identity_of
 from services.deployments.triton.runtime import TritonRuntime
@@ -95,7 +96,7 @@ class HostedModel:
         }
 
     def adapter_for(self, parameters: Any) -> Adapter[Any, Any]:
-        """The adapter of an image: the one with test-time augmentation where its parameters ask for it."""
+        """The adapter of an image, by its parameters: see `models.request_adapter`."""
         return adapter_for(self.adapter, self.augmented, parameters)
 
     @property

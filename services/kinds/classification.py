@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from models.predictions import Classification as Prediction
-from services.kinds.request_parameters import Count, TaskParameters
+from services.kinds.request_parameters import Count, PredictionParameters
 from services.kinds.schemas import PROBABILITY_DIGITS, Answered, Cached, Found, ItemError, Listed, Schema
 from services.kinds.task_api import TaskApi
 
@@ -28,7 +28,7 @@ def write_classes(prediction: Prediction, class_names: Sequence[str], _: object)
     }
 
 
-class ClassifyParameters(TaskParameters):
+class ClassifyParameters(PredictionParameters):
     """Classifies an image: send it as the raw body, as multipart field `image`, or in base64 in JSON."""
 
     top_k: Count | None = Field(

@@ -54,7 +54,7 @@ Share = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, le=1, all
 
 
 class TaskParameters(BaseModel):
-    """Parameters of every prediction endpoint: query parameters, form fields or JSON members."""
+    """Parameters of every endpoint that takes images: query parameters, form fields or JSON members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
@@ -70,11 +70,6 @@ class TaskParameters(BaseModel):
         default=None,
         description="Return the image with the predictions drawn on it; by default `Accept` decides. "
         "`cutout`, for a segmentation: the pixels of the masks on a transparent background, as PNG.",
-    )
-    augment: bool | None = Field(
-        default=None,
-        description="Test-time augmentation: predict mirror images, crops or other sizes of the image, too, and merge "
-        "the predictions; several times as slow; false by default.",
     )
 
     def check(self, image_count: int) -> None:
@@ -101,8 +96,11 @@ class TaskParameters(BaseModel):
         """
         given = self.model_dump(exclude=set(self.NOT_FOR_THE_MODEL), exclude_none=True)
         kind = kind_in(entry)
-        if not KINDS[kind].has_augmentation and given.pop("augment", False):
-            message = f"augment: there is no test-time augmentation for {kind}; leave it out"
+        takes_signals = "length" in entry["preprocessing"]
+        if (takes_signals or not KINDS[kind].has_augmentation) and given.pop("augment", False):
+            message = (
+                f"augment: there is no test-time augmentation for {'signals' if takes_signals else kind}; leave it out"
+            )
             raise InvalidParameters(message, {"parameter": "augment"})
         try:
             completed = asdict(complete(kind, given, entry["defaults"], entry["class_names"]))
@@ -112,6 +110,16 @@ class TaskParameters(BaseModel):
         if not completed.get("augment"):  # then keys of cached answers are as before, and older replicas take it
             completed.pop("augment", None)
         return completed
+
+
+class PredictionParameters(TaskParameters):
+    """Parameters of every prediction endpoint."""
+
+    augment: bool | None = Field(
+        default=None,
+        description="Test-time augmentation: predict mirror images, crops or other sizes of the image, too, and merge "
+        "the predictions; several times as slow; false by default.",
+    )
 
 
 def _split(value: Any) -> Any:
@@ -141,10 +149,10 @@ ImageIds = Annotated[
 ]
 
 
-class CocoParameters(TaskParameters):
+class CocoParameters(PredictionParameters):
     """Parameters of the tasks whose predictions have a COCO results format."""
 
-    NOT_FOR_THE_MODEL = TaskParameters.NOT_FOR_THE_MODEL | {"format", "image_id"}
+    NOT_FOR_THE_MODEL = PredictionParameters.NOT_FOR_THE_MODEL | {"format", "image_id"}
 
     format: Literal["json", "coco"] = Field(
         default="json", description="`coco`: a plain list, as COCO's evaluation reads results."

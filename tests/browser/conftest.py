@@ -12,7 +12,7 @@ from running import RunningStack, running_stack, write_config
 
 from loadtests.chromium import chromium_path, running_chromium
 from tests.browser.playground import Playground
-from tests.browser.served import ADMIN_KEY, CLASSIFIER, COLD_NUCLEI, DETECTOR, DIGITS, NUCLEI, SEGMENTER
+from tests.browser.served import ADMIN_KEY, CLASSIFIER, COLD_NUCLEI, COLD_POSE, DETECTOR, DIGITS, NUCLEI, SEGMENTER
 
 PATIENCE_MS = 20_000
 """How long a state is waited for, on a busy machine."""
@@ -36,12 +36,13 @@ def accuracy_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, accuracy_file: Path) -> Iterator[RunningStack]:
-    """A stack with a model of each kind, and one that is loaded on demand."""
+    """A stack with a model of each kind; some are loaded on demand."""
     config = write_config(
         tmp_path_factory.mktemp("stack"),
         models=(CLASSIFIER,),
         detectors=(DETECTOR, DIGITS),
         segmenters=(SEGMENTER, NUCLEI, COLD_NUCLEI),
+        poses=(COLD_POSE,),
         preload=(CLASSIFIER, DETECTOR, DIGITS, SEGMENTER),
     )
     environment = {"TAPETUM_ACCURACY_FILE": str(accuracy_file), "TAPETUM_ADMIN_KEYS": ADMIN_KEY}

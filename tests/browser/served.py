@@ -13,6 +13,8 @@ SEGMENTER: Final = "unet-person"
 NUCLEI: Final = "mask-rcnn-nuclei"
 COLD_NUCLEI: Final = "unet-nuclei"
 """Loaded on demand, and not at the start."""
+COLD_POSE: Final = "keypoint-rcnn-person"
+"""Likewise."""
 ADMIN_KEY: Final = "an-administrator-of-this-test"
 
 

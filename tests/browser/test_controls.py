@@ -8,14 +8,14 @@ from running import RunningStack
 
 from tests.browser.pictures import ASTRONAUT, COFFEE, NUCLEI_IMAGE
 from tests.browser.playground import PALETTE, Playground
-from tests.browser.served import CLASSIFIER, COLD_NUCLEI, DETECTOR, DIGITS, NUCLEI, SEGMENTER, asked
+from tests.browser.served import CLASSIFIER, COLD_NUCLEI, COLD_POSE, DETECTOR, DIGITS, NUCLEI, SEGMENTER, asked
 
 pytestmark = pytest.mark.integration
 
 
 def test_models_are_those_of_the_live_catalog(playground: Playground):
     by_task: dict[str, list[str]] = {}
-    for task in ("Classify", "Detect", "Segment"):
+    for task in ("Classify", "Detect", "Segment", "Pose"):
         playground.page.get_by_role("radio", name=task).check(force=True)
         options = playground.page.get_by_role("combobox", name="Model", exact=True).locator("option")
         by_task[task] = options.all_inner_texts()
@@ -24,6 +24,7 @@ def test_models_are_those_of_the_live_catalog(playground: Playground):
         "Classify": [CLASSIFIER],
         "Detect": sorted([DETECTOR, DIGITS]),
         "Segment": sorted([SEGMENTER, NUCLEI, COLD_NUCLEI]),
+        "Pose": [COLD_POSE],
     }
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import ConsoleMessage, Page, Request
 
-_OWN_SCHEMES: Final = ("blob", "data")
+_OWN_SCHEMES: Final = ("data",)
 """Of addresses that no request leaves the browser for."""
 
 _REPORT_BLOCKED: Final = """addEventListener("securitypolicyviolation", event =>

@@ -33,19 +33,21 @@ def write_config(
     models: tuple[str, ...] = ("efficientnet-lite0", "noop"),
     detectors: tuple[str, ...] = (),
     segmenters: tuple[str, ...] = (),
+    poses: tuple[str, ...] = (),
     gateways: int = 1,
     topology: str = "auto",
     grpc_port: int | None = None,
     preload: tuple[str, ...] | None = None,
     **deployment: Any,
 ) -> Path:
-    """A Serve configuration with a deployment of classifiers, and those of detectors and segmenters that are named.
+    """A Serve configuration with a deployment of classifiers, and those of other tasks that are named.
 
     Args:
         folder: For the file.
         models: Of the classifiers.
         detectors: Models of a deployment for detection.
         segmenters: Models of a deployment for segmentation.
+        poses: Models of a deployment for key points.
         gateways: Replicas of the gateway.
         topology: `colocated`, `split`, or what `tapetum serve` chooses.
         grpc_port: Port of gRPC; None: none.
@@ -58,6 +60,8 @@ def write_config(
         deployments.append({"name": "Detector", "task": "detection", "models": list(detectors), **each})
     if segmenters:
         deployments.append({"name": "Segmenter", "task": "segmentation", "models": list(segmenters), **each})
+    if poses:
+        deployments.append({"name": "Pose", "task": "keypoints", "models": list(poses), **each})
     grpc_options = {"port": grpc_port, "grpc_servicer_functions": ["services.grpc_services:add_services"]}
     document = {
         **({"grpc_options": grpc_options} if grpc_port else {}),

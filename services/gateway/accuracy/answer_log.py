@@ -1,8 +1,9 @@
 """Records the answer of each request, for as long as feedback on it is accepted.
 
 A record has the model and the key of the answer in the result cache: no image, and no second copy of the answer.
-Requests with `Cache-Control: no-store` are not recorded. Request ids are chosen by clients, so a receipt is stored
-under the API key of its request: no client can read, replace or give feedback on the answers of another.
+Requests with `Cache-Control: no-store` are not recorded, nor those with proposals: their answers depend on boxes that a
+client chose, so that they say little of the accuracy of the model. Request ids are chosen by clients, so a receipt is
+stored under the API key of its request: no client can read, replace or give feedback on the answers of another.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class AnswerLog:
             answers: One for each image.
             policy: Whether the answer may be stored.
         """
-        if not (self._is_on and policy.write):
+        if not (self._is_on and policy.write) or _have_proposals(answers):
             return
         line = orjson.dumps([[*Receipt.of(answer)] if isinstance(answer, Answer) else None for answer in answers])
         cached = [answer.key for answer in answers if isinstance(answer, Answer) and answer.cached]
@@ -127,7 +128,8 @@ class AnswerLog:
             await asyncio.sleep(pause_s)
         raise UnknownAnswer(
             f"no answer is kept for image {index} of request {request_id}: none was given, or it is too long ago, or "
-            "it was not to be stored, or is too large for that, or it was asked for with another API key",
+            "it was not to be stored, or is too large for that, or its request gave proposals, or it was asked for "
+            "with another API key",
             {"request_id": request_id, "index": index},
         )
 
@@ -171,6 +173,10 @@ class AnswerLog:
 def _name(tenant: str, request_id: str) -> str:
     """The store key of the receipts of a request."""
     return blake3(f"{tenant}\0{request_id}".encode()).hexdigest(length=16)
+
+
+def _have_proposals(answers: Sequence[Answer | ServiceError]) -> bool:
+    return any(isinstance(answer, Answer) and answer.request.has_proposals for answer in answers)
 
 
 def _unavailable() -> FeedbackUnavailable:

@@ -42,7 +42,7 @@ class DriftWatch:
         """
         if summary is None or not math.isfinite(summary.score) or parameters.get("class_ids") is not None:
             return
-        if parameters.get("augment"):  # which changes scores
+        if parameters.get("augment") or parameters.get("proposals") is not None:  # which change scores
             return
         threshold = model.score_threshold
         if threshold is not None:

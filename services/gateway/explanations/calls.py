@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import structlog
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.exceptions import DeploymentUnavailableError
 
 from services.answers.explanation import ExplanationItem, ExplanationOutcome
-from services.errors import BackendFailed, NotReady, Overloaded
+from services.errors import BackendFailed, NotReady
 from services.gateway.serving.backends import LOST, Lent, sent_by_thread
 
 log = structlog.get_logger()
-
-MOST_CALLS: Final = 4
-"""Explanations of one gateway at a time, those that wait included; one more gets a 503."""
-RETRY_AFTER_S: Final = 3.0
 
 
 class ExplainerCalls(Protocol):
@@ -27,7 +23,6 @@ class ExplainerCalls(Protocol):
         """Explains one prediction.
 
         Raises:
-            Overloaded: too many explanations are in progress.
             NotReady, BackendFailed: the explainer cannot be reached.
         """
         ...
@@ -46,26 +41,16 @@ class RayExplainer:
         self._given = handle
         self._handle: Any = None
         self._making = asyncio.Lock()
-        self._in_progress = 0
 
     async def explain(self, item: ExplanationItem) -> ExplanationOutcome:
         """See `ExplainerCalls.explain`; a lost replica is tried again once, for explaining changes nothing."""
-        if self._in_progress >= MOST_CALLS:
-            raise Overloaded(
-                f"{MOST_CALLS} explanations are in progress here already", {"explanations": MOST_CALLS}, RETRY_AFTER_S
-            )
-        self._in_progress += 1
+        async with self._making:
+            if self._handle is None:
+                self._handle = await asyncio.to_thread(_opened, self._given)
         try:
-            async with self._making:
-                if self._handle is None:
-                    self._handle = await asyncio.to_thread(_opened, self._given)
             return await self._send_twice(item)
-        except BackPressureError:
-            raise Overloaded("the explainer is busy", None, RETRY_AFTER_S) from None
         except DeploymentUnavailableError:
             raise NotReady("the explainer is not available") from None
-        finally:
-            self._in_progress -= 1
 
     async def _send_twice(self, item: ExplanationItem) -> ExplanationOutcome:
         try:

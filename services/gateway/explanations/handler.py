@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Final, NamedTuple
 
 import orjson
 import structlog
@@ -12,17 +13,21 @@ from starlette.responses import Response
 
 from models.catalog.version_names import join_name
 from models.drawing.picture import PictureFormat
+from models.explaining.explanation import WITH_BOXES
+from models.kinds import KINDS
 from services.answers.explanation import ExplanationItem, ExplanationOutcome, View
 from services.errors import ExplanationsOff, InvalidParameters, RequestError, ServiceError, rebuild
 from services.gateway.bodies import Bodies
 from services.gateway.disconnects import EndedWithClient
 from services.gateway.explanations.calls import ExplainerCalls
+from services.gateway.explanations.explained_version import cold_version
+from services.gateway.explanations.places import Places
 from services.gateway.explanations.schemas import ExplainParameters
 from services.gateway.inputs import read_input
 from services.gateway.limits import read_timeout
 from services.gateway.negotiation import PICTURES, choose_format
 from services.gateway.serving.open_request import OpenRequest, open_request
-from services.gateway.serving.predictor import CachePolicy, PredictionRequest
+from services.gateway.serving.predictor import Answer, CachePolicy, PredictionRequest
 from services.gateway.serving.request_path import Caller, PredictionInput, RequestPath
 from services.gateway.serving.served_model import ServedModel
 from services.kinds import TASKS
@@ -32,8 +37,11 @@ from services.telemetry import EXPLANATION_SECONDS, EXPLANATIONS
 
 log = structlog.get_logger()
 
-_BOXES: frozenset[str] = frozenset({"detection", "instance"})
-"""Kinds of models whose predictions have a box."""
+_TASKS_WITH_BOXES: Final = frozenset(KINDS[kind].task for kind in WITH_BOXES)
+"""Tasks of which some models predict boxes that can be explained."""
+
+
+_MODEL: Final = {"parameter": "model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,14 @@ class ExplanationHandler:
         path: Finds models, and predicts the objects that `box` counts.
         bodies: Reads request bodies.
         calls: The explainer; None where there is none.
+        places: Limits the requests in progress.
     """
 
     settings: Settings
     path: RequestPath
     bodies: Bodies
     calls: ExplainerCalls | None
+    places: Places = field(default_factory=Places)
 
     async def __call__(self, request: Request) -> Response:
         """Handle one request.
@@ -66,6 +76,7 @@ class ExplanationHandler:
         async with open_request(
             limiter, lambda: read_timeout(request.headers, self.settings), record, caller.request_id
         ) as opened:
+            self.places.check(caller.tenant)
             with self.bodies.open(request) as body:
                 given = await read_input(body, ExplainParameters, self.settings, opened.limit)
                 read_ms = opened.elapsed_s * 1e3
@@ -73,77 +84,87 @@ class ExplanationHandler:
                 assert isinstance(asked, ExplainParameters)
                 noted.method = asked.method
                 view, picture_format = wanted_view(request, asked)
-                served, image = await self._check(opened, given)
-                with EndedWithClient(request), limiter.slot():
-                    box = await self._box(opened, caller, served, image, request, asked)
-                    name = join_name(served.name, served.version)
-                    outcome = await self.calls.explain(
-                        ExplanationItem(
-                            name,
-                            image,
+                _refuse_contradictions(asked)
+                with self.places.place(caller.tenant):
+                    found = await self._find(opened, given, asked)
+                    with EndedWithClient(request), limiter.slot():
+                        if asked.box is not None:
+                            policy = CachePolicy.of(request.headers.get("cache-control", ""))
+                            found = await self._with_box(opened, caller, found, asked, policy)
+                        item = ExplanationItem(
+                            found.name,
+                            found.image,
                             asked.method,
                             asked.wanted_class,
-                            box,
+                            found.box,
                             asked.layer,
                             view,
                             picture_format,
                             opened.deadline_s,
                         )
-                    )
-                    response = _respond(opened, outcome, picture_format)
+                        outcome = await self.calls.explain(item)
+                        response = _respond(opened, outcome, picture_format)
             stages = {"read": read_ms, **outcome.stages_ms, "total": opened.elapsed_s * 1e3}
             response.headers["server-timing"] = ", ".join(f"{name};dur={ms:.2f}" for name, ms in stages.items())
             response.headers["vary"] = "Accept"
             return response
 
-    async def _check(self, opened: OpenRequest, given: PredictionInput) -> tuple[ServedModel, bytes]:
-        """Finds the version that is explained, and checks the header of the image."""
+    async def _find(self, opened: OpenRequest, given: PredictionInput, asked: ExplainParameters) -> _Explained:
+        """Finds the version that is explained, and checks the header of the image.
+
+        Only `box` needs the served model. Without it, a model that is loaded on demand stays unloaded.
+        """
         if given.several:
             raise RequestError("an explanation is of one image: send one in a request")
-        registry, name = self.path.registry, given.parameters.model
-        model = registry.split(name)[0] if name is not None else registry.names[0]
-        served, checked = await self.path.check(opened, registry.task(model), given)
-        image = checked.images[0]
-        if isinstance(image, ServiceError):
-            raise image
-        return served, image
+        registry = self.path.registry
+        name = asked.model if asked.model is not None else registry.names[0]
+        model = registry.split(name)[0]
+        task = registry.task(model)
+        if asked.box is not None and task not in _TASKS_WITH_BOXES:
+            raise _no_boxes(model)
+        version = cold_version(registry, name) if asked.box is None else None
+        if version is not None:
+            opened.task, opened.model, opened.version, opened.images = task, model, version, len(given.images)
+            checked = await self.path.inspector.check(given.images, opened.limit)
+            return _Explained(join_name(model, version), _readable(checked[0]), None)
+        served, given = await self.path.check(opened, task, given)
+        if served.signal_length is not None:
+            raise InvalidParameters(f"{served.name} takes signals: only models of images can be explained", _MODEL)
+        return _Explained(join_name(served.name, served.version), _readable(given.images[0]), served)
 
-    async def _box(
-        self,
-        opened: OpenRequest,
-        caller: Caller,
-        served: ServedModel,
-        image: bytes,
-        request: Request,
-        asked: ExplainParameters,
-    ) -> tuple[float, float, float, float, int] | None:
-        """Box and class of the object that `box` counts, from the answer of the model, cached or not."""
-        if asked.box is None:
-            return None
-        if served.kind not in _BOXES:
-            raise InvalidParameters(f"{served.name} predicts no boxes: leave box out", {"parameter": "box"})
-        if asked.method == "features":
-            raise InvalidParameters(
-                "method=features shows maps of the whole image: leave box out", {"parameter": "box"}
-            )
-        if asked.wanted_class is not None:
-            message = "box says which object, and so its class: leave class out"
-            raise InvalidParameters(message, {"parameter": "class"})
+    async def _with_box(
+        self, opened: OpenRequest, caller: Caller, found: _Explained, asked: ExplainParameters, policy: CachePolicy
+    ) -> _Explained:
+        """Adds the object that `box` counts, from the answer of the model, cached or not, and the version of it."""
+        served = found.served
+        assert served is not None and asked.box is not None
+        if served.kind not in WITH_BOXES:
+            raise _no_boxes(served.name)
         defaults = TASKS[served.task].parameters()
         scope = "" if self.path.cache_shared else caller.tenant
         is_pinned = asked.model not in (None, served.name)
         prediction = PredictionRequest.of(served, defaults.complete, scope, is_pinned=is_pinned)
-        policy = CachePolicy.of(request.headers.get("cache-control", ""))
-        answer = await self.path.predictor.answer(prediction, image, policy, opened.deadline_s)
-        objects = orjson.loads(answer.body)["predictions"]
-        if asked.box >= len(objects):
-            known = f"0 to {len(objects) - 1}" if len(objects) > 1 else "0" if objects else ""
-            found = f"there are {known}" if known else f"{served.name} finds no object in this image"
-            message = f"box {asked.box} is out of range: {found}"
-            raise InvalidParameters(message, {"parameter": "box", "objects": len(objects)})
-        chosen = objects[asked.box]
-        x_min, y_min, x_max, y_max = (float(chosen["box"][member]) for member in BOX_MEMBERS)
-        return x_min, y_min, x_max, y_max, int(chosen["class_id"])
+        answer = await self.path.predictor.answer(prediction, found.image, policy, opened.deadline_s)
+        answering = answer.model  # during a rolling update it may be another version
+        opened.version = answering.version
+        name = join_name(answering.name, answering.version)
+        return _Explained(name, found.image, answering, _box(answer, asked.box))
+
+
+class _Explained(NamedTuple):
+    """What is explained.
+
+    Attributes:
+        name: Name of the model as `NAME@VERSION`.
+        image: The encoded file.
+        served: The version as it is served; None where it is not loaded.
+        box: See `ExplanationItem.box`.
+    """
+
+    name: str
+    image: bytes
+    served: ServedModel | None
+    box: tuple[float, float, float, float, int] | None = None
 
 
 @dataclass(slots=True)
@@ -151,6 +172,46 @@ class _Noted:
     """What is recorded of a request besides its outcome."""
 
     method: str = ""
+
+
+def _refuse_contradictions(asked: ExplainParameters) -> None:
+    """Refuse parameters that exclude each other, before a model is loaded or asked."""
+    if asked.method == "features":
+        for parameter, given in (("box", asked.box), ("class", asked.wanted_class)):
+            if given is not None:
+                message = f"method=features shows maps of the whole image: leave {parameter} out"
+                raise InvalidParameters(message, {"parameter": parameter})
+    if asked.box is not None and asked.wanted_class is not None:
+        message = "box says which object, and so its class: leave class out"
+        raise InvalidParameters(message, {"parameter": "class"})
+
+
+def _no_boxes(model: str) -> InvalidParameters:
+    message = f"box is for detectors and instance segmenters: leave it out for {model}"
+    return InvalidParameters(message, {"parameter": "box"})
+
+
+def _readable(image: bytes | ServiceError) -> bytes:
+    if isinstance(image, ServiceError):
+        raise image
+    return image
+
+
+def _box(answer: Answer, index: int) -> tuple[float, float, float, float, int]:
+    """Box and class of an object in the answer of the model.
+
+    Raises:
+        InvalidParameters: there are fewer objects.
+    """
+    objects = orjson.loads(answer.body)["predictions"]
+    if index >= len(objects):
+        known = f"0 to {len(objects) - 1}" if len(objects) > 1 else "0" if objects else ""
+        found = f"there are {known}" if known else f"{answer.model.name} finds no object in this image"
+        message = f"box {index} is out of range: {found}"
+        raise InvalidParameters(message, {"parameter": "box", "objects": len(objects)})
+    chosen = objects[index]
+    x_min, y_min, x_max, y_max = (float(chosen["box"][member]) for member in BOX_MEMBERS)
+    return x_min, y_min, x_max, y_max, int(chosen["class_id"])
 
 
 def wanted_view(request: Request, asked: ExplainParameters) -> tuple[View, PictureFormat]:

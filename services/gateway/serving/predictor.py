@@ -104,8 +104,13 @@ class PredictionRequest:
             InvalidParameters: this version does not accept the parameters.
         """
         parameters, canonical = _completed(complete, model)
-        calls = model.calls.of_request(model.augmented_views if parameters.get("augment") else 1)
+        calls = model.calls.of_request(_passes(model, parameters))
         return cls(model, parameters, canonical, complete, scope.encode(), calls, is_pinned)
+
+    @property
+    def has_proposals(self) -> bool:
+        """Whether it gives the regions that are classified, so that its answer says nothing of what the model finds."""
+        return self.parameters.get("proposals") is not None
 
     def to(self, model: ServedModel) -> PredictionRequest:
         """The same request for another version of the model.
@@ -266,6 +271,13 @@ def _completed(complete: Complete, model: ServedModel) -> tuple[dict[str, Any], 
     """The complete parameters of a request, which nobody changes, and the same as bytes."""
     parameters = complete(model.entry)
     return parameters, orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
+
+
+def _passes(model: ServedModel, parameters: Mapping[str, Any]) -> int:
+    """Images that one image of a request takes through the network."""
+    if parameters.get("family") == "rcnn":
+        return len(parameters["proposals"])
+    return model.augmented_views if parameters.get("augment") else 1
 
 
 def _digest(image: bytes) -> bytes:

@@ -170,9 +170,14 @@ class RequestPath:
         return answers
 
     def _shadow(self, caller: Caller, given: PredictionInput, answers: Sequence[Answer | ServiceError]) -> None:
-        """Offer the images of a request to the shadow of its model, except those that the cache answered."""
+        """Offer the images of a request to the shadow of its model, except those that the cache answered.
+
+        Those with proposals are not offered: the shadow may have one stage, and agreement is about what models find.
+        """
         for index, (image, answer) in enumerate(zip(given.images, answers, strict=True)):
             if isinstance(image, ServiceError) or isinstance(answer, ServiceError) or answer.cached:
+                continue
+            if answer.request.has_proposals:
                 continue
             shadow = self.registry.shadow_of(answer.model, caller.request_id)
             if shadow is not None:

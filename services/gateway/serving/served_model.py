@@ -29,7 +29,7 @@ class ServedModel:
         score_threshold: Default score threshold of objects; None where the model predicts no objects.
         deployment: Name of the deployment whose replicas have it.
         calls: Sends images to this version.
-        augmented_views: Images that one with test-time augmentation takes through the network.
+        augmented_views: The most images that one with test-time augmentation takes through the network.
         signal_length: Numbers in a signal, of a model that takes signals; None of one that takes images.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -116,3 +118,49 @@ def test_equal_predictions_change_neither_boxes_nor_scores(given_boxes: list[Fou
     far_apart.boxes[:, 0::2] += 100 * np.arange(len(far_apart.boxes), dtype=np.float32)[:, None]
     once, often = fuse([far_apart]), fuse([far_apart] * count)
     assert np.allclose(once.boxes, often.boxes, atol=1e-3) and np.allclose(once.scores, often.scores)
+
+
+def test_hundreds_of_boxes_of_several_classes_are_fused_as_by_a_plain_loop():
+    """Each box is compared with the fused boxes of its class only."""
+    random = np.random.default_rng(4)
+    given_boxes: list[FoundBoxes] = []
+    for _ in range(3):
+        corners, sides = random.uniform(0, 300, (120, 2)), random.uniform(10, 60, (120, 2))
+        boxes = np.hstack([corners, corners + sides]).astype(np.float32)
+        given_boxes.append(FoundBoxes(boxes, random.random(120).astype(np.float32), random.integers(0, 5, 120)))
+    fused = fuse(given_boxes)
+    wanted = plainly_fused(given_boxes)
+    assert 100 < len(wanted) < 360 and {len(rows) for _, _, rows in wanted} > {1, 2}
+    for (class_id, box, rows), index in zip(wanted, order_of_first_members(fused.members, wanted), strict=True):
+        assert fused.class_ids[index] == class_id and fused.members[index] == tuple(rows)
+        assert np.allclose(fused.boxes[index], box, atol=1e-3)
+
+
+def plainly_fused(given_boxes: list[FoundBoxes]) -> list[tuple[int, np.ndarray, list[tuple[int, int]]]]:
+    """(class, box, members) of each fused box."""
+    rows = [(n, row) for n, one in enumerate(given_boxes) for row in range(len(one.scores))]
+    made: list[tuple[int, np.ndarray, list[tuple[int, int]]]] = []
+    for n, row in sorted(rows, key=lambda place: -given_boxes[place[0]].scores[place[1]]):
+        box, class_id = given_boxes[n].boxes[row].astype(float), int(given_boxes[n].class_ids[row])
+        best = max(range(len(made)), key=lambda i: iou(made[i][1], box) * (made[i][0] == class_id), default=None)
+        if best is None or made[best][0] != class_id or iou(made[best][1], box) <= 0.55:
+            made.append((class_id, box, [(n, row)]))
+            continue
+        members = [*made[best][2], (n, row)]
+        weights = [float(given_boxes[m].scores[r]) for m, r in members]
+        mean = np.average([given_boxes[m].boxes[r].astype(float) for m, r in members], axis=0, weights=weights)
+        made[best] = (class_id, mean, members)
+    return made
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Of two boxes."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    shared = sides.clip(0).prod()
+    return float(shared / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - shared))
+
+
+def order_of_first_members(members: tuple[tuple[tuple[int, int], ...], ...], wanted: list[Any]) -> list[int]:
+    """The index in `members` of each fused box of `wanted`, by its first member."""
+    places = {rows[0]: index for index, rows in enumerate(members)}
+    return [places[rows[0]] for _, _, rows in wanted]

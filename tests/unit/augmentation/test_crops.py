@@ -85,6 +85,15 @@ def test_crops_that_coincide_are_predicted_once():
     assert len(views_of(classifier(32, 32), noise(32, 50)).views) == 6
 
 
+@pytest.mark.parametrize(("resize", "flip", "most"), [(40, None, 10), (40, 0.0, 5), (32, None, 6), (32, 0.0, 3)])
+def test_view_count_is_that_of_the_image_with_most_views(resize: int, flip: float | None, most: int):
+    model = classifier(resize, flip=flip)
+    adapter = augmented(model)
+    assert adapter is not None and adapter.view_count == most
+    sizes = [(32, 32), (32, 50), (50, 32), (90, 120), (64, 64)]
+    assert max(len(views_of(model, noise(*size)).views) for size in sizes) == most
+
+
 def test_model_that_never_saw_mirror_images_gets_none():
     assert len(views_of(classifier(flip=0.0), noise(50, 60)).views) == 5
     assert len(views_of(classifier(flip=0.5), noise(50, 60)).views) == 10

@@ -62,7 +62,9 @@ def test_box_is_counted_in_what_the_model_detects():
     ("options", "message"),
     [
         (["--box", "0", "--class", "person"], "leave --class out"),
-        (["--box", "0"], "predicts no boxes"),
+        (["--box", "0"], "--box is for detectors"),
+        (["--method", "features", "--class", "espresso"], "leave --class out with"),
+        (["--method", "features", "--box", "0"], "leave --box out with"),
         (["--class", "unicorn"], "no class 'unicorn'"),
         (["--model", "noop"], "noop has no network"),
         (["--model", "efficientnet"], "did you mean"),

@@ -123,6 +123,13 @@ def test_every_replica_of_a_group_fits_into_one_of_its_pods() -> None:
 
     assert config.gateway.num_cpus <= cpus["gateway"]
     assert max(each.num_cpus for each in config.deployments) <= cpus["models"]
+    (models,) = RAY_PODS["models"]["spec"]["containers"]
+    assert config.explainer.resources == {"models": 1}
+    assert (
+        config.explainer.memory
+        == 3 * 2**30
+        <= int(models["resources"]["limits"]["memory"].removesuffix("Gi")) * 2**30 / 2
+    )
 
 
 @pytest.mark.parametrize("component", RAY_NODES)

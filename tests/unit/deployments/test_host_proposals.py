@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from models.adapter import DetectionParameters
-from models.augmentation.choice import adapter_for
 from models.catalog.cards import write_card
 from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.detection.architectures import build_detector
+from models.request_adapter import adapter_for
 from models.runtime import Runtime
 from services.answers.wire import Item, Outcome, describe_prediction
 from services.deployments.host import ModelHost
@@ -90,4 +90,4 @@ async def test_a_box_outside_the_image_fails_alone(host: ModelHost):
 async def test_a_model_of_one_stage_refuses_proposals(host: ModelHost):
     (outcome,) = await host.predict([item(ONE_STAGE, proposals=BOXES, family="fast-rcnn")])
     assert outcome.failure is not None and outcome.failure.code == "invalid_parameters"
-    assert outcome.failure.message == f"proposals: {ONE_STAGE} takes no proposals: it is no two-stage detector"
+    assert outcome.failure.message == f"proposals: {ONE_STAGE} has one stage; proposals need a two-stage detector"

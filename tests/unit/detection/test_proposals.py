@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +13,12 @@ import torch
 from PIL import Image
 
 from models.adapter import DetectionParameters
-from models.augmentation.choice import adapter_for
 from models.catalog.loading import load
 from models.detection.detector import Detector
 from models.detection.proposals import CONTEXT, CROP_SIDE, ProposedInput, cut_out
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.errors import InvalidProposals
+from models.request_adapter import adapter_for
 from models.runtime import Runtime
 from tests.photos import encoded
 
@@ -136,8 +137,23 @@ def test_a_box_that_is_not_in_the_image_is_refused(detector: Detector, photo: An
 
 def test_a_detector_of_one_stage_takes_no_proposals():
     one_stage = load("yolo-digits")
-    with pytest.raises(InvalidProposals, match="yolo-digits takes no proposals: it is no two-stage detector"):
+    with pytest.raises(InvalidProposals, match="yolo-digits has one stage; proposals need a two-stage detector"):
         adapter_for(one_stage, None, DetectionParameters(proposals=((0.0, 0.0, 9.0, 9.0),)))
+
+
+@pytest.mark.parametrize("reason", ["compiled", "fixed size"])
+def test_a_network_of_one_input_size_takes_no_crops(detector: Detector, photo: Any, reason: str):
+    """A compiled network would be compiled for each number of crops, while the request waits."""
+    other = copy.copy(detector)
+    if reason == "compiled":
+        other.runtime = replace(Runtime(backend="torch"), compile=True)
+    else:
+        preprocessing: Any = detector.entry.preprocessing
+        other.entry = replace(detector.entry, preprocessing=replace(preprocessing, keep_aspect=False))
+    box = (10.0, 10.0, 60.0, 90.0)
+    with pytest.raises(InvalidProposals, match="faster-rcnn-person takes one input size: ask for family=fast-rcnn"):
+        predicted(other, photo, [box], "rcnn")
+    assert len(predicted(other, photo, [box], "fast-rcnn").scores) <= 1
 
 
 def test_images_of_different_families_do_not_share_a_batch():

@@ -7,6 +7,7 @@ import pytest
 
 from models.entries import LetterboxPreprocessing, Preprocessing
 from models.explaining.areas import area_of, cells_of_image, part_of
+from models.explaining.colours import INFERNO, VIRIDIS, colour_map
 from models.explaining.overlay import draw_heat, draw_heat_over
 from models.imaging.crop import cropped_area, resize_and_crop
 
@@ -53,3 +54,18 @@ def test_heat_is_drawn_where_it_lies():
     alone = np.asarray(draw_heat(values, (50, 0, 150, 100), (100, 200), (50, 100))).sum(2)
     y, x = np.unravel_index(alone.argmax(), alone.shape)
     assert y >= 40 and 25 <= x <= 35
+
+
+@pytest.mark.parametrize("box", [(1000.2, 20.0, 1000.9, 20.5), (200.0, 0.0, 200.0, 100.0), (0.0, 0.0, 0.0, 0.0)])
+def test_box_without_area_is_drawn(box: tuple[float, float, float, float]):
+    photo = np.full((100, 200, 3), 128, np.uint8)
+    drawn = draw_heat_over(photo, np.zeros((4, 4), np.float32), (0, 0, 2000, 1000), (1000, 2000), box)
+    assert drawn.size == (200, 100)
+
+
+def test_colours_of_both_maps_get_lighter():
+    for stops in (VIRIDIS, INFERNO):
+        (row,) = colour_map(np.linspace(0, 1, 64, dtype=np.float32)[None], stops).astype(float)
+        lightness = row @ (0.2126, 0.7152, 0.0722)
+        assert (np.diff(lightness) > 0).all()
+        assert tuple(row[0]) == stops[0] and tuple(row[-1]) == stops[-1]

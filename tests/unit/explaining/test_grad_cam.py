@@ -151,7 +151,8 @@ def test_semantic_segmenter_is_explained_by_its_class():
         (Question(wanted_class="unicorn"), "no class 'unicorn'"),
         (Question(wanted_class=1000), "no class '1000'"),
         (Question(layer="neck"), "no layer 'neck'"),
-        (Question(target=Target((0, 0, 9, 9), 0)), "predicts no boxes"),
+        (Question("features", wanted_class="espresso"), "leave class out"),
+        (Question(target=Target((0, 0, 9, 9), 0)), "box is for detectors"),
     ],
 )
 def test_question_that_does_not_fit_the_model_is_refused(classifier: Explainer, question: Question, message: str):

@@ -84,7 +84,7 @@ async def test_open_inference_protocol_takes_augment_as_a_parameter():
     assert [told.get("augment") for told in backend.told] == [True]
 
 
-def test_augmented_predictions_do_not_count_towards_drift():
+def test_predictions_of_views_and_of_given_proposals_do_not_count_towards_drift():
     class Model:
         key, score_threshold = ("m", "1", "d"), None
 
@@ -93,6 +93,7 @@ def test_augmented_predictions_do_not_count_towards_drift():
 
     watch = DriftWatch(10)
     watch.see(Model(), {"augment": True}, Summary())  # type: ignore[arg-type]
+    watch.see(Model(), {"proposals": ((0.0, 0.0, 9.0, 9.0),)}, Summary())  # type: ignore[arg-type]
     assert not watch.take()
     watch.see(Model(), {}, Summary())  # type: ignore[arg-type]
     assert watch.take()

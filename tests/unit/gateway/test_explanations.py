@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 
-from models.errors import CannotExplain, ExplainingUnavailable, WeightsUnavailable
+from models.errors import CannotExplain, ExplainingUnavailable, NonFiniteOutput, WeightsUnavailable
 from services.answers.explanation import ExplanationItem, ExplanationOutcome
-from services.answers.wire import Failure
+from services.answers.wire import Failure, Item, Outcome
 from services.deployments.explainer import ExplainedModels, failure_of
 from services.errors import Overloaded
-from services.gateway.explanations.calls import MOST_CALLS, RayExplainer
+from services.gateway.explanations.places import MOST_CALLS, MOST_OF_TENANT, Places
 from tests.unit.explaining_fakes import FOUND, FakeDetector, FakeExplainer, explaining_app, explaining_registry
-from tests.unit.gateway_fakes import FakeBackend, png, post
+from tests.unit.gateway_fakes import FakeBackend, identified, png, post, sign
 
 IMAGE = png(7)
+PATHS = ("/v1/classify", "/v1/explain")
+
+
+class SlowExplainer(FakeExplainer):
+    """Answers once it may."""
+
+    ended: asyncio.Event
+
+    async def explain(self, item: ExplanationItem) -> ExplanationOutcome:
+        self.asked.append(item)
+        await self.ended.wait()
+        return ExplanationOutcome(FOUND, None, None, {})
+
+
+class UpdatedDetector(FakeDetector):
+    """Describes version 1, and answers as version 2."""
+
+    def _answer(self, item: Item) -> Outcome:
+        described = identified({**self.entry, "name": item.model, "version": "2", "weights_digest": "d2"})
+        return sign(item, super()._answer(item), described)
 
 
 @asynccontextmanager
@@ -71,10 +92,36 @@ async def test_box_is_that_of_the_models_own_answer():
     assert both.status_code == 422 and "leave class out" in both.text
 
 
+async def test_box_is_explained_by_the_version_that_found_it():
+    explainer = FakeExplainer()
+    async with gateway(explainer, UpdatedDetector()) as client:
+        response = await explain(client, params={"box": 1})
+    assert response.status_code == 200, response.text
+    assert [item.model for item in explainer.asked] == ["pet-net@2"]
+
+
+async def test_maps_of_a_layer_are_of_no_class_and_no_box():
+    explainer = FakeExplainer()
+    async with gateway(explainer) as client:
+        for parameter in ("class", "box"):
+            response = await explain(client, params={"method": "features", parameter: 1})
+            assert response.status_code == 422 and f"leave {parameter} out" in response.text
+    assert not explainer.asked
+
+
+async def test_augmentation_is_no_parameter_of_explanations():
+    async with gateway(FakeExplainer()) as client:
+        response = await explain(client, params={"augment": "true"})
+        schema = (await client.get("/openapi.json")).json()
+    assert response.status_code == 422 and "augment" in response.text
+    named = {path: [each["name"] for each in schema["paths"][path]["post"]["parameters"]] for path in PATHS}
+    assert "augment" in named["/v1/classify"] and "augment" not in named["/v1/explain"]
+
+
 async def test_box_of_a_classifier_is_refused():
     async with gateway(FakeExplainer(), FakeBackend()) as client:
         response = await explain(client, params={"box": 0})
-    assert response.status_code == 422 and "predicts no boxes" in response.text
+    assert response.status_code == 422 and "box is for detectors" in response.text
 
 
 @pytest.mark.parametrize(
@@ -141,6 +188,7 @@ async def test_missing_explainer_is_an_error_of_its_own():
         (CannotExplain("no class 'x'", "class", ("a",)), 422, "invalid_parameters"),
         (ExplainingUnavailable("needs captum: pip install"), 501, "explaining_unavailable"),
         (WeightsUnavailable("pet-net", "/secret/path is missing"), 422, "load_failed"),
+        (NonFiniteOutput(), 500, "non_finite_answer"),
         (ValueError("secret"), 500, "internal_error"),
     ],
 )
@@ -160,10 +208,56 @@ async def test_busy_explainer_says_when_to_try_again():
 
 
 async def test_gateway_refuses_more_explanations_than_it_may_have_in_progress():
-    calls = RayExplainer.__new__(RayExplainer)
-    calls._in_progress = MOST_CALLS
-    with pytest.raises(Overloaded, match="in progress"):
-        await calls.explain(ExplanationItem("m", b"", "gradcam", None, None, None, "json", "png", 0.0))
+    places = Places()
+    with ExitStack() as held:
+        for _ in range(MOST_CALLS):
+            held.enter_context(places.place(""))
+        with pytest.raises(Overloaded, match="4 explanations are in progress"):
+            places.check("a-key")
+    places.check("a-key")
+
+
+async def test_one_api_key_leaves_places_for_others():
+    places = Places()
+    with ExitStack() as held:
+        for _ in range(MOST_OF_TENANT):
+            held.enter_context(places.place("greedy"))
+        with pytest.raises(Overloaded, match="2 explanations of your API key"):
+            held.enter_context(places.place("greedy"))
+        held.enter_context(places.place("modest"))
+    places.check("greedy")
+
+
+async def test_place_is_held_until_the_explanation_is_made():
+    explainer, ended = SlowExplainer(), asyncio.Event()
+    explainer.ended = ended
+    async with gateway(explainer) as client:
+        running = [asyncio.create_task(explain(client, png(shade))) for shade in range(MOST_CALLS)]
+        while len(explainer.asked) < MOST_CALLS:
+            await asyncio.sleep(0.005)
+        refused = await explain(client, b"not even an image")
+        ended.set()
+        statuses = [(await each).status_code for each in running]
+        later = await explain(client)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert statuses == [200] * MOST_CALLS and later.status_code == 200
+
+
+def test_model_that_cannot_be_loaded_throws_none_out():
+    made: list[str] = []
+
+    def make(name: str) -> Any:
+        if name == "broken":
+            raise CannotExplain("broken has no network", "model")
+        made.append(name)
+        return name
+
+    models = ExplainedModels(make, kept=1)
+    models.get("a")
+    with pytest.raises(CannotExplain):
+        models.get("broken")
+    models.get("a")
+    assert made == ["a"]
 
 
 def test_models_that_were_asked_least_recently_are_dropped():

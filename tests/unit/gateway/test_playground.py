@@ -7,12 +7,14 @@ import re
 
 import pytest
 
+from models.catalog.lookup import bundled
+from models.kinds import KINDS
 from services.gateway.playground.static_files import FOLDER, read_static_files
 from tests.checkout import DOCS
 from tests.unit.gateway_fakes import FakeBackend, gateway
 
 FIRST_LOAD_BYTES = 150 * 1000
-"""The most of the page with all its parts, compressed, the sample photos left out."""
+"""The most of the page with all its parts, as they are sent; a sample itself is loaded when it is chosen."""
 
 
 async def test_page_needs_no_key_where_keys_are_set():
@@ -88,8 +90,9 @@ async def test_page_cannot_be_posted_to():
 
 
 def test_page_with_all_its_parts_is_small():
-    texts = [file for file in read_static_files().values() if file.compressed is not None]
-    assert sum(len(file.compressed or b"") for file in texts) < FIRST_LOAD_BYTES
+    parts = {name: file for name, file in read_static_files().items() if not name.startswith("sample-")}
+    assert sum(len(file.compressed or file.body) for file in parts.values()) < FIRST_LOAD_BYTES
+    texts = [file for file in parts.values() if file.compressed is not None]
     assert all(gzip.decompress(file.compressed or b"") == file.body for file in texts)
 
 
@@ -102,12 +105,42 @@ def test_every_file_is_part_of_the_page():
         if name not in reached:
             reached.add(name)
             left += _named_in((FOLDER / name).read_text(encoding="utf-8")) if name.endswith((".html", ".js")) else []
-    assert {name for name in names if not name.endswith(".jpg")} == {name for name in reached if "." in name}
+    pictures = {f"{kind}-{sample}.jpg" for kind in ("sample", "thumbnail") for sample in _sample_models()}
+    assert names == {name for name in reached if "." in name} | pictures
 
 
 def _named_in(text: str) -> list[str]:
     """Files that a page or a module names."""
     return re.findall(r'"playground/([\w.-]+)"', text) + re.findall(r'from "\./([\w.-]+)"', text)
+
+
+def _sample_models() -> dict[str, list[str]]:
+    """The models that suit each sample of the page."""
+    entries = re.findall(r'name: "(\w+)",.*?models: \[(.*?)\]', _text_of("samples.js"), re.DOTALL)
+    return {name: re.findall(r'"([^"]+)"', models) for name, models in entries}
+
+
+def _text_of(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def test_models_of_the_samples_are_in_the_catalog():
+    samples = _sample_models()
+    assert len(samples) == 4 and all(samples.values())
+    assert {model for models in samples.values() for model in models} <= set(bundled())
+
+
+def test_default_of_the_page_is_that_of_the_server():
+    written = re.findall(r"const DEFAULTS = \{ topK: (\d+) \};", _text_of("tasks.js"))
+    assert [int(number) for number in written] == [KINDS["classification"].defaults["top_k"]]
+    assert all("score_threshold" in KINDS[kind].defaults for kind in ("detection", "keypoints", "instance"))
+
+
+def test_limits_of_drift_are_those_of_the_documents():
+    limits = re.findall(r"const DRIFT_LIMITS = \{ some: ([\d.]+), large: ([\d.]+) \};", _text_of("charts.js"))
+    table = (DOCS / "accuracy.md").read_text(encoding="utf-8").partition("## Drift")[2]
+    told = re.findall(r"\| below ([\d.]+) \| no change \|\n.*\n\| above ([\d.]+) \| a large change \|", table)
+    assert limits == told and len(limits) == 1
 
 
 def test_ids_that_the_documents_list_are_those_of_the_page():

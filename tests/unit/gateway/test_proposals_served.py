@@ -47,7 +47,7 @@ def test_an_answer_to_proposals_is_drawn_too(served: HostedGateway):
     ("model", "box", "message"),
     [
         (MODEL, [0, 0, 513, 100], "box 0 reaches beyond the image, which is 512 pixels high and 512 wide"),
-        (ONE_STAGE, WOMAN, f"{ONE_STAGE} takes no proposals: it is no two-stage detector"),
+        (ONE_STAGE, WOMAN, f"{ONE_STAGE} has one stage; proposals need a two-stage detector"),
     ],
 )
 def test_what_only_the_replica_knows_is_refused_by_it(served: HostedGateway, model: str, box: Any, message: str):

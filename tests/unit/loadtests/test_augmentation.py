@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from loadtests.augmentation import main, median_ratio, view_sets
+from loadtests.augmentation import SHOWN, main, median_ratio, view_sets
 from models.augmentation.augmented import View
+from services.evaluation.kinds import KINDS
 
 
 def test_ratio_is_the_median_over_images():
@@ -29,6 +30,20 @@ def test_model_is_measured_both_ways(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert head.startswith("| yolo-digits | map | map_50 |")
     assert without.endswith("| × 1.00 | × 1.0 |") and without.startswith("| without |")
     assert float(with_views.split("|")[-3].strip(" ×")) > 3
+
+
+def test_other_sets_of_views_are_measured_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    given = ["--model", "yolo-digits", "--data", "digits", "--limit", "1", "--views"]
+    monkeypatch.setattr(sys, "argv", ["augmentation", *given])
+    main()
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["without", "with", *view_sets(False)]
+
+
+def test_every_kind_of_model_has_headline_figures():
+    assert set(SHOWN) == set(KINDS)
 
 
 def test_model_without_augmentation_is_refused(monkeypatch: pytest.MonkeyPatch):

@@ -149,7 +149,7 @@ def test_masks_come_with_the_objects_that_are_found(made):
 
 def test_given_box_gets_the_mask_of_the_object_of_its_class_that_it_overlaps(made):
     adapter, _ = made("instance", masks_of, one_box)
-    network = vars(adapter)["_network"]
+    network = adapter.network
     boxes = torch.tensor([BOX, BOX, (40.0, 40.0, 60.0, 60.0)])
     cells = network.masks_in(inputs(1)[0].pixels, boxes, torch.tensor([1, 2, 1]))
     assert cells.sum((1, 2)).tolist() == [2.0, 0.0, 0.0]

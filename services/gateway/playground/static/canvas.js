@@ -38,7 +38,11 @@ const coloured = new WeakMap();
 export function draw(canvas, scene) {
   const { width, height } = scene.size;
   const context = canvas.getContext("2d");
-  if (!context || !width || !height) return;
+  if (!context) return;
+  if (!width || !height) {
+    context.clearRect(0, 0, canvas.width, canvas.height); // of the photo before
+    return;
+  }
   const shownWidth = canvas.clientWidth || width;
   const ratio = Math.min(3, window.devicePixelRatio || 1);
   canvas.width = Math.max(1, Math.round(shownWidth * ratio));

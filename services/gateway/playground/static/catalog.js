@@ -31,7 +31,7 @@ const STATES = {
 /**
  * Asks the server for its models.
  * @param {import("./api.js").Api} api
- * @returns {Promise<Model[]>} Those of the tasks that this page knows, in the server's order.
+ * @returns {Promise<Model[]>} Those of images, and of the tasks that this page knows, in the server's order.
  */
 export async function loadCatalog(api) {
   const { body } = await api.get("v1/models");
@@ -39,7 +39,7 @@ export async function loadCatalog(api) {
   const answered = new Set(defaults.map((/** @type {any} */ one) => one.name));
   const statuses = new Map(body.versions.map((/** @type {any} */ one) => [`${one.name}@${one.version}`, one]));
   return body.models
-    .filter((/** @type {any} */ entry) => entry.task in TASKS)
+    .filter((/** @type {any} */ entry) => entry.task in TASKS && !entry.preprocessing?.length) // which signals have
     .map((/** @type {any} */ entry) => {
       const status = statuses.get(`${entry.name}@${entry.version}`);
       const isDefault = !status || status.is_default || !answered.has(entry.name);
@@ -66,7 +66,7 @@ export function describeState(model) {
 }
 
 /**
- * The class names of models, asked for once each.
+ * The class names of models, asked for once for each version.
  * @param {import("./api.js").Api} api
  * @returns {(model: Model) => Promise<string[]>} Names by class id.
  */
@@ -74,12 +74,13 @@ export function createClassNames(api) {
   /** @type {Map<string, Promise<string[]>>} */
   const known = new Map();
   return (model) => {
-    let names = known.get(model.value);
+    const key = `${model.name}@${model.version}`;
+    let names = known.get(key);
     if (!names) {
       const path = model.value.split("/").map(encodeURIComponent).join("/");
       names = api.get(`v1/models/${path}`).then(({ body }) => body.class_names ?? []);
-      names.catch(() => known.delete(model.value));
-      known.set(model.value, names);
+      names.catch(() => known.delete(key));
+      known.set(key, names);
     }
     return names;
   };

@@ -12,12 +12,14 @@ import { SAMPLES, loadSample } from "./samples.js";
  */
 export function createChooser(onFile) {
   const problem = byId("image-problem");
+  let latest = 0; // number of the last choice
 
   /**
    * @param {ArrayLike<File>} files
    * @param {import("./samples.js").Sample | null} [sample]
    */
   function take(files, sample = null) {
+    latest++;
     const nothing = "There is no file in that. Drop or paste an image file.";
     const several = `Only the first of these ${files.length} files is taken.`;
     problem.textContent = files.length === 0 ? nothing : files.length > 1 ? several : "";
@@ -48,10 +50,12 @@ export function createChooser(onFile) {
       loading: "lazy",
     });
     async function choose() {
+      const own = ++latest;
       try {
-        take([await loadSample(sample)], sample);
+        const file = await loadSample(sample);
+        if (own === latest) take([file], sample); // or something else was chosen meanwhile
       } catch {
-        problem.textContent = "The sample cannot be loaded. Is the server still running?";
+        if (own === latest) problem.textContent = "The sample cannot be loaded. Is the server still running?";
       }
     }
     const made = button("", choose, { class: "sample", id: `sample-${sample.name}`, title: sample.credit });

@@ -41,8 +41,16 @@ const RANGES = {
     limits: () => [0, 1, 0.05],
     hint: "asks the server again",
   },
-  maxDetections: { name: "maxDetections", label: "Most objects", limits: () => [1, 300, 1], hint: "" },
+  maxDetections: { name: "maxDetections", label: "Most objects", limits: mostObjects, hint: "" },
 };
+
+/**
+ * @param {Model} model
+ * @returns {[number, number, number]} A pose takes longer than a box.
+ */
+function mostObjects({ task }) {
+  return [1, task === "keypoints" ? 100 : 300, 1];
+}
 
 /**
  * Makes the controls of the chosen model.
@@ -149,13 +157,21 @@ function chips(classes, change) {
   const inputs = classes.map(({ classId }) =>
     element("input", { type: "checkbox", checked: true, value: classId, on: { change: tell } }),
   );
-  function tell() {
+  const note = element("span", { class: "hint", role: "status" });
+  /** @param {Event} event */
+  function tell({ target }) {
     const chosen = classes.filter((_, at) => inputs[at].checked);
+    note.textContent = chosen.length ? "" : "at least one";
+    if (!chosen.length) {
+      /** @type {HTMLInputElement} */ (target).checked = true; // no classes would mean all of them
+      return;
+    }
     change({ classes: chosen.length === classes.length ? null : chosen });
   }
-  return classes.map(({ className }, at) =>
+  const labels = classes.map(({ className }, at) =>
     element("label", { class: "chip" }, inputs[at], element("span", {}, className)),
   );
+  return [...labels, note];
 }
 
 /**

@@ -37,7 +37,8 @@ const SAME_OBJECT = 0.5;
  */
 export function createExplanation(store, api) {
   const panel = byId("why");
-  /** @type {{slot: number, one: Found, photo: any, model: any, method: string, layer: string | null} | null} */
+  /** @typedef {{slot: number, one: Found, photo: any, model: any, query: any}} Subject With the query of its answer. */
+  /** @type {(Subject & {method: string, layer: string | null}) | null} */
   let asked = null;
   let abort = new AbortController();
 
@@ -67,7 +68,8 @@ export function createExplanation(store, api) {
    */
   function open(slot, one) {
     const { photo, runs } = store.get();
-    asked = { slot, one, photo, model: runs[slot].model, method: asked?.method ?? "gradcam", layer: null };
+    const { model, query } = runs[slot];
+    asked = { slot, one, photo, model, query, method: asked?.method ?? "gradcam", layer: null };
     panel.hidden = false;
     void ask();
     panel.focus({ preventScroll: true });
@@ -99,7 +101,7 @@ export function createExplanation(store, api) {
       return;
     }
     try {
-      const box = asked.one.box && asked.method !== "features" ? await boxIndex(store, api, asked, signal) : null;
+      const box = asked.one.box && asked.method !== "features" ? await boxIndex(api, asked, signal) : null;
       const { body } = await api.post("v1/explain", { ...queryOf(asked), box }, asked.photo.file, signal);
       if (signal.aborted || !asked) return;
       place.replaceChildren(
@@ -176,14 +178,13 @@ function queryOf({ one, model, method, layer }) {
 
 /**
  * The index of a box in the answer with the model's own parameters, which is how the server counts.
- * @param {import("./store.js").Store<any>} store
  * @param {import("./api.js").Api} api
  * @param {any} asked
  * @param {AbortSignal} signal
  */
-async function boxIndex(store, api, { one, model, photo }, signal) {
-  const { iouThreshold, augment } = store.get().parameters;
-  if (iouThreshold === null && !augment) return one.index; // lower thresholds only add objects at the end
+async function boxIndex(api, { one, model, photo, query }, signal) {
+  const isPlain = query.iou_threshold === undefined && !query.augment;
+  if (isPlain) return one.index; // lower thresholds only add objects at the end
   const { body } = await api.post(TASKS[model.task].path, { model: model.value }, photo.file, signal);
   const overlaps = foundIn(body).map((other) => (other.classId === one.classId ? overlap(one.box, other.box) : 0));
   const index = overlaps.indexOf(Math.max(0, ...overlaps));

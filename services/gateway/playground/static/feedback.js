@@ -3,12 +3,16 @@
  * @module
  */
 
+import { ApiError } from "./api.js";
 import { button, element } from "./elements.js";
 import { problem } from "./problems.js";
 import { shownBy } from "./state.js";
-import { TASKS, shownQuery } from "./tasks.js";
+import { TASKS, foundIn, shownQuery } from "./tasks.js";
 
 /** @typedef {import("./tasks.js").Found} Found */
+
+/** Boxes of one object in two answers differ by less, in pixels. */
+const SAME_PLACE = 1;
 
 /**
  * Makes the buttons of a slot; they follow the state.
@@ -18,18 +22,34 @@ import { TASKS, shownQuery } from "./tasks.js";
  * @returns {{element: HTMLElement}}
  */
 export function createFeedback(store, slot, { api, classNamesOf }) {
-  const place = element("div", { class: "feedback", role: "group", "aria-label": "Feedback" });
+  const place = element("fieldset", { class: "feedback", "aria-label": "Feedback", tabindex: -1 });
 
   store.watch(
     (now) => [now.runs[slot].answer],
     () => ask(),
   );
+  store.watch(
+    (now) => [now.runs[slot].status],
+    ({ runs }) => (place.disabled = runs[slot].status === "waiting"), // the answer is being replaced
+  );
+
+  /** @param {...(Node | string)} children */
+  function show(...children) {
+    const hadFocus = place.contains(document.activeElement);
+    place.replaceChildren(...children);
+    if (hadFocus) place.focus();
+  }
+
+  /** @param {any} answer */
+  function isShown(answer) {
+    return store.get().runs[slot].answer === answer;
+  }
 
   function ask() {
     const { answer, model } = store.get().runs[slot];
     place.hidden = !answer;
     if (!answer) return;
-    place.replaceChildren(
+    show(
       element("span", { class: "question" }, "Is this right?"),
       button("Right", () => void send(() => truth(() => true)), { id: `right-${slot}` }),
       button("Wrong", () => void correct(model), { id: `wrong-${slot}`, class: "quiet" }),
@@ -39,16 +59,18 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
   /** @param {import("./catalog.js").Model} model */
   async function correct(model) {
     if (model.task === "classification") {
-      place.replaceChildren(element("span", {}, "…"));
+      const { answer } = store.get().runs[slot];
+      show(element("span", {}, "…"));
       try {
-        askForClass(await classNamesOf(model));
+        const names = await classNamesOf(model);
+        if (isShown(answer)) askForClass(names);
       } catch (error) {
-        place.replaceChildren(problem(error, ask));
+        if (isShown(answer)) show(problem(error), again());
       }
       return;
     }
     const kept = () => keptIndices();
-    place.replaceChildren(
+    show(
       element("p", {}, "Untick what is wrong in the list, then send the rest as ground truth."),
       button("Send what is ticked", () => void send(() => truth((one) => kept().has(one.index))), {
         id: `send-${slot}`,
@@ -80,7 +102,7 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
       note.textContent = classId < 0 ? "The model has no such class; choose one of the list." : "";
       if (classId >= 0) void send(async () => [store.get().runs[slot].answer.request_id, { class: classId }]);
     }
-    place.replaceChildren(form, note);
+    show(form, note);
     input.focus();
   }
 
@@ -112,9 +134,10 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
     if (model.task === "classification") return [answer.request_id, { class: shown[0].classId }];
     const query = { ...shownQuery(parameters, model), mask_format: model.task === "segmentation" ? "rle" : null };
     const { body } = await api.post(TASKS[model.task].path, query, photo.file);
-    const right = body.predictions.filter(
-      (/** @type {any} */ _, /** @type {number} */ at) => shown[at] && isRight(shown[at]),
-    );
+    if (!isSame(foundIn(body), shown)) {
+      throw new ApiError(0, "another_answer", "the server answers this request with other objects than are shown");
+    }
+    const right = body.predictions.filter((/** @type {any} */ _, /** @type {number} */ at) => isRight(shown[at]));
     const objects = right.map(targetOf);
     return [body.request_id, model.segmentation === "semantic" ? { masks: objects } : { objects }];
   }
@@ -122,13 +145,13 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
   /** @param {() => Promise<[string, object]>} prepare */
   async function send(prepare) {
     const { answer } = store.get().runs[slot];
-    place.replaceChildren(element("span", { class: "wait" }, "Sending …"));
+    show(element("span", { class: "wait" }, "Sending …"));
     try {
       const [requestId, target] = await prepare();
       const { body } = await api.post("v1/feedback", {}, { request_id: requestId, target });
-      if (store.get().runs[slot].answer === answer) place.replaceChildren(thanks(body));
+      if (isShown(answer)) show(thanks(body));
     } catch (error) {
-      if (store.get().runs[slot].answer === answer) place.replaceChildren(problem(error), again());
+      if (isShown(answer)) show(problem(error), again());
     }
   }
 
@@ -137,6 +160,26 @@ export function createFeedback(store, slot, { api, classNamesOf }) {
   }
 
   return { element: place };
+}
+
+/**
+ * Whether two lists are of the same objects.
+ * @param {Found[]} list
+ * @param {Found[]} other
+ */
+function isSame(list, other) {
+  return list.length === other.length && list.every((one, at) => isSameObject(one, other[at]));
+}
+
+/**
+ * @param {Found} one
+ * @param {Found} other
+ */
+function isSameObject(one, other) {
+  const edges = one.box ?? [];
+  return (
+    one.classId === other.classId && edges.every((edge, at) => Math.abs(edge - (other.box?.[at] ?? NaN)) < SAME_PLACE)
+  );
 }
 
 /**

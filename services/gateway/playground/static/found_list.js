@@ -6,6 +6,7 @@
 import { coloursOf, css } from "./colours.js";
 import { button, element } from "./elements.js";
 import { highlight, shownBy } from "./state.js";
+import { TASKS } from "./tasks.js";
 
 /** @typedef {import("./tasks.js").Found} Found */
 
@@ -77,6 +78,7 @@ export function createList(store, slot, explain) {
     const name = element("span", { class: "name" }, one.className);
     const isRegion = isToggled && !one.isScored;
     const value = element("span", { class: "value" }, formatShare(one.share));
+    const isExplained = !TASKS[store.get().runs[slot].model.task].isUnexplained;
     const why = button("Why?", () => explain(slot, one), {
       class: "quiet why-button",
       id: `why-${slot}-${one.index}`,
@@ -96,7 +98,7 @@ export function createList(store, slot, explain) {
       value,
       isRegion && element("span", { class: "hint" }, "of the image"),
     );
-    return element("li", { class: isHidden ? "row-hidden" : "", on }, label, bar, why);
+    return element("li", { class: isHidden ? "row-hidden" : "", on }, label, bar, isExplained && why);
   }
 
   /** @param {Found[]} found */

@@ -36,6 +36,7 @@ const runner = createRunner(store, api, () => void reload(false));
 const explain = createExplanation(store, api);
 const refreshAccuracy = createAccuracy(api);
 let photos = 0;
+let reloads = 0;
 
 createChooser(takePhoto);
 createModelChoice(store, () => void reload(true));
@@ -57,25 +58,32 @@ void reload(false);
  * @param {boolean} isRepeated Whether the requests are sent again, too, such as with another key.
  */
 async function reload(isRepeated) {
+  const number = ++reloads;
   try {
     const models = await loadCatalog(api);
-    const { first, task } = store.get();
-    const chosen =
-      models.find((model) => model.value === first) ?? models.find((model) => model.task === task) ?? models[0];
-    store.set({
-      models,
-      isCatalogLoaded: true,
-      catalogProblem: null,
-      first: chosen?.value ?? "",
-      task: chosen?.task ?? task,
-    });
+    if (number === reloads) takeModels(models);
     keyForm.accept();
     if (!isRepeated) return;
     for (const slot of [0, 1]) runner.repeat(slot);
     if (!byId("view-accuracy").hidden) void refreshAccuracy();
   } catch (error) {
-    store.set({ catalogProblem: error, isCatalogLoaded: true });
+    if (number === reloads) store.set({ catalogProblem: error, isCatalogLoaded: true });
   }
+}
+
+/** @param {import("./catalog.js").Model[]} models */
+function takeModels(models) {
+  const { first, second, task } = store.get();
+  const isServed = (/** @type {string} */ value) => models.some((model) => model.value === value);
+  const chosen = isServed(first) ? first : (models.find((model) => model.task === task) ?? models[0])?.value;
+  store.set({
+    models,
+    isCatalogLoaded: true,
+    catalogProblem: null,
+    first: chosen === first ? first : "",
+    second: isServed(second) ? second : "",
+  });
+  if (chosen && chosen !== first) chooseModel(store, chosen);
 }
 
 /**
@@ -126,10 +134,16 @@ function arrange() {
 
 /** Ticks belong to an answer: with another one all objects are shown. */
 function forgetTicks() {
-  store.watch(
-    (now) => [now.runs[0].answer, now.runs[1].answer],
-    () => store.set({ hidden: [new Set(), new Set()], highlighted: null }),
-  );
+  for (const slot of [0, 1]) {
+    store.watch(
+      (now) => [now.runs[slot].answer],
+      ({ hidden, highlighted }) =>
+        store.set({
+          hidden: hidden.map((set, at) => (at === slot ? new Set() : set)),
+          highlighted: highlighted?.slot === slot ? null : highlighted,
+        }),
+    );
+  }
 }
 
 /** Says in one line what has happened, for screen readers, too. */

@@ -12,7 +12,7 @@ import { createList } from "./found_list.js";
 import { sizeOf } from "./original.js";
 import { problem } from "./problems.js";
 import { highlight, shownBy } from "./state.js";
-import { valueOf } from "./tasks.js";
+import { TASKS, valueOf } from "./tasks.js";
 import { formatMs, timingBar } from "./timing.js";
 
 /** @typedef {import("./tasks.js").Found} Found */
@@ -93,16 +93,18 @@ export function createRunCard(store, slot, actions) {
     const found = shownBy(store.get(), slot).filter((one) => !store.get().hidden[slot].has(one.index));
     return objectAt(found, event.offsetX * scale, event.offsetY * scale);
   };
+  const isExplained = (/** @type {Found | null} */ one) =>
+    one !== null && !TASKS[store.get().runs[slot].model.task].isUnexplained;
   canvas.addEventListener("pointermove", (event) => {
     if (event.pointerType !== "mouse") return;
     const one = at(event);
-    canvas.classList.toggle("over", Boolean(one));
+    canvas.classList.toggle("over", isExplained(one));
     highlight(store, slot, one);
   });
   canvas.addEventListener("pointerleave", () => highlight(store, slot, null));
   canvas.addEventListener("click", (event) => {
     const one = at(event);
-    if (one) actions.explain(slot, one);
+    if (isExplained(one)) actions.explain(slot, one);
   });
   return card;
 }

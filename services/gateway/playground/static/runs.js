@@ -18,10 +18,20 @@ const REST_MS = 200;
  * @property {import("./api.js").Reply | null} reply
  * @property {unknown} error
  * @property {boolean} isCold Whether the request loads the model.
+ * @property {Record<string, any>} query Of the request that was answered.
  */
 
 /** @type {Run} */
-export const IDLE = { status: "idle", model: null, found: [], answer: null, reply: null, error: null, isCold: false };
+export const IDLE = {
+  status: "idle",
+  model: null,
+  found: [],
+  answer: null,
+  reply: null,
+  error: null,
+  isCold: false,
+  query: {},
+};
 
 /**
  * Sends a request whenever the image, the model or a parameter of the request has changed.
@@ -53,7 +63,7 @@ export function createRunner(store, api, onLoaded) {
       const query = askedQuery(parameters, model);
       const reply = await api.post(TASKS[model.task].path, query, photo.file, abort.signal);
       if (abort.signal.aborted) return;
-      update(slot, { status: "done", answer: reply.body, found: foundIn(reply.body), reply, error: null });
+      update(slot, { status: "done", answer: reply.body, found: foundIn(reply.body), reply, query, error: null });
     } catch (error) {
       if (isAborted(error) || abort.signal.aborted) return;
       update(slot, { status: "failed", error, found: [], answer: null, reply: null });

@@ -41,6 +41,7 @@
  * @property {string} path
  * @property {string} method Of the Python client.
  * @property {(model: import("./catalog.js").Model) => string[]} controls Names of its controls.
+ * @property {boolean} [isUnexplained] Whether the server has no heat maps for it.
  */
 
 /** @type {Parameters} */
@@ -55,8 +56,8 @@ export const NO_PARAMETERS = {
   augment: false,
 };
 
-/** @type {Record<Range, number>} Where neither the controls nor the model say anything; docs/detection.md. */
-const DEFAULTS = { topK: 5, scoreThreshold: 0.25, keypointThreshold: 0.2, iouThreshold: 0.5, maxDetections: 100 };
+/** @type {Partial<Record<Range, number>>} Of the server, where the catalog leaves a parameter out. */
+const DEFAULTS = { topK: 5 };
 
 /** @typedef {"topK" | "scoreThreshold" | "keypointThreshold" | "iouThreshold" | "maxDetections"} Range Of numbers. */
 
@@ -102,7 +103,8 @@ export const TASKS = {
     label: "Pose",
     path: "v1/pose",
     method: "pose",
-    controls: () => ["scoreThreshold", "keypointThreshold", "classes", "iouThreshold", "maxDetections"],
+    controls: () => ["scoreThreshold", "keypointThreshold", "classes", "iouThreshold", "maxDetections", "augment"],
+    isUnexplained: true,
   },
 };
 

@@ -1,0 +1,25 @@
+"""Chooses the adapter of a request: the model's, that with test-time augmentation, or that for given proposals."""
+
+from typing import Any
+
+from models.adapter import Adapter
+from models.augmentation.augmented import Augmented
+from models.detection.proposed_detector import ProposedDetector
+
+
+def adapter_for(
+    adapter: Adapter[Any, Any], augmented: Augmented[Any, Any] | None, parameters: Any
+) -> Adapter[Any, Any]:
+    """Returns the adapter that answers a request.
+
+    Args:
+        adapter: The model.
+        augmented: The same with augmentation; None where there is none for it.
+        parameters: Of the request; kinds without augmentation have no `augment` in theirs.
+
+    Raises:
+        InvalidProposals: The request has proposals, and the model takes none.
+    """
+    if getattr(parameters, "proposals", None) is not None:
+        return ProposedDetector(adapter, parameters)
+    return augmented if augmented is not None and getattr(parameters, "augment", False) else adapter

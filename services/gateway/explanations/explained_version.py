@@ -1,0 +1,31 @@
+"""The version of a model that a request for an explanation is about."""
+
+from __future__ import annotations
+
+from services.errors import ModelNotFound
+from services.gateway.serving.registry import Registry
+
+
+def cold_version(registry: Registry, name: str) -> str | None:
+    """The version that explains a model which no request has loaded yet: the explainer has a network of its own.
+
+    Args:
+        registry: Knows the models.
+        name: Name of a configured model, or `NAME@VERSION`.
+
+    Returns:
+        The version that the first request would load; None where the model is loaded, or being loaded.
+
+    Raises:
+        ModelNotFound: no such model is configured, or the version is not the one that would be loaded.
+    """
+    model, version = registry.split(name)
+    if not registry.is_cold(model):
+        return None
+    first = registry.first_version(model)
+    if version not in (None, first):
+        raise ModelNotFound(
+            f"no version {version[:80]!r} of {model} is loaded; there are: {first}",
+            {"known": list(registry.names), "versions": [first]},
+        )
+    return first
