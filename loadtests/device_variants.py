@@ -83,7 +83,7 @@ def adapter_for(name: str, runtime: Runtime) -> AnyAdapter:
         drop_auxiliary_heads(network, entry.architecture)
     class_names = tuple(f"class {index}" for index in range(entry.class_count))
     runtime = runtime.resolve()
-    executor = executor_for(network.eval(), entry.preprocessing, runtime)
+    executor = executor_for(network.eval(), entry.image_preprocessing, runtime)
     return Classifier(entry, class_names, runtime, executor, "random")
 
 

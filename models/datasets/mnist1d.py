@@ -158,4 +158,4 @@ def _smoothed(noise: NDArray[np.float64]) -> NDArray[np.float64]:
     """Filters noise by a Gaussian; the result is shorter by a radius at both ends."""
     offsets = np.arange(-_radius(), _radius() + 1)
     weights = np.exp(-0.5 * (offsets / _CORRELATION) ** 2)
-    return np.convolve(noise, weights / weights.sum(), "valid")
+    return np.convolve(noise, weights / weights.sum(), "valid").astype(np.float64)

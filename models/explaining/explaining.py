@@ -197,7 +197,7 @@ class Explainer:
         covered: tuple[int, int],
     ) -> Explanation:
         """The explanation with a heat map whose cells cover (height, width) pixels of the network's input."""
-        preprocessing, size = self.entry.preprocessing, blank.image_size
+        preprocessing, size = self.entry.image_preprocessing, blank.image_size
         area = area_of(covered, size, preprocessing)
         grid = (heat.shape[0], heat.shape[1])
         cells = cells_of_image(grid, size, area)

@@ -35,7 +35,7 @@ class Overflowing(nn.Module):
 def test_image_without_numbers_is_told_of_and_the_others_are_answered():
     names = tuple(map(str, range(1000)))
     entry, runtime = find("efficientnet-lite0"), Runtime(precision="fp32").resolve()
-    executor = executor_for(Overflowing().eval(), entry.preprocessing, runtime)
+    executor = executor_for(Overflowing().eval(), entry.image_preprocessing, runtime)
     classifier = Classifier(entry, names, runtime, executor, "d")
     images = [DARK, BRIGHT, DARK]
     dark, bright, again = local_answers(images, lambda image: image, classifier, ClassificationParameters(3))

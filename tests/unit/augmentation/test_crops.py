@@ -48,7 +48,7 @@ def classifier(resize: int = 40, crop: int = 32, flip: float | None = None) -> C
         training={} if flip is None else {"augmentation": {"flip": flip}},
     )
     runtime = Runtime(precision="fp32", backend="torch").resolve()
-    return Classifier(entry, NAMES, runtime, executor_for(Sides().eval(), entry.preprocessing, runtime), "0" * 64)
+    return Classifier(entry, NAMES, runtime, executor_for(Sides().eval(), entry.image_preprocessing, runtime), "0" * 64)
 
 
 def noise(height: int, width: int) -> DecodedImage:

@@ -30,7 +30,7 @@ def record(index: int, skeleton: Skeleton = PERSON, names: tuple[str, ...] = PER
     seen = drawing.integers(0, 3, (3, len(names)))
     seen[2] = 0
     boxes = np.concatenate([corners, corners + sizes], 1)
-    known = np.concatenate([places, seen[..., None]], 2)
+    known = np.concatenate([places, seen[..., None].astype(np.float64)], 2)
     nobody = np.zeros(3, bool)
     target = ObjectTarget(boxes, np.zeros(3, np.int64), np.prod(sizes, 1), nobody, None, known, skeleton)
     spread = drawing.uniform(1, 8, (3, 1, 1))

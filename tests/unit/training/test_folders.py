@@ -23,7 +23,7 @@ def test_folders_with_a_split_are_read_as_they_are(tmp_path: Path) -> None:
     folders = read_class_data(tmp_path / "shapes", 0.5, 0)
     assert (folders.name, folders.class_names) == ("shapes", KINDS)
     assert (len(folders.train), len(folders.val)) == (36, 12)
-    assert {(image.path.parent.name, image.class_id) for image in folders.val} == {
+    assert {(Path(str(image.path)).parent.name, image.class_id) for image in folders.val} == {
         (kind, class_id) for class_id, kind in enumerate(KINDS)
     }
 

@@ -69,7 +69,9 @@ def test_lenet_5_takes_one_size_and_resnet_20_others(data: Path, tmp_path: Path)
 
 
 def test_early_epochs_see_smaller_images(data: Path) -> None:
-    settings = ClassifierSettings(32, 10, 0, (127.0,) * 3, (128.0,) * 3, early_size=24, early_epochs=2)
+    settings = ClassifierSettings(
+        32, 10, 0, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0), early_size=24, early_epochs=2
+    )
     images = read_class_data(data, 0.2, 0).train
     augmentation = CropAugmentation.for_size(32, flip=True, padding=4)
     recipe = ClassificationRecipe(CifarResNet(3), images, lambda network: {}, settings, augmentation)
