@@ -177,7 +177,7 @@ def test_an_image_that_cannot_be_read_after_all_is_an_error(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("nowhere", "nowhere: no such file or folder; data can be digits, a COCO"),
+        ("nowhere", "nowhere: no such file or folder; data can be digits, mnist1d, a COCO"),
         ("csv:nowhere", "^nowhere: no such file"),
         ("empty", "holds no labels that are known; data can be digits"),
         ("notes.txt", "not a file of labels"),
