@@ -27,6 +27,9 @@ _IDLE = {"relu", "relu_", "relu6", "hardtanh", "hardtanh_", "silu", "silu_", "ge
 """Functions of torch that return their argument instead."""
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
+_CHANNELS_LAST = ("LayerNorm", "Linear")
+"""Types of modules that take and return maps whose channels are the last axis."""
+
 Spans = tuple[tuple[int, int], ...]
 """By axis, the first and the last pixel."""
 
@@ -86,6 +89,8 @@ def supports(network: nn.Module, shape: tuple[int, ...], count: int) -> Iterator
     for key in chosen:
         layer, output = found[key], outputs[key]
         is_map = output.ndim == image.ndim
+        if is_map and layer.type in _CHANNELS_LAST:
+            output = output.movedim(-1, 1)
         unit = tuple(side // 2 for side in output.shape[2:]) if is_map else (0,) * (image.ndim - 2)
         picked = output[(0, slice(None), *unit)].sum() if is_map else output.flatten()[0]
         (gradient,) = torch.autograd.grad(picked, image, retain_graph=True)

@@ -23,7 +23,6 @@ from models.detection.torchvision_detector_networks import (
 )
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
-from models.errors import UnknownModel
 from models.execution.precision import TOLERANCES
 from models.runtime import Runtime, cpu_has_bf16
 from models.sources.torchvision_manifest import PATH, torchvision_builders
@@ -245,11 +244,6 @@ def test_an_entry_has_the_networks_own_preprocessing_and_thresholds():
     assert [(figure.dataset, figure.metric, figure.value) for figure in faster.accuracy] == [
         ("COCO val2017", "map", 0.467)
     ]
-
-
-def test_networks_that_give_key_points_are_not_listed():
-    with pytest.raises(UnknownModel):
-        find("torchvision/keypointrcnn_resnet50_fpn")
 
 
 def test_a_model_is_loaded_by_name_and_finds_what_torchvision_finds(tmp_path, monkeypatch):

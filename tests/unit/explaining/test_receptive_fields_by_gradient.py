@@ -8,12 +8,17 @@ import torchvision.models
 from models.catalog.lookup import bundled, find
 from models.explaining.layers import layers_of
 from models.export.captured_network import capture
+from models.signal_preprocessing import SignalPreprocessing
 from tests.unit.gradient_support import supports
 
 pytestmark = pytest.mark.slow
 
 LAYERS = 12
-ARCHITECTURES = {find(name).architecture: name for name in bundled() if find(name).weights.kind != "none"}
+ARCHITECTURES = {
+    entry.architecture: entry.name
+    for entry in map(find, bundled())
+    if entry.weights.kind != "none" and not isinstance(entry.preprocessing, SignalPreprocessing)
+}
 
 
 def _differing(network, shape):
@@ -30,9 +35,7 @@ def test_receptive_fields_of_every_bundled_architecture_are_those_of_the_gradien
 def _shapes(name, network):
     """Inputs that are larger than most receptive fields along one axis, where the network takes other sizes than its
     own."""
-    preprocessing: Any = find(name).preprocessing
-    is_signal = hasattr(preprocessing, "length")
-    wide, own = (3, 64, 1280), (1, preprocessing.length) if is_signal else (3, *preprocessing.largest_size)
+    wide, own = (3, 64, 1280), (3, *find(name).image_preprocessing.largest_size)
     try:
         layers_of(network, wide)
     except RuntimeError:  # a linear layer on so many units

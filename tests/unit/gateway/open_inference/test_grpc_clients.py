@@ -190,7 +190,7 @@ def test_a_time_limit_ends_a_call(client):
     with pytest.raises(InferenceServerException, match="DEADLINE_EXCEEDED"):
         client.infer("yolo-person", images(ASTRONAUT), client_timeout=0.001, headers={"cache-control": "no-store"})
     headers = {"cache-control": "no-store", "x-tapetum-grpc-timeout": "1m"}
-    with pytest.raises(InferenceServerException, match="took longer than its time limit"):
+    with pytest.raises(InferenceServerException, match="time limit"):
         client.infer("yolo-person", images(ASTRONAUT), headers=headers)
 
 
