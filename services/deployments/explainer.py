@@ -26,6 +26,7 @@ from models.explaining.explanation import Question, Target
 from services import errors
 from services.answers.explanation import ExplanationItem, ExplanationOutcome, describe_explanation, draw_explanation
 from services.answers.wire import Failure
+from services.deployments.pace import Pace
 from services.errors import InvalidImage, InvalidParameters, LoadFailed, NonFiniteAnswer, OutOfTime, ServiceError
 from services.log_lines import configure_logging
 from services.machine.loopback import fence_replica_grpc
@@ -59,6 +60,7 @@ class ExplainerReplica:
         _import_packages()
         self._limits = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
         self._models = ExplainedModels()
+        self._pace = Pace()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain", initializer=_start_thread)
 
     async def explain(self, item: ExplanationItem) -> ExplanationOutcome:
@@ -78,7 +80,8 @@ class ExplainerReplica:
 
     def _explain(self, item: ExplanationItem, check: Callable[[], None]) -> ExplanationOutcome:
         try:
-            return explain(self._models, item, check, self._limits)
+            with self._pace.work():
+                return explain(self._models, item, check, self._limits)
         except Exception as error:
             failure = failure_of(error, item.model)
             return ExplanationOutcome(
