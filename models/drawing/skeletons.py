@@ -1,6 +1,6 @@
 """Draws the key points of objects: lines between joints, and a dot on each.
 
-A line has the colour of its object, with a dark edge, so that two people who touch are told apart. Dots of the left
+A line has the colour of its object, with a dark edge, so that people who overlap can be distinguished. Dots of the left
 side are light, those of the right side dark, so that crossed legs can be read.
 """
 

@@ -99,7 +99,7 @@ class Run:
         batch_size: For the speed that is reported.
         precision: `fp32` or `bf16` (by autocast).
         settings: Everything that the run was started with, JSON-able; a checkpoint of other settings is refused.
-        report: Told of every few steps and of every evaluation.
+        report: Called with the progress every few steps and at every evaluation.
     """
 
     def __init__(

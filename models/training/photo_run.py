@@ -102,8 +102,8 @@ def train_on_photos(
     Args:
         options: What and how.
         task: Of the architecture.
-        report: Told of every few steps.
-        tell: Told of the labels that are wrong, before training.
+        report: Called with the progress every few steps.
+        tell: Called with the labels that are wrong, before training.
 
     Returns:
         Path of the model card.

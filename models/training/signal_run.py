@@ -153,7 +153,7 @@ def train_signal(options: SignalOptions, report: Callable[[Progress], None] = la
 
     Args:
         options: What and how.
-        report: Told of every few steps.
+        report: Called with the progress every few steps.
 
     Returns:
         Path of the model card.

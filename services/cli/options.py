@@ -63,3 +63,21 @@ class Place:
     def __post_init__(self) -> None:
         if self.url is not None and (self.device or self.precision):
             raise typer.BadParameter("the server decides on device and precision; leave them out with --url")
+
+
+IouThreshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="0…1",
+        help="IoU threshold of NMS: of objects that overlap by more, only the best one is kept.",
+    ),
+]
+ObjectClasses = Annotated[
+    list[str] | None,
+    typer.Option("--class", metavar="NAME", help="Only objects of this class, by name or id; may be repeated."),
+]
+ClassAgnostic = Annotated[
+    bool, typer.Option("--class-agnostic", help="NMS across classes: objects also suppress those of other classes.")
+]

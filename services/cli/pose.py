@@ -13,10 +13,13 @@ from services.cli.options import (
     ApiKey,
     AsJson,
     Augment,
+    ClassAgnostic,
     Device,
     Images,
+    IouThreshold,
     MaxDetections,
     Model,
+    ObjectClasses,
     Place,
     PrecisionOption,
     ScoreThreshold,
@@ -29,27 +32,14 @@ def pose(
     images: Images,
     model: Model = None,
     score_threshold: ScoreThreshold = None,
-    iou_threshold: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            metavar="0…1",
-            help="IoU threshold of NMS: of objects that overlap by more, only the best one is kept.",
-        ),
-    ] = None,
+    iou_threshold: IouThreshold = None,
     max_detections: MaxDetections = None,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option("--class", metavar="NAME", help="Only objects of this class, by name or id; may be repeated."),
-    ] = None,
+    classes: ObjectClasses = None,
     keypoint_threshold: Annotated[
         float | None,
         typer.Option(min=0, max=1, metavar="0…1", help="Mark key points with a lower score as not visible."),
     ] = None,
-    class_agnostic: Annotated[
-        bool, typer.Option("--class-agnostic", help="NMS across classes: objects also suppress those of other classes.")
-    ] = False,
+    class_agnostic: ClassAgnostic = False,
     save: Annotated[
         Path | None,
         typer.Option(
