@@ -1,5 +1,6 @@
 """Predictions of all tasks: frozen dataclasses of parallel arrays, whose shapes are checked on construction."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,10 +176,69 @@ class SemanticMask:
             _check_finite(self.probabilities)
 
 
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image that a network makes, or a grid of several of one size.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        count: Images in the grid, row by row; cells after the last one are black.
+        columns: Columns of the grid.
+
+    Raises:
+        ValueError: On construction, where shape or type do not hold, or the image is no such grid.
+    """
+
+    pixels: NDArray[np.uint8]
+    count: int = 1
+    columns: int = 1
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.pixels.shape, self.pixels.dtype
+        if self.pixels.ndim != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+            raise ValueError(f"pixels must be (H, W, 3) of uint8, not {shape} of {dtype}")
+        if self.count < 1 or not 1 <= self.columns <= self.count or shape[1] % self.columns or shape[0] % self.rows:
+            raise ValueError(
+                f"{shape[0]} x {shape[1]} pixels are no grid of {self.count} images in {self.columns} columns"
+            )
+
+    @classmethod
+    def grid(cls, images: NDArray[np.uint8]) -> "Picture":
+        """Joins images in a grid that is about as wide as it is high, row by row.
+
+        Args:
+            images: (N, h, w, 3) uint8 RGB, N at least 1.
+        """
+        count, height, width, channels = images.shape
+        columns = math.ceil(math.sqrt(count))
+        rows = -(-count // columns)
+        cells = np.zeros((rows * columns, height, width, channels), images.dtype)
+        cells[:count] = images
+        joined = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+        return cls(np.ascontiguousarray(joined.reshape(rows * height, columns * width, channels)), count, columns)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the grid."""
+        return -(-self.count // self.columns)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the whole in pixels."""
+        height, width, _ = self.pixels.shape
+        return height, width
+
+    def images(self) -> NDArray[np.uint8]:
+        """Returns the images of the grid, (count, h, w, 3) uint8 RGB."""
+        height, width = self.pixels.shape[0] // self.rows, self.pixels.shape[1] // self.columns
+        cells = self.pixels.reshape(self.rows, height, self.columns, width, 3).swapaxes(1, 2)
+        return cells.reshape(-1, height, width, 3)[: self.count]
+
+
 def _check_finite(values: NDArray[np.float32]) -> None:
     if not np.isfinite(values).all():
         raise NonFiniteOutput
 
 
-Prediction = Classification | Detections | InstanceMasks | Poses | SemanticMask
+Prediction = Classification | Detections | InstanceMasks | Poses | SemanticMask | Picture
 """The prediction of any task for one image."""
