@@ -14,6 +14,7 @@ from services.cli.option_groups import takes
 from services.cli.train_options import (
     ClassifierFlags,
     DetectorFlags,
+    GeneratorFlags,
     PhotoFlags,
     PoseFlags,
     SegmenterFlags,
@@ -171,6 +172,23 @@ def signal(flags: SignalFlags) -> None:
         return train_signal(SignalOptions(**{**vars(flags), "name": name}), report)
 
     run_training(train, name, flags.output, "classify")
+
+
+@app.command(epilog="Example: tapetum train generator --data mnist --name my-digits")
+@takes(GeneratorFlags)
+def generator(flags: GeneratorFlags) -> None:
+    """Train a generator of small images on folders by class: a conditional DCGAN. Experimental.
+
+    What is left of an interrupted run goes on with the same command.
+    """
+    name = flags.name or _name_after(flags.data, "dcgan")
+
+    def train(report: Callable[[Progress], None], tell: TellProblems) -> Path:
+        from models.training.generator_run import GeneratorOptions, train_generator
+
+        return train_generator(GeneratorOptions(**{**vars(flags), "name": name}), report, tell)
+
+    run_training(train, name, flags.output, "generate")
 
 
 def _photo_options(
