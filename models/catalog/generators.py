@@ -45,12 +45,12 @@ def load_generator(entry: CatalogEntry, runtime: Runtime) -> ImageGenerator:
 
 
 def build_generator(
-    architecture: str, class_count: int, arguments: Mapping[str, int | float | str | bool]
+    _architecture: str, class_count: int, arguments: Mapping[str, int | float | str | bool]
 ) -> nn.Module:
     """Builds a generator, with random weights.
 
     Args:
-        architecture: `models.generation.networks.DCGAN`.
+        _architecture: `models.generation.networks.DCGAN`.
         class_count: Number of classes.
         arguments: `latent_size` and `width`, see `models.generation.networks.Generator`.
 

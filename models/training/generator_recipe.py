@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.generation.networks import Discriminator, Generator
+from models.training.generator_examples import Examples
 
 BETAS: Final = (0.0, 0.99)
 """Of AdamW: no momentum, as in arXiv:1802.05957 and arXiv:1812.04948; arXiv:1511.06434 has 0.5 and 0.999."""
@@ -26,22 +27,6 @@ arXiv:2006.10738: it has 8,000 images to learn by heart, and cannot with shifts.
 alike, and the gradient goes through the shift, so that the generator does not learn it."""
 
 _BLACK: Final = -1.0
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Images to learn from.
-
-    Attributes:
-        images: (N, 28, 28) uint8, grey.
-        class_ids: (N,) int64.
-    """
-
-    images: NDArray[np.uint8]
-    class_ids: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.images)
 
 
 @dataclass(frozen=True)

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import nn
 
 from models.catalog.cards import write_card
 from models.catalog.generators import load_judge
 from models.catalog.version_names import SEPARATOR, split_name
-from models.datasets.folders import LabelledImage
 from models.datasets.label_problems import TellProblems, WrongLabels
-from models.datasets.samples import DatasetError
-from models.entries import Accuracy, CatalogEntry, Preprocessing, WeightsSource
-from models.errors import ImageError
+from models.entries import Accuracy, CatalogEntry, WeightsSource
 from models.generation.evaluation import HeldOut, evaluate_generator
 from models.generation.image_generator import ImageGenerator
 from models.generation.networks import DCGAN, SIDE, Discriminator, Generator
-from models.imaging import decoding
-from models.imaging.crop import resize_and_crop
 from models.latent_preprocessing import LatentPreprocessing
 from models.runtime import Runtime
 from models.sources.card_weights import as_stored
 from models.training.class_data import ClassData, read_class_data
 from models.training.engine import Progress, Run, Schedule
-from models.training.generator_recipe import BETAS, OPPONENT_SCALE, SHIFT, Examples, GeneratorRecipe
+from models.training.generator_examples import read_examples
+from models.training.generator_recipe import BETAS, OPPONENT_SCALE, SHIFT, GeneratorRecipe
 from models.training.machine import machine_name, training_precision
 from models.training.naming import FIRST_VERSION, check_name
 
 _LICENCE: Final = "Apache-2.0"
-_FIT: Final = Preprocessing(SIDE, SIDE, "bilinear", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-"""The resize and crop of images to learn from; only its sizes count."""
 _EVALUATED: Final = 1000
 """Images that an evaluation generates during training."""
 _EMA_DECAY: Final = 0.999
@@ -149,24 +142,6 @@ def train_generator(
     }
     card = replace(card, accuracy=_accuracy(run.figures, options, data), training=training)
     return write_card(options.output, card, run.average.state_dict(), versioned=SEPARATOR in options.name)
-
-
-def read_examples(labelled: Sequence[LabelledImage]) -> Examples:
-    """Reads images as grey ones of 28 x 28 pixels: the short side is resized, and the centred square kept.
-
-    Raises:
-        DatasetError: A file is not an image that can be read.
-    """
-    images = [_grey(image) for image in labelled]
-    return Examples(np.stack(images), np.array([image.class_id for image in labelled], np.int64))
-
-
-def _grey(image: LabelledImage) -> Any:
-    try:
-        pixels = decoding.decode(image.path.read_bytes()).pixels
-    except (OSError, ImageError) as error:
-        raise DatasetError(f"{image.path}: {error}") from None
-    return resize_and_crop(pixels, _FIT).mean(2).round().astype(np.uint8)
 
 
 def _recipe(options: GeneratorOptions, data: ClassData, card: CatalogEntry, runtime: Runtime) -> GeneratorRecipe:
