@@ -18,16 +18,19 @@ class Optimisation:
         groups: Of parameters. A member `scale` multiplies the schedule's learning rate; `betas` are AdamW's, (0.9,
             0.999) where there are none.
         schedule: Learning rate, weight decay and gradient clipping.
+
+    Attributes:
+        optimizer: AdamW.
     """
 
     def __init__(self, groups: Sequence[Mapping[str, Any]], schedule: Schedule) -> None:
         self._schedule = schedule
-        self._optimizer = torch.optim.AdamW(_decayed(groups, schedule.weight_decay))
+        self.optimizer = torch.optim.AdamW(_decayed(groups, schedule.weight_decay))
 
     @property
     def learning_rate(self) -> float:
         """The greatest of the last step."""
-        return max(group["lr"] for group in self._optimizer.param_groups)
+        return max(group["lr"] for group in self.optimizer.param_groups)
 
     def step(self, losses: Mapping[str, Tensor], step: int, steps: int) -> Tensor:
         """Moves the parameters down the gradient of the sum of losses.
@@ -41,22 +44,22 @@ class Optimisation:
             The norm of the gradient before it was clipped.
         """
         rate = self._schedule.learning_rate * self._schedule.rate(step, steps)
-        for group in self._optimizer.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        self._optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # pyright: ignore[reportUnknownMemberType]
-        parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         norm = nn.utils.clip_grad_norm_(parameters, self._schedule.max_gradient_norm)
-        self._optimizer.step()  # pyright: ignore[reportUnknownMemberType]
+        self.optimizer.step()  # pyright: ignore[reportUnknownMemberType]
         return norm
 
     def state_dict(self) -> dict[str, Any]:
         """The state of the optimiser, for a checkpoint."""
-        return self._optimizer.state_dict()
+        return self.optimizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what `state_dict` returned."""
-        self._optimizer.load_state_dict(state)
+        self.optimizer.load_state_dict(state)
 
 
 def _decayed(groups: Sequence[Mapping[str, Any]], weight_decay: float) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ def classifier(flags: ClassifierFlags) -> None:
         given = {key: value for key, value in vars(flags).items() if key not in ("model", "name")}
         return train_classifier(ClassifierOptions(architecture=flags.model, name=name, **given), report, tell)
 
-    run_training(train, name, flags.output, "classify")
+    run_training(train, name, flags.output, "classify IMAGE")
 
 
 @app.command(epilog="Example: tapetum train detector --model yolox-efficientnet-lite0 --data plates --name plates")
@@ -76,7 +76,7 @@ def detector(flags: DetectorFlags) -> None:
         augmentation = Augmentation() if flags.flip else Augmentation(flip=0.0)
         return train_detector(_photo_options(flags, flags.model, name, augmentation), report, tell)
 
-    run_training(train, name, flags.output, "detect")
+    run_training(train, name, flags.output, "detect IMAGE")
 
 
 @app.command(epilog="Example: tapetum train segmenter --model unet-efficientnet-lite0 --data cells --native --size 256")
@@ -116,7 +116,7 @@ def segmenter(flags: SegmenterFlags) -> None:
         )
         return train_segmenter(options, report, tell)
 
-    run_training(train, name, flags.output, "segment")
+    run_training(train, name, flags.output, "segment IMAGE")
 
 
 @app.command(epilog="Example: tapetum train pose --data person --start mask-rcnn-person --name my-pose")
@@ -154,7 +154,7 @@ def pose(flags: PoseFlags) -> None:
         )
         return train_pose(options, report, tell, show_preparation, show_note)
 
-    run_training(train, name, flags.output, "pose")
+    run_training(train, name, flags.output, "pose IMAGE")
 
 
 @app.command(epilog="Example: tapetum train signal --data mnist1d --name mnist-1d")
@@ -171,7 +171,7 @@ def signal(flags: SignalFlags) -> None:
 
         return train_signal(SignalOptions(**{**vars(flags), "name": name}), report)
 
-    run_training(train, name, flags.output, "classify")
+    run_training(train, name, flags.output, "classify IMAGE")
 
 
 @app.command(epilog="Example: tapetum train generator --data mnist --name my-digits")
