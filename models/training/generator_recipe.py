@@ -1,4 +1,4 @@
-"""The adversarial training of a generator and a discriminator: hinge loss upon images that are shifted alike."""
+"""The adversarial training of a generator and a discriminator by the hinge loss."""
 
 from __future__ import annotations
 
@@ -21,12 +21,8 @@ BETAS: Final = (0.0, 0.99)
 """Of AdamW: no momentum, as in arXiv:1802.05957 and arXiv:1812.04948; arXiv:1511.06434 has 0.5 and 0.999."""
 OPPONENT_SCALE: Final = 2.0
 """The discriminator's learning rate as a multiple of the generator's (arXiv:1706.08500)."""
-SHIFT: Final = 3
-"""The most pixels by which images are shifted before the discriminator sees them, an eighth of the side as in
-arXiv:2006.10738: it has 8,000 images to learn by heart, and cannot with shifts. Real and generated images are shifted
-alike, and the gradient goes through the shift, so that the generator does not learn it."""
-
-_BLACK: Final = -1.0
+OPPONENT_WIDTH: Final = 2
+"""The discriminator's channels as a multiple of the generator's: its maps are smaller, so that both take as long."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +35,6 @@ class Round:
         noise: (N, latent_size) float32, of the discriminator's generated images.
         wanted: (N,) int64, classes of the generator's images, drawn evenly.
         wanted_noise: (N, latent_size) float32.
-        shifts: (3, N, 2) int64, 0 to 2 * `SHIFT`: of the real images, those for the discriminator and those for the
-            generator.
     """
 
     images: Tensor
@@ -48,7 +42,6 @@ class Round:
     noise: Tensor
     wanted: Tensor
     wanted_noise: Tensor
-    shifts: Tensor
 
 
 class GeneratorRecipe:
@@ -63,7 +56,7 @@ class GeneratorRecipe:
         examples: Real images.
         evaluate: Measures a generator, see `models.training.engine.Recipe.evaluate`.
         batch_size: Images a step, real ones and generated ones.
-        seed: Of the order of images, of noise and of shifts.
+        seed: Of the order of images and of noise.
     """
 
     def __init__(
@@ -107,23 +100,23 @@ class GeneratorRecipe:
     def losses(self, batch: Round) -> dict[str, Tensor]:
         """See `models.training.engine.Recipe.losses`: the generator's."""
         with _frozen(self.opponent):
-            scores = self._scores(self.network(batch.wanted_noise, batch.wanted), batch.wanted, batch.shifts[2])
+            scores = self._scores(self.network(batch.wanted_noise, batch.wanted), batch.wanted)
         return {"generator": -scores.mean()}
 
     def opponent_losses(self, batch: Round) -> dict[str, Tensor]:
         """See `models.training.engine.AdversarialRecipe.opponent_losses`: the discriminator's."""
         with torch.no_grad():
             generated: Tensor = self.network(batch.noise, batch.class_ids).float()
-        both, shifts = torch.cat([batch.images, generated]), batch.shifts[:2].flatten(0, 1)
-        real, fake = self._scores(both, batch.class_ids.repeat(2), shifts).chunk(2)
+        both = torch.cat([batch.images, generated])
+        real, fake = self._scores(both, batch.class_ids.repeat(2)).chunk(2)
         return {"discriminator": functional.relu(1 - real).mean() + functional.relu(1 + fake).mean()}
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """See `models.training.engine.Recipe.evaluate`."""
         return dict(self._evaluate(network))
 
-    def _scores(self, images: Tensor, class_ids: Tensor, shifts: Tensor) -> Tensor:
-        scores: Tensor = self.opponent(shifted(images, shifts), class_ids)
+    def _scores(self, images: Tensor, class_ids: Tensor) -> Tensor:
+        scores: Tensor = self.opponent(images, class_ids)
         return scores.float()
 
     def _round(self, chosen: NDArray[np.int64], rng: np.random.Generator) -> Round:
@@ -135,26 +128,10 @@ class GeneratorRecipe:
             noise=self._put(noise[0]),
             wanted=self._put(rng.integers(self._class_count, size=count)),
             wanted_noise=self._put(noise[1]),
-            shifts=self._put(rng.integers(2 * SHIFT + 1, size=(3, count, 2))),
         )
 
     def _put(self, values: NDArray[Any]) -> Tensor:
         return torch.as_tensor(values).to(self._device)
-
-
-def shifted(images: Tensor, shifts: Tensor) -> Tensor:
-    """Shifts images, with black where they end; the gradient goes back the same way.
-
-    Args:
-        images: (N, 1, H, W), -1 (black) to 1.
-        shifts: (N, 2) int64, up and to the left, 0 to 2 * `SHIFT`; `SHIFT` leaves an image where it is.
-    """
-    height, width = images.shape[2:]
-    padded = functional.pad(images, (SHIFT,) * 4, value=_BLACK)
-    rows = shifts[:, 0, None] + torch.arange(height, device=images.device)
-    columns = shifts[:, 1, None] + torch.arange(width, device=images.device)
-    numbers = torch.arange(len(images), device=images.device)
-    return padded[numbers[:, None, None], 0, rows[:, :, None], columns[:, None, :]][:, None]
 
 
 @contextmanager

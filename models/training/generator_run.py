@@ -24,7 +24,7 @@ from models.sources.card_weights import as_stored
 from models.training.class_data import ClassData, read_class_data
 from models.training.engine import Progress, Run, Schedule
 from models.training.generator_examples import read_examples
-from models.training.generator_recipe import BETAS, OPPONENT_SCALE, SHIFT, GeneratorRecipe
+from models.training.generator_recipe import BETAS, OPPONENT_SCALE, OPPONENT_WIDTH, GeneratorRecipe
 from models.training.machine import machine_name, training_precision
 from models.training.naming import FIRST_VERSION, check_name
 
@@ -150,7 +150,7 @@ def _recipe(options: GeneratorOptions, data: ClassData, card: CatalogEntry, runt
     reference = HeldOut.of(judge, held_out.images, held_out.class_ids, data.class_names)
     torch.manual_seed(options.seed)  # pyright: ignore[reportUnknownMemberType]
     generator = Generator(len(data.class_names), options.latent_size, options.width).to(runtime.device)
-    discriminator = Discriminator(len(data.class_names), options.width).to(runtime.device)
+    discriminator = Discriminator(len(data.class_names), OPPONENT_WIDTH * options.width).to(runtime.device)
 
     def evaluate(average: nn.Module) -> dict[str, float]:
         served = Generator(len(data.class_names), options.latent_size, options.width)
@@ -177,8 +177,8 @@ def _settings(options: GeneratorOptions, data: ClassData) -> dict[str, Any]:
         "batch_size": options.batch_size,
         "learning_rate": options.learning_rate,
         "opponent_scale": OPPONENT_SCALE,
+        "opponent_width": OPPONENT_WIDTH,
         "betas": list(BETAS),
-        "shift": SHIFT,
         "precision": options.precision,
         "seed": options.seed,
     }

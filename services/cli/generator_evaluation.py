@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -9,7 +10,7 @@ import orjson
 import typer
 from rich.table import Table
 
-from services.cli.console import CommandError, Screen
+from services.cli.console import CommandError, Screen, printable
 from services.cli.generate import GeneratorName, Truncation
 from services.cli.loading import RuntimeOptions, find_model, load_model
 from services.cli.options import Device
@@ -17,7 +18,7 @@ from services.cli.options import Device
 if TYPE_CHECKING:
     from models.training.generator_evaluation import GeneratorFigures
 
-_ROWS: Final = {"generated": "generated", "train": "train (floor)", "noise": "noise"}
+_COLUMNS: Final = {"generated": "generated", "train": "train (floor)", "noise": "noise"}
 
 
 def evaluate(
@@ -69,14 +70,24 @@ def _compared(generator: Any, data: Path, judge: str, count: int, truncation: fl
 
 
 def _show(screen: Screen, found: GeneratorFigures) -> None:
-    names = list(found.rows["generated"])
-    figures = Table("", "images", *names, box=None)
-    for row, title in _ROWS.items():
-        figures.add_row(title, str(found.counts[row]), *(f"{found.rows[row][name]:.3f}" for name in names))
-    screen.out.print(figures)
-    classes = Table("class", "agreement", "diversity", box=None)
-    for name, values in found.classes.items():
-        classes.add_row(name, f"{values['agreement']:.3f}", f"{values['diversity']:.3f}")
-    screen.out.print(classes)
-    against = f"against {found.counts['val']} images of {found.data}/val, by {found.judge}"
+    counts = [f"{found.counts[name]:,} images" for name in _COLUMNS]
+    figures = [
+        [figure, *(f"{found.rows[column][figure]:.3f}" for column in _COLUMNS)] for figure in found.rows["generated"]
+    ]
+    _show_table(screen, ["", *_COLUMNS.values()], [["", *counts], *figures])
+    classes = [[name, *(f"{value:.3f}" for value in values.values())] for name, values in found.classes.items()]
+    _show_table(screen, ["class", *next(iter(found.classes.values()), {})], classes)
+    against = f"against {found.counts['val']:,} images of {found.data}/val, by the features of {found.judge}"
     screen.err.print(against, style="dim", soft_wrap=True)
+
+
+def _show_table(screen: Screen, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal, tab-separated lines in a pipe."""
+    if not screen.out.is_terminal:
+        for row in (heads, *rows):
+            print("\t".join(row))
+        return
+    table = Table(*heads, box=None)
+    for row in rows:
+        table.add_row(*map(printable, row))
+    screen.out.print(table)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from models.catalog.generators import load_judge
@@ -52,12 +53,16 @@ def test_the_diversity_of_a_class_is_relative_to_the_real_images_of_that_class()
     assert found == {0: pytest.approx(0.5), 1: 0.0}
 
 
+def judgement(features: NDArray[np.float64], class_ids: NDArray[np.int64]) -> Judgement:
+    return Judgement(features.astype(np.float32), class_ids)
+
+
 def test_one_image_again_and_again_shows_in_every_figure_but_precision() -> None:
     rng = np.random.default_rng(1)
     truth = np.repeat(np.arange(2), 50)
-    real = Judgement(rng.standard_normal((100, 3)) + 6 * truth[:, None], truth)
-    collapsed = Judgement(np.repeat(np.array([[0.1, 0, 0], [6.1, 6, 6]]), 50, axis=0), truth)
-    again = Judgement(rng.standard_normal((100, 3)) + 6 * truth[:, None], truth)
+    real = judgement(rng.standard_normal((100, 3)) + 6 * truth[:, None], truth)
+    collapsed = judgement(np.repeat(np.array([[0.1, 0, 0], [6.1, 6, 6]]), 50, axis=0), truth)
+    again = judgement(rng.standard_normal((100, 3)) + 6 * truth[:, None], truth)
     bad, good = quality(collapsed, truth, real, truth), quality(again, truth, real, truth)
     assert bad["least_diversity"] == bad["recall"] == 0
     assert good["least_diversity"] > 0.8
@@ -69,8 +74,8 @@ def test_one_image_again_and_again_shows_in_every_figure_but_precision() -> None
 
 def test_agreement_is_the_share_of_images_with_the_asked_class() -> None:
     rng = np.random.default_rng(2)
-    real = Judgement(rng.standard_normal((20, 2)), np.repeat(np.arange(2), 10))
-    seen = Judgement(rng.standard_normal((20, 2)), np.array([0] * 8 + [1] * 12))
+    real = judgement(rng.standard_normal((20, 2)), np.repeat(np.arange(2), 10))
+    seen = judgement(rng.standard_normal((20, 2)), np.array([0] * 8 + [1] * 12))
     assert quality(seen, real.class_ids, real, real.class_ids)["agreement"] == 0.9
 
 
