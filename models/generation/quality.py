@@ -28,12 +28,13 @@ def quality(
 
     Returns:
         `fid`: see `models.generation.fid`. `agreement`: share of the images that the judge sees the asked class in.
-        `precision` and `recall`: see `models.generation.neighbours.covered`, of the first `MOST_NEIGHBOURS`.
+        `precision` and `recall`: see `models.generation.neighbours.covered`, of at most `MOST_NEIGHBOURS` images,
+        at even distances.
         `diversity` and `least_diversity`: mean distance between two images of a class as a share of that between
         two real ones, the mean and the least over the classes; near 0 where a class shows the same image again
         and again.
     """
-    ours, theirs = generated.features[:MOST_NEIGHBOURS], real.features[:MOST_NEIGHBOURS]
+    ours, theirs = _some(generated.features), _some(real.features)
     spreads = diversities(generated.features, asked, real.features, truth)
     return {
         "fid": fid(generated.features, real.features),
@@ -66,3 +67,9 @@ def diversities(
         if min(len(ours), len(theirs)) >= 2:
             found[class_id] = spread(ours[:MOST_NEIGHBOURS]) / spread(theirs[:MOST_NEIGHBOURS])
     return found
+
+
+def _some(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """At most `MOST_NEIGHBOURS` rows at even distances, so of all classes."""
+    count = min(len(features), MOST_NEIGHBOURS)
+    return features[np.linspace(0, len(features) - 1, count).round().astype(np.int64)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.generation.evaluation import generate_evenly
 from models.generation.image_generator import ImageGenerator
-from models.generation.quality import diversities
+from models.generation.neighbours import spread
 from services.cli import app
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -67,7 +66,7 @@ def test_the_name_of_the_file_decides_on_its_format(here: Path, name: str, kind:
         assert (image.format, image.size) == (kind, (28, 28))
 
 
-def test_without_a_name_a_new_file_is_written_and_none_overwritten(here: Path) -> None:
+def test_without_a_name_a_new_file_is_written_and_none_overwritten() -> None:
     outputs = [generate("--class", "4", "--seed", "9").stdout, generate("--class", "4", "--seed", "9").stdout]
     assert outputs == [f"{DIGITS}-4-9.png\n", f"{DIGITS}-4-9-2.png\n"]
     assert generate().stdout == f"{DIGITS}-any-0.png\n"
@@ -75,8 +74,11 @@ def test_without_a_name_a_new_file_is_written_and_none_overwritten(here: Path) -
 
 def test_json_has_the_parameters_and_the_files() -> None:
     document = json.loads(generate("--class", "7", "--count", "2", "--json", "-o", "a.png").stdout)
+    asked = {"class_id": 7, "seed": 0, "count": 2, "truncation": 1.0}
     assert document == {
-        **{"model": DIGITS, "version": "1", "class_id": 7, "seed": 0, "count": 2, "truncation": 1.0},
+        "model": DIGITS,
+        "version": "1",
+        **asked,
         "saved": ["a.png"],
     }
 
@@ -104,7 +106,7 @@ def test_what_cannot_be_is_said_in_one_line(here: Path, arguments: tuple[str, ..
     assert result.exit_code == status
     assert message in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
-    assert os.listdir(here) == []
+    assert not any(here.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -115,7 +117,7 @@ def test_options_that_do_not_fit_are_refused(here: Path, arguments: tuple[str, .
     result = generate(*arguments)
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.replace("│", " ").split())
-    assert os.listdir(here) == []
+    assert not any(here.iterdir())
 
 
 def test_the_bundled_generator_draws_the_asked_digits_and_not_the_same_ones_again() -> None:
@@ -124,9 +126,8 @@ def test_the_bundled_generator_draws_the_asked_digits_and_not_the_same_ones_agai
     images, class_ids = generate_evenly(model, 300)
     seen = judge.look_at(images)
     assert (seen.class_ids == class_ids).mean() > 0.95
-    halves = np.arange(len(images)) % 2 == 0
-    spreads = diversities(seen.features[halves], class_ids[halves], seen.features[~halves], class_ids[~halves])
-    assert min(spreads.values()) > 0.5
+    spreads = [spread(seen.features[class_ids == class_id]) for class_id in range(10)]
+    assert min(spreads) > 1.5  # 2.7 to 5.1 of the held-out digits of docs/experimental.md
     assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images)
 
 

@@ -72,6 +72,14 @@ def test_one_image_again_and_again_shows_in_every_figure_but_precision() -> None
     assert bad["fid"] > 1.5 > 0.5 > good["fid"]
 
 
+def test_neighbours_are_looked_up_in_every_class_of_many_images() -> None:
+    rng = np.random.default_rng(4)
+    truth = np.repeat(np.arange(10), 300)  # sorted by class, more than are looked at
+    features = rng.standard_normal((3000, 2)) + 20 * truth[:, None]
+    real, made = judgement(features, truth), judgement(features[::-1], truth[::-1])
+    assert quality(made, truth[::-1], real, truth)["recall"] > 0.9
+
+
 def test_agreement_is_the_share_of_images_with_the_asked_class() -> None:
     rng = np.random.default_rng(2)
     real = judgement(rng.standard_normal((20, 2)), np.repeat(np.arange(2), 10))
