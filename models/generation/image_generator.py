@@ -102,7 +102,11 @@ class ImageGenerator:
         self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[GenerationParameters]
     ) -> list[Picture]:
         """See `models.adapter.Adapter.postprocess`."""
-        return [Picture.grid(np.repeat(images[..., None], 3, axis=3)) for images in raw]
+        return [
+            Picture.grid(np.repeat(images[..., None], 3, axis=3), item.class_ids.tolist())
+            for images, item in zip(raw, inputs, strict=True)
+            if isinstance(item, LatentInput)
+        ]
 
     def generate(self, parameters: GenerationParameters) -> Picture:
         """Draws, runs the network and joins the images, all in the calling thread.
