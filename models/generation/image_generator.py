@@ -50,7 +50,7 @@ class LatentInput(ModelInput):
 class ImageGenerator:
     """A conditional generator as an `models.adapter.Generator`.
 
-    It has half a million parameters, so that torch runs it in float32 on any device. Every image goes through the
+    It has a million parameters, so that torch runs it in float32 on any device. Every image goes through the
     network alone: so it does not depend, by rounding, on what else is in the batch.
 
     Args:
