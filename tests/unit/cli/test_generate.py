@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from models.generation.evaluation import generate_evenly
 from models.generation.image_generator import ImageGenerator
 from models.generation.neighbours import spread
 from services.cli import app
+from tests.checkout import DOCS
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -118,6 +120,12 @@ def test_options_that_do_not_fit_are_refused(here: Path, arguments: tuple[str, .
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.replace("│", " ").split())
     assert not any(here.iterdir())
+
+
+def test_every_option_is_in_the_documentation() -> None:
+    documentation = (DOCS / "cli.md").read_text()
+    options = set(re.findall(r"--[a-z-]+", generate("images", "--help").stdout))
+    assert {option for option in options if f"`{option}" not in documentation} <= {"--help"}
 
 
 def test_the_bundled_generator_draws_the_asked_digits_and_not_the_same_ones_again() -> None:
