@@ -137,6 +137,16 @@ def task_names() -> tuple[Task, ...]:
     return tuple(dict.fromkeys(kind.task for kind in KINDS.values()))
 
 
+def usual_kinds() -> tuple[Kind, ...]:
+    """Lists the kinds that are not experimental."""
+    return tuple(name for name, kind in KINDS.items() if not kind.is_experimental)
+
+
+def experimental_mark(kind: Kind) -> dict[str, bool]:
+    """Returns the member by which the description of a model of an experimental kind says so."""
+    return {"experimental": True} if KINDS[kind].is_experimental else {}
+
+
 def find_kind(task: Task, segmentation: Segmentation | None = None) -> PredictionKind:
     """Looks up the record of a kind.
 
