@@ -1,7 +1,7 @@
 """A feed-forward style network, from photos to stylized photos in one pass.
 
 Papers: Johnson et al. (arXiv:1603.08155) for the residual network that is trained by a perceptual loss, Ulyanov et al.
-(arXiv:1607.08022) for instance normalisation. It is narrower than the paper's (0.33 million parameters, not 1.7), and
+(arXiv:1607.08022) for instance normalisation. It is narrower than the paper's (0.35 million parameters, not 1.7), and
 enlarges by nearest neighbours and a convolution, which leaves no checkerboard.
 """
 
@@ -15,6 +15,8 @@ STYLE_NETWORK: Final = "style-network"
 """Its architecture's name in model cards."""
 STRIDE: Final = 4
 """Sides of photos are padded to a multiple of it."""
+LEAST_SIDE: Final = 8
+"""Least side that the network takes, in pixels: reflection needs two rows of the coarsest map."""
 
 
 class StyleNetwork(nn.Module):
@@ -45,7 +47,7 @@ class StyleNetwork(nn.Module):
         """Stylizes a batch.
 
         Args:
-            images: (N, 3, H, W), normalised to -1..1; H and W are multiples of `STRIDE`, at least 2 * `STRIDE`.
+            images: (N, 3, H, W), normalised to -1..1; H and W are multiples of `STRIDE`, at least `LEAST_SIDE`.
 
         Returns:
             (N, 3, H, W) RGB, 0 to 1.
@@ -81,8 +83,3 @@ class _Residual(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         padded = functional.pad(self.first(features), (1, 1, 1, 1), mode="reflect")
         return features + self.norm(self.second(padded))
-
-
-def build_style_network(width: int = 64, blocks: int = 4) -> StyleNetwork:
-    """Builds the network with random weights; the arguments are those of a model card."""
-    return StyleNetwork(width, blocks)

@@ -12,11 +12,16 @@ from torch import Tensor, nn
 
 from models.classification.bundled import EFFICIENTNET_LITE0
 from models.classification.efficientnet_lite import EfficientNetLite, folded, from_published
+from models.classification.torchvision_entries import entry_of
+from models.classification.torchvision_networks import build
+from models.sources.torchvision_weights import installed
 from models.sources.weights_files import fetch, load_into, read_state_dict
 
 Features = Literal["efficientnet-lite0", "vgg19"]
 """Names of the networks whose feature maps may be compared."""
 
+_VGG_RELUS: Final = (1, 6, 11, 20, 29)
+"""Indices of relu1_1 to relu5_1 in torchvision's VGG-19."""
 _EPSILON: Final = 1e-8
 
 
@@ -69,6 +74,43 @@ class LiteFeatures(nn.Module):
                     return found
                 features = block(features)
         raise AssertionError("a block that is compared is missing")
+
+
+class VggFeatures(nn.Module):
+    """Feature maps of torchvision's VGG-19, after the first ReLU of each of its five blocks, as Gatys et al. take them.
+
+    For content they are compared in the fourth block.
+    """
+
+    content_layer = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        weights, entry = installed("torchvision/vgg19", entry_of)
+        path = fetch(entry)
+        state, _ = read_state_dict(entry, path)
+        network = build(weights, entry.architecture)
+        load_into(network, state, entry, path)
+        layers = network.features
+        assert isinstance(layers, nn.Sequential)
+        self.layers = layers[: _VGG_RELUS[-1] + 1]
+        for layer in self.layers:
+            if isinstance(layer, nn.ReLU):
+                layer.inplace = False
+        preprocessing = entry.image_preprocessing
+        self.register_buffer("mean", torch.tensor(preprocessing.mean).view(3, 1, 1))
+        self.register_buffer("std", torch.tensor(preprocessing.std).view(3, 1, 1))
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """See `FeatureNetwork.__call__`."""
+        features = (images * 255 - self.mean) / self.std
+        found: list[Tensor] = []
+        for index, layer in enumerate(self.layers):
+            features = layer(features)
+            if index in _VGG_RELUS:
+                found.append(features)
+        return found
 
 
 def _unchanged_inputs(network: nn.Module) -> None:

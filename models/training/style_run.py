@@ -63,7 +63,7 @@ class StyleOptions:
     output: Path
     name: str
     style_size: int = 256
-    size: int = 160
+    size: int = 128
     steps: int = 2400
     batch_size: int = 2
     learning_rate: float = 2e-3
