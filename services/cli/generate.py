@@ -66,8 +66,8 @@ def images(
 ) -> None:
     """Generate images of a class from noise, with a conditional DCGAN. Experimental.
 
-    The model runs in this process, unless --url names a server. The same class and seed give the same image, and image k of a seed is the same for
-    every --count.
+    The model runs in this process, unless --url names a server. The same class and seed give the same image, and image
+    k of a seed is the same for every --count.
     """
     if output is not None and each is not None:
         raise typer.BadParameter("--output names one file and --each a folder: give one of them")
