@@ -246,8 +246,9 @@ def test_feedback_is_refused_and_nothing_counts_for_accuracy_or_drift(stack: Hos
         assert client.classify(photo()).model == "mnist"
 
 
+@pytest.mark.usefixtures("stack")
 @pytest.mark.parametrize("name", [STYLIZER, GENERATOR])
-def test_they_are_not_explained_exported_or_evaluated(stack: HostedGateway, name: str):
+def test_they_are_not_explained_exported_or_evaluated(name: str):
     with pytest.raises(CannotExplain, match="only models that predict can be explained"):
         require_network(find(name))
     with pytest.raises(ExportError, match="not exported or quantized"):
