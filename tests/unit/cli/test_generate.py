@@ -76,13 +76,8 @@ def test_without_a_name_a_new_file_is_written_and_none_overwritten() -> None:
 
 def test_json_has_the_parameters_and_the_files() -> None:
     document = json.loads(generate("--class", "7", "--count", "2", "--json", "-o", "a.png").stdout)
-    asked = {"class_id": 7, "seed": 0, "count": 2, "truncation": 1.0}
-    assert document == {
-        "model": DIGITS,
-        "version": "1",
-        **asked,
-        "saved": ["a.png"],
-    }
+    asked = {"model": DIGITS, "version": "1", "seed": 0, "count": 2}
+    assert document == {**asked, "class_ids": [7, 7], "saved": ["a.png"]}
 
 
 @pytest.mark.parametrize(
