@@ -10,13 +10,13 @@ has streams. `postprocess` touches the device only for the masks of instances: w
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
 from numpy.typing import NDArray
 
 from models.entries import CatalogEntry, MaskFormat
 from models.imaging.decoding import MAX_BYTES, MAX_PIXELS, DecodedImage
-from models.predictions import Prediction
+from models.predictions import Picture, Prediction
 from models.runtime import Runtime
 
 Family = Literal["fast-rcnn", "rcnn"]
@@ -32,6 +32,8 @@ class ModelInput:
     Attributes:
         pixels: (H, W, 3) uint8 RGB, C-contiguous, of the size that the network takes; of a signal (1, length) float32.
         image_size: (height, width) of the upright original in pixels; of a signal (1, length).
+
+    That of a generator is made of the request's parameters, see `Generator`.
     """
 
     pixels: NDArray[Any]
@@ -166,7 +168,65 @@ class SegmentationParameters:
             raise ValueError(f"mask_format must be one of {', '.join(get_args(MaskFormat))}, not {self.mask_format!r}")
 
 
-Parameters = ClassificationParameters | DetectionParameters | PoseParameters | SegmentationParameters
+@dataclass(frozen=True)
+class StyleParameters:
+    """Parameters of a request to a stylizer, an experimental kind.
+
+    Attributes:
+        strength: Share of the style, 0 to 1: 0 is the photo itself, 1 the network's output.
+    """
+
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"strength must be from 0 to 1, not {self.strength}")
+
+
+MAX_SEED: Final = 2**53 - 1
+"""The largest seed: every JSON parser reads integers up to it exactly (RFC 8259, section 6)."""
+MAX_GENERATED: Final = 64
+"""The most images of a request to a generator."""
+
+
+@dataclass(frozen=True)
+class GenerationParameters:
+    """Parameters of a request to a generator, an experimental kind.
+
+    Equal parameters give equal images, whatever else is in the batch; image k does not depend on `count`.
+
+    Attributes:
+        class_id: Class of all images; None: drawn by the seed, for each image.
+        seed: Seed of the latent vectors, 0 to `MAX_SEED`.
+        count: Number of images, 1 to `MAX_GENERATED`; several are a grid.
+        truncation: The latent vectors are multiplied by it, above 0 to 1: below 1, images are more typical and less
+            diverse.
+    """
+
+    class_id: int | None = None
+    seed: int = 0
+    count: int = 1
+    truncation: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.class_id is not None and self.class_id < 0:
+            raise ValueError(f"class_id must be at least 0, not {self.class_id}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise ValueError(f"seed must be from 0 to {MAX_SEED}, not {self.seed}")
+        if not 1 <= self.count <= MAX_GENERATED:
+            raise ValueError(f"count must be from 1 to {MAX_GENERATED}, not {self.count}")
+        if not 0 < self.truncation <= 1:
+            raise ValueError(f"truncation must be above 0 and at most 1, not {self.truncation}")
+
+
+Parameters = (
+    ClassificationParameters
+    | DetectionParameters
+    | PoseParameters
+    | SegmentationParameters
+    | StyleParameters
+    | GenerationParameters
+)
 """The request parameters of any task."""
 
 
@@ -256,5 +316,21 @@ class Adapter(Protocol[P, R]):
 
         Args:
             max_batch_size: The largest batch size of later calls.
+        """
+        ...
+
+
+class Generator(Adapter[GenerationParameters, Picture], Protocol):
+    """A model that takes no image: `draw` stands for `decode` and `preprocess`, which are not called."""
+
+    def draw(self, parameters: GenerationParameters) -> ModelInput:
+        """Makes the network's input for the images of a request.
+
+        Args:
+            parameters: Of the request; its class is one of the model's.
+
+        Returns:
+            Latent vectors and classes. Its `view_count` is the number of images, its `image_size` that of one image,
+            and its `pixel_count` the pixels of all of them; `postprocess` returns one `Picture.grid` for it.
         """
         ...

@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from models.latent_preprocessing import LatentPreprocessing
 from models.signal_preprocessing import SignalPreprocessing
 from models.skeletons import Skeleton
 
 Task = str
-"""`classification`, `detection`, `keypoints` or `segmentation`; `models.kinds` lists them."""
+"""`classification`, `detection`, `keypoints` or `segmentation`; `models.kinds` lists them, and experimental ones."""
 Segmentation = Literal["semantic", "instance"]
 Kind = str
 """The task of a model, or of a segmenter the type of its masks."""
@@ -205,7 +206,8 @@ class CatalogEntry:
         task: Task of the model.
         architecture: The network, as its paper calls it, or for a card as `models.catalog.architectures` does.
         weights: Where the weights come from.
-        preprocessing: Resize, crop or padding, and normalisation; the type depends on the task and the input.
+        preprocessing: Resize, crop or padding, and normalisation; the type depends on the task and the input. A
+            generator has the sizes of its latent vector and its images instead.
         segmentation: Masks of `semantic` classes, the first the background, or of `instance`s; None for other tasks.
         class_count: Number of classes.
         licence: Licence of the architecture's code.
@@ -231,7 +233,7 @@ class CatalogEntry:
     task: Task
     architecture: str
     weights: WeightsSource
-    preprocessing: Preprocessing | LetterboxPreprocessing | SignalPreprocessing
+    preprocessing: Preprocessing | LetterboxPreprocessing | SignalPreprocessing | LatentPreprocessing
     class_count: int
     licence: str
     accuracy: tuple[Accuracy, ...]
@@ -261,8 +263,8 @@ class CatalogEntry:
 
     @property
     def image_preprocessing(self) -> Preprocessing | LetterboxPreprocessing:
-        """The preprocessing of a model of images, not of signals."""
-        assert not isinstance(self.preprocessing, SignalPreprocessing)
+        """The preprocessing of a model of images, not of signals or latent vectors."""
+        assert not isinstance(self.preprocessing, SignalPreprocessing | LatentPreprocessing)
         return self.preprocessing
 
     def to_dict(self) -> dict[str, object]:

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from models.adapter import ClassificationParameters, DetectionParameters, PoseParameters, SegmentationParameters
+from models.adapter import (
+    ClassificationParameters,
+    DetectionParameters,
+    GenerationParameters,
+    PoseParameters,
+    SegmentationParameters,
+    StyleParameters,
+)
 from models.entries import (
     DETECTION_DEFAULTS,
     INSTANCE_DEFAULTS,
@@ -19,7 +26,8 @@ from models.entries import (
     Task,
     kind_of,
 )
-from models.predictions import Classification, Detections, InstanceMasks, Poses, SemanticMask
+from models.latent_preprocessing import LatentPreprocessing
+from models.predictions import Classification, Detections, InstanceMasks, Picture, Poses, SemanticMask
 
 
 @dataclass(frozen=True)
@@ -31,20 +39,23 @@ class PredictionKind:
         task: Task that it belongs to: models of one task share parameters, preprocessing and endpoint.
         parameters: Frozen dataclass of a request's parameters, see `models.adapter`.
         prediction: Frozen dataclass of the prediction for one image, see `models.predictions`.
-        preprocessing: `Preprocessing` or `LetterboxPreprocessing`.
+        preprocessing: `Preprocessing` or `LetterboxPreprocessing`; `LatentPreprocessing` where there is no image.
         defaults: Parameters of models whose catalog entry sets none.
         ignored: Names of parameters that are accepted and have no effect.
         has_background: Whether class 0 is the background, which cannot be requested.
+        is_experimental: Whether it may change, and is served only where the configuration names a model of it; its
+            other modules are imported only then, see `models.lazy_records`.
     """
 
     name: Kind
     task: Task
     parameters: type[Any]
     prediction: type[Any]
-    preprocessing: type[Preprocessing] | type[LetterboxPreprocessing]
+    preprocessing: type[Preprocessing] | type[LetterboxPreprocessing] | type[LatentPreprocessing]
     defaults: Mapping[str, int | float]
     ignored: frozenset[str] = frozenset()
     has_background: bool = False
+    is_experimental: bool = False
 
     @property
     def has_augmentation(self) -> bool:
@@ -98,6 +109,24 @@ KINDS: Final[dict[Kind, PredictionKind]] = {
             ignored=frozenset({"score_threshold", "max_detections"}),
             has_background=True,
         ),
+        PredictionKind(
+            name="stylization",
+            task="stylization",
+            parameters=StyleParameters,
+            prediction=Picture,
+            preprocessing=LetterboxPreprocessing,
+            defaults={"strength": 1.0},
+            is_experimental=True,
+        ),
+        PredictionKind(
+            name="generation",
+            task="generation",
+            parameters=GenerationParameters,
+            prediction=Picture,
+            preprocessing=LatentPreprocessing,
+            defaults={"truncation": 1.0},
+            is_experimental=True,
+        ),
     )
 }
 """The record of every kind."""
@@ -106,6 +135,16 @@ KINDS: Final[dict[Kind, PredictionKind]] = {
 def task_names() -> tuple[Task, ...]:
     """Lists the tasks, each once."""
     return tuple(dict.fromkeys(kind.task for kind in KINDS.values()))
+
+
+def usual_kinds() -> tuple[Kind, ...]:
+    """Lists the kinds that are not experimental."""
+    return tuple(name for name, kind in KINDS.items() if not kind.is_experimental)
+
+
+def experimental_mark(kind: Kind) -> dict[str, bool]:
+    """Returns the member by which the description of a model of an experimental kind says so."""
+    return {"experimental": True} if KINDS[kind].is_experimental else {}
 
 
 def find_kind(task: Task, segmentation: Segmentation | None = None) -> PredictionKind:

@@ -1,5 +1,7 @@
 """Predictions of all tasks: frozen dataclasses of parallel arrays, whose shapes are checked on construction."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,10 +177,79 @@ class SemanticMask:
             _check_finite(self.probabilities)
 
 
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image that a network makes, or a grid of several of one size.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        count: Images in the grid, row by row; cells after the last one are black.
+        columns: Columns of the grid.
+        class_ids: Of each image, indices into the model's `class_names`; empty where images have no class.
+
+    Raises:
+        ValueError: On construction, where shape or type do not hold, or the image is no such grid.
+    """
+
+    pixels: NDArray[np.uint8]
+    count: int = 1
+    columns: int = 1
+    class_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape, dtype = self.pixels.shape, self.pixels.dtype
+        if self.pixels.ndim != 3 or shape[2] != 3 or 0 in shape or dtype != np.uint8:
+            raise ValueError(f"pixels must be (H, W, 3) of uint8, not {shape} of {dtype}")
+        if self.count < 1 or not 1 <= self.columns <= self.count or shape[1] % self.columns or shape[0] % self.rows:
+            raise ValueError(
+                f"{shape[0]} x {shape[1]} pixels are no grid of {self.count} images in {self.columns} columns"
+            )
+
+        if len(self.class_ids) not in (0, self.count):
+            raise ValueError(f"{len(self.class_ids)} class ids for {self.count} images")
+
+    @classmethod
+    def grid(cls, images: NDArray[np.uint8], class_ids: Sequence[int] = ()) -> "Picture":
+        """Joins images in a grid that is about as wide as it is high, row by row.
+
+        Args:
+            images: (N, h, w, 3) uint8 RGB, N at least 1.
+            class_ids: Of each image; empty where images have no class.
+        """
+        count, height, width, channels = images.shape
+        columns = math.ceil(math.sqrt(count))
+        rows = -(-count // columns)
+        cells = np.zeros((rows * columns, height, width, channels), images.dtype)
+        cells[:count] = images
+        joined = cells.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+        return cls(
+            np.ascontiguousarray(joined.reshape(rows * height, columns * width, channels)),
+            count,
+            columns,
+            tuple(class_ids),
+        )
+
+    @property
+    def rows(self) -> int:
+        """Rows of the grid."""
+        return -(-self.count // self.columns)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of each image in pixels."""
+        return self.pixels.shape[0] // self.rows, self.pixels.shape[1] // self.columns
+
+    def images(self) -> NDArray[np.uint8]:
+        """Returns the images of the grid, (count, h, w, 3) uint8 RGB."""
+        height, width = self.image_size
+        cells = self.pixels.reshape(self.rows, height, self.columns, width, 3).swapaxes(1, 2)
+        return cells.reshape(-1, height, width, 3)[: self.count]
+
+
 def _check_finite(values: NDArray[np.float32]) -> None:
     if not np.isfinite(values).all():
         raise NonFiniteOutput
 
 
-Prediction = Classification | Detections | InstanceMasks | Poses | SemanticMask
+Prediction = Classification | Detections | InstanceMasks | Poses | SemanticMask | Picture
 """The prediction of any task for one image."""

@@ -21,6 +21,8 @@ _NAMES = {
     "detection": "Detector",
     "keypoints": "PoseEstimator",
     "segmentation": "Segmenter",
+    "stylization": "Stylizer",
+    "generation": "Generator",
 }
 
 

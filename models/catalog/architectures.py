@@ -9,7 +9,7 @@ from models.classification.architectures import build_classifier, is_classifier,
 from models.classification.signal_network import build_signal_classifier
 from models.detection.architectures import build_detector, servable_detectors
 from models.entries import Kind
-from models.kinds import KINDS
+from models.kinds import usual_kinds
 from models.pose.architectures import build_pose_estimator, servable_pose_estimators
 from models.segmentation.architectures import build_segmenter, segmentation_of, servable_segmenters
 from models.signal_preprocessing import SIGNAL_CNN
@@ -36,7 +36,7 @@ def kinds_of(architecture: str) -> tuple[Kind, ...]:
         One kind; of a module of the user's own all of them; none where there is no such architecture.
     """
     if is_user_module(architecture):
-        return tuple(KINDS)
+        return usual_kinds()
     if is_classifier(architecture) or architecture == SIGNAL_CNN:
         return ("classification",)
     if architecture in servable_detectors():

@@ -8,6 +8,7 @@ from typing import Any, Final
 from torch import nn
 
 from models.adapter import Adapter
+from models.catalog.filled_networks import card_of, filled
 from models.catalog.lookup import find
 from models.catalog.onnx_models import is_onnx, load_onnx, resolve_for, without_openvino
 from models.catalog.quantized import quantized_runtime
@@ -34,11 +35,11 @@ from models.detection.torchvision_detector_networks import (
     without_version,
 )
 from models.detection.torchvision_detectors import TorchvisionCandidates
-from models.detection.yolox_family import from_official
 from models.entries import CatalogEntry, LetterboxPreprocessing, Task
 from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
 from models.execution.external import ExternalRuntime
+from models.lazy_records import LazyRecords
 from models.pose import torchvision_entries as torchvision_pose_estimators
 from models.pose.architectures import build_pose_estimator, pose_estimator, servable_pose_estimators
 from models.pose.estimator import PoseEstimator
@@ -59,8 +60,6 @@ _log = logging.getLogger(__name__)
 
 _SIGNAL_LENGTH: Final = 40
 """Of a card that does not name it."""
-
-_Build = Callable[[str, int, Mapping[str, int | float | str | bool]], nn.Module]
 
 
 def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa: B008 - frozen
@@ -176,12 +175,12 @@ def _load_timm(entry: CatalogEntry, runtime: Runtime) -> Classifier:
 
 def _load_own_classifier(entry: CatalogEntry, runtime: Runtime) -> Classifier | SignalClassifier:
     if isinstance(entry.preprocessing, SignalPreprocessing):
-        network, digest = _filled(entry, build_signal_classifier, (SIGNAL_CNN,))
+        network, digest = filled(entry, build_signal_classifier, (SIGNAL_CNN,))
         if entry.arguments.get("length", _SIGNAL_LENGTH) != entry.preprocessing.length:
-            raise BrokenCard(_card_of(entry), "arguments.length must be preprocessing.length")
+            raise BrokenCard(card_of(entry), "arguments.length must be preprocessing.length")
         return SignalClassifier(entry, _class_names(entry), runtime, network, digest)
     known = (entry.architecture,) if is_timm(entry.architecture) else known_classifiers()
-    network, digest = _filled(entry, build_classifier, known)
+    network, digest = filled(entry, build_classifier, known)
     return _classifier(entry, _class_names(entry), runtime, network, digest)
 
 
@@ -193,11 +192,11 @@ def _classifier(
 
 def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:
     assert isinstance(entry.preprocessing, LetterboxPreprocessing)
-    network, digest = _filled(entry, build_detector, servable_detectors())
+    network, digest = filled(entry, build_detector, servable_detectors())
     try:
         ready = candidate_network(network, entry.preprocessing, runtime, entry.arguments)
     except ValueError as error:
-        raise BrokenCard(_card_of(entry), f"preprocessing does not suit {entry.architecture}: {error}") from error
+        raise BrokenCard(card_of(entry), f"preprocessing does not suit {entry.architecture}: {error}") from error
     return Detector(entry, _class_names(entry), runtime, ready, digest)
 
 
@@ -216,12 +215,12 @@ def _load_segmenter(entry: CatalogEntry, runtime: Runtime) -> SemanticSegmenter 
     architecture = entry.architecture
     if architecture in servable_segmenters() and entry.segmentation != (kind := segmentation_of(architecture)):
         message = f"segmentation must be {kind!r} for {architecture}, not {entry.segmentation!r}"
-        raise BrokenCard(_card_of(entry), message)
-    network, digest = _filled(entry, build_segmenter, servable_segmenters())
+        raise BrokenCard(card_of(entry), message)
+    network, digest = filled(entry, build_segmenter, servable_segmenters())
     try:
         return segmenter(entry, runtime, network, digest)
     except ValueError as error:
-        raise BrokenCard(_card_of(entry), str(error)) from error
+        raise BrokenCard(card_of(entry), str(error)) from error
 
 
 def _load_torchvision_segmenter(name: str, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
@@ -239,11 +238,11 @@ def _load_torchvision_segmenter(name: str, runtime: Runtime) -> SemanticSegmente
 
 
 def _load_pose_estimator(entry: CatalogEntry, runtime: Runtime) -> PoseEstimator:
-    network, digest = _filled(entry, build_pose_estimator, servable_pose_estimators())
+    network, digest = filled(entry, build_pose_estimator, servable_pose_estimators())
     try:
         return pose_estimator(entry, runtime, network, digest)
     except ValueError as error:
-        raise BrokenCard(_card_of(entry), str(error)) from error
+        raise BrokenCard(card_of(entry), str(error)) from error
 
 
 def _load_torchvision_pose_estimator(name: str, runtime: Runtime) -> PoseEstimator:
@@ -255,12 +254,18 @@ def _load_torchvision_pose_estimator(name: str, runtime: Runtime) -> PoseEstimat
     return pose_estimator(entry, runtime, network.eval(), digest, first_label=0)
 
 
-LOADERS: Final[dict[Task, Callable[[CatalogEntry, Runtime], Adapter[Any, Any]]]] = {
-    "classification": _load_own_classifier,
-    "detection": _load_detector,
-    "keypoints": _load_pose_estimator,
-    "segmentation": _load_segmenter,
-}
+LOADERS: Final[LazyRecords[Task, Callable[[CatalogEntry, Runtime], Adapter[Any, Any]]]] = LazyRecords(
+    {
+        "classification": _load_own_classifier,
+        "detection": _load_detector,
+        "keypoints": _load_pose_estimator,
+        "segmentation": _load_segmenter,
+    },
+    {
+        "stylization": "models.catalog.stylizers:load_stylizer",
+        "generation": "models.catalog.generators:load_generator",
+    },
+)
 """By task, from a card or an entry of `models.detection.yolox_entries` to a model."""
 
 _TORCHVISION_LOADERS: Final[Mapping[Task, Callable[[str, Runtime], Adapter[Any, Any]]]] = {
@@ -269,29 +274,6 @@ _TORCHVISION_LOADERS: Final[Mapping[Task, Callable[[str, Runtime], Adapter[Any, 
     "keypoints": _load_torchvision_pose_estimator,
     "segmentation": _load_torchvision_segmenter,
 }
-
-
-def _filled(entry: CatalogEntry, build_network: _Build, known: tuple[str, ...]) -> tuple[nn.Module, str]:
-    """The network that an entry tells of, with its weights, in evaluation mode; and the digest of their file."""
-    network = _built(entry, build_network, known)
-    path = fetch(entry)
-    state, digest = read_state_dict(entry, path)
-    load_into(network, from_official(state) if entry.name.startswith("yolox/") else state, entry, path)
-    return network.eval(), digest
-
-
-def _built(entry: CatalogEntry, build_network: _Build, known: tuple[str, ...]) -> nn.Module:
-    if entry.architecture not in known:
-        raise BrokenCard(_card_of(entry), f"architecture must be one of {', '.join(known)}, not {entry.architecture!r}")
-    try:
-        return build_network(entry.architecture, entry.class_count, entry.arguments)
-    except (TypeError, ValueError) as error:
-        message = f"{entry.architecture} cannot be built with arguments {dict(entry.arguments)}: {error}"
-        raise BrokenCard(_card_of(entry), message) from error
-
-
-def _card_of(entry: CatalogEntry) -> str:
-    return str(entry.card or f"{entry.name}.json")
 
 
 def _class_names(entry: CatalogEntry) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ try:
 except ImportError:  # a bare machine: Pillow does it, more slowly
     simplejpeg = None
 
-PictureFormat = Literal["jpeg", "png"]
+PictureFormat = Literal["jpeg", "png", "webp"]
 
 MAX_SIDE: Final = 4096
 """Longest side of a picture in pixels: most phones' photos keep all of theirs."""
@@ -127,7 +127,7 @@ def draw_on(photo: DecodedImage, annotations: Sequence[Annotation], *, max_side:
 
 
 def encode(image: Image.Image, picture_format: PictureFormat) -> bytes:
-    """Encodes a picture as PNG, or as JPEG without chroma subsampling, which would blur coloured lines.
+    """Encodes a picture as PNG, as WebP, or as JPEG without chroma subsampling, which would blur coloured lines.
 
     Args:
         image: RGB; for PNG, RGBA as well.
@@ -141,6 +141,8 @@ def encode(image: Image.Image, picture_format: PictureFormat) -> bytes:
     file = BytesIO()
     if picture_format == "jpeg":
         image.save(file, "JPEG", quality=_QUALITY, subsampling=0)
+    elif picture_format == "webp":
+        image.save(file, "WEBP", quality=_QUALITY)
     else:
         image.save(file, "PNG", compress_level=_COMPRESSION)
     return file.getvalue()

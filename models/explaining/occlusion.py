@@ -84,7 +84,7 @@ def occlude(
     grid = max(1, round(CELLS * height / longest)), max(1, round(CELLS * width / longest))
     step = -(-height // grid[0]), -(-width // grid[1])
     side = min(2 * step[0], height), min(2 * step[1], width)
-    grey = int(np.mean(adapter.entry.preprocessing.mean))
+    grey = int(np.mean(adapter.entry.image_preprocessing.mean))
 
     def forward(pixels: Tensor) -> Tensor:
         check()

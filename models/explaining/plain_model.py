@@ -17,6 +17,7 @@ from models.errors import CannotExplain
 from models.execution.executor import normalise
 from models.execution.external import ExternalRuntime, NetworkExecutor
 from models.execution.finite import require_finite
+from models.kinds import KINDS
 from models.runtime import Runtime
 from models.signal_preprocessing import SignalPreprocessing
 
@@ -123,7 +124,9 @@ def load_fast(name: str, num_threads: int | None = None) -> Adapter[Any, Any]:
 
 
 def require_network(entry: CatalogEntry) -> None:
-    """Raises `CannotExplain` where a model has no network, or takes no images."""
+    """Raises `CannotExplain` where a model has no network, takes no images, or makes images."""
+    if KINDS[entry.kind].is_experimental:
+        raise CannotExplain(f"{entry.name} makes images: only models that predict can be explained", "model")
     if isinstance(entry.preprocessing, SignalPreprocessing):
         raise CannotExplain(f"{entry.name} takes signals: only models of images can be explained", "model")
     if entry.weights.kind == "none":

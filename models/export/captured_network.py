@@ -12,6 +12,7 @@ from models.entries import ONNX, LetterboxPreprocessing, Preprocessing
 from models.errors import ExportError
 from models.execution.executor import Executor
 from models.execution.external import ExternalRuntime, NetworkExecutor
+from models.kinds import KINDS
 from models.runtime import Runtime
 
 _PLAIN = Runtime(precision="fp32", channels_last=False, fuse=False)
@@ -59,6 +60,8 @@ def capture(name: str) -> CapturedNetwork:
     """
     if find(name).architecture == ONNX:
         raise ExportError(name, "is an ONNX file, and has no network of torch to export or quantize")
+    if KINDS[find(name).kind].is_experimental:
+        raise ExportError(name, "makes images: models of this experimental kind are not exported or quantized")
     runtime = _CapturingRuntime(precision="fp32", channels_last=False, fuse=False, backend="torch")
     adapter = load(name, runtime)
     if len(runtime.kept) != 1:

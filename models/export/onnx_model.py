@@ -88,7 +88,9 @@ def _describe(path: Path, entry: CatalogEntry, class_names: tuple[str, ...], lay
     """Writes what the model is into the metadata of its file, under the keys of `models.importing.onnx_metadata`."""
     onnx: Any = import_module("onnx")
     model = onnx.load(str(path))
-    preprocessing = replace(entry.preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # the graph normalises
+    preprocessing = replace(
+        entry.image_preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+    )  # the graph normalises
     written = {
         "task": entry.kind,
         "names": json.dumps(class_names),

@@ -9,7 +9,7 @@ from models.catalog.version_names import split_name
 from models.entries import CatalogEntry, Kind, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import OpenQuestion, UnusableModel
 from models.importing.found import FoundModel, InputRange
-from models.kinds import KINDS, PredictionKind, task_names
+from models.kinds import KINDS, PredictionKind, usual_kinds
 from models.outputs.layouts import LAYOUTS
 
 NORMALISATIONS: Final[Mapping[str, InputRange]] = {
@@ -110,9 +110,9 @@ def _kind(path: Path, found: FoundModel, options: CardOptions) -> PredictionKind
         if options.task not in (None, kind.name, kind.task):
             raise UnusableModel(str(path), f"--layout {options.layout} is for {kind.name}, not for {options.task}")
         return kind
-    if options.task is not None and options.task not in (*KINDS, *task_names()):
+    if options.task is not None and options.task not in _task_choices():
         raise UnusableModel(str(path), f"--task must be one of {', '.join(_task_choices())}, not {options.task!r}")
-    fitting = [KINDS[name] for name in found.kinds or KINDS]
+    fitting = [KINDS[name] for name in found.kinds or usual_kinds()]
     chosen = [kind for kind in fitting if options.task in (None, kind.name, kind.task)]
     if not chosen:
         likely = " or ".join(kind.name for kind in fitting)
@@ -218,7 +218,7 @@ def _final_defaults(outputs: str | None) -> dict[str, float]:
 
 
 def _task_choices() -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*KINDS, *task_names())))
+    return tuple(dict.fromkeys((*usual_kinds(), *(KINDS[name].task for name in usual_kinds()))))
 
 
 def _description(kind: Kind, class_count: int, path: Path) -> str:

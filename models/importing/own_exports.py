@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from models.entries import Kind, LetterboxPreprocessing, Preprocessing
 from models.export.onnx_model import PREPROCESSING
 from models.kinds import KINDS
+from models.latent_preprocessing import LatentPreprocessing
 from models.sources.text_documents import convert_json
 
 
@@ -20,6 +21,7 @@ def own_preprocessing(metadata: Mapping[str, str], kind: Kind) -> Preprocessing 
         Its preprocessing; None where there is none, or none of this kind.
     """
     try:
-        return convert_json(json.loads(metadata.get(PREPROCESSING, "")), KINDS[kind].preprocessing)
+        found = convert_json(json.loads(metadata.get(PREPROCESSING, "")), KINDS[kind].preprocessing)
     except (ValueError, TypeError, RecursionError):
         return None
+    return None if isinstance(found, LatentPreprocessing) else found

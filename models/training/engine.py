@@ -7,10 +7,10 @@ run that was killed goes on.
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -19,47 +19,27 @@ from models.training.checkpoints import CannotResume, Checkpoints, check_setting
 from models.training.ema import moving_average
 from models.training.generators import generator_state, restore_generators
 from models.training.interruption import Interruption, RunStopped
+from models.training.opponent import AdversarialRecipe, Opponent
+from models.training.optimisation import Optimisation
+from models.training.recipe import Recipe
 from models.training.run_log import RunLog
 from models.training.schedule import Schedule
 from models.training.stopwatch import Stopwatch
 
-__all__ = ["CannotResume", "Progress", "Recipe", "Run", "RunStopped", "Schedule", "TrainingDiverged"]
-
-Batch = TypeVar("Batch")
+__all__ = [
+    "AdversarialRecipe",
+    "CannotResume",
+    "Progress",
+    "Recipe",
+    "Run",
+    "RunStopped",
+    "Schedule",
+    "TrainingDiverged",
+]
 
 _LOG_EVERY_STEPS: Final = 20
 _CHECKPOINT_EVERY_S: Final = 120.0
 _GRADIENT_NORM: Final = "gradient_norm"
-
-
-class Recipe(Protocol[Batch]):
-    """What is particular about a task.
-
-    Attributes:
-        network: What learns, on its device.
-    """
-
-    network: nn.Module
-
-    def parameter_groups(self) -> Sequence[dict[str, Any]]:
-        """Groups for the optimiser; a member `scale` multiplies the schedule's learning rate."""
-        ...
-
-    def steps_per_epoch(self) -> int:
-        """Batches in an epoch."""
-        ...
-
-    def batches(self, epoch: int, first: int) -> Iterator[Batch]:
-        """The batches of an epoch from the number `first` on; the same ones every time that it is asked."""
-        ...
-
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The parts of the loss of a batch, to be added up."""
-        ...
-
-    def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """Measures a network of the same kind; the first figure is the one that counts."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +49,7 @@ class Progress:
     Attributes:
         epoch, epochs: From 1, and how many there are.
         step, steps: Steps done of the whole run, and how many there are.
-        loss: Mean of the sum of the losses over the last steps.
+        loss: Mean of the sum of the losses over the last steps; with an opponent, of both networks.
         images_per_s: Speed since the run began or went on.
         remaining_s: Time that the rest will take at this speed.
         figures: What the last evaluation found.
@@ -119,7 +99,8 @@ class Run:
         self._settings = {**settings, "schedule": asdict(schedule)}
         self._report = report
         self._device = next(recipe.network.parameters()).device
-        self._optimizer = torch.optim.AdamW(_decayed(recipe.parameter_groups(), schedule.weight_decay))
+        self._optimisation = Optimisation(recipe.parameter_groups(), schedule)
+        self._opponent = Opponent(recipe, schedule) if isinstance(recipe, AdversarialRecipe) else None
         self._average = moving_average(recipe.network, schedule.ema_decay, schedule.ema_ramp_steps)
         self._per_epoch = recipe.steps_per_epoch()
         self._steps = schedule.epochs * self._per_epoch
@@ -161,7 +142,9 @@ class Run:
             self._recipe.network.load_state_dict(state["network"])
             self._average.module.load_state_dict(state["average"]["network"])
             self._average.n_averaged.fill_(state["average"]["steps"] + 1)
-            self._optimizer.load_state_dict(state["optimizer"])
+            self._optimisation.load_state_dict(state["optimizer"])
+            if self._opponent is not None:
+                self._opponent.load_state_dict(state["opponent"])
             self._step, self._figures = state["step"], state["figures"]
             self._evaluated_step = state.get("evaluated_step", self._step)
             self._clock = Stopwatch(state["trained_s"])
@@ -192,6 +175,8 @@ class Run:
     def _train_epoch(self) -> None:
         epoch, first = divmod(self._step, self._per_epoch)
         self._recipe.network.train()
+        if self._opponent is not None:
+            self._opponent.network.train()
         started_at = saved_at = time.monotonic()
         self._clock.start()
         batches = self._recipe.batches(epoch, first)
@@ -211,19 +196,17 @@ class Run:
         self._log.add({"epoch": epoch + 1, "step": self._step, "epoch_s": time.monotonic() - started_at})
 
     def _learn(self, batch: Any) -> dict[str, Tensor]:
-        rate = self._schedule.learning_rate * self._schedule.rate(self._step, self._steps)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
+        losses: dict[str, Tensor] = {}
+        if self._opponent is not None:
+            with self._autocast():
+                losses |= self._opponent.losses(batch)
+            self._opponent.optimisation.step(losses, self._step, self._steps)
         with self._autocast():
-            losses = self._recipe.losses(batch)
-        self._optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()  # pyright: ignore[reportUnknownMemberType]
-        parameters = [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
-        norm = nn.utils.clip_grad_norm_(parameters, self._schedule.max_gradient_norm)
-        self._optimizer.step()  # pyright: ignore[reportUnknownMemberType]
+            own = self._recipe.losses(batch)
+        norm = self._optimisation.step(own, self._step, self._steps)
         self._average.update_parameters(self._recipe.network)
         self._step += 1
-        return {**{name: value.detach() for name, value in losses.items()}, _GRADIENT_NORM: norm}
+        return {**{name: value.detach() for name, value in {**losses, **own}.items()}, _GRADIENT_NORM: norm}
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16")
@@ -239,8 +222,7 @@ class Run:
         if not math.isfinite(loss + norm):
             raise TrainingDiverged(f"the loss is {loss} at step {self._step}: try a lower learning rate")
         row = {"step": self._step, "loss": loss, **parts, _GRADIENT_NORM: norm}
-        rate = max(group["lr"] for group in self._optimizer.param_groups)
-        self._log.add({**row, "learning_rate": rate, "images_per_s": images_per_s})
+        self._log.add({**row, "learning_rate": self._optimisation.learning_rate, "images_per_s": images_per_s})
         epoch = (self._step - 1) // self._per_epoch + 1
         done = (epoch, self._schedule.epochs, self._step, self._steps)
         speed, remaining = self._clock.images_per_s, self._clock.seconds_for(self._steps - self._step)
@@ -270,7 +252,8 @@ class Run:
                 "settings": json.dumps(self._settings),
                 "network": self._recipe.network.state_dict(),
                 "average": {"network": self._average.module.state_dict(), "steps": self._step},
-                "optimizer": self._optimizer.state_dict(),
+                "optimizer": self._optimisation.state_dict(),
+                **({} if self._opponent is None else {"opponent": self._opponent.state_dict()}),
                 "step": self._step,
                 "evaluated_step": self._evaluated_step,
                 "trained_s": self._clock.trained_s,
@@ -278,18 +261,6 @@ class Run:
                 "random": generator_state(self._device),
             }
         )
-
-
-def _decayed(groups: Sequence[Mapping[str, Any]], weight_decay: float) -> list[dict[str, Any]]:
-    """Splits each group: biases and norms, which have one dimension, are not decayed."""
-    split: list[dict[str, Any]] = []
-    for group in groups:
-        parameters = [parameter for parameter in group["params"] if parameter.requires_grad]
-        for decay, wanted in ((weight_decay, True), (0.0, False)):
-            chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == wanted]
-            if chosen:
-                split.append({"params": chosen, "scale": group.get("scale", 1.0), "weight_decay": decay})
-    return split
 
 
 def _close(batches: Iterator[Any]) -> None:

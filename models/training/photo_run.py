@@ -208,7 +208,7 @@ def normalised_as(settings: PhotoSettings, start: str) -> PhotoSettings:
     """
     if start in (IMAGENET, NOTHING):
         return settings
-    preprocessing = find(start).preprocessing
+    preprocessing = find(start).image_preprocessing
     return replace(settings, mean=preprocessing.mean, std=preprocessing.std)
 
 

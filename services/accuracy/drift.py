@@ -40,16 +40,21 @@ NOTHING: Final = Summary(None, 0.0)
 """The summary of an image without objects."""
 
 
-def summarise(answer: Mapping[str, Any]) -> Summary:
+def summarise(answer: Mapping[str, Any]) -> Summary | None:
     """Summarises a prediction by its best class and score.
 
     Args:
         answer: As `services.answers.wire.describe_prediction` writes it, best first, whatever the task.
+
+    Returns:
+        The summary; None of images that a model made.
     """
     rows: Sequence[Mapping[str, Any]] = answer["predictions"]
     if not rows:
         return NOTHING
     best = rows[0]
+    if "png" in best:
+        return None
     if "fraction" in best and "box" not in best:
         return Summary(best["class_id"], min(1.0, sum(row["fraction"] for row in rows)))
     return Summary(best["class_id"], best["score"] if "score" in best else best["probability"])

@@ -18,6 +18,7 @@ from models.entries import LetterboxPreprocessing, Preprocessing
 from models.errors import ImageError, NonFiniteOutput
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
+from models.latent_preprocessing import LatentPreprocessing
 from models.predictions import Prediction
 from models.request_adapter import adapter_for
 from models.signal_preprocessing import SignalPreprocessing
@@ -107,7 +108,9 @@ def _prepared_ahead(
         yield [(item, future.result()) for item, future in started]
 
 
-def batch_size(preprocessing: Preprocessing | LetterboxPreprocessing | SignalPreprocessing) -> int:
+def batch_size(
+    preprocessing: Preprocessing | LetterboxPreprocessing | SignalPreprocessing | LatentPreprocessing,
+) -> int:
     """Images that are preprocessed at a time; fewer for models that take large inputs in tiles."""
     if not isinstance(preprocessing, LetterboxPreprocessing):
         return BATCH_SIZE

@@ -7,6 +7,8 @@
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
     tapetum explain IMAGE…            which parts of images count towards a prediction, likewise
     tapetum explain layers MODEL      the layers of a network, with their receptive fields
+    tapetum generate                  images of a class from noise (experimental)
+    tapetum generate evaluate         how real such images look, beside held-out ones
     tapetum models list|show|pull     what can be served
     tapetum models add FILE           a model of one's own, from an ONNX file or a checkpoint
     tapetum evaluate                  how good a model is on labelled images, with a report
@@ -15,7 +17,7 @@
     tapetum config env|compose|…      what the environment of such nodes must hold
     tapetum export triton DIR NAME…   a model repository for NVIDIA Triton
     tapetum export onnx NAME          a model as one ONNX file
-    tapetum train KIND                a model of one's own: classifier, detector, pose or segmenter
+    tapetum train KIND                a model of one's own: classifier, detector, pose, segmenter …
 
 Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import
 is imported inside the command that needs it: `tapetum classify --url` never loads torch, and nothing here loads Ray
@@ -40,6 +42,7 @@ from services.cli.detect import detect
 from services.cli.evaluate import evaluate
 from services.cli.explain_commands import app as explain_app
 from services.cli.export import app as export_app
+from services.cli.generate_commands import app as generate_app
 from services.cli.node import node
 from services.cli.pose import pose
 from services.cli.rollout import rollout
@@ -84,6 +87,7 @@ app.command(epilog="Example: tapetum node -- ray start --head --block")(node)
 app.add_typer(config_app, name="config")
 app.add_typer(explain_app, name="explain")
 app.add_typer(export_app, name="export")
+app.add_typer(generate_app, name="generate")
 app.add_typer(models_app, name="models")
 app.add_typer(train_app, name="train")
 

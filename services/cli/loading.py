@@ -31,6 +31,7 @@ FAVOURITES: Final[Mapping[Task, str]] = {
     "detection": "yolo-person",
     "keypoints": "keypoint-rcnn-person",
     "segmentation": "unet-person",
+    "generation": "gan-digits",
 }
 """Default model of each task: the fastest bundled one."""
 

@@ -14,6 +14,7 @@ from services.cli.option_groups import takes
 from services.cli.train_options import (
     ClassifierFlags,
     DetectorFlags,
+    GeneratorFlags,
     PhotoFlags,
     PoseFlags,
     SegmenterFlags,
@@ -53,7 +54,7 @@ def classifier(flags: ClassifierFlags) -> None:
         given = {key: value for key, value in vars(flags).items() if key not in ("model", "name")}
         return train_classifier(ClassifierOptions(architecture=flags.model, name=name, **given), report, tell)
 
-    run_training(train, name, flags.output, "classify")
+    run_training(train, name, flags.output, "classify IMAGE")
 
 
 @app.command(epilog="Example: tapetum train detector --model yolox-efficientnet-lite0 --data plates --name plates")
@@ -75,7 +76,7 @@ def detector(flags: DetectorFlags) -> None:
         augmentation = Augmentation() if flags.flip else Augmentation(flip=0.0)
         return train_detector(_photo_options(flags, flags.model, name, augmentation), report, tell)
 
-    run_training(train, name, flags.output, "detect")
+    run_training(train, name, flags.output, "detect IMAGE")
 
 
 @app.command(epilog="Example: tapetum train segmenter --model unet-efficientnet-lite0 --data cells --native --size 256")
@@ -115,7 +116,7 @@ def segmenter(flags: SegmenterFlags) -> None:
         )
         return train_segmenter(options, report, tell)
 
-    run_training(train, name, flags.output, "segment")
+    run_training(train, name, flags.output, "segment IMAGE")
 
 
 @app.command(epilog="Example: tapetum train pose --data person --start mask-rcnn-person --name my-pose")
@@ -153,7 +154,7 @@ def pose(flags: PoseFlags) -> None:
         )
         return train_pose(options, report, tell, show_preparation, show_note)
 
-    run_training(train, name, flags.output, "pose")
+    run_training(train, name, flags.output, "pose IMAGE")
 
 
 @app.command(epilog="Example: tapetum train signal --data mnist1d --name mnist-1d")
@@ -170,7 +171,24 @@ def signal(flags: SignalFlags) -> None:
 
         return train_signal(SignalOptions(**{**vars(flags), "name": name}), report)
 
-    run_training(train, name, flags.output, "classify")
+    run_training(train, name, flags.output, "classify IMAGE")
+
+
+@app.command(epilog="Example: tapetum train generator --data mnist --name my-digits")
+@takes(GeneratorFlags)
+def generator(flags: GeneratorFlags) -> None:
+    """Train a generator of small images on folders by class: a conditional DCGAN. Experimental.
+
+    What is left of an interrupted run goes on with the same command.
+    """
+    name = flags.name or _name_after(flags.data, "dcgan")
+
+    def train(report: Callable[[Progress], None], tell: TellProblems) -> Path:
+        from models.training.generator_run import GeneratorOptions, train_generator
+
+        return train_generator(GeneratorOptions(**{**vars(flags), "name": name}), report, tell)
+
+    run_training(train, name, flags.output, "generate")
 
 
 def _photo_options(

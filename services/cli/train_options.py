@@ -80,6 +80,58 @@ class SignalFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GeneratorFlags:
+    """Options of `tapetum train generator`."""
+
+    data: Annotated[
+        Path,
+        typer.Option(
+            metavar="DATA",
+            help="Images by class, as for `tapetum train classifier`: they are learned as grey ones of 28 x 28 pixels.",
+        ),
+    ]
+    judge: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL", help="A classifier with the same classes, whose features measure the generated images."
+        ),
+    ] = "mnist"
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to call the model, or NAME@VERSION for a further version.")
+    ] = None
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")
+    ] = Path("trained")
+    latent_size: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Numbers of noise an image.")] = 64
+    width: Annotated[
+        int, typer.Option(min=1, max=256, metavar="N", help="Channels of the generator's last hidden layer.")
+    ] = 32
+    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the images.")] = 50
+    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Images a step.")] = 64
+    learning_rate: Annotated[
+        float, typer.Option(min=1e-9, metavar="RATE", help="The generator's greatest; the discriminator's is twice it.")
+    ] = 2e-4
+    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 5
+    val_share: Annotated[
+        float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
+    ] = 0.2
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to train: cpu, cuda or cuda:N.")] = "cpu"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic; auto is bf16 where the hardware has it.")
+    ] = "auto"
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = (
+        "as the data allows"
+    )
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Read files outside the data folders that labels or links lead to.")
+    ] = False
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop on a wrong or missing label, rather than leave it out.")
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClassifierFlags(TrainOptions):
     """Options of `tapetum train classifier`."""
 

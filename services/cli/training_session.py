@@ -31,7 +31,7 @@ def run_training(train: Train, name: str, output: Path, command: str) -> None:
         train: Trains.
         name: Of the model.
         output: Folder of its card.
-        command: The `tapetum` command to try the model with.
+        command: The `tapetum` command to try the model with, such as `classify IMAGE`.
 
     Raises:
         CommandError: An error that the user can fix.
@@ -97,7 +97,7 @@ def _show_result(screen: Screen, card: Path, command: str) -> None:
         soft_wrap=True,
     )
     screen.err.print(
-        f"try it: TAPETUM_CATALOG={card.parent} tapetum {command} IMAGE --model {card.name.removesuffix('.json')}",
+        f"try it: TAPETUM_CATALOG={card.parent} tapetum {command} --model {card.name.removesuffix('.json')}",
         soft_wrap=True,
     )
     print(card)

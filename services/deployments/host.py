@@ -272,7 +272,7 @@ class ModelHost:
         ]
 
 
-Answered = tuple[bytes, Summary] | ServiceError
+Answered = tuple[bytes, Summary | None] | ServiceError
 """A serialised prediction with its summary for drift detection, or an error."""
 
 
@@ -287,7 +287,9 @@ def _forward_or_none(adapter: Adapter[Any, Any], batch: Sequence[Prepared]) -> A
         return None
 
 
-def postprocess(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prepared]) -> Iterator[tuple[bytes, Summary]]:
+def postprocess(
+    adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prepared]
+) -> Iterator[tuple[bytes, Summary | None]]:
     """Postprocess a batch and serialise its predictions."""
     predictions = adapter.postprocess(
         raw, [prepared.input for prepared in batch], [prepared.parameters for prepared in batch]
@@ -321,7 +323,7 @@ def passes_of(prepared: Prepared) -> int:
     return prepared.input.view_count
 
 
-def encode(answer: dict[str, Any]) -> tuple[bytes, Summary]:
+def encode(answer: dict[str, Any]) -> tuple[bytes, Summary | None]:
     """Serialises a prediction, and summarises it for drift detection."""
     return orjson.dumps(answer), summarise(answer)
 
@@ -335,7 +337,7 @@ def outcome_of(answer: Answered, stages_ms: dict[str, float]) -> Outcome:
         return Outcome(body, None, stages_ms, summary)
     message = (
         f"the answer has {len(body)} bytes; at most {MAX_ANSWER_BYTES} are sent: "
-        "ask for mask_format=rle, or for fewer classes or objects"
+        "ask for mask_format=rle, or for fewer classes, objects or images"
     )
     return failed(AnswerTooLarge(message, {"bytes": len(body), "max_bytes": MAX_ANSWER_BYTES}))
 

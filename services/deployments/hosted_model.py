@@ -15,7 +15,7 @@ from models.adapter import Adapter
 from models.augmentation.choice import augmented
 from models.catalog.version_names import join_name
 from models.execution.memory import release_activations
-from models.kinds import KINDS
+from models.kinds import KINDS, experimental_mark
 from models.request_adapter import adapter_for
 from services.answers.wire import Outcome
 from services.deployments.identity import code_digest, identity_of
@@ -80,6 +80,7 @@ class HostedModel:
             "identity": self.identity.hex(),
             "code_digest": code_digest(),
             "deployment": config.name,
+            **experimental_mark(entry.kind),
             "max_batch_size": config.max_batch_size,
             "max_batch_pixels": config.pixels_per_batch,
             "augmented_views": self.augmented.view_count if self.augmented else 1,

@@ -69,7 +69,9 @@ def write_answers(
                 continue
             for row in coco_results(line, categories):
                 predictions.add(row)
-            answered.reference.add(summarise(_as_served(line["answer"], least_score)))
+            summary = summarise(_as_served(line["answer"], least_score))
+            if summary is not None:
+                answered.reference.add(summary)
     if KINDS[facts.kind].writes_targets:
         named = {categories[class_id]: facts.class_names[class_id] for class_id in match.measured}
         _write_targets(folder, chunks, named, getattr(data, "skeleton", None))

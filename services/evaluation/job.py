@@ -148,13 +148,15 @@ def evaluate(
         RunFolderError: The folder holds another, stopped run.
         WorkerPoolError: There is no cluster, or workers end again and again.
         OSError: The folder cannot be written.
-        ValueError: `plan.augment`, and the kind of the model has no augmentation.
+        ValueError: `plan.augment`, and the kind of the model has no augmentation; or the kind has no evaluation.
     """
     started_at = datetime.now(UTC)
     with cluster(plan.place):
         pool = WorkerPool(plan.predictor, plan.place)
         say(f"loading {plan.predictor.model}")
         facts = pool.describe()
+        if facts.kind not in KINDS:
+            raise ValueError(f"{facts.name}: there is no evaluation of models for {facts.kind}, which make images")
         if plan.augment and not PREDICTION_KINDS[facts.kind].has_augmentation:
             raise ValueError(f"{facts.name}: there is no test-time augmentation for {facts.kind}; leave --augment out")
         say(f"reading {plan.data}")

@@ -41,14 +41,13 @@ from services.gateway.open_inference.routes import add_open_inference
 from services.gateway.openapi import (
     ACCURACY_EXAMPLE,
     FEEDBACK_EXAMPLE,
-    PICTURE_CONTENT,
     describe_answer,
     describe_errors,
     describe_feedback,
-    describe_request,
 )
 from services.gateway.playground.routes import playground_routes, public_paths
 from services.gateway.prediction import PredictionHandler
+from services.gateway.prediction_routes import add_absent_tasks, add_task, served_apis
 from services.gateway.rendering import Renderer
 from services.gateway.responses import Responder
 from services.gateway.schemas import (
@@ -71,8 +70,6 @@ from services.gateway.serving.traffic_log import TrafficLog
 from services.gateway.shadow.disagreements import Disagreements
 from services.gateway.shadow.shadow_runner import ShadowRunner
 from services.gateway.version_metrics import version_metrics_router
-from services.kinds import TASKS
-from services.kinds.task_api import TaskApi
 from services.machine.stack_token import read_token
 from services.rollout.traffic_store import MemoryTrafficStore, TrafficStore
 from services.settings import Settings
@@ -135,10 +132,11 @@ def create_app(
         connected=[each for each in (cache, store, traffic_store, limiter) if each is not None],
     )
     app = _without_routes(lifespan)
-    handlers = [PredictionHandler(api, settings, path, bodies, renderer, responder) for api in TASKS.values()]
+    handlers = [PredictionHandler(api, settings, path, bodies, renderer, responder) for api in served_apis(registry)]
     _add_middleware(app, handlers, settings, access, under_ray)
     for handler in handlers:
-        _add_task(app, handler.api, handler)
+        add_task(app, handler.api, handler)
+    add_absent_tasks(app, registry)
     app.include_router(explanation_router(ExplanationHandler(settings, path, bodies, explainer)))
     inference, repository = Inference(path, settings, readers), Repository(registry, versions, admission, settings)
     add_open_inference(app, HttpFront(inference, repository, settings, bodies))
@@ -235,39 +233,6 @@ def _add_middleware(
     )
     if settings.cors_origins:
         app.add_middleware(Cors, origins=settings.cors_origins)
-
-
-def _add_task(app: FastAPI, api: TaskApi, handler: PredictionHandler) -> None:
-    async def predict(request: Request) -> Response:
-        return await handler(request)
-
-    router = direct_router()
-    router.add_api_route(
-        api.path,
-        predict,
-        methods=["POST"],
-        summary=api.summary,
-        description=handler.api.parameters.__doc__,
-        operation_id=api.path.rpartition("/")[2],
-        tags=["predict"],
-        responses={
-            200: {
-                "model": api.answer,
-                "description": "One answer; or, for a list of images, one result each. Or the image with the "
-                "answer drawn on it: for `render=true`, or where `Accept` prefers an image to JSON; or, for "
-                "`render=cutout` of a segmentation, the objects on a transparent background, as PNG.",
-                "content": {
-                    "application/json": {
-                        "examples": {name: {"value": example} for name, example in api.examples.items()}
-                    },
-                    **PICTURE_CONTENT,
-                },
-            },
-            **describe_errors(),
-        },
-        openapi_extra=describe_request(api),
-    )
-    app.include_router(router)
 
 
 def _add_accuracy(app: FastAPI, handler: FeedbackHandler, accuracy: AccuracyWatch) -> None:

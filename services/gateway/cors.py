@@ -30,7 +30,14 @@ class Cors(CORSMiddleware):
             allow_origins=origins,
             allow_methods=("GET", "HEAD", "POST", "OPTIONS"),
             allow_headers=("*",),
-            expose_headers=("X-Request-ID", "Server-Timing", "Retry-After", "ETag"),
+            expose_headers=(
+                "X-Request-ID",
+                "Server-Timing",
+                "Retry-After",
+                "ETag",
+                "X-Tapetum-Model",
+                "X-Tapetum-Cached",
+            ),
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:

@@ -30,7 +30,7 @@ from services.gateway.forms import parse_form
 from services.gateway.schemas import JsonBody
 from services.gateway.serving.offload import INLINE_BYTES, TimeLimit
 from services.gateway.serving.request_path import PredictionInput
-from services.kinds.request_parameters import TaskParameters
+from services.kinds.request_parameters import RequestParameters
 from services.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
@@ -59,12 +59,20 @@ MAX_PROBLEMS: Final = 1000
 SIGNAL_TYPE: Final = "text/csv"
 """Content type of a signal that is the whole body."""
 
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+MAX_PARAMETER_BYTES: Final = 2**16
+"""The most bytes of a body that has parameters only."""
+NO_IMAGE: Final = b""
+"""In the place of the image of a request that has none."""
+
 ACCEPTED = (
     "an image (image/*), application/octet-stream, multipart/form-data, application/json, or a signal as text/csv"
 )
 
 
-async def read_input(body: Body, kind: type[TaskParameters], settings: Settings, limit: TimeLimit) -> PredictionInput:
+async def read_input(
+    body: Body, kind: type[RequestParameters], settings: Settings, limit: TimeLimit
+) -> PredictionInput:
     """Read and validate the body and the parameters of a prediction request.
 
     Args:
@@ -94,10 +102,51 @@ async def read_input(body: Body, kind: type[TaskParameters], settings: Settings,
             f"{len(images)} images in one request; at most {settings.max_images_per_request} are taken",
             {"images": len(images), "max_images": settings.max_images_per_request},
         )
-    return PredictionInput(images, several, _read_parameters(kind, body.request, given))
+    return PredictionInput(images, several, _parameters_of(kind, body.request, given))
 
 
-def _read_parameters(kind: type[TaskParameters], request: Request, given: Mapping[str, Any]) -> TaskParameters:
+async def read_parameters(body: Body, kind: type[RequestParameters], limit: TimeLimit) -> PredictionInput:
+    """Read and validate a request without images: a JSON object or a form of parameters, or no body at all.
+
+    Args:
+        body: The body; not yet read.
+        kind: The parameters of the task.
+        limit: Time limit of the request.
+
+    Returns:
+        The parameters, with no bytes in the place of an image.
+
+    Raises:
+        RequestError: the request is invalid; the message says what to change.
+    """
+    content_type = body.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = content_type == "application/json" or content_type.endswith("+json")
+    refusal = UnsupportedContentType(
+        f"this takes parameters and no image; send none, application/json or {FORM_TYPE}, not "
+        f"{content_type[:80] or 'a body without a content type'}"
+    )
+    is_known = is_json or content_type == FORM_TYPE
+    if not is_known and body.request.headers.get("content-length", "0") != "0":
+        raise refusal
+    text = await body.read(MAX_PARAMETER_BYTES, "body")
+    if text and not is_known:
+        raise refusal
+    given: Mapping[str, Any] = NO_PARAMETERS
+    if text:
+        given = parse_object(text, limit) if is_json else _read_form(text)
+    return PredictionInput((NO_IMAGE,), False, _parameters_of(kind, body.request, given))
+
+
+def _read_form(text: bytes) -> Mapping[str, Any]:
+    given: dict[str, Any] = {}
+    for name, value in QueryParams(text).multi_items():
+        if name in given:
+            raise InvalidParameters(f"parameter {name[:80]} is given twice", {"parameter": name[:80]})
+        given[name] = value
+    return given
+
+
+def _parameters_of(kind: type[RequestParameters], request: Request, given: Mapping[str, Any]) -> RequestParameters:
     query = request.scope["query_string"]
     if query.count(b"&") + len(given) >= MAX_GIVEN:
         raise InvalidParameters(f"there are more than {MAX_GIVEN} parameters", {"max_parameters": MAX_GIVEN})
@@ -105,11 +154,11 @@ def _read_parameters(kind: type[TaskParameters], request: Request, given: Mappin
 
 
 @lru_cache(REMEMBERED)
-def _validate_query(kind: type[TaskParameters], query: bytes) -> TaskParameters:
+def _validate_query(kind: type[RequestParameters], query: bytes) -> RequestParameters:
     return _validate_all(kind, query, NO_PARAMETERS)
 
 
-def _validate_all(kind: type[TaskParameters], query: bytes, given: Mapping[str, Any]) -> TaskParameters:
+def _validate_all(kind: type[RequestParameters], query: bytes, given: Mapping[str, Any]) -> RequestParameters:
     parameters: dict[str, Any] = {}
     for name, value in QueryParams(query).multi_items():
         if name in parameters or name in given:

@@ -21,6 +21,8 @@ PICTURES: Final[Mapping[str, PictureFormat]] = {"image/jpeg": "jpeg", "image/png
 """Media types of pictures, in the order of preference at equal weight."""
 ANSWERS: Final = ("application/json", *PICTURES)
 """All media types of a response, likewise."""
+MADE: Final[Mapping[str, PictureFormat]] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
+"""Media types of images that models make, likewise; JSON comes after them."""
 
 MAX_RANGES: Final = 64
 """The most elements of an `Accept` header that are parsed."""
@@ -119,3 +121,36 @@ def choose_format(accept: str, render: bool | Literal["cutout"] | None) -> Rende
         message = f"none of the accepted media types is made here; there are {', '.join(ANSWERS)}"
         raise NotAcceptable(message, {"available": list(ANSWERS)})
     return "jpeg" if render else None
+
+
+@lru_cache(REMEMBERED)
+def choose_made(accept: str, wanted: PictureFormat | Literal["json"] | None) -> PictureFormat | None:
+    """Chooses the format of an answer that is an image.
+
+    Args:
+        accept: The `Accept` header, empty where there is none.
+        wanted: The `format` parameter, which overrides the header; None leaves the choice to the header.
+
+    Returns:
+        The format of the image, PNG without a preference; None is JSON.
+
+    Raises:
+        NotAcceptable: none of the formats is acceptable.
+    """
+    if wanted is not None:
+        return None if wanted == "json" else wanted
+    ranges = parse_accept(accept)
+    if not ranges:
+        return "png"
+    offers = (*MADE, "application/json")
+    chosen = best_of(ranges, offers)
+    if chosen is None:
+        message = f"none of the accepted media types is made here; there are {', '.join(offers)}"
+        raise NotAcceptable(message, {"available": list(offers)})
+    return MADE.get(chosen)
+
+
+def accepts_json(accept: str) -> bool:
+    """Whether an `Accept` header, which may be empty, allows JSON."""
+    ranges = parse_accept(accept)
+    return not ranges or best_of(ranges, ("application/json",)) is not None

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from services.gateway import negotiation
 from services.gateway.schemas import Base64Image, FeedbackRequest
-from services.kinds.request_parameters import TaskParameters
+from services.kinds.request_parameters import RequestParameters, TaskParameters
 from services.kinds.schemas import ErrorAnswer
 from services.kinds.task_api import TaskApi
 
@@ -40,10 +40,17 @@ _PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4//8/AAX+Av
 _CLASS_MAP = "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAAAAACMmsGiAAAAEklEQVR42mNkYGBkYGJgYEAiAAB1AAmMUbGFAAAAAElFTkSuQmCC"
 """A PNG file of 4 x 4 pixels: background on the left, and class 1 on the right."""
 
-PICTURE_CONTENT = {
-    media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in negotiation.PICTURES
-}
+_FILE = {"type": "string", "format": "binary"}
+
+PICTURE_CONTENT = {media_type: {"schema": _FILE} for media_type in negotiation.PICTURES}
 """The `content` of a rendered response."""
+
+
+_DRAWN = (
+    "One answer; or, for a list of images, one result each. Or the image with the answer drawn on it: for "
+    "`render=true`, or where `Accept` prefers an image to JSON; or, for `render=cutout` of a segmentation, the objects "
+    "on a transparent background, as PNG."
+)
 
 
 def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -57,7 +64,20 @@ def describe_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def describe_request(api: TaskApi) -> dict[str, Any]:
     """Parameters and request body of a prediction endpoint, as OpenAPI."""
+    if not api.takes_images:
+        return _describe_parameters(api.parameters)
     return _describe_images(api.parameters, several=True, takes_signals=api.task == "classification")
+
+
+def describe_response(api: TaskApi) -> dict[str, Any]:
+    """The `responses` entry of status 200 of a prediction endpoint, without its model."""
+    examples = {"examples": {name: {"value": example} for name, example in api.examples.items()}}
+    if api.picture_file is None:
+        content, description = PICTURE_CONTENT, _DRAWN
+    else:
+        content = {media_type: {"schema": _FILE} for media_type in negotiation.MADE}
+        description = "The image; several are one grid. In JSON, each as a PNG file in base64."
+    return {"description": description, "content": {"application/json": examples, **content}}
 
 
 def describe_one_image(parameters: type[TaskParameters]) -> dict[str, Any]:
@@ -65,10 +85,10 @@ def describe_one_image(parameters: type[TaskParameters]) -> dict[str, Any]:
     return _describe_images(parameters, several=False)
 
 
-def _describe_images(parameters: type[TaskParameters], several: bool, takes_signals: bool = False) -> dict[str, Any]:
+def _describe_images(parameters: type[RequestParameters], several: bool, takes_signals: bool = False) -> dict[str, Any]:
     properties = parameters.model_json_schema()["properties"]
     as_text = {name: _without_lists(schema) for name, schema in properties.items()}
-    file = {"type": "string", "format": "binary"}
+    file = _FILE
     image = Base64Image.model_json_schema()
     files = {"type": "array", "items": file} if several else file
     images = {"images": {"type": "array", "items": image}} if several else {}
@@ -78,12 +98,7 @@ def _describe_images(parameters: type[TaskParameters], several: bool, takes_sign
     signals, signal_member, signal_example = _signals() if takes_signals else ({}, {}, {})
     examples |= signal_example
     return {
-        "parameters": [
-            *(_query_parameter(name, schema) for name, schema in as_text.items()),
-            _header("X-Request-ID", "Echoed; one is made where there is none.", {"type": "string"}),
-            _header("X-Request-Timeout", "Seconds that the answer may take.", {"type": "number"}),
-            _header("Cache-Control", "`no-cache`: work it out anew. `no-store`: and keep nothing.", {"type": "string"}),
-        ],
+        **_query_and_headers(as_text),
         "requestBody": {
             "required": True,
             "content": {
@@ -105,6 +120,25 @@ def _describe_images(parameters: type[TaskParameters], several: bool, takes_sign
                 },
             },
         },
+    }
+
+
+def _describe_parameters(parameters: type[RequestParameters]) -> dict[str, Any]:
+    """Those of an endpoint that takes no image."""
+    schema = parameters.model_json_schema()
+    body = {"schema": {"type": "object", "properties": schema["properties"]}}
+    content = {"application/json": body, "application/x-www-form-urlencoded": body}
+    return {**_query_and_headers(schema["properties"]), "requestBody": {"required": False, "content": content}}
+
+
+def _query_and_headers(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "parameters": [
+            *(_query_parameter(name, schema) for name, schema in properties.items()),
+            _header("X-Request-ID", "Echoed; one is made where there is none.", {"type": "string"}),
+            _header("X-Request-Timeout", "Seconds that the answer may take.", {"type": "number"}),
+            _header("Cache-Control", "`no-cache`: work it out anew. `no-store`: and keep nothing.", {"type": "string"}),
+        ]
     }
 
 

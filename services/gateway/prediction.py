@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.errors import ServiceError
-from services.gateway.bodies import Bodies
+from services.gateway.bodies import Bodies, Body
 from services.gateway.disconnects import EndedWithClient
-from services.gateway.inputs import read_input
+from services.gateway.inputs import read_input, read_parameters
 from services.gateway.limits import read_timeout
 from services.gateway.negotiation import Rendering
 from services.gateway.rendering import Renderer, picture_response, wanted_picture
@@ -54,7 +54,7 @@ class PredictionHandler:
         policy = CachePolicy.of(request.headers.get("cache-control", ""))
         async with self.path.open(caller, lambda: read_timeout(request.headers, self.settings), task) as opened:
             with self.bodies.open(request) as body:
-                given = await read_input(body, self.api.parameters, self.settings, opened.limit)
+                given = await self._read(body, opened.limit)
                 read_ms = opened.elapsed_s * 1e3
                 rendering = wanted_picture(request, given)
                 served, given = await self.path.check(opened, task, given)
@@ -65,6 +65,11 @@ class PredictionHandler:
                     response = await self._respond(request, served, given, answers, rendering, opened.limit)
             response.headers["server-timing"] = server_timing(answers, read_ms, opened.elapsed_s * 1e3)
             return response
+
+    async def _read(self, body: Body, limit: TimeLimit) -> PredictionInput:
+        if not self.api.takes_images:
+            return await read_parameters(body, self.api.parameters, limit)
+        return await read_input(body, self.api.parameters, self.settings, limit)
 
     async def _respond(
         self,
@@ -79,7 +84,11 @@ class PredictionHandler:
         if rendering is None or isinstance(photo, ServiceError) or isinstance(answer, ServiceError):
             response = await self.responder.respond(request, served, given, answers, limit)
         else:
-            picture = await self.renderer.render(photo, answer, rendering, limit)
+            make = self.api.picture_file
+            if make is None:
+                picture = await self.renderer.render(photo, answer, rendering, limit)
+            else:
+                picture = await self.renderer.encode(make, answer, rendering, limit)
             answer.stages_ms["render"] = picture.took_ms
             response = picture_response(answer, picture, rendering)
         response.headers["vary"] = "Accept"

@@ -6,8 +6,10 @@ The prediction comes from the same cache as for JSON; only the picture is render
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 import orjson
 from starlette.requests import Request
@@ -20,12 +22,12 @@ from models.errors import ImageError
 from models.signals.decoding import decode_signal
 from models.signals.plot import plot_signal
 from services.errors import InvalidImage, InvalidParameters, NotAcceptable
-from services.gateway.negotiation import Rendering, choose_format
+from services.gateway.negotiation import Rendering, accepts_json, choose_format, choose_made
 from services.gateway.responses import entity_tag
 from services.gateway.serving.offload import TimeLimit, Workers
 from services.gateway.serving.predictor import Answer
 from services.gateway.serving.request_path import PredictionInput
-from services.kinds.request_parameters import CocoParameters
+from services.kinds.request_parameters import CocoParameters, PictureParameters, TaskParameters
 from services.kinds.segmentation import SegmentParameters
 from services.settings import Settings
 from services.telemetry import STAGE_SECONDS
@@ -42,10 +44,14 @@ def wanted_picture(request: Request, given: PredictionInput) -> Rendering | None
         InvalidParameters: the parameters also set a JSON format, or request a cut-out from a model without masks.
     """
     parameters = given.parameters
+    accept = ", ".join(request.headers.getlist("accept"))
+    if isinstance(parameters, PictureParameters):
+        return _wanted_made(accept, parameters, given.several)
+    assert isinstance(parameters, TaskParameters)
     if parameters.render == "cutout" and not isinstance(parameters, SegmentParameters):
         message = "render: only a segmentation has masks to cut out; there are true and false here"
         raise InvalidParameters(message, {"parameter": "render"})
-    wanted = choose_format(", ".join(request.headers.getlist("accept")), parameters.render)
+    wanted = choose_format(accept, parameters.render)
     if wanted is None:
         return None
     if given.several:
@@ -53,6 +59,15 @@ def wanted_picture(request: Request, given: PredictionInput) -> Rendering | None
     if isinstance(parameters, CocoParameters) and parameters.format != "json":
         raise InvalidParameters("format: coco is a list, which cannot be drawn", {"parameter": "format"})
     return wanted
+
+
+def _wanted_made(accept: str, parameters: PictureParameters, several: bool) -> PictureFormat | None:
+    """The format of an image that a model makes; several are JSON, unless the request insists on an image."""
+    if not several:
+        return choose_made(accept, parameters.format)
+    if parameters.format == "json" or (parameters.format is None and accepts_json(accept)):
+        return None
+    raise NotAcceptable("an image is of one photo: send one in a request, or ask for format=json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +112,24 @@ class Renderer:
         STAGE_SECONDS.labels(model.task, model.name, model.version, "render").observe(picture.took_ms / 1e3)
         return picture
 
+    async def encode(
+        self, make: Callable[[bytes, PictureFormat], bytes], answer: Answer, rendering: Rendering, limit: TimeLimit
+    ) -> Picture:
+        """Make the file of an answer that is an image.
+
+        Args:
+            make: Of the task, see `services.kinds.task_api.TaskApi.picture_file`.
+            answer: The answer.
+            rendering: Format of the file.
+            limit: Time limit of the request.
+
+        Raises:
+            OutOfTime: the time limit has passed, or the client has disconnected.
+        """
+        started_at = time.perf_counter()
+        body = await self._workers.run(lambda: make(answer.body, _format_of(rendering)), limit)
+        return Picture(body, (time.perf_counter() - started_at) * 1e3)
+
     def close(self) -> None:
         """Shut the thread pool down."""
         self._workers.close()
@@ -120,7 +153,12 @@ class Renderer:
 
 def picture_response(answer: Answer, picture: Picture, rendering: Rendering) -> Response:
     """The HTTP response of a picture; its ETag includes the format, so that it differs from that of the JSON."""
-    headers = {"etag": entity_tag(answer.key, f"-{rendering}")}
+    model = answer.model
+    headers = {
+        "etag": entity_tag(answer.key, f"-{rendering}"),
+        "x-tapetum-model": f"{quote(model.name)}@{quote(model.version)}",
+        "x-tapetum-cached": "true" if answer.cached else "false",
+    }
     return Response(picture.body, media_type=f"image/{_format_of(rendering)}", headers=headers)
 
 

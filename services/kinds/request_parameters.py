@@ -42,34 +42,29 @@ def _check_render(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
 Render = Annotated[bool | Literal["cutout"], WrapValidator(_check_render)]
 
 
-def _refuse_boolean(value: Any) -> Any:
+def refuse_boolean(value: Any) -> Any:
     """Refuses JSON's `true` as a number, which Python would accept as 1."""
     if isinstance(value, bool):
         raise PydanticCustomError("number", "Input should be a number")
     return value
 
 
-Count = Annotated[int, BeforeValidator(_refuse_boolean), Field(ge=1, le=1000)]
-Share = Annotated[float, BeforeValidator(_refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=1, le=1000)]
+Share = Annotated[float, BeforeValidator(refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]
 
 
-class TaskParameters(BaseModel):
-    """Parameters of every endpoint that takes images: query parameters, form fields or JSON members."""
+class RequestParameters(BaseModel):
+    """Parameters of every endpoint of models: query parameters, form fields or JSON members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
-    NOT_FOR_THE_MODEL: ClassVar[frozenset[str]] = frozenset({"model", "render"})
+    NOT_FOR_THE_MODEL: ClassVar[frozenset[str]] = frozenset({"model", "render", "format"})
     """Parameters that choose the model or the format of the response; they are not part of the cache key."""
 
     model: str | None = Field(
         default=None,
         description="Name of a served model, or one of its versions as `NAME@VERSION`; the first model of the task by "
         "default.",
-    )
-    render: Render | None = Field(
-        default=None,
-        description="Return the image with the predictions drawn on it; by default `Accept` decides. "
-        "`cutout`, for a segmentation: the pixels of the masks on a transparent background, as PNG.",
     )
 
     def check(self, image_count: int) -> None:
@@ -94,6 +89,27 @@ class TaskParameters(BaseModel):
             InvalidParameters: the model has no such class, or it is the background; or augmentation is requested of a
                 kind of models that has none.
         """
+        kind = kind_in(entry)
+        try:
+            given = self.given(entry)
+            completed = asdict(complete(kind, given, entry["defaults"], entry["class_names"]))
+        except UnknownClasses as error:
+            details = {"unknown": error.unknown, "known": error.known[:LISTED_CLASSES], "classes": len(error.known)}
+            raise InvalidParameters(str(error), details) from None
+        if not completed.get("augment"):  # then keys of cached answers are as before, and older replicas take it
+            completed.pop("augment", None)
+        return completed
+
+    def given(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of the request that are for the model, by the names of `models.adapter`.
+
+        Args:
+            entry: As for `complete`.
+
+        Raises:
+            InvalidParameters: augmentation is requested of a kind of models that has none.
+            UnknownClasses: the model has no such class.
+        """
         given = self.model_dump(exclude=set(self.NOT_FOR_THE_MODEL), exclude_none=True)
         kind = kind_in(entry)
         takes_signals = "length" in entry.get("preprocessing", {})
@@ -102,14 +118,27 @@ class TaskParameters(BaseModel):
                 f"augment: there is no test-time augmentation for {'signals' if takes_signals else kind}; leave it out"
             )
             raise InvalidParameters(message, {"parameter": "augment"})
-        try:
-            completed = asdict(complete(kind, given, entry["defaults"], entry["class_names"]))
-        except UnknownClasses as error:
-            details = {"unknown": error.unknown, "known": error.known[:LISTED_CLASSES], "classes": len(error.known)}
-            raise InvalidParameters(str(error), details) from None
-        if not completed.get("augment"):  # then keys of cached answers are as before, and older replicas take it
-            completed.pop("augment", None)
-        return completed
+        return given
+
+
+class TaskParameters(RequestParameters):
+    """Parameters of every endpoint whose answers are drawn on the image of the request."""
+
+    render: Render | None = Field(
+        default=None,
+        description="Return the image with the predictions drawn on it; by default `Accept` decides. "
+        "`cutout`, for a segmentation: the pixels of the masks on a transparent background, as PNG.",
+    )
+
+
+class PictureParameters(RequestParameters):
+    """Parameters of every endpoint whose answer is an image."""
+
+    format: Literal["png", "jpeg", "webp", "json"] | None = Field(
+        default=None,
+        description="Format of the answer; by default `Accept` decides, and PNG without it. `json`: PNG files in "
+        "base64.",
+    )
 
 
 class PredictionParameters(TaskParameters):
@@ -152,7 +181,7 @@ ImageIds = Annotated[
 class CocoParameters(PredictionParameters):
     """Parameters of the tasks whose predictions have a COCO results format."""
 
-    NOT_FOR_THE_MODEL = PredictionParameters.NOT_FOR_THE_MODEL | {"format", "image_id"}
+    NOT_FOR_THE_MODEL = PredictionParameters.NOT_FOR_THE_MODEL | {"image_id"}
 
     format: Literal["json", "coco"] = Field(
         default="json", description="`coco`: a plain list, as COCO's evaluation reads results."

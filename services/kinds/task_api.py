@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
+from models.drawing.picture import PictureFormat
 from models.entries import Task
-from services.kinds.request_parameters import TaskParameters
+from services.kinds.request_parameters import RequestParameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +25,19 @@ class TaskApi:
         found: Schema of the predictions for one image, which is what the cache holds.
         answer: Response schemas, as a type.
         examples: Example responses by name.
+        picture_file: Of kinds whose answer is an image: makes the file in a format of an answer as JSON. None of kinds
+            whose answer is drawn on the image of the request.
+        takes_images: Whether a request has images; otherwise it consists of parameters.
+        is_experimental: As the record of the kind in `models.kinds` says.
     """
 
     task: Task
     path: str
     summary: str
-    parameters: type[TaskParameters]
+    parameters: type[RequestParameters]
     found: type[BaseModel]
     answer: Any
     examples: Mapping[str, Any]
+    picture_file: Callable[[bytes, PictureFormat], bytes] | None = None
+    takes_images: bool = True
+    is_experimental: bool = False

@@ -352,8 +352,7 @@ class Stack:
         url = self._url
         self._step("ready")
         key = " -H 'Authorization: Bearer YOUR_KEY'" if self._settings.all_api_keys() else ""
-        path = TASKS[self._config.topology.deployments[0].task].path
-        self._say(f"  try      curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg'{key} {url}{path}")
+        self._say(f"  try      {_example(self._config.topology, url, key)}")
         if self._settings.playground:
             self._say(f"  page     {url}/")
         self._say(f"  docs     {url}/docs")
@@ -362,6 +361,14 @@ class Stack:
 
     def _step(self, what: str) -> None:
         self._say(f"✓ {time.monotonic() - self._started_at:5.1f} s  {what}")
+
+
+def _example(topology: Topology, url: str, key: str) -> str:
+    """A command that asks the first model."""
+    api = TASKS[topology.deployments[0].task]
+    sent = "--data-binary @photo.jpg -H 'Content-Type: image/jpeg'" if api.takes_images else "-X POST"
+    saved = " -o answer.png" if api.picture_file is not None else ""
+    return f"curl {sent}{key} {url}{api.path}{saved}"
 
 
 def _names(topology: Topology) -> str:

@@ -10,7 +10,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.errors import AlreadyGiven, FeedbackUnavailable
+from services.errors import AlreadyGiven, FeedbackUnavailable, InvalidParameters
 from services.gateway.accuracy.answer_log import AnswerLog, GivenAnswer
 from services.gateway.accuracy.feedback_kinds import KINDS
 from services.gateway.accuracy.feedback_metrics import Counts
@@ -95,6 +95,9 @@ class FeedbackHandler:
     async def _judge(self, told: FeedbackRequest, given: GivenAnswer, limit: TimeLimit) -> Counts:
         """Compare the answer with the ground truth, in a thread pool of its own, since it may take seconds."""
         served = given.model
+        if served.is_experimental:
+            message = f"{served.name} makes images: there is no ground truth to compare its answers with"
+            raise InvalidParameters(message, {"model": served.name})
         kind = KINDS[served.kind]
 
         def work() -> Counts:

@@ -37,6 +37,7 @@ from services.telemetry import EXPLANATION_SECONDS, EXPLANATIONS
 
 log = structlog.get_logger()
 
+_UNEXPLAINED: Final = frozenset(kind.task for kind in KINDS.values() if kind.is_experimental)
 _TASKS_WITH_BOXES: Final = frozenset(KINDS[kind].task for kind in WITH_BOXES)
 """Tasks of which some models predict boxes that can be explained."""
 
@@ -120,6 +121,8 @@ class ExplanationHandler:
         name = asked.model if asked.model is not None else registry.names[0]
         model = registry.split(name)[0]
         task = registry.task(model)
+        if task in _UNEXPLAINED:
+            raise InvalidParameters(f"{model} makes images: only models that predict can be explained", _MODEL)
         if asked.box is not None and task not in _TASKS_WITH_BOXES:
             raise _no_boxes(model)
         version = cold_version(registry, name) if asked.box is None else None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any, Final
 
-from services.gateway.open_inference.images import INPUTS
+from services.gateway.open_inference.images import INPUTS, Input
 from services.gateway.open_inference.outputs import outputs_of
 from services.gateway.serving.served_model import ServedModel
 
@@ -31,7 +31,7 @@ def server_metadata() -> dict[str, Any]:
 
 
 def model_metadata(model: ServedModel, versions: Iterable[str]) -> dict[str, Any]:
-    """Inputs and outputs of a model; a request has one of the inputs.
+    """Inputs and outputs of a model; a request has one of the inputs, where there are any.
 
     Args:
         model: The model.
@@ -41,9 +41,14 @@ def model_metadata(model: ServedModel, versions: Iterable[str]) -> dict[str, Any
         "name": model.name,
         "versions": list(versions),
         "platform": SERVER_NAME,
-        "inputs": [_metadata(one.name, one.datatype, one.dims) for one in INPUTS],
+        "inputs": [_metadata(one.name, one.datatype, one.dims) for one in _inputs_of(model)],
         "outputs": [_metadata(one.name, one.datatype, one.dims) for one in outputs_of(model.kind)],
     }
+
+
+def _inputs_of(model: ServedModel) -> tuple[Input, ...]:
+    """A generator has none: its request consists of parameters."""
+    return INPUTS if model.takes_images else ()
 
 
 def _metadata(name: str, datatype: str, dims: tuple[int, ...]) -> dict[str, Any]:
@@ -65,7 +70,8 @@ def model_config(model: ServedModel) -> dict[str, Any]:
         "backend": SERVER_NAME,
         "max_batch_size": 0,
         "input": [
-            {**_config(one.name, one.datatype, one.dims), "format": "FORMAT_NONE", "optional": True} for one in INPUTS
+            {**_config(one.name, one.datatype, one.dims), "format": "FORMAT_NONE", "optional": True}
+            for one in _inputs_of(model)
         ],
         "output": [_config(one.name, one.datatype, one.dims) for one in outputs_of(model.kind)],
         "dynamic_batching": {"preferred_batch_size": [model.entry["max_batch_size"]]},

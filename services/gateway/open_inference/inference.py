@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import orjson
 
 from services.errors import InvalidParameters, ServiceError
-from services.gateway.inputs import validate
+from services.gateway.inputs import NO_IMAGE, validate
 from services.gateway.open_inference.images import read_images
 from services.gateway.open_inference.messages import InferRequest, InferResponse, Parameter, RequestedOutput
 from services.gateway.open_inference.outputs import Output, outputs_of, top_classes, usual_outputs
@@ -21,7 +21,7 @@ from services.gateway.serving.predictor import Answer, CachePolicy
 from services.gateway.serving.request_path import Caller, PredictionInput, RequestPath
 from services.gateway.serving.served_model import ServedModel
 from services.kinds import TASKS
-from services.kinds.request_parameters import TaskParameters
+from services.kinds.request_parameters import RequestParameters
 from services.settings import Settings
 
 T = TypeVar("T")
@@ -79,6 +79,10 @@ class Inference:
 
     async def _read(self, model: ServedModel, name: str, sent: InferRequest, limit: TimeLimit) -> PredictionInput:
         parameters = _read_parameters(model, name, sent)
+        if not model.takes_images:
+            if sent.inputs:
+                raise InvalidParameters(f"{model.name} takes no inputs: send its parameters alone")
+            return PredictionInput((NO_IMAGE,), False, parameters)
 
         def read() -> tuple[bytes | ServiceError, ...]:
             return read_images(sent.inputs, self.settings.max_images_per_request, self.settings.max_image_pixels, limit)
@@ -138,11 +142,11 @@ def _wanted(model: ServedModel, sent: InferRequest) -> list[tuple[Output, Reques
     return wanted
 
 
-def _read_parameters(model: ServedModel, name: str, sent: InferRequest) -> TaskParameters:
+def _read_parameters(model: ServedModel, name: str, sent: InferRequest) -> RequestParameters:
     """The parameters of the task, out of those of the request."""
     schema = TASKS[model.task].parameters
     given: dict[str, Any] = {key: value for key, value in sent.parameters.items() if key not in IGNORED}
-    known = sorted(schema.model_fields.keys() - _OTHER_PROTOCOL)
+    known = sorted({field.alias or name for name, field in schema.model_fields.items()} - _OTHER_PROTOCOL)
     if unknown := [key for key in given if key not in known]:
         message = f"unexpected parameter {unknown[0][:80]!r}; {model.name} has {', '.join(known)}"
         raise InvalidParameters(message, {"unknown": unknown[:10], "known": known})

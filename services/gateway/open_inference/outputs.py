@@ -5,6 +5,7 @@ Objects of all images lie one behind the other; `num_detections` or `num_masks` 
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 
 from models.entries import Kind
 from models.geometry.masks import Mask
+from models.imaging.decoding import decode
 from services.errors import AnswerTooLarge, InvalidParameters
 from services.gateway.open_inference.tensors import BYTES, OutputTensor
 from services.kinds.detection import BOX_MEMBERS
 
 MAX_PIXELS: Final = 64 * 2**20
-"""The most elements of an output that has masks as pixels."""
+"""The most elements of an output that has masks or images as pixels."""
 
 Documents = Sequence[Mapping[str, Any]]
 """The answer to each image as `services.answers.wire.Outcome` has it, parsed."""
@@ -148,6 +150,17 @@ def _blank(masks: int, documents: Documents) -> NDArray[np.uint8]:
     return np.zeros((masks, height, width), np.uint8)
 
 
+def _pictures(documents: Documents) -> NDArray[Any]:
+    """The pixels of the images that a model made, one behind the other."""
+    files = [b64decode(row["png"]) for row in _rows_of(documents)]
+    pictures = [decode(file, max_bytes=len(file), max_pixels=MAX_PIXELS).pixels for file in files]
+    if len({pixels.shape for pixels in pictures}) > 1:
+        raise InvalidParameters("`images` is one tensor: the images of the request must have one size")
+    if sum(pixels.size for pixels in pictures) > MAX_PIXELS:
+        raise AnswerTooLarge(f"the images are more than {MAX_PIXELS} elements", {"max_elements": MAX_PIXELS})
+    return np.stack(pictures)
+
+
 def _json(documents: Documents) -> list[bytes]:
     return [orjson.dumps(answer) for answer in documents]
 
@@ -163,6 +176,7 @@ _CLASSES = (
     Output("class_names", BYTES, (-1,), _class_names),
 )
 
+_PICTURES: Final = Output("images", "UINT8", (-1, -1, -1, 3), _pictures)
 _PREDICTIONS: Final = Output("predictions", BYTES, (-1,), _json, is_usual=False)
 """What every kind of model has: the answer to each image as the JSON of `/v1`."""
 
@@ -195,6 +209,8 @@ _OUTPUTS: Final[Mapping[Kind, tuple[Output, ...]]] = {
         _IMAGE_SIZES,
         Output("class_map", "UINT8", (-1, -1, -1), _class_map, is_usual=False),
     ),
+    "stylization": (_PICTURES,),
+    "generation": (_PICTURES,),
 }
 """By kind, its outputs in the order of the metadata; a kind that is not here has `predictions` alone."""
 

@@ -12,6 +12,7 @@ import structlog
 from models.catalog.lookup import find
 from models.catalog.version_names import join_name
 from models.errors import BrokenCard, UnknownModel
+from models.kinds import experimental_mark
 from services.errors import InvalidParameters, LoadFailed, ModelNotFound, NotReady, PlanUnavailable, VersionInUse
 from services.gateway.schemas import VersionStatus
 from services.gateway.serving.registry import Registry
@@ -156,7 +157,8 @@ class ModelVersions:
 
     def unserved_entry(self, model: str) -> dict[str, Any]:
         """The catalog entry of a model that is loaded on demand, and not served now."""
-        return find(join_name(model, self._registry.first_version(model))).to_dict()
+        entry = find(join_name(model, self._registry.first_version(model)))
+        return {**entry.to_dict(), **experimental_mark(entry.kind)}
 
     def statuses(self) -> tuple[VersionStatus, ...]:
         """The states of all versions of all configured models."""
@@ -218,6 +220,9 @@ class ModelVersions:
         if served.kind != current.kind:
             message = f"{join_name(model, version)} is a model for {served.kind}, and {model} is for {current.kind}"
             raise InvalidParameters(message, {"version": version})
+        if isinstance(change, Shadow) and served.is_experimental:
+            message = f"shadow: {model} makes images, which cannot be compared: try another version as a canary"
+            raise InvalidParameters(message, {"parameter": "shadow"})
 
     def _without(self, plan: ServingPlan, version: str) -> ServingPlan:
         name = join_name(plan.model, version)

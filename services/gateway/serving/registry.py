@@ -115,6 +115,11 @@ class Registry:
         """The versions of a configured model that all its replicas have warm, the newest first."""
         return self._resolve(name).versions
 
+    @property
+    def tasks(self) -> frozenset[str]:
+        """The tasks of all configured models."""
+        return frozenset(self._tasks.values())
+
     def task(self, name: str) -> str:
         """The task of a configured model."""
         return self._tasks[name]
@@ -211,7 +216,7 @@ class Registry:
         if shadow is None or shadow.version == model.version or not shadow.samples(model.name, request_id):
             return None
         found = self._loaded(model.name, shadow.version)
-        return found if found is not None and found.kind == model.kind else None
+        return found if found is not None and found.kind == model.kind and not found.is_experimental else None
 
     def split(self, name: str) -> tuple[str, str | None]:
         """Split `NAME@VERSION` into the name of a configured model and the version; None where it names none.

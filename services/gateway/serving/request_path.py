@@ -26,7 +26,7 @@ from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
 from services.gateway.serving.traffic_log import TrafficLog
 from services.gateway.shadow.shadow_image import ShadowImage
-from services.kinds.request_parameters import TaskParameters
+from services.kinds.request_parameters import RequestParameters
 from services.telemetry import (
     LAST_REQUEST_TIME,
     REQUEST_IMAGES,
@@ -44,14 +44,15 @@ class PredictionInput:
     """A parsed and validated prediction request.
 
     Attributes:
-        images: The encoded images; an error where one could not be extracted from the request.
+        images: The encoded images; an error where one could not be extracted from the request. Of a task that takes
+            no images, no bytes.
         several: Whether the client sent a list, and gets a list back, in which an image may fail alone.
         parameters: Validated parameters of the task.
     """
 
     images: tuple[bytes | ServiceError, ...]
     several: bool
-    parameters: TaskParameters
+    parameters: RequestParameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,8 @@ class RequestPath:
             served = self.registry.canary_of(served, opened.request_id)
         opened.task, opened.model, opened.version = task, served.name, served.version
         opened.images = len(given.images)
+        if not served.takes_images:
+            return served, given
         checked = await self.inspector.check(given.images, opened.limit, served.signal_length)
         return served, PredictionInput(checked, given.several, given.parameters)
 

@@ -31,6 +31,7 @@ class ServedModel:
         calls: Sends images to this version.
         augmented_views: The most images that one with test-time augmentation takes through the network.
         signal_length: Numbers in a signal, of a model that takes signals; None of one that takes images.
+        takes_images: Whether it takes images or signals; a generator takes parameters alone.
     """
 
     name: str
@@ -46,6 +47,12 @@ class ServedModel:
     calls: ModelCalls
     augmented_views: int = 1
     signal_length: int | None = None
+    takes_images: bool = True
+
+    @property
+    def is_experimental(self) -> bool:
+        """Whether its answers are images that it makes, so that there is no ground truth to compare them with."""
+        return KINDS[self.kind].is_experimental
 
     @property
     def labels(self) -> tuple[str, str, str]:
@@ -70,6 +77,7 @@ class ServedModel:
             calls=calls,
             augmented_views=entry.get("augmented_views", 1),
             signal_length=entry.get("preprocessing", {}).get("length"),
+            takes_images="latent_size" not in entry.get("preprocessing", {}),
         )
 
 

@@ -263,7 +263,7 @@ def test_each_group_ends_at_the_same_share_of_its_own_learning_rate(tmp_path: Pa
     rates: list[list[float]] = []
     recipe = Regression(rate_of_first=0.1)
     run = run_of(recipe, tmp_path, epochs=5, warm_up_steps=2)
-    optimizer = run._optimizer  # type: ignore[reportPrivateUsage]
+    optimizer = run._optimisation.optimizer  # type: ignore[reportPrivateUsage]
     optimizer.register_step_post_hook(lambda *_: rates.append([group["lr"] for group in optimizer.param_groups]))
     run.train()
     scales = [group["scale"] for group in optimizer.param_groups]

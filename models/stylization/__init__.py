@@ -1,0 +1,1 @@
+"""Style transfer, an experimental kind: Gatys' optimisation and a fast feed-forward network."""

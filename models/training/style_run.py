@@ -1,0 +1,177 @@
+"""`tapetum train style`: from a style picture and a folder of photos to a model card."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from models.catalog.cards import write_card
+from models.catalog.version_names import SEPARATOR, split_name
+from models.datasets.samples import DatasetError
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, WeightsSource
+from models.errors import ImageError
+from models.runtime import Runtime
+from models.stylization.network import STRIDE, STYLE_NETWORK, StyleNetwork
+from models.stylization.perceptual import LossWeights, PerceptualLoss, open_features
+from models.stylization.photos import read_style
+from models.training.engine import Progress, Run, Schedule
+from models.training.machine import machine_name
+from models.training.naming import FIRST_VERSION, check_name
+from models.training.style_recipe import STEPS_PER_EPOCH, StyleRecipe
+
+_LICENCE: Final = "Apache-2.0"
+_VAL_PHOTOS: Final = 16
+"""Photos that are held out, the last ones by name."""
+_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_LONG_SIDE: Final = 1024
+"""Longest side of photos that the network takes, in pixels."""
+_LEVELS: Final = (127.5, 127.5, 127.5)
+"""Mean and standard deviation by which levels of 0 to 255 become -1 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleOptions:
+    """What to train, from what, and where to.
+
+    Attributes:
+        style: Picture with the style, or `stained-glass`, which is drawn by `models.stylization.stained_glass`.
+        data: Folder of photos; its subfolders are searched, too.
+        output: Folder for the card and its weights, and for a folder `NAME.run` with log and checkpoint.
+        name: Of the model, or `NAME@VERSION`.
+        style_size: Long side to which the style picture is reduced, in pixels.
+        size: Height and width of the crops of photos, a multiple of 4, at least 64.
+        steps: Steps to train, a multiple of 100.
+        batch_size: Crops a step.
+        learning_rate: The greatest.
+        weights: Of content, style and total variation.
+        device: `cpu`, `cuda` or `cuda:N`.
+        seed: Of every random choice.
+        licence: Of the weights to be made, for the card.
+
+    Raises:
+        ValueError: On construction, where a value is out of its range.
+    """
+
+    style: str
+    data: Path
+    output: Path
+    name: str
+    style_size: int = 256
+    size: int = 128
+    steps: int = 2400
+    batch_size: int = 2
+    learning_rate: float = 2e-3
+    weights: LossWeights = field(default_factory=LossWeights)
+    device: str = "cpu"
+    seed: int = 0
+    licence: str = "as the data allows"
+
+    def __post_init__(self) -> None:
+        if self.size < 64 or self.size % 4:
+            raise ValueError(f"the size of crops must be a multiple of 4 and at least 64, not {self.size}")
+        if self.steps < STEPS_PER_EPOCH or self.steps % STEPS_PER_EPOCH:
+            raise ValueError(f"steps must be a multiple of {STEPS_PER_EPOCH}, not {self.steps}")
+
+
+def train_style(options: StyleOptions, report: Callable[[Progress], None] = lambda progress: None) -> Path:
+    """Trains a style network, or goes on where the same call was stopped.
+
+    Args:
+        options: What and how.
+        report: Called with the progress every few steps.
+
+    Returns:
+        Path of the model card.
+
+    Raises:
+        DatasetError: The folder has too few photos, or the style picture cannot be read.
+        CannotResume: A run of other options lies in the folder.
+        ModelsError: The runtime is not possible.
+        TrainingDiverged: The loss became infinite or not a number.
+        RunStopped: By a signal of the operating system; the same call goes on.
+    """
+    check_name(options.name, options.output)
+    runtime = Runtime(options.device, "fp32").resolve()
+    photos = _photos(options.data)
+    try:
+        style = read_style(options.style, options.style_size)
+    except (ImageError, OSError) as error:
+        raise DatasetError(f"the style picture {options.style} cannot be read: {error}") from None
+    torch.manual_seed(options.seed)  # pyright: ignore[reportUnknownMemberType]
+    network = StyleNetwork().to(runtime.device)
+    features = open_features("efficientnet-lite0", runtime.device)
+    pixels = torch.from_numpy(style).to(runtime.device).permute(2, 0, 1)[None].float() / 255
+    loss = PerceptualLoss(features, pixels, options.weights)
+    learned, held_out = photos[:-_VAL_PHOTOS], photos[-_VAL_PHOTOS:]
+    recipe = StyleRecipe(network, loss, learned, held_out, options.size, options.batch_size, options.seed)
+    settings = _settings(options, style, len(learned))
+    epochs = options.steps // STEPS_PER_EPOCH
+    schedule = Schedule(epochs, options.learning_rate, weight_decay=0.0, ema_decay=0.99, evaluate_every=4)
+    run = Run(recipe, schedule, options.output / f"{options.name}.run", options.batch_size, "fp32", settings, report)
+    run.resume()
+    run.train()
+    training = {
+        **settings,
+        "machine": machine_name(runtime.device),
+        "training_time_s": round(run.trained_s),
+        "weights": "moving average after the last step",
+    }
+    card = replace(_card(options), accuracy=_accuracy(run.figures, options), training=training)
+    return write_card(options.output, card, run.average.state_dict(), versioned=SEPARATOR in options.name)
+
+
+def _photos(folder: Path) -> list[Path]:
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    if len(found) < 2 * _VAL_PHOTOS:
+        raise DatasetError(f"{folder}: {len(found)} photos, but {2 * _VAL_PHOTOS} are needed: JPEG, PNG or WebP")
+    return found
+
+
+def _settings(options: StyleOptions, style: np.ndarray[Any, np.dtype[np.uint8]], photos: int) -> dict[str, Any]:
+    return {
+        "architecture": STYLE_NETWORK,
+        "style": Path(options.style).name,
+        "style_digest": hashlib.sha256(style.tobytes()).hexdigest()[:12],
+        "style_size": options.style_size,
+        "data": options.data.name,
+        "photos": photos,
+        "val_photos": _VAL_PHOTOS,
+        "size": options.size,
+        "steps": options.steps,
+        "batch_size": options.batch_size,
+        "learning_rate": options.learning_rate,
+        "loss_weights": asdict(options.weights),
+        "features": "efficientnet-lite0",
+        "seed": options.seed,
+    }
+
+
+def _card(options: StyleOptions) -> CatalogEntry:
+    model, version = split_name(options.name)
+    return CatalogEntry(
+        name=model,
+        version=version or FIRST_VERSION,
+        task="stylization",
+        architecture=STYLE_NETWORK,
+        weights=WeightsSource("card", "", None, options.licence, "trained by `tapetum train style`"),
+        preprocessing=LetterboxPreprocessing(
+            short_side=_LONG_SIDE, long_side=_LONG_SIDE, mean=_LEVELS, std=_LEVELS, stride=STRIDE, enlarge=False
+        ),
+        class_count=1,
+        licence=_LICENCE,
+        accuracy=(),
+        description=f"Stylizes photos after {Path(options.style).stem}, at up to {_LONG_SIDE} pixels a side.",
+        class_names=("picture",),
+    )
+
+
+def _accuracy(figures: Mapping[str, float], options: StyleOptions) -> tuple[Accuracy, ...]:
+    dataset = f"{options.data.name} ({_VAL_PHOTOS} photos, held out)"
+    note = f"centre crops of {options.size} pixels at the end of training, with the weights that are served"
+    return tuple(Accuracy(dataset, name, round(figures[name], 4), note) for name in ("content_loss", "style_loss"))
