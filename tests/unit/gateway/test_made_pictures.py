@@ -187,6 +187,8 @@ def test_an_image_for_a_generator_and_large_or_broken_bodies_are_refused(stack: 
     url = f"{stack.url}/v1/generate"
     assert error_of(httpx.post(url, content=photo()))[:2] == (415, "unsupported_content_type")
     assert error_of(httpx.post(url, files={"image": photo()}))[:2] == (415, "unsupported_content_type")
+    big = httpx.post(url, content=photo(0, (400, 300)), headers={"content-type": "image/png"})
+    assert error_of(big)[:2] == (415, "unsupported_content_type")
     large = httpx.post(url, content=b" " * 70_000, headers={"content-type": "application/json"})
     assert error_of(large)[:2] == (413, "body_too_large")
     broken = httpx.post(url, content=b'{"seed":', headers={"content-type": "application/json"})
