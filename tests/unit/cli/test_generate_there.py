@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from services.cli import app
@@ -17,7 +18,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with hosted_gateway([{"name": "Generator", "task": "generation", "models": ["gan-digits"]}]) as gateway:
+    with (
+        capture_logs(),
+        hosted_gateway([{"name": "Generator", "task": "generation", "models": ["gan-digits"]}]) as gateway,
+    ):
         yield gateway.url
 
 
