@@ -21,6 +21,7 @@ from services.client.clients import AsyncClient, Client
 from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters, FeatureSheet, HeatMap
 from services.client.masks import Mask, MaskImage, Polygons, RunLengths
+from services.client.network_layers import Filters, Layer, NetworkLayers
 from services.client.parameters import DetectionParameters, PoseParameters, SegmentationParameters
 from services.client.predictions import Box, ClassPrediction, Detection, Instance, KeyPoint, Pose, Region
 
@@ -37,12 +38,15 @@ __all__ = [
     "ExplanationParameters",
     "FeatureSheet",
     "Feedback",
+    "Filters",
     "HeatMap",
     "Instance",
     "KeyPoint",
+    "Layer",
     "Mask",
     "MaskImage",
     "ModelAccuracy",
+    "NetworkLayers",
     "Polygons",
     "Pose",
     "PoseParameters",
