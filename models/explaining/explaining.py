@@ -1,13 +1,13 @@
 """Explains the prediction of a model for one image."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.adapter import Adapter, ModelInput
 from models.catalog.lookup import find
@@ -239,7 +239,8 @@ class Explainer:
     def _has_module(self, question: Question) -> bool:
         """Whether the method takes the layer of the question without maps of its own: each module may have some."""
         if question.method == "features":
-            return any(name == question.layer for name, _ in self._plain.network.modules.named_modules() if name)
+            modules = cast("Iterator[tuple[str, nn.Module]]", self._plain.network.modules.named_modules())
+            return any(name == question.layer for name, _ in modules if name)
         return question.method == "occlusion"
 
     def _layer(self, name: str) -> MapLayer:

@@ -126,9 +126,8 @@ def load_fast(name: str, num_threads: int | None = None) -> Adapter[Any, Any]:
 def require_network(entry: CatalogEntry) -> None:
     """Raises `CannotExplain` where a model has no network, or takes no images."""
     if isinstance(entry.preprocessing, SignalPreprocessing):
-        raise CannotExplain(
-            f"{entry.name} takes signals: only models of images have explanations and layers here", "model"
-        )
+        message = f"{entry.name} takes signals: only models of images have explanations and layers here"
+        raise CannotExplain(message, "model")
     if entry.weights.kind == "none":
         raise CannotExplain(f"{entry.name} has no network, so there is nothing to explain", "model")
 
@@ -137,5 +136,5 @@ def require_layers(entry: CatalogEntry) -> None:
     """Raises `CannotExplain` where a model has no layers of torch to list."""
     require_network(entry)
     if is_onnx(entry):
-        message = f"{entry.name} is an ONNX file, and has no layers of torch to list: ask for method=occlusion"
+        message = f"{entry.name} is an ONNX file, and has no layers of torch: only method=occlusion looks into it"
         raise CannotExplain(message, "model")

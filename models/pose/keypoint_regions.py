@@ -118,8 +118,8 @@ class _KeypointBranch:
         self._pool = RegionPool(copy.deepcopy(heads.keypoint_roi_pool))
         self._margin: float = getattr(network, "region_margin", 0.0)
         self._object_share: float | None = getattr(network, "object_share", None)
-        parts = OrderedDict(keypoint_head=heads.keypoint_head, keypoint_predictor=heads.keypoint_predictor)
-        layers = nn.Sequential(parts).eval()
+        head, predictor = heads.keypoint_head, heads.keypoint_predictor
+        layers = nn.Sequential(OrderedDict(keypoint_head=head, keypoint_predictor=predictor)).eval()
         height, width = self._pool.output_size
         self.layers = layers, (int(cast(Any, network.backbone).out_channels), height, width)
         self._head = head_for(*self.layers, runtime)
