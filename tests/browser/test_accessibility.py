@@ -181,9 +181,12 @@ def test_views_are_changed_with_the_arrows(playground: Playground):
     page = playground.page
     tab_to(page, page.get_by_role("tab", name="Try"))
     page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Layers")).to_be_focused()
+    expect(page.locator("#view-layers")).to_be_visible()
+    page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tab", name="Accuracy")).to_be_focused()
     expect(page.get_by_role("region", name=DETECTOR)).to_be_visible()
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Home")
     expect(page.locator("#view-try")).to_be_visible()
 
 

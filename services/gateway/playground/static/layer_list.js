@@ -156,7 +156,7 @@ function row(layer, isChosen, onChoose) {
 /** @param {any} layer */
 function windowOf({ kernel, stride }) {
   const isMoved = stride?.some((/** @type {number} */ side) => side > 1);
-  return isMoved ? `${sidesOf(kernel)}, stride ${sidesOf(stride)}` : sidesOf(kernel);
+  return isMoved ? `${sidesOf(kernel)}, stride\u00a0${sidesOf(stride)}` : sidesOf(kernel);
 }
 
 /**
