@@ -123,8 +123,8 @@ function showView(tab) {
   if (tab.id === "tab-accuracy") void refreshAccuracy();
   if (tab.id !== "tab-layers") layers.close();
   if (tab.id === "tab-accuracy") return;
-  const side = byId(tab.id === "tab-layers" ? "layers-side" : "try-side");
-  side.prepend(byId("image-card")); // one choice of an image for both views
+  const [side, card] = [byId(tab.id === "tab-layers" ? "layers-side" : "try-side"), byId("image-card")];
+  if (!side.contains(card)) side.prepend(card); // one choice of an image for both views
   if (tab.id === "tab-layers") layers.open();
 }
 
