@@ -25,8 +25,8 @@ export function mapsView(body, photo) {
   const marker = element("div", { class: "marker", "aria-hidden": "true" });
   const told = element("p", { class: "hint", id: "unit-told" });
   const at = { tile: 0, row: Math.floor(body.map.height / 2), column: Math.floor(body.map.width / 2) };
-  const rows = slider("Row", "unit-row", body.map.height, at.row, (row) => move({ row }));
-  const columns = slider("Column", "unit-column", body.map.width, at.column, (column) => move({ column }));
+  const rows = slider("Row", { id: "unit-row" }, body.map.height, at.row, (row) => move({ row }));
+  const columns = slider("Column", { id: "unit-column" }, body.map.width, at.column, (column) => move({ column }));
 
   /** @param {Partial<typeof at>} change */
   function move(change) {
@@ -72,12 +72,12 @@ export function mapsView(body, photo) {
 
 /**
  * @param {string} label
- * @param {string} id
+ * @param {{id: string}} identity
  * @param {number} count
  * @param {number} value From 0; people count from 1.
  * @param {(value: number) => void} onMove
  */
-function slider(label, id, count, value, onMove) {
+function slider(label, { id }, count, value, onMove) {
   const output = element("output", { for: id });
   const input = element("input", {
     type: "range",
