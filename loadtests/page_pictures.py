@@ -1,4 +1,4 @@
-"""Takes the pictures of the playground that the README shows, in headless Chromium.
+"""Takes the pictures of the playground that the README and docs/playground.md show, in headless Chromium.
 
     python -m loadtests.page_pictures                                # starts a stack, and ends it
     python -m loadtests.page_pictures --url http://127.0.0.1:8000    # a stack that runs the shipped configuration
@@ -37,6 +37,7 @@ def pictures(
     with playground_stack(url) as address, running_chromium() as browser:
         take(browser, address, "light", show_answers, FOLDER / "playground-answer.jpg")
         take(browser, address, "dark", show_explanation, FOLDER / "playground-why.jpg")
+        take(browser, address, "light", show_layers, FOLDER / "playground-layers.jpg")
 
 
 def take(
@@ -77,6 +78,17 @@ def show_explanation(page: Page) -> None:
         page.locator("#why-0-0").click()
         expect(page.locator("#canvas-why")).to_be_visible()
     page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 0) }")
+
+
+def show_layers(page: Page) -> None:
+    """The coffee cup in a layer of the classifier: how its window moves, its maps, and what one unit sees."""
+    page.locator("#sample-coffee").click()
+    _wait_for_answers(page, "coffee", count=1)
+    page.get_by_role("tab", name="Layers").click()
+    page.get_by_title("stages.1.0.depthwise.0", exact=True).click()
+    expect(page.get_by_role("img", name="Maps of the layer stages.1.0.depthwise.0")).to_be_visible()
+    page.get_by_role("slider", name="Position of the window").fill("6")
+    page.evaluate("() => { document.activeElement.blur(); scrollTo(0, 160) }")
 
 
 def _choose(page: Page, task: str, model: str) -> None:

@@ -146,8 +146,8 @@ class Settings(BaseSettings):
     )
     explanations: bool = Field(
         default=True,
-        description="`POST /v1/explain` explains predictions, in a process of its own that starts with the first "
-        "request; false: it is refused.",
+        description="`POST /v1/explain` explains predictions and `GET /v1/models/{name}/layers` lists layers, in a "
+        "process of its own that starts with the first request; false: both are refused.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

@@ -1,13 +1,13 @@
 """Explains the prediction of a model for one image."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.adapter import Adapter, ModelInput
 from models.catalog.lookup import find
@@ -17,23 +17,21 @@ from models.errors import CannotExplain
 from models.execution.finite import require_finite
 from models.explaining.areas import area_of, cells_of_image, part_of
 from models.explaining.captum_library import require_captum
-from models.explaining.contact_sheet import MAX_SHOWN, map_sheet
-from models.explaining.explanation import WITH_BOXES, Area, Explanation, Heat, Question, Sheet
-from models.explaining.feature_maps import FeatureMaps
+from models.explaining.class_choice import class_id_of
+from models.explaining.explanation import WITH_BOXES, Area, Explanation, Heat, Question
+from models.explaining.feature_sheet import feature_sheet
 from models.explaining.grad_cam import grad_cam
 from models.explaining.layer_choice import deepest, layer_of_box
-from models.explaining.map_layers import MapLayer, find_map_layers, kept_maps
+from models.explaining.map_layers import MapLayer, find_map_layers
+from models.explaining.network_layers import NetworkLayers, blank_input, network_layers
 from models.explaining.occlusion import occlude
-from models.explaining.plain_model import PlainModel, load_fast, load_plain, require_network
+from models.explaining.plain_model import PlainModel, load_fast, load_plain, require_layers, require_network
 from models.explaining.subjects import find_subject, not_differentiable
 from models.imaging.decoding import MAX_BYTES, MAX_PIXELS
 from models.imaging.letterbox import Letterbox
-from models.kinds import KINDS
 
 LISTED: Final = 20
-"""The most layers or classes that a message lists."""
-MAX_NAMES: Final = 100
-"""The most names of classes that an error carries."""
+"""The most layers that a message lists."""
 
 
 class Explainer:
@@ -70,6 +68,17 @@ class Explainer:
         """The layers whose maps can be asked for, in the order of the network; not of an ONNX file."""
         return tuple(layer.name for layer in self._known)
 
+    @cached_property
+    def network_layers(self) -> NetworkLayers:
+        """All layers of the network, for a square image as large as the network takes it, and its first filters.
+
+        Raises:
+            CannotExplain: The model is an ONNX file.
+            ModelsError: The model cannot be loaded.
+        """
+        require_layers(self.entry)
+        return network_layers(self._plain, blank_input(self._plain, self._usual_size()))
+
     def explain(
         self,
         image: bytes,
@@ -98,8 +107,8 @@ class Explainer:
         """
         self._check(question)
         adapter = self._fast if question.method == "occlusion" else self._plain.adapter
-        class_id = self._class_id(question, adapter.class_names)
-        if question.layer is not None and question.method != "occlusion":
+        class_id = class_id_of(question, self.entry, adapter.class_names)
+        if question.layer is not None and not self._has_module(question):
             self._layer(question.layer)
         check()
         decoded = adapter.decode(image, max_bytes=max_bytes, max_pixels=max_pixels)
@@ -122,6 +131,8 @@ class Explainer:
         name, kind = self.entry.name, self.entry.kind
         if question.target is not None and kind not in WITH_BOXES:
             raise CannotExplain(f"box is for detectors and instance segmenters: leave it out for {name}", "box")
+        if question.call > 1 and question.method != "features":
+            raise CannotExplain("call is for method=features: leave it out", "call")
         if question.method == "features":
             _refuse_subject(question)
         elif kind == "keypoints":
@@ -175,17 +186,14 @@ class Explainer:
         return height, width
 
     def _features(self, blank: Explanation, given: ModelInput, question: Question) -> Explanation:
-        network = self._plain.network
-        layer = self._deepest() if question.layer is None else self._layer(question.layer)
+        network, preprocessing = self._plain.network, self.entry.image_preprocessing
+        name = self._deepest().name if question.layer is None else question.layer
         images = network.normalised(given.pixels[None])
-        with torch.no_grad(), kept_maps(network.modules, [layer.name]) as maps:
-            network.outputs(images)
-        found = FeatureMaps(layer.upright(maps[layer.name])[0].numpy())
-        picture = np.asarray(map_sheet(found))
-        shown, field = min(MAX_SHOWN, layer.channels), layer.field
-        size, stride = (field.size[-1], field.stride[-1]) if field else (None, None)
-        sheet = Sheet(picture, shown, layer.channels, size, stride)
-        return replace(blank, layer=layer.name, layers=self.layers, sheet=sheet)
+        try:
+            sheet = feature_sheet(network.modules, images, (name, question.call), blank.image_size, preprocessing)
+        except ValueError as error:
+            raise CannotExplain(f"{self.entry.name}: {error}", "layer", self.layers) from None
+        return replace(blank, layer=name, layers=self.layers, sheet=sheet)
 
     def _explained(
         self,
@@ -228,6 +236,13 @@ class Explainer:
             raise not_differentiable(self.entry.name)
         return found
 
+    def _has_module(self, question: Question) -> bool:
+        """Whether the method takes the layer of the question without maps of its own: each module may have some."""
+        if question.method == "features":
+            modules = cast("Iterator[tuple[str, nn.Module]]", self._plain.network.modules.named_modules())
+            return any(name == question.layer for name, _ in modules if name)
+        return question.method == "occlusion"
+
     def _layer(self, name: str) -> MapLayer:
         found = next((layer for layer in self._known if layer.name == name), None)
         if found is None:
@@ -235,24 +250,6 @@ class Explainer:
             more = f"the last {LISTED} of {len(self.layers)} are" if len(self.layers) > LISTED else "there are"
             message = f"{self.entry.name} has no layer {name[:80]!r} that returns feature maps; {more}: {listed}"
             raise CannotExplain(message, "layer", self.layers)
-        return found
-
-    def _class_id(self, question: Question, names: Sequence[str]) -> int | None:
-        """Id of the class that is asked for; None: the best one."""
-        if question.method == "features":
-            return None
-        if question.target is not None:
-            return question.target.class_id
-        wanted = question.wanted_class
-        if wanted is None:
-            return None
-        found = names.index(wanted) if isinstance(wanted, str) and wanted in names else _as_id(wanted)
-        if found is None or found >= len(names):
-            known = ", ".join(names) if len(names) <= LISTED else f"{len(names)} others, see GET /v1/models/NAME"
-            message = f"{self.entry.name} has no class {str(wanted)[:80]!r}; it has {known}"
-            raise CannotExplain(message, "class", tuple(names[:MAX_NAMES]))
-        if found == 0 and KINDS[self.entry.kind].has_background:
-            raise CannotExplain("the background class cannot be explained: ask for another class", "class")
         return found
 
     def _box_in_input(self, question: Question, image_size: tuple[int, int]) -> Tensor | None:
@@ -284,9 +281,3 @@ def _refuse_subject(question: Question) -> None:
         if given is not None:
             message = f"method=features shows maps of the whole image: leave {parameter} out"
             raise CannotExplain(message, parameter)
-
-
-def _as_id(wanted: str | int) -> int | None:
-    if isinstance(wanted, int):
-        return wanted if wanted >= 0 else None
-    return int(wanted) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 10 else None

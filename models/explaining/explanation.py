@@ -38,12 +38,14 @@ class Question:
         wanted_class: Name or id of the class that is explained; None: the best one.
         target: The box that is explained; None: the best one.
         layer: Name of the layer whose maps are used; None: the one that suits the model.
+        call: Which call of the layer, where the network runs it several times; of `features` alone.
     """
 
     method: Method = "gradcam"
     wanted_class: str | int | None = None
     target: Target | None = None
     layer: str | None = None
+    call: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,19 @@ class Heat:
             raise ValueError(f"values must be (h, w) float32, not {self.values.shape} {self.values.dtype}")
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the units of a feature map see of an image, by their receptive fields.
+
+    Attributes:
+        rows: The first and the last y that each row of units sees, in pixels of the upright image; may lie beyond it.
+        columns: The first and the last x of each column.
+    """
+
+    rows: tuple[tuple[float, float], ...]
+    columns: tuple[tuple[float, float], ...]
+
+
 @dataclass(frozen=True, eq=False)
 class Sheet:
     """A contact sheet of the maps of a layer.
@@ -73,6 +88,10 @@ class Sheet:
         channels: Channels of the layer.
         field_size: Pixels of the network's input that a cell sees along the longer side; None: not known, or all.
         field_stride: Pixels of the input from one cell to the next; None likewise.
+        map_size: (rows, columns) of each map.
+        tile_size: (height, width) of each map on the picture in pixels.
+        tiles: Channel, x and y of the upper left corner of each map on the picture.
+        seen: What each cell sees; None where it is not known.
     """
 
     picture: NDArray[np.uint8]
@@ -80,6 +99,10 @@ class Sheet:
     channels: int
     field_size: int | None
     field_stride: float | None
+    map_size: tuple[int, int]
+    tile_size: tuple[int, int]
+    tiles: tuple[tuple[int, int, int], ...]
+    seen: Seen | None
 
 
 @dataclass(frozen=True, eq=False)

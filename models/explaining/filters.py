@@ -6,10 +6,9 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
-from models.explaining.contact_sheet import contact_sheet
+from models.explaining.contact_sheet import ContactSheet, contact_sheet
 from models.explaining.layers import Layer
 
 _LEAST_WEIGHT: Final = 1e-12
@@ -48,7 +47,7 @@ def filter_pictures(network: nn.Module, layer: Layer) -> list[NDArray[np.uint8]]
     return list(shades.permute(0, 2, 3, 1).numpy())
 
 
-def filter_sheet(network: nn.Module, layer: Layer) -> Image.Image:
+def filter_sheet(network: nn.Module, layer: Layer) -> ContactSheet:
     """Draws the filters of a convolution on one sheet, with their numbers.
 
     Args:
@@ -56,4 +55,4 @@ def filter_sheet(network: nn.Module, layer: Layer) -> Image.Image:
         layer: One of its convolutions.
     """
     pictures = filter_pictures(network, layer)
-    return contact_sheet(pictures, [str(number) for number in range(len(pictures))])
+    return contact_sheet(pictures, range(len(pictures)))

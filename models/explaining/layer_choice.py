@@ -51,16 +51,12 @@ def layer_of_box(
     Returns:
         None where the network has no pyramid.
     """
-    with kept_maps(network.modules, [layer.name for layer in layers]) as maps:
-        outputs = network.outputs(images)
-        value = subject.value(outputs)
-    returned = {output.data_ptr() for output in outputs}
-    if isinstance(network.modules, Yolox):
-        levels = [layer for layer in layers if layer.name.rpartition(".")[0] == _STEMS]
-    else:
-        levels = [layer for layer in layers if maps[layer.name].data_ptr() in returned]
+    is_yolox = isinstance(network.modules, Yolox)
+    levels = [layer for layer in layers if (layer.name.rpartition(".")[0] == _STEMS if is_yolox else layer.is_returned)]
     if not levels:
         return None
+    with kept_maps(network.modules, [layer.name for layer in levels]) as maps:
+        value = subject.value(network.outputs(images))
     found = [maps[layer.name] for layer in levels]
     gradients = cast(Sequence[Any], torch.autograd.grad(value.sum(), found, allow_unused=True))
     shares = [

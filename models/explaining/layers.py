@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from models.explaining.field_tracing import FieldTracing
 from models.explaining.module_calls import ModuleCall, watched
 from models.explaining.receptive_field import ReceptiveField
+
+_MOST_STRETCHED: Final = 2.0
+"""Ratio of the pixels of a unit along both sides; it differs from 1 where an odd number of units is rounded."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Layer:
         groups: Of a convolution; None for others.
         parameters: Number of weights and biases; those of a module that runs again count once, with the first call.
         receptive_field: None where it is not known: windowed attention, operations without a rule.
+        has_maps: Whether its output is feature maps over the image, see `is_map`.
         per_region: Whether it runs on each region that a two-stage model found, of which every unit sees all or a part.
     """
 
@@ -43,6 +47,7 @@ class Layer:
     groups: int | None
     parameters: int
     receptive_field: ReceptiveField | None
+    has_maps: bool = False
     per_region: bool = False
 
     @property
@@ -87,7 +92,8 @@ def watched_layers(
         if call.has_parts or isinstance(call.module, nn.Identity):
             return
         calls[call.name] += 1
-        found.append(_layer(call, calls[call.name], fields.field_of(call.output)))
+        layer = _layer(call, calls[call.name], fields.field_of(call.output))
+        found.append(replace(layer, has_maps=is_map(call.output, image)))
         if keep is not None:
             keep(found[-1], call.output)
 
@@ -114,6 +120,19 @@ def receptive_fields(network: nn.Module, input_shape: Sequence[int]) -> dict[str
     with torch.no_grad(), FieldTracing(image) as fields, watched(network, add):
         network(image)
     return {name: field for name, field in known.items() if field is not None}
+
+
+def is_map(output: Tensor, image: Tensor) -> bool:
+    """Whether an output has several units along the axes of the image: transformers have channels last, or one row.
+
+    Args:
+        output: Of a layer, (1, channels, …).
+        image: The input of the network, (1, channels, rows, columns) or (1, channels, samples).
+    """
+    if output.ndim != image.ndim or output.shape[2:].numel() <= 1:
+        return False
+    ratios = [side / max(1, units) for side, units in zip(image.shape[2:], output.shape[2:], strict=True)]
+    return max(ratios) <= _MOST_STRETCHED * min(ratios)
 
 
 def _blank(network: nn.Module, input_shape: Sequence[int]) -> Tensor:

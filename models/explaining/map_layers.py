@@ -1,18 +1,19 @@
 """Finds the layers of a network that return feature maps, and how these lie on its input."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
 
-from models.explaining.layers import receptive_fields
+from models.explaining.field_tracing import FieldTracing
+from models.explaining.layers import is_map
 from models.explaining.receptive_field import ReceptiveField
 
-_MOST_STRETCHED: Final = 2.0
-"""Ratio of the pixels of a cell along both sides; it differs from 1 where an odd number of cells is rounded."""
 _CONVOLUTIONS: Final = (nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -25,12 +26,14 @@ class MapLayer:
         channels: Of the map.
         size: (height, width) of the map in cells, for the input that the network was looked at with.
         field: Its receptive field; None where it is not known.
+        is_returned: Whether it is an output of the network, such as a level of a pyramid.
     """
 
     name: str
     channels: int
     size: tuple[int, int]
     field: ReceptiveField | None
+    is_returned: bool = False
 
     def upright(self, maps: Tensor) -> Tensor:
         """(N, C, h, w) maps of this layer, turned as the image is: some networks turn their input."""
@@ -41,19 +44,22 @@ class MapLayer:
 def find_map_layers(network: nn.Module, size: tuple[int, int]) -> tuple[MapLayer, ...]:
     """Lists the layers that run once for an image and return (N, C, h, w) with more than one cell, in their order.
 
-    Convolutions and blocks are listed; norms and activations are not, but for what a block ends with.
+    Convolutions and blocks are listed; norms and activations are not, but for what a block ends with. The maps
+    themselves are not kept.
 
     Args:
         network: In evaluation mode.
         size: (height, width) of an input in pixels.
     """
-    with torch.no_grad():
-        maps = _maps(network, torch.zeros(1, 3, *size))
-    fields = receptive_fields(network, (3, *size))
-    return tuple(
-        MapLayer(name, found.shape[1], (found.shape[2], found.shape[3]), fields.get(name))
-        for name, found in _distinct(network, maps).items()
-    )
+    seen = _SeenMaps(network, torch.zeros(1, 3, *size))
+    names: dict[int, str] = {}
+    for name, number in seen.numbers.items():
+        module = network.get_submodule(name)
+        is_listed = isinstance(module, _CONVOLUTIONS) or next(module.children(), None) is not None or "." not in name
+        if is_listed and len(name) <= len(names.get(number, name)):
+            names[number] = name
+    chosen = set(names.values())
+    return tuple(layer for name, layer in seen.layers.items() if name in chosen)
 
 
 @contextmanager
@@ -83,44 +89,53 @@ def kept_maps(network: nn.Module, names: Sequence[str]) -> Generator[dict[str, T
             hook.remove()
 
 
-def _maps(network: nn.Module, images: Tensor) -> Mapping[str, Tensor]:
-    """The maps of all layers that run once, in the order in which they end."""
-    kept: dict[str, Tensor] = {}
-    calls: dict[str, int] = {}
+class _SeenMaps:
+    """Runs a network once and notes the maps of the layers that run once, in the order in which they end.
 
-    def keep(name: str) -> Callable[[nn.Module, Any, Any], None]:
+    Args:
+        network: In evaluation mode.
+        images: (1, 3, H, W).
+
+    Attributes:
+        layers: By name.
+        numbers: By name; layers that return the same map have the same number.
+    """
+
+    def __init__(self, network: nn.Module, images: Tensor) -> None:
+        self.layers: dict[str, MapLayer] = {}
+        self.numbers: dict[str, int] = {}
+        self._images = images
+        self._calls: dict[str, int] = {}
+        self._count = count()
+        self._known: Any = WeakTensorKeyDictionary()  # from a tensor that is alive to its number
+        modules = cast("Iterator[tuple[str, nn.Module]]", network.named_modules())
+        hooks = [module.register_forward_hook(self._noting(name)) for name, module in modules if name]
+        try:
+            with torch.no_grad(), FieldTracing(images) as self._fields:
+                outputs: Any = network(images)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self._keep_those_that_ran_once()
+        self._mark_returned((outputs,) if isinstance(outputs, Tensor) else tuple(outputs))
+
+    def _noting(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
-            calls[name] = calls.get(name, 0) + 1
-            if isinstance(output, Tensor) and output.ndim == 4 and _has_sides_of(output, images):
-                kept[name] = output
+            self._calls[name] = self._calls.get(name, 0) + 1
+            if not isinstance(output, Tensor) or not is_map(output, self._images):
+                return
+            self.numbers[name] = self._known.setdefault(output, next(self._count))
+            field = self._fields.field_of(output)
+            self.layers[name] = MapLayer(name, output.shape[1], (output.shape[2], output.shape[3]), field)
 
         return hook
 
-    modules = cast("Iterator[tuple[str, nn.Module]]", network.named_modules())
-    hooks = [module.register_forward_hook(keep(name)) for name, module in modules if name]
-    try:
-        network(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: maps for name, maps in kept.items() if calls[name] == 1}
+    def _keep_those_that_ran_once(self) -> None:
+        for name in [name for name in self.layers if self._calls[name] > 1]:
+            del self.layers[name], self.numbers[name]
 
-
-def _has_sides_of(maps: Tensor, images: Tensor) -> bool:
-    """Whether a tensor has several cells, in rows and columns as the images have: transformers have channels last."""
-    cells = maps.shape[2] * maps.shape[3]
-    down, across = images.shape[2] / max(1, maps.shape[2]), images.shape[3] / max(1, maps.shape[3])
-    return cells > 1 and max(down, across) <= _MOST_STRETCHED * min(down, across)
-
-
-def _distinct(network: nn.Module, maps: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """The maps of convolutions and blocks; of layers that return the same map, the one with the shortest name."""
-    names: dict[tuple[int, ...], str] = {}
-    for name, found in maps.items():
-        module = network.get_submodule(name)
-        is_listed = isinstance(module, _CONVOLUTIONS) or next(module.children(), None) is not None or "." not in name
-        same = (found.data_ptr(), *found.shape)
-        if is_listed and len(name) <= len(names.get(same, name)):
-            names[same] = name
-    chosen = set(names.values())
-    return {name: found for name, found in maps.items() if name in chosen}
+    def _mark_returned(self, outputs: Sequence[Any]) -> None:
+        returned = {self._known.get(output) for output in outputs if isinstance(output, Tensor)}
+        for name, number in self.numbers.items():
+            if number in returned:
+                self.layers[name] = replace(self.layers[name], is_returned=True)

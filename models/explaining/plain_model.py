@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from models.adapter import Adapter
 from models.catalog.loading import load
 from models.catalog.lookup import find
+from models.catalog.onnx_models import is_onnx
 from models.entries import CatalogEntry, LetterboxPreprocessing, Preprocessing
 from models.errors import CannotExplain
 from models.execution.executor import normalise
@@ -128,6 +129,15 @@ def require_network(entry: CatalogEntry) -> None:
     if KINDS[entry.kind].is_experimental:
         raise CannotExplain(f"{entry.name} makes images: only models that predict can be explained", "model")
     if isinstance(entry.preprocessing, SignalPreprocessing):
-        raise CannotExplain(f"{entry.name} takes signals: only models of images can be explained", "model")
+        message = f"{entry.name} takes signals: only models of images have explanations and layers here"
+        raise CannotExplain(message, "model")
     if entry.weights.kind == "none":
         raise CannotExplain(f"{entry.name} has no network, so there is nothing to explain", "model")
+
+
+def require_layers(entry: CatalogEntry) -> None:
+    """Raises `CannotExplain` where a model has no layers of torch to list."""
+    require_network(entry)
+    if is_onnx(entry):
+        message = f"{entry.name} is an ONNX file, and has no layers of torch: only method=occlusion looks into it"
+        raise CannotExplain(message, "model")

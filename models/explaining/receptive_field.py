@@ -49,11 +49,25 @@ class ReceptiveField:
         Returns:
             By axis the first and the last pixel, inclusive, within the input.
         """
-        spans = (axis.pixels(place) if axis else (0, side - 1) for axis, place, side in self._places(unit, input_size))
-        return tuple((max(0, low), min(side - 1, high)) for (low, high), side in zip(spans, input_size, strict=True))
+        return tuple(
+            self.pixels_along(axis, place, side)
+            for axis, (place, side) in enumerate(zip(unit, input_size, strict=True))
+        )
 
-    def _places(self, unit: tuple[int, ...], input_size: tuple[int, ...]) -> list[tuple[FieldAxis | None, int, int]]:
-        return list(zip(self.axes, unit, input_size, strict=True))
+    def pixels_along(self, axis: int, place: int, side: int) -> tuple[int, int]:
+        """The pixels that a unit sees along one axis.
+
+        Args:
+            axis: Its index.
+            place: Of the unit along it.
+            side: Pixels of the network's input along it.
+
+        Returns:
+            The first and the last pixel, inclusive, within the input.
+        """
+        found = self.axes[axis]
+        low, high = found.pixels(place) if found else (0, side - 1)
+        return min(max(0, low), side - 1), max(0, min(side - 1, high))
 
     def to_dict(self) -> dict[str, object]:
         """JSON-able: `whole_image`, and lists of `size` and `stride` in pixels by axis, null where the axis is seen

@@ -32,6 +32,7 @@ class PoseEstimator(LetterboxedAdapter[PoseParameters, Poses]):
         weights_digest: sha256 in hex of the file that its weights came from.
 
     Attributes:
+        network: As it was given.
         skeleton: Of its key points.
     """
 
@@ -45,11 +46,11 @@ class PoseEstimator(LetterboxedAdapter[PoseParameters, Poses]):
     ) -> None:
         super().__init__(entry, class_names, runtime, weights_digest, PoseParameters())
         assert entry.skeleton is not None
-        self._network, self.skeleton = network, entry.skeleton
+        self.network, self.skeleton = network, entry.skeleton
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[RegionPoints]:
         """See `models.adapter.Adapter.forward`."""
-        return self._network.region_points(stack([item.pixels for item in inputs], self.runtime))
+        return self.network.region_points(stack([item.pixels for item in inputs], self.runtime))
 
     def postprocess(
         self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[PoseParameters]

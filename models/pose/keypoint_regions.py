@@ -7,6 +7,7 @@ request wants.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +73,7 @@ class KeypointRcnnRegions:
             not.
 
     Attributes:
+        boxes: The stages up to the boxes.
         key_points: K, the heat maps of a region.
 
     Raises:
@@ -83,9 +85,14 @@ class KeypointRcnnRegions:
     ) -> None:
         if not isinstance(network, KeypointRCNN):
             raise TypeError(f"{type(network).__name__} is no Keypoint R-CNN of torchvision")
-        self._boxes = TorchvisionCandidates(network, preprocessing, runtime, first_label)
+        self.boxes = TorchvisionCandidates(network, preprocessing, runtime, first_label)
         self._branch = _KeypointBranch(network, runtime)
         self.key_points = self._branch.key_points
+
+    @property
+    def keypoint_head(self) -> tuple[nn.Module, tuple[int, int, int]]:
+        """The layers of the keypoint branch, and the (F, S, S) shape of a pooled region."""
+        return self._branch.layers
 
     @torch.inference_mode()
     def region_points(self, pixels: NDArray[np.uint8]) -> list[RegionPoints]:
@@ -93,12 +100,17 @@ class KeypointRcnnRegions:
         height, width = pixels.shape[1:3]
         return [
             RegionPoints(candidates, partial(self._branch.maps, regions.features, size=(height, width)))
-            for candidates, regions in self._boxes.with_regions(pixels)
+            for candidates, regions in self.boxes.with_regions(pixels)
         ]
 
 
 class _KeypointBranch:
-    """The keypoint branch on its device; RoIAlign runs in float32, and the branch in the runtime's precision."""
+    """The keypoint branch on its device; RoIAlign runs in float32, and the branch in the runtime's precision.
+
+    Attributes:
+        layers: Its network, and the (F, S, S) shape of a pooled region.
+        key_points: K, the heat maps of a region.
+    """
 
     def __init__(self, network: KeypointRCNN, runtime: Runtime) -> None:
         heads: Any = network.roi_heads
@@ -106,11 +118,13 @@ class _KeypointBranch:
         self._pool = RegionPool(copy.deepcopy(heads.keypoint_roi_pool))
         self._margin: float = getattr(network, "region_margin", 0.0)
         self._object_share: float | None = getattr(network, "object_share", None)
-        layers = nn.Sequential(heads.keypoint_head, heads.keypoint_predictor).eval()
-        shape = (int(cast(Any, network.backbone).out_channels), *self._pool.output_size)
-        self._head = head_for(layers, shape, runtime)
+        head, predictor = heads.keypoint_head, heads.keypoint_predictor
+        layers = nn.Sequential(OrderedDict(keypoint_head=head, keypoint_predictor=predictor)).eval()
+        height, width = self._pool.output_size
+        self.layers = layers, (int(cast(Any, network.backbone).out_channels), height, width)
+        self._head = head_for(*self.layers, runtime)
         with torch.inference_mode():
-            self.key_points = int(layers(torch.zeros(1, *shape)).shape[1])
+            self.key_points = int(layers(torch.zeros(1, *self.layers[1])).shape[1])
 
     @torch.inference_mode()
     def maps(self, features: Mapping[str, Tensor], boxes: Tensor, size: tuple[int, int]) -> HeatMaps:

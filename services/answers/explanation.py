@@ -6,16 +6,20 @@ Importing this module does not load torch.
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from models.drawing.picture import PictureFormat, encode
-from models.explaining.explanation import Explanation, Method
+from models.explaining.explanation import Explanation, Method, Seen
 from models.explaining.overlay import draw_heat, draw_heat_over
 from models.imaging.decoding import MAX_BYTES, MAX_PIXELS, decode
 from services.answers.wire import Failure
+
+if TYPE_CHECKING:
+    from models.entries import CatalogEntry
+    from models.explaining.network_layers import NetworkLayers
 
 View = Literal["json", "heatmap", "overlay"]
 """What a client gets: numbers, the heat map alone, or drawn over the photo."""
@@ -33,10 +37,11 @@ class ExplanationItem(NamedTuple):
     Attributes:
         model: Name of the model as `NAME@VERSION`.
         image: The encoded file, as the client sent it.
-        method: How it is explained.
+        method: How it is explained; `layers` lists the layers of the network, and takes no image.
         wanted_class: Name or id of a class; None: the best one.
         box: x_min, y_min, x_max, y_max in pixels of the upright image, and the id of its class; None: the best one.
         layer: Name of the layer; None: the one that suits.
+        call: Which call of the layer.
         view: What the client gets.
         picture_format: Of a picture.
         deadline_s: Unix time after which nobody waits.
@@ -44,13 +49,24 @@ class ExplanationItem(NamedTuple):
 
     model: str
     image: bytes
-    method: Method
+    method: Method | Literal["layers"]
     wanted_class: str | int | None
     box: tuple[float, float, float, float, int] | None
     layer: str | None
+    call: int
     view: View
     picture_format: PictureFormat
     deadline_s: float
+
+    @classmethod
+    def of_layers(cls, model: str, deadline_s: float) -> ExplanationItem:
+        """The work for a list of layers.
+
+        Args:
+            model: Name of the model as `NAME@VERSION`.
+            deadline_s: Unix time after which nobody waits.
+        """
+        return cls(model, b"", "layers", None, None, None, 1, "json", "png", deadline_s)
 
 
 class ExplanationOutcome(NamedTuple):
@@ -89,6 +105,10 @@ def describe_explanation(explanation: Explanation) -> dict[str, Any]:
             "receptive_field": {"size": sheet.field_size, "stride": sheet.field_stride},
             "channels": sheet.channels,
             "shown": sheet.shown,
+            "map": {"height": sheet.map_size[0], "width": sheet.map_size[1]},
+            "tile": {"height": sheet.tile_size[0], "width": sheet.tile_size[1]},
+            "tiles": [{"channel": channel, "x": x, "y": y} for channel, x, y in sheet.tiles],
+            "seen": None if sheet.seen is None else _described_spans(sheet.seen),
             "sheet": b64encode(picture).decode(),
         }
     heat, score = explanation.heat, explanation.score
@@ -146,11 +166,32 @@ def draw_explanation(
     return encode(picture, picture_format)
 
 
+def describe_layers(entry: CatalogEntry, found: NetworkLayers) -> dict[str, Any]:
+    """The layers of a network as a JSON object, without the time that it took and the id of its request."""
+    filters = None
+    if found.first is not None and found.filters is not None:
+        picture = b64encode(encode(found.filters.image, "png")).decode()
+        filters = {"layer": found.first.name, "count": len(found.filters.numbers), "sheet": picture}
+    return {
+        "model": entry.name,
+        "version": entry.version,
+        "task": entry.task,
+        "input_shape": list(found.input_shape),
+        "parameters": found.parameters,
+        "layers": [layer.to_dict() for layer in found.layers],
+        "filters": filters,
+    }
+
+
+def _described_spans(seen: Seen) -> dict[str, Any]:
+    return {"rows": [_rounded(span) for span in seen.rows], "columns": [_rounded(span) for span in seen.columns]}
+
+
 def _picture_size(image_size: tuple[int, int]) -> tuple[int, int]:
     factor = min(1.0, MAX_SIDE / max(image_size))
     height, width = (max(1, round(side * factor)) for side in image_size)
     return height, width
 
 
-def _rounded(area: tuple[float, float, float, float]) -> list[float]:
-    return [round(edge, _PIXEL_DIGITS) for edge in area]
+def _rounded(edges: tuple[float, ...]) -> list[float]:
+    return [round(edge, _PIXEL_DIGITS) for edge in edges]

@@ -174,7 +174,7 @@ def _explanation_of(answer: Any) -> Explanation:
     import numpy as np
     from PIL import Image
 
-    from models.explaining.explanation import Explanation, Heat, Sheet
+    from models.explaining.explanation import Explanation, Heat, Seen, Sheet
 
     heat, sheet = answer.heat, answer.sheet
     return Explanation(
@@ -198,6 +198,10 @@ def _explanation_of(answer: Any) -> Explanation:
             sheet.channels,
             sheet.field_size,
             sheet.field_stride,
+            sheet.map_size,
+            sheet.tile_size,
+            sheet.tiles,
+            None if sheet.rows is None or sheet.columns is None else Seen(sheet.rows, sheet.columns),
         ),
     )
 

@@ -10,6 +10,9 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from models.explaining.layers import Layer
+    from services.client.network_layers import Layer as LayerOfServer
+
+    Listed = Layer | LayerOfServer
 
 _COLUMNS: Final = ("layer", "type", "output", "kernel", "stride", "dilation", "padding", "parameters", "field", "jump")
 _RIGHT: Final = ("parameters", "field", "jump")
@@ -17,7 +20,7 @@ _WHOLE: Final = "whole image"
 _REGION: Final = "its region"
 
 
-def layer_fields(layer: Layer) -> tuple[str, ...]:
+def layer_fields(layer: Listed) -> tuple[str, ...]:
     """The cells of a layer: name, type, output shape, kernel, stride, dilation, padding, parameters, size and stride of
     the receptive field; empty where it has none."""
     field = layer.receptive_field
@@ -35,7 +38,7 @@ def layer_fields(layer: Layer) -> tuple[str, ...]:
     )
 
 
-def layer_table(layers: Sequence[Layer]) -> Table:
+def layer_table(layers: Sequence[Listed]) -> Table:
     """All layers, one a row; those without parameters or a window are dim."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for name in _COLUMNS:
@@ -48,7 +51,7 @@ def layer_table(layers: Sequence[Layer]) -> Table:
     return table
 
 
-def totals(model: str, layers: Sequence[Layer], input_shape: Sequence[int]) -> str:
+def totals(model: str, layers: Sequence[Listed], input_shape: Sequence[int]) -> str:
     """One line: how many layers and parameters, and the shape of the input."""
     count = len({layer.name for layer in layers})
     parameters = sum(layer.parameters for layer in layers)

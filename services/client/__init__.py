@@ -23,6 +23,7 @@ from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters, FeatureSheet, HeatMap
 from services.client.made_picture import MadePicture
 from services.client.masks import Mask, MaskImage, Polygons, RunLengths
+from services.client.network_layers import Filters, Layer, NetworkLayers
 from services.client.parameters import DetectionParameters, GenerationParameters, PoseParameters, SegmentationParameters
 from services.client.predictions import Box, ClassPrediction, Detection, Instance, KeyPoint, Pose, Region
 
@@ -39,14 +40,17 @@ __all__ = [
     "ExplanationParameters",
     "FeatureSheet",
     "Feedback",
+    "Filters",
     "GenerationParameters",
     "HeatMap",
     "Instance",
     "KeyPoint",
+    "Layer",
     "MadePicture",
     "Mask",
     "MaskImage",
     "ModelAccuracy",
+    "NetworkLayers",
     "Pictures",
     "Polygons",
     "Pose",

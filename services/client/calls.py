@@ -29,6 +29,7 @@ from services.client.answers import (
 )
 from services.client.errors import TapetumError, error_of
 from services.client.explanations import Explanation
+from services.client.network_layers import NetworkLayers
 
 T = TypeVar("T")
 A = TypeVar("A", bound=Answer[Any])
@@ -174,6 +175,11 @@ def explain(image: Image, parameters: Parameters) -> Call[Explanation]:
         content=_bytes_of(image),
         content_type="application/octet-stream",
     )
+
+
+def layers(name: str) -> Call[NetworkLayers]:
+    """The layers of a model's network."""
+    return Call("GET", f"v1/models/{quote(name)}/layers", NetworkLayers.parse)
 
 
 def models() -> Call[tuple[ServedModel, ...]]:

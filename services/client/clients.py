@@ -26,6 +26,7 @@ from services.client.answers import (
 from services.client.calls import Attempts, Call, Endpoint, Image, Parameters
 from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters
+from services.client.network_layers import NetworkLayers
 from services.client.parameters import DetectionParameters, GenerationParameters, PoseParameters, SegmentationParameters
 from services.machine.hosts import is_loopback
 
@@ -279,6 +280,15 @@ class Client:
         """
         return self.send(calls.explain(image, parameters), timeout_s)
 
+    def layers(self, name: str, *, timeout_s: float | None = None) -> NetworkLayers:
+        """Lists the layers of a model's network, with its first filters as a picture.
+
+        Args:
+            name: Of a served model of images, or `NAME@VERSION`.
+            timeout_s: Time limit of this call, retries included; the first one waits as for `explain`.
+        """
+        return self.send(calls.layers(name), timeout_s)
+
     def models(self) -> tuple[ServedModel, ...]:
         """Lists the served models."""
         return self.send(calls.models())
@@ -462,6 +472,10 @@ class AsyncClient:
     ) -> Explanation:
         """As `Client.explain`."""
         return await self.send(calls.explain(image, parameters), timeout_s)
+
+    async def layers(self, name: str, *, timeout_s: float | None = None) -> NetworkLayers:
+        """As `Client.layers`."""
+        return await self.send(calls.layers(name), timeout_s)
 
     async def models(self) -> tuple[ServedModel, ...]:
         """As `Client.models`."""

@@ -20,6 +20,7 @@ class ExplanationParameters(TypedDict, total=False):
         class_: Name or id of the class to explain; the best one by default.
         box: Index of the object to explain, in the answer of `detect` or `segment` to the same image.
         layer: Name of the layer whose maps are used.
+        call: Of `features`: which call of the layer, where the network runs it several times.
     """
 
     model: str | None
@@ -27,6 +28,7 @@ class ExplanationParameters(TypedDict, total=False):
     class_: str | int | None
     box: int | None
     layer: str | None
+    call: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class FeatureSheet:
         channels: Channels of the layer.
         field_size: Pixels of the network's input that a cell sees; None: all, or not known.
         field_stride: Pixels from one cell to the next; None likewise.
+        map_size: (rows, columns) of each map.
+        tile_size: (height, width) of each map on the picture in pixels.
+        tiles: Channel, x and y of the upper left corner of each map on the picture.
+        rows: First and last y that each row of cells sees, in pixels of the upright image; None where it is not known.
+        columns: First and last x of each column; None likewise.
     """
 
     picture: bytes
@@ -59,6 +66,11 @@ class FeatureSheet:
     channels: int
     field_size: int | None
     field_stride: float | None
+    map_size: tuple[int, int]
+    tile_size: tuple[int, int]
+    tiles: tuple[tuple[int, int, int], ...]
+    rows: tuple[tuple[float, float], ...] | None
+    columns: tuple[tuple[float, float], ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +138,23 @@ class Explanation:
 
 
 def _sheet(body: Mapping[str, Any]) -> FeatureSheet:
-    field = body["receptive_field"]
-    return FeatureSheet(b64decode(body["sheet"]), body["shown"], body["channels"], field["size"], field["stride"])
+    field, seen = body["receptive_field"], body["seen"]
+    return FeatureSheet(
+        picture=b64decode(body["sheet"]),
+        shown=body["shown"],
+        channels=body["channels"],
+        field_size=field["size"],
+        field_stride=field["stride"],
+        map_size=(body["map"]["height"], body["map"]["width"]),
+        tile_size=(body["tile"]["height"], body["tile"]["width"]),
+        tiles=tuple((one["channel"], one["x"], one["y"]) for one in body["tiles"]),
+        rows=seen and _spans(seen["rows"]),
+        columns=seen and _spans(seen["columns"]),
+    )
+
+
+def _spans(pairs: Any) -> tuple[tuple[float, float], ...]:
+    return tuple((low, high) for low, high in pairs)
 
 
 def _area(edges: Any) -> Area:

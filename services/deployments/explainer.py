@@ -24,7 +24,13 @@ from ray import serve
 from models.errors import CannotExplain, ExplainingUnavailable, ImageError, ModelsError, NonFiniteOutput
 from models.explaining.explanation import Question, Target
 from services import errors
-from services.answers.explanation import ExplanationItem, ExplanationOutcome, describe_explanation, draw_explanation
+from services.answers.explanation import (
+    ExplanationItem,
+    ExplanationOutcome,
+    describe_explanation,
+    describe_layers,
+    draw_explanation,
+)
 from services.answers.wire import Failure
 from services.deployments.pace import Pace
 from services.errors import InvalidImage, InvalidParameters, LoadFailed, NonFiniteAnswer, OutOfTime, ServiceError
@@ -64,7 +70,7 @@ class ExplainerReplica:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain", initializer=_start_thread)
 
     async def explain(self, item: ExplanationItem) -> ExplanationOutcome:
-        """Explain one prediction; a failure is an outcome, too."""
+        """Explain one prediction, or list the layers of a network; a failure is an outcome, too."""
         ended = threading.Event()
 
         def check() -> None:
@@ -117,7 +123,7 @@ class ExplainedModels:
 def explain(
     models: ExplainedModels, item: ExplanationItem, check: Callable[[], None], limits: dict[str, int]
 ) -> ExplanationOutcome:
-    """Explain one prediction in the calling thread.
+    """Explain one prediction, or list the layers of a network, in the calling thread.
 
     Args:
         models: The models.
@@ -130,9 +136,13 @@ def explain(
     """
     check()
     started_at = time.perf_counter()
+    explainer = models.get(item.model)
+    if item.method == "layers":
+        described = describe_layers(explainer.entry, explainer.network_layers)
+        return ExplanationOutcome(described, None, None, {"explain": (time.perf_counter() - started_at) * 1e3})
     target = Target(item.box[:4], item.box[4]) if item.box is not None else None
-    question = Question(item.method, item.wanted_class, target, item.layer)
-    explanation = models.get(item.model).explain(item.image, question, check, **limits)
+    question = Question(item.method, item.wanted_class, target, item.layer, item.call)
+    explanation = explainer.explain(item.image, question, check, **limits)
     check()
     explained_at = time.perf_counter()
     stages_ms = {"explain": (explained_at - started_at) * 1e3}

@@ -29,7 +29,9 @@ from services.gateway.cors import Cors
 from services.gateway.direct_route import direct_router
 from services.gateway.explanations.calls import ExplainerCalls
 from services.gateway.explanations.handler import ExplanationHandler
+from services.gateway.explanations.layers_handler import LayersHandler
 from services.gateway.explanations.route import explanation_router
+from services.gateway.explanations.turns import Turns
 from services.gateway.hot_routes import HotRoutes
 from services.gateway.limits import ApiKeys, RateLimiter
 from services.gateway.middleware import DOCUMENT_ASSETS, RequestMiddleware, routing_error
@@ -137,7 +139,9 @@ def create_app(
     for handler in handlers:
         add_task(app, handler.api, handler)
     add_absent_tasks(app, registry)
-    app.include_router(explanation_router(ExplanationHandler(settings, path, bodies, explainer)))
+    turns = Turns(settings, admission, explainer)
+    explain, list_layers = ExplanationHandler(settings, path, bodies, turns), LayersHandler(registry, turns)
+    app.include_router(explanation_router(explain, list_layers))
     inference, repository = Inference(path, settings, readers), Repository(registry, versions, admission, settings)
     add_open_inference(app, HttpFront(inference, repository, settings, bodies))
     answers = ByteBudget(settings.max_answer_bytes, "responses of streams")

@@ -108,7 +108,7 @@ class Playground:
         return [(name, float(share.rstrip(" %")) / 100) for name, share in zip(names, shares, strict=True)]
 
     def drawn(self, name: str = "result-0") -> Drawn:
-        """The pixels of a canvas: `result-0`, `result-1`, `original` or `why`."""
+        """The pixels of a canvas: `result-0`, `result-1`, `original`, `why` or `seen`."""
         canvas = self.page.locator(f"#canvas-{name}")
         height, width, text = canvas.evaluate(_PIXELS)
         rgba = np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)

@@ -149,6 +149,7 @@ def test_first_stop_is_a_link_that_leads_to_the_result(playground: Playground):
 
 def test_whole_visit_is_possible_with_the_keyboard_alone(playground: Playground):
     page, press = playground.page, playground.page.keyboard.press
+    page.on("filechooser", lambda _: None)  # Chromium hands it over from now on, and not only once Enter is pressed
     tab_to(page, page.locator("#file"))
     with page.expect_file_chooser() as chooser:
         press("Enter")
@@ -181,9 +182,12 @@ def test_views_are_changed_with_the_arrows(playground: Playground):
     page = playground.page
     tab_to(page, page.get_by_role("tab", name="Try"))
     page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("tab", name="Layers")).to_be_focused()
+    expect(page.locator("#view-layers")).to_be_visible()
+    page.keyboard.press("ArrowRight")
     expect(page.get_by_role("tab", name="Accuracy")).to_be_focused()
     expect(page.get_by_role("region", name=DETECTOR)).to_be_visible()
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Home")
     expect(page.locator("#view-try")).to_be_visible()
 
 

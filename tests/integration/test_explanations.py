@@ -72,6 +72,16 @@ def test_client_gets_the_maps_of_a_layer(stack: RunningStack, photos: dict[str, 
     assert Image.open(BytesIO(found.sheet.picture)).format == "PNG"
 
 
+def test_layers_of_a_network_are_those_that_the_library_lists(stack: RunningStack):
+    with Client(stack.url, timeout_s=110) as client:
+        found = client.layers("yolo-person")
+    assert (found.input_shape[0], found.parameters, found.layers[0].kernel) == (3, 3839042, (3, 3))
+    assert found.layers[-1].receptive_field is not None and found.layers[-1].receptive_field.size == (1171, 1171)
+    assert found.filters is not None and Image.open(BytesIO(found.filters.picture)).format == "PNG"
+    refused = httpx.get(f"{stack.url}/v1/models/noop/layers", headers=PATIENCE, timeout=120)
+    assert refused.status_code == 422 and "noop has no network" in refused.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("parameters", "status", "message"),
     [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from services.errors import ModelNotFound
+from services.errors import InvalidParameters, ModelNotFound
 from services.gateway.serving.registry import Registry
+from services.gateway.serving.served_model import ServedModel
 
 
 def cold_version(registry: Registry, name: str) -> str | None:
@@ -29,3 +30,14 @@ def cold_version(registry: Registry, name: str) -> str | None:
             {"known": list(registry.names), "versions": [first]},
         )
     return first
+
+
+def refuse_signals(served: ServedModel) -> None:
+    """Refuses a model that takes signals.
+
+    Raises:
+        InvalidParameters: it does.
+    """
+    if served.signal_length is not None:
+        message = f"{served.name} takes signals: only models of images have explanations and layers here"
+        raise InvalidParameters(message, {"parameter": "model"})

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import orjson
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -16,33 +14,24 @@ from models.drawing.picture import PictureFormat
 from models.explaining.explanation import WITH_BOXES
 from models.kinds import KINDS
 from services.answers.explanation import ExplanationItem, ExplanationOutcome, View
-from services.errors import ExplanationsOff, InvalidParameters, RequestError, ServiceError, rebuild
+from services.errors import InvalidParameters, RequestError, ServiceError, rebuild
 from services.gateway.bodies import Bodies
-from services.gateway.disconnects import EndedWithClient
-from services.gateway.explanations.calls import ExplainerCalls
-from services.gateway.explanations.explained_version import cold_version
-from services.gateway.explanations.places import Places
+from services.gateway.explanations.explained_version import cold_version, refuse_signals
 from services.gateway.explanations.schemas import ExplainParameters
+from services.gateway.explanations.turns import Turns
 from services.gateway.inputs import read_input
-from services.gateway.limits import read_timeout
 from services.gateway.negotiation import PICTURES, choose_format
-from services.gateway.serving.open_request import OpenRequest, open_request
+from services.gateway.serving.open_request import OpenRequest
 from services.gateway.serving.predictor import Answer, CachePolicy, PredictionRequest
 from services.gateway.serving.request_path import Caller, PredictionInput, RequestPath
 from services.gateway.serving.served_model import ServedModel
 from services.kinds import TASKS
 from services.kinds.detection import BOX_MEMBERS
 from services.settings import Settings
-from services.telemetry import EXPLANATION_SECONDS, EXPLANATIONS
-
-log = structlog.get_logger()
 
 _UNEXPLAINED: Final = frozenset(kind.task for kind in KINDS.values() if kind.is_experimental)
 _TASKS_WITH_BOXES: Final = frozenset(KINDS[kind].task for kind in WITH_BOXES)
 """Tasks of which some models predict boxes that can be explained."""
-
-
-_MODEL: Final = {"parameter": "model"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +39,16 @@ class ExplanationHandler:
     """Handles requests for explanations.
 
     Attributes:
-        settings: Time limits and caps.
+        settings: Caps of images.
         path: Finds models, and predicts the objects that `box` counts.
         bodies: Reads request bodies.
-        calls: The explainer; None where there is none.
-        places: Limits the requests in progress.
+        turns: Admits requests to the explainer.
     """
 
     settings: Settings
     path: RequestPath
     bodies: Bodies
-    calls: ExplainerCalls | None
-    places: Places = field(default_factory=Places)
+    turns: Turns
 
     async def __call__(self, request: Request) -> Response:
         """Handle one request.
@@ -69,29 +56,22 @@ class ExplanationHandler:
         Raises:
             ServiceError: there is no explanation; the message says why.
         """
-        if self.calls is None or not self.settings.explanations:
-            raise ExplanationsOff("explanations are turned off on this server")
-        caller, noted = Caller(request.state.tenant, request.state.request_id), _Noted()
-        record = partial(_record, caller, noted)
-        limiter = self.path.limiter
-        async with open_request(
-            limiter, lambda: read_timeout(request.headers, self.settings), record, caller.request_id
-        ) as opened:
-            self.places.check(caller.tenant)
+        async with self.turns.open(request) as turn:
+            opened = turn.opened
             with self.bodies.open(request) as body:
                 given = await read_input(body, ExplainParameters, self.settings, opened.limit)
-                read_ms = opened.elapsed_s * 1e3
+                turn.read_ms = opened.elapsed_s * 1e3
                 asked = given.parameters
                 assert isinstance(asked, ExplainParameters)
-                noted.method = asked.method
+                turn.method = asked.method
                 view, picture_format = wanted_view(request, asked)
                 _refuse_contradictions(asked)
-                with self.places.place(caller.tenant):
+                with self.turns.places.place(turn.caller.tenant):
                     found = await self._find(opened, given, asked)
-                    with EndedWithClient(request), limiter.slot():
+                    with self.turns.computing(request):
                         if asked.box is not None:
                             policy = CachePolicy.of(request.headers.get("cache-control", ""))
-                            found = await self._with_box(opened, caller, found, asked, policy)
+                            found = await self._with_box(opened, turn.caller, found, asked, policy)
                         item = ExplanationItem(
                             found.name,
                             found.image,
@@ -99,16 +79,15 @@ class ExplanationHandler:
                             asked.wanted_class,
                             found.box,
                             asked.layer,
+                            asked.call,
                             view,
                             picture_format,
                             opened.deadline_s,
                         )
-                        outcome = await self.calls.explain(item)
+                        outcome = await self.turns.ask(item)
                         response = _respond(opened, outcome, picture_format)
-            stages = {"read": read_ms, **outcome.stages_ms, "total": opened.elapsed_s * 1e3}
-            response.headers["server-timing"] = ", ".join(f"{name};dur={ms:.2f}" for name, ms in stages.items())
             response.headers["vary"] = "Accept"
-            return response
+            return turn.finish(response, outcome)
 
     async def _find(self, opened: OpenRequest, given: PredictionInput, asked: ExplainParameters) -> _Explained:
         """Finds the version that is explained, and checks the header of the image.
@@ -130,9 +109,10 @@ class ExplanationHandler:
             opened.task, opened.model, opened.version, opened.images = task, model, version, len(given.images)
             checked = await self.path.inspector.check(given.images, opened.limit)
             return _Explained(join_name(model, version), _readable(checked[0]), None)
+        current = registry.current(model)
+        if current is not None:
+            refuse_signals(current)
         served, given = await self.path.check(opened, task, given)
-        if served.signal_length is not None:
-            raise InvalidParameters(f"{served.name} takes signals: only models of images can be explained", _MODEL)
         return _Explained(join_name(served.name, served.version), _readable(given.images[0]), served)
 
     async def _with_box(
@@ -170,13 +150,6 @@ class _Explained(NamedTuple):
     box: tuple[float, float, float, float, int] | None = None
 
 
-@dataclass(slots=True)
-class _Noted:
-    """What is recorded of a request besides its outcome."""
-
-    method: str = ""
-
-
 def _refuse_contradictions(asked: ExplainParameters) -> None:
     """Refuse parameters that exclude each other, before a model is loaded or asked."""
     if asked.method == "features":
@@ -184,6 +157,8 @@ def _refuse_contradictions(asked: ExplainParameters) -> None:
             if given is not None:
                 message = f"method=features shows maps of the whole image: leave {parameter} out"
                 raise InvalidParameters(message, {"parameter": parameter})
+    elif asked.call > 1:
+        raise InvalidParameters("call is for method=features: leave it out", {"parameter": "call"})
     if asked.box is not None and asked.wanted_class is not None:
         message = "box says which object, and so its class: leave class out"
         raise InvalidParameters(message, {"parameter": "class"})
@@ -248,17 +223,3 @@ def _respond(opened: OpenRequest, outcome: ExplanationOutcome, picture_format: P
         return Response(outcome.picture, media_type=f"image/{picture_format}")
     ending = {"took_ms": round(opened.elapsed_s * 1e3, 2), "request_id": opened.request_id}
     return Response(orjson.dumps({**outcome.body, **ending}), media_type="application/json")
-
-
-def _record(caller: Caller, noted: _Noted, opened: OpenRequest) -> None:
-    EXPLANATIONS.labels(opened.model, noted.method, opened.outcome).inc()
-    EXPLANATION_SECONDS.labels(opened.model, noted.method).observe(opened.elapsed_s)
-    log.info(
-        "explanation",
-        request_id=caller.request_id,
-        model=opened.model,
-        version=opened.version,
-        method=noted.method,
-        outcome=opened.outcome,
-        ms=round(opened.elapsed_s * 1e3, 2),
-    )

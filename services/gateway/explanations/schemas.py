@@ -48,6 +48,10 @@ class ExplainParameters(TaskParameters):
     layer: Name | None = Field(
         default=None, description="Name of the layer whose maps are used; the one that suits the model by default."
     )
+    call: Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=1000)] = Field(
+        default=1,
+        description="Of `method=features`: which call of the layer, where the network runs it several times.",
+    )
     format: Literal["json", "heatmap", "overlay"] | None = Field(
         default=None,
         description="`json`: numbers. `heatmap`: the map as PNG. `overlay`: drawn over the image. By default `Accept` "
@@ -72,6 +76,21 @@ class ReceptiveFieldSize(Schema):
 
     size: int | None
     stride: float | None
+
+
+class Tile(Schema):
+    """A map on the sheet: its channel, and its upper left corner in pixels."""
+
+    channel: int
+    x: int
+    y: int
+
+
+class SeenSpans(Schema):
+    """What the units of a map see of the upright image, in its pixels; may lie beyond it."""
+
+    rows: tuple[tuple[float, float], ...] = Field(description="First and last y of each row of units.")
+    columns: tuple[tuple[float, float], ...] = Field(description="First and last x of each column of units.")
 
 
 class _Explained(Answered):
@@ -102,6 +121,10 @@ class FeaturesAnswer(_Explained):
     receptive_field: ReceptiveFieldSize
     channels: int = Field(ge=1, description="Channels of the layer.")
     shown: int = Field(ge=1, description="Maps on the sheet: those that vary most.")
+    map: ImageSize = Field(description="Units of each map.")
+    tile: ImageSize = Field(description="Of each map on the sheet in pixels.")
+    tiles: tuple[Tile, ...]
+    seen: SeenSpans | None = Field(description="What each unit sees; null where it is not known.")
     sheet: str = Field(description="A PNG file in base64.")
 
 
@@ -131,6 +154,10 @@ EXPLAIN_EXAMPLES: Final[dict[str, Any]] = {
         "receptive_field": {"size": 851, "stride": 32.0},
         "channels": 1280,
         "shown": 64,
+        "map": {"height": 2, "width": 2},
+        "tile": {"height": 96, "width": 96},
+        "tiles": [{"channel": 17, "x": 6, "y": 6}],
+        "seen": {"rows": [[25.0, 375.0], [25.0, 375.0]], "columns": [[125.0, 475.0], [125.0, 475.0]]},
         "sheet": "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVQI12P4//8/AAX+Av7czFnnAAAAAElFTkSuQmCC",
     },
 }

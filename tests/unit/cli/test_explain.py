@@ -89,6 +89,42 @@ def test_server_explains(server: tuple[str, FakeExplainer], tmp_path: Path):
     assert wrong.exit_code == 2 and "did you mean pet-net" in wrong.output
 
 
+def test_server_lists_layers_and_draws_filters_and_maps(server: tuple[str, FakeExplainer], tmp_path: Path):
+    url, explainer = server
+    file = tmp_path / "pet.png"
+    file.write_bytes(png(7))
+    result = run("layers", "pet-net", str(file), "--layer", "stem", "--url", url, "--save", str(tmp_path / "maps"))
+    lines = [line.split("\t") for line in result.stdout.splitlines() if "\t" in line]  # and the gateway's log
+    assert result.exit_code == 0, result.output
+    assert lines[0] == ["stem", "Conv2d", "1 × 4 × 4", "3", "2", "1", "1", "28", "3", "2"]
+    assert lines[1][8] == "whole image"
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["pet-net-filters.png", "pet-stem.png"]
+    assert [(item.method, item.layer) for item in explainer.asked] == [("layers", None), ("features", "stem")]
+    printed = run("layers", "pet-net", "--url", url, "--json").stdout.splitlines()
+    document = json.loads(next(line for line in printed if line.startswith("{")))
+    assert document["receptive_field"] == {"whole_image": False, "size": [3, 3], "stride": [2, 2]}
+    wrong = run("layers", "pet-nett", "--url", url)
+    assert wrong.exit_code == 2 and "did you mean pet-net" in wrong.output
+
+
+def test_server_is_given_a_photo_for_a_layer_alone(server: tuple[str, FakeExplainer]):
+    result = run("layers", "pet-net", COFFEE, "--url", server[0])
+    assert result.exit_code == 2 and "photo is for --layer" in " ".join(result.output.split())
+
+
+def test_client_gets_typed_layers_and_maps(server: tuple[str, FakeExplainer]):
+    with Client(server[0]) as client:
+        network = client.layers("pet-net")
+        sheet = client.explain(png(7), method="features", layer="stem", call=2).sheet
+    stem, head = network.layers
+    assert (network.input_shape, network.parameters, stem.kernel, stem.padding) == ((3, 8, 8), 28, (3, 3), (1, 1))
+    assert stem.receptive_field is not None and stem.receptive_field.stride == (2, 2) and head.kernel is None
+    assert head.receptive_field is not None and head.receptive_field.whole_image
+    assert network.filters is not None and network.filters.picture.startswith(b"\x89PNG")
+    assert sheet is not None and (sheet.map_size, sheet.tiles) == ((1, 2), ((4, 6, 6),))
+    assert sheet.rows == ((0, 2),) and sheet.columns == ((0, 1.5), (1, 3))
+
+
 def test_client_gets_typed_explanations(server: tuple[str, FakeExplainer]):
     url, explainer = server
     with Client(url) as client:

@@ -65,6 +65,7 @@ def test_shapes_are_those_of_the_photo():
     ("arguments", "message"),
     [
         (["noop"], "noop has no network"),
+        (["mnist-1d"], "mnist-1d takes signals: only models of images have explanations and layers"),
         (["efficientnet-lite1"], "there is no model 'efficientnet-lite1'; did you mean"),
         (["efficientnet-lite0", str(PHOTO), "--layer", "stem.9", "--save", "x"], "did you mean stem"),
         (["efficientnet-lite0", "no.jpg", "--layer", "stem", "--save", "x"], "no.jpg: no such file"),

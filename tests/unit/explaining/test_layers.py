@@ -46,6 +46,7 @@ def test_a_layer_has_its_window_its_shape_and_its_parameters():
         "groups": 1,
         "parameters": 8 * 3 * 15 + 8,
         "receptive_field": {"whole_image": False, "size": [5, 9], "stride": [1, 2]},
+        "has_maps": True,
         "per_region": False,
     }
     assert (relu.kernel, relu.stride, relu.padding, relu.groups, relu.parameters) == (None, None, None, None, 0)
@@ -152,7 +153,7 @@ def test_a_sheet_shows_the_maps_that_vary_most_first():
     network[0].weight.data[1], network[0].weight.data[2] = 1.0, 5.0
     maps = feature_maps(network, torch.rand(1, 1, 12, 12), "0")
     assert maps.strongest(2) == [2, 1]
-    assert map_sheet(maps, 2).size == (102 + 6, 2 * 114 + 6)
+    assert map_sheet(maps, 2).image.size == (102 + 6, 2 * 114 + 6)
 
 
 def test_a_layer_without_maps_is_refused_by_its_shape():

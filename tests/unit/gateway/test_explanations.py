@@ -109,6 +109,15 @@ async def test_maps_of_a_layer_are_of_no_class_and_no_box():
     assert not explainer.asked
 
 
+async def test_call_of_a_layer_is_of_maps_alone():
+    explainer = FakeExplainer()
+    async with gateway(explainer) as client:
+        maps = await explain(client, params={"method": "features", "layer": "head", "call": 3})
+        heat = await explain(client, params={"call": 3})
+    assert maps.status_code == 200 and [item.call for item in explainer.asked] == [3]
+    assert heat.status_code == 422 and "call is for method=features" in heat.text
+
+
 async def test_augmentation_is_no_parameter_of_explanations():
     async with gateway(FakeExplainer()) as client:
         response = await explain(client, params={"augment": "true"})

@@ -16,6 +16,7 @@ import { TASKS } from "./tasks.js";
  * @property {string} state `loaded`, `cold`, `loading`, `failed`, `unloading` or `unloaded`.
  * @property {string} description
  * @property {number} classCount
+ * @property {boolean} takesSignals Whether it takes signals, and no images.
  */
 
 /** @type {Record<string, string>} What a state means to somebody who is about to send a request. */
@@ -31,7 +32,7 @@ const STATES = {
 /**
  * Asks the server for its models.
  * @param {import("./api.js").Api} api
- * @returns {Promise<Model[]>} Those of images, and of the tasks that this page knows, in the server's order.
+ * @returns {Promise<Model[]>} Those of the tasks that this page knows, in the server's order.
  */
 export async function loadCatalog(api) {
   const { body } = await api.get("v1/models");
@@ -39,7 +40,7 @@ export async function loadCatalog(api) {
   const answered = new Set(defaults.map((/** @type {any} */ one) => one.name));
   const statuses = new Map(body.versions.map((/** @type {any} */ one) => [`${one.name}@${one.version}`, one]));
   return body.models
-    .filter((/** @type {any} */ entry) => entry.task in TASKS && !entry.preprocessing?.length) // which signals have
+    .filter((/** @type {any} */ entry) => entry.task in TASKS)
     .map((/** @type {any} */ entry) => {
       const status = statuses.get(`${entry.name}@${entry.version}`);
       const isDefault = !status || status.is_default || !answered.has(entry.name);
@@ -53,6 +54,7 @@ export async function loadCatalog(api) {
         state: status?.state ?? "loaded",
         description: entry.description ?? "",
         classCount: entry.class_count ?? 0,
+        takesSignals: Boolean(entry.preprocessing?.length),
       };
     });
 }

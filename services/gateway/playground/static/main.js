@@ -12,6 +12,7 @@ import { createControls } from "./controls.js";
 import { byId } from "./elements.js";
 import { createExplanation } from "./explanation.js";
 import { createKeyForm } from "./key.js";
+import { createLayers } from "./layers.js";
 import { chooseModel, createModelChoice } from "./model_choice.js";
 import { createOriginal } from "./original.js";
 import { readPhoto } from "./photo.js";
@@ -35,6 +36,7 @@ const classNamesOf = createClassNames(api);
 const runner = createRunner(store, api, () => void reload(false));
 const explain = createExplanation(store, api);
 const refreshAccuracy = createAccuracy(api);
+const layers = createLayers(store, api);
 let photos = 0;
 let reloads = 0;
 
@@ -71,13 +73,15 @@ async function reload(isRepeated) {
   }
 }
 
-/** @param {import("./catalog.js").Model[]} models */
-function takeModels(models) {
+/** @param {import("./catalog.js").Model[]} all */
+function takeModels(all) {
+  const models = all.filter((model) => !model.takesSignals);
   const { first, second, task } = store.get();
   const isServed = (/** @type {string} */ value) => models.some((model) => model.value === value);
   const chosen = isServed(first) ? first : (models.find((model) => model.task === task) ?? models[0])?.value;
   store.set({
     models,
+    signals: all.filter((model) => model.takesSignals),
     isCatalogLoaded: true,
     catalogProblem: null,
     first: chosen === first ? first : "",
@@ -115,8 +119,13 @@ async function takePhoto(file, sample) {
 
 /** @param {HTMLElement} tab */
 function showView(tab) {
-  for (const name of ["try", "accuracy"]) byId(`view-${name}`).hidden = tab.id !== `tab-${name}`;
+  for (const name of ["try", "layers", "accuracy"]) byId(`view-${name}`).hidden = tab.id !== `tab-${name}`;
   if (tab.id === "tab-accuracy") void refreshAccuracy();
+  if (tab.id !== "tab-layers") layers.close();
+  if (tab.id === "tab-accuracy") return;
+  const [side, card] = [byId(tab.id === "tab-layers" ? "layers-side" : "try-side"), byId("image-card")];
+  if (!side.contains(card)) side.prepend(card); // one choice of an image for both views
+  if (tab.id === "tab-layers") layers.open();
 }
 
 /** Lays the cards out: for no image, one answer, or two. */

@@ -11,6 +11,7 @@ import { NO_PARAMETERS, filter } from "./tasks.js";
 /**
  * @typedef {object} State
  * @property {import("./catalog.js").Model[]} models
+ * @property {import("./catalog.js").Model[]} signals Models that take signals: they have no place but in the catalog.
  * @property {boolean} isCatalogLoaded
  * @property {unknown} catalogProblem
  * @property {any} photo A `Photo`, with `number`, its place in the order of images, and `isRead`.
@@ -27,6 +28,7 @@ import { NO_PARAMETERS, filter } from "./tasks.js";
 /** @type {State} */
 export const INITIAL = {
   models: [],
+  signals: [],
   isCatalogLoaded: false,
   catalogProblem: null,
   photo: null,
