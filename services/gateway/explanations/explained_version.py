@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from models.entries import Task
+from models.kinds import KINDS
 from services.errors import InvalidParameters, ModelNotFound
 from services.gateway.serving.registry import Registry
 from services.gateway.serving.served_model import ServedModel
+
+_MAKERS: Final = frozenset(kind.task for kind in KINDS.values() if kind.is_experimental)
+"""Tasks whose answer is an image."""
 
 
 def cold_version(registry: Registry, name: str) -> str | None:
@@ -30,6 +37,21 @@ def cold_version(registry: Registry, name: str) -> str | None:
             {"known": list(registry.names), "versions": [first]},
         )
     return first
+
+
+def refuse_makers(model: str, task: Task) -> None:
+    """Refuses a model whose answer is an image.
+
+    Args:
+        model: Its name.
+        task: Its task.
+
+    Raises:
+        InvalidParameters: it makes images.
+    """
+    if task in _MAKERS:
+        message = f"{model} makes images: only models that predict have explanations and layers here"
+        raise InvalidParameters(message, {"parameter": "model"})
 
 
 def refuse_signals(served: ServedModel) -> None:

@@ -16,7 +16,7 @@ from models.kinds import KINDS
 from services.answers.explanation import ExplanationItem, ExplanationOutcome, View
 from services.errors import InvalidParameters, RequestError, ServiceError, rebuild
 from services.gateway.bodies import Bodies
-from services.gateway.explanations.explained_version import cold_version, refuse_signals
+from services.gateway.explanations.explained_version import cold_version, refuse_makers, refuse_signals
 from services.gateway.explanations.schemas import ExplainParameters
 from services.gateway.explanations.turns import Turns
 from services.gateway.inputs import read_input
@@ -29,7 +29,6 @@ from services.kinds import TASKS
 from services.kinds.detection import BOX_MEMBERS
 from services.settings import Settings
 
-_UNEXPLAINED: Final = frozenset(kind.task for kind in KINDS.values() if kind.is_experimental)
 _TASKS_WITH_BOXES: Final = frozenset(KINDS[kind].task for kind in WITH_BOXES)
 """Tasks of which some models predict boxes that can be explained."""
 
@@ -100,8 +99,7 @@ class ExplanationHandler:
         name = asked.model if asked.model is not None else registry.names[0]
         model = registry.split(name)[0]
         task = registry.task(model)
-        if task in _UNEXPLAINED:
-            raise InvalidParameters(f"{model} makes images: only models that predict can be explained", _MODEL)
+        refuse_makers(model, task)
         if asked.box is not None and task not in _TASKS_WITH_BOXES:
             raise _no_boxes(model)
         version = cold_version(registry, name) if asked.box is None else None

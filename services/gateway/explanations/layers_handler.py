@@ -11,7 +11,7 @@ from starlette.responses import Response
 from models.catalog.version_names import join_name
 from services.answers.explanation import ExplanationItem
 from services.errors import rebuild
-from services.gateway.explanations.explained_version import cold_version, refuse_signals
+from services.gateway.explanations.explained_version import cold_version, refuse_makers, refuse_signals
 from services.gateway.explanations.turns import Turns
 from services.gateway.serving.registry import Registry
 
@@ -42,12 +42,14 @@ class LayersHandler:
             opened = turn.opened
             turn.method = "layers"
             model, _ = self.registry.split(name)
+            task = self.registry.task(model)
+            refuse_makers(model, task)
             version = cold_version(self.registry, name)
             if version is None:
                 served = self.registry.get(name)
                 refuse_signals(served)
                 version = served.version
-            opened.task, opened.model, opened.version = self.registry.task(model), model, version
+            opened.task, opened.model, opened.version = task, model, version
             item = ExplanationItem.of_layers(join_name(model, version), opened.deadline_s)
             with self.turns.places.place(turn.caller.tenant), self.turns.computing(request):
                 outcome = await self.turns.ask(item)
