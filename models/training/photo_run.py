@@ -272,6 +272,6 @@ def _facts(options: PhotoOptions, training: PhotoDataset, precision: str, traine
 def _accuracy(figures: Mapping[str, float], held_out: HeldOut | None) -> tuple[Accuracy, ...]:
     if held_out is None:
         return ()
-    dataset = f"{held_out.name} ({len(held_out)} photos{' with masks' if held_out.kind != 'detection' else ''})"
+    dataset = f"{held_out.name} ({len(held_out)} photos{' with masks' if held_out.kind in _MASKED else ''})"
     note = "measured at the end of training, through the adapter that serves it"
     return tuple(Accuracy(dataset, metric, round(value, 4), note) for metric, value in figures.items() if value >= 0)
