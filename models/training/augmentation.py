@@ -1,4 +1,4 @@
-"""Data augmentation for detectors and segmenters: mosaic, random scale, crop and flip, with boxes and masks."""
+"""Data augmentation on photos: mosaic, random scale, crop and flip, with boxes, masks and key points."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownArgumentType=false
 
@@ -13,6 +13,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2.functional import resize_image
 
 from models.datasets.object_masks import IdMap
+from models.datasets.photo_dataset import Photo
 from models.training.canvas import Canvas, Piece
 from models.training.photos import PhotoReader
 
@@ -36,6 +37,8 @@ class Example:
         class_map: (side, side) uint8, likewise: n where something of the class n − 1 is, 0 where nothing is, or 255
             where it is unknown. What is left of an object that is not worth a box is here, too.
         masked: (N,) bool, of which objects the mask is known.
+        key_points: (N, K, 3) float32, x and y in its pixels and COCO's visibility, 0 beyond the picture; K is 0 where
+            they are not needed.
         colour: (3, 4) float32: RGB becomes `colour[:, :3] @ rgb + colour[:, 3]`, to be clipped to 0 to 255.
     """
 
@@ -46,6 +49,7 @@ class Example:
     ids: IdMap
     class_map: NDArray[np.uint8]
     masked: NDArray[np.bool_]
+    key_points: NDArray[np.float32]
     colour: NDArray[np.float32]
 
 
@@ -93,16 +97,24 @@ class ExampleMaker:
         seed: Of the whole run.
         masks: Whether the examples have masks.
         native: Whether scales are shares of the photo's own size, and not of the size that fits the picture.
+        sides: K, the key point that each one becomes in a mirror image; empty where the examples have none.
     """
 
     def __init__(
-        self, reader: PhotoReader, augmentation: Augmentation, seed: int, masks: bool = False, native: bool = False
+        self,
+        reader: PhotoReader,
+        augmentation: Augmentation,
+        seed: int,
+        masks: bool = False,
+        native: bool = False,
+        sides: Sequence[int] = (),
     ) -> None:
         self._reader = reader
         self._augmentation = augmentation
         self._seed = seed
         self._masks = masks
         self._native = native
+        self._sides = sides
 
     def make(self, epoch: int, index: int, side: int, mosaic: bool) -> Example:
         """Makes one.
@@ -114,7 +126,8 @@ class ExampleMaker:
             mosaic: Whether mosaics are made at all.
         """
         rng = np.random.default_rng((self._seed, epoch, index))
-        canvas = Canvas(side, self._augmentation.least_visible, self._augmentation.least_side, self._masks)
+        how = self._augmentation
+        canvas = Canvas(side, how.least_visible, how.least_side, self._masks, self._sides)
         if mosaic and rng.random() < self._augmentation.mosaic:
             self._add_mosaic(canvas, rng, index)
         else:
@@ -130,6 +143,7 @@ class ExampleMaker:
             ids=canvas.ids,
             class_map=canvas.class_map,
             masked=canvas.masked,
+            key_points=canvas.key_points,
             colour=colour_change(rng, self._augmentation),
         )
 
@@ -163,7 +177,13 @@ class ExampleMaker:
             crowds=photo.crowds * ratio,
             ids=_nearest(self._reader.read_ids(index), size) if self._masks else None,
             masked=photo.masks is not None,
+            key_points=self._points(photo, ratio),
         )
+
+    def _points(self, photo: Photo, ratio: NDArray[np.float32]) -> NDArray[np.float32]:
+        if photo.key_points is None or not self._sides:
+            return np.zeros((len(photo.boxes), len(self._sides), 3), np.float32)
+        return (photo.key_points * np.array([*ratio[:2], 1.0])).astype(np.float32)
 
 
 def _nearest(ids: IdMap, size: Sequence[int]) -> IdMap:

@@ -1,7 +1,8 @@
-"""The canvas of a training image: photos are pasted into it together with their boxes and masks."""
+"""The canvas of a training image: photos are pasted into it together with their boxes, masks and key points."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ UNKNOWN_CLASS: Final = 255
 _PADDING: Final = 114
 
 Pixel = TypeVar("Pixel", bound=np.generic)
+Real = TypeVar("Real", bound=np.floating[Any])
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,7 @@ class Piece:
         crowds: (M, 4) float32, regions to learn nothing from.
         ids: (h, w), see `models.datasets.object_masks.IdMap`; None where nobody asks for masks.
         masked: Whether its objects have masks.
+        key_points: (N, K, 3) float32, x, y and COCO's visibility; K is 0 where nobody asks for them.
     """
 
     pixels: NDArray[np.uint8]
@@ -34,6 +37,7 @@ class Piece:
     crowds: NDArray[np.float32]
     ids: IdMap | None
     masked: bool
+    key_points: NDArray[np.float32]
 
 
 class Canvas:
@@ -44,15 +48,20 @@ class Canvas:
         least_visible: A box stays while at least this share of its area is in the picture.
         least_side: And while its sides have at least so many pixels.
         masks: Whether there are masks.
+        sides: K, the key point that each one becomes in a mirror image; empty where nobody asks for key points.
 
     Attributes:
-        pixels, boxes, class_ids, crowds, ids, class_map, masked: See `models.training.augmentation.Example`.
+        pixels, boxes, class_ids, crowds, ids, class_map, masked, key_points: See
+            `models.training.augmentation.Example`.
     """
 
-    def __init__(self, side: int, least_visible: float, least_side: float, masks: bool) -> None:
+    def __init__(
+        self, side: int, least_visible: float, least_side: float, masks: bool, sides: Sequence[int] = ()
+    ) -> None:
         self.side = side
         self._least_visible = least_visible
         self._least_side = least_side
+        self._sides = sides
         shape = (side, side) if masks else (0, 0)
         self.pixels = np.full((side, side, 3), _PADDING, np.uint8)
         self.boxes = np.zeros((0, 4), np.float32)
@@ -61,6 +70,7 @@ class Canvas:
         self.ids: IdMap = np.zeros(shape, np.uint16)
         self.class_map = np.zeros(shape, np.uint8)
         self.masked = np.zeros(0, np.bool_)
+        self.key_points = np.zeros((0, len(sides), 3), np.float32)
 
     def paste(self, piece: Piece, place: tuple[int, int], window: tuple[int, int, int, int]) -> None:
         """Pastes what of a piece, whose corner lies at `place` (top, left), falls into the window.
@@ -86,6 +96,7 @@ class Canvas:
         self.class_ids = np.concatenate([self.class_ids, piece.class_ids[seen]])
         self.crowds = np.concatenate([self.crowds, self._cut(piece.crowds + offset, edges)[0]])
         self.masked = np.concatenate([self.masked, np.full(int(seen.sum()), piece.masked)])
+        self.key_points = np.concatenate([self.key_points, _within(piece.key_points[seen], offset[:2], edges)])
 
     def finish(self, mirrored: bool, turns: int) -> None:
         """Mirrors and turns everything, when all is pasted.
@@ -99,8 +110,11 @@ class Canvas:
         self.class_map = _moved(self.class_map, mirrored, turns)
         if mirrored:
             self.boxes, self.crowds = (_mirrored(boxes, self.side) for boxes in (self.boxes, self.crowds))
+            self.key_points = mirrored_points(self.key_points, self.side, self._sides)
         for _ in range(turns):
             self.boxes, self.crowds = (_turned(boxes, self.side) for boxes in (self.boxes, self.crowds))
+            x, y, seen = np.moveaxis(self.key_points, -1, 0)
+            self.key_points = np.stack([y, self.side - x, seen], -1)
 
     def _tables(self, class_ids: NDArray[np.int64], seen: NDArray[np.bool_]) -> tuple[IdMap, NDArray[np.uint8]]:
         """From the numbers of a piece's id map to those of this one, and to classes."""
@@ -121,8 +135,30 @@ class Canvas:
         return cut, wide & (sides.prod(1) >= self._least_visible * whole)
 
 
+def mirrored_points(points: NDArray[Real], width: float, sides: Sequence[int]) -> NDArray[Real]:
+    """Mirrors key points, of which left and right change places.
+
+    Args:
+        points: (N, K, 3) x, y and visibility.
+        width: Of the image in the same pixels.
+        sides: K, the key point that each one becomes.
+    """
+    turned = points[:, list(sides)]
+    turned[..., 0] = width - turned[..., 0]
+    return turned
+
+
 def _moved(picture: NDArray[Pixel], mirrored: bool, turns: int) -> NDArray[Pixel]:
     return np.ascontiguousarray(np.rot90(picture[:, ::-1] if mirrored else picture, turns))
+
+
+def _within(
+    points: NDArray[np.float32], offset: NDArray[np.float32], edges: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """(N, K, 3) key points moved by an offset; those beyond the edges are not labelled any more."""
+    places = points[..., :2] + offset
+    inside = ((places >= edges[0]) & (places < edges[1])).all(-1)
+    return np.concatenate([places, (points[..., 2] * inside)[..., None]], -1).astype(np.float32)
 
 
 def _mirrored(boxes: NDArray[np.float32], side: int) -> NDArray[np.float32]:

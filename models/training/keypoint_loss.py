@@ -32,7 +32,8 @@ def keypoint_loss(logits: Tensor, points: Tensor) -> dict[str, Tensor]:
     places, seen = points[..., :2], points[..., 2] > 0
     inside = seen & (places >= 0).all(-1) & (places < side).all(-1)
     across, down = (_spread(places[..., axis], side) for axis in (0, 1))
-    losses = -torch.einsum("rky,rkyx,rkx->rk", down, likely, across)
+    with torch.autocast(logits.device.type, enabled=False):  # or the sums are rounded to three digits
+        losses = -torch.einsum("rky,rkyx,rkx->rk", down, likely, across)
     known = (losses * inside).sum() / inside.sum().clamp(min=1)
     unknown = (-likely.mean((2, 3)) * ~seen).sum() / (~seen).sum().clamp(min=1)
     return {"loss_keypoint": known, "loss_unlabelled": _UNLABELLED_WEIGHT * unknown}

@@ -1,4 +1,4 @@
-"""Trains detectors and segmenters on annotated photos."""
+"""Trains detectors, segmenters and pose estimators on annotated photos."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -78,7 +78,9 @@ class PhotoBatch:
 
 
 class PhotoRecipe:
-    """A `models.training.engine.Recipe` for detectors and segmenters.
+    """A `models.training.engine.Recipe` for detectors, segmenters and pose estimators.
+
+    A data set with a skeleton teaches its key points, too.
 
     Args:
         network: What learns, on its device.
@@ -109,7 +111,8 @@ class PhotoRecipe:
         self._evaluate = evaluate
         self._settings = settings
         reader = PhotoReader(dataset.photos, _WHOLE if settings.native else settings.side)
-        self._maker = ExampleMaker(reader, augmentation, settings.seed, masks, settings.native)
+        sides = dataset.skeleton.mirrored if dataset.skeleton is not None else ()
+        self._maker = ExampleMaker(reader, augmentation, settings.seed, masks, settings.native, sides)
 
     def parameter_groups(self) -> Sequence[dict[str, Any]]:
         """See `models.training.engine.Recipe.parameter_groups`."""

@@ -1,11 +1,11 @@
-"""The training run that detectors and segmenters share: from a data set to a model card."""
+"""The training run that detectors, segmenters and pose estimators share: from a data set to a model card."""
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -26,6 +26,9 @@ from models.training.photo_data import HeldOut, PhotoData, read_photo_data
 from models.training.photo_recipe import Objective, PhotoRecipe, PhotoSettings
 from models.training.teacher import with_taught_masks
 from models.training.transfer import IMAGENET, NOTHING, Frozen, freeze, lite_encoder, start_network
+
+_MASKED: Final = ("instance", "semantic")
+"""Kinds of data whose masks are read."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class PhotoTask:
         objective: Its loss.
         evaluate: Measures a network, whose entry is given, through the adapter that serves it.
         kind: What the data is read for.
+        fit: Changes options to what the data allows; leaves them as they are by default.
     """
 
     card: Callable[[PhotoOptions, PhotoDataset], CatalogEntry]
@@ -92,6 +96,7 @@ class PhotoTask:
     objective: Objective
     evaluate: Callable[[nn.Module, CatalogEntry, HeldOut, Runtime], dict[str, float]]
     kind: Callable[[PhotoOptions], Kind]
+    fit: Callable[[PhotoOptions, PhotoDataset], PhotoOptions] = lambda options, data: options
 
 
 def train_on_photos(
@@ -121,6 +126,7 @@ def train_on_photos(
     data = read_data(options, kind)
     tell(data.problems)
     training, held_out = data.training, data.held_out
+    options = task.fit(options, training)
     torch.manual_seed(options.settings.seed)
     card = task.card(options, training)
     network = task.build(card)
@@ -141,7 +147,7 @@ def train_on_photos(
         lambda average: task.evaluate(average, card, held_out, runtime) if held_out else {},
         options.settings,
         options.augmentation,
-        kind != "detection",
+        kind in _MASKED,
     )
     schedule = replace(options.schedule, epochs=options.settings.epochs)
     run = Run(
@@ -226,7 +232,7 @@ def read_data(options: PhotoOptions, kind: Kind) -> PhotoData:
     data = read_photo_data(options.data, kind, options.classes, options.class_name, options.allow_outside)
     if options.strict and data.problems:
         raise WrongLabels(data.problems)
-    if kind == "detection":
+    if kind not in _MASKED:
         return data
     training = data.training.with_masks() if options.masked_only else data.training
     if options.teacher is not None:
@@ -266,6 +272,6 @@ def _facts(options: PhotoOptions, training: PhotoDataset, precision: str, traine
 def _accuracy(figures: Mapping[str, float], held_out: HeldOut | None) -> tuple[Accuracy, ...]:
     if held_out is None:
         return ()
-    dataset = f"{held_out.name} ({len(held_out)} photos{' with masks' if held_out.kind != 'detection' else ''})"
+    dataset = f"{held_out.name} ({len(held_out)} photos{' with masks' if held_out.kind in _MASKED else ''})"
     note = "measured at the end of training, through the adapter that serves it"
     return tuple(Accuracy(dataset, metric, round(value, 4), note) for metric, value in figures.items() if value >= 0)

@@ -24,12 +24,12 @@ from models.imaging.letterbox import Letterbox
 from models.pose.heat_maps import in_cells, regions_around
 from models.runtime import Runtime
 from models.skeletons import Skeleton
+from models.training.canvas import mirrored_points
+from models.training.keypoint_rcnn_loss import JITTER
 from models.training.photos import PhotoReader
 
 _JITTERED: Final = 2
 """Regions of an object in a view."""
-_JITTER: Final = 0.12
-"""The edges of a box move by at most this share of its sides, as those of found boxes do."""
 _CELLS: Final = 2
 """Cells of a heat map for each cell of a region along a side."""
 _LEAST_SCALE: Final = 0.65
@@ -211,7 +211,7 @@ def _training_boxes(known: Tensor, count: int, rng: np.random.Generator) -> tupl
     if not count:
         return boxes, owners
     sizes = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
-    return boxes + torch.from_numpy(rng.uniform(-_JITTER, _JITTER, tuple(boxes.shape))).float() * sizes, owners
+    return boxes + torch.from_numpy(rng.uniform(-JITTER, JITTER, tuple(boxes.shape))).float() * sizes, owners
 
 
 def mirrored(
@@ -232,9 +232,7 @@ def mirrored(
     """
     turned = boxes.copy()
     turned[:, 0], turned[:, 2] = width - boxes[:, 2], width - boxes[:, 0]
-    points = points[:, list(skeleton.mirrored)]
-    points[..., 0] = width - points[..., 0]
-    return pixels[:, ::-1], turned, points
+    return pixels[:, ::-1], turned, mirrored_points(points, width, skeleton.mirrored)
 
 
 def _recoloured(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

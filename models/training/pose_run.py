@@ -13,11 +13,10 @@ from torch import nn
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNN
 
 from models.catalog.cards import write_card
-from models.catalog.lookup import find
 from models.datasets.label_problems import TellProblems, WrongLabels
 from models.datasets.labelled_photos import LabelledPhotos
-from models.datasets.photo_dataset import DatasetError, PhotoDataset
-from models.entries import POSE_DEFAULTS, Accuracy, CatalogEntry, LetterboxPreprocessing
+from models.datasets.photo_dataset import PhotoDataset
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing
 from models.pose.architectures import build_pose_estimator, pose_estimator
 from models.pose.heat_maps import points_in
 from models.runtime import Runtime
@@ -25,18 +24,15 @@ from models.training.engine import Progress, Run, Schedule
 from models.training.machine import machine_name, training_precision
 from models.training.naming import check_name
 from models.training.photo_data import HeldOut, PhotoData, read_photo_data
-from models.training.photo_run import PhotoOptions, new_card
+from models.training.photo_run import PhotoOptions
 from models.training.pose_accuracy import pose_accuracy
+from models.training.pose_card import NO_SIDES, check_labelled, pose_card
 from models.training.pose_recipe import PoseRecipe, PoseSettings
 from models.training.pose_regions import PooledRegions, RegionMaker
 from models.training.transfer import start_network
 
 _EVALUATED: Final = 256
 """Regions a pass of the evaluation."""
-_NO_SIDES: Final = (
-    "no view is mirrored: the data set does not say which key points change places in a mirror image; in YOLO's format "
-    "`flip_idx` does, and names with left and right do"
-)
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ def train_pose(
     training = data.training
     assert training.skeleton is not None
     if options.settings.flip and not training.skeleton.has_sides:
-        note(_NO_SIDES)
+        note(NO_SIDES)
         options = replace(options, settings=replace(options.settings, flip=False))
     torch.manual_seed(options.settings.seed)
     card = _card(options, training)
@@ -176,37 +172,20 @@ def _read(options: PoseOptions) -> PhotoData:
     data = read_photo_data(options.data, "keypoints", allow_outside=options.allow_outside)
     if options.strict and data.problems:
         raise WrongLabels(data.problems)
-    known = sum(
-        int((photo.key_points[..., 2] > 0).any(1).sum())
-        for photo in data.training.photos
-        if photo.key_points is not None
-    )
-    if not known:
-        raise DatasetError(f"{data.training.name}: no object has a labelled key point")
+    check_labelled(data.training)
     return data
 
 
 def _card(options: PoseOptions, training: PhotoDataset) -> CatalogEntry:
-    skeleton, start = training.skeleton, find(options.start)
-    assert skeleton is not None
-    if not isinstance(start.preprocessing, LetterboxPreprocessing):
-        raise ValueError(f"{options.start} finds no boxes: start from a detector or an instance segmenter")
-    if start.class_names != training.class_names:
-        raise ValueError(
-            f"{options.start} finds {', '.join(start.class_names or ())}, and {training.name} has key points of "
-            f"{', '.join(training.class_names)}: start from a detector of the same classes"
-        )
-    photos = PhotoOptions(options.architecture, options.data, options.output, options.name, licence=options.licence)
-    return new_card(
-        photos,
-        training,
-        "keypoints",
-        skeleton=skeleton,
-        arguments={"key_points": len(skeleton)},
-        preprocessing=start.preprocessing,
-        defaults=POSE_DEFAULTS,
-        description=f"Finds {', '.join(training.class_names[:5])} and {len(skeleton)} key points of each.",
+    photos = PhotoOptions(
+        options.architecture,
+        options.data,
+        options.output,
+        options.name,
+        start=options.start,
+        licence=options.licence,
     )
+    return pose_card(photos, training)
 
 
 def _regions(

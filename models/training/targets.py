@@ -1,4 +1,4 @@
-"""The targets of one training image: boxes, classes and masks."""
+"""The targets of one training image: boxes, classes, masks and key points."""
 
 # pyright: reportUnknownMemberType=false
 
@@ -22,6 +22,7 @@ class Target:
             asked for masks.
         class_map: (H, W) uint8: n where something of the class n − 1 is, 255 where nobody knows; likewise.
         masked: (M,) bool, of which objects the mask is known.
+        key_points: (M, K, 3) float32: x and y in pixels, and COCO's visibility; K is 0 where nobody asked for them.
     """
 
     boxes: Tensor
@@ -30,6 +31,7 @@ class Target:
     ids: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int32))
     class_map: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.uint8))
     masked: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+    key_points: Tensor = field(default_factory=lambda: torch.zeros(0, 0, 3))
 
     @classmethod
     def of(cls, example: Example) -> "Target":
@@ -41,6 +43,7 @@ class Target:
             ids=torch.from_numpy(example.ids.astype("int32")),
             class_map=torch.from_numpy(example.class_map),
             masked=torch.from_numpy(example.masked),
+            key_points=torch.from_numpy(example.key_points),
         )
 
     def to(self, device: torch.device) -> "Target":

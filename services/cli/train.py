@@ -27,12 +27,16 @@ if TYPE_CHECKING:
     from models.training.augmentation import Augmentation
     from models.training.engine import Progress
     from models.training.photo_run import PhotoOptions
+    from models.training.pose_run import PoseOptions
 
 app = typer.Typer(no_args_is_help=True, help="Train and fine-tune models on your own images.")
 
 _EARLY_SHARE = 0.85
 _CLOSING_SHARE = 0.25
 _SIDE_MULTIPLE = 32
+_POSE_SCALE = (0.7, 1.4)
+_POSE_BATCH, _POSE_RATE = 8, 4e-4
+_BRANCH_BATCH, _BRANCH_RATE = 32, 1.5e-3
 
 
 @app.command(epilog="Example: tapetum train classifier --model torchvision/resnet18 --data flowers --freeze-backbone")
@@ -124,35 +128,22 @@ def segmenter(flags: SegmenterFlags) -> None:
 def pose(flags: PoseFlags) -> None:
     """Teach a detector the key points of the objects that it finds.
 
-    The weights of the detector stay as they are, and so do its boxes. What is left of an interrupted run goes on with
-    the same command.
+    With --freeze all the weights of the detector stay as they are, and so do its boxes; otherwise boxes and key points
+    learn together, best from a pose estimator of the first kind. What is left of an interrupted run goes on with the
+    same command.
     """
     name = flags.name or _name_after(flags.data[0], flags.model)
 
     def train(report: Callable[[Progress], None], tell: TellProblems) -> Path:
         from models.pose.architectures import known_pose_estimators
-        from models.training.engine import Schedule
-        from models.training.pose_recipe import PoseSettings
-        from models.training.pose_run import PoseOptions, train_pose
+        from models.training.pose_photo_run import train_pose_on_photos
+        from models.training.pose_run import train_pose
 
         if flags.model not in known_pose_estimators():
             raise no_such_model(flags.model, known_pose_estimators())
-        settings = PoseSettings(flags.views, flags.flip, flags.epochs, batch_size=flags.batch_size, seed=flags.seed)
-        options = PoseOptions(
-            architecture=flags.model,
-            data=tuple(flags.data),
-            output=flags.output,
-            name=name,
-            start=flags.start,
-            device=flags.device,
-            precision=flags.precision,
-            settings=settings,
-            schedule=Schedule(flags.epochs, flags.learning_rate, evaluate_every=flags.evaluate_every),
-            licence=flags.licence,
-            allow_outside=flags.allow_outside,
-            strict=flags.strict,
-        )
-        return train_pose(options, report, tell, show_preparation, show_note)
+        if flags.freeze == "all":
+            return train_pose(_branch_options(flags, name), report, tell, show_preparation, show_note)
+        return train_pose_on_photos(_whole_pose_options(flags, name), report, tell, show_note)
 
     run_training(train, name, flags.output, "pose IMAGE")
 
@@ -189,6 +180,52 @@ def generator(flags: GeneratorFlags) -> None:
         return train_generator(GeneratorOptions(**{**vars(flags), "name": name}), report, tell)
 
     run_training(train, name, flags.output, "generate")
+
+
+def _branch_options(flags: PoseFlags, name: str) -> PoseOptions:
+    """Of a run in which only the keypoint branch learns."""
+    from models.training.engine import Schedule
+    from models.training.pose_recipe import PoseSettings
+    from models.training.pose_run import PoseOptions
+
+    if flags.mosaic:
+        raise CommandError("--mosaic is for whole photos: name what of the backbone learns by --freeze", 2)
+    batch_size, rate = flags.batch_size or _BRANCH_BATCH, flags.learning_rate or _BRANCH_RATE
+    return PoseOptions(
+        settings=PoseSettings(flags.views, flags.flip, flags.epochs, batch_size=batch_size, seed=flags.seed),
+        schedule=Schedule(flags.epochs, rate, evaluate_every=flags.evaluate_every),
+        **_shared(flags, name),
+    )
+
+
+def _whole_pose_options(flags: PoseFlags, name: str) -> PhotoOptions:
+    """Of a run in which boxes and key points learn together."""
+    from models.training.augmentation import Augmentation
+    from models.training.engine import Schedule
+    from models.training.photo_recipe import PhotoSettings
+    from models.training.photo_run import PhotoOptions
+
+    assert flags.freeze != "all"
+    closing = round((_CLOSING_SHARE if flags.mosaic else 1.0) * flags.epochs)
+    batch_size, rate = flags.batch_size or _POSE_BATCH, flags.learning_rate or _POSE_RATE
+    return PhotoOptions(
+        freeze=flags.freeze,
+        settings=PhotoSettings(closing_epochs=closing, epochs=flags.epochs, batch_size=batch_size, seed=flags.seed),
+        schedule=Schedule(flags.epochs, rate, evaluate_every=flags.evaluate_every),
+        augmentation=Augmentation(mosaic=flags.mosaic, scale=_POSE_SCALE, flip=0.5 if flags.flip else 0.0),
+        **_shared(flags, name),
+    )
+
+
+def _shared(flags: PoseFlags, name: str) -> dict[str, Any]:
+    """What both ways to train a pose estimator take alike."""
+    names = ("output", "start", "device", "precision", "licence", "allow_outside", "strict")
+    return {
+        "architecture": flags.model,
+        "data": tuple(flags.data),
+        "name": name,
+        **{each: getattr(flags, each) for each in names},
+    }
 
 
 def _photo_options(

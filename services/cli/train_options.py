@@ -210,16 +210,36 @@ class PoseFlags(TrainOptions):
     start: Annotated[
         str,
         typer.Option(
-            metavar="MODEL", help="The detector that finds the objects, whose weights stay: one of this architecture."
+            metavar="MODEL", help="The detector that finds the objects, or a pose estimator: one with this backbone."
         ),
     ] = "mask-rcnn-person"
+    freeze: Annotated[
+        Literal["all", "none", "filters", "backbone"],
+        typer.Option(
+            help="What keeps its weights: all but the keypoint branch, which learns from features computed once; or, "
+            "on whole photos, the backbone, its filters or nothing."
+        ),
+    ] = "all"
     views: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="Views of every photo: as it is, mirrored, smaller, in other colours."),
+        typer.Option(
+            min=1, metavar="N", help="Of --freeze all: views of a photo, plain, mirrored, smaller, in other colours."
+        ),
     ] = 3
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over a half of the objects' regions.")] = 5
-    batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Objects a step.")] = 32
-    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 1.5e-3
+    mosaic: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SHARE", help="On whole photos: images made of four.")
+    ] = 0.0
+    epochs: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="Passes over the photos; of --freeze all over half of the regions."),
+    ] = 5
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, metavar="N", help="Photos a step, 8 by default; of --freeze all objects, 32.")
+    ] = None
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(min=1e-9, metavar="RATE", help="The greatest; 0.0004 by default, 0.0015 with --freeze all."),
+    ] = None
     evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 2
 
 

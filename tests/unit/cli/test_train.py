@@ -19,6 +19,8 @@ from typer.testing import CliRunner, Result
 
 import models.training.classifier_run
 import models.training.detector_run
+import models.training.pose_photo_run
+import models.training.pose_run
 from models.datasets.photo_dataset import DatasetError
 from models.errors import WeightsUnavailable
 from models.training.engine import Progress, RunStopped, TrainingDiverged
@@ -231,6 +233,36 @@ def test_a_detector_is_trained_at_the_size_of_its_bundled_kin_by_default(asked: 
     tapetum("train", "detector", "--model", "yolox-tiny", "--data", "plates")
     settings = asked[0].settings
     assert (settings.side, settings.early_side, settings.closing_epochs, settings.epochs) == (416, 352, 8, 30)
+
+
+def test_a_pose_estimator_learns_on_whole_photos_where_freeze_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def refuse(given: Any, *_: Any) -> Path:
+        asked.append(given)
+        raise DatasetError("not today")
+
+    monkeypatch.setattr(models.training.pose_photo_run, "train_pose_on_photos", refuse)
+    monkeypatch.setattr(models.training.pose_run, "train_pose", refuse)
+    usual = ("train", "pose", "--data", "people", "--epochs", "8")
+    tapetum(*usual, "--start", "my-pose", "--freeze", "filters", "--no-flip")
+    tapetum(*usual, "--freeze", "none", "--mosaic", "0.5")
+    tapetum("train", "pose", "--data", "people")
+    whole, mosaics, branch = asked
+    assert (whole.freeze, whole.start, whole.augmentation.flip, whole.augmentation.mosaic) == (
+        "filters",
+        "my-pose",
+        0,
+        0,
+    )
+    assert (whole.settings.epochs, whole.settings.closing_epochs, whole.settings.batch_size) == (8, 8, 8)
+    assert (mosaics.augmentation.mosaic, mosaics.settings.closing_epochs) == (0.5, 2)
+    assert (branch.settings.batch_size, branch.schedule.learning_rate) == (32, 1.5e-3)
+
+
+def test_mosaics_are_refused_where_only_the_keypoint_branch_learns() -> None:
+    result = tapetum("train", "pose", "--data", "people", "--mosaic", "0.5")
+    assert result.exit_code == 2 and "--mosaic is for whole photos" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import pytest
 
 from loadtests.augmentation import SHOWN, main, median_ratio, view_sets
 from models.augmentation.augmented import View
+from models.datasets.samples import Target
+from services.evaluation.class_match import ClassMatch
 from services.evaluation.kinds import KINDS
 
 
@@ -40,6 +42,22 @@ def test_other_sets_of_views_are_measured_on_request(
     main()
     rows = capsys.readouterr().out.splitlines()[2:]
     assert [row.split("|")[1].strip() for row in rows] == ["without", "with", *view_sets(False)]
+
+
+def test_images_before_a_last_one_of_an_unknown_class_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    translate, seen = ClassMatch.translate, []
+
+    def all_but_the_last(match: ClassMatch, target: Target) -> Target | None:
+        seen.append(target)
+        return translate(match, target) if len(seen) < 3 else None
+
+    monkeypatch.setattr(ClassMatch, "translate", all_but_the_last)
+    monkeypatch.setattr(sys, "argv", ["augmentation", "--model", "yolo-digits", "--data", "digits:0:3"])
+    main()
+    without = capsys.readouterr().out.splitlines()[2]
+    assert float(without.split("|")[2]) > 0.3
 
 
 def test_every_kind_of_model_has_headline_figures():
