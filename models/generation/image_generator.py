@@ -50,7 +50,7 @@ class LatentInput(ModelInput):
 class ImageGenerator:
     """A conditional generator as an `models.adapter.Generator`.
 
-    It has half a million parameters, so that torch runs it in float32 on any device. Every image goes through the
+    It has a million parameters, so that torch runs it in float32 on any device. Every image goes through the
     network alone: so it does not depend, by rounding, on what else is in the batch.
 
     Args:
@@ -90,19 +90,22 @@ class ImageGenerator:
         return LatentInput(vectors, self._preprocessing.largest_size, class_ids)
 
     @torch.inference_mode()
-    def forward(self, inputs: Sequence[LatentInput]) -> list[NDArray[np.uint8]]:
+    def forward(self, inputs: Sequence[ModelInput]) -> list[NDArray[np.uint8]]:
         """See `models.adapter.Adapter.forward`.
 
         Returns:
             For every input (count, H, W) uint8, grey.
         """
-        return [self._images(item) for item in inputs]
+        return [self._images(item) for item in _drawn(inputs)]
 
     def postprocess(
         self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[GenerationParameters]
     ) -> list[Picture]:
         """See `models.adapter.Adapter.postprocess`."""
-        return [Picture.grid(np.repeat(images[..., None], 3, axis=3)) for images in raw]
+        return [
+            Picture.grid(np.repeat(images[..., None], 3, axis=3), item.class_ids.tolist())
+            for images, item in zip(raw, _drawn(inputs), strict=True)
+        ]
 
     def generate(self, parameters: GenerationParameters) -> Picture:
         """Draws, runs the network and joins the images, all in the calling thread.
@@ -149,3 +152,8 @@ class ImageGenerator:
 
     def _refuse(self) -> NoReturn:
         raise ValueError(f"{self.entry.name} takes no image: it generates images from a seed and a class")
+
+
+def _drawn(inputs: Sequence[ModelInput]) -> list[LatentInput]:
+    """The inputs, which `ImageGenerator.draw` made."""
+    return [item for item in inputs if isinstance(item, LatentInput)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -11,9 +12,9 @@ import orjson
 import typer
 from rich.text import Text
 
-from services.cli.console import CommandError, Screen, closest, printable
+from services.cli.console import CommandError, Screen, closest, no_such_model, printable
 from services.cli.loading import RuntimeOptions, find_model, load_model
-from services.cli.options import Device
+from services.cli.options import ApiKey, Device, Place, Url
 
 if TYPE_CHECKING:
     from models.adapter import GenerationParameters
@@ -56,6 +57,8 @@ def images(
         typer.Option("--each", metavar="DIR", help="Save every image as a PNG of its own instead of the grid."),
     ] = None,
     model: GeneratorName = None,
+    url: Url = None,
+    api_key: ApiKey = None,
     device: Device = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object: the parameters and the files.")
@@ -63,29 +66,78 @@ def images(
 ) -> None:
     """Generate images of a class from noise, with a conditional DCGAN. Experimental.
 
-    The model runs in this process. The same class and seed give the same image, and image k of a seed is the same for
-    every --count.
+    The model runs in this process, unless --url names a server. The same class and seed give the same image, and image
+    k of a seed is the same for every --count.
     """
     if output is not None and each is not None:
         raise typer.BadParameter("--output names one file and --each a folder: give one of them")
     if output is not None and output.suffix.lower() not in _FORMATS:
         raise typer.BadParameter(f"{printable(output)}: the name must end in {', '.join(_FORMATS)}")
-    screen = Screen()
+    place = Place(url, api_key, device, None)
     asked = {"seed": seed, "count": count, "truncation": truncation}
-    entry = find_model("generation", model)
-    class_names = entry.class_names or ()
-    parameters = _parameters(wanted_class, asked, entry.defaults, class_names)
-    generator: Any = load_model(screen, entry, RuntimeOptions(device or "cpu"))
-    picture: Picture = generator.generate(parameters)
-    shown = "any" if parameters.class_id is None else class_names[parameters.class_id]
-    saved = _saved(picture, output, each, f"{entry.name}-{shown}-{seed}")
+    screen = Screen()
+    if place.url is None:
+        made = _made_here(screen, model, wanted_class, asked, place.device)
+    else:
+        made = _made_there(place.url, place.api_key, model, wanted_class, asked)
+    names = {made.class_names[class_id] for class_id in made.picture.class_ids}
+    shown = names.pop() if wanted_class is not None and len(names) == 1 else "any"
+    saved = _saved(made.picture, output, each, f"{made.model}-{shown}-{seed}")
     if as_json:
-        document = {"model": entry.name, "version": entry.version, "class_id": parameters.class_id, **asked}
-        document |= {"truncation": parameters.truncation, "saved": [printable(path) for path in saved]}
+        document = {"model": made.model, "version": made.version, "seed": seed, "count": count}
+        document |= {"class_ids": made.picture.class_ids, "saved": [printable(path) for path in saved]}
         screen.out.print(orjson.dumps(document).decode(), soft_wrap=True, markup=False)
         return
     for path in saved:
         screen.out.print(Text(printable(path)), soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The images of a command: model, version, grid, and the names of their classes by id."""
+
+    model: str
+    version: str
+    picture: Picture
+    class_names: Mapping[int, str]
+
+
+def _made_here(
+    screen: Screen, model: str | None, wanted_class: str | None, asked: Mapping[str, Any], device: str | None
+) -> _Made:
+    entry = find_model("generation", model)
+    class_names = entry.class_names or ()
+    parameters = _parameters(wanted_class, asked, entry.defaults, class_names)
+    generator: Any = load_model(screen, entry, RuntimeOptions(device or "cpu"))
+    return _Made(entry.name, entry.version, generator.generate(parameters), dict(enumerate(class_names)))
+
+
+def _made_there(
+    url: str, api_key: str | None, model: str | None, wanted_class: str | None, asked: Mapping[str, Any]
+) -> _Made:
+    from services.client import Client, TapetumError
+
+    try:
+        client = Client(url, api_key=api_key)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    given: dict[str, Any] = {name: value for name, value in {**asked, "model": model}.items() if value is not None}
+    try:
+        with client:
+            answer = client.generate(wanted_class, **given)
+    except TapetumError as error:
+        if model is not None and error.code == "unknown_model":
+            raise no_such_model(model, error.details.get("known", ())) from None
+        raise CommandError(error.message, 2 if error.status == 422 else 1) from None
+    import numpy as np
+
+    from models.predictions import Picture
+
+    rows = answer.predictions
+    class_names = {row.class_id: row.class_name or "" for row in rows if row.class_id is not None}
+    class_ids = [row.class_id for row in rows if row.class_id is not None]
+    picture = Picture.grid(np.stack([np.asarray(row.to_image()) for row in rows]), class_ids)
+    return _Made(answer.model, answer.version, picture, class_names)
 
 
 def _parameters(

@@ -12,6 +12,7 @@ from services.client.answers import (
     Detections,
     Feedback,
     ModelAccuracy,
+    Pictures,
     Poses,
     Readiness,
     Segmentation,
@@ -20,8 +21,9 @@ from services.client.answers import (
 from services.client.clients import AsyncClient, Client
 from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters, FeatureSheet, HeatMap
+from services.client.made_picture import MadePicture
 from services.client.masks import Mask, MaskImage, Polygons, RunLengths
-from services.client.parameters import DetectionParameters, PoseParameters, SegmentationParameters
+from services.client.parameters import DetectionParameters, GenerationParameters, PoseParameters, SegmentationParameters
 from services.client.predictions import Box, ClassPrediction, Detection, Instance, KeyPoint, Pose, Region
 
 __all__ = [
@@ -37,12 +39,15 @@ __all__ = [
     "ExplanationParameters",
     "FeatureSheet",
     "Feedback",
+    "GenerationParameters",
     "HeatMap",
     "Instance",
     "KeyPoint",
+    "MadePicture",
     "Mask",
     "MaskImage",
     "ModelAccuracy",
+    "Pictures",
     "Polygons",
     "Pose",
     "PoseParameters",

@@ -5,12 +5,17 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 from services.client.errors import TapetumError, error_from
+from services.client.made_picture import MadePicture
 from services.client.predictions import ClassPrediction, Detection, Instance, Pose, Region
 
-P = TypeVar("P", bound=ClassPrediction | Detection | Pose | Instance | Region)
+if TYPE_CHECKING:
+    from PIL import Image
+
+P = TypeVar("P", bound=ClassPrediction | Detection | Pose | Instance | Region | MadePicture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,26 @@ class Segmentation(Answer[Instance | Region]):
         if self.class_map is not None:
             members["class_map"] = b64encode(self.class_map).decode("ascii")
         return members
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures(Answer[MadePicture]):
+    """The images that a model made, experimental; the attributes are those of `Answer`, with the size of each image."""
+
+    row = MadePicture
+
+    @property
+    def png(self) -> bytes:
+        """The PNG file of the first image, of a stylizer the only one."""
+        return self.predictions[0].png
+
+    def to_image(self) -> Image.Image:
+        """As `MadePicture.to_image`, of the first image."""
+        return self.predictions[0].to_image()
+
+    def save(self, path: str | Path) -> None:
+        """As `MadePicture.save`, of the first image."""
+        self.predictions[0].save(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from services.client.answers import (
     Detections,
     Feedback,
     ModelAccuracy,
+    Pictures,
     Poses,
     Readiness,
     Segmentation,
@@ -61,12 +62,16 @@ CLASSIFY = Endpoint("v1/classify", Classification)
 DETECT = Endpoint("v1/detect", Detections)
 POSE = Endpoint("v1/pose", Poses)
 SEGMENT = Endpoint("v1/segment", Segmentation)
+STYLIZE = Endpoint("v1/stylize", Pictures)
+GENERATE = Endpoint("v1/generate", Pictures)
 
 ENDPOINTS: dict[str, Endpoint[Any]] = {
     "classification": CLASSIFY,
     "detection": DETECT,
     "keypoints": POSE,
     "segmentation": SEGMENT,
+    "stylization": STYLIZE,
+    "generation": GENERATE,
 }
 """The endpoint of every task."""
 
@@ -145,6 +150,17 @@ def predict_many(
         content=json.dumps({"images": encoded, **_given(parameters)}).encode(),
         content_type="application/json",
     )
+
+
+def stylize(image: Image, parameters: Parameters) -> Call[Pictures]:
+    """A photo in the style of a model, as JSON, which says more than an image file."""
+    return predict(STYLIZE, image, {**parameters, "format": "json"})
+
+
+def generate(parameters: Parameters) -> Call[Pictures]:
+    """Images from noise; the request has parameters only."""
+    content = json.dumps({**_given(parameters), "format": "json"}).encode()
+    return Call("POST", GENERATE.path, Pictures.parse, content=content, content_type="application/json")
 
 
 def explain(image: Image, parameters: Parameters) -> Call[Explanation]:

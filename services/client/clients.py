@@ -17,6 +17,7 @@ from services.client.answers import (
     Detections,
     Feedback,
     ModelAccuracy,
+    Pictures,
     Poses,
     Readiness,
     Segmentation,
@@ -25,7 +26,7 @@ from services.client.answers import (
 from services.client.calls import Attempts, Call, Endpoint, Image, Parameters
 from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters
-from services.client.parameters import DetectionParameters, PoseParameters, SegmentationParameters
+from services.client.parameters import DetectionParameters, GenerationParameters, PoseParameters, SegmentationParameters
 from services.machine.hosts import is_loopback
 
 T = TypeVar("T")
@@ -197,6 +198,46 @@ class Client:
             One item for each image, in their order: its masks, or why it has no answer.
         """
         return self.predict_many(calls.SEGMENT, images, parameters, timeout_s)
+
+    def stylize(
+        self,
+        image: Image,
+        *,
+        model: str | None = None,
+        strength: float | None = None,
+        timeout_s: float | None = None,
+    ) -> Pictures:
+        """Paints a photo in the style of a model; experimental, and off unless the server names such a model.
+
+        Args:
+            image: The encoded file, or where it lies.
+            model: Name of a served stylizer; the server's default where None.
+            strength: Share of the style, 0 to 1; the model's own default where None, mostly 1.
+            timeout_s: Time limit of this call, retries included.
+
+        Returns:
+            An answer with one image: see its `to_image`, `png` and `save`.
+        """
+        return self.send(calls.stylize(image, {"model": model, "strength": strength}), timeout_s)
+
+    def generate(
+        self,
+        wanted_class: str | int | None = None,
+        *,
+        timeout_s: float | None = None,
+        **parameters: Unpack[GenerationParameters],
+    ) -> Pictures:
+        """Makes images from noise; experimental, and off unless the server names such a model.
+
+        Args:
+            wanted_class: Name or id of the class of all images; drawn by the seed for each where None.
+            timeout_s: Time limit of this call, retries included.
+            parameters: See `GenerationParameters`; what is left out is as the server and the model have it.
+
+        Returns:
+            An answer with `count` images in `predictions`.
+        """
+        return self.send(calls.generate({"class": wanted_class, **parameters}), timeout_s)
 
     def predict(
         self, endpoint: Endpoint[A], image: Image, parameters: Parameters = _NONE, timeout_s: float | None = None
@@ -377,6 +418,28 @@ class AsyncClient:
     ) -> list[Segmentation | TapetumError]:
         """As `Client.segment_many`; the request is built in a thread."""
         return await self.predict_many(calls.SEGMENT, images, parameters, timeout_s)
+
+    async def stylize(
+        self,
+        image: Image,
+        *,
+        model: str | None = None,
+        strength: float | None = None,
+        timeout_s: float | None = None,
+    ) -> Pictures:
+        """As `Client.stylize`; a path is read in a thread."""
+        call = await asyncio.to_thread(calls.stylize, image, {"model": model, "strength": strength})
+        return await self.send(call, timeout_s)
+
+    async def generate(
+        self,
+        wanted_class: str | int | None = None,
+        *,
+        timeout_s: float | None = None,
+        **parameters: Unpack[GenerationParameters],
+    ) -> Pictures:
+        """As `Client.generate`."""
+        return await self.send(calls.generate({"class": wanted_class, **parameters}), timeout_s)
 
     async def predict(
         self, endpoint: Endpoint[A], image: Image, parameters: Parameters = _NONE, timeout_s: float | None = None

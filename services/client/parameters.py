@@ -1,4 +1,4 @@
-"""Keyword arguments (TypedDict) of detection, pose and segmentation calls."""
+"""Keyword arguments (TypedDict) of detection, pose, segmentation and generation calls."""
 
 from __future__ import annotations
 
@@ -72,3 +72,19 @@ class SegmentationParameters(TypedDict, total=False):
     classes: Sequence[str | int] | None
     probabilities: bool | None
     augment: bool | None
+
+
+class GenerationParameters(TypedDict, total=False):
+    """Parameters of a generation, beside the class.
+
+    Attributes:
+        model: Name of a served generator.
+        seed: Seed of the noise, 0 to 2**53 - 1: equal seeds give equal images.
+        count: How many images, 1 to 64.
+        truncation: Scale of the noise, above 0 to 1: below 1, images are more typical and less diverse.
+    """
+
+    model: str | None
+    seed: int | None
+    count: int | None
+    truncation: float | None

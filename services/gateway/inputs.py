@@ -120,18 +120,20 @@ async def read_parameters(body: Body, kind: type[RequestParameters], limit: Time
         RequestError: the request is invalid; the message says what to change.
     """
     content_type = body.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = content_type == "application/json" or content_type.endswith("+json")
+    refusal = UnsupportedContentType(
+        f"this takes parameters and no image; send none, application/json or {FORM_TYPE}, not "
+        f"{content_type[:80] or 'a body without a content type'}"
+    )
+    is_known = is_json or content_type == FORM_TYPE
+    if not is_known and body.request.headers.get("content-length", "0") != "0":
+        raise refusal
     text = await body.read(MAX_PARAMETER_BYTES, "body")
-    if not text:
-        given: Mapping[str, Any] = NO_PARAMETERS
-    elif content_type == "application/json" or content_type.endswith("+json"):
-        given = parse_object(text, limit)
-    elif content_type == FORM_TYPE:
-        given = _read_form(text)
-    else:
-        raise UnsupportedContentType(
-            f"this takes parameters and no image; send none, application/json or {FORM_TYPE}, not "
-            f"{content_type[:80] or 'a body without a content type'}"
-        )
+    if text and not is_known:
+        raise refusal
+    given: Mapping[str, Any] = NO_PARAMETERS
+    if text:
+        given = parse_object(text, limit) if is_json else _read_form(text)
     return PredictionInput((NO_IMAGE,), False, _parameters_of(kind, body.request, given))
 
 

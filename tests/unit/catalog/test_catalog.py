@@ -80,7 +80,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones(name):
 def test_an_entry_is_ready_for_json(name):
     entry = json.loads(json.dumps(find(name).to_dict()))
     assert entry["name"] == name
-    if "length" not in entry["preprocessing"]:  # of signals
+    if not {"length", "latent_size"} & entry["preprocessing"].keys():  # of signals and latent vectors
         sides = ("crop", "resize") if entry["task"] == "classification" else ("short_side", "long_side")
         assert entry["preprocessing"][sides[0]] <= entry["preprocessing"][sides[1]]
     assert entry["class_names"] is None or len(entry["class_names"]) == entry["class_count"]
@@ -111,7 +111,11 @@ def test_an_entry_suits_the_record_of_its_kind(name):
 @pytest.mark.parametrize(
     ("task", "segmentation", "message"),
     [
-        ("pose", None, "task must be one of classification, detection, keypoints, segmentation, not 'pose'"),
+        (
+            "pose",
+            None,
+            "task must be one of classification, detection, keypoints, segmentation, stylization, generation, not 'pose'",
+        ),
         ("segmentation", None, "segmentation is None for the task segmentation"),
         ("detection", "instance", "segmentation is instance for the task detection"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from models.generation.evaluation import generate_evenly
 from models.generation.image_generator import ImageGenerator
 from models.generation.neighbours import spread
 from services.cli import app
+from tests.checkout import DOCS
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -74,13 +76,8 @@ def test_without_a_name_a_new_file_is_written_and_none_overwritten() -> None:
 
 def test_json_has_the_parameters_and_the_files() -> None:
     document = json.loads(generate("--class", "7", "--count", "2", "--json", "-o", "a.png").stdout)
-    asked = {"class_id": 7, "seed": 0, "count": 2, "truncation": 1.0}
-    assert document == {
-        "model": DIGITS,
-        "version": "1",
-        **asked,
-        "saved": ["a.png"],
-    }
+    asked = {"model": DIGITS, "version": "1", "seed": 0, "count": 2}
+    assert document == {**asked, "class_ids": [7, 7], "saved": ["a.png"]}
 
 
 @pytest.mark.parametrize(
@@ -118,6 +115,12 @@ def test_options_that_do_not_fit_are_refused(here: Path, arguments: tuple[str, .
     assert result.exit_code == 2
     assert message in " ".join(result.stderr.replace("│", " ").split())
     assert not any(here.iterdir())
+
+
+def test_every_option_is_in_the_documentation() -> None:
+    documentation = (DOCS / "cli.md").read_text()
+    options = set(re.findall(r"--[a-z-]+", generate("images", "--help").stdout))
+    assert {option for option in options if f"`{option}" not in documentation} <= {"--help"}
 
 
 def test_the_bundled_generator_draws_the_asked_digits_and_not_the_same_ones_again() -> None:

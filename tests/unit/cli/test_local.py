@@ -29,7 +29,7 @@ needs_weights = pytest.mark.skipif(
 )
 DOCUMENTED = (
     "classify", "detect", "evaluate", "serve", "export onnx", "models list", "models show", "models pull", "models add",
-    "models remove", "models rename",
+    "models remove", "models rename", "generate evaluate",
 )  # fmt: skip
 COMMAND = [sys.executable, "-c", "from services.cli import main; main()"]
 

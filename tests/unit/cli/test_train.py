@@ -262,7 +262,7 @@ def test_help_ends_with_an_example(command: str) -> None:
     assert f"Example: tapetum train {command} --model" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["classifier", "detector", "segmenter"])
+@pytest.mark.parametrize("command", ["classifier", "detector", "segmenter", "generator"])
 def test_every_option_is_in_the_documentation(command: str) -> None:
     documentation = (DOCS / "training.md").read_text()
     options = set(re.findall(r"--[a-z-]+", tapetum("train", command, "--help").stdout))

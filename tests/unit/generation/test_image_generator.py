@@ -115,6 +115,7 @@ def test_several_images_are_one_grid_with_black_cells_after_the_last(generator: 
     picture = generator.generate(GenerationParameters(1, seed=3, count=7))
     assert picture.pixels.shape == (3 * 28, 3 * 28, 3)
     assert picture.images().shape == (7, 28, 28, 3)
+    assert picture.class_ids == (1,) * 7
     assert not picture.pixels[56:, 28:].any()
 
 
