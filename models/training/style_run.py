@@ -174,5 +174,7 @@ def _card(options: StyleOptions) -> CatalogEntry:
 
 def _accuracy(figures: Mapping[str, float], options: StyleOptions) -> tuple[Accuracy, ...]:
     dataset = f"{options.data.name} ({_VAL_PHOTOS} photos, held out)"
-    note = f"centre crops of {options.size} pixels at the end of training, before the weights are stored in half precision"
+    note = (
+        f"centre crops of {options.size} pixels at the end of training, before the weights are stored in half precision"
+    )
     return tuple(Accuracy(dataset, name, round(figures[name], 4), note) for name in ("content_loss", "style_loss"))

@@ -46,7 +46,8 @@ def stylize(
         Literal["efficientnet-lite0", "vgg19"], typer.Option(help="Network whose feature maps are compared.")
     ] = "efficientnet-lite0",
     preview_every: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Steps between preview frames, OUTPUT-0100.png …; 0: none.")
+        int,
+        typer.Option(min=0, metavar="N", help="Steps between previews, a multiple of 10: OUTPUT-0100.png …; 0: none."),
     ] = 100,
     device: Annotated[str, typer.Option(metavar="DEVICE", help="cpu, cuda or cuda:N.")] = "cpu",
     address: Annotated[

@@ -33,7 +33,11 @@ def test_equal_seeds_give_equal_pictures(start: str) -> None:
 
 def test_kept_colours_differ_in_luminance_only() -> None:
     photo = PHOTO // 4 + 96
-    found = StyleOptimisation(photo, stained_glass(64), replace(SETTINGS, keep_colours=True, weights=LossWeights(0.0))).advance(6).pixels
+    found = (
+        StyleOptimisation(photo, stained_glass(64), replace(SETTINGS, keep_colours=True, weights=LossWeights(0.0)))
+        .advance(6)
+        .pixels
+    )
     shift = found.astype(int) - photo.astype(int)
     assert np.abs(shift - shift[..., :1]).max() <= 1
     assert np.abs(shift).max() > 1
