@@ -1,6 +1,6 @@
 """Gatys' style transfer: the pixels of one picture are optimised until its feature maps match a photo and a style.
 
-Paper: Gatys et al. (arXiv:1508.06576). Three things differ, as EfficientNet-Lite0 is not VGG: Adam in place of L-BFGS, a
+Paper: Gatys et al. (arXiv:1508.06576). Three things differ, as EfficientNet-Lite0 is not VGG: Adam, not L-BFGS, a
 start at half the size, and shifts of the picture by some pixels at every step, since strided depthwise convolutions let
 a pattern on their grid pass for a style.
 """

@@ -18,6 +18,9 @@ STRIDE: Final = 4
 LEAST_SIDE: Final = 8
 """Least side that the network takes, in pixels: reflection needs two rows of the coarsest map."""
 
+_EPSILON: Final = 1e-5
+"""Of instance normalisation, as torch's."""
+
 
 class StyleNetwork(nn.Module):
     """Stylizes photos of any size.
@@ -55,6 +58,21 @@ class StyleNetwork(nn.Module):
         return torch.sigmoid(self.colours(self.up(self.blocks(self.down(images)))))
 
 
+class _InstanceNorm(nn.Module):
+    """`nn.InstanceNorm2d` with gains and biases, without its check of sizes, which cannot be traced for OpenVINO."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, features: Tensor) -> Tensor:
+        centred = features - features.mean((2, 3), keepdim=True)
+        variance = centred.square().mean((2, 3), keepdim=True)
+        gain = self.weight.view(-1, 1, 1) * torch.rsqrt(variance + _EPSILON)
+        return centred * gain + self.bias.view(-1, 1, 1)
+
+
 class _Convolution(nn.Module):
     """Reflection padding, convolution, and (but for the last) instance normalisation and ReLU."""
 
@@ -62,7 +80,7 @@ class _Convolution(nn.Module):
         super().__init__()
         self.padding = kernel // 2
         self.convolution = nn.Conv2d(channels_in, channels_out, kernel, stride)
-        self.norm = nn.Identity() if last else nn.InstanceNorm2d(channels_out, affine=True)
+        self.norm = nn.Identity() if last else _InstanceNorm(channels_out)
         self.is_last = last
 
     def forward(self, features: Tensor) -> Tensor:
@@ -78,7 +96,7 @@ class _Residual(nn.Module):
         super().__init__()
         self.first = _Convolution(width, width, 3)
         self.second = nn.Conv2d(width, width, 3)
-        self.norm = nn.InstanceNorm2d(width, affine=True)
+        self.norm = _InstanceNorm(width)
 
     def forward(self, features: Tensor) -> Tensor:
         padded = functional.pad(self.first(features), (1, 1, 1, 1), mode="reflect")

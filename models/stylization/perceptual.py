@@ -129,7 +129,7 @@ class LossWeights:
         variation: Weight of the total variation, at least 0.
     """
 
-    content: float = 1.0
+    content: float = 6.0
     style: float = 30.0
     variation: float = 4.0
 

@@ -17,7 +17,7 @@ STEPS_PER_EPOCH: Final = 100
 _SHORT_SIDES: Final = (1.0, 1.6)
 """Short side of a photo before it is cropped, as a multiple of the crop."""
 _SHIFTS: Final = 4
-"""Images are shifted by 0 to 3 pixels before they are compared: a loss on one grid of strides leaves a pattern on it."""
+"""Images are shifted by 0 to 3 pixels before they are compared: a loss on one grid of strides leaves a pattern."""
 
 
 class StyleRecipe:

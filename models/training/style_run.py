@@ -168,10 +168,13 @@ def _card(options: StyleOptions) -> CatalogEntry:
         accuracy=(),
         description=f"Stylizes photos after {Path(options.style).stem}, at up to {_LONG_SIDE} pixels a side.",
         class_names=("picture",),
+        defaults={"strength": 1.0},
     )
 
 
 def _accuracy(figures: Mapping[str, float], options: StyleOptions) -> tuple[Accuracy, ...]:
     dataset = f"{options.data.name} ({_VAL_PHOTOS} photos, held out)"
-    note = f"centre crops of {options.size} pixels at the end of training, with the weights that are served"
+    note = (
+        f"centre crops of {options.size} pixels at the end of training, before the weights are stored in half precision"
+    )
     return tuple(Accuracy(dataset, name, round(figures[name], 4), note) for name in ("content_loss", "style_loss"))

@@ -9,6 +9,7 @@
     tapetum explain layers MODEL      the layers of a network, with their receptive fields
     tapetum generate                  images of a class from noise (experimental)
     tapetum generate evaluate         how real such images look, beside held-out ones
+    tapetum stylize CONTENT STYLE     a photo in the style of a picture (experimental)
     tapetum models list|show|pull     what can be served
     tapetum models add FILE           a model of one's own, from an ONNX file or a checkpoint
     tapetum evaluate                  how good a model is on labelled images, with a report
@@ -21,7 +22,7 @@
 
 Exit status: 0 fine, 1 something failed, 2 the command was not understood, 130 interrupted. Whatever is slow to import
 is imported inside the command that needs it: `tapetum classify --url` never loads torch, and nothing here loads Ray
-but `serve` and `evaluate`.
+but `serve`, `evaluate` and `stylize`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from services.cli.pose import pose
 from services.cli.rollout import rollout
 from services.cli.segment import segment
 from services.cli.serve import serve
+from services.cli.stylize import stylize
 from services.cli.train import app as train_app
 
 
@@ -81,6 +83,7 @@ app.command(epilog="Example: tapetum detect photo.jpg --save drawn/")(detect)
 app.command(epilog="Example: tapetum pose photo.jpg --save drawn/")(pose)
 app.command(epilog="Example: tapetum segment photo.jpg --save drawn/")(segment)
 app.command(epilog="Example: tapetum evaluate --model yolo-person --data person/instances_val.json")(evaluate)
+app.command(epilog="Example: tapetum stylize photo.jpg stained-glass -o window.png")(stylize)
 app.command(epilog="Example: tapetum serve --port 9000")(serve)
 app.command(epilog="Example: tapetum rollout yolo-person@2 --steps 5,25,100 --hold 300")(rollout)
 app.command(epilog="Example: tapetum node -- ray start --head --block")(node)

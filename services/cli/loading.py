@@ -32,6 +32,7 @@ FAVOURITES: Final[Mapping[Task, str]] = {
     "keypoints": "keypoint-rcnn-person",
     "segmentation": "unet-person",
     "generation": "gan-digits",
+    "stylization": "style-stained-glass",
 }
 """Default model of each task: the fastest bundled one."""
 

@@ -19,6 +19,7 @@ from services.cli.train_options import (
     PoseFlags,
     SegmenterFlags,
     SignalFlags,
+    StyleFlags,
 )
 from services.cli.training_session import run_training, show_note, show_preparation
 
@@ -180,6 +181,25 @@ def generator(flags: GeneratorFlags) -> None:
         return train_generator(GeneratorOptions(**{**vars(flags), "name": name}), report, tell)
 
     run_training(train, name, flags.output, "generate")
+
+
+@app.command(epilog="Example: tapetum train style --style stained-glass --data photos --name my-style")
+@takes(StyleFlags)
+def style(flags: StyleFlags) -> None:
+    """Train a fast style network on photos, by a perceptual loss. Experimental.
+
+    What is left of an interrupted run goes on with the same command.
+    """
+
+    def train(report: Callable[[Progress], None], _tell: TellProblems) -> Path:
+        from models.stylization.perceptual import LossWeights
+        from models.training.style_run import StyleOptions, train_style
+
+        weights = LossWeights(flags.content_weight, flags.style_weight, flags.smoothness)
+        given = {key: value for key, value in vars(flags).items() if not key.endswith("weight") and key != "smoothness"}
+        return train_style(StyleOptions(**given, weights=weights), report)
+
+    run_training(train, flags.name, flags.output, "serve")
 
 
 def _branch_options(flags: PoseFlags, name: str) -> PoseOptions:

@@ -80,6 +80,35 @@ class SignalFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StyleFlags:
+    """Options of `tapetum train style`."""
+
+    style: Annotated[
+        str, typer.Option(metavar="STYLE", help="The picture with the style, or stained-glass, drawn by code.")
+    ]
+    data: Annotated[Path, typer.Option(metavar="FOLDER", help="Photos to learn on; subfolders are searched, too.")]
+    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the model, or NAME@VERSION.")]
+    output: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")
+    ] = Path("trained")
+    style_size: Annotated[int, typer.Option(min=32, metavar="N", help="Long side of the style picture in pixels.")] = (
+        256
+    )
+    size: Annotated[int, typer.Option(min=64, metavar="N", help="Side of the crops of photos in pixels.")] = 128
+    steps: Annotated[int, typer.Option(min=100, metavar="N", help="Steps, a multiple of 100.")] = 2400
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Crops a step.")] = 2
+    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 2e-3
+    content_weight: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the photo's content.")] = 6.0
+    style_weight: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the style.")] = 30.0
+    smoothness: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the total variation.")] = 4.0
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to train: cpu, cuda or cuda:N.")] = "cpu"
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0
+    licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = (
+        "as the data allows"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class GeneratorFlags:
     """Options of `tapetum train generator`."""
 
