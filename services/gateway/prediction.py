@@ -79,9 +79,9 @@ class PredictionHandler:
         if rendering is None or isinstance(photo, ServiceError) or isinstance(answer, ServiceError):
             response = await self.responder.respond(request, served, given, answers, limit)
         else:
-            picture = await self.renderer.render(photo, answer, rendering, limit)
+            picture = await self.renderer.render(photo, [answer], rendering, limit)
             answer.stages_ms["render"] = picture.took_ms
-            response = picture_response(answer, picture, rendering)
+            response = picture_response(answer.key, picture, rendering)
         response.headers["vary"] = "Accept"
         return response
 

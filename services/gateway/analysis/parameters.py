@@ -1,0 +1,132 @@
+"""The parameters of an analysis: which tasks, and the parameters of each with the task as prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self, cast
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from services.kinds import TASKS
+from services.kinds.classification import ClassifyParameters
+from services.kinds.detection import DetectParameters
+from services.kinds.keypoints import PoseRequest
+from services.kinds.request_parameters import TaskParameters
+from services.kinds.segmentation import SegmentParameters
+from services.kinds.task_api import TaskApi
+
+PARTS: Final[dict[str, TaskApi]] = {api.path.rpartition("/")[2]: api for api in TASKS.values()}
+"""The endpoint of each task, by its name in an analysis: the last part of its path."""
+
+OF_THE_WHOLE: Final = ("render", "format", "image_id")
+"""Parameters of other endpoints that no task of an analysis has: they are about a whole response."""
+
+
+def _split_tasks(value: Any) -> Any:
+    """Splits a comma-separated list, and refuses an unknown or repeated task."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",")]
+    if not isinstance(value, list | tuple):
+        raise PydanticCustomError("tasks", "Input should be a list of tasks")
+    names = cast("list[Any]", value)
+    for place, name in enumerate(names):
+        if name not in PARTS:
+            shown = str(name)[:80]
+            raise PydanticCustomError(
+                "tasks", "there is no task {name}; there are: {known}", {"name": shown, "known": ", ".join(PARTS)}
+            )
+        if name in names[:place]:
+            raise PydanticCustomError("tasks", "{name} is given twice", {"name": name})
+    if not names:
+        raise PydanticCustomError("tasks", "the list is empty")
+    return tuple(names)
+
+
+Tasks = Annotated[
+    tuple[Literal["classify", "detect", "pose", "segment"], ...], BeforeValidator(_split_tasks), Field(min_length=1)
+]
+
+
+class AnalyzedSegmentation(SegmentParameters):
+    """Parameters of the segmentation in an analysis."""
+
+    NOT_FOR_THE_MODEL = SegmentParameters.NOT_FOR_THE_MODEL | {"kind"}
+
+    kind: Literal["instance", "semantic"] | None = Field(
+        default=None,
+        description="Which masks: `instance`, of objects, or `semantic`, of classes; by default those of the model.",
+    )
+
+
+class AnalyzeParameters(TaskParameters):
+    """Predicts several tasks for an image at once: send it as the raw body, as multipart field `image`, or in base64 in
+    JSON.
+
+    Parameters of a task have its name as prefix, such as `detect.score_threshold`; in JSON they are members of an
+    object, `"detect": {"score_threshold": 0.4}`. Those that are not set default to the model's own. A task that fails
+    has an `error` in its place, and the others their answers.
+    """
+
+    tasks: Tasks | None = Field(
+        default=None,
+        description="The tasks, of classify, detect, pose and segment: a list in JSON, with commas between them "
+        "elsewhere; by default every task that has a model loaded.",
+    )
+    classify: ClassifyParameters = ClassifyParameters()
+    detect: DetectParameters = DetectParameters()
+    pose: PoseRequest = PoseRequest()
+    segment: AnalyzedSegmentation = AnalyzedSegmentation()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nest(cls, given: Any) -> Any:
+        """Makes an object of the parameters of each task: `detect.model=…` becomes `{"detect": {"model": …}}`."""
+        if not isinstance(given, Mapping):
+            return given
+        nested: dict[str, Any] = {}
+        for name, value in cast("Mapping[str, Any]", given).items():
+            task, dot, parameter = name.partition(".")
+            if not dot or task not in PARTS:
+                nested[name] = _copied(value, nested.get(name)) if name in PARTS else value
+                continue
+            of_task = nested.setdefault(task, {})
+            if not isinstance(of_task, dict) or parameter in of_task:
+                raise PydanticCustomError("twice", "{name} is given twice", {"name": name[:80]})
+            of_task[parameter] = value
+        return nested
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for task in PARTS:
+            given: TaskParameters = getattr(self, task)
+            wrong = given.model_fields_set.intersection(OF_THE_WHOLE)
+            if wrong:
+                name = f"{task}.{min(wrong)}"
+                raise PydanticCustomError("whole", "{name}: an analysis has no such parameter", {"name": name})
+            if self.tasks is not None and task not in self.tasks and given.model_fields_set:
+                name = f"{task}.{min(given.model_fields_set)}"
+                raise PydanticCustomError(
+                    "not_asked", "{name}: {task} is not one of tasks", {"name": name, "task": task}
+                )
+        return self
+
+    def of_task(self, name: str) -> TaskParameters:
+        """The parameters of one of `PARTS`."""
+        return cast(TaskParameters, getattr(self, name))
+
+
+def _copied(value: Any, before: Any) -> Any:
+    """A copy of an object of a JSON body, to which parameters of the query are added."""
+    if not isinstance(value, Mapping):
+        return value
+    value = dict(cast("Mapping[str, Any]", value))
+    for name in value.keys() & (before or {}).keys():
+        raise PydanticCustomError("twice", "{name} is given twice", {"name": str(name)[:80]})
+    return {**(before or {}), **value}
+
+
+def part_schema(name: str) -> dict[str, Any]:
+    """The schemas of the parameters of a task, without those that an analysis does not have."""
+    properties: dict[str, Any] = AnalyzeParameters.model_fields[name].annotation.model_json_schema()["properties"]  # pyright: ignore[reportOptionalMemberAccess]
+    return {key: value for key, value in properties.items() if key not in OF_THE_WHOLE}
