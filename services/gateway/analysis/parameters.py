@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self, cast
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from services.errors import InvalidParameters
 from services.kinds import TASKS
 from services.kinds.classification import ClassifyParameters
 from services.kinds.detection import DetectParameters
@@ -31,7 +32,7 @@ def _split_tasks(value: Any) -> Any:
         raise PydanticCustomError("tasks", "Input should be a list of tasks")
     names = cast("list[Any]", value)
     for place, name in enumerate(names):
-        if name not in PARTS:
+        if not isinstance(name, str) or name not in PARTS:
             shown = str(name)[:80]
             raise PydanticCustomError(
                 "tasks", "there is no task {name}; there are: {known}", {"name": shown, "known": ", ".join(PARTS)}
@@ -68,6 +69,7 @@ class AnalyzeParameters(TaskParameters):
     has an `error` in its place, and the others their answers.
     """
 
+    model: str | None = Field(default=None, description="Not here: each task has a model, such as `detect.model`.")
     tasks: Tasks | None = Field(
         default=None,
         description="The tasks, of classify, detect, pose and segment: a list in JSON, with commas between them "
@@ -88,11 +90,11 @@ class AnalyzeParameters(TaskParameters):
         for name, value in cast("Mapping[str, Any]", given).items():
             task, dot, parameter = name.partition(".")
             if not dot or task not in PARTS:
-                nested[name] = _copied(value, nested.get(name)) if name in PARTS else value
+                nested[name] = _joined(name, value, nested.get(name, {})) if name in PARTS else value
                 continue
             of_task = nested.setdefault(task, {})
-            if not isinstance(of_task, dict) or parameter in of_task:
-                raise PydanticCustomError("twice", "{name} is given twice", {"name": name[:80]})
+            if parameter in of_task:
+                raise _twice(name)
             of_task[parameter] = value
         return nested
 
@@ -100,15 +102,14 @@ class AnalyzeParameters(TaskParameters):
     def _check(self) -> Self:
         for task in PARTS:
             given: TaskParameters = getattr(self, task)
-            wrong = given.model_fields_set.intersection(OF_THE_WHOLE)
-            if wrong:
+            if wrong := given.model_fields_set.intersection(OF_THE_WHOLE):
                 name = f"{task}.{min(wrong)}"
-                raise PydanticCustomError("whole", "{name}: an analysis has no such parameter", {"name": name})
+                raise InvalidParameters(f"{name}: an analysis has no such parameter", {"parameter": name})
             if self.tasks is not None and task not in self.tasks and given.model_fields_set:
                 name = f"{task}.{min(given.model_fields_set)}"
-                raise PydanticCustomError(
-                    "not_asked", "{name}: {task} is not one of tasks", {"name": name, "task": task}
-                )
+                raise InvalidParameters(f"{name}: {task} is not one of tasks", {"parameter": name})
+        if self.model is not None:
+            raise InvalidParameters("model: name the model of each task, such as detect.model", {"parameter": "model"})
         return self
 
     def of_task(self, name: str) -> TaskParameters:
@@ -116,14 +117,19 @@ class AnalyzeParameters(TaskParameters):
         return cast(TaskParameters, getattr(self, name))
 
 
-def _copied(value: Any, before: Any) -> Any:
-    """A copy of an object of a JSON body, to which parameters of the query are added."""
+def _joined(name: str, value: Any, others: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a task in an object of a JSON body, and those of the query."""
     if not isinstance(value, Mapping):
-        return value
-    value = dict(cast("Mapping[str, Any]", value))
-    for name in value.keys() & (before or {}).keys():
-        raise PydanticCustomError("twice", "{name} is given twice", {"name": str(name)[:80]})
-    return {**(before or {}), **value}
+        message = f'{name}: it is a task; its parameters are {name}.model and so on, in JSON {{"model": …}}'
+        raise InvalidParameters(message, {"parameter": name})
+    given = dict(cast("Mapping[str, Any]", value))
+    for key in given.keys() & others.keys():
+        raise _twice(f"{name}.{key}")
+    return {**others, **given}
+
+
+def _twice(name: str) -> InvalidParameters:
+    return InvalidParameters(f"parameter {name[:80]} is given twice", {"parameter": name[:80]})
 
 
 def part_schema(name: str) -> dict[str, Any]:
