@@ -150,7 +150,7 @@ def _from_server(
         raise CommandError(f"{printable(source.name)}: {error}") from None
     try:
         with Client(url, api_key=api_key) as client:
-            parameters = {task: {"model": name} for task, name in models.items()}
+            parameters: dict[str, Any] = {task: {"model": name} for task, name in models.items()}
             analysis = client.analyze(data, names, **parameters)
             counts: dict[str, Any] = {}
             for answer in analysis.answers.values():

@@ -41,7 +41,7 @@ def alone(stack: RunningStack, task: str, image: bytes) -> dict[str, Any]:
 
 @pytest.mark.parametrize("size", [(512, 512), (2048, 2048)])
 def test_answers_are_those_of_the_single_endpoints(stack: RunningStack, size: tuple[int, int]) -> None:
-    image = jpeg_of(Image.fromarray(data.astronaut()).resize(size))
+    image = jpeg_of(data.astronaut(), size)
     answer = ask(stack, "/v1/analyze", image).json()
     assert answer["image"] == {"height": size[1], "width": size[0]}
     assert answer["answers"] == {task: alone(stack, task, image) for task in ("classify", "detect")}

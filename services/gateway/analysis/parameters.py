@@ -134,5 +134,5 @@ def _twice(name: str) -> InvalidParameters:
 
 def part_schema(name: str) -> dict[str, Any]:
     """The schemas of the parameters of a task, without those that an analysis does not have."""
-    properties: dict[str, Any] = AnalyzeParameters.model_fields[name].annotation.model_json_schema()["properties"]  # pyright: ignore[reportOptionalMemberAccess]
+    properties: dict[str, Any] = type(AnalyzeParameters().of_task(name)).model_json_schema()["properties"]
     return {key: value for key, value in properties.items() if key not in OF_THE_WHOLE}
