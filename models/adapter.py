@@ -10,7 +10,7 @@ has streams. `postprocess` touches the device only for the masks of instances: w
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, TypeVar, get_args
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -232,6 +232,23 @@ Parameters = (
 
 P = TypeVar("P", bound=Parameters, contravariant=True)
 R = TypeVar("R", bound=Prediction, covariant=True)
+
+
+@runtime_checkable
+class DecodesToScale(Protocol):
+    """An adapter whose `decode` is that of `models.imaging.decoding`, at the smallest scale that keeps a short side.
+
+    Models of one process that are asked for the same image share a decode of it, `models.imaging.shared_decoding`;
+    an adapter without this method decodes by itself.
+    """
+
+    def short_side_needed(self, image_size: tuple[int, int]) -> int:
+        """Returns the short side in pixels that a JPEG keeps at least in a scaled decode.
+
+        Args:
+            image_size: (height, width) of the upright original in pixels.
+        """
+        ...
 
 
 class Adapter(Protocol[P, R]):

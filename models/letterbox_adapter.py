@@ -63,9 +63,12 @@ class LetterboxedAdapter(ABC, Generic[P, R]):
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
     ) -> DecodedImage:
         """See `models.adapter.Adapter.decode`."""
-        letterbox = self._letterbox(decoding.inspect(data, max_bytes=max_bytes, max_pixels=max_pixels).size)
-        needed = _DECODE_MARGIN * min(letterbox.resized_size)
+        needed = self.short_side_needed(decoding.inspect(data, max_bytes=max_bytes, max_pixels=max_pixels).size)
         return decoding.decode(data, min_short_side=needed, max_bytes=max_bytes, max_pixels=max_pixels)
+
+    def short_side_needed(self, image_size: tuple[int, int]) -> int:
+        """See `models.adapter.DecodesToScale`."""
+        return _DECODE_MARGIN * min(self._letterbox(image_size).resized_size)
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""

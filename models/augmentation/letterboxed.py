@@ -39,6 +39,10 @@ class LetterboxedViews(Augmented[P, R], Generic[P, R]):
         """See `models.adapter.Adapter.decode`: at a scale that suffices for the largest view."""
         return self._scaled[max(self._scaled)].decode(data, max_bytes=max_bytes, max_pixels=max_pixels)
 
+    def short_side_needed(self, image_size: tuple[int, int]) -> int:
+        """See `models.adapter.DecodesToScale`."""
+        return self._scaled[max(self._scaled)].short_side_needed(image_size)
+
     def preprocess(self, image: DecodedImage) -> AugmentedInput:
         """See `Augmented.preprocess`."""
         plain = {scale: adapter.preprocess(image) for scale, adapter in self._scaled.items()}

@@ -56,8 +56,12 @@ class Classifier:
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
     ) -> DecodedImage:
         """See `models.adapter.Adapter.decode`."""
-        needed = _DECODE_MARGIN * self._preprocessing.resize
+        needed = self.short_side_needed((0, 0))
         return decoding.decode(data, min_short_side=needed, max_bytes=max_bytes, max_pixels=max_pixels)
+
+    def short_side_needed(self, image_size: tuple[int, int]) -> int:
+        """See `models.adapter.DecodesToScale`; it is the same for images of all sizes."""
+        return _DECODE_MARGIN * self._preprocessing.resize
 
     def preprocess(self, image: DecodedImage) -> ModelInput:
         """See `models.adapter.Adapter.preprocess`."""

@@ -29,6 +29,7 @@ At 4032 x 3024 the 100 masks add 3 MB to the 125 MB at the peak of the bare phot
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 from typing import Final, Literal
 
@@ -118,11 +119,13 @@ def draw_on(photo: DecodedImage, annotations: Sequence[Annotation], *, max_side:
     ranked = [annotation for annotation in annotations if annotation.box is None and annotation.mask is None]
     if areas:
         _, free = draw_areas(image, areas, scale, max(2, round(letter_size / 7)))
-        draw_legend(image, areas, letter_size, free)
+        if not ranked:
+            draw_legend(image, areas, letter_size, free)
     if found:
         draw_objects(image, found, scale, letter_size)
     if ranked:
-        draw_ranking(image, ranked, letter_size)
+        regions = [replace(one, class_name=f"{one.class_name}, area") for one in areas]  # one legend for both
+        draw_ranking(image, [*regions, *ranked], letter_size)
     return image
 
 

@@ -141,6 +141,16 @@ def decode(
     return DecodedImage(turn_upright(pixels, header.orientation), header.size)
 
 
+def scale_factor(header: ImageHeader, min_short_side: int) -> int:
+    """Returns 1, 2, 4 or 8: the factor by which `decode` shrinks the sides of an image.
+
+    Args:
+        header: Of the image.
+        min_short_side: As for `decode`.
+    """
+    return jpeg.scale_factor(min(header.size), min_short_side) if header.format == "jpeg" else 1
+
+
 @contextmanager
 def _translated(image_format: str) -> Generator[None]:
     """Translates the exceptions of readers where a file is truncated or an offset lies outside of it."""

@@ -55,7 +55,7 @@ def decode(data: bytes, header: JpegHeader, min_short_side: int | None = None) -
     Raises:
         BrokenImage: The data is truncated or corrupt.
     """
-    factor = _scale_factor(min(header.stored_size), min_short_side)
+    factor = scale_factor(min(header.stored_size), min_short_side)
     if simplejpeg is None or header.components == 4:  # TurboJPEG does not turn CMYK and YCCK into RGB
         return _decode_with_pillow(data, header, factor)
     try:
@@ -69,7 +69,8 @@ def decode(data: bytes, header: JpegHeader, min_short_side: int | None = None) -
         raise BrokenImage("the JPEG is truncated or corrupt") from error
 
 
-def _scale_factor(short_side: int, min_short_side: int | None) -> int:
+def scale_factor(short_side: int, min_short_side: int | None) -> int:
+    """Returns 1, 2, 4 or 8: the factor by which the sides shrink in the decode."""
     if min_short_side is None:
         return 1
     return next((factor for factor in (8, 4, 2) if short_side // factor >= min_short_side), 1)

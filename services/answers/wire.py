@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from models.adapter import Parameters, SegmentationParameters
+from models.imaging.shared_decoding import SharedDecoding
 from models.predictions import Prediction
 from services.accuracy.drift import Summary
 from services.kinds import WRITERS
@@ -27,6 +28,7 @@ class Item(NamedTuple):
         version: Version of the model that the gateway expects to answer; empty where it expects none.
         is_pinned: Whether no other version may answer, because the request names this one.
         is_shadow: Whether nobody waits for the answer: it is computed with the lowest priority, or not at all.
+        decoding: The decode that models of the gateway's own process share; None elsewhere.
     """
 
     model: str
@@ -37,6 +39,7 @@ class Item(NamedTuple):
     version: str = ""
     is_pinned: bool = False
     is_shadow: bool = False
+    decoding: SharedDecoding | None = None
 
 
 class Failure(NamedTuple):

@@ -5,6 +5,7 @@
     tapetum detect IMAGE…             the objects in images, likewise
     tapetum pose IMAGE…               the key points of people in images, likewise
     tapetum segment IMAGE…            the pixels of objects or classes in images, likewise
+    tapetum analyze IMAGE             several of these for one image, likewise
     tapetum explain IMAGE…            which parts of images count towards a prediction, likewise
     tapetum explain layers MODEL      the layers of a network, with their receptive fields
     tapetum generate                  images of a class from noise (experimental)
@@ -35,6 +36,7 @@ import typer
 from typer.core import TyperGroup
 
 from models.errors import ModelsError, UnknownModel
+from services.cli.analyze import analyze
 from services.cli.catalog import app as models_app
 from services.cli.classify import classify
 from services.cli.config import app as config_app
@@ -82,6 +84,7 @@ app.command(epilog="Example: tapetum classify photo.jpg holiday/ --top-k 3")(cla
 app.command(epilog="Example: tapetum detect photo.jpg --save drawn/")(detect)
 app.command(epilog="Example: tapetum pose photo.jpg --save drawn/")(pose)
 app.command(epilog="Example: tapetum segment photo.jpg --save drawn/")(segment)
+app.command(epilog="Example: tapetum analyze photo.jpg --tasks classify,detect --save drawn.png")(analyze)
 app.command(epilog="Example: tapetum evaluate --model yolo-person --data person/instances_val.json")(evaluate)
 app.command(epilog="Example: tapetum stylize photo.jpg stained-glass -o window.png")(stylize)
 app.command(epilog="Example: tapetum serve --port 9000")(serve)

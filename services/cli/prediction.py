@@ -40,12 +40,7 @@ def predict(
     """
     screen = Screen()
     sources = find_sources(images)
-    keep = save is not None
-    if place.url is None:
-        options = RuntimeOptions(place.device or "cpu", place.precision or "auto")
-        results = _results_from_here(screen, sources, request, options, keep)
-    else:
-        results = _results_from_server(sources, request, place.url, place.api_key, keep)
+    results = predicted(screen, sources, request, place, keep=save is not None)
     if save is not None:
         from services.cli.saving import save_pictures
 
@@ -53,6 +48,24 @@ def predict(
     show = show_json if as_json else show_text
     failures = show(screen, results, len(sources), layout)
     raise typer.Exit(1 if failures else 0)
+
+
+def predicted(
+    screen: Screen, sources: Sequence[ImageSource], request: ModelRequest, place: Place, *, keep: bool
+) -> Iterator[Result]:
+    """The result of each image, in order.
+
+    Args:
+        screen: For the progress of downloads.
+        sources: The images.
+        request: Task, model and parameters.
+        place: This process or a server.
+        keep: Whether results include their images.
+    """
+    if place.url is not None:
+        return _results_from_server(sources, request, place.url, place.api_key, keep)
+    options = RuntimeOptions(place.device or "cpu", place.precision or "auto")
+    return _results_from_here(screen, sources, request, options, keep)
 
 
 def _results_from_server(

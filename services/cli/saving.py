@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 from models.drawing.annotations import annotations_of_answer
 from models.drawing.cutouts import cut_out
+from models.drawing.merging import merged
 from models.drawing.picture import PictureFormat, draw, encode
 from models.geometry.masks import Mask
 from models.imaging.decoding import inspect
@@ -71,6 +72,31 @@ def draw_result(result: Result, image: bytes) -> bytes:
         A JPEG.
     """
     return _drawn(result, image, cutout=False, picture_format="jpeg")[0]
+
+
+def analysis_picture(results: Sequence[Result], image: bytes, path: Path) -> bytes:
+    """Draw the predictions of several tasks on their image.
+
+    Args:
+        results: With predictions, at least one.
+        image: The encoded image.
+        path: Its suffix decides on the format: `.png`, or else JPEG.
+    """
+    documents = [_with_run_lengths(result) for result in results]
+    tasks = [annotations_of_answer(one, result.class_count) for one, result in zip(documents, results, strict=True)]
+    max_pixels = documents[0]["image"]["height"] * documents[0]["image"]["width"]
+    picture = draw(image, merged(tasks), max_bytes=len(image), max_pixels=max_pixels)
+    return encode(picture, "png" if path.suffix.lower() == ".png" else "jpeg")
+
+
+def write_picture(picture: bytes, path: Path) -> None:
+    """Write one encoded picture; a file that is there is not overwritten.
+
+    Raises:
+        CommandError: it cannot be written, or is there already.
+    """
+    with _one_line_errors(path), path.open("xb") as file:
+        file.write(picture)
 
 
 def _drawn(

@@ -8,6 +8,7 @@ with Client("http://localhost:8000") as client:
 """
 
 from services.client.answers import (
+    Analysis,
     Classification,
     Detections,
     Feedback,
@@ -28,6 +29,7 @@ from services.client.parameters import DetectionParameters, GenerationParameters
 from services.client.predictions import Box, ClassPrediction, Detection, Instance, KeyPoint, Pose, Region
 
 __all__ = [
+    "Analysis",
     "AsyncClient",
     "Box",
     "ClassPrediction",

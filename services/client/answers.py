@@ -142,6 +142,79 @@ class Segmentation(Answer[Instance | Region]):
         return members
 
 
+_PARTS: dict[str, type[Answer[Any]]] = {
+    "classify": Classification,
+    "detect": Detections,
+    "pose": Poses,
+    "segment": Segmentation,
+}
+"""Type of the answer of each task of an analysis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """The answers of several tasks to one image.
+
+    Attributes:
+        image_size: (height, width) of the upright image in pixels.
+        answers: By task (`classify`, `detect`, `pose`, `segment`): its answer, or why it has none.
+        request_id: Id of the request, also in the server's log.
+    """
+
+    image_size: tuple[int, int]
+    answers: Mapping[str, Answer[Any] | TapetumError]
+    request_id: str
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any], result: Mapping[str, Any] | None = None) -> Self:
+        """From the answer to one image, or from one of several results in an answer."""
+        result = body if result is None else result
+        shared = {"image": result["image"], "request_id": body["request_id"]}
+        answers = {
+            name: error_from(one["error"], None) if "error" in one else _PARTS[name].parse({**one, **shared})
+            for name, one in result["answers"].items()
+        }
+        return cls((result["image"]["height"], result["image"]["width"]), answers, body["request_id"])
+
+    @classmethod
+    def parse_list(cls, body: Mapping[str, Any]) -> list[Self | TapetumError]:
+        """From the answer to several images: an error stands in the place of an image for which no task has one."""
+        return [
+            error_from(result["error"], None) if "error" in result else cls.parse(body, result)
+            for result in body["results"]
+        ]
+
+    def _of(self, name: str) -> Any:
+        answer = self.answers.get(name)
+        if answer is None:
+            raise TapetumError(
+                f"the analysis has no answer for {name}; it was asked for {', '.join(self.answers)}", "not_asked"
+            )
+        if isinstance(answer, TapetumError):
+            raise answer
+        return answer
+
+    @property
+    def classes(self) -> Classification:
+        """The answer for `classify`; raises its `TapetumError` where it has none, as the others do."""
+        return self._of("classify")
+
+    @property
+    def objects(self) -> Detections:
+        """The answer for `detect`."""
+        return self._of("detect")
+
+    @property
+    def poses(self) -> Poses:
+        """The answer for `pose`."""
+        return self._of("pose")
+
+    @property
+    def masks(self) -> Segmentation:
+        """The answer for `segment`."""
+        return self._of("segment")
+
+
 @dataclass(frozen=True, slots=True)
 class Pictures(Answer[MadePicture]):
     """The images that a model made, experimental; the attributes are those of `Answer`, with the size of each image."""

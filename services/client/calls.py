@@ -16,6 +16,7 @@ import httpx
 
 from services.client import answers
 from services.client.answers import (
+    Analysis,
     Answer,
     Classification,
     Detections,
@@ -126,8 +127,7 @@ class Call(Generic[T]):
 def predict(endpoint: Endpoint[A], image: Image, parameters: Parameters) -> Call[A]:
     """The answer to one image, sent as it is; with proposals as JSON, since a query has no room for many boxes."""
     if parameters.get("proposals") is not None:
-        encoded = {"base64": b64encode(_bytes_of(image)).decode("ascii")}
-        content = json.dumps({"image": encoded, **_given(parameters)}).encode()
+        content = json.dumps({"image": _encoded(image), **_given(parameters)}).encode()
         return Call("POST", endpoint.path, endpoint.answer.parse, content=content, content_type="application/json")
     return Call(
         "POST",
@@ -143,7 +143,7 @@ def predict_many(
     endpoint: Endpoint[A], images: Sequence[Image], parameters: Parameters
 ) -> Call[list[A | TapetumError]]:
     """The answers to several images: JSON, for a list of one is a list there, too."""
-    encoded = [{"base64": b64encode(_bytes_of(image)).decode("ascii")} for image in images]
+    encoded = [_encoded(image) for image in images]
     return Call(
         "POST",
         endpoint.path,
@@ -162,6 +162,31 @@ def generate(parameters: Parameters) -> Call[Pictures]:
     """Images from noise; the request has parameters only."""
     content = json.dumps({**_given(parameters), "format": "json"}).encode()
     return Call("POST", GENERATE.path, Pictures.parse, content=content, content_type="application/json")
+
+
+def analyze(image: Image, tasks: Sequence[str] | None, parameters: Mapping[str, Parameters]) -> Call[Analysis]:
+    """The answers of several tasks to one image, in JSON, which has room for all parameters."""
+    content = _analysis_body({"image": _encoded(image)}, tasks, parameters)
+    return Call("POST", "v1/analyze", Analysis.parse, content=content, content_type="application/json")
+
+
+def analyze_many(
+    images: Sequence[Image], tasks: Sequence[str] | None, parameters: Mapping[str, Parameters]
+) -> Call[list[Analysis | TapetumError]]:
+    """The answers of several tasks to several images."""
+    content = _analysis_body({"images": [_encoded(image) for image in images]}, tasks, parameters)
+    return Call("POST", "v1/analyze", Analysis.parse_list, content=content, content_type="application/json")
+
+
+def _analysis_body(
+    images: Mapping[str, Any], tasks: Sequence[str] | None, parameters: Mapping[str, Parameters]
+) -> bytes:
+    given = {name: _given(of_task) for name, of_task in parameters.items()}
+    return json.dumps({**images, **({} if tasks is None else {"tasks": list(tasks)}), **given}).encode()
+
+
+def _encoded(image: Image) -> dict[str, str]:
+    return {"base64": b64encode(_bytes_of(image)).decode("ascii")}
 
 
 def explain(image: Image, parameters: Parameters) -> Call[Explanation]:
@@ -192,9 +217,9 @@ def model(name: str) -> Call[ServedModel]:
     return Call("GET", f"v1/models/{quote(name)}", answers.parse_model)
 
 
-def feedback(request_id: str, target: Mapping[str, object], index: int) -> Call[Feedback]:
-    """The truth about an image that was answered."""
-    document = {"request_id": request_id, "index": index, "target": target}
+def feedback(request_id: str, target: Mapping[str, object], index: int, task: str = "") -> Call[Feedback]:
+    """The truth about an image that was answered, of an analysis by one of its tasks."""
+    document = {"request_id": request_id, "index": index, "target": target, **({"task": task} if task else {})}
     return Call(
         "POST",
         "v1/feedback",

@@ -12,6 +12,7 @@ import httpx
 
 from services.client import calls
 from services.client.answers import (
+    Analysis,
     Answer,
     Classification,
     Detections,
@@ -267,6 +268,36 @@ class Client:
         """
         return self.send(calls.predict_many(endpoint, images, parameters), timeout_s)
 
+    def analyze(
+        self,
+        image: Image,
+        tasks: Sequence[str] | None = None,
+        *,
+        timeout_s: float | None = None,
+        **parameters: Parameters,
+    ) -> Analysis:
+        """Predicts several tasks for one image, which is sent and decoded once.
+
+        Args:
+            image: The encoded file, or where it lies.
+            tasks: Of `classify`, `detect`, `pose` and `segment`; None: every task that has a model loaded.
+            timeout_s: Time limit of this call, retries included.
+            parameters: By task, such as `detect={"model": "yolo-person", "score_threshold": 0.4}`; what is left out is
+                as the server and the models have it.
+        """
+        return self.send(calls.analyze(image, tasks, parameters), timeout_s)
+
+    def analyze_many(
+        self,
+        images: Sequence[Image],
+        tasks: Sequence[str] | None = None,
+        *,
+        timeout_s: float | None = None,
+        **parameters: Parameters,
+    ) -> list[Analysis | TapetumError]:
+        """Predicts several tasks for several images in one request; see `analyze` and `classify_many`."""
+        return self.send(calls.analyze_many(images, tasks, parameters), timeout_s)
+
     def explain(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[ExplanationParameters]
     ) -> Explanation:
@@ -298,7 +329,13 @@ class Client:
         return self.send(calls.model(name))
 
     def feedback(
-        self, request_id: str, target: Mapping[str, object], *, index: int = 0, timeout_s: float | None = None
+        self,
+        request_id: str,
+        target: Mapping[str, object],
+        *,
+        index: int = 0,
+        task: str = "",
+        timeout_s: float | None = None,
     ) -> Feedback:
         """Sends ground truth for an image of an earlier request; it counts towards the live accuracy of the model.
 
@@ -306,9 +343,10 @@ class Client:
             request_id: Of that answer.
             target: What is in the image, such as `{"class": "tabby"}`; `docs/accuracy.md` tells the shapes.
             index: Of the image, in a request with several.
+            task: Of an analysis, which of its answers, such as `detect`; empty for other requests.
             timeout_s: Time limit of this call, retries included.
         """
-        return self.send(calls.feedback(request_id, target, index), timeout_s)
+        return self.send(calls.feedback(request_id, target, index, task), timeout_s)
 
     def accuracy(self) -> tuple[ModelAccuracy, ...]:
         """Returns evaluations, live accuracy and drift of each served model."""
@@ -467,6 +505,28 @@ class AsyncClient:
         """As `Client.predict_many`; the request is built in a thread."""
         return await self.send(await asyncio.to_thread(calls.predict_many, endpoint, images, parameters), timeout_s)
 
+    async def analyze(
+        self,
+        image: Image,
+        tasks: Sequence[str] | None = None,
+        *,
+        timeout_s: float | None = None,
+        **parameters: Parameters,
+    ) -> Analysis:
+        """As `Client.analyze`; the request is built in a thread."""
+        return await self.send(await asyncio.to_thread(calls.analyze, image, tasks, parameters), timeout_s)
+
+    async def analyze_many(
+        self,
+        images: Sequence[Image],
+        tasks: Sequence[str] | None = None,
+        *,
+        timeout_s: float | None = None,
+        **parameters: Parameters,
+    ) -> list[Analysis | TapetumError]:
+        """As `Client.analyze_many`; the request is built in a thread."""
+        return await self.send(await asyncio.to_thread(calls.analyze_many, images, tasks, parameters), timeout_s)
+
     async def explain(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[ExplanationParameters]
     ) -> Explanation:
@@ -486,10 +546,16 @@ class AsyncClient:
         return await self.send(calls.model(name))
 
     async def feedback(
-        self, request_id: str, target: Mapping[str, object], *, index: int = 0, timeout_s: float | None = None
+        self,
+        request_id: str,
+        target: Mapping[str, object],
+        *,
+        index: int = 0,
+        task: str = "",
+        timeout_s: float | None = None,
     ) -> Feedback:
         """As `Client.feedback`."""
-        return await self.send(calls.feedback(request_id, target, index), timeout_s)
+        return await self.send(calls.feedback(request_id, target, index, task), timeout_s)
 
     async def accuracy(self) -> tuple[ModelAccuracy, ...]:
         """As `Client.accuracy`."""

@@ -24,11 +24,12 @@ import orjson
 import structlog
 import torch
 
-from models.adapter import Adapter, ModelInput
+from models.adapter import Adapter, DecodesToScale, ModelInput
 from models.catalog.loading import load
 from models.catalog.version_names import join_name, split_name
 from models.errors import ImageError, InvalidProposals, NonFiniteOutput
 from models.execution.alone import computing_alone
+from models.imaging.decoding import DecodedImage, inspect
 from services.accuracy.drift import Summary, summarise
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
@@ -225,7 +226,7 @@ class ModelHost:
         adapter = model.adapter_for(parameters)
         started_at = time.perf_counter()
         try:
-            image = adapter.decode(item.image, max_bytes=self._max_bytes, max_pixels=self._max_pixels)
+            image = self._decode(adapter, item)
         except ImageError as error:
             raise InvalidImage.of(error) from None
         decoded_at = time.perf_counter()
@@ -235,6 +236,34 @@ class ModelHost:
         model.stages["preprocess"].observe(ended_at - decoded_at)
         stages_ms = {"decode": (decoded_at - started_at) * 1e3, "preprocess": (ended_at - decoded_at) * 1e3}
         return Prepared(model_input, parameters, stages_ms)
+
+    def _decode(self, adapter: Adapter[Any, Any], item: Item) -> DecodedImage:
+        caps = {"max_bytes": self._max_bytes, "max_pixels": self._max_pixels}
+        if item.decoding is not None and isinstance(adapter, DecodesToScale):
+            size = inspect(item.image, **caps).size
+            if item.decoding.suffices(adapter.short_side_needed(size)):
+                return item.decoding.decode(**caps)
+        return adapter.decode(item.image, **caps)
+
+    def short_side_needed(self, name: str, parameters: dict[str, Any], image_size: tuple[int, int]) -> int | None:
+        """The short side of a JPEG that a version needs in a decode that it shares with other models.
+
+        Args:
+            name: `NAME@VERSION`.
+            parameters: Complete, of the request.
+            image_size: (height, width) of the image in pixels.
+
+        Returns:
+            In pixels; None where the version is not loaded, or decodes by itself.
+        """
+        model = self._versions.find(name)
+        if model is None:
+            return None
+        try:
+            adapter = model.adapter_for(model.parameters_type(**parameters))
+        except InvalidProposals:
+            return None
+        return adapter.short_side_needed(image_size) if isinstance(adapter, DecodesToScale) else None
 
     def _model_of(self, key: Hashable) -> HostedModel:
         return self._versions.get(name_in(key))

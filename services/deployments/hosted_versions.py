@@ -55,6 +55,11 @@ class HostedVersions:
         """A version that is loaded, retired or not, by its `NAME@VERSION`."""
         return self._slots[name].hosted
 
+    def find(self, name: str) -> HostedModel | None:
+        """A version by its `NAME@VERSION`; None where it is not loaded."""
+        slot = self._slots.get(name)
+        return None if slot is None else slot.hosted
+
     def serving(self) -> tuple[HostedModel, ...]:
         """All versions that take images."""
         with self._lock:

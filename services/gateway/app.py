@@ -22,6 +22,9 @@ from services.gateway.accuracy.feedback_store import FeedbackStore, MemoryStore
 from services.gateway.accuracy.gauges import accuracy_gauges, keep_told
 from services.gateway.accuracy.overview import AccuracyWatch
 from services.gateway.administration import AdministrationHandler, administration_router
+from services.gateway.analysis.handler import AnalysisHandler
+from services.gateway.analysis.parts import Analyst
+from services.gateway.analysis.route import analysis_router
 from services.gateway.bodies import Bodies
 from services.gateway.byte_budget import ByteBudget
 from services.gateway.chunked_responses import ChunkedResponses
@@ -139,6 +142,7 @@ def create_app(
     for handler in handlers:
         add_task(app, handler.api, handler)
     add_absent_tasks(app, registry)
+    app.include_router(analysis_router(AnalysisHandler(settings, Analyst(path, settings), bodies, renderer, responder)))
     turns = Turns(settings, admission, explainer)
     explain, list_layers = ExplanationHandler(settings, path, bodies, turns), LayersHandler(registry, turns)
     app.include_router(explanation_router(explain, list_layers))

@@ -66,7 +66,8 @@ def describe_request(api: TaskApi) -> dict[str, Any]:
     """Parameters and request body of a prediction endpoint, as OpenAPI."""
     if not api.takes_images:
         return _describe_parameters(api.parameters)
-    return _describe_images(api.parameters, several=True, takes_signals=api.task == "classification")
+    properties = _properties(api.parameters)
+    return describe_images(properties, properties, several=True, takes_signals=api.task == "classification")
 
 
 def describe_response(api: TaskApi) -> dict[str, Any]:
@@ -82,12 +83,25 @@ def describe_response(api: TaskApi) -> dict[str, Any]:
 
 def describe_one_image(parameters: type[TaskParameters]) -> dict[str, Any]:
     """Parameters and request body of an endpoint that takes one image, as OpenAPI."""
-    return _describe_images(parameters, several=False)
+    return describe_images(_properties(parameters), _properties(parameters), several=False)
 
 
-def _describe_images(parameters: type[RequestParameters], several: bool, takes_signals: bool = False) -> dict[str, Any]:
-    properties = parameters.model_json_schema()["properties"]
-    as_text = {name: _without_lists(schema) for name, schema in properties.items()}
+def _properties(parameters: type[RequestParameters]) -> dict[str, Any]:
+    return parameters.model_json_schema()["properties"]
+
+
+def describe_images(
+    as_text: Mapping[str, Any], as_json: Mapping[str, Any], several: bool, takes_signals: bool = False
+) -> dict[str, Any]:
+    """Parameters and request body of an endpoint that takes images, as OpenAPI.
+
+    Args:
+        as_text: Schemas of its parameters in a query or a form, by name.
+        as_json: The same in a JSON body.
+        several: Whether it takes several images.
+        takes_signals: Whether it takes signals, too.
+    """
+    as_text = {name: _without_lists(schema) for name, schema in as_text.items()}
     file = _FILE
     image = Base64Image.model_json_schema()
     files = {"type": "array", "items": file} if several else file
@@ -114,7 +128,7 @@ def _describe_images(parameters: type[RequestParameters], several: bool, takes_s
                 "application/json": {
                     "schema": {
                         "type": "object",
-                        "properties": {"image": image, **images, **signal_member, **properties},
+                        "properties": {"image": image, **images, **signal_member, **as_json},
                     },
                     "examples": examples,
                 },

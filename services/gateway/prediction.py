@@ -86,11 +86,11 @@ class PredictionHandler:
         else:
             make = self.api.picture_file
             if make is None:
-                picture = await self.renderer.render(photo, answer, rendering, limit)
+                picture = await self.renderer.render(photo, [answer], rendering, limit)
             else:
                 picture = await self.renderer.encode(make, answer, rendering, limit)
             answer.stages_ms["render"] = picture.took_ms
-            response = picture_response(answer, picture, rendering)
+            response = picture_response(answer.key, picture, rendering, answer)
         response.headers["vary"] = "Accept"
         return response
 

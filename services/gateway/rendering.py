@@ -6,7 +6,7 @@ The prediction comes from the same cache as for JSON; only the picture is render
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from models.drawing.annotations import annotations_of_answer
 from models.drawing.cutouts import cut_out
+from models.drawing.merging import merged
 from models.drawing.picture import PictureFormat, draw, encode
 from models.errors import ImageError
 from models.signals.decoding import decode_signal
@@ -94,12 +95,12 @@ class Renderer:
         self._settings = settings
         self._workers = Workers(RENDER_THREADS, "render")
 
-    async def render(self, photo: bytes, answer: Answer, rendering: Rendering, limit: TimeLimit) -> Picture:
-        """Draw a prediction on its photo, or cut out its masks.
+    async def render(self, photo: bytes, answers: Sequence[Answer], rendering: Rendering, limit: TimeLimit) -> Picture:
+        """Draw the predictions of a photo on it, or cut out their masks.
 
         Args:
             photo: The encoded photo of the request; of a signal a line plot is drawn.
-            answer: Its prediction.
+            answers: Its predictions: one, or of an analysis one for each task.
             rendering: Format of the picture.
             limit: Time limit of the request.
 
@@ -107,8 +108,8 @@ class Renderer:
             InvalidImage: the photo cannot be read.
             OutOfTime: the time limit has passed, or the client has disconnected.
         """
-        model = answer.model
-        picture = await self._workers.run(lambda: self._draw(photo, answer, rendering, limit), limit)
+        model = answers[0].model
+        picture = await self._workers.run(lambda: self._draw(photo, answers, rendering, limit), limit)
         STAGE_SECONDS.labels(model.task, model.name, model.version, "render").observe(picture.took_ms / 1e3)
         return picture
 
@@ -134,15 +135,20 @@ class Renderer:
         """Shut the thread pool down."""
         self._workers.close()
 
-    def _draw(self, photo: bytes, answer: Answer, rendering: Rendering, limit: TimeLimit) -> Picture:
+    def _draw(self, photo: bytes, answers: Sequence[Answer], rendering: Rendering, limit: TimeLimit) -> Picture:
         started_at = time.perf_counter()
         limit.check()
-        annotations = annotations_of_answer(orjson.loads(answer.body), len(answer.model.entry["class_names"]))
+        annotations = merged(
+            [
+                annotations_of_answer(orjson.loads(answer.body), len(answer.model.entry["class_names"]))
+                for answer in answers
+            ]
+        )
         make = cut_out if rendering == "cutout" else draw
         limits = self._settings
         limit.check()
         try:
-            if answer.model.signal_length is not None:
+            if answers[0].model.signal_length is not None:
                 photo = plot_signal(decode_signal(photo))
             image = make(photo, annotations, max_bytes=limits.max_image_bytes, max_pixels=limits.max_image_pixels)
         except ImageError as error:
@@ -151,14 +157,20 @@ class Renderer:
         return Picture(encode(image, _format_of(rendering)), (time.perf_counter() - started_at) * 1e3)
 
 
-def picture_response(answer: Answer, picture: Picture, rendering: Rendering) -> Response:
-    """The HTTP response of a picture; its ETag includes the format, so that it differs from that of the JSON."""
-    model = answer.model
-    headers = {
-        "etag": entity_tag(answer.key, f"-{rendering}"),
-        "x-tapetum-model": f"{quote(model.name)}@{quote(model.version)}",
-        "x-tapetum-cached": "true" if answer.cached else "false",
-    }
+def picture_response(key: str, picture: Picture, rendering: Rendering, source: Answer | None = None) -> Response:
+    """The HTTP response of a picture; its ETag includes the format, so that it differs from that of the JSON.
+
+    Args:
+        key: Cache key of the answer, or of all that were drawn.
+        picture: The picture.
+        rendering: Its format.
+        source: The one answer that it shows; None where it shows several.
+    """
+    headers = {"etag": entity_tag(key, f"-{rendering}")}
+    if source is not None:
+        model = source.model
+        headers["x-tapetum-model"] = f"{quote(model.name)}@{quote(model.version)}"
+        headers["x-tapetum-cached"] = "true" if source.cached else "false"
     return Response(picture.body, media_type=f"image/{_format_of(rendering)}", headers=headers)
 
 

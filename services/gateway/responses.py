@@ -56,12 +56,13 @@ class Responder:
         parameters = given.parameters
         if isinstance(parameters, CocoParameters) and parameters.format == "coco":
             image_ids = parameters.image_id or range(len(answers))
-            return await self._make(answers, lambda: coco_response(image_ids, answers, limit), limit)
+            return await self.make(answers, lambda: coco_response(image_ids, answers, limit), limit)
         if given.several:
-            return await self._make(answers, lambda: list_response(request, served, answers), limit)
+            return await self.make(answers, lambda: list_response(request, served, answers), limit)
         return single_response(request, answers[0])
 
-    async def _make(self, answers: Answers, make: Callable[[], Response], limit: TimeLimit) -> Response:
+    async def make(self, answers: Answers, make: Callable[[], Response], limit: TimeLimit) -> Response:
+        """Calls `make`, in a thread where the answers that it writes are large."""
         size = sum(len(answer.body) for answer in answers if isinstance(answer, Answer))
         return make() if size <= INLINE_BYTES else await self._workers.run(make, limit)
 

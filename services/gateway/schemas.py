@@ -54,6 +54,9 @@ class FeedbackRequest(Schema):
         min_length=1, max_length=128, description="Of the request that was answered: its `X-Request-ID`."
     )
     index: int = Field(default=0, ge=0, strict=True, description="Of the image, in a request with several.")
+    task: Literal["", "classify", "detect", "pose", "segment"] = Field(
+        default="", description="Of an analysis: which of its answers; empty for other requests."
+    )
     target: dict[str, Any] = Field(description="What is in the image; `docs/accuracy.md` tells its shapes.")
 
 

@@ -94,7 +94,12 @@ class AnswerLog:
         self._is_on = cache is not None and settings.feedback_ttl_s > 0
 
     def remember(
-        self, tenant: str, request_id: str, answers: Sequence[Answer | ServiceError], policy: CachePolicy
+        self,
+        tenant: str,
+        request_id: str,
+        answers: Sequence[Answer | ServiceError],
+        policy: CachePolicy,
+        part: str = "",
     ) -> None:
         """Record the answers of a request. It takes microseconds, does not block, and never raises.
 
@@ -103,15 +108,16 @@ class AnswerLog:
             request_id: The request; of two with the same id the later one is kept.
             answers: One for each image.
             policy: Whether the answer may be stored.
+            part: Task of these answers in an analysis; empty for other requests.
         """
         if not (self._is_on and policy.write) or _have_proposals(answers):
             return
         line = orjson.dumps([[*Receipt.of(answer)] if isinstance(answer, Answer) else None for answer in answers])
         cached = [answer.key for answer in answers if isinstance(answer, Answer) and answer.cached]
-        self._store.remember(_name(tenant, request_id), line, self._ttl_s, cached)
+        self._store.remember(_name(tenant, request_id, part), line, self._ttl_s, cached)
 
-    async def find(self, tenant: str, request_id: str, index: int) -> GivenAnswer:
-        """The answer to one image of a request.
+    async def find(self, tenant: str, request_id: str, index: int, part: str = "") -> GivenAnswer:
+        """The answer to one image of a request, or of one task of an analysis.
 
         Raises:
             FeedbackOff: answers are not recorded.
@@ -123,13 +129,13 @@ class AnswerLog:
         if not self._is_on:
             raise FeedbackOff("no answers are kept here to compare the truth with: caching or feedback is turned off")
         for pause_s in (SECOND_LOOK_S, 0.0):
-            if found := await self._look(_name(tenant, request_id), request_id, index):
+            if found := await self._look(_name(tenant, request_id, part), request_id, index):
                 return found
             await asyncio.sleep(pause_s)
         raise UnknownAnswer(
             f"no answer is kept for image {index} of request {request_id}: none was given, or it is too long ago, or "
             "it was not to be stored, or is too large for that, or its request gave proposals, or it was asked for "
-            "with another API key",
+            "with another API key, or it is an analysis and the feedback names none of its tasks",
             {"request_id": request_id, "index": index},
         )
 
@@ -170,9 +176,10 @@ class AnswerLog:
             return None
 
 
-def _name(tenant: str, request_id: str) -> str:
-    """The store key of the receipts of a request."""
-    return blake3(f"{tenant}\0{request_id}".encode()).hexdigest(length=16)
+def _name(tenant: str, request_id: str, part: str) -> str:
+    """The store key of the receipts of a request, or of a part of it."""
+    whole = f"{tenant}\0{request_id}"
+    return blake3((f"{whole}\0{part}" if part else whole).encode()).hexdigest(length=16)
 
 
 def _have_proposals(answers: Sequence[Answer | ServiceError]) -> bool:

@@ -82,7 +82,7 @@ class FeedbackHandler:
             with self._bodies.open(request) as body:
                 told = await read_document(body, self._settings.max_body_bytes, _parse, opened.limit)
                 with EndedWithClient(request), self._admission.slot():
-                    given = await self._receipts.find(request.state.tenant, told.request_id, told.index)
+                    given = await self._receipts.find(request.state.tenant, told.request_id, told.index, told.task)
                     opened.model = given.model.name
                     counts = await self._judge(told, given, opened.limit)
                     live = await self._count(told, given, counts)

@@ -60,6 +60,10 @@ class Host(Protocol):
         """The descriptions of the versions that take images."""
         ...
 
+    def short_side_needed(self, name: str, parameters: dict[str, Any], image_size: tuple[int, int]) -> int | None:
+        """The short side of a JPEG in pixels that a version needs in a shared decode; None where it shares none."""
+        ...
+
     def check_health(self) -> None:
         """Raises where its threads have ended."""
         ...

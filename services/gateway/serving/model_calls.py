@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from services.answers.wire import Item, Outcome
 from services.errors import OutOfTime, Overloaded, ServiceError
-from services.gateway.serving.backends import Backend
+from services.gateway.serving.backends import Backend, LocalBackend
 from services.gateway.serving.queue_wait import QueueWait
 
 TIME_SHARE = 0.7
@@ -81,6 +82,22 @@ class ModelCalls:
         elif outcome.failure.code == OutOfTime.code:
             self._see_unanswered(in_flight, came_at, clock())
         return outcome
+
+    def short_side_needed(self, name: str, parameters: dict[str, Any], image_size: tuple[int, int]) -> int | None:
+        """The short side of a JPEG that the model needs in a decode that models of this process share.
+
+        Args:
+            name: `NAME@VERSION`.
+            parameters: Complete.
+            image_size: (height, width) in pixels.
+
+        Returns:
+            In pixels; None where the model is in another process, or decodes by itself.
+        """
+        backend = self._backend
+        return (
+            backend.host.short_side_needed(name, parameters, image_size) if isinstance(backend, LocalBackend) else None
+        )
 
     async def submit_apart(self, item: Item) -> Outcome:
         """Sends one image of a shadow in a call of its own, which does not count as in flight.

@@ -89,7 +89,7 @@ class OpenRequest:
 
 @asynccontextmanager
 async def open_request(
-    limiter: ConcurrencyLimiter,
+    limiter: ConcurrencyLimiter | None,
     timeout_s: Callable[[], float],
     record: Callable[[OpenRequest], None],
     request_id: str = "",
@@ -98,7 +98,7 @@ async def open_request(
     """Admit a request, end it at its time limit, and record its outcome.
 
     Args:
-        limiter: Refuses it where too many are in flight.
+        limiter: Refuses it where too many are in flight; None for a part of a request that is admitted.
         timeout_s: Reads its time limit; may raise a ServiceError.
         record: Called with its outcome when it ends, also after an error.
         request_id: Its id.
@@ -112,7 +112,8 @@ async def open_request(
         seconds = timeout_s()
         opened.limit, opened.deadline_s = TimeLimit(time.monotonic() + seconds), time.time() + seconds
         async with asyncio.timeout(seconds) as opened.timeout:
-            limiter.check()
+            if limiter is not None:
+                limiter.check()
             yield opened
     except TimeoutError:
         opened.outcome, opened.failed = OutOfTime.code, True

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 from blake3 import blake3
 
+from models.imaging.shared_decoding import SharedDecoding
 from services.answers.wire import Item, Outcome
 from services.errors import NotReady, OutOfTime, Overloaded, rebuild
 from services.gateway.accuracy.drift_watch import DriftWatch
@@ -79,6 +80,9 @@ class PredictionRequest:
         scope: Client whose cached answers are used; empty: those of all clients.
         calls: Sends the images of the request to the model.
         is_pinned: Whether the request names the version, and no other may answer.
+        decoding: The decode of the image that several models of this process share; None where the model decodes by
+            itself.
+        decoded: Scale of that decode where it is finer than the model's own, as part of the cache key; else empty.
     """
 
     model: ServedModel
@@ -88,6 +92,8 @@ class PredictionRequest:
     scope: bytes
     calls: RequestCalls
     is_pinned: bool = False
+    decoding: SharedDecoding | None = None
+    decoded: bytes = b""
 
     @classmethod
     def of(
@@ -119,11 +125,11 @@ class PredictionRequest:
             InvalidParameters: this version does not accept the parameters.
         """
         other = PredictionRequest.of(model, self.complete, is_pinned=self.is_pinned)
-        return replace(other, scope=self.scope, calls=self.calls)
+        return replace(other, scope=self.scope, calls=self.calls, decoding=self.decoding, decoded=self.decoded)
 
     def key(self, image_digest: bytes) -> str:
         """The cache key of the answer to one image."""
-        parts = (image_digest, self.model.identity, self.scope, self.canonical)
+        parts = (image_digest, self.model.identity, self.scope, self.canonical + self.decoded)
         return KEY_PREFIX + blake3(b"\0".join(parts)).hexdigest()
 
     def flight(self, key: str) -> str:
@@ -251,7 +257,8 @@ class Predictor:
         self, request: PredictionRequest, digest: bytes, image: bytes, policy: CachePolicy, deadline_s: float
     ) -> _Answered:
         model = request.model
-        item = Item(model.name, image, request.parameters, deadline_s, model.identity, model.version, request.is_pinned)
+        names = model.identity, model.version, request.is_pinned
+        item = Item(model.name, image, request.parameters, deadline_s, *names, decoding=request.decoding)
         outcome = await request.calls.submit(item)
         if outcome.failure is not None and outcome.failure.code == OutOfTime.code:
             raise OutOfTime(outcome.failure.message)

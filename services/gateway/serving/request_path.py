@@ -18,6 +18,7 @@ from models.entries import Task
 from services.errors import ServiceError
 from services.gateway.accuracy.answer_log import AnswerLog
 from services.gateway.serving.admission import ConcurrencyLimiter
+from services.gateway.serving.decodes import Decodes
 from services.gateway.serving.inspection import Inspector
 from services.gateway.serving.on_demand import OnDemand
 from services.gateway.serving.open_request import OpenRequest, open_request
@@ -62,10 +63,12 @@ class Caller:
     Attributes:
         tenant: Id of the API key.
         request_id: Of the request, unique to the tenant.
+        part: Which part of the request it is, of an analysis; empty for a whole request.
     """
 
     tenant: str
     request_id: str
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,16 @@ class RequestPath:
         """
         return open_request(self.limiter, timeout_s, partial(self._record, caller), caller.request_id, task)
 
+    def open_part(self, caller: Caller, task: Task, seconds: float) -> AbstractAsyncContextManager[OpenRequest]:
+        """Begin a part of a request that has been admitted; when the context ends, it is counted and logged.
+
+        Args:
+            caller: The client.
+            task: Of the part.
+            seconds: Its time limit.
+        """
+        return open_request(None, lambda: seconds, partial(self._record, caller), caller.request_id, task)
+
     async def check(
         self, opened: OpenRequest, task: Task, given: PredictionInput
     ) -> tuple[ServedModel, PredictionInput]:
@@ -129,7 +142,13 @@ class RequestPath:
         return served, PredictionInput(checked, given.several, given.parameters)
 
     async def answer(
-        self, opened: OpenRequest, caller: Caller, served: ServedModel, given: PredictionInput, policy: CachePolicy
+        self,
+        opened: OpenRequest,
+        caller: Caller,
+        served: ServedModel,
+        given: PredictionInput,
+        policy: CachePolicy,
+        decodes: Decodes | None = None,
     ) -> list[Answer | ServiceError]:
         """Predict all images of a request, which holds a slot of the limiter meanwhile.
 
@@ -139,6 +158,7 @@ class RequestPath:
             served: The model.
             given: Images and parameters.
             policy: Whether the cache is read and written.
+            decodes: Decodes that the models of an analysis share.
 
         Returns:
             One for each image, in their order.
@@ -154,7 +174,8 @@ class RequestPath:
         async def answer(image: bytes | ServiceError) -> Answer:
             if isinstance(image, ServiceError):
                 raise image
-            return await self.predictor.answer(asked, image, policy, opened.deadline_s)
+            shared = asked if decodes is None else decodes.share(asked, image)
+            return await self.predictor.answer(shared, image, policy, opened.deadline_s)
 
         answers: list[Answer | ServiceError]
         if given.several:
@@ -165,7 +186,7 @@ class RequestPath:
         opened.version = answering_version(answers, served)
         opened.cached = any(isinstance(answer, Answer) and answer.cached for answer in answers)
         opened.failed = any(isinstance(answer, ServiceError) and answer.status >= 500 for answer in answers)
-        self.answer_log.remember(caller.tenant, caller.request_id, answers, policy)
+        self.answer_log.remember(caller.tenant, caller.request_id, answers, policy, caller.part)
         if policy.write and not is_pinned:
             self._shadow(caller, given, answers)
         if any(isinstance(answer, ServiceError) for answer in answers):
@@ -176,11 +197,12 @@ class RequestPath:
         """Offer the images of a request to the shadow of its model, except those that the cache answered.
 
         Those with proposals are not offered: the shadow may have one stage, and agreement is about what models find.
+        Nor are those that were decoded at a finer scale than the shadow would decode them.
         """
         for index, (image, answer) in enumerate(zip(given.images, answers, strict=True)):
             if isinstance(image, ServiceError) or isinstance(answer, ServiceError) or answer.cached:
                 continue
-            if answer.request.has_proposals:
+            if answer.request.has_proposals or answer.request.decoded:
                 continue
             shadow = self.registry.shadow_of(answer.model, caller.request_id)
             if shadow is not None:
