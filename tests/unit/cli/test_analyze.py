@@ -30,7 +30,8 @@ def test_answers_of_a_server_are_printed_and_drawn(image: Path) -> None:
         result = runner.invoke(app, ["analyze", str(image), "--url", url, "--save", str(picture)])
         assert result.exit_code == 0, result.output
         assert "\ndetect\t0.7500\tperson" in result.stdout and "\nclassify\t" in result.stdout
-        assert Image.open(picture).size == (640, 480)
+        with Image.open(picture) as drawn:
+            assert drawn.size == (640, 480)
         again = runner.invoke(app, ["analyze", str(image), "--url", url, "--save", str(picture)])
         assert again.exit_code == 1  # never overwritten
 
