@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from models.adapter import ClassificationParameters, DetectionParameters, PoseParameters, SegmentationParameters
+from models.adapter import (
+    ClassificationParameters,
+    DetectionParameters,
+    MultitaskParameters,
+    PoseParameters,
+    SegmentationParameters,
+)
 from models.entries import (
     DETECTION_DEFAULTS,
     INSTANCE_DEFAULTS,
@@ -19,7 +25,7 @@ from models.entries import (
     Task,
     kind_of,
 )
-from models.predictions import Classification, Detections, InstanceMasks, Poses, SemanticMask
+from models.predictions import Classification, Detections, InstanceMasks, Multitask, Poses, SemanticMask
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,14 @@ KINDS: Final[dict[Kind, PredictionKind]] = {
             defaults={},
             ignored=frozenset({"score_threshold", "max_detections"}),
             has_background=True,
+        ),
+        PredictionKind(
+            name="multitask",
+            task="multitask",
+            parameters=MultitaskParameters,
+            prediction=Multitask,
+            preprocessing=LetterboxPreprocessing,
+            defaults={},
         ),
     )
 }

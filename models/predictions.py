@@ -1,5 +1,6 @@
 """Predictions of all tasks: frozen dataclasses of parallel arrays, whose shapes are checked on construction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -180,5 +181,31 @@ def _check_finite(values: NDArray[np.float32]) -> None:
         raise NonFiniteOutput
 
 
-Prediction = Classification | Detections | InstanceMasks | Poses | SemanticMask
+SinglePrediction = Classification | Detections | InstanceMasks | Poses | SemanticMask
+"""The prediction of a single task for one image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Multitask:
+    """The predictions of a multi-task network for one image.
+
+    Attributes:
+        parts: By kind, in the order of `models.kinds.KINDS`: those that the request wants, at least one.
+        image_size: (height, width) of the upright original in pixels.
+
+    Raises:
+        ValueError: On construction, where there is no part, or one of another image size.
+    """
+
+    parts: Mapping[str, SinglePrediction]
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("parts must have at least one prediction")
+        if any(part.image_size != self.image_size for part in self.parts.values()):
+            raise ValueError(f"all parts must be of an image of {self.image_size}")
+
+
+Prediction = SinglePrediction | Multitask
 """The prediction of any task for one image."""

@@ -1,10 +1,11 @@
-"""Chooses the adapter of a request: the model's, that with test-time augmentation, or that for given proposals."""
+"""Chooses the adapter of a request: the model's, that with test-time augmentation, that for given proposals, or that of some parts."""
 
 from typing import Any
 
-from models.adapter import Adapter
+from models.adapter import Adapter, MultitaskParameters
 from models.augmentation.augmented import Augmented
 from models.detection.proposed_detector import ProposedDetector
+from models.multitask.model import MultitaskModel
 
 
 def adapter_for(
@@ -20,6 +21,8 @@ def adapter_for(
     Raises:
         InvalidProposals: The request has proposals, and the model takes none.
     """
+    if isinstance(adapter, MultitaskModel) and isinstance(parameters, MultitaskParameters):
+        return adapter.narrowed(parameters)
     if getattr(parameters, "proposals", None) is not None:
         return ProposedDetector(adapter, parameters)
     return augmented if augmented is not None and getattr(parameters, "augment", False) else adapter

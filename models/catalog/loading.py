@@ -39,6 +39,8 @@ from models.entries import CatalogEntry, LetterboxPreprocessing, Task
 from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
 from models.execution.external import ExternalRuntime
+from models.multitask.architectures import build_multitask_network, known_multitask, multitask_model
+from models.multitask.model import MultitaskModel
 from models.pose import torchvision_entries as torchvision_pose_estimators
 from models.pose.architectures import build_pose_estimator, pose_estimator, servable_pose_estimators
 from models.pose.estimator import PoseEstimator
@@ -255,10 +257,19 @@ def _load_torchvision_pose_estimator(name: str, runtime: Runtime) -> PoseEstimat
     return pose_estimator(entry, runtime, network.eval(), digest, first_label=0)
 
 
+def _load_multitask(entry: CatalogEntry, runtime: Runtime) -> MultitaskModel:
+    network, digest = _filled(entry, build_multitask_network, known_multitask())
+    try:
+        return multitask_model(entry, runtime, network, digest)
+    except ValueError as error:
+        raise BrokenCard(_card_of(entry), str(error)) from error
+
+
 LOADERS: Final[dict[Task, Callable[[CatalogEntry, Runtime], Adapter[Any, Any]]]] = {
     "classification": _load_own_classifier,
     "detection": _load_detector,
     "keypoints": _load_pose_estimator,
+    "multitask": _load_multitask,
     "segmentation": _load_segmenter,
 }
 """By task, from a card or an entry of `models.detection.yolox_entries` to a model."""

@@ -25,7 +25,7 @@ from models.training.naming import FIRST_VERSION, check_name
 from models.training.photo_data import HeldOut, PhotoData, read_photo_data
 from models.training.photo_recipe import Objective, PhotoRecipe, PhotoSettings
 from models.training.teacher import with_taught_masks
-from models.training.transfer import IMAGENET, NOTHING, Frozen, freeze, lite_encoder, start_network
+from models.training.transfer import ANOTHER, IMAGENET, NOTHING, Frozen, freeze, lite_encoder, start_network
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class PhotoTask:
         objective: Its loss.
         evaluate: Measures a network, whose entry is given, through the adapter that serves it.
         kind: What the data is read for.
+        slow: The part of a network that was trained before and learns more slowly; its EfficientNet-Lite0 where None.
     """
 
     card: Callable[[PhotoOptions, PhotoDataset], CatalogEntry]
@@ -92,6 +93,7 @@ class PhotoTask:
     objective: Objective
     evaluate: Callable[[nn.Module, CatalogEntry, HeldOut, Runtime], dict[str, float]]
     kind: Callable[[PhotoOptions], Kind]
+    slow: Callable[[nn.Module], nn.Module] | None = None
 
 
 def train_on_photos(
@@ -135,7 +137,7 @@ def train_on_photos(
     precision = training_precision(options.precision, runtime)
     recipe = PhotoRecipe(
         network,
-        backbone if backbone is not None else nn.Module(),
+        task.slow(network) if task.slow is not None else backbone or nn.Module(),
         task.objective,
         training,
         lambda average: task.evaluate(average, card, held_out, runtime) if held_out else {},
@@ -208,7 +210,7 @@ def normalised_as(settings: PhotoSettings, start: str) -> PhotoSettings:
     """
     if start in (IMAGENET, NOTHING):
         return settings
-    preprocessing = find(start).preprocessing
+    preprocessing = find(start.split(ANOTHER)[-1]).preprocessing
     return replace(settings, mean=preprocessing.mean, std=preprocessing.std)
 
 
