@@ -35,7 +35,7 @@ from models.detection.torchvision_detector_networks import (
 )
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.detection.yolox_family import from_official
-from models.entries import CatalogEntry, LetterboxPreprocessing, Task
+from models.entries import CatalogEntry, Kind, LetterboxPreprocessing, Task
 from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
 from models.execution.external import ExternalRuntime
@@ -98,6 +98,28 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
                 raise
             resolved = resolved.more_precise()
             _log.warning("%s runs in %s: %s", name, resolved.precision, error)
+
+
+def load_part(name: str, runtime: Runtime, kind: Kind | None) -> Adapter[Any, Any]:
+    """Loads a model that predicts one kind: a part of a multi-task network, or any other model as it is.
+
+    Args:
+        name: See `load`.
+        runtime: See `load`.
+        kind: The part; None for models without parts.
+
+    Raises:
+        ValueError: The model has no such part; or it has parts, and none is named.
+        ModelsError: See `load`.
+    """
+    adapter = load(name, runtime)
+    if isinstance(adapter, MultitaskModel):
+        if kind is None:
+            raise ValueError(f"{name} answers several tasks: name one of {', '.join(adapter.entry.parts)}")
+        return adapter.part(kind)
+    if kind is not None and kind != adapter.entry.kind:
+        raise ValueError(f"{name} has no part {kind!r}; its predictions are of the kind {adapter.entry.kind!r}")
+    return adapter
 
 
 def _without_openvino(entry: CatalogEntry, runtime: Runtime, resolved: Runtime, error: NotConvertible) -> Runtime:
