@@ -1,4 +1,4 @@
-"""Chooses the adapter of a request: the model's, that with test-time augmentation, that for given proposals, or that of some parts."""
+"""Chooses the adapter of a request: the model's, or that with augmentation, for given proposals, or of some parts."""
 
 from typing import Any
 

@@ -32,7 +32,8 @@ class EvaluateOptions:
         Literal["classify", "detect", "segment", "semantic"] | None,
         typer.Option(
             metavar="TASK",
-            help="Of a model that answers several tasks, which: classify, detect, segment (masks of objects) or semantic.",
+            help="Of a model that answers several tasks, which: classify, detect, segment (masks of objects), "
+            "semantic.",
         ),
     ] = None
     through: Annotated[

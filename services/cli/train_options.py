@@ -273,7 +273,7 @@ class MultitaskFlags(PhotoFlags):
         str,
         typer.Option(
             metavar="WEIGHTS",
-            help="imagenet, none, or models of the catalog with commas between: the last counts most.",
+            help="imagenet, none, or models with commas between: the last counts most.",
         ),
     ] = "unet-person,mask-rcnn-person"
     mosaic: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Images made of four photos.")] = 0.25
