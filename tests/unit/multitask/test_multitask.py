@@ -121,7 +121,7 @@ def test_a_part_that_the_network_lacks_is_named_in_the_error(model: MultitaskMod
 
 def test_class_names_that_do_not_fit_the_network_are_refused(model: MultitaskModel, network: MultitaskRcnn) -> None:
     parts = {**model.entry.parts, "semantic": replace(model.entry.parts["semantic"], class_names=("person",))}
-    with pytest.raises(ValueError, match="parts.semantic.class_names must be 2 names, not 1"):
+    with pytest.raises(ValueError, match=r"parts\.semantic\.class_names must be 2 names, not 1"):
         multitask_model(replace(model.entry, parts=parts), _RUNTIME, network, "")
 
 
