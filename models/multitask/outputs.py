@@ -34,6 +34,10 @@ class _Outputs(nn.Module):
         self.regions = not _OF_REGIONS.isdisjoint(wanted)
         self.semantic, self.counting = "semantic" in wanted, "classification" in wanted
 
+    def extra_repr(self) -> str:
+        """Names the heads: compiled networks are cached by the representation and the weights of a module."""
+        return f"regions={self.regions}, semantic={self.semantic}, counting={self.counting}"
+
     def forward(self, images: Tensor) -> list[Tensor] | Tensor:
         tapped = self.network.tapped(images)
         levels = list(self.network.levels(tapped).values()) if self.regions or self.counting else []

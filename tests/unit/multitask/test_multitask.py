@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +107,22 @@ def test_inputs_of_requests_for_other_parts_share_no_batch(model: MultitaskModel
     image = model.decode(_photo(6))
     boxes = model.narrowed(MultitaskParameters(detection=DetectionParameters())).preprocess(image)
     assert boxes.batch_key != model.preprocess(image).batch_key
+
+
+def test_by_openvino_each_part_is_a_compiled_network_of_its_own(
+    model: MultitaskModel, network: MultitaskRcnn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    pytest.importorskip("openvino")
+    compiled = multitask_model(model.entry, Runtime(backend="openvino", precision="fp32").resolve(), network, "")
+    for kind in ("semantic", "classification"):
+        wanted = MultitaskParameters(**{kind: {}})
+        (found,), (expected,) = compiled.predict([_photo(7)], wanted), model.predict([_photo(7)], wanted)
+        assert type(found.parts[kind]) is type(expected.parts[kind])
+    both = compiled.predict([_photo(7)])[0].parts["classification"]
+    assert np.allclose(
+        both.probabilities, model.predict([_photo(7)])[0].parts["classification"].probabilities, atol=1e-3
+    )
 
 
 def test_a_mapping_stands_for_the_parameters_of_its_kind() -> None:
