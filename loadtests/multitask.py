@@ -49,10 +49,13 @@ def main() -> None:
             continue
         data = options.counts if kind == "classification" else options.data
         chosen = SimpleNamespace(data=data, limit=options.limit, max_detections=100)
-        ways = {"without": Way(adapter), "multi": Way(whole.part(kind))}
-        figures = measure(whole.part(kind), ways, chosen)  # pyright: ignore[reportArgumentType]
+        part = whole.part(kind)  # each alone: a single model may have its classes in another order
+        figures = {
+            name: measure(one, {name: Way(one)}, chosen)[name]  # pyright: ignore[reportArgumentType]
+            for name, one in (("multi", part), ("single", adapter))
+        }
         for name in SHOWN[kind]:
-            print(f"| {kind} | {name} | {figures['multi'][name]:.4f} | {figures['without'][name]:.4f} |", flush=True)
+            print(f"| {kind} | {name} | {figures['multi'][name]:.4f} | {figures['single'][name]:.4f} |", flush=True)
 
 
 def show_times(whole: MultitaskModel, single: Mapping[Kind, Adapter[Any, Any]], options: argparse.Namespace) -> None:
