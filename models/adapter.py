@@ -8,8 +8,8 @@ calls, and its network is in evaluation mode. `forward` runs the network; a repl
 has streams. `postprocess` touches the device only for the masks of instances: which are wanted, a request says.
 """
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, Protocol, TypeVar, get_args, runtime_checkable
 
 from numpy.typing import NDArray
@@ -219,14 +219,56 @@ class GenerationParameters:
             raise ValueError(f"truncation must be above 0 and at most 1, not {self.truncation}")
 
 
-Parameters = (
-    ClassificationParameters
-    | DetectionParameters
-    | PoseParameters
-    | SegmentationParameters
-    | StyleParameters
-    | GenerationParameters
-)
+SingleParameters = ClassificationParameters | DetectionParameters | PoseParameters | SegmentationParameters
+"""The request parameters of a single task."""
+
+_OF_KIND: dict[str, type[Any]] = {
+    "classification": ClassificationParameters,
+    "detection": DetectionParameters,
+    "keypoints": PoseParameters,
+    "instance": SegmentationParameters,
+    "semantic": SegmentationParameters,
+}
+
+
+@dataclass(frozen=True)
+class MultitaskParameters:
+    """Parameters of a request to a multi-task network: those of each kind that is wanted.
+
+    A mapping of parameters by name stands for the dataclass of its kind. Where all are None, every part of the network
+    is wanted, with its defaults.
+
+    Attributes:
+        classification: Of the classes of the image; None: not wanted.
+        detection: Of boxes.
+        keypoints: Of poses.
+        instance: Of the masks of objects.
+        semantic: Of the class of every pixel.
+
+    Raises:
+        TypeError, ValueError: On construction, where a mapping is not one of parameters of its kind.
+    """
+
+    classification: ClassificationParameters | None = None
+    detection: DetectionParameters | None = None
+    keypoints: PoseParameters | None = None
+    instance: SegmentationParameters | None = None
+    semantic: SegmentationParameters | None = None
+
+    def __post_init__(self) -> None:
+        for member in fields(self):
+            given = getattr(self, member.name)
+            if isinstance(given, Mapping):
+                object.__setattr__(self, member.name, _OF_KIND[member.name](**given))
+
+    @property
+    def wanted(self) -> dict[str, Any]:
+        """The parameters of each kind that is wanted, in the order of `models.kinds.KINDS`."""
+        given = {member.name: getattr(self, member.name) for member in fields(self)}
+        return {kind: parameters for kind, parameters in given.items() if parameters is not None}
+
+
+Parameters = SingleParameters | MultitaskParameters | StyleParameters | GenerationParameters
 """The request parameters of any task."""
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from models.latent_preprocessing import LatentPreprocessing
+from models.parts import ModelPart
 from models.signal_preprocessing import SignalPreprocessing
 from models.skeletons import Skeleton
 
 Task = str
-"""`classification`, `detection`, `keypoints` or `segmentation`; `models.kinds` lists them, and experimental ones."""
+"""`classification`, `detection`, `keypoints`, `segmentation`, `multitask`, or an experimental one of `models.kinds`."""
 Segmentation = Literal["semantic", "instance"]
 Kind = str
 """The task of a model, or of a segmenter the type of its masks."""
@@ -221,6 +222,7 @@ class CatalogEntry:
         training: How the weights were trained (data, split, epochs …), JSON-able; empty if published elsewhere.
         outputs: Layout of the outputs, one of `models.outputs.layouts.LAYOUTS`; None: that of its architecture.
         quantization: `int8` where the file of a card also holds the network in 8 bits: `models.catalog.quantized`.
+        parts: Of a multi-task network, what it answers, by kind; empty for other tasks.
         skeleton: Of a pose estimator, the key points of its objects; None for other tasks.
         card: Path of the card that the entry was read from; None for other entries. Valid on this machine only.
 
@@ -248,6 +250,7 @@ class CatalogEntry:
     outputs: str | None = None
     quantization: Quantization | None = None
     skeleton: Skeleton | None = None
+    parts: Mapping[Kind, ModelPart] = field(default_factory=dict[Kind, ModelPart])
     card: Path | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -271,6 +274,8 @@ class CatalogEntry:
         """Returns the entry as JSON-able dictionaries and lists, without the local path, so safe to send to clients."""
         document = asdict(self)
         del document["card"]
+        if not self.parts:
+            del document["parts"]
         return {**document, "accuracy": list(document["accuracy"]), "speed": list(document["speed"])}
 
 

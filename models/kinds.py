@@ -11,6 +11,7 @@ from models.adapter import (
     ClassificationParameters,
     DetectionParameters,
     GenerationParameters,
+    MultitaskParameters,
     PoseParameters,
     SegmentationParameters,
     StyleParameters,
@@ -27,7 +28,7 @@ from models.entries import (
     kind_of,
 )
 from models.latent_preprocessing import LatentPreprocessing
-from models.predictions import Classification, Detections, InstanceMasks, Picture, Poses, SemanticMask
+from models.predictions import Classification, Detections, InstanceMasks, Multitask, Picture, Poses, SemanticMask
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,14 @@ KINDS: Final[dict[Kind, PredictionKind]] = {
             defaults={},
             ignored=frozenset({"score_threshold", "max_detections"}),
             has_background=True,
+        ),
+        PredictionKind(
+            name="multitask",
+            task="multitask",
+            parameters=MultitaskParameters,
+            prediction=Multitask,
+            preprocessing=LetterboxPreprocessing,
+            defaults={},
         ),
         PredictionKind(
             name="stylization",

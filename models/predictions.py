@@ -1,7 +1,7 @@
 """Predictions of all tasks: frozen dataclasses of parallel arrays, whose shapes are checked on construction."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -251,5 +251,31 @@ def _check_finite(values: NDArray[np.float32]) -> None:
         raise NonFiniteOutput
 
 
-Prediction = Classification | Detections | InstanceMasks | Poses | SemanticMask | Picture
+SinglePrediction = Classification | Detections | InstanceMasks | Poses | SemanticMask
+"""The prediction of a single task for one image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Multitask:
+    """The predictions of a multi-task network for one image.
+
+    Attributes:
+        parts: By kind, in the order of `models.kinds.KINDS`: those that the request wants, at least one.
+        image_size: (height, width) of the upright original in pixels.
+
+    Raises:
+        ValueError: On construction, where there is no part, or one of another image size.
+    """
+
+    parts: Mapping[str, SinglePrediction]
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("parts must have at least one prediction")
+        if any(part.image_size != self.image_size for part in self.parts.values()):
+            raise ValueError(f"all parts must be of an image of {self.image_size}")
+
+
+Prediction = SinglePrediction | Multitask | Picture
 """The prediction of any task for one image."""

@@ -1,15 +1,16 @@
-"""Chooses the adapter of a request: the model's, one with test-time augmentation, for proposals, or of a generator."""
+"""Chooses the adapter of a request: the model's, one with augmentation or for proposals, or of a generator."""
 
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from models.adapter import Adapter, GenerationParameters, Generator, ModelInput, RawOutput
+from models.adapter import Adapter, GenerationParameters, Generator, ModelInput, MultitaskParameters, RawOutput
 from models.augmentation.augmented import Augmented
 from models.detection.proposed_detector import ProposedDetector
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
+from models.multitask.model import MultitaskModel
 from models.predictions import Picture
 
 _NO_IMAGE: Final = DecodedImage(np.zeros((0, 0, 3), np.uint8), (0, 0))
@@ -30,6 +31,8 @@ def adapter_for(
     """
     if isinstance(parameters, GenerationParameters):
         return RequestedGenerator(adapter, parameters)  # pyright: ignore[reportArgumentType]  # the kind's adapter
+    if isinstance(adapter, MultitaskModel) and isinstance(parameters, MultitaskParameters):
+        return adapter.narrowed(parameters)
     if getattr(parameters, "proposals", None) is not None:
         return ProposedDetector(adapter, parameters)
     return augmented if augmented is not None and getattr(parameters, "augment", False) else adapter

@@ -10,6 +10,7 @@ from models.classification.signal_network import build_signal_classifier
 from models.detection.architectures import build_detector, servable_detectors
 from models.entries import Kind
 from models.kinds import usual_kinds
+from models.multitask.architectures import build_multitask_network, known_multitask
 from models.pose.architectures import build_pose_estimator, servable_pose_estimators
 from models.segmentation.architectures import build_segmenter, segmentation_of, servable_segmenters
 from models.signal_preprocessing import SIGNAL_CNN
@@ -23,6 +24,7 @@ def listed_architectures() -> tuple[str, ...]:
         *servable_detectors(),
         *servable_pose_estimators(),
         *servable_segmenters(),
+        *known_multitask(),
     )
 
 
@@ -43,6 +45,8 @@ def kinds_of(architecture: str) -> tuple[Kind, ...]:
         return ("detection",)
     if architecture in servable_pose_estimators():
         return ("keypoints",)
+    if architecture in known_multitask():
+        return ("multitask",)
     return (segmentation_of(architecture),) if architecture in servable_segmenters() else ()
 
 
@@ -72,4 +76,6 @@ def build_architecture(
         return build_pose_estimator(architecture, class_count, arguments)
     if architecture in servable_segmenters():
         return build_segmenter(architecture, class_count, arguments)
+    if architecture in known_multitask():
+        return build_multitask_network(architecture, class_count, arguments)
     raise KeyError(architecture)

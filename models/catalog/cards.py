@@ -28,7 +28,8 @@ from models.entries import (
 )
 from models.errors import BrokenCard
 from models.files import replaced
-from models.kinds import PredictionKind, find_kind
+from models.kinds import KINDS, PredictionKind, find_kind
+from models.parts import ModelPart
 from models.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.skeletons import Skeleton
 from models.sources.text_documents import DocumentError, convert_json, read_json
@@ -77,6 +78,7 @@ class _Document:
     outputs: str | None = None
     quantization: Quantization | None = None
     skeleton: Skeleton | None = None
+    parts: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 def card_names(folder: Path) -> tuple[str, ...]:
@@ -231,8 +233,24 @@ def _entry_from(document: _Document, path: Path) -> CatalogEntry:
         outputs=document.outputs,
         quantization=document.quantization,
         skeleton=document.skeleton,
+        parts=_parts_of(document),
         card=path,
     )
+
+
+def _parts_of(document: _Document) -> dict[str, ModelPart]:
+    """The parts of a multi-task network, in the order of `KINDS`, each with all its defaults."""
+    if bool(document.parts) != (document.task == "multitask"):
+        raise ValueError("parts must name what the network answers where task is 'multitask', and only there")
+    unknown = [name for name in document.parts if name not in KINDS or name == "multitask"]
+    if unknown:
+        raise ValueError(f"parts has no kind {unknown[0]!r}")
+    found: dict[str, ModelPart] = {}
+    for name in (name for name in KINDS if name in document.parts):
+        part = convert_json(document.parts[name], ModelPart, f"parts.{name}")
+        convert_json(part.defaults, KINDS[name].parameters, f"parts.{name}.defaults")
+        found[name] = replace(part, defaults={**KINDS[name].defaults, **part.defaults})
+    return found
 
 
 def _preprocessing_of(document: _Document, kind: PredictionKind) -> type[Any]:

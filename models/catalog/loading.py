@@ -35,11 +35,13 @@ from models.detection.torchvision_detector_networks import (
     without_version,
 )
 from models.detection.torchvision_detectors import TorchvisionCandidates
-from models.entries import CatalogEntry, LetterboxPreprocessing, Task
+from models.entries import CatalogEntry, Kind, LetterboxPreprocessing, Task
 from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
 from models.execution.external import ExternalRuntime
 from models.lazy_records import LazyRecords
+from models.multitask.architectures import build_multitask_network, known_multitask, multitask_model
+from models.multitask.model import MultitaskModel
 from models.pose import torchvision_entries as torchvision_pose_estimators
 from models.pose.architectures import build_pose_estimator, pose_estimator, servable_pose_estimators
 from models.pose.estimator import PoseEstimator
@@ -95,6 +97,28 @@ def load(name: str, runtime: Runtime = Runtime()) -> Adapter[Any, Any]:  # noqa:
                 raise
             resolved = resolved.more_precise()
             _log.warning("%s runs in %s: %s", name, resolved.precision, error)
+
+
+def load_part(name: str, runtime: Runtime, kind: Kind | None) -> Adapter[Any, Any]:
+    """Loads a model that predicts one kind: a part of a multi-task network, or any other model as it is.
+
+    Args:
+        name: See `load`.
+        runtime: See `load`.
+        kind: The part; None for models without parts.
+
+    Raises:
+        ValueError: The model has no such part; or it has parts, and none is named.
+        ModelsError: See `load`.
+    """
+    adapter = load(name, runtime)
+    if isinstance(adapter, MultitaskModel):
+        if kind is None:
+            raise ValueError(f"{name} answers several tasks: name one of {', '.join(adapter.entry.parts)}")
+        return adapter.part(kind)
+    if kind is not None and kind != adapter.entry.kind:
+        raise ValueError(f"{name} has no part {kind!r}; its predictions are of the kind {adapter.entry.kind!r}")
+    return adapter
 
 
 def _without_openvino(entry: CatalogEntry, runtime: Runtime, resolved: Runtime, error: NotConvertible) -> Runtime:
@@ -254,11 +278,20 @@ def _load_torchvision_pose_estimator(name: str, runtime: Runtime) -> PoseEstimat
     return pose_estimator(entry, runtime, network.eval(), digest, first_label=0)
 
 
+def _load_multitask(entry: CatalogEntry, runtime: Runtime) -> MultitaskModel:
+    network, digest = filled(entry, build_multitask_network, known_multitask())
+    try:
+        return multitask_model(entry, runtime, network, digest)
+    except ValueError as error:
+        raise BrokenCard(card_of(entry), str(error)) from error
+
+
 LOADERS: Final[LazyRecords[Task, Callable[[CatalogEntry, Runtime], Adapter[Any, Any]]]] = LazyRecords(
     {
         "classification": _load_own_classifier,
         "detection": _load_detector,
         "keypoints": _load_pose_estimator,
+        "multitask": _load_multitask,
         "segmentation": _load_segmenter,
     },
     {

@@ -74,8 +74,11 @@ class LiteBackbone(LiteEncoder):
         Returns:
             (N, width, H / s, W / s) for s in 8, 16, 32.
         """
-        kept = self.tapped(images.flip(2, 3), _TAPPED)
-        return tuple(project(features.flip(2, 3)) for project, features in zip(self.projections, kept, strict=True))
+        return self.projected(self.tapped(images.flip(2, 3), _TAPPED))
+
+    def projected(self, tapped: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The same from what `tapped` returns of the stages of strides 8, 16 and 32."""
+        return tuple(project(features.flip(2, 3)) for project, features in zip(self.projections, tapped, strict=True))
 
 
 def build_pyramid(width: int) -> PathAggregation:

@@ -77,7 +77,14 @@ class TorchvisionCandidates:
             N, in the same order, computed lazily, image by image.
         """
         size = (pixels.shape[1], pixels.shape[2])
-        for regions in self.regions(self._executor.run_all(pixels), len(pixels), size):
+        return self.decoded(self._executor.run_all(pixels), len(pixels), size)
+
+    @torch.inference_mode()
+    def decoded(
+        self, outputs: Sequence[Tensor], count: int, size: tuple[int, int]
+    ) -> Iterator[tuple[Candidates, Regions]]:
+        """As `with_regions`, from outputs of the trunk; the arguments are those of `regions`."""
+        for regions in self.regions(outputs, count, size):
             yield self._candidates(regions, size), regions
 
     @property

@@ -88,7 +88,10 @@ class PathAggregation(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, 3, H, W) to three maps of strides 8, 16 and 32, with the backbone's numbers of channels."""
-        low, middle, high = self.backbone(images)
+        return self.aggregated(*self.backbone(images))
+
+    def aggregated(self, low: Tensor, middle: Tensor, high: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same from the three maps of the backbone."""
         high = self.lateral_conv0(high)
         middle = self.C3_p4(torch.cat([self.upsample(high), middle], 1))
         middle = self.reduce_conv1(middle)

@@ -10,7 +10,7 @@ from torchvision.ops import MultiScaleRoIAlign
 
 from models.detection.lite_faster_rcnn import LEVELS, two_stages
 
-_REGION_SIDE: Final = 14
+MASK_REGION_SIDE: Final = 14
 """Side of the pooled features of the mask branch in cells; its masks have twice as many a side."""
 
 
@@ -46,7 +46,7 @@ def build_mask_rcnn_lite(
     layers = (mask_width, mask_width)
     return MaskRCNN(
         **two_stages(class_count, width, region_width, anchor_scale, max_regions),
-        mask_roi_pool=MultiScaleRoIAlign(list(LEVELS), _REGION_SIDE, 2),
+        mask_roi_pool=MultiScaleRoIAlign(list(LEVELS), MASK_REGION_SIDE, 2),
         mask_head=MaskRCNNHeads(width, layers, dilation=1),
         mask_predictor=Float32MaskPredictor(mask_width, mask_width, class_count + 1),
     )

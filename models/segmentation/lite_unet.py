@@ -10,8 +10,8 @@ from models.classification.efficientnet_lite import LITE0
 from models.detection.lite_backbone import LiteEncoder
 from models.segmentation.unet import convolution, padded
 
-_TAPPED: Final = (0, 1, 2, 4, 6)
-"""The stages whose outputs have strides 2, 4, 8, 16 and 32."""
+TAPPED: Final = (0, 1, 2, 4, 6)
+"""The stages of the encoder whose outputs have strides 2, 4, 8, 16 and 32."""
 _STRIDE: Final = 32
 
 
@@ -31,12 +31,10 @@ class LiteUNet(nn.Module):
         if width < 1:
             raise ValueError(f"width must be at least 1, not {width}")
         self.encoder = LiteEncoder()
-        widths = [width, width + width // 2, 2 * width, 3 * width, 4 * width]
-        skips = [LITE0[stage].channels for stage in _TAPPED]
+        widths, skips = decoder_widths(width), skip_channels()
         self.bottom = nn.Sequential(*convolution(skips[-1], widths[-1], 1))
         self.decoder = nn.ModuleList(
-            nn.Sequential(*convolution(below + skip, above), *convolution(above, above))
-            for above, below, skip in zip(widths, widths[1:], skips, strict=False)
+            decoder_level(below, skip, above) for above, below, skip in zip(widths, widths[1:], skips, strict=False)
         )
         self.classifier = nn.Conv2d(width, class_count, 1)
 
@@ -50,10 +48,10 @@ class LiteUNet(nn.Module):
             (N, class_count, H, W) logits.
         """
         height, width = images.shape[2:]
-        skipped = self.encoder.tapped(padded(images, _STRIDE).flip(2, 3), _TAPPED)
+        skipped = self.encoder.tapped(padded(images, _STRIDE).flip(2, 3), TAPPED)
         features = self.bottom(skipped[-1])
         for level in reversed(range(len(self.decoder))):
-            features = self.decoder[level](torch.cat([_doubled(features, "nearest"), skipped[level]], 1))
+            features = joined(self.decoder[level], features, skipped[level])
         return _doubled(self.classifier(features), "bilinear").flip(2, 3)[:, :, :height, :width]
 
 
@@ -68,6 +66,32 @@ def build_unet_lite(class_count: int, width: int = 32) -> LiteUNet:
         ValueError: The width is below 1.
     """
     return LiteUNet(class_count, width)
+
+
+def decoder_widths(width: int) -> list[int]:
+    """Channels of the decoder at the strides 2, 4, 8, 16 and 32, from those at stride 2."""
+    return [width, width + width // 2, 2 * width, 3 * width, 4 * width]
+
+
+def skip_channels() -> list[int]:
+    """Channels of the encoder at the strides 2, 4, 8, 16 and 32."""
+    return [LITE0[stage].channels for stage in TAPPED]
+
+
+def decoder_level(below: int, skip: int, above: int) -> nn.Sequential:
+    """The convolutions of one level of the decoder, which `joined` calls.
+
+    Args:
+        below: Channels of the level below.
+        skip: Channels of the encoder at this level.
+        above: Output channels.
+    """
+    return nn.Sequential(*convolution(below + skip, above), *convolution(above, above))
+
+
+def joined(level: nn.Module, features: Tensor, skipped: Tensor) -> Tensor:
+    """Doubles the features of the level below, appends those of the encoder, and convolves both."""
+    return level(torch.cat([_doubled(features, "nearest"), skipped], 1))
 
 
 def _doubled(features: Tensor, mode: str) -> Tensor:

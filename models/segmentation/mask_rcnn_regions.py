@@ -24,6 +24,7 @@ from models.detection.candidates import Candidates
 from models.detection.region_pool import RegionPool
 from models.detection.selection import select
 from models.detection.torchvision_detectors import TorchvisionCandidates
+from models.detection.torchvision_stages import Regions
 from models.entries import LetterboxPreprocessing
 from models.execution.finite import require_finite
 from models.execution.head import head_for
@@ -120,13 +121,19 @@ class MaskRcnnRegions:
     @torch.inference_mode()
     def region_masks(self, pixels: NDArray[np.uint8]) -> list[RegionMasks]:
         """See `RegionMaskNetwork.region_masks`."""
-        found: list[RegionMasks] = []
-        worth_giving = DetectionParameters(SCORE_FLOOR, OVERLAP, MAX_OBJECTS)
-        for candidates, regions in self.boxes.with_regions(pixels):
-            objects = select(candidates, worth_giving)
-            height, width = pixels.shape[1:3]
-            found.append(RegionMasks(objects, partial(self._masks, regions.features, objects, (height, width))))
-        return found
+        height, width = pixels.shape[1:3]
+        return [self.masks_of(*found, (height, width)) for found in self.boxes.with_regions(pixels)]
+
+    def masks_of(self, candidates: Candidates, regions: Regions, size: tuple[int, int]) -> RegionMasks:
+        """Selects the objects of one image whose boxes have been found, see `TorchvisionCandidates.with_regions`.
+
+        Args:
+            candidates: Of the image.
+            regions: Which they were decoded from.
+            size: (height, width) of the network's input in pixels.
+        """
+        objects = select(candidates, DetectionParameters(SCORE_FLOOR, OVERLAP, MAX_OBJECTS))
+        return RegionMasks(objects, partial(self._masks, regions.features, objects, size))
 
     def _masks(
         self, features: Mapping[str, Tensor], objects: Candidates, size: tuple[int, int], wanted: Tensor

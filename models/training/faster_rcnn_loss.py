@@ -2,7 +2,7 @@
 
 # pyright: reportMissingTypeStubs=false
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ def faster_rcnn_loss(network: FasterRCNN, images: Tensor, targets: Sequence[Targ
 
 
 def first_stage(
-    network: FasterRCNN, images: Tensor, targets: Sequence[Target]
+    network: FasterRCNN, images: Tensor, targets: Sequence[Target], levels: Mapping[str, Tensor] | None = None
 ) -> tuple[dict[str, Tensor], list[Tensor], list[tuple[int, int]], list[dict[str, Tensor]], dict[str, Tensor]]:
     """Computes what both kinds of network begin with.
 
@@ -39,6 +39,7 @@ def first_stage(
         network: As for `faster_rcnn_loss`.
         images: Likewise.
         targets: Likewise.
+        levels: Feature maps by level, where the backbone has seen the images already.
 
     Returns:
         The features by level, the proposed boxes of each image, the images' sizes, the targets as torchvision takes
@@ -47,7 +48,8 @@ def first_stage(
     ground_truth = [{"boxes": target.boxes, "labels": target.class_ids + 1, "masks": target.ids} for target in targets]
     height, width = images.shape[2:]
     batch = ImageList(images, [(int(height), int(width))] * len(images))
-    features = {name: level.float() for name, level in network.backbone(images).items()}
+    found = network.backbone(images) if levels is None else levels
+    features = {name: level.float() for name, level in found.items()}
     proposals, losses = network.rpn(batch, features, ground_truth)
     with torch.no_grad():
         proposals = [boxes.float() for boxes in proposals]

@@ -2,7 +2,7 @@
 
 # pyright: reportMissingTypeStubs=false
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
@@ -20,7 +20,9 @@ _MOST_REGIONS: Final = 32
 """Regions of an image that masks are learned from, drawn at random."""
 
 
-def mask_rcnn_loss(network: MaskRCNN, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
+def mask_rcnn_loss(
+    network: MaskRCNN, images: Tensor, targets: Sequence[Target], levels: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """Computes the loss (arXiv:1703.06870, section 3).
 
     Objects without a mask teach boxes only. Crowds are background, as for `faster_rcnn_loss`.
@@ -29,12 +31,13 @@ def mask_rcnn_loss(network: MaskRCNN, images: Tensor, targets: Sequence[Target])
         network: In training mode; its own `transform` is not used.
         images: (N, 3, H, W), normalised, all of one size.
         targets: One for every image, boxes in pixels of the images.
+        levels: Feature maps by level, where the backbone has seen the images already.
 
     Returns:
         As `models.training.faster_rcnn_loss.faster_rcnn_loss`, and `loss_mask`.
     """
     heads: Any = network.roi_heads
-    features, proposals, sizes, ground_truth, first = first_stage(network, images, targets)
+    features, proposals, sizes, ground_truth, first = first_stage(network, images, targets, levels)
     regions, matched, labels, deltas = heads.select_training_samples(proposals, ground_truth)
     logits, found = heads.box_predictor(heads.box_head(heads.box_roi_pool(features, regions, sizes)))
     class_loss, box_loss = fastrcnn_loss(logits, found, labels, deltas)

@@ -25,7 +25,7 @@ from models.training.naming import FIRST_VERSION, check_name
 from models.training.photo_data import HeldOut, PhotoData, read_photo_data
 from models.training.photo_recipe import Objective, PhotoRecipe, PhotoSettings
 from models.training.teacher import with_taught_masks
-from models.training.transfer import IMAGENET, NOTHING, Frozen, freeze, lite_encoder, start_network
+from models.training.transfer import ANOTHER, IMAGENET, NOTHING, Frozen, freeze, lite_encoder, start_network
 
 _MASKED: Final = ("instance", "semantic")
 """Kinds of data whose masks are read."""
@@ -89,6 +89,7 @@ class PhotoTask:
         evaluate: Measures a network, whose entry is given, through the adapter that serves it.
         kind: What the data is read for.
         fit: Changes options to what the data allows; leaves them as they are by default.
+        slow: The part of a network that was trained before and learns more slowly; its EfficientNet-Lite0 where None.
     """
 
     card: Callable[[PhotoOptions, PhotoDataset], CatalogEntry]
@@ -97,6 +98,7 @@ class PhotoTask:
     evaluate: Callable[[nn.Module, CatalogEntry, HeldOut, Runtime], dict[str, float]]
     kind: Callable[[PhotoOptions], Kind]
     fit: Callable[[PhotoOptions, PhotoDataset], PhotoOptions] = lambda options, data: options
+    slow: Callable[[nn.Module], nn.Module] | None = None
 
 
 def train_on_photos(
@@ -141,7 +143,7 @@ def train_on_photos(
     precision = training_precision(options.precision, runtime)
     recipe = PhotoRecipe(
         network,
-        backbone if backbone is not None else nn.Module(),
+        task.slow(network) if task.slow is not None else backbone or nn.Module(),
         task.objective,
         training,
         lambda average: task.evaluate(average, card, held_out, runtime) if held_out else {},
@@ -214,7 +216,7 @@ def normalised_as(settings: PhotoSettings, start: str) -> PhotoSettings:
     """
     if start in (IMAGENET, NOTHING):
         return settings
-    preprocessing = find(start).image_preprocessing
+    preprocessing = find(start.split(ANOTHER)[-1]).image_preprocessing
     return replace(settings, mean=preprocessing.mean, std=preprocessing.std)
 
 

@@ -18,8 +18,11 @@ Frozen = Literal["none", "filters", "backbone"]
 IMAGENET: Final = "imagenet"
 NOTHING: Final = "none"
 _STILL_STAGES: Final = 2
-_SHARED: Final = ("lateral_conv0.conv.weight", "stem.0.weight")
-"""Each is in a part that several architectures have under names of their own: the pyramid, and its encoder."""
+_SHARED: Final = ("lateral_conv0.conv.weight", "stem.0.weight", "bottom.0.weight")
+"""Each is in a part that several architectures have under names of their own: the pyramid, its encoder, and the decoder
+of a U-Net."""
+ANOTHER: Final = ","
+"""Between the names of several models to start from."""
 
 
 class StridedDepthwise(nn.Conv2d):
@@ -46,7 +49,8 @@ def start_network(network: nn.Module, start: str) -> None:
         network: A detector or a segmenter; changed in place.
         start: `none`; `imagenet` for the classifier's convolutions; or the name of a model of the catalog, whose
             weights are taken over as far as names and shapes agree. Between architectures that share a pyramid or its
-            encoder, that is at least this part.
+            encoder, that is at least this part. Of several names, with commas between, each takes precedence over
+            those before it.
 
     Raises:
         ValueError: Nothing of that fits this network.
@@ -56,7 +60,8 @@ def start_network(network: nn.Module, start: str) -> None:
         return
     backbone = lite_encoder(network)
     if start != IMAGENET:
-        _take_over(network, start)
+        for name in start.split(ANOTHER):
+            _take_over(network, name)
     elif backbone is not None:
         start_from_imagenet(backbone)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -12,6 +12,10 @@ from services.cli.option_groups import takes
 
 if TYPE_CHECKING:
     from services.evaluation.job import Plan
+
+
+_KINDS: Final = {"classify": "classification", "detect": "detection", "segment": "instance", "semantic": "semantic"}
+"""The kinds of predictions, by the names of --task."""
 
 
 @takes(EvaluateOptions)
@@ -50,6 +54,7 @@ def _plan(options: EvaluateOptions) -> Plan:
             options.api_key,
             options.device or "cpu",
             options.precision or "auto",
+            _KINDS[options.task] if options.task is not None else None,
         ),
         options.data,
         options.limit,

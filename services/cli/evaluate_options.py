@@ -28,6 +28,14 @@ class EvaluateOptions:
             "folder a class, or a CSV file; `digits` is built in.",
         ),
     ]
+    task: Annotated[
+        Literal["classify", "detect", "segment", "semantic"] | None,
+        typer.Option(
+            metavar="TASK",
+            help="Of a model that answers several tasks, which: classify, detect, segment (masks of objects), "
+            "semantic.",
+        ),
+    ] = None
     through: Annotated[
         Literal["adapter", "gateway"],
         typer.Option(metavar="WAY", help="adapter: run the model in workers; gateway: use a server."),

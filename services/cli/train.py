@@ -15,6 +15,7 @@ from services.cli.train_options import (
     ClassifierFlags,
     DetectorFlags,
     GeneratorFlags,
+    MultitaskFlags,
     PhotoFlags,
     PoseFlags,
     SegmenterFlags,
@@ -122,6 +123,30 @@ def segmenter(flags: SegmenterFlags) -> None:
         return train_segmenter(options, report, tell)
 
     run_training(train, name, flags.output, "segment IMAGE")
+
+
+@app.command(epilog="Example: tapetum train multitask --data people --masked-only --name my-people")
+@takes(MultitaskFlags)
+def multitask(flags: MultitaskFlags) -> None:
+    """Train one network that counts objects, and finds them with boxes, masks and pixel by pixel.
+
+    What is left of an interrupted run goes on with the same command.
+    """
+    name = flags.name or _name_after(flags.data[0], flags.model)
+
+    def train(report: Callable[[Progress], None], tell: TellProblems) -> Path:
+        from models.multitask.architectures import known_multitask
+        from models.training.augmentation import Augmentation
+        from models.training.multitask_run import train_multitask
+
+        if flags.model not in known_multitask():
+            raise no_such_model(flags.model, known_multitask())
+        scale = (flags.least_scale, flags.greatest_scale)
+        augmentation = Augmentation(mosaic=flags.mosaic, scale=scale, flip=0.5 if flags.flip else 0.0)
+        others = {"masked_only": flags.masked_only, "teacher": flags.teacher}
+        return train_multitask(_photo_options(flags, flags.model, name, augmentation, **others), report, tell)
+
+    run_training(train, name, flags.output, "analyze")
 
 
 @app.command(epilog="Example: tapetum train pose --data person --start mask-rcnn-person --name my-pose")

@@ -362,3 +362,34 @@ class SegmenterFlags(PhotoFlags):
         int | None,
         typer.Option(min=10, max=2000, metavar="N", help="Of a Mask R-CNN: regions that are looked at closely."),
     ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MultitaskFlags(PhotoFlags):
+    """Options of `tapetum train multitask`."""
+
+    model: Annotated[str, typer.Option(metavar="NAME", help="The architecture.")] = "multitask-efficientnet-lite0"
+    data: Annotated[list[Path], _Data]
+    start: Annotated[
+        str,
+        typer.Option(
+            metavar="WEIGHTS",
+            help="imagenet, none, or models with commas between: the last counts most.",
+        ),
+    ] = "unet-person,mask-rcnn-person"
+    mosaic: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Images made of four photos.")] = 0.25
+    least_scale: Annotated[
+        float, typer.Option(min=0.05, max=1, metavar="X", help="Smallest size of a photo, as a share of what fits.")
+    ] = 0.75
+    greatest_scale: Annotated[
+        float, typer.Option(min=1, max=8, metavar="X", help="Greatest size of a photo, as a share of what fits.")
+    ] = 1.6
+    masked_only: Annotated[
+        bool, typer.Option("--masked-only", help="Leave out photos that have boxes and no masks.")
+    ] = False
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A model that gives masks to photos with boxes only, such as mask-rcnn-person."
+        ),
+    ] = None

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from models.catalog.lookup import find
 from models.entries import Kind, Segmentation, Task, kind_of
 from models.imaging.decoding import MAX_BYTES, MAX_PIXELS
 from services.answers.image_problem import Problem
@@ -40,6 +39,7 @@ class PredictorConfig:
         api_key: For the gateway.
         device: For the adapter: `cpu`, `cuda` or `cuda:N`.
         precision: For the adapter, see `models.runtime.Runtime`.
+        part: For the adapter: of a multi-task network, which kind of its predictions; None for other models.
         max_image_bytes: For the adapter: the largest encoded image that it reads.
         max_image_pixels: For the adapter: the largest image, height × width.
     """
@@ -50,6 +50,7 @@ class PredictorConfig:
     api_key: str | None = None
     device: str = "cpu"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    part: Kind | None = None
     max_image_bytes: int = MAX_BYTES
     max_image_pixels: int = MAX_PIXELS
 
@@ -123,11 +124,11 @@ def open_predictor(config: PredictorConfig) -> Predictor:
 
 class _AdapterPredictor:
     def __init__(self, config: PredictorConfig) -> None:
-        from models.catalog.loading import load
+        from models.catalog.loading import load_part
         from models.runtime import Runtime
 
-        entry = find(config.model)
-        self._adapter = load(config.model, Runtime(config.device, config.precision))
+        self._adapter = load_part(config.model, Runtime(config.device, config.precision), config.part)
+        entry = self._adapter.entry
         self._caps = config.max_image_bytes, config.max_image_pixels
         self.facts = ModelFacts(
             name=entry.name,

@@ -13,7 +13,7 @@ from models.imaging.shared_decoding import SharedDecoding
 from services.errors import InvalidParameters
 from services.gateway.serving.predictor import PredictionRequest
 from services.gateway.serving.served_model import ServedModel
-from services.kinds.request_parameters import TaskParameters
+from services.kinds.request_parameters import RequestParameters
 from services.settings import Settings
 
 
@@ -40,7 +40,7 @@ class Decodes:
         settings: Caps on the images.
     """
 
-    def __init__(self, models: Sequence[tuple[ServedModel, TaskParameters]], settings: Settings) -> None:
+    def __init__(self, models: Sequence[tuple[ServedModel, RequestParameters]], settings: Settings) -> None:
         self._models = models
         self._caps = {"max_bytes": settings.max_image_bytes, "max_pixels": settings.max_image_pixels}
         self._decodes: dict[int, _Decode | None] = {}

@@ -1,0 +1,39 @@
+"""The loss of a multi-task network for one batch: the sum of the losses of its heads."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, interpolate
+
+from models.multitask.counts import count_class
+from models.multitask.network import MultitaskRcnn
+from models.training.mask_rcnn_loss import mask_rcnn_loss
+from models.training.segmentation_loss import segmentation_loss
+from models.training.targets import Target
+
+
+def multitask_loss(network: MultitaskRcnn, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
+    """Computes the losses of all heads; the trunk runs once.
+
+    Args:
+        network: In training mode.
+        images: (N, 3, H, W), normalised, all of one size.
+        targets: One for every image, boxes in pixels of the images. The class of an image is the number of its boxes,
+            see `models.multitask.counts`.
+
+    Returns:
+        As `models.training.mask_rcnn_loss.mask_rcnn_loss` and `models.training.segmentation_loss.segmentation_loss`,
+        and `loss_count`.
+    """
+    tapped = network.tapped(images)
+    levels = network.levels(tapped)
+    found = network.semantic(tapped).float()
+    logits = interpolate(found, size=images.shape[2:], mode="bilinear", align_corners=False)
+    class_maps = torch.stack([target.class_map for target in targets]).long()
+    counts = torch.tensor([count_class(len(target.boxes)) for target in targets], device=images.device)
+    return {
+        **mask_rcnn_loss(network, images, targets, levels),
+        **segmentation_loss(logits, class_maps),
+        "loss_count": 0.5 * cross_entropy(network.counting(list(levels.values())).float(), counts),
+    }
