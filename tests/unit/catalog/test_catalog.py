@@ -111,7 +111,7 @@ def test_an_entry_suits_the_record_of_its_kind(name):
 @pytest.mark.parametrize(
     ("task", "segmentation", "message"),
     [
-        ("pose", None, "task must be one of classification, detection, keypoints, segmentation, not 'pose'"),
+        ("pose", None, "task must be one of classification, detection, keypoints, segmentation, multitask, not 'pose'"),
         ("segmentation", None, "segmentation is None for the task segmentation"),
         ("detection", "instance", "segmentation is instance for the task detection"),
     ],
