@@ -36,7 +36,9 @@ def stylize(
         ValueError: A picture is too small.
     """
     with cluster(place):
-        import ray
+        import ray as ray_module
+
+        ray: Any = ray_module
 
         check_room(place, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         options = {"num_cpus": place.worker_cpus, "num_gpus": place.worker_gpus}

@@ -5,7 +5,7 @@ Papers: Gatys et al. (arXiv:1508.06576) for content and style, Johnson et al. (a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,8 @@ class LiteFeatures(nn.Module):
         features = self.stem[2](features)
         tapped = {(1, 0), (1, 1), (2, 1), (3, 1)}
         for number, stage in enumerate(self.stages):
-            for index, block in enumerate(stage):  # pyright: ignore[reportArgumentType]
+            blocks: Any = stage
+            for index, block in enumerate(blocks):
                 if (number, index) in tapped:
                     found.append(block.expand[0](features))
                 if (number, index) == max(tapped):
@@ -83,6 +84,8 @@ class VggFeatures(nn.Module):
     """
 
     content_layer = 3
+    mean: Tensor
+    std: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Draws the style picture of the bundled model by code: panes of coloured glass between lead lines."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,9 +66,10 @@ def _nearest_panes(
     places: NDArray[np.float64], centres: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The nearest centre of each place, (N,), and the distance to the border with the next pane in pixels, (N,)."""
-    from scipy.spatial import cKDTree
+    from scipy import spatial  # pyright: ignore[reportMissingTypeStubs]
 
-    distances, indices = cKDTree(centres).query(places, k=2)
+    tree: Any = spatial
+    distances, indices = tree.cKDTree(centres).query(places, k=2)
     first, second = centres[indices[:, 0]], centres[indices[:, 1]]
     between = np.linalg.norm(second - first, axis=1)
     return indices[:, 0], (distances[:, 1] ** 2 - distances[:, 0] ** 2) / (2 * between)

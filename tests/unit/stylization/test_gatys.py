@@ -49,7 +49,7 @@ def test_photo_that_is_too_small_is_an_error_that_names_its_size() -> None:
 
 
 def test_vgg_without_weights_is_the_error_of_other_torchvision_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_weights(_entry: object) -> None:
+    def no_weights(_: object) -> None:
         raise WeightsUnavailable("torchvision/vgg19", "no network")
 
     monkeypatch.setattr("models.stylization.perceptual.fetch", no_weights)
