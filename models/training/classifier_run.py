@@ -24,6 +24,7 @@ from models.training.crops import CropAugmentation
 from models.training.engine import Progress, Run, Schedule
 from models.training.machine import machine_name, training_precision
 from models.training.naming import check_name
+from models.training.schedule import Optimizer
 
 _RATE: Final = 3e-3
 _RATE_FROM_NOTHING: Final = 1e-3
@@ -47,7 +48,10 @@ class ClassifierOptions:
             always `size`.
         closing_epochs: How many epochs at the end see images of `size`; where None, half of them.
         batch_size: Images a step.
-        learning_rate: The greatest; where None, 0.003, and 0.001 where training starts from nothing.
+        learning_rate: The greatest; where None, 0.003, and 0.001 where training starts from nothing. `sgd` wants more.
+        optimizer: See `models.training.schedule.Optimizer`.
+        weight_decay: See `models.training.schedule.Schedule`.
+        label_smoothing: See `models.training.classifier.ClassifierSettings`.
         evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.
         flip: Whether mirror images show the same class.
         crop_padding: Pixels by which images are padded for a random crop of their own size; 0: crops of random size.
@@ -76,6 +80,9 @@ class ClassifierOptions:
     closing_epochs: int | None = None
     batch_size: int = 32
     learning_rate: float | None = None
+    optimizer: Optimizer = "adamw"
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
     evaluate_every: int = 1
     flip: bool = True
     crop_padding: int = 0
@@ -95,6 +102,8 @@ class ClassifierOptions:
             raise ValueError("epochs must be at least 1 and the batch size at least 2")
         if self.learning_rate is not None and self.learning_rate <= 0:
             raise ValueError(f"the learning rate must be above 0, not {self.learning_rate}")
+        if self.weight_decay < 0 or not 0 <= self.label_smoothing < 1:
+            raise ValueError("the weight decay must be 0 or more, and the label smoothing from 0 to below 1")
         if self.crop_padding < 0 or not 0 <= self.invert <= 1:
             raise ValueError("the crop padding must be 0 or more, and the share of inverted images from 0 to 1")
         if not 0 < self.val_share < 1:
@@ -187,6 +196,7 @@ def _recipe(
         trained_before=options.start != NOTHING,
         early_size=options.early_size,
         early_epochs=options.early_epochs,
+        label_smoothing=options.label_smoothing,
     )
 
     def evaluate(average: nn.Module) -> dict[str, float]:
@@ -199,7 +209,13 @@ def _recipe(
 def _schedule(options: ClassifierOptions) -> Schedule:
     usual_rate = _RATE_FROM_NOTHING if options.start == NOTHING else _RATE
     rate = usual_rate if options.learning_rate is None else options.learning_rate
-    return Schedule(epochs=options.epochs, learning_rate=rate, evaluate_every=options.evaluate_every)
+    return Schedule(
+        epochs=options.epochs,
+        learning_rate=rate,
+        optimizer=options.optimizer,
+        weight_decay=options.weight_decay,
+        evaluate_every=options.evaluate_every,
+    )
 
 
 def _settings(
@@ -215,6 +231,8 @@ def _settings(
         "start": Path(options.start).stem if options.start.endswith(".json") else options.start,
         "epochs": options.epochs,
         "learning_rate": schedule.learning_rate,
+        "optimizer": schedule.optimizer,
+        "weight_decay": schedule.weight_decay,
         "precision": options.precision,
         **asdict(recipe.settings),
         "augmentation": asdict(recipe.augmentation),

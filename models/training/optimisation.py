@@ -1,14 +1,17 @@
-"""One optimiser step: AdamW upon parameter groups, at the schedule's learning rate, with clipped gradients."""
+"""One optimiser step upon parameter groups, at the schedule's learning rate, with clipped gradients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
 from models.training.schedule import Schedule
+
+_MOMENTUM: Final = 0.9
+"""Of SGD."""
 
 
 class Optimisation:
@@ -17,15 +20,20 @@ class Optimisation:
     Args:
         groups: Of parameters. A member `scale` multiplies the schedule's learning rate; `betas` are AdamW's, (0.9,
             0.999) where there are none.
-        schedule: Learning rate, weight decay and gradient clipping.
+        schedule: Optimiser, learning rate, weight decay and gradient clipping.
 
     Attributes:
-        optimizer: AdamW.
+        optimizer: The schedule's.
     """
 
     def __init__(self, groups: Sequence[Mapping[str, Any]], schedule: Schedule) -> None:
         self._schedule = schedule
-        self.optimizer = torch.optim.AdamW(_decayed(groups, schedule.weight_decay))
+        split = _decayed(groups, schedule.weight_decay)
+        self.optimizer = (
+            torch.optim.SGD(split, momentum=_MOMENTUM, nesterov=True)
+            if schedule.optimizer == "sgd"
+            else torch.optim.AdamW(split)
+        )
 
     @property
     def learning_rate(self) -> float:

@@ -2,7 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
+
+Optimizer = Literal["adamw", "sgd"]
+"""AdamW (arXiv:1711.05101), or stochastic gradient descent with Nesterov's momentum."""
 
 _LONGEST_WARM_UP: Final = 0.1
 
@@ -16,7 +19,8 @@ class Schedule:
         learning_rate: The greatest, of a parameter group whose `scale` is 1.
         final_share: What is left of it at the end of the cosine.
         warm_up_steps: Steps of linear growth at the start; at most a tenth of all.
-        weight_decay: AdamW's, of matrices and kernels only.
+        optimizer: Which.
+        weight_decay: Of matrices and kernels only.
         max_gradient_norm: Longer gradients are shortened to this.
         ema_decay: Of the moving average.
         ema_ramp_steps: Over which that decay rises.
@@ -27,6 +31,7 @@ class Schedule:
     learning_rate: float = 1e-3
     final_share: float = 0.02
     warm_up_steps: int = 200
+    optimizer: Optimizer = "adamw"
     weight_decay: float = 0.02
     max_gradient_norm: float = 10.0
     ema_decay: float = 0.998

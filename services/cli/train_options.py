@@ -196,6 +196,14 @@ class ClassifierFlags(TrainOptions):
         float | None,
         typer.Option(min=1e-9, metavar="RATE", help="The greatest; by default 0.003, or 0.001 from --start none."),
     ] = None
+    optimizer: Annotated[
+        Literal["adamw", "sgd"],
+        typer.Option(help="sgd has Nesterov's momentum, and wants a greater --learning-rate, such as 0.1."),
+    ] = "adamw"
+    weight_decay: Annotated[float, typer.Option(min=0, metavar="DECAY", help="Of matrices and kernels.")] = 0.02
+    label_smoothing: Annotated[
+        float, typer.Option(min=0, max=0.9, metavar="SHARE", help="Of the truth, spread over all classes.")
+    ] = 0.1
     val_share: Annotated[
         float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
     ] = 0.2
