@@ -230,7 +230,7 @@ def test_no_name_leads_out_of_a_folder(catalog, name):
         ({"name": "other"}, "name must be 'plates-1', as the file is called"),
         (
             {"task": "pose"},
-            "task must be one of classification, detection, keypoints, segmentation, multitask, stylization, generation, not",
+            "task must be one of classification, detection, keypoints, segmentation, multitask, stylization, ",
         ),
         ({"class_names": []}, "class_names must be a list of at least one name"),
         ({"class_names": ["a", 7]}, "class_names[1]: Expected `str`, got `int`"),

@@ -114,7 +114,7 @@ def test_an_entry_suits_the_record_of_its_kind(name):
         (
             "pose",
             None,
-            "task must be one of classification, detection, keypoints, segmentation, multitask, stylization, generation, not",
+            "task must be one of classification, detection, keypoints, segmentation, multitask, stylization, ",
         ),
         ("segmentation", None, "segmentation is None for the task segmentation"),
         ("detection", "instance", "segmentation is instance for the task detection"),
