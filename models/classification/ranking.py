@@ -1,31 +1,63 @@
-"""Top-k classes by probability."""
+"""Top-k classes by probability, and the base class of the adapters that return them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.adapter import ClassificationParameters, ModelInput, RawOutput
+from models.imaging import decoding
+from models.imaging.decoding import DecodedImage
 from models.predictions import Classification
 
 
-def most_probable(
-    probabilities: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
-) -> list[Classification]:
-    """Returns the top-k classes of each image.
+class RankingAdapter(ABC):
+    """Implements `postprocess` and `predict` of `models.adapter.Adapter`; a subclass adds the rest."""
 
-    Args:
-        probabilities: (N, C) float32.
-        inputs: The N inputs.
-        parameters: The N requests' parameters.
+    @abstractmethod
+    def decode(
+        self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
+    ) -> DecodedImage:
+        """See `models.adapter.Adapter.decode`."""
 
-    Returns:
-        N predictions of min(top_k, C) classes; equally probable classes are ordered by id, except at the last place.
-    """
-    return [
-        _ranked(np.asarray(row, np.float32), item.image_size, wanted.top_k)
-        for row, item, wanted in zip(probabilities, inputs, parameters, strict=True)
-    ]
+    @abstractmethod
+    def preprocess(self, image: DecodedImage) -> ModelInput:
+        """See `models.adapter.Adapter.preprocess`."""
+
+    @abstractmethod
+    def forward(self, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
+        """See `models.adapter.Adapter.forward`.
+
+        Returns:
+            (N, class_count) float32 probabilities.
+        """
+
+    def postprocess(
+        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
+    ) -> list[Classification]:
+        """Returns the top-k classes of each image.
+
+        Args:
+            raw: (N, class_count) float32 probabilities, see `forward`.
+            inputs: The N inputs.
+            parameters: The N requests' parameters.
+
+        Returns:
+            N predictions of min(top_k, class_count) classes; equally probable classes are ordered by id, except at the
+            last place.
+        """
+        return [
+            _ranked(np.asarray(row, np.float32), item.image_size, wanted.top_k)
+            for row, item, wanted in zip(raw, inputs, parameters, strict=True)
+        ]
+
+    def predict(
+        self, images: Sequence[bytes], parameters: ClassificationParameters | None = None
+    ) -> list[Classification]:
+        """See `models.adapter.Adapter.predict`."""
+        inputs = [self.preprocess(self.decode(data)) for data in images]
+        return self.postprocess(self.forward(inputs), inputs, [parameters or ClassificationParameters()] * len(inputs))
 
 
 def _ranked(probabilities: NDArray[np.float32], image_size: tuple[int, int], top_k: int) -> Classification:
