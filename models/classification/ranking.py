@@ -36,21 +36,8 @@ class RankingAdapter(ABC):
     def postprocess(
         self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
     ) -> list[Classification]:
-        """Returns the top-k classes of each image.
-
-        Args:
-            raw: (N, class_count) float32 probabilities, see `forward`.
-            inputs: The N inputs.
-            parameters: The N requests' parameters.
-
-        Returns:
-            N predictions of min(top_k, class_count) classes; equally probable classes are ordered by id, except at the
-            last place.
-        """
-        return [
-            _ranked(np.asarray(row, np.float32), item.image_size, wanted.top_k)
-            for row, item, wanted in zip(raw, inputs, parameters, strict=True)
-        ]
+        """See `models.adapter.Adapter.postprocess`."""
+        return most_probable(raw, inputs, parameters)
 
     def predict(
         self, images: Sequence[bytes], parameters: ClassificationParameters | None = None
@@ -58,6 +45,25 @@ class RankingAdapter(ABC):
         """See `models.adapter.Adapter.predict`."""
         inputs = [self.preprocess(self.decode(data)) for data in images]
         return self.postprocess(self.forward(inputs), inputs, [parameters or ClassificationParameters()] * len(inputs))
+
+
+def most_probable(
+    probabilities: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
+) -> list[Classification]:
+    """Returns the top-k classes of each image.
+
+    Args:
+        probabilities: (N, C) float32.
+        inputs: The N inputs.
+        parameters: The N requests' parameters.
+
+    Returns:
+        N predictions of min(top_k, C) classes; equally probable classes are ordered by id, except at the last place.
+    """
+    return [
+        _ranked(np.asarray(row, np.float32), item.image_size, wanted.top_k)
+        for row, item, wanted in zip(probabilities, inputs, parameters, strict=True)
+    ]
 
 
 def _ranked(probabilities: NDArray[np.float32], image_size: tuple[int, int], top_k: int) -> Classification:
