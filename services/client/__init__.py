@@ -21,7 +21,12 @@ from services.client.clients import AsyncClient, Client
 from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters, FeatureSheet, HeatMap
 from services.client.masks import Mask, MaskImage, Polygons, RunLengths
-from services.client.parameters import DetectionParameters, PoseParameters, SegmentationParameters
+from services.client.parameters import (
+    ClassificationParameters,
+    DetectionParameters,
+    PoseParameters,
+    SegmentationParameters,
+)
 from services.client.predictions import Box, ClassPrediction, Detection, Instance, KeyPoint, Pose, Region
 
 __all__ = [
@@ -29,6 +34,7 @@ __all__ = [
     "Box",
     "ClassPrediction",
     "Classification",
+    "ClassificationParameters",
     "Client",
     "Detection",
     "DetectionParameters",
