@@ -87,7 +87,7 @@ def compared_classes(
     of_class = np.zeros((classes, len(target_classes)), bool)
     for target, ids in enumerate(target_classes):
         of_class[list(ids), target] = True
-    wanted = of_class[list(range(classes) if class_ids is None else class_ids)].any(0)
+    wanted = np.asarray(of_class[list(range(classes) if class_ids is None else class_ids)].any(0))
     return wanted, of_class[[row["class_id"] for row in rows]]
 
 
