@@ -4,43 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from loadtests.hardening.composing import MIB, Headers, RawRequest, compose
+from loadtests.hardening.raw_bodies import raw_bodies
 from loadtests.photos import photos
-
-Headers = tuple[tuple[str | bytes, str | bytes], ...]
-MIB = 2**20
-
-
-@dataclass(frozen=True)
-class RawRequest:
-    """One connection's worth of bytes.
-
-    Attributes:
-        name: For the table.
-        data: What is written to the socket.
-        most_responses: More responses than this mean that a part of a body was taken for a request.
-        hangs_up: Whether the client closes its side at once after writing.
-        is_http2: Whether the response may be in HTTP/2's frames.
-    """
-
-    name: str
-    data: bytes
-    most_responses: int = 1
-    hangs_up: bool = False
-    is_http2: bool = False
-
-    @property
-    def is_head(self) -> bool:
-        """Whether the response has no body."""
-        return self.data.startswith(b"HEAD ")
-
-    @property
-    def is_open_inference(self) -> bool:
-        """Whether the path is one of the Open Inference Protocol, whose errors have another shape."""
-        return b" /v2/" in self.data.partition(b"\r\n")[0]
 
 
 def raw_requests() -> list[RawRequest]:
@@ -50,46 +18,11 @@ def raw_requests() -> list[RawRequest]:
         *_request_lines(),
         *_header_lines(),
         *_framing(photo),
-        *_bodies(photo),
+        *raw_bodies(photo),
         *_parameters(photo),
         *_upgrades(),
         *_open_inference(photo),
     ]
-
-
-def compose(
-    method: str | bytes = "GET",
-    target: str | bytes = "/healthz",
-    headers: Headers = (),
-    body: bytes = b"",
-    *,
-    version: str = "HTTP/1.1",
-    framed: bool = True,
-    host: bool = True,
-) -> bytes:
-    """A request that asks for the connection to be closed after the response.
-
-    Args:
-        method: As it stands in the request line.
-        target: Likewise.
-        headers: More of them.
-        body: Sent behind the headers as it is.
-        version: As it stands in the request line.
-        framed: Whether `Content-Length` is added where there is a body.
-        host: Whether `Host` is added.
-    """
-    lines = [b"%s %s %s" % (_bytes(method), _bytes(target), version.encode())]
-    if host:
-        lines.append(b"Host: localhost")
-    lines += [b"%s: %s" % (_bytes(name), _bytes(value)) for name, value in headers]
-    if body and framed:
-        lines.append(b"Content-Length: %d" % len(body))
-    lines.append(b"Connection: close")
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
-
-
-def _bytes(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode("latin-1")
 
 
 def _request_lines() -> Iterator[RawRequest]:
@@ -214,79 +147,6 @@ def _framing(photo: bytes) -> Iterator[RawRequest]:
     yield RawRequest("GET with a body", compose("GET", "/healthz", (), b"hello"))
     yield RawRequest("two requests at once", compose().replace(b"Connection: close\r\n", b"") + compose(), 2)
     yield RawRequest("100 requests at once", compose().replace(b"Connection: close\r\n", b"") * 99 + compose(), 100)
-
-
-def _bodies(photo: bytes) -> Iterator[RawRequest]:
-    def post(name: str, content_type: str | bytes, body: bytes, *headers: tuple[str, str]) -> RawRequest:
-        return RawRequest(name, compose("POST", "/v1/classify", (("Content-Type", content_type), *headers), body))
-
-    for content_type in (
-        *("", "image", "image/", "/", "text/html", "application/x-www-form-urlencoded", "application/xml"),
-        *("multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=" + "b" * 3000),
-        *("multipart/form-data; boundary=\xe4\xf6", "multipart/mixed; boundary=b", "application/json; charset=utf-16"),
-    ):
-        yield post(f"Content-Type {content_type[:40]!r}", content_type, photo)
-    for charset in ("utf-16", "utf-7", "idna", "punycode", "rot13", "base64", "nonsense", "undefined", "\xff", "zlib"):
-        yield post(
-            f"multipart charset {charset!r}",
-            f"multipart/form-data; boundary=b; charset={charset}",
-            _part('form-data; name="top_k"', "3") + _part('form-data; name="image"; filename="a"', "x") + b"--b--\r\n",
-        )
-    parts = {
-        "without a disposition": b"--b\r\nX: 1\r\n\r\nx\r\n--b--\r\n",
-        "without a name": _part("form-data", "x") + b"--b--\r\n",
-        "with a name of bytes": _part('form-data; name="\xff\xfe"; filename="a"', "x") + b"--b--\r\n",
-        "with filename*": _part("form-data; name=image; filename*=utf-16''%ff%fe%00", "x") + b"--b--\r\n",
-        "with _charset_": _part('form-data; name="_charset_"', "utf-7") + _part('form-data; name="top_k"', "+AGE-"),
-        "without an end": _part('form-data; name="image"; filename="a"', "x"),
-        "with no lines": b"garbage",
-        "by the thousand": _part('form-data; name="a"', "x") * 5000 + b"--b--\r\n",
-        "with a header of 100 KiB": b"--b\r\nX: " + b"a" * 102_400 + b"\r\n\r\nx\r\n--b--\r\n",
-        "with 5,000 headers": b"--b\r\n" + b"X: 1\r\n" * 5000 + b"\r\nx\r\n--b--\r\n",
-    }
-    for name, body in parts.items():
-        yield post(f"a part {name}", "multipart/form-data; boundary=b", body)
-    documents = {
-        "not JSON": b"{",
-        "empty": b" ",
-        "a list": b"[]",
-        "null": b"null",
-        "deep": b"[" * 100_000 + b"]" * 100_000,
-        "deep, in an object": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-        "with a lone surrogate": b'{"image": {"base64": "\\ud800"}}',
-        "with a key that is a lone surrogate": b'{"\\udfff": 1}',
-        "with NaN": b'{"image": {"base64": "eA=="}, "top_k": NaN}',
-        "with a long number": b'{"top_k": ' + b"9" * 100_000 + b"}",
-        "in UTF-16": json.dumps({"image": {"base64": "eA=="}}).encode("utf-16"),
-        "with a byte order mark": b'\xef\xbb\xbf{"image": {"base64": "eA=="}}',
-        "not UTF-8": b'{"image": {"base64": "\xff\xfe"}}',
-        "with base64 that is none": b'{"image": {"base64": "!!!"}}',
-        "with 10,000 images": b'{"images": [' + b",".join([b'{"base64": "eA=="}'] * 10_000) + b"]}",
-        "with 100,000 members": b"{" + b",".join(b'"m%d": 1' % number for number in range(100_000)) + b"}",
-    }
-    for name, body in documents.items():
-        yield post(f"JSON {name}", "application/json", body)
-    zeros = gzip.compress(bytes(80 * MIB))
-    encodings = {
-        "gzip": gzip.compress(photo),
-        "deflate": zlib.compress(photo),
-        "gzip, of a bomb": zeros,
-        "gzip, of a bomb within a bomb": gzip.compress(zeros),
-        "gzip, damaged": gzip.compress(photo)[:-20],
-        "gzip, none": photo,
-        "br": photo,
-        "zstd": photo,
-        "gzip, gzip": gzip.compress(gzip.compress(photo)),
-        "identity": photo,
-        "nonsense": photo,
-    }
-    for name, body in encodings.items():
-        encoding = "gzip, gzip" if name == "gzip, gzip" else name.partition(",")[0]
-        yield post(f"Content-Encoding {name}", "image/jpeg", body, ("Content-Encoding", encoding))
-
-
-def _part(disposition: str, content: str) -> bytes:
-    return f"--b\r\nContent-Disposition: {disposition}\r\n\r\n{content}\r\n".encode("latin-1")
 
 
 def _parameters(photo: bytes) -> Iterator[RawRequest]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
-from loadtests.hardening.raw_requests import MIB, compose
+from loadtests.hardening.composing import MIB, compose
 from loadtests.hardening.sockets import responses_in
 from loadtests.hardening.stack import Target
 from loadtests.hardening.verdict import Verdict

@@ -14,7 +14,8 @@ from http.client import HTTPException, HTTPResponse
 from io import BytesIO
 from typing import Any, cast
 
-from loadtests.hardening.raw_requests import RawRequest, raw_requests
+from loadtests.hardening.composing import RawRequest
+from loadtests.hardening.raw_requests import raw_requests
 from loadtests.hardening.shape import response_problem
 from loadtests.hardening.stack import Target
 from loadtests.hardening.verdict import Verdict

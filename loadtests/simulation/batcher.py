@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 import simpy
 
+from loadtests.simulation.alarm import Alarm
 from loadtests.simulation.cores import Steps
 
 ROUNDING_S: Final = 1e-9
@@ -78,7 +79,7 @@ class SimulatedBatcher:
         self._decoding = 0
         self._running = 0
         self._is_starting = False
-        self._wakes_at = math.inf
+        self._alarm = Alarm(env, self._start_batches)
 
     def expect(self) -> None:
         """An image is about to be decoded, and will be submitted."""
@@ -108,7 +109,7 @@ class SimulatedBatcher:
         while self._idle and self._queues:
             shape = min(self._queues, key=self._run_at)
             if (run_at := self._run_at(shape)) > self._env.now + ROUNDING_S:
-                self._wake_at(run_at)
+                self._alarm.set(run_at)
                 return
             queue = self._queues[shape]
             batch = [queue.popleft() for _ in range(min(self._max_batch_size, len(queue)))]
@@ -144,16 +145,4 @@ class SimulatedBatcher:
         self._idle += 1
         for image in batch:
             image.done.succeed()
-        self._start_batches()
-
-    def _wake_at(self, moment: float) -> None:
-        if self._wakes_at <= moment:
-            return
-        self._wakes_at = moment
-        self._env.process(self._wake_up(moment))
-
-    def _wake_up(self, moment: float) -> Steps:
-        yield self._env.timeout(moment - self._env.now)
-        if self._wakes_at == moment:
-            self._wakes_at = math.inf
         self._start_batches()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import simpy
 
+from loadtests.simulation.alarm import Alarm
 from loadtests.simulation.batcher import ROUNDING_S
 from loadtests.simulation.cores import Steps
 from services.gateway.serving.coalescer import CALLS_PER_RECEIVER
@@ -60,7 +61,7 @@ class SimulatedCoalescer:
         self._coalesce_wait_s = coalesce_wait_s
         self._waiting: deque[Image] = deque()
         self._in_flight = 0
-        self._wakes_at = math.inf
+        self._alarm = Alarm(env, self._start_calls)
 
     def submit(self, image: Image) -> None:
         """Send an image along with what else waits."""
@@ -73,7 +74,7 @@ class SimulatedCoalescer:
             size = min(self._max_items, math.ceil(len(self._waiting) / idle))
             departure = self._waiting[0].since + self._coalesce_wait_s
             if self._in_flight >= self._receivers and size < self._max_items and self._env.now + ROUNDING_S < departure:
-                self._wake_at(departure)
+                self._alarm.set(departure)
                 return
             self._env.process(self._call([self._waiting.popleft() for _ in range(size)]))
 
@@ -85,15 +86,4 @@ class SimulatedCoalescer:
         self._in_flight -= 1
         for image in images:
             image.done.succeed()
-        self._start_calls()
-
-    def _wake_at(self, moment: float) -> None:
-        if self._wakes_at <= moment:
-            return
-        self._wakes_at = moment
-        self._env.process(self._wake_up(moment))
-
-    def _wake_up(self, moment: float) -> Steps:
-        yield self._env.timeout(moment - self._env.now)
-        self._wakes_at = math.inf
         self._start_calls()

@@ -6,15 +6,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import ClassificationParameters, ModelInput, RawOutput
-from models.classification.ranking import most_probable
+from models.adapter import ModelInput
+from models.classification.ranking import RankingAdapter
 from models.entries import CatalogEntry, Preprocessing
 from models.execution.external import NetworkExecutor
 from models.execution.staging import stack
 from models.imaging import decoding
 from models.imaging.crop import resize_and_crop, resize_and_crop_five
 from models.imaging.decoding import DecodedImage
-from models.predictions import Classification
 from models.runtime import Runtime
 
 _BLANK_LEVEL: Final = 127
@@ -25,7 +24,7 @@ Measured with EfficientNet-Lite0 on the enlarged ImageNet sample: at a margin of
 the photos, at 2 for 98.2 %, and at 1 for 96.6 % to 98.2 %."""
 
 
-class Classifier:
+class Classifier(RankingAdapter):
     """A classification network as an `models.adapter.Adapter`.
 
     Args:
@@ -79,19 +78,6 @@ class Classifier:
         """
         logits = self._executor.run(stack([item.pixels for item in inputs], self.runtime))
         return logits.softmax(dim=1).cpu().numpy()
-
-    def postprocess(
-        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
-    ) -> list[Classification]:
-        """See `models.adapter.Adapter.postprocess`."""
-        return most_probable(raw, inputs, parameters)
-
-    def predict(
-        self, images: Sequence[bytes], parameters: ClassificationParameters | None = None
-    ) -> list[Classification]:
-        """See `models.adapter.Adapter.predict`."""
-        inputs = [self.preprocess(self.decode(data)) for data in images]
-        return self.postprocess(self.forward(inputs), inputs, [parameters or ClassificationParameters()] * len(inputs))
 
     def warm_up(self, max_batch_size: int) -> None:
         """See `models.adapter.Adapter.warm_up`."""

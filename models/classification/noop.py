@@ -8,16 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import ClassificationParameters, ModelInput, RawOutput
-from models.classification.ranking import most_probable
+from models.adapter import ModelInput
+from models.classification.ranking import RankingAdapter
 from models.entries import CatalogEntry
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
-from models.predictions import Classification
 from models.runtime import Runtime
 
 
-class NoopClassifier:
+class NoopClassifier(RankingAdapter):
     """A `models.adapter.Adapter` without a network.
 
     Args:
@@ -51,19 +50,6 @@ class NoopClassifier:
             (N, class_count) float32 probabilities, every row the same, class 0 the most probable.
         """
         return np.broadcast_to(self._probabilities, (len(inputs), self.entry.class_count))
-
-    def postprocess(
-        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
-    ) -> list[Classification]:
-        """See `models.adapter.Adapter.postprocess`."""
-        return most_probable(raw, inputs, parameters)
-
-    def predict(
-        self, images: Sequence[bytes], parameters: ClassificationParameters | None = None
-    ) -> list[Classification]:
-        """See `models.adapter.Adapter.predict`."""
-        inputs = [self.preprocess(self.decode(data)) for data in images]
-        return self.postprocess(self.forward(inputs), inputs, [parameters or ClassificationParameters()] * len(inputs))
 
     def warm_up(self, max_batch_size: int) -> None:
         """Does nothing: there is no network."""

@@ -1,12 +1,50 @@
-"""Top-k classes by probability."""
+"""Top-k classes by probability, and the base class of the adapters that return them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.adapter import ClassificationParameters, ModelInput, RawOutput
+from models.imaging import decoding
+from models.imaging.decoding import DecodedImage
 from models.predictions import Classification
+
+
+class RankingAdapter(ABC):
+    """Implements `postprocess` and `predict` of `models.adapter.Adapter`; a subclass adds the rest."""
+
+    @abstractmethod
+    def decode(
+        self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
+    ) -> DecodedImage:
+        """See `models.adapter.Adapter.decode`."""
+
+    @abstractmethod
+    def preprocess(self, image: DecodedImage) -> ModelInput:
+        """See `models.adapter.Adapter.preprocess`."""
+
+    @abstractmethod
+    def forward(self, inputs: Sequence[ModelInput]) -> NDArray[np.float32]:
+        """See `models.adapter.Adapter.forward`.
+
+        Returns:
+            (N, class_count) float32 probabilities.
+        """
+
+    def postprocess(
+        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
+    ) -> list[Classification]:
+        """See `models.adapter.Adapter.postprocess`."""
+        return most_probable(raw, inputs, parameters)
+
+    def predict(
+        self, images: Sequence[bytes], parameters: ClassificationParameters | None = None
+    ) -> list[Classification]:
+        """See `models.adapter.Adapter.predict`."""
+        inputs = [self.preprocess(self.decode(data)) for data in images]
+        return self.postprocess(self.forward(inputs), inputs, [parameters or ClassificationParameters()] * len(inputs))
 
 
 def most_probable(

@@ -8,19 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.adapter import ClassificationParameters, ModelInput, RawOutput
-from models.classification.ranking import most_probable
+from models.adapter import ModelInput
+from models.classification.ranking import RankingAdapter
 from models.entries import CatalogEntry
 from models.execution.finite import require_finite
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
-from models.predictions import Classification
 from models.runtime import Runtime
 from models.signal_preprocessing import SignalPreprocessing
 from models.signals.decoding import decode_signal
 
 
-class SignalClassifier:
+class SignalClassifier(RankingAdapter):
     """A network for signals as an `models.adapter.Adapter`: a signal is an image of height 1.
 
     It has a few thousand parameters, so that torch runs it in float32 on any device.
@@ -72,19 +71,6 @@ class SignalClassifier:
         logits = self._network(signals)
         require_finite(logits)
         return logits.softmax(dim=1).cpu().numpy()
-
-    def postprocess(
-        self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[ClassificationParameters]
-    ) -> list[Classification]:
-        """See `models.adapter.Adapter.postprocess`."""
-        return most_probable(raw, inputs, parameters)
-
-    def predict(
-        self, images: Sequence[bytes], parameters: ClassificationParameters | None = None
-    ) -> list[Classification]:
-        """See `models.adapter.Adapter.predict`."""
-        inputs = [self.preprocess(self.decode(data)) for data in images]
-        return self.postprocess(self.forward(inputs), inputs, [parameters or ClassificationParameters()] * len(inputs))
 
     def warm_up(self, max_batch_size: int) -> None:
         """See `models.adapter.Adapter.warm_up`."""

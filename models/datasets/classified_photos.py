@@ -12,34 +12,19 @@ from numpy.typing import NDArray
 from models.datasets.label_problems import ProblemList
 from models.datasets.packed_images import image_file
 from models.datasets.photo_files import check_any, digest_of, read_photo
-from models.datasets.samples import ClassTarget, Kind, LabelProblem, Sample
+from models.datasets.photo_set import PhotoSet
+from models.datasets.samples import ClassTarget, Kind, Sample
 
 
 @dataclass(eq=False)
-class ClassifiedPhotos:
+class ClassifiedPhotos(PhotoSet):
     """Photos that show one class each: an `EvaluationSet` for classifiers.
 
     Attributes:
-        name: See `EvaluationSet`.
-        class_names: See there.
-        category_ids: See there.
-        digest: See there.
-        problems: See there.
-        folder: What the names of files are below: a folder, or an archive.
-        files: Names of the photos' files; absolute paths stay what they are.
-        image_ids: (N,) int64.
         class_ids: (N,) int64.
         kind: See `EvaluationSet`.
     """
 
-    name: str
-    class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    digest: str
-    problems: Sequence[LabelProblem]
-    folder: Path
-    files: tuple[str, ...]
-    image_ids: NDArray[np.int64]
     class_ids: NDArray[np.int64]
     kind: Kind = "classification"
 
@@ -72,9 +57,6 @@ class ClassifiedPhotos:
         digest = digest_of("classification", class_names, files, image_ids, class_ids)
         category_ids = tuple(range(len(class_names)))
         return cls(name, class_names, category_ids, digest, found, folder, files, image_ids, class_ids)
-
-    def __len__(self) -> int:
-        return len(self.files)
 
     def load(self, index: int) -> Sample:
         """See `EvaluationSet.load`."""

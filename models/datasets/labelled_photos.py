@@ -14,13 +14,13 @@ from models.datasets.object_masks import CocoMasks, NumberedPicture, ObjectMasks
 from models.datasets.object_table import LabelledObject, ObjectRows, ObjectTable
 from models.datasets.photo_dataset import Photo
 from models.datasets.photo_files import check_any, digest_of, read_photo
+from models.datasets.photo_set import PhotoSet
 from models.datasets.read_options import WITH_MASKS, ReadOptions
 from models.datasets.samples import (
     BACKGROUND,
     IGNORED,
     DatasetError,
     Kind,
-    LabelProblem,
     ObjectTarget,
     RegionTarget,
     Sample,
@@ -31,22 +31,14 @@ from models.skeletons import Skeleton
 
 
 @dataclass(eq=False)
-class LabelledPhotos:
+class LabelledPhotos(PhotoSet):
     """Photos with objects, read for boxes, key points, instance or semantic masks: an `EvaluationSet`.
 
     Masks are drawn when a photo is loaded, so that the set weighs no more than its labels. For a semantic model crowds
     are `IGNORED`, and where objects overlap the later one of the file is on top.
 
     Attributes:
-        name: See `EvaluationSet`.
-        kind: See there.
-        class_names: See there.
-        category_ids: See there.
-        digest: See there.
-        problems: See there.
-        folder: What the names of files are below.
-        files: Names of the photos' files; absolute paths stay what they are.
-        image_ids: (N,) int64.
+        kind: See `EvaluationSet`.
         sizes: (N, 2) int64, (height, width) of the upright photos in pixels.
         objects: Of all photos.
         pictures: Paths of the pictures of numbers that hold the masks; empty where segments do, or nothing does.
@@ -55,24 +47,13 @@ class LabelledPhotos:
         skeleton: Of the key points of the objects; None where they were not read.
     """
 
-    name: str
     kind: Kind
-    class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    digest: str
-    problems: Sequence[LabelProblem]
-    folder: Path
-    files: tuple[str, ...]
-    image_ids: NDArray[np.int64]
     sizes: NDArray[np.int64]
     objects: ObjectTable
     pictures: tuple[str, ...]
     masked: NDArray[np.bool_]
     names_classes: bool
     skeleton: Skeleton | None = None
-
-    def __len__(self) -> int:
-        return len(self.files)
 
     def load(self, index: int) -> Sample:
         """See `EvaluationSet.load`."""
@@ -237,8 +218,8 @@ class PhotoRows:
         digest = digest_of(kind, class_names, str(category_ids), self._files, image_ids, sizes)
         digest = digest_of(digest, *arrays, *segments, *points)
         return LabelledPhotos(
-            self.name, kind, class_names, category_ids, digest, problems,
-            self.folder, tuple(self._files), image_ids, sizes, objects, tuple(self._pictures),
+            self.name, class_names, category_ids, digest, problems,
+            self.folder, tuple(self._files), image_ids, kind, sizes, objects, tuple(self._pictures),
             np.array(self._masked, np.bool_), self.names_classes, self.skeleton,
         )  # fmt: skip
 

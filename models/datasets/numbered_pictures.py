@@ -15,13 +15,13 @@ from models.datasets.label_problems import ProblemList
 from models.datasets.object_masks import NumberedPicture, read_numbers
 from models.datasets.photo_dataset import Photo
 from models.datasets.photo_files import check_any, digest_of, photo_size, read_photo
+from models.datasets.photo_set import PhotoSet
 from models.datasets.prefetch import made_ahead
 from models.datasets.samples import (
     BACKGROUND,
     IGNORED,
     DatasetError,
     Kind,
-    LabelProblem,
     ProblemKind,
     RegionTarget,
     Sample,
@@ -105,36 +105,17 @@ def _pictures(paths: tuple[Path, ...]) -> tuple[NDArray[np.int64], ...] | Fault:
 
 
 @dataclass(eq=False)
-class ClassMaps:
+class ClassMaps(PhotoSet):
     """Photos with a picture whose pixels are ids of classes: an `EvaluationSet` for semantic models.
 
     Attributes:
-        name: See `EvaluationSet`.
-        class_names: See there.
-        category_ids: See there.
-        digest: See there.
-        problems: See there.
-        folder: What the names of files are below.
-        files: Names of the photos' files.
         labels: Names of the pictures' files.
-        image_ids: (N,) int64.
         kind: See `EvaluationSet`.
         names_classes: See `LabelledPhotos`.
     """
 
-    name: str
-    class_names: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    digest: str
-    problems: Sequence[LabelProblem]
-    folder: Path
-    files: tuple[str, ...]
     labels: tuple[str, ...]
-    image_ids: NDArray[np.int64]
     kind: Kind = "semantic"
-
-    def __len__(self) -> int:
-        return len(self.files)
 
     names_classes: bool = True
 
@@ -234,4 +215,4 @@ def read_class_maps(
     files, labels = tuple(file for _, file, _ in kept), tuple(label for _, _, label in kept)
     total = digest_of("semantic", names, files, digest.hexdigest())
     image_ids = np.array([image_id for image_id, _, _ in kept], np.int64)
-    return ClassMaps(name, names, tuple(range(len(names))), total, found, folder, files, labels, image_ids)
+    return ClassMaps(name, names, tuple(range(len(names))), total, found, folder, files, image_ids, labels)

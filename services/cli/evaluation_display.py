@@ -62,7 +62,6 @@ def evaluation_display(screen: Screen, name: str) -> Generator[Display]:
 class _Bar:
     def __init__(self, progress: Progress, name: str) -> None:
         self._progress = progress
-        self._name = name
         self._task = progress.add_task(f"{name}: starting Ray", total=None)
 
     def say(self, what: str) -> None:

@@ -67,23 +67,32 @@ def serve(
     With --address it deploys to a cluster whose nodes `tapetum node` started, and Ctrl-C only stops watching.
     docs/settings.md lists the environment variables.
     """
-    from services.local.stack import DEFAULT_CONFIG
-
     if save_config is not None and not model:
         raise typer.BadParameter("--save-config needs --model: without it, the configuration is the file")
     if address is not None:
-        if model:
-            raise typer.BadParameter("--model is for a stack on this machine; write a file for the cluster")
-        if jobs:
-            raise typer.BadParameter("--jobs is for a stack on this machine; a cluster decides itself on its dashboard")
-        if topology is not None:
-            raise typer.BadParameter("--topology is for a stack on this machine; a cluster takes that of the file")
-        from services.cluster.deploying import deploy
-
-        # at once, though it may go into a pipe: readers wait for the line that says that all runs
-        say = partial(print, flush=True)
-        raise typer.Exit(deploy(config or DEFAULT_CONFIG, address, host=host, port=port, grpc_port=grpc_port, say=say))
+        _refuse_local_options(model, topology, jobs)
+        raise typer.Exit(_deploy(config, address, host, port, grpc_port))
     from services.local.stack import serve as run_stack
 
     given = {"host": host, "port": port, "grpc_port": grpc_port, "layout": topology, "jobs": jobs}
     raise typer.Exit(run_stack(config, models=tuple(model or ()), save_config=save_config, **given))
+
+
+def _refuse_local_options(model: list[str] | None, topology: str | None, jobs: bool) -> None:
+    """Raises where an option does not go with --address."""
+    if model:
+        raise typer.BadParameter("--model is for a stack on this machine; write a file for the cluster")
+    if jobs:
+        raise typer.BadParameter("--jobs is for a stack on this machine; a cluster decides itself on its dashboard")
+    if topology is not None:
+        raise typer.BadParameter("--topology is for a stack on this machine; a cluster takes that of the file")
+
+
+def _deploy(config: Path | None, address: str, host: str | None, port: int | None, grpc_port: int | None) -> int:
+    """Deploys to a cluster and watches it; returns the exit status."""
+    from services.cluster.deploying import deploy
+    from services.local.stack import DEFAULT_CONFIG
+
+    # at once, though it may go into a pipe: readers wait for the line that says that all runs
+    say = partial(print, flush=True)
+    return deploy(config or DEFAULT_CONFIG, address, host=host, port=port, grpc_port=grpc_port, say=say)

@@ -25,7 +25,13 @@ from services.client.explanations import Explanation, ExplanationParameters, Fea
 from services.client.made_picture import MadePicture
 from services.client.masks import Mask, MaskImage, Polygons, RunLengths
 from services.client.network_layers import Filters, Layer, NetworkLayers
-from services.client.parameters import DetectionParameters, GenerationParameters, PoseParameters, SegmentationParameters
+from services.client.parameters import (
+    ClassificationParameters,
+    DetectionParameters,
+    GenerationParameters,
+    PoseParameters,
+    SegmentationParameters,
+)
 from services.client.predictions import Box, ClassPrediction, Detection, Instance, KeyPoint, Pose, Region
 
 __all__ = [
@@ -34,6 +40,7 @@ __all__ = [
     "Box",
     "ClassPrediction",
     "Classification",
+    "ClassificationParameters",
     "Client",
     "Detection",
     "DetectionParameters",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
@@ -25,14 +24,19 @@ from services.client.answers import (
     ServedModel,
 )
 from services.client.calls import Attempts, Call, Endpoint, Image, Parameters
+from services.client.connecting import connection_options, direct_transport, proxy_errors
 from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters
 from services.client.network_layers import NetworkLayers
-from services.client.parameters import DetectionParameters, GenerationParameters, PoseParameters, SegmentationParameters
-from services.machine.hosts import is_loopback
+from services.client.parameters import (
+    ClassificationParameters,
+    DetectionParameters,
+    GenerationParameters,
+    PoseParameters,
+    SegmentationParameters,
+)
 
 T = TypeVar("T")
-X = TypeVar("X")
 A = TypeVar("A", bound=Answer[Any])
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -72,9 +76,9 @@ class Client:
     ) -> None:
         self._timeout_s = timeout_s
         self._max_retries = max_retries
-        options = _options(base_url, api_key, headers)
-        with _proxy_errors(options["base_url"]):
-            self._http = httpx.Client(**options, transport=transport or _direct(options, httpx.HTTPTransport))
+        options = connection_options(base_url, api_key, headers)
+        with proxy_errors(options["base_url"]):
+            self._http = httpx.Client(**options, transport=transport or direct_transport(options, httpx.HTTPTransport))
 
     def __enter__(self) -> Self:
         return self
@@ -87,49 +91,31 @@ class Client:
         self._http.close()
 
     def classify(
-        self,
-        image: Image,
-        *,
-        model: str | None = None,
-        top_k: int | None = None,
-        augment: bool | None = None,
-        timeout_s: float | None = None,
+        self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[ClassificationParameters]
     ) -> Classification:
         """Classifies one image: returns its most probable classes.
 
         Args:
             image: The encoded file, or where it lies.
-            model: Name of a served model; the server's default where None.
-            top_k: How many classes, 1 to 1000; the model's own default where None.
-            augment: Whether to use test-time augmentation: several crops are predicted and averaged.
             timeout_s: Time limit of this call, retries included.
+            parameters: See `ClassificationParameters`; what is left out is as the server and the model have it.
         """
-        return self.predict(calls.CLASSIFY, image, {"model": model, "top_k": top_k, "augment": augment}, timeout_s)
+        return self.predict(calls.CLASSIFY, image, parameters, timeout_s)
 
     def classify_many(
-        self,
-        images: Sequence[Image],
-        *,
-        model: str | None = None,
-        top_k: int | None = None,
-        augment: bool | None = None,
-        timeout_s: float | None = None,
+        self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[ClassificationParameters]
     ) -> list[Classification | TapetumError]:
         """Classifies several images in one request.
 
         Args:
             images: At least one, and no more than the server takes (32 by default).
-            model: As for `classify`, like the other arguments.
-            top_k: How many classes of each.
-            augment: Likewise.
             timeout_s: Time limit of the whole.
+            parameters: As for `classify`.
 
         Returns:
             One item for each image, in their order: its classes, or why it has none.
         """
-        return self.predict_many(
-            calls.CLASSIFY, images, {"model": model, "top_k": top_k, "augment": augment}, timeout_s
-        )
+        return self.predict_many(calls.CLASSIFY, images, parameters, timeout_s)
 
     def detect(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
@@ -389,9 +375,11 @@ class AsyncClient:
     ) -> None:
         self._timeout_s = timeout_s
         self._max_retries = max_retries
-        options = _options(base_url, api_key, headers)
-        with _proxy_errors(options["base_url"]):
-            self._http = httpx.AsyncClient(**options, transport=transport or _direct(options, httpx.AsyncHTTPTransport))
+        options = connection_options(base_url, api_key, headers)
+        with proxy_errors(options["base_url"]):
+            self._http = httpx.AsyncClient(
+                **options, transport=transport or direct_transport(options, httpx.AsyncHTTPTransport)
+            )
 
     async def __aenter__(self) -> Self:
         return self
@@ -404,32 +392,16 @@ class AsyncClient:
         await self._http.aclose()
 
     async def classify(
-        self,
-        image: Image,
-        *,
-        model: str | None = None,
-        top_k: int | None = None,
-        augment: bool | None = None,
-        timeout_s: float | None = None,
+        self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[ClassificationParameters]
     ) -> Classification:
         """As `Client.classify`; a path is read in a thread."""
-        return await self.predict(
-            calls.CLASSIFY, image, {"model": model, "top_k": top_k, "augment": augment}, timeout_s
-        )
+        return await self.predict(calls.CLASSIFY, image, parameters, timeout_s)
 
     async def classify_many(
-        self,
-        images: Sequence[Image],
-        *,
-        model: str | None = None,
-        top_k: int | None = None,
-        augment: bool | None = None,
-        timeout_s: float | None = None,
+        self, images: Sequence[Image], *, timeout_s: float | None = None, **parameters: Unpack[ClassificationParameters]
     ) -> list[Classification | TapetumError]:
         """As `Client.classify_many`; the request is built in a thread."""
-        return await self.predict_many(
-            calls.CLASSIFY, images, {"model": model, "top_k": top_k, "augment": augment}, timeout_s
-        )
+        return await self.predict_many(calls.CLASSIFY, images, parameters, timeout_s)
 
     async def detect(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[DetectionParameters]
@@ -576,44 +548,3 @@ class AsyncClient:
             except httpx.TransportError as error:
                 pause_s = attempts.pause_after(attempts.translate(error, self._http.base_url))
             await asyncio.sleep(pause_s)
-
-
-def _options(base_url: str, api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, Any]:
-    """Keyword arguments of both httpx clients."""
-    url = base_url if "://" in base_url else f"http://{base_url}"
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"{base_url!r} is not an address: {error}") from None
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ValueError(f"{base_url!r} is not an HTTP address")
-    return {"base_url": parsed, "headers": {**(headers or {}), **_authorization(api_key)}}
-
-
-def _direct(options: Mapping[str, Any], transport: Callable[[], X]) -> X | None:
-    """A transport without proxy, for a server on this machine; None leaves that to the environment."""
-    return transport() if is_loopback(options["base_url"].host) else None
-
-
-@contextmanager
-def _proxy_errors(url: httpx.URL) -> Generator[None]:
-    """Explain errors of the proxy that the environment sets.
-
-    Raises:
-        ValueError: httpx cannot use it.
-    """
-    hint = f"or add {url.host} to NO_PROXY"
-    try:
-        yield
-    except ImportError:
-        message = f"the environment names a SOCKS proxy: install httpx[socks], {hint}"
-        raise ValueError(message) from None
-    except (httpx.InvalidURL, ValueError) as error:
-        raise ValueError(f"the proxy settings of the environment cannot be used ({error}): fix them, {hint}") from None
-
-
-def _authorization(api_key: str | None) -> dict[str, str]:
-    key = (api_key or "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise ValueError("the API key holds characters that no header can carry")
-    return {"Authorization": f"Bearer {key}"} if key else {}

@@ -1,9 +1,23 @@
-"""Keyword arguments (TypedDict) of detection, pose, segmentation and generation calls."""
+"""Keyword arguments (TypedDict) of the prediction calls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal, TypedDict
+
+
+class ClassificationParameters(TypedDict, total=False):
+    """Parameters of a classification.
+
+    Attributes:
+        model: Name of a served model.
+        top_k: How many classes, 1 to 1000.
+        augment: Test-time augmentation: several crops of the image are predicted and averaged.
+    """
+
+    model: str | None
+    top_k: int | None
+    augment: bool | None
 
 
 class ObjectParameters(TypedDict, total=False):

@@ -14,16 +14,14 @@ refused, those in flight are answered, and only then do the processes end.
 
 from __future__ import annotations
 
-import io
-import logging
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from services.chosen_models import describe, save, with_models
 from services.configuration import TopologyError
@@ -32,18 +30,16 @@ from services.gateway.serving.admission import DRAINING_FILE
 from services.kinds import TASKS
 from services.layout import Machine, lay_out
 from services.local.embedded_cache import CacheServerError, EmbeddedCache
-from services.local.errors import PartEnded, StackError
-from services.local.failure import explain_failure, explain_haproxy
+from services.local.errors import PartEnded
 from services.local.haproxy_keeper import HAProxyKeeper
+from services.local.local_ray import ended_part_of_ray, run_application, start_ray, start_serve, stop_ray
 from services.local.ports import address, public_addresses
 from services.local.readiness import wait_until_ready
 from services.local.reserve import Reserve
 from services.local.start_checks import check_cpus, check_ports
 from services.local.stopping import StopRequested, StopSignals, end_at_once, unwrapped
-from services.machine.cpus import count_cpus
 from services.machine.gpus import count_gpus
 from services.machine.hosts import LOOPBACK, is_loopback
-from services.machine.loopback import FENCE
 from services.machine.ray_environment import ON_LOOPBACK, provide_token
 from services.machine.run_dir import NoFolder, clean_up_after_crashes, make_run_dir, release
 from services.machine.stack_token import write_token
@@ -60,8 +56,6 @@ from services.topology import Layout, Topology
 DEFAULT_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "serve" / "config.yaml"
 GPU_CONFIG: Final = DEFAULT_CONFIG.with_name("gpu.yaml")
 _WATCH_INTERVAL_S: Final = 0.5
-_OBJECT_STORE_BYTES: Final = 256 * 2**20
-"""Size of Ray's object store, for images above a mebibyte on their way to a replica; its pages are allocated on use."""
 
 Say = Callable[[str], None]
 """Called with one line of progress."""
@@ -177,7 +171,7 @@ class Stack:
 
     def __exit__(self, *_: object) -> None:
         self._signals.hold()
-        _stop_ray()
+        stop_ray()
         if self._cache is not None:
             self._cache.stop()
         self._ports.close()
@@ -214,7 +208,7 @@ class Stack:
             if self._cache is not None and not self._cache.is_running():
                 self._say("the embedded cache has ended unexpectedly: starting it again")
                 self._cache.start()
-            if ended := _ended_part_of_ray():
+            if ended := ended_part_of_ray():
                 raise PartEnded(f"Ray has ended unexpectedly ({ended}); start again")
             self._haproxy.watch()
             self._reserve.watch()
@@ -278,57 +272,21 @@ class Stack:
         provide_token()
 
     def _start_ray(self) -> None:
-        import ray
-
-        try:
-            context: Any = ray.init(
-                address="local",
-                num_cpus=count_cpus(),
-                include_dashboard=self._jobs,
-                dashboard_host=LOOPBACK,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                _temp_dir=str(self._run_dir / "r"),
-                _node_ip_address=LOOPBACK,
-                runtime_env={"worker_process_setup_hook": FENCE},
-            )
-        except Exception as error:  # Ray raises Exception itself where its processes are not up in time
-            first_line = str(error).strip().partition("\n")[0]
-            raise StackError(f"Ray did not start: {first_line}") from None
+        ray = start_ray(self._run_dir / "r", with_dashboard=self._jobs)
         self._signals.listen()  # again, for Ray has put its own handlers in their place
-        self._step(f"Ray {ray.__version__} at {context.address_info['address']}")
+        self._step(f"Ray {ray.version} at {ray.address}")
         if self._jobs:
-            self._step(f"jobs: http://{context.dashboard_url}")
+            self._step(f"jobs: {ray.dashboard_url}")
 
     def _start_application(self) -> None:
-        from ray import serve as ray_serve
-        from ray.exceptions import RayActorError
-
-        from services.app import build
-
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
         http, grpc = self._config.http_options, self._config.grpc_options
-        try:
-            ray_serve.start(
-                proxy_location=self._config.proxy_location,
-                http_options={**http.model_dump(), "host": LOOPBACK},  # of gateways; HAProxy's are in its plan
-                grpc_options=grpc.model_dump() if grpc else None,
-                logging_config={"enable_access_log": False, "log_level": "WARNING"},
-            )
-        except (RuntimeError, RayActorError) as error:  # the latter where Ray has given it up, on a slow machine
-            raise StackError(explain_haproxy(str(error))) from None
+        start_serve(self._config)
         self._step(f"HAProxy on {', '.join(address(host, http.port) for host in self._hosts)}")
         if grpc is not None:
             self._step(f"gRPC on {', '.join(address(host, grpc.port) for host in self._hosts)}")
         self._haproxy.watch()
         application = self._config.applications[0]
-        try:
-            ray_serve.run(
-                build(application.args), name=application.name, route_prefix=application.route_prefix, blocking=False
-            )
-        except RuntimeError as error:
-            raise StackError(explain_failure(application.name, str(error))) from None
+        run_application(application)
         deployments = application.args.deployments
         self._step(f"models: {_names(application.args)}")
         elsewhere = {spec.name for config in deployments if config.triton for spec in config.models}
@@ -377,27 +335,3 @@ def _names(topology: Topology) -> str:
     later = ", ".join(spec.name for spec in specs if topology.is_on_demand(spec.model))
     loaded = ", ".join(spec.name for spec in specs if not topology.is_on_demand(spec.model))
     return f"{loaded}; on demand: {later}" if later else loaded
-
-
-def _ended_part_of_ray() -> str:
-    """Name of an essential process of Ray that has ended; empty where none has."""
-    import ray
-    from ray._private.worker import global_worker
-
-    node: Any = global_worker.node
-    if node is None or not ray.is_initialized():
-        return "the connection"
-    return ", ".join(name for name, _ in node.dead_processes())
-
-
-def _stop_ray() -> None:
-    ray = sys.modules.get("ray")
-    if ray is None or not ray.is_initialized():
-        return
-    from ray import serve as ray_serve
-
-    # Ray logs that its controller has ended, which is expected here.
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        for shutdown in (ray_serve.shutdown, ray.shutdown):
-            with suppress(Exception):  # without a controller Serve cannot shut down; Ray still must
-                shutdown()

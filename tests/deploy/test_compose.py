@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,17 +27,12 @@ from PIL import Image
 from tests.debian import need_programs
 from tests.deploy.composed import READY_WITHIN_S, ROOT, SERVICES, Project, build_images, up, wait_for
 from tests.deploy.podman import Podman, podman_here
+from tests.integration.running import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STARTED = ("redis", "tapetum", "prometheus")
 PORTS = ("TAPETUM_PORT", "TAPETUM_GRPC_PORT", "TAPETUM_PUBLIC_PORT", "PROMETHEUS_PORT")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def get(url: str) -> httpx.Response | None:

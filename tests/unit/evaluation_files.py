@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from models.datasets.samples import EvaluationSet, ObjectTarget, RegionTarget
+from models.datasets.samples import ClassTarget, EvaluationSet, ObjectTarget, RegionTarget
 
 HEIGHT, WIDTH = 60, 100
 
@@ -73,3 +73,13 @@ def class_map(data: EvaluationSet, index: int) -> np.ndarray[Any, np.dtype[np.ui
 def problems(data: EvaluationSet) -> list[tuple[str, int | None]]:
     """Gives kind and line of every problem."""
     return [(problem.kind, problem.line) for problem in data.problems]
+
+
+def classes(data: EvaluationSet) -> dict[str, str]:
+    """The class name of every image, by the image's name."""
+    found: dict[str, str] = {}
+    for index in range(len(data)):
+        sample = data.load(index)
+        assert isinstance(sample.target, ClassTarget)
+        found[sample.name] = data.class_names[sample.target.class_id]
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
@@ -11,35 +10,32 @@ from numpy.typing import NDArray
 
 from models.datasets.key_points import order_in
 from models.datasets.samples import ObjectTarget
-from models.metrics.coco.average_precision import AREAS, IOU_THRESHOLDS, RECALLS, detection_limits
-from models.metrics.coco.bootstrap import (
-    affordable_replicates,
-    resampled_figures,
-    resampled_operations,
-    weighted_figures,
-)
-from models.metrics.coco.confusion import object_confusion
-from models.metrics.coco.errors import error_costs
-from models.metrics.coco.image_results import ImageResult, Predictions
+from models.metrics.coco.average_precision import AREAS, detection_limits
+from models.metrics.coco.bootstrap import affordable_replicates, resampled_figures, weighted_figures
+from models.metrics.coco.image_results import ImageResult
 from models.metrics.coco.key_points import HEADLINES, oks_figures
 from models.metrics.coco.matches import Matches
 from models.metrics.coco.matching import match_images
 from models.metrics.coco.ranking import rank_classes
-from models.metrics.coco.thresholds import (
-    CURVE_SCORES,
-    Verdicts,
-    best_operation,
-    f1_curve,
-    most_confident_errors,
-    score_histogram,
-)
+from models.metrics.coco.thresholds import Verdicts
 from models.skeletons import Skeleton
-from services.evaluation.scoring import Figure, Measured, MetricState, Ranking, Record, bootstrap_protocol
-from services.kinds.detection import BOX_MEMBERS
+from services.evaluation.kinds.object_figures import (
+    best_figures,
+    bounded,
+    class_row,
+    coco_protocol,
+    joined_matches,
+    predictions_of,
+    ranking_by_f1,
+    record_columns,
+    threshold_details,
+)
+from services.evaluation.scoring import Figure, Measured, MetricState, Record, bootstrap_protocol
 
-_SCORE_EDGES: Final = np.linspace(0, 1, 11).round(1).tolist()
 _OKS, _BOXES = "oks_", "box_"
 _BOX_FIGURES: Final = ("map", "map_50", "map_75")
+_CLASS_FIGURES: Final = ("oks_ap", "oks_ap_50", "oks_ap_75", "oks_ar")
+_OKS_AREAS: Final = tuple(name for name in AREAS if name != "small")
 
 
 class PoseMetric:
@@ -78,8 +74,7 @@ class PoseMetric:
             DatasetError: The data set has other key points than the model.
         """
         results = [result_of(record).of_classes(self._measured) for record in records]
-        columns: MetricState = {"indices": np.array([record.index for record in records], np.int64)}
-        columns["image_ids"] = np.array([record.image_id for record in records], np.int64)
+        columns = record_columns(records)
         sigmas = _skeleton(records[0]).sigmas if records else (1.0,)
         most = self._limits[-1]
         columns |= match_images(results, False, most, sigmas).to_columns(_OKS)
@@ -88,85 +83,37 @@ class PoseMetric:
     def compute(self, chunks: Sequence[MetricState]) -> Measured:
         """Computes the figures from the states of all chunks; see `Metric.compute`."""
         chunks = chunks or [self.update([])]
-        matches, boxes = (_matches(chunks, prefix) for prefix in (_OKS, _BOXES))
+        matches, boxes = (joined_matches(chunks, prefix) for prefix in (_OKS, _BOXES))
         verdicts = Verdicts.of(matches)
-        best = best_operation(verdicts)
         replicates = affordable_replicates(len(matches.scores), self._replicates)
-        true, false = score_histogram(verdicts, _SCORE_EDGES)
-        details = {
-            "confusion": {
-                "class_ids": [*self._measured, None],
-                "matrix": object_confusion(matches, self._measured, best.score).tolist(),
-                "iou_threshold": 0.5,
-                "score_threshold": best.score,
-            },
-            "errors": [asdict(cost) for cost in error_costs(matches, self._measured)],
-            "f1_curve": {
-                "scores": CURVE_SCORES.round(2).tolist(),
-                "f1": f1_curve(verdicts).tolist(),
-                "best_score": best.score,
-            },
-            "scores": {"edges": _SCORE_EDGES, "true": true.tolist(), "false": false.tolist()},
-        }
+        protocol = coco_protocol("keypoints", self._limits[-1], _OKS_AREAS)
         return Measured(
             headline=self._headline(matches, boxes, verdicts, replicates),
-            per_class=self._per_class(matches, verdicts),
-            details=details,
-            ranking=_ranking(chunks, matches, verdicts, best.score),
-            protocol=self._protocol(replicates),
+            per_class=[self._class_row(class_id, matches, verdicts) for class_id in self._measured],
+            details=threshold_details(matches, verdicts, self._measured),
+            ranking=ranking_by_f1(chunks, matches, verdicts),
+            protocol=protocol | bootstrap_protocol(replicates, self._seed),
         )
 
     def _headline(self, matches: Matches, boxes: Matches, verdicts: Verdicts, replicates: int) -> dict[str, Figure]:
         drawn = self._resampled(matches, replicates)
-        values = oks_figures(matches, self._measured, self._limits[-1])
-        headline = {
-            name: Figure.of(value, drawn[HEADLINES[name]]) if HEADLINES[name] in drawn else Figure(value)
-            for name, value in values.items()
-        }
-        _, *best = best_operation(verdicts)
-        chosen = resampled_operations(verdicts, len(matches.image_ids), replicates, self._seed)
-        for place, name in enumerate(("precision", "recall", "f1")):
-            headline[name] = Figure.of(best[place], chosen[:, place])
-        drawn = self._resampled(boxes, replicates, areas=1)
+        of_oks = {name: drawn[of_boxes] for name, of_boxes in HEADLINES.items() if of_boxes in drawn}
+        headline = bounded(oks_figures(matches, self._measured, self._limits[-1]), of_oks)
+        headline |= best_figures(verdicts, len(matches.image_ids), replicates, self._seed)
         weights = np.ones((len(boxes.image_ids), 1))
-        of_boxes = weighted_figures(list(rank_classes(boxes, self._measured)), weights, self._limits, areas=1)
-        for name in _BOX_FIGURES:
-            headline[_BOXES + name] = Figure.of(float(of_boxes[name][0]), drawn[name])
-        return headline
+        values = weighted_figures(list(rank_classes(boxes, self._measured)), weights, self._limits, areas=1)
+        figures = bounded(
+            {name: float(values[name][0]) for name in _BOX_FIGURES}, self._resampled(boxes, replicates, areas=1)
+        )
+        return headline | {_BOXES + name: figure for name, figure in figures.items()}
 
     def _resampled(self, matches: Matches, replicates: int, areas: int = len(AREAS)) -> dict[str, NDArray[np.float64]]:
         return resampled_figures(matches, self._measured, self._limits, replicates, self._seed, areas)
 
-    def _per_class(self, matches: Matches, verdicts: Verdicts) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
-        for class_id in self._measured:
-            figures = oks_figures(matches, [class_id], self._limits[-1])
-            own = verdicts.of_class(class_id)
-            best = best_operation(own)
-            rows.append(
-                {
-                    "class_id": class_id,
-                    "class_name": self._class_names[class_id],
-                    "targets": len(own.target_classes),
-                    **{name: figures[name] for name in ("oks_ap", "oks_ap_50", "oks_ap_75", "oks_ar")},
-                    "best_score": best.score,
-                    "precision": best.precision,
-                    "recall": best.recall,
-                    "f1": best.f1,
-                }
-            )
-        return rows
-
-    def _protocol(self, replicates: int) -> dict[str, Any]:
-        return {
-            "iou_type": "keypoints",
-            "iou_thresholds": IOU_THRESHOLDS.round(2).tolist(),
-            "recall_points": len(RECALLS),
-            "areas_pixels": {name: list(limits) for name, limits in AREAS.items() if name != "small"},
-            "max_detections": self._limits[-1],
-            "max_detections_per": "image and class",
-            **bootstrap_protocol(replicates, self._seed),
-        }
+    def _class_row(self, class_id: int, matches: Matches, verdicts: Verdicts) -> dict[str, Any]:
+        figures = oks_figures(matches, [class_id], self._limits[-1])
+        of_class = {name: figures[name] for name in _CLASS_FIGURES}
+        return class_row(class_id, self._class_names[class_id], verdicts, of_class)
 
 
 def result_of(record: Record) -> ImageResult:
@@ -180,31 +127,11 @@ def result_of(record: Record) -> ImageResult:
     rows: Sequence[Mapping[str, Any]] = record.answer["predictions"]
     order = order_in([point["name"] for point in rows[0]["keypoints"]], _skeleton(record)) if rows else []
     places = [[(row["keypoints"][place]["x"], row["keypoints"][place]["y"]) for place in order] for row in rows]
-    predictions = Predictions(
-        np.array([[row["box"][member] for member in BOX_MEMBERS] for row in rows], np.float64).reshape(-1, 4),
-        np.array([row["class_id"] for row in rows], np.int64),
-        np.array([row["pose_score"] for row in rows], np.float64),
-        None,
-        np.array(places, np.float64).reshape(-1, len(_skeleton(record)), 2),
-    )
+    key_points = np.array(places, np.float64).reshape(-1, len(_skeleton(record)), 2)
+    predictions = predictions_of(record, "pose_score", masks=None, key_points=key_points)
     return ImageResult(record.image_id, record.size, known, predictions)
 
 
 def _skeleton(record: Record) -> Skeleton:
     assert isinstance(record.target, ObjectTarget) and record.target.skeleton is not None
     return record.target.skeleton
-
-
-def _matches(chunks: Sequence[MetricState], prefix: str) -> Matches:
-    return Matches.joined([Matches.from_columns(chunk, prefix) for chunk in chunks])
-
-
-def _ranking(chunks: Sequence[MetricState], matches: Matches, verdicts: Verdicts, score: float) -> Ranking:
-    """The quality of an image is its F1 at OKS 0.5 and the best score threshold; 1 without targets and predictions."""
-    indices, image_ids = (np.concatenate([chunk[name] for chunk in chunks]) for name in ("indices", "image_ids"))
-    order = np.argsort(indices, kind="stable")
-    place = np.searchsorted(matches.image_ids, image_ids[order])
-    count = len(matches.image_ids)
-    right, predictions, targets = verdicts.by_image(count, score).T
-    quality = np.where(predictions + targets > 0, 2 * right / np.maximum(predictions + targets, 1), 1.0)
-    return Ranking(indices[order], quality[place], most_confident_errors(verdicts, count)[place])

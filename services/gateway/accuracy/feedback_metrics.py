@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -28,7 +28,7 @@ from services.gateway.serving.offload import NO_LIMIT, TimeLimit
 from services.kinds.detection import BOX_MEMBERS
 
 IOU_THRESHOLD: Final = 0.5
-"""The least IoU at which a prediction matches a ground-truth object."""
+"""The least IoU or OKS at which a prediction matches a ground-truth object."""
 
 Counts = Mapping[str, float]
 
@@ -61,24 +61,69 @@ def judge_objects(
         OutOfTime: the time limit has passed, or the client has disconnected.
     """
     predictions: Sequence[Mapping[str, Any]] = answer["predictions"]
-    of_class = np.zeros((classes, len(truth.class_ids)), bool)
-    for target, ids in enumerate(truth.class_ids):
-        of_class[list(ids), target] = True
-    wanted = of_class[list(range(classes) if class_ids is None else class_ids)].any(0) & ~truth.crowds
-    same_class = of_class[[row["class_id"] for row in predictions]]
+    wanted, same_class = compared_classes(predictions, truth.class_ids, class_ids, classes)
     pairs = _pairs_of_masks if truth.masks is not None else _pairs_of_boxes
     pairs = pairs(predictions, truth, same_class, limit)
+    return count_matches(pairs, len(predictions), wanted, truth.crowds, truth.crowds, "overlap")
+
+
+def compared_classes(
+    rows: Sequence[Mapping[str, Any]],
+    target_classes: Sequence[Collection[int]],
+    class_ids: Sequence[int] | None,
+    classes: int,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Says which targets are of a requested class, and which of the class of a prediction.
+
+    Args:
+        rows: The N predictions of an answer.
+        target_classes: Ids of the classes that each of T targets may have.
+        class_ids: The requested classes; None for all.
+        classes: Number of the model's classes.
+
+    Returns:
+        (T,) and (N, T).
+    """
+    of_class = np.zeros((classes, len(target_classes)), bool)
+    for target, ids in enumerate(target_classes):
+        of_class[list(ids), target] = True
+    wanted = np.asarray(of_class[list(range(classes) if class_ids is None else class_ids)].any(0))
+    return wanted, of_class[[row["class_id"] for row in rows]]
+
+
+def count_matches(
+    pairs: Pairs,
+    predictions: int,
+    wanted: NDArray[np.bool_],
+    ignored: NDArray[np.bool_],
+    crowds: NDArray[np.bool_],
+    sum_name: str,
+) -> Counts:
+    """Matches predictions with targets greedily, in the order of the predictions.
+
+    Args:
+        pairs: Of a prediction and a target each that may match, with their IoU or OKS, at least 0.5.
+        predictions: Number of all predictions.
+        wanted: (T,) whether a target is of a requested class.
+        ignored: (T,) whether it is not counted, nor a prediction that matches it.
+        crowds: (T,) whether several predictions may match it.
+        sum_name: Name of the sum of the IoU or OKS of the matched.
+
+    Returns:
+        `matched`, `found`, `targets`, and the sum.
+    """
+    wanted = wanted & ~ignored
     pairs = pairs.only(np.lexsort((-pairs.targets, -pairs.ious, pairs.predictions)))
-    turns, thresholds = np.arange(len(predictions)), np.array([IOU_THRESHOLD])
-    choice = pair_greedily(pairs, turns, thresholds, wanted[:, None], truth.crowds)[:, 0, 0]
+    turns, thresholds = np.arange(predictions), np.array([IOU_THRESHOLD])
+    choice = pair_greedily(pairs, turns, thresholds, wanted[:, None], crowds)[:, 0, 0]
     chosen = choice[pairs.predictions] == pairs.targets
-    in_crowd = truth.crowds[pairs.targets]
-    matched = chosen & ~in_crowd
+    left_out = ignored[pairs.targets]
+    matched = chosen & ~left_out
     return {
         "matched": int(matched.sum()),
-        "found": len(predictions) - int((chosen & in_crowd).sum()),
+        "found": predictions - int((chosen & left_out).sum()),
         "targets": int(wanted.sum()),
-        "overlap": round(float(pairs.ious[matched].sum()), 6),
+        sum_name: round(float(pairs.ious[matched].sum()), 6),
     }
 
 

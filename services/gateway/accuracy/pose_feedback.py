@@ -13,15 +13,13 @@ from pydantic import Field, StrictInt
 from models.datasets.key_points import BODY_SHARE
 from models.metrics.coco.image_results import GroundTruth, Predictions
 from models.metrics.coco.key_points import is_labelled, oks
-from models.metrics.coco.pairing import Pairs, pair_greedily
-from services.gateway.accuracy.feedback_metrics import Counts
+from models.metrics.coco.pairing import Pairs
+from services.gateway.accuracy.feedback_metrics import IOU_THRESHOLD, Counts, compared_classes, count_matches
 from services.gateway.accuracy.ground_truth import checked_target, class_ids_of, clipped_box, wrong_target
 from services.gateway.accuracy.ground_truth_schemas import MAX_OBJECTS, Edge, ToldBase, ToldObject
 from services.gateway.serving.offload import NO_LIMIT, TimeLimit
 from services.kinds.detection import BOX_MEMBERS
 
-OKS_THRESHOLD: Final = 0.5
-"""The least OKS at which a prediction matches a ground-truth object."""
 _MAX_NUMBERS: Final = 3000
 
 
@@ -107,27 +105,12 @@ def judge_poses(
     """
     limit.check()
     rows: Sequence[Mapping[str, Any]] = answer["predictions"]
-    of_class = np.zeros((classes, len(truth.class_ids)), bool)
-    for target, ids in enumerate(truth.class_ids):
-        of_class[list(ids), target] = True
+    wanted, same_class = compared_classes(rows, truth.class_ids, class_ids, classes)
     ignored = truth.targets.crowds | ~is_labelled(truth.targets)
-    wanted = of_class[list(range(classes) if class_ids is None else class_ids)].any(0) & ~ignored
-    same_class = of_class[[row["class_id"] for row in rows]]
     similar = oks(truth.targets, predictions_of(rows, len(truth.sigmas)), truth.sigmas, limit.check)
-    predictions, targets = np.nonzero((similar >= OKS_THRESHOLD) & same_class)
+    predictions, targets = np.nonzero((similar >= IOU_THRESHOLD) & same_class)
     pairs = Pairs(predictions, targets, similar[predictions, targets])
-    pairs = pairs.only(np.lexsort((-pairs.targets, -pairs.ious, pairs.predictions)))
-    turns, thresholds = np.arange(len(rows)), np.array([OKS_THRESHOLD])
-    choice = pair_greedily(pairs, turns, thresholds, wanted[:, None], truth.targets.crowds)[:, 0, 0]
-    chosen = choice[pairs.predictions] == pairs.targets
-    left_out = ignored[pairs.targets]
-    matched = chosen & ~left_out
-    return {
-        "matched": int(matched.sum()),
-        "found": len(rows) - int((chosen & left_out).sum()),
-        "targets": int(wanted.sum()),
-        "similarity": round(float(pairs.ious[matched].sum()), 6),
-    }
+    return count_matches(pairs, len(rows), wanted, ignored, truth.targets.crowds, "similarity")
 
 
 def predictions_of(rows: Sequence[Mapping[str, Any]], points: int) -> Predictions:

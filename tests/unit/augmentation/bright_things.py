@@ -14,13 +14,14 @@ from models.augmentation.augmented import Augmented
 from models.augmentation.choice import augmented
 from models.detection.candidates import Candidates
 from models.detection.detector import Detector
-from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
+from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.execution.executor import executor_for
 from models.runtime import Runtime
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.mask_rcnn_regions import RegionMasks
 from models.segmentation.semantic import SemanticSegmenter
 from tests.photos import encoded
+from tests.unit.fake_entries import fake_entry
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 LETTERBOX = LetterboxPreprocessing(128, 128, ZERO, ONE)
@@ -31,22 +32,9 @@ Score = Callable[[np.ndarray], float]
 
 def entry(task: str, names: tuple[str, ...], preprocessing: LetterboxPreprocessing, flip: float | None) -> CatalogEntry:
     segmentation = {"instance": "instance", "semantic": "semantic"}.get(task)
-    return CatalogEntry(
-        name="bright",
-        version="1",
-        task="segmentation" if segmentation else task,
-        segmentation=segmentation,  # type: ignore[arg-type]
-        architecture="none",
-        weights=WeightsSource("none", "", None, "Apache-2.0", "a test"),
-        preprocessing=preprocessing,
-        class_count=len(names),
-        licence="Apache-2.0",
-        accuracy=(),
-        description="Sees bright things.",
-        defaults={},
-        class_names=names,
-        training={} if flip is None else {"augmentation": {"flip": flip}},
-    )
+    training = {} if flip is None else {"augmentation": {"flip": flip}}
+    task = "segmentation" if segmentation else task
+    return fake_entry(task, preprocessing, names, segmentation=segmentation, training=training)
 
 
 def box_of(image: np.ndarray) -> list[float] | None:

@@ -13,11 +13,12 @@ from models.augmentation.augmented import AugmentedInput
 from models.augmentation.choice import augmented
 from models.augmentation.classification import AugmentedClassifier
 from models.classification.classifier import Classifier
-from models.entries import CatalogEntry, Preprocessing, WeightsSource
+from models.entries import Preprocessing
 from models.execution.executor import executor_for
 from models.imaging.crop import resize_and_crop
 from models.imaging.decoding import DecodedImage
 from models.runtime import Runtime
+from tests.unit.fake_entries import fake_entry
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 NAMES = ("left", "right", "red")
@@ -33,20 +34,9 @@ class Sides(nn.Module):
 
 
 def classifier(resize: int = 40, crop: int = 32, flip: float | None = None) -> Classifier:
-    entry = CatalogEntry(
-        name="fake",
-        version="1",
-        task="classification",
-        architecture="none",
-        weights=WeightsSource("none", "", None, "Apache-2.0", "a test"),
-        preprocessing=Preprocessing(resize, crop, "bilinear", ZERO, ONE),
-        class_count=3,
-        licence="Apache-2.0",
-        accuracy=(),
-        description="Tells sides apart.",
-        class_names=NAMES,
-        training={} if flip is None else {"augmentation": {"flip": flip}},
-    )
+    training = {} if flip is None else {"augmentation": {"flip": flip}}
+    preprocessing = Preprocessing(resize, crop, "bilinear", ZERO, ONE)
+    entry = fake_entry("classification", preprocessing, NAMES, training=training)
     runtime = Runtime(precision="fp32", backend="torch").resolve()
     return Classifier(entry, NAMES, runtime, executor_for(Sides().eval(), entry.image_preprocessing, runtime), "0" * 64)
 

@@ -22,14 +22,6 @@ RUNTIME = Runtime(precision="fp32")
 
 
 @pytest.fixture
-def hub_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
 def no_network(monkeypatch):
     def refuse(*_, **__):
         raise ConnectionRefusedError("connection refused")

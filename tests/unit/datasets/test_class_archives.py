@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from models.datasets.opening import open_classes, open_dataset
-from models.datasets.samples import ClassTarget, DatasetError, EvaluationSet
+from models.datasets.samples import DatasetError
 from models.imaging.decoding import decode
 from tests.checkout import SHARED_DATA
+from tests.unit.evaluation_files import classes
 
 PETS = ("cat/1.png", "cat/2.png", "dog/old/1.png", "dog/2.png")
 
@@ -40,16 +41,6 @@ def write_npz(path: Path, **arrays: Any) -> Path:
     labels = np.array([1, 0, 2, 1], np.uint8)
     np.savez(path, **{"images": images, "labels": labels, **arrays})
     return path
-
-
-def classes(data: EvaluationSet) -> dict[str, str]:
-    """The class name of every image."""
-    found: dict[str, str] = {}
-    for index in range(len(data)):
-        sample = data.load(index)
-        assert isinstance(sample.target, ClassTarget)
-        found[sample.name] = data.class_names[sample.target.class_id]
-    return found
 
 
 @pytest.mark.parametrize("within", ["", "pets/"])

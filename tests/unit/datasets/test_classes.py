@@ -9,22 +9,12 @@ from typing import get_args
 import pytest
 
 from models.datasets.opening import FORMATS, open_dataset
-from models.datasets.samples import ClassTarget, DatasetError, EvaluationSet, ProblemKind
+from models.datasets.samples import DatasetError, ProblemKind
 from tests.checkout import DOCS, SHARED_DATA
-from tests.unit.evaluation_files import objects, problems, write_photo, write_text
+from tests.unit.evaluation_files import classes, objects, problems, write_photo, write_text
 
 DATA = SHARED_DATA
 MODEL = ("tench", "goldfish", "shark")
-
-
-def classes(data: EvaluationSet) -> dict[str, str]:
-    """Gives the name of the class of every image."""
-    found: dict[str, str] = {}
-    for index in range(len(data)):
-        sample = data.load(index)
-        assert isinstance(sample.target, ClassTarget)
-        found[sample.name] = data.class_names[sample.target.class_id]
-    return found
 
 
 def write_pets(folder: Path) -> Path:

@@ -122,10 +122,10 @@ def test_cache_is_capped_and_keeps_nothing_on_disk():
 
 
 def test_shared_memory_is_larger_than_rays_object_store():
-    from services.local.stack import _OBJECT_STORE_BYTES
+    from services.local.local_ray import OBJECT_STORE_BYTES
 
     assert SERVICES["tapetum"]["shm_size"] == "512m"
-    assert _OBJECT_STORE_BYTES < 512 * 2**20
+    assert OBJECT_STORE_BYTES < 512 * 2**20
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "deploy/serve").glob("*.yaml")), ids=lambda path: path.name)

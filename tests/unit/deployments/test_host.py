@@ -13,15 +13,15 @@ from typing import Any
 
 import orjson
 import pytest
-import skimage.data
 from PIL import Image
 
 from models.adapter import ModelInput
-from services.answers.wire import Item, Outcome
+from services.answers.wire import Item
 from services.deployments.host import ModelHost
 from services.deployments.hosted_model import NICENESS, start_thread
 from services.settings import read_settings
 from tests.unit.detector_cards import CLASSES, write_detector
+from tests.unit.hosted_answers import answer_of, photo
 
 MODEL = "finds-anything"
 DEFAULTS = {"score_threshold": 0.4, "iou_threshold": 0.3, "max_detections": 20, "class_ids": None}
@@ -42,18 +42,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
 
 def item(image: bytes, **parameters: Any) -> Item:
     return Item(MODEL, image, {**DEFAULTS, **parameters}, time.time() + 60)
-
-
-def photo(size: tuple[int, int]) -> bytes:
-    """The astronaut at (width, height)."""
-    file = io.BytesIO()
-    Image.fromarray(skimage.data.astronaut()).resize(size).save(file, "PNG")
-    return file.getvalue()
-
-
-def answer_of(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.body is not None, outcome.failure
-    return orjson.loads(outcome.body)
 
 
 async def test_images_of_many_shapes_get_their_own_answers_in_their_order(host: ModelHost):

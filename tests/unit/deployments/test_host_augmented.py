@@ -6,19 +6,18 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import orjson
 import pytest
 
 from models.adapter import DetectionParameters
 from models.augmentation.choice import augmented
 from models.catalog.loading import load
 from models.runtime import Runtime
-from services.answers.wire import Item, Outcome, describe_prediction
+from services.answers.wire import Item, describe_prediction
 from services.deployments.batcher import Batcher
 from services.deployments.host import ModelHost
 from services.settings import read_settings
-from tests.unit.deployments.test_host import photo
 from tests.unit.detector_cards import write_detector
+from tests.unit.hosted_answers import answer_of, photo
 
 MODEL = "finds-anything"
 DEFAULTS: dict[str, Any] = {"score_threshold": 0.2, "iou_threshold": 0.5, "max_detections": 20, "class_ids": None}
@@ -37,11 +36,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
 
 def item(image: bytes, **parameters: Any) -> Item:
     return Item(MODEL, image, {**DEFAULTS, **parameters}, time.time() + 60)
-
-
-def answer_of(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.body is not None, outcome.failure
-    return orjson.loads(outcome.body)
 
 
 async def test_plain_and_augmented_images_of_one_batch_get_their_own_answers(host: ModelHost):

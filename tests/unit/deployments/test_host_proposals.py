@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 import torch
 
@@ -19,11 +18,11 @@ from models.catalog.lookup import find
 from models.detection.architectures import build_detector
 from models.request_adapter import adapter_for
 from models.runtime import Runtime
-from services.answers.wire import Item, Outcome, describe_prediction
+from services.answers.wire import Item, describe_prediction
 from services.deployments.host import ModelHost
 from services.settings import read_settings
-from tests.unit.deployments.test_host import photo
 from tests.unit.detector_cards import write_detector
+from tests.unit.hosted_answers import answer_of, photo
 
 TWO_STAGES, ONE_STAGE = "two-stages", "finds-anything"
 DEFAULTS: dict[str, Any] = {"score_threshold": 0.01, "iou_threshold": 0.5, "max_detections": 20, "class_ids": None}
@@ -53,11 +52,6 @@ def _write_two_stages(folder: Path) -> None:
 
 def item(model: str = TWO_STAGES, size: tuple[int, int] = (64, 64), **parameters: Any) -> Item:
     return Item(model, photo(size), {**DEFAULTS, **parameters}, time.time() + 60)
-
-
-def answer_of(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.body is not None, outcome.failure
-    return orjson.loads(outcome.body)
 
 
 async def test_images_of_all_families_in_one_call_get_their_own_answers(host: ModelHost):

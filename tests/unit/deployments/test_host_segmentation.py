@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
-import skimage.data
 from PIL import Image
 
 from models.geometry.masks import Mask
-from services.answers.wire import Item, Outcome
+from services.answers.wire import Item
 from services.deployments import host as host_module
 from services.deployments.host import ModelHost
+from tests.unit.hosted_answers import answer_of, photo
 from tests.unit.segmenter_cards import INSTANCE_CLASSES, SEMANTIC_CLASSES, write_segmenter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -41,18 +40,6 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelHost]:
 def item(model: str, image: bytes, **parameters: Any) -> Item:
     threshold = {"score_threshold": 0.1} if model == INSTANCE else {}
     return Item(model, image, {**threshold, **parameters}, time.time() + 60)
-
-
-def photo(size: tuple[int, int]) -> bytes:
-    """The astronaut at (width, height)."""
-    file = io.BytesIO()
-    Image.fromarray(skimage.data.astronaut()).resize(size).save(file, "PNG")
-    return file.getvalue()
-
-
-def answer_of(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.body is not None, outcome.failure
-    return orjson.loads(outcome.body)
 
 
 @pytest.mark.parametrize(("model", "names"), [(SEMANTIC, SEMANTIC_CLASSES[1:]), (INSTANCE, INSTANCE_CLASSES)])

@@ -16,20 +16,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
-import orjson
 import pytest
-import skimage.data
 import torch
 from PIL import Image
 
 from loadtests.triton_server import TritonServer
 from models.export.triton_repository import RepositoryOptions, export_model
-from services.answers.wire import Item, Outcome
+from services.answers.wire import Item
 from services.deployments.host import ModelHost
 from services.settings import read_settings
 from tests.triton_server import triton_server
 from tests.unit.classifier_cards import write_classifier
 from tests.unit.detector_cards import write_detector
+from tests.unit.hosted_answers import answer_of, photo
 from tests.unit.hosted_gateway import hosted_gateway
 from tests.unit.segmenter_cards import write_segmenter
 
@@ -42,6 +41,7 @@ PARAMETERS = {
     CLASSIFIER: {"top_k": 3},
     SEGMENTER: {"class_ids": None, "mask_format": "rle", "probabilities": True},
 }
+SIZE = (100, 70)
 TASKS = {DETECTOR: "detection", CLASSIFIER: "classification", SEGMENTER: "segmentation"}
 
 
@@ -107,19 +107,7 @@ def config(name: str, url: str | None = None, **options: Any) -> dict[str, Any]:
 
 
 def item(name: str, image: bytes | None = None) -> Item:
-    return Item(name, image or photo(), PARAMETERS[name], time.time() + 60)
-
-
-def photo(size: tuple[int, int] = (100, 70)) -> bytes:
-    """The astronaut at (width, height)."""
-    file = io.BytesIO()
-    Image.fromarray(skimage.data.astronaut()).resize(size).save(file, "PNG")
-    return file.getvalue()
-
-
-def answer_of(outcome: Outcome) -> dict[str, Any]:
-    assert outcome.body is not None, outcome.failure
-    return orjson.loads(outcome.body)
+    return Item(name, image or photo(SIZE), PARAMETERS[name], time.time() + 60)
 
 
 def assert_alike(one: Any, other: Any) -> None:
@@ -184,7 +172,7 @@ async def test_image_that_triton_fails_on_fails_alone(repository: Path, tmp_path
         host = started(config(CLASSIFIER, fragile.url, num_device_threads=1))
         white = io.BytesIO()
         Image.new("RGB", (64, 64), "white").save(white, "PNG")
-        images = [photo(), white.getvalue(), photo(), photo()]
+        images = [photo(SIZE), white.getvalue(), photo(SIZE), photo(SIZE)]
         outcomes = await host.predict([item(CLASSIFIER, image) for image in images])
         codes = [outcome.failure and outcome.failure.code for outcome in outcomes]
         assert codes == [None, "internal_error", None, None]
@@ -299,7 +287,7 @@ def test_triton_that_is_killed_under_load_makes_its_model_not_ready_and_nothing_
         classified = load.seen["classify", "ok"]
         wait_for(lambda: load.seen["classify", "ok"] >= classified + 20)
         wait_for(lambda: readiness(url) == (503, {DETECTOR: False, CLASSIFIER: True}))
-        refusal = httpx.post(f"{url}/v1/detect", content=photo())
+        refusal = httpx.post(f"{url}/v1/detect", content=photo(SIZE))
         assert refusal.json()["error"]["message"] == f"the Triton server of {DETECTOR} does not answer"
         assert (refusal.status_code, refusal.headers["retry-after"]) == (503, "2")
         server.start()
@@ -319,11 +307,11 @@ def test_replica_starts_without_its_server_and_answers_once_it_is_there(reposito
     with hosted_gateway([config(DETECTOR, server.url), config(CLASSIFIER)]) as gateway:
         url = gateway.url
         assert readiness(url) == (503, {DETECTOR: False, CLASSIFIER: True})
-        assert httpx.post(f"{url}/v1/classify", content=photo()).status_code == 200
-        refusal = httpx.post(f"{url}/v1/detect", content=photo())
+        assert httpx.post(f"{url}/v1/classify", content=photo(SIZE)).status_code == 200
+        refusal = httpx.post(f"{url}/v1/detect", content=photo(SIZE))
         assert (refusal.status_code, refusal.json()["error"]["code"]) == (503, "not_ready")
         with server:
-            wait_for(lambda: httpx.post(f"{url}/v1/detect", content=photo()).status_code == 200)
+            wait_for(lambda: httpx.post(f"{url}/v1/detect", content=photo(SIZE)).status_code == 200)
 
 
 class Load:
@@ -337,7 +325,7 @@ class Load:
     def run(self, path: str) -> None:
         with httpx.Client(base_url=self._url, timeout=30) as client:
             while not self.ended:
-                response = client.post(f"/v1/{path}", content=photo(), headers={"cache-control": "no-store"})
+                response = client.post(f"/v1/{path}", content=photo(SIZE), headers={"cache-control": "no-store"})
                 outcome = "ok" if response.status_code == 200 else response.json()["error"]["code"]
                 assert response.status_code in (200, 503)
                 self.seen[path, outcome] += 1

@@ -18,29 +18,18 @@ from models.detection.selection import iou
 from models.detection.yolox import Yolox
 from models.detection.yolox_candidates import YoloxCandidates, candidates_from
 from models.detection.yolox_family import build_yolox
-from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
+from models.entries import LetterboxPreprocessing
 from models.execution.executor import Executor
 from models.runtime import Runtime, cpu_has_bf16
 from tests.photos import encoded, exif_with_orientation, photo
+from tests.unit.fake_entries import fake_entry
 
 pytestmark = pytest.mark.slow
 
 PREPROCESSING = LetterboxPreprocessing(416, 416, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
 SMALL = LetterboxPreprocessing(128, 128, (127.0, 127.0, 127.0), (128.0, 128.0, 128.0))
-ENTRY = CatalogEntry(
-    name="fake",
-    version="1",
-    task="detection",
-    architecture="none",
-    weights=WeightsSource("none", "", None, "Apache-2.0", "a test"),
-    preprocessing=PREPROCESSING,
-    class_count=2,
-    licence="Apache-2.0",
-    accuracy=(),
-    description="Sees bright things.",
-    defaults={"score_threshold": 0.6, "iou_threshold": 0.5, "max_detections": 100},
-    class_names=("bright", "dark"),
-)
+DEFAULTS = {"score_threshold": 0.6, "iou_threshold": 0.5, "max_detections": 100}
+ENTRY = fake_entry("detection", PREPROCESSING, ("bright", "dark"), defaults=DEFAULTS)
 FP32 = Runtime(precision="fp32")
 PLAIN = Runtime(precision="fp32", fuse=False, channels_last=False)
 

@@ -201,14 +201,6 @@ def test_coco_has_its_80_classes_in_order():
 
 
 @pytest.fixture
-def hub_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
 def entry():
     """That of YOLOX-nano, as if no digest were known."""
     published = find("yolox/nano")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
@@ -10,23 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import skimage.data
-from PIL import Image
 
 from models.catalog.loading import load
 from models.geometry.masks import Mask
 from models.runtime import Runtime
+from tests.unit.hosted_answers import photo
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 STREAMS = 2
-
-
-def photo(size: tuple[int, int]) -> bytes:
-    """The astronaut at (width, height), as PNG."""
-    file = io.BytesIO()
-    Image.fromarray(skimage.data.astronaut()).resize(size).save(file, "PNG")
-    return file.getvalue()
 
 
 def as_lists(prediction: Any) -> list[Any]:

@@ -9,24 +9,11 @@ import simpy
 
 from loadtests.simulation.batcher import Policy, SimulatedBatcher
 from loadtests.simulation.cores import Steps
-from loadtests.simulation.costs import Costs
 from loadtests.simulation.run import Load, simulate
 from loadtests.simulation.service import Topology
+from tests.unit.simulated_costs import COSTS
 
 RUN_S = 1.0
-COSTS = Costs(
-    haproxy_ms=0.1,
-    gateway_ms=0.5,
-    gateway_miss_ms=0.5,
-    gateway_call_ms=1.0,
-    replica_call_ms=0.5,
-    replica_image_ms=2.0,
-    batch_ms=2.0,
-    network_image_ms=4.0,
-    redis_ms=0.05,
-    redis_miss_ms=0.1,
-    idle_cores=0.0,
-)
 
 
 def runs_of(

@@ -13,26 +13,14 @@ from loadtests.simulation.batcher import SimulatedBatcher
 from loadtests.simulation.bursts import gaps_s
 from loadtests.simulation.coalescer import Image, SimulatedCoalescer
 from loadtests.simulation.cores import Cores, Process, Steps, Times
-from loadtests.simulation.costs import QUIET, Costs, Measured, Point
+from loadtests.simulation.costs import QUIET, Measured, Point
 from loadtests.simulation.fit import fit, shares
 from loadtests.simulation.run import Load, simulate, simulate_point
 from loadtests.simulation.service import Topology
+from tests.unit.simulated_costs import COSTS
 
 pytestmark = pytest.mark.slow
 
-COSTS = Costs(
-    haproxy_ms=0.1,
-    gateway_ms=0.5,
-    gateway_miss_ms=0.5,
-    gateway_call_ms=1.0,
-    replica_call_ms=0.5,
-    replica_image_ms=2.0,
-    batch_ms=2.0,
-    network_image_ms=4.0,
-    redis_ms=0.05,
-    redis_miss_ms=0.1,
-    idle_cores=0.0,
-)
 ALONE_MS = 0.1 + 0.5 + 0.5 + 0.1 + 1.0 + 0.5 + 2.0 + 2.0 + 4.0
 """What a lone request that misses takes."""
 

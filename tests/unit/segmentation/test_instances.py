@@ -17,7 +17,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from models.adapter import ModelInput, SegmentationParameters
 from models.detection.candidates import Candidates
 from models.detection.selection import iou
-from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
+from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.geometry.masks import Mask
 from models.runtime import Runtime, cpu_has_bf16
 from models.segmentation.instances import InstanceSegmenter
@@ -25,6 +25,7 @@ from models.segmentation.lite_mask_rcnn import build_mask_rcnn_lite
 from models.segmentation.mask_rcnn_regions import MAX_OBJECTS, OVERLAP, SCORE_FLOOR, MaskRcnnRegions, RegionMasks
 from models.segmentation.pasting import paste
 from tests.photos import encoded
+from tests.unit.fake_entries import fake_entry
 from tests.unit.untrained_networks import settle_norms, spread, torchvisions_own
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -37,21 +38,8 @@ EVERYTHING = SegmentationParameters(SCORE_FLOOR, MAX_OBJECTS)
 
 
 def entry_for(preprocessing: LetterboxPreprocessing, class_names: tuple[str, ...] = CLASSES) -> CatalogEntry:
-    return CatalogEntry(
-        name="fake",
-        version="1",
-        task="segmentation",
-        segmentation="instance",
-        architecture="none",
-        weights=WeightsSource("none", "", None, "Apache-2.0", "a test"),
-        preprocessing=preprocessing,
-        class_count=len(class_names),
-        licence="Apache-2.0",
-        accuracy=(),
-        description="Sees things.",
-        defaults={"score_threshold": 0.6, "max_detections": 3},
-        class_names=class_names,
-    )
+    defaults = {"score_threshold": 0.6, "max_detections": 3}
+    return fake_entry("segmentation", preprocessing, class_names, segmentation="instance", defaults=defaults)
 
 
 IMAGENET = LetterboxPreprocessing(*SIDES, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375), stride=1, antialias=False)

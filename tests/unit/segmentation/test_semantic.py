@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import interpolate
 
 from models.adapter import ModelInput, SegmentationParameters
-from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
+from models.entries import LetterboxPreprocessing
 from models.execution.executor import executor_for
 from models.imaging.letterbox import Letterbox
 from models.predictions import SemanticMask
@@ -23,6 +23,7 @@ from models.segmentation.class_maps import class_map_from
 from models.segmentation.semantic import SemanticSegmenter
 from models.segmentation.tiles import Tiling, logits_by_rows
 from tests.photos import encoded, exif_with_orientation
+from tests.unit.fake_entries import fake_entry
 
 ZERO, ONE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 LETTERBOX = LetterboxPreprocessing(64, 64, ZERO, ONE, stride=8)
@@ -71,21 +72,7 @@ def segmenter(
     names: tuple[str, ...] = NAMES,
     runtime: Runtime = FP32,
 ) -> SemanticSegmenter:
-    entry = CatalogEntry(
-        name="fake",
-        version="1",
-        task="segmentation",
-        segmentation="semantic",
-        architecture="none",
-        weights=WeightsSource("none", "", None, "Apache-2.0", "a test"),
-        preprocessing=preprocessing,
-        class_count=len(names),
-        licence="Apache-2.0",
-        accuracy=(),
-        description="Tells colours apart.",
-        defaults={},
-        class_names=names,
-    )
+    entry = fake_entry("segmentation", preprocessing, names, segmentation="semantic")
     executor = executor_for((network or Colors()).eval(), preprocessing, runtime)
     return SemanticSegmenter(entry, names, runtime, executor, "0" * 64)
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -321,18 +321,10 @@ async def test_store_that_fails_for_a_while_loses_nothing_that_was_seen(settings
         await until(lambda: images_seen(client), 6)
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedCache]:
-    made = EmbeddedCache(tmp_path, 8 * 2**20)
-    made.start()
-    yield made
-    made.stop()
-
-
-async def test_gateways_on_one_server_tell_the_same(settings: Settings, server: EmbeddedCache):
-    shared = settings.model_copy(update={"redis_url": server.url})
+async def test_gateways_on_one_server_tell_the_same(settings: Settings, cache_server: EmbeddedCache):
+    shared = settings.model_copy(update={"redis_url": cache_server.url})
     record_run(DETECTOR_RUN, shared)
-    stores = [RedisStore(server.url, PipelinedRedis(server.url, 0.5), timeout_s=0.5) for _ in range(2)]
+    stores = [RedisStore(cache_server.url, PipelinedRedis(cache_server.url, 0.5), timeout_s=0.5) for _ in range(2)]
     async with running(shared, Drifting(), stores[0]) as one, running(shared, Drifting(), stores[1]) as other:
         await ask_many(one, range(60))
         await ask_many(other, range(60, 120))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -25,21 +24,13 @@ pytestmark = pytest.mark.usefixtures("no_second_look")
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedCache]:
-    made = EmbeddedCache(tmp_path, 8 * 2**20)
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-async def two_gateways(server: EmbeddedCache) -> AsyncIterator[list[httpx.AsyncClient]]:
+async def two_gateways(cache_server: EmbeddedCache) -> AsyncIterator[list[httpx.AsyncClient]]:
     """Clients of two gateways that share a server, and of nothing else."""
     clients: list[httpx.AsyncClient] = []
     closing: list[Any] = []
     for _ in range(2):
-        cache = RedisCache(PipelinedRedis(server.url, 0.5), ttl_s=60, max_entry_bytes=2**20)
-        store = RedisStore(server.url, PipelinedRedis(server.url, 0.5), timeout_s=0.5)
+        cache = RedisCache(PipelinedRedis(cache_server.url, 0.5), ttl_s=60, max_entry_bytes=2**20)
+        store = RedisStore(cache_server.url, PipelinedRedis(cache_server.url, 0.5), timeout_s=0.5)
         app = await make_app(Cats(), cache, store, feedback_ttl_s=600)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         clients.append(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
@@ -50,7 +41,7 @@ async def two_gateways(server: EmbeddedCache) -> AsyncIterator[list[httpx.AsyncC
 
 
 async def test_gateways_share_answers_feedback_and_windows(
-    two_gateways: list[httpx.AsyncClient], server: EmbeddedCache, monkeypatch: pytest.MonkeyPatch
+    two_gateways: list[httpx.AsyncClient], cache_server: EmbeddedCache, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("services.gateway.accuracy.answer_log.SECOND_LOOK_S", SECOND_LOOK_S)
     one, other = two_gateways
@@ -58,7 +49,7 @@ async def test_gateways_share_answers_feedback_and_windows(
     told = await tell(other, request_id, {"class": "tabby"})
     assert told.status_code == 200, "what was answered a moment ago is looked for twice"
     assert error_of(await tell(one, request_id, {"class": "tabby"})) == (409, "already_given")
-    redis = Redis.from_url(server.url)
+    redis = Redis.from_url(cache_server.url)
     (window,) = [key async for key in redis.scan_iter("tapetum:window:feedback:*")]
     assert await redis.llen(window) == 1
     await redis.aclose()
@@ -71,8 +62,10 @@ async def test_of_many_at_once_one_is_taken(two_gateways: list[httpx.AsyncClient
     assert sorted(response.status_code for response in told) == [200] + [409] * 9
 
 
-async def test_store_that_is_full_is_said_once_in_the_log(two_gateways: list[httpx.AsyncClient], server: EmbeddedCache):
-    redis = Redis.from_url(server.url)
+async def test_store_that_is_full_is_said_once_in_the_log(
+    two_gateways: list[httpx.AsyncClient], cache_server: EmbeddedCache
+):
+    redis = Redis.from_url(cache_server.url)
     await redis.config_set("maxmemory-policy", "noeviction")
     await redis.config_set("maxmemory", "1mb")
     with capture_logs() as logs:
@@ -85,10 +78,10 @@ async def test_store_that_is_full_is_said_once_in_the_log(two_gateways: list[htt
 
 
 async def test_answer_from_the_cache_lasts_as_long_as_feedback_on_it(
-    two_gateways: list[httpx.AsyncClient], server: EmbeddedCache
+    two_gateways: list[httpx.AsyncClient], cache_server: EmbeddedCache
 ):
     client = two_gateways[0]
-    redis = Redis.from_url(server.url)
+    redis = Redis.from_url(cache_server.url)
     await classify(client, png(1))
     await asyncio.sleep(0.1)
     answers = [key async for key in redis.scan_iter("tapetum:*") if len(key) == len(KEY_PREFIX) + 64]
@@ -100,13 +93,13 @@ async def test_answer_from_the_cache_lasts_as_long_as_feedback_on_it(
 
 
 async def test_store_that_is_down_refuses_feedback_and_nothing_else(
-    two_gateways: list[httpx.AsyncClient], server: EmbeddedCache
+    two_gateways: list[httpx.AsyncClient], cache_server: EmbeddedCache
 ):
     client = two_gateways[0]
     request_id = (await classify(client, png(1))).json()["request_id"]
     await asyncio.sleep(0.1)
-    server.stop()
+    cache_server.stop()
     told = await tell(client, request_id, {"class": "tabby"})
     assert error_of(told) == (503, "feedback_unavailable") and told.headers["retry-after"] == "1"
     assert (await classify(client, png(2))).status_code == 200
-    server.start()
+    cache_server.start()

@@ -6,8 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 from redis.exceptions import RedisError, ResponseError
@@ -18,16 +17,8 @@ from services.local.embedded_cache import EmbeddedCache
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[EmbeddedCache]:
-    made = EmbeddedCache(tmp_path, 8 * 2**20)
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-async def redis(server: EmbeddedCache) -> AsyncIterator[PipelinedRedis]:
-    made = PipelinedRedis(server.url, 0.1)
+async def redis(cache_server: EmbeddedCache) -> AsyncIterator[PipelinedRedis]:
+    made = PipelinedRedis(cache_server.url, 0.1)
     yield made
     await made.close()
 
@@ -48,17 +39,19 @@ async def test_command_in_the_background_is_sent_without_another(redis: Pipeline
     assert await asyncio.wait_for(done, 5) == b"PONG"
 
 
-async def test_silent_server_fails_all_commands_in_time_and_answers_again(redis: PipelinedRedis, server: EmbeddedCache):
+async def test_silent_server_fails_all_commands_in_time_and_answers_again(
+    redis: PipelinedRedis, cache_server: EmbeddedCache
+):
     await redis.ask("PING")
-    assert server.pid is not None
-    os.kill(server.pid, signal.SIGSTOP)
+    assert cache_server.pid is not None
+    os.kill(cache_server.pid, signal.SIGSTOP)
     try:
         started_at = time.monotonic()
         replies = await asyncio.gather(*(redis.ask("GET", "a") for _ in range(10)), return_exceptions=True)
         assert {type(reply) for reply in replies} == {RedisTimeoutError}
         assert 0.1 <= time.monotonic() - started_at < 2
     finally:
-        os.kill(server.pid, signal.SIGCONT)
+        os.kill(cache_server.pid, signal.SIGCONT)
     assert await redis.ask("PING") == b"PONG"
 
 
@@ -70,12 +63,14 @@ async def test_reply_that_came_while_the_process_had_no_cpu_is_not_late(redis: P
     assert await reply == b"PONG"
 
 
-async def test_server_that_ends_fails_what_waits_and_a_new_one_is_found(redis: PipelinedRedis, server: EmbeddedCache):
+async def test_server_that_ends_fails_what_waits_and_a_new_one_is_found(
+    redis: PipelinedRedis, cache_server: EmbeddedCache
+):
     await redis.ask("PING")
-    server.stop()
+    cache_server.stop()
     with pytest.raises(RedisError):
         await redis.ask("PING")
-    server.start()
+    cache_server.start()
     assert await redis.ask("PING") == b"PONG"
 
 
