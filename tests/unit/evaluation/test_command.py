@@ -40,7 +40,7 @@ def refusal(*arguments: str, model: str = "yolo-digits", data: str = "digits") -
 
 
 def test_what_is_not_there_is_told_before_anything_starts(tmp_path: Path) -> None:
-    assert "did you mean yolo-digits?" in refusal(model="yolo-digit")
+    assert "did you mean yolo-digits or gan-digits?" in refusal(model="yolo-digit")
     assert "no such file or folder; data can be digits," in refusal(data=str(tmp_path / "gone"))
     assert "digits:COUNT" not in refusal(data="digits:x")
     assert "not an HTTP address" in refusal("--through", "gateway", "--url", "ftp://here")

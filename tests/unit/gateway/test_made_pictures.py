@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +24,7 @@ from models.export.captured_network import capture
 from services.client import AsyncClient, Client, Pictures, TapetumError
 from services.evaluation.kinds import KINDS as evaluation_kinds
 from services.settings import Settings
+from tests.checkout import DOCS
 from tests.unit.hosted_gateway import HostedGateway, hosted_gateway
 from tests.unit.picture_models import GENERATOR, STYLIZER, TinyStylizer, write_picture_models
 
@@ -246,6 +249,18 @@ def test_feedback_is_refused_and_nothing_counts_for_accuracy_or_drift(stack: Hos
         with pytest.raises(TapetumError, match=f"{STYLIZER} is a model for stylization"):
             client.classify(photo(), model=STYLIZER)
         assert client.classify(photo()).model == "mnist"
+
+
+def test_the_example_of_the_clients_page_runs(
+    stack: HostedGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("photo.jpg").write_bytes(photo())
+    page = (DOCS / "client.md").read_text()
+    (example,) = re.findall(r"^```python\n([^`]*client\.generate[^`]*)^```", page, re.MULTILINE)
+    exec(example.replace("http://localhost:8000", stack.url), {})
+    sizes = [Image.open(name).size for name in ("styled.jpg", "seven-0.png", "seven-1.png", "seven-2.png")]
+    assert sizes == [(40, 30)] + [(28, 28)] * 3
 
 
 @pytest.mark.usefixtures("stack")
