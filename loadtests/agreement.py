@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.detection.selection import iou
 from models.entries import Task
 from models.geometry.masks import Mask
-from models.predictions import Classification, Detections, Prediction, SemanticMask
+from models.predictions import Classification, Detections, InstanceMasks, Poses, Prediction, SemanticMask
 
 SURE_SCORE: Final = 0.5
 """A box of this score or more must be in the other answer, too, whatever its score is there."""
@@ -55,6 +55,7 @@ def confident_predictions(prediction: Prediction) -> int:
         return 1
     if isinstance(prediction, SemanticMask):
         return len(_sure_classes(prediction))
+    assert isinstance(prediction, Detections | InstanceMasks | Poses)
     return int((prediction.scores >= SURE_SCORE).sum())
 
 

@@ -117,7 +117,9 @@ def measure(
     for index in range(len(data)):
         sample = data.load(index)
         target = match.translate(sample.target)
-        for way in ways.values() if target is not None else ():
+        for way in ways.values():
+            if target is None:
+                break
             started_at = time.perf_counter()
             item = way.adapter.preprocess(way.adapter.decode(sample.image))
             (found,) = way.adapter.postprocess(way.adapter.forward([item]), [item], [parameters])

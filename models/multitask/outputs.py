@@ -123,4 +123,4 @@ class MultitaskNetwork:
                 image["detection"] = decoded[0]
                 if "instance" in wanted:
                     image["instance"] = self.regions.masks_of(*decoded, size)
-        return found
+        return list(found)

@@ -57,8 +57,8 @@ def test_without_weights_in_the_name_torchvisions_recommended_ones_are_taken():
 
 
 def test_preprocessing_is_told_on_the_scale_of_bytes():
-    assert find("torchvision/resnet18").preprocessing.mean == (123.675, 116.28, 103.53)
-    assert find("efficientnet-lite0").preprocessing.std == (128.0, 128.0, 128.0)
+    assert find("torchvision/resnet18").image_preprocessing.mean == (123.675, 116.28, 103.53)
+    assert find("efficientnet-lite0").image_preprocessing.std == (128.0, 128.0, 128.0)
 
 
 def test_weights_that_forbid_commercial_use_say_so():

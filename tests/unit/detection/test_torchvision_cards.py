@@ -127,7 +127,7 @@ def test_class_map_of_a_semantic_segmenter_is_that_of_torchvision(catalog):
     model = load("own", RUNTIME)
     picture = encoded(photo("chelsea"), "PNG")
     prepared = model.preprocess(model.decode(picture)).pixels
-    preprocessing = model.entry.preprocessing
+    preprocessing = model.entry.image_preprocessing
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     with torch.inference_mode():
         scores = network((torch.from_numpy(prepared).permute(2, 0, 1) - mean)[None] / std)["out"][0]

@@ -64,7 +64,7 @@ def test_what_the_user_says_goes_before_what_the_file_says():
     )
     entry = card_of(FILE, YOLO, options)
     assert (entry.version, entry.class_names, entry.outputs) == ("3", ("a", "b"), "yolov5")
-    assert entry.preprocessing.mean == NORMALISATIONS["imagenet"][0]
+    assert entry.image_preprocessing.mean == NORMALISATIONS["imagenet"][0]
     assert (entry.arguments, entry.licence, entry.weights.licence) == ({"channels": "bgr"}, "MIT", "MIT")
     assert entry.description == "Finds pets."
 

@@ -15,6 +15,7 @@ from models.multitask.architectures import multitask_model
 from models.multitask.counts import count_class, count_class_names
 from models.multitask.model import MultitaskModel
 from models.multitask.network import MULTITASK, MultitaskRcnn, build_multitask
+from models.predictions import Classification, InstanceMasks
 from models.request_adapter import adapter_for
 from models.runtime import Runtime
 from models.segmentation.architectures import segmenter
@@ -74,7 +75,7 @@ def test_objects_equal_those_that_a_mask_rcnn_of_the_same_weights_finds(
     (alone,) = single.predict([_photo(1)], wanted)
     (found,) = model.predict([_photo(1)], MultitaskParameters(instance=wanted))
     instance = found.parts["instance"]
-    assert len(alone.scores) > 0
+    assert isinstance(instance, InstanceMasks) and isinstance(alone, InstanceMasks) and len(alone.scores) > 0
     assert np.array_equal(instance.boxes, alone.boxes) and instance.masks == alone.masks
 
 
@@ -116,13 +117,13 @@ def test_by_openvino_each_part_is_a_compiled_network_of_its_own(
     pytest.importorskip("openvino")
     compiled = multitask_model(model.entry, Runtime(backend="openvino", precision="fp32").resolve(), network, "")
     for kind in ("semantic", "classification"):
-        wanted = MultitaskParameters(**{kind: {}})
+        wanted = MultitaskParameters(**{kind: {}})  # pyright: ignore[reportArgumentType]
         (found,), (expected,) = compiled.predict([_photo(7)], wanted), model.predict([_photo(7)], wanted)
         assert type(found.parts[kind]) is type(expected.parts[kind])
-    both = compiled.predict([_photo(7)])[0].parts["classification"]
-    assert np.allclose(
-        both.probabilities, model.predict([_photo(7)])[0].parts["classification"].probabilities, atol=1e-3
-    )
+    (both,), (expected,) = compiled.predict([_photo(7)]), model.predict([_photo(7)])
+    found, told = both.parts["classification"], expected.parts["classification"]
+    assert isinstance(found, Classification) and isinstance(told, Classification)
+    assert np.allclose(found.probabilities, told.probabilities, atol=1e-3)
 
 
 def test_a_mapping_stands_for_the_parameters_of_its_kind() -> None:

@@ -64,7 +64,7 @@ def shared(image: bytes, *sides: int | None) -> list[PredictionRequest]:
 
 def test_models_share_a_decode_at_the_scale_of_the_finest() -> None:
     coarse, fine = shared(JPEG, 200, 700)
-    assert coarse.decoding is fine.decoding is not None
+    assert coarse.decoding is not None and coarse.decoding is fine.decoding
     assert coarse.decoding.decode(**CAPS).pixels.shape[:2] == (768, 1024)
     assert fine.key(b"x") == PredictionRequest.of(fine.model, ClassifyParameters().complete).key(b"x")
     assert coarse.key(b"x") != PredictionRequest.of(coarse.model, ClassifyParameters().complete).key(b"x")
