@@ -126,8 +126,8 @@ class StyleOptimisation:
             losses = self._learn()
             self._step += 1
         assert losses is not None, "the optimisation has ended"
-        parts = (float(part.detach()) for part in (losses.content, losses.style, losses.total))
-        return Frame(self._step, self._settings.steps, *parts, self._picture())
+        content, style, total = (float(part.detach()) for part in (losses.content, losses.style, losses.total))
+        return Frame(self._step, self._settings.steps, content, style, total, self._picture())
 
     def _first(self) -> Tensor:
         if self._settings.start == "content":
@@ -175,7 +175,7 @@ class StyleOptimisation:
 
 
 def _tensor(pixels: NDArray[np.uint8], device: str) -> Tensor:
-    return torch.from_numpy(pixels.copy()).to(device).permute(2, 0, 1)[None].float() / 255
+    return torch.tensor(pixels).to(device).permute(2, 0, 1)[None].float() / 255
 
 
 def _resized(images: Tensor, size: tuple[int, ...] | list[int] | torch.Size) -> Tensor:

@@ -92,7 +92,7 @@ class StyleRecipe:
         return dict(zip(names, np.mean(rows, axis=0).tolist(), strict=True))
 
     def _on_device(self, crops: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-        return torch.from_numpy(crops).to(self._device).permute(0, 3, 1, 2).float() / 255
+        return torch.as_tensor(crops).to(self._device).permute(0, 3, 1, 2).float() / 255
 
 
 def cropped(path: Path, side: int, random: np.random.Generator | None = None) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -106,7 +106,7 @@ def train_style(options: StyleOptions, report: Callable[[Progress], None] = lamb
     torch.manual_seed(options.seed)  # pyright: ignore[reportUnknownMemberType]
     network = StyleNetwork().to(runtime.device)
     features = open_features("efficientnet-lite0", runtime.device)
-    pixels = torch.from_numpy(style).to(runtime.device).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.as_tensor(style).to(runtime.device).permute(2, 0, 1)[None].float() / 255
     loss = PerceptualLoss(features, pixels, options.weights)
     learned, held_out = photos[:-_VAL_PHOTOS], photos[-_VAL_PHOTOS:]
     recipe = StyleRecipe(network, loss, learned, held_out, options.size, options.batch_size, options.seed)
