@@ -31,6 +31,8 @@ def _split_tasks(value: Any) -> Any:
     if not isinstance(value, list | tuple):
         raise PydanticCustomError("tasks", "Input should be a list of tasks")
     names = cast("list[Any]", value)
+    if not any(names):
+        raise PydanticCustomError("tasks", "the list is empty; there are: {known}", {"known": ", ".join(PARTS)})
     for place, name in enumerate(names):
         if not isinstance(name, str) or name not in PARTS:
             shown = str(name)[:80]
@@ -39,8 +41,6 @@ def _split_tasks(value: Any) -> Any:
             )
         if name in names[:place]:
             raise PydanticCustomError("tasks", "{name} is given twice", {"name": name})
-    if not names:
-        raise PydanticCustomError("tasks", "the list is empty")
     return tuple(names)
 
 

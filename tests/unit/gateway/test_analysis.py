@@ -108,7 +108,7 @@ def test_prefixed_parameters_reach_their_task_from_query_form_and_json(app: Fast
     [
         ({"tasks": "fly"}, "there is no task fly"),
         ({"tasks": "detect,detect"}, "detect is given twice"),
-        ({"tasks": ""}, "there is no task"),
+        ({"tasks": ""}, "the list is empty; there are: classify, detect"),
         ({"tasks": "classify", "detect.classes": "dog"}, "detect.classes: detect is not one of tasks"),
         ({"detect.top_k": "3"}, "detect.top_k"),
         ({"detect.score_threshold": "7"}, "detect.score_threshold: Input should be less"),
