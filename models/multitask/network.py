@@ -25,6 +25,10 @@ from models.segmentation.unet import convolution
 
 MULTITASK: Final = "multitask-efficientnet-lite0"
 """Name of the architecture in cards."""
+_EVIDENCE: Final = 16
+"""Kinds of cells that the classification head counts on a level."""
+_RARE: Final = -4.0
+"""Logit of such a cell before training: one in fifty."""
 _LEVELS: Final = (1, 2, 3)
 """Levels of the U-Net's decoder that are used: strides 4, 8 and 16."""
 
@@ -62,7 +66,7 @@ class SemanticHead(nn.Module):
 
 
 class CountHead(nn.Module):
-    """Classifies images by mean and maximum of each level of the pyramid.
+    """Classifies images by the pyramid: by mean and maximum of each level, and by sums over its cells, which count.
 
     Args:
         width: Channels of a level.
@@ -72,15 +76,20 @@ class CountHead(nn.Module):
 
     def __init__(self, width: int, class_count: int, hidden: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Linear(2 * len(LEVELS) * width, hidden), nn.ReLU(), nn.Linear(hidden, class_count)
-        )
+        self.evidence = nn.ModuleList(nn.Conv2d(width, _EVIDENCE, 1) for _ in LEVELS)
+        pooled = len(LEVELS) * (2 * width + _EVIDENCE)
+        self.layers = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(), nn.Linear(hidden, class_count))
+        for layer in self.evidence:
+            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+            nn.init.constant_(layer.bias, _RARE)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """(N, width, h, w) of each level to (N, class_count) logits."""
-        return self.layers(
-            torch.cat([part for level in levels for part in (level.mean((2, 3)), level.amax((2, 3)))], 1)
-        )
+        pooled: list[Tensor] = []
+        for evidence, level in zip(self.evidence, levels, strict=True):
+            shares: Tensor = evidence(level).sigmoid()
+            pooled += [level.mean((2, 3)), level.amax((2, 3)), shares.sum((2, 3)).log1p()]
+        return self.layers(torch.cat(pooled, 1))
 
 
 class MultitaskRcnn(MaskRCNN):

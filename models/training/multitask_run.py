@@ -18,7 +18,7 @@ from models.parts import ModelPart
 from models.runtime import Runtime
 from models.sources.card_weights import as_stored
 from models.training.engine import Progress
-from models.training.multitask_loss import multitask_loss
+from models.training.multitask_loss import heads_loss, multitask_loss
 from models.training.photo_run import PhotoOptions, PhotoTask, new_card, shown_names, train_on_photos
 from models.training.segmenter_run import evaluate_adapter
 from models.training.targets import Target
@@ -30,9 +30,17 @@ def train_multitask(
     options: PhotoOptions,
     report: Callable[[Progress], None] = lambda progress: None,
     tell: TellProblems = lambda problems: None,
+    heads_only: bool = False,
 ) -> Path:
-    """Trains a multi-task network: see `models.training.photo_run.train_on_photos`."""
-    return train_on_photos(options, _TASK, report, tell)
+    """Trains a multi-task network: see `models.training.photo_run.train_on_photos`.
+
+    Args:
+        options: What and how.
+        report: Called with the progress every few steps.
+        tell: Called with the labels that are wrong, before training.
+        heads_only: Whether only the semantic and the classification head learn, and boxes and masks stay as they are.
+    """
+    return train_on_photos(options, _HEADS_TASK if heads_only else _TASK, report, tell)
 
 
 def multitask_parts(class_names: tuple[str, ...], category_ids: tuple[int, ...] | None) -> dict[str, ModelPart]:
@@ -86,4 +94,12 @@ def _slow(network: nn.Module) -> nn.Module:
     return nn.ModuleList([network.backbone, network.rpn, network.roi_heads])  # pyright: ignore[reportArgumentType]
 
 
+def _heads_objective(network: nn.Module, images: Tensor, targets: Sequence[Target]) -> dict[str, Tensor]:
+    assert isinstance(network, MultitaskRcnn)
+    return heads_loss(network, images, targets)
+
+
 _TASK: Final = PhotoTask(_card, _build, _objective, _evaluate, lambda options: "instance", slow=_slow)
+_HEADS_TASK: Final = replace(
+    _TASK, objective=_heads_objective, frozen="all but the semantic and the classification head"
+)

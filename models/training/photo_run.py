@@ -90,6 +90,7 @@ class PhotoTask:
         kind: What the data is read for.
         fit: Changes options to what the data allows; leaves them as they are by default.
         slow: The part of a network that was trained before and learns more slowly; its EfficientNet-Lite0 where None.
+        frozen: What the objective leaves as it is, for the card; None: what the options say.
     """
 
     card: Callable[[PhotoOptions, PhotoDataset], CatalogEntry]
@@ -99,6 +100,7 @@ class PhotoTask:
     kind: Callable[[PhotoOptions], Kind]
     fit: Callable[[PhotoOptions, PhotoDataset], PhotoOptions] = lambda options, data: options
     slow: Callable[[nn.Module], nn.Module] | None = None
+    frozen: str | None = None
 
 
 def train_on_photos(
@@ -158,12 +160,12 @@ def train_on_photos(
         options.output / f"{options.name}.run",
         options.settings.batch_size,
         precision,
-        _settings(options, training),
+        _settings(options, training, task),
         report,
     )
     run.resume()
     run.train()
-    facts = _facts(options, training, precision, run.trained_s)
+    facts = _facts(options, training, task, precision, run.trained_s)
     card = replace(card, accuracy=_accuracy(run.figures, held_out), training=facts)
     versioned = SEPARATOR in options.name
     return write_card(options.output, card, run.average.state_dict(), versioned=versioned)
@@ -243,7 +245,7 @@ def read_data(options: PhotoOptions, kind: Kind) -> PhotoData:
     return replace(data, training=training)
 
 
-def _settings(options: PhotoOptions, training: PhotoDataset) -> dict[str, Any]:
+def _settings(options: PhotoOptions, training: PhotoDataset, task: PhotoTask) -> dict[str, Any]:
     """What a run was started with, ready for JSON: names of data, no paths of this machine."""
     return {
         "architecture": options.architecture,
@@ -253,17 +255,19 @@ def _settings(options: PhotoOptions, training: PhotoDataset) -> dict[str, Any]:
         "objects": sum(len(photo.boxes) for photo in training.photos),
         "start": options.start,
         "teacher": options.teacher,
-        "frozen": options.freeze,
+        "frozen": task.frozen or options.freeze,
         **asdict(options.settings),
         "augmentation": asdict(options.augmentation),
         "learning_rate": options.schedule.learning_rate,
     }
 
 
-def _facts(options: PhotoOptions, training: PhotoDataset, precision: str, trained_s: float) -> dict[str, Any]:
+def _facts(
+    options: PhotoOptions, training: PhotoDataset, task: PhotoTask, precision: str, trained_s: float
+) -> dict[str, Any]:
     """What the card says of a run: what it was started with, where it ran, and for how long."""
     return {
-        **_settings(options, training),
+        **_settings(options, training, task),
         "machine": machine_name(options.device),
         "precision": precision,
         "training_time_s": round(trained_s),

@@ -144,7 +144,8 @@ def multitask(flags: MultitaskFlags) -> None:
         scale = (flags.least_scale, flags.greatest_scale)
         augmentation = Augmentation(mosaic=flags.mosaic, scale=scale, flip=0.5 if flags.flip else 0.0)
         others = {"masked_only": flags.masked_only, "teacher": flags.teacher}
-        return train_multitask(_photo_options(flags, flags.model, name, augmentation, **others), report, tell)
+        options = _photo_options(flags, flags.model, name, augmentation, **others)
+        return train_multitask(options, report, tell, flags.heads_only)
 
     run_training(train, name, flags.output, "analyze")
 

@@ -392,6 +392,10 @@ class MultitaskFlags(PhotoFlags):
     greatest_scale: Annotated[
         float, typer.Option(min=1, max=8, metavar="X", help="Greatest size of a photo, as a share of what fits.")
     ] = 1.6
+    heads_only: Annotated[
+        bool,
+        typer.Option("--heads-only", help="Train the semantic and the counting head only; boxes and masks stay."),
+    ] = False
     masked_only: Annotated[
         bool, typer.Option("--masked-only", help="Leave out photos that have boxes and no masks.")
     ] = False

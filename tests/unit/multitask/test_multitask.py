@@ -20,7 +20,7 @@ from models.request_adapter import adapter_for
 from models.runtime import Runtime
 from models.segmentation.architectures import segmenter
 from models.segmentation.lite_mask_rcnn import build_mask_rcnn_lite
-from models.training.multitask_loss import multitask_loss
+from models.training.multitask_loss import heads_loss, multitask_loss
 from models.training.multitask_run import multitask_parts
 from models.training.targets import Target
 
@@ -156,23 +156,42 @@ def test_photos_are_classed_by_how_many_objects_they_hold() -> None:
     ]
 
 
-def test_every_head_and_the_trunk_learn_from_the_loss() -> None:
-    training = build_multitask(1, width=16, region_width=16, mask_width=8, semantic_width=4, count_width=8).train()
+def _target() -> Target:
     ids = torch.zeros(64, 64, dtype=torch.int32)
     ids[10:50, 10:50] = 1
-    target = Target(
-        torch.tensor([[10.0, 10.0, 50.0, 50.0]]),
-        torch.tensor([0]),
-        torch.zeros(0, 4),
-        ids,
-        (ids > 0).to(torch.uint8),
-        torch.tensor([True]),
-    )
-    losses = multitask_loss(training, torch.randn(2, 3, 64, 64), [target, target])
-    sum(losses.values()).backward()  # pyright: ignore
+    box, class_id, nothing = torch.tensor([[10.0, 10.0, 50.0, 50.0]]), torch.tensor([0]), torch.zeros(0, 4)
+    return Target(box, class_id, nothing, ids, (ids > 0).to(torch.uint8), torch.tensor([True]))
+
+
+def _small_network() -> MultitaskRcnn:
+    torch.manual_seed(0)
+    return build_multitask(1, width=16, region_width=16, mask_width=8, semantic_width=4, count_width=8).train()
+
+
+def _learned(network: MultitaskRcnn) -> dict[str, bool]:
+    parts: dict[str, torch.nn.Module] = dict(network.named_children())
+    return {name: any(p.grad is not None for p in part.parameters()) for name, part in parts.items()}
+
+
+def test_every_head_and_the_trunk_learn_from_the_loss() -> None:
+    network = _small_network()
+    losses = multitask_loss(network, torch.randn(2, 3, 64, 64), [_target(), _target()])
+    torch.stack(list(losses.values())).sum().backward()
     assert {"loss_mask", "loss_box_reg", "cross_entropy", "dice", "loss_count"} <= losses.keys()
-    heads = (training.semantic, training.counting, training.roi_heads, training.backbone)
+    heads = (network.semantic, network.counting, network.roi_heads, network.backbone)
     assert all(any(p.grad is not None and p.grad.abs().sum() > 0 for p in head.parameters()) for head in heads)
+
+
+def test_alone_the_two_heads_learn_and_all_else_stays_bit_for_bit() -> None:
+    network = _small_network()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    losses = heads_loss(network, torch.randn(2, 3, 64, 64), [_target(), _target()])
+    torch.stack(list(losses.values())).sum().backward()
+    torch.optim.AdamW(network.parameters(), 0.01).step()
+    assert losses.keys() == {"cross_entropy", "dice", "loss_count"}
+    assert {name for name, learned in _learned(network).items() if learned} == {"semantic", "counting"}
+    changed = {name.partition(".")[0] for name, value in network.state_dict().items() if not value.equal(before[name])}
+    assert changed == {"semantic", "counting"}
 
 
 def test_the_bundled_card_says_its_parts() -> None:
