@@ -262,6 +262,7 @@ class Multitask:
     Attributes:
         parts: By kind, in the order of `models.kinds.KINDS`: those that the request wants, at least one.
         image_size: (height, width) of the upright original in pixels.
+        class_names: Of each part, by kind: one for every class id.
 
     Raises:
         ValueError: On construction, where there is no part, or one of another image size.
@@ -269,6 +270,7 @@ class Multitask:
 
     parts: Mapping[str, SinglePrediction]
     image_size: tuple[int, int]
+    class_names: Mapping[str, tuple[str, ...]]
 
     def __post_init__(self) -> None:
         if not self.parts:

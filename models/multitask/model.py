@@ -118,7 +118,7 @@ class MultitaskModel(LetterboxedAdapter[MultitaskParameters, Multitask]):
             for kind in KINDS
             if kind in wanted
         }
-        return Multitask(found, item.image_size)
+        return Multitask(found, item.image_size, {kind: self.entry.parts[kind].class_names for kind in found})
 
     def _defaults(self, kind: Kind) -> Any:
         return KINDS[kind].parameters(**self.entry.parts[kind].defaults)

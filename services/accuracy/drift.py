@@ -47,8 +47,10 @@ def summarise(answer: Mapping[str, Any]) -> Summary | None:
         answer: As `services.answers.wire.describe_prediction` writes it, best first, whatever the task.
 
     Returns:
-        The summary; None of images that a model made.
+        The summary; None of images that a model made, and of several predictions.
     """
+    if "parts" in answer:
+        return None
     rows: Sequence[Mapping[str, Any]] = answer["predictions"]
     if not rows:
         return NOTHING

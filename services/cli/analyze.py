@@ -71,7 +71,11 @@ def analyze(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="TASK=NAME", help="Model of a task, such as detect=yolo-person; may be repeated."),
+        typer.Option(
+            metavar="TASK=NAME",
+            help="Model of a task, such as detect=yolo-person; may be repeated. With --url, too: the name of "
+            "a multi-task network, which answers all tasks.",
+        ),
     ] = None,
     save: Annotated[
         Path | None,
@@ -91,7 +95,10 @@ def analyze(
     if save is not None and save.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise typer.BadParameter("--save takes a file that ends in .png or .jpg")
     place = Place(url, api_key, device, precision)
-    names, models = tasks.split(",") if tasks else None, _models(model or [])
+    whole = model[0] if model and len(model) == 1 and "=" not in model[0] else None
+    if whole is not None and url is None:
+        raise typer.BadParameter(f"--model {whole} answers all tasks on a server only: name that by --url")
+    names, models = tasks.split(",") if tasks else None, _models([] if whole else model or [])
     for task in models if names else ():
         if task not in (names or ()):
             raise typer.BadParameter(f"--model {task}=…: {task} is not one of --tasks")
@@ -99,7 +106,7 @@ def analyze(
     if more:
         raise typer.BadParameter("one image at a time")
     if place.url is not None:
-        data, results = _from_server(source, names, models, place.url, place.api_key)
+        data, results = _from_server(source, names, whole or models, place.url, place.api_key)
     else:
         data, results = _from_here(screen, source, names or list(TASKS), models, place)
     if save is not None:
@@ -139,7 +146,7 @@ def _from_here(
 
 
 def _from_server(
-    source: ImageSource, names: list[str] | None, models: Mapping[str, str], url: str, api_key: str | None
+    source: ImageSource, names: list[str] | None, models: Mapping[str, str] | str, url: str, api_key: str | None
 ) -> tuple[bytes, dict[str, Result]]:
     """The image and the result of each task, predicted by a server in one request."""
     from services.client import Client, TapetumError
@@ -150,7 +157,11 @@ def _from_server(
         raise CommandError(f"{printable(source.name)}: {error}") from None
     try:
         with Client(url, api_key=api_key) as client:
-            parameters: dict[str, Any] = {task: {"model": name} for task, name in models.items()}
+            parameters: dict[str, Any] = (
+                {"model": models}
+                if isinstance(models, str)
+                else {task: {"model": name} for task, name in models.items()}
+            )
             analysis = client.analyze(data, names, **parameters)
             counts: dict[str, Any] = {}
             for answer in analysis.answers.values():

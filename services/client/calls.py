@@ -164,25 +164,28 @@ def generate(parameters: Parameters) -> Call[Pictures]:
     return Call("POST", GENERATE.path, Pictures.parse, content=content, content_type="application/json")
 
 
-def analyze(image: Image, tasks: Sequence[str] | None, parameters: Mapping[str, Parameters]) -> Call[Analysis]:
+def analyze(
+    image: Image, tasks: Sequence[str] | None, model: str | None, parameters: Mapping[str, Parameters]
+) -> Call[Analysis]:
     """The answers of several tasks to one image, in JSON, which has room for all parameters."""
-    content = _analysis_body({"image": _encoded(image)}, tasks, parameters)
+    content = _analysis_body({"image": _encoded(image)}, tasks, model, parameters)
     return Call("POST", "v1/analyze", Analysis.parse, content=content, content_type="application/json")
 
 
 def analyze_many(
-    images: Sequence[Image], tasks: Sequence[str] | None, parameters: Mapping[str, Parameters]
+    images: Sequence[Image], tasks: Sequence[str] | None, model: str | None, parameters: Mapping[str, Parameters]
 ) -> Call[list[Analysis | TapetumError]]:
     """The answers of several tasks to several images."""
-    content = _analysis_body({"images": [_encoded(image) for image in images]}, tasks, parameters)
+    content = _analysis_body({"images": [_encoded(image) for image in images]}, tasks, model, parameters)
     return Call("POST", "v1/analyze", Analysis.parse_list, content=content, content_type="application/json")
 
 
 def _analysis_body(
-    images: Mapping[str, Any], tasks: Sequence[str] | None, parameters: Mapping[str, Parameters]
+    images: Mapping[str, Any], tasks: Sequence[str] | None, model: str | None, parameters: Mapping[str, Parameters]
 ) -> bytes:
+    chosen = _given({"tasks": None if tasks is None else list(tasks), "model": model})
     given = {name: _given(of_task) for name, of_task in parameters.items()}
-    return json.dumps({**images, **({} if tasks is None else {"tasks": list(tasks)}), **given}).encode()
+    return json.dumps({**images, **chosen, **given}).encode()
 
 
 def _encoded(image: Image) -> dict[str, str]:

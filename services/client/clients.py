@@ -259,6 +259,7 @@ class Client:
         image: Image,
         tasks: Sequence[str] | None = None,
         *,
+        model: str | None = None,
         timeout_s: float | None = None,
         **parameters: Parameters,
     ) -> Analysis:
@@ -266,23 +267,26 @@ class Client:
 
         Args:
             image: The encoded file, or where it lies.
-            tasks: Of `classify`, `detect`, `pose` and `segment`; None: every task that has a model loaded.
+            tasks: Of `classify`, `detect`, `pose` and `segment`; None: all that `model` answers, or
+                that have a model loaded.
+            model: A multi-task network that answers all tasks in one pass; None: a model for each task.
             timeout_s: Time limit of this call, retries included.
             parameters: By task, such as `detect={"model": "yolo-person", "score_threshold": 0.4}`; what is left out is
                 as the server and the models have it.
         """
-        return self.send(calls.analyze(image, tasks, parameters), timeout_s)
+        return self.send(calls.analyze(image, tasks, model, parameters), timeout_s)
 
     def analyze_many(
         self,
         images: Sequence[Image],
         tasks: Sequence[str] | None = None,
         *,
+        model: str | None = None,
         timeout_s: float | None = None,
         **parameters: Parameters,
     ) -> list[Analysis | TapetumError]:
         """Predicts several tasks for several images in one request; see `analyze` and `classify_many`."""
-        return self.send(calls.analyze_many(images, tasks, parameters), timeout_s)
+        return self.send(calls.analyze_many(images, tasks, model, parameters), timeout_s)
 
     def explain(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[ExplanationParameters]
@@ -482,22 +486,24 @@ class AsyncClient:
         image: Image,
         tasks: Sequence[str] | None = None,
         *,
+        model: str | None = None,
         timeout_s: float | None = None,
         **parameters: Parameters,
     ) -> Analysis:
         """As `Client.analyze`; the request is built in a thread."""
-        return await self.send(await asyncio.to_thread(calls.analyze, image, tasks, parameters), timeout_s)
+        return await self.send(await asyncio.to_thread(calls.analyze, image, tasks, model, parameters), timeout_s)
 
     async def analyze_many(
         self,
         images: Sequence[Image],
         tasks: Sequence[str] | None = None,
         *,
+        model: str | None = None,
         timeout_s: float | None = None,
         **parameters: Parameters,
     ) -> list[Analysis | TapetumError]:
         """As `Client.analyze_many`; the request is built in a thread."""
-        return await self.send(await asyncio.to_thread(calls.analyze_many, images, tasks, parameters), timeout_s)
+        return await self.send(await asyncio.to_thread(calls.analyze_many, images, tasks, model, parameters), timeout_s)
 
     async def explain(
         self, image: Image, *, timeout_s: float | None = None, **parameters: Unpack[ExplanationParameters]

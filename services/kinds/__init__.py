@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from models.entries import Task
 from models.lazy_records import LazyRecords
-from models.predictions import Classification, Detections, InstanceMasks, Picture, Poses, SemanticMask
+from models.predictions import Classification, Detections, InstanceMasks, Multitask, Picture, Poses, SemanticMask
 from services.kinds.classification import CLASSIFY, write_classes
 from services.kinds.detection import DETECT, write_objects
 from services.kinds.keypoints import POSE, write_poses
@@ -23,9 +23,10 @@ TASKS: Final[LazyRecords[Task, TaskApi]] = LazyRecords(
     {
         "stylization": "services.kinds.stylization:STYLIZE",
         "generation": "services.kinds.generation:GENERATE",
+        "multitask": "services.kinds.multitask:MULTITASK",
     },
 )
-"""The endpoint of every task."""
+"""The endpoint of every task; that of multi-task networks is looked up only where one is served, too."""
 
 EXPERIMENTAL_PATHS: Final[Mapping[str, Task]] = {"/v1/stylize": "stylization", "/v1/generate": "generation"}
 """The experimental tasks by their paths, which answer with an error where no model of them is configured."""
@@ -38,6 +39,6 @@ WRITERS: Final[LazyRecords[type[Any], Callable[..., dict[str, Any]]]] = LazyReco
         Poses: write_poses,
         SemanticMask: write_regions,
     },
-    {Picture: "services.kinds.made_pictures:write_picture"},
+    {Picture: "services.kinds.made_pictures:write_picture", Multitask: "services.kinds.multitask:write_parts"},
 )
 """By type of prediction, from a prediction, the class names and the parameters to the members of its answer."""

@@ -69,7 +69,11 @@ class AnalyzeParameters(TaskParameters):
     has an `error` in its place, and the others their answers.
     """
 
-    model: str | None = Field(default=None, description="Not here: each task has a model, such as `detect.model`.")
+    model: str | None = Field(
+        default=None,
+        description="Name of a served multi-task network, which answers all tasks in one pass; by default each task "
+        "has a model, such as `detect.model`.",
+    )
     tasks: Tasks | None = Field(
         default=None,
         description="The tasks, of classify, detect, pose and segment: a list in JSON, with commas between them "
@@ -108,8 +112,8 @@ class AnalyzeParameters(TaskParameters):
             if self.tasks is not None and task not in self.tasks and given.model_fields_set:
                 name = f"{task}.{min(given.model_fields_set)}"
                 raise InvalidParameters(f"{name}: {task} is not one of tasks", {"parameter": name})
-        if self.model is not None:
-            raise InvalidParameters("model: name the model of each task, such as detect.model", {"parameter": "model"})
+            if self.model is not None and given.model is not None:
+                raise InvalidParameters(f"{task}.model: model names one network for all tasks", {"parameter": "model"})
         return self
 
     def of_task(self, name: str) -> TaskParameters:

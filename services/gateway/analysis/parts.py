@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,6 +12,7 @@ import structlog
 
 from services.errors import InvalidParameters, ModelNotFound, OutOfTime, ServiceError
 from services.gateway.analysis.parameters import PARTS, AnalyzedSegmentation, AnalyzeParameters
+from services.gateway.analysis.whole import kinds_of, split_answer, whole_request
 from services.gateway.serving.decodes import Decodes
 from services.gateway.serving.open_request import OpenRequest
 from services.gateway.serving.predictor import Answer, CachePolicy
@@ -22,6 +23,8 @@ from services.settings import Settings
 
 log = structlog.get_logger()
 
+WHOLE: Final = "multitask"
+"""Task of networks that answer several tasks."""
 WRITING_SHARE: Final = 0.1
 """Share of the time that is left which the parts do not get, so that those that are done in time are answered; at most
 `WRITING_S`."""
@@ -33,16 +36,18 @@ class Part:
     """One task of an analysis, before it is predicted.
 
     Attributes:
-        name: Of the task, one of `PARTS`.
+        name: Of the task, one of `PARTS`; of a network that answers all of them `model`.
         found: What is recorded of it: task, model, version, number of images.
         ready: The version that answers, and its input; None where there is a problem.
         problem: Why it cannot be answered.
+        kinds: Of a network that answers several tasks, the kind of its part for each; None of a single model.
     """
 
     name: str
     found: OpenRequest
     ready: tuple[ServedModel, PredictionInput] | None
     problem: ServiceError | None = None
+    kinds: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,25 @@ class Analyst:
         """
         asked = given.parameters
         assert isinstance(asked, AnalyzeParameters)
+        if asked.model is not None:
+            return [await self._whole(opened, given, asked, drawn)]
         return [await self._part(opened, given, asked, name, drawn) for name in self._tasks(asked)]
+
+    async def _whole(self, opened: OpenRequest, given: PredictionInput, asked: AnalyzeParameters, drawn: bool) -> Part:
+        """The one part of an analysis by a multi-task network.
+
+        Raises:
+            ServiceError: there is no such network, or it cannot answer the tasks.
+        """
+        own = OpenRequest(
+            opened.request_id, limit=opened.limit, deadline_s=opened.deadline_s, task=WHOLE, timeout=opened.timeout
+        )
+        try:
+            served, given = await self.path.check(own, WHOLE, given)
+        finally:
+            opened.limit, opened.deadline_s = own.limit, own.deadline_s
+        kinds = kinds_of(served, asked)
+        return Part("model", own, (served, replace(given, parameters=whole_request(asked, kinds, drawn))), None, kinds)
 
     def _tasks(self, asked: AnalyzeParameters) -> tuple[str, ...]:
         """The tasks of the request; by default those with a model that is loaded, and those with parameters."""
@@ -149,7 +172,8 @@ class Analyst:
         left_s = opened.deadline_s - time.time()
         seconds = left_s - min(WRITING_SHARE * left_s, WRITING_S)
         decodes = Decodes([(part.ready[0], part.ready[1].parameters) for part in parts if part.ready], self.settings)
-        answers = await asyncio.gather(*(self._answer(part, caller, seconds, policy, decodes) for part in parts))
+        found = await asyncio.gather(*(self._answer(part, caller, seconds, policy, decodes) for part in parts))
+        answers = [each for part, of_part in zip(parts, found, strict=True) for each in _of_tasks(part, of_part)]
         everything = [answer for part in answers for answer in part.answers]
         opened.images = max(part.found.images for part in parts)
         opened.failed = any(isinstance(answer, ServiceError) and answer.status >= 500 for answer in everything)
@@ -180,3 +204,10 @@ class Analyst:
             log.error("part of an analysis failed", task=part.name, exc_info=failure)
             error = ServiceError("the model failed on this image")
         return PartAnswers(part.name, (error,) * max(1, part.found.images))
+
+
+def _of_tasks(part: Part, found: PartAnswers) -> list[PartAnswers]:
+    """The answers of each task: those of the part, or of a multi-task network one for each task that it answers."""
+    if part.kinds is None:
+        return [found]
+    return [PartAnswers(task, answers) for task, answers in split_answer(found.answers, part.kinds).items()]

@@ -75,7 +75,7 @@ class AnalyzeListAnswer(Schema):
 def request_schemas() -> tuple[dict[str, Any], dict[str, Any]]:
     """The schemas of the parameters: with prefixes, as in a query or a form, and in objects, as in JSON."""
     own: dict[str, Any] = AnalyzeParameters.model_json_schema()["properties"]
-    whole = {name: own[name] for name in ("tasks", "render")}
+    whole = {name: own[name] for name in ("tasks", "model", "render")}
     of_tasks = {name: part_schema(name) for name in PARTS}
     as_text = {f"{name}.{key}": schema for name, keys in of_tasks.items() for key, schema in keys.items()}
     as_json = {name: {"type": "object", "properties": keys} for name, keys in of_tasks.items()}

@@ -40,15 +40,18 @@ def cold_version(registry: Registry, name: str) -> str | None:
 
 
 def refuse_makers(model: str, task: Task) -> None:
-    """Refuses a model whose answer is an image.
+    """Refuses a model whose answer is an image, or has several parts.
 
     Args:
         model: Its name.
         task: Its task.
 
     Raises:
-        InvalidParameters: it makes images.
+        InvalidParameters: it is one.
     """
+    if task == "multitask":
+        message = f"{model} answers several tasks: only models of one task have explanations and layers here"
+        raise InvalidParameters(message, {"parameter": "model"})
     if task in _MAKERS:
         message = f"{model} makes images: only models that predict have explanations and layers here"
         raise InvalidParameters(message, {"parameter": "model"})

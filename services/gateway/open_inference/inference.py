@@ -144,6 +144,9 @@ def _wanted(model: ServedModel, sent: InferRequest) -> list[tuple[Output, Reques
 
 def _read_parameters(model: ServedModel, name: str, sent: InferRequest) -> RequestParameters:
     """The parameters of the task, out of those of the request."""
+    if model.task == "multitask":
+        message = f"{model.name} answers several tasks, whose tensors this protocol does not have: ask /v1/analyze"
+        raise InvalidParameters(message, {"parameter": "model"})
     schema = TASKS[model.task].parameters
     given: dict[str, Any] = {key: value for key, value in sent.parameters.items() if key not in IGNORED}
     known = sorted({field.alias or name for name, field in schema.model_fields.items()} - _OTHER_PROTOCOL)

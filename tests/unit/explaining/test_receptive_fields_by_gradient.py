@@ -8,6 +8,7 @@ import torchvision.models
 from models.catalog.lookup import bundled, find
 from models.explaining.layers import layers_of
 from models.export.captured_network import capture
+from models.kinds import KINDS
 from models.signal_preprocessing import SignalPreprocessing
 from tests.unit.gradient_support import supports
 
@@ -17,7 +18,9 @@ LAYERS = 12
 ARCHITECTURES = {
     entry.architecture: entry.name
     for entry in map(find, bundled())
-    if entry.weights.kind != "none" and not isinstance(entry.preprocessing, SignalPreprocessing)
+    if entry.weights.kind != "none"
+    and not isinstance(entry.preprocessing, SignalPreprocessing)
+    and not KINDS[entry.kind].is_experimental  # which are not explained
 }
 
 

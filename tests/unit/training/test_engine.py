@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import signal
 from collections.abc import Callable, Iterator
@@ -220,6 +221,7 @@ def test_settings_within_settings_are_named_too(tmp_path: Path) -> None:
 def test_a_truncated_checkpoint_gives_way_to_the_one_before(
     tmp_path: Path, uninterrupted: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING)
     with pytest.raises(Killed):
         finished(Regression({"losses 12": raising(Killed)}), tmp_path / "run")
     newest = tmp_path / "run" / "checkpoint.pt"
