@@ -64,7 +64,7 @@ class StyleRecipe:
         """See `models.training.engine.Recipe.batches`; (N, 3, side, side) RGB, 0 to 1."""
         for step in range(first, STEPS_PER_EPOCH):
             random = np.random.default_rng((self._seed, epoch, step))
-            chosen = random.integers(len(self._photos), size=self._batch_size)
+            chosen: list[int] = random.integers(len(self._photos), size=self._batch_size).tolist()
             crops = [cropped(self._photos[index], self._side, random) for index in chosen]
             yield self._on_device(np.stack(crops))
 
@@ -108,7 +108,7 @@ def cropped(path: Path, side: int, random: np.random.Generator | None = None) ->
 
     Raises:
         ImageError: The photo cannot be read.
-        OSError: So can the file.
+        OSError: The file cannot be read.
     """
     least = side if random is None else round(side * random.uniform(*_SHORT_SIDES))
     pixels = decode(path.read_bytes(), min_short_side=least).pixels
