@@ -85,9 +85,18 @@ class Analyst:
         """
         asked = given.parameters
         assert isinstance(asked, AnalyzeParameters)
-        if asked.model is not None:
-            return [await self._whole(opened, given, asked, drawn)]
+        network = asked.model or self._only_network()
+        if network is not None:
+            asked = asked.model_copy(update={"model": network})
+            return [await self._whole(opened, replace(given, parameters=asked), asked, drawn)]
         return [await self._part(opened, given, asked, name, drawn) for name in self._tasks(asked)]
+
+    def _only_network(self) -> str | None:
+        """The first multi-task network, where no model of a single task is configured."""
+        registry = self.path.registry
+        if WHOLE not in registry.tasks or registry.tasks.intersection(api.task for api in PARTS.values()):
+            return None
+        return registry.model_of(WHOLE, None)
 
     async def _whole(self, opened: OpenRequest, given: PredictionInput, asked: AnalyzeParameters, drawn: bool) -> Part:
         """The one part of an analysis by a multi-task network.

@@ -130,3 +130,9 @@ def test_the_open_inference_protocol_says_where_to_ask(stack: HostedGateway) -> 
     image = {"name": "image", "datatype": "UINT8", "shape": [1, 2, 2, 3], "data": [0] * 12}
     response = httpx.post(f"{stack.url}/v2/models/{MODEL}/infer", json={"inputs": [image]})
     assert response.status_code in (400, 422) and "/v1/analyze" in response.text
+
+
+def test_without_models_of_single_tasks_it_is_the_default() -> None:
+    with hosted_gateway(DEPLOYMENTS[1:], Settings()) as gateway:
+        response = httpx.post(f"{gateway.url}/v1/analyze?tasks=classify", content=PHOTO.read_bytes(), timeout=60)
+    assert response.json()["answers"]["classify"]["model"] == MODEL
