@@ -28,7 +28,7 @@ class Piece:
         crowds: (M, 4) float32, regions to learn nothing from.
         ids: (h, w), see `models.datasets.object_masks.IdMap`; None where nobody asks for masks.
         masked: Whether its objects have masks.
-        key_points: (N, K, 3) float32, x, y and COCO's visibility; K is 0 where nobody asks for them.
+        key_points: (N, K, 3) float32, x, y and COCO's visibility; K is 0 without keypoint targets.
     """
 
     pixels: NDArray[np.uint8]
@@ -48,7 +48,7 @@ class Canvas:
         least_visible: A box stays while at least this share of its area is in the picture.
         least_side: And while its sides have at least so many pixels.
         masks: Whether there are masks.
-        sides: K, the key point that each one becomes in a mirror image; empty where nobody asks for key points.
+        sides: K, the key point that each one becomes in a mirror image; empty without keypoint targets.
 
     Attributes:
         pixels, boxes, class_ids, crowds, ids, class_map, masked, key_points: See

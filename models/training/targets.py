@@ -22,7 +22,7 @@ class Target:
             asked for masks.
         class_map: (H, W) uint8: n where something of the class n − 1 is, 255 where nobody knows; likewise.
         masked: (M,) bool, of which objects the mask is known.
-        key_points: (M, K, 3) float32: x and y in pixels, and COCO's visibility; K is 0 where nobody asked for them.
+        key_points: (M, K, 3) float32: x and y in pixels, and COCO's visibility; K is 0 without keypoint targets.
     """
 
     boxes: Tensor

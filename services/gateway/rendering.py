@@ -161,7 +161,7 @@ def picture_response(key: str, picture: Picture, rendering: Rendering, source: A
     """The HTTP response of a picture; its ETag includes the format, so that it differs from that of the JSON.
 
     Args:
-        key: Cache key of the answer, or of all that were drawn.
+        key: Cache key of the drawn answer; of several answers, their joint key.
         picture: The picture.
         rendering: Its format.
         source: The one answer that it shows; None where it shows several.
