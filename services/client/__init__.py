@@ -19,7 +19,7 @@ from services.client.answers import (
     Segmentation,
     ServedModel,
 )
-from services.client.clients import AsyncClient, Client
+from services.client.async_client import AsyncClient
 from services.client.errors import TapetumError
 from services.client.explanations import Explanation, ExplanationParameters, FeatureSheet, HeatMap
 from services.client.made_picture import MadePicture
@@ -33,6 +33,7 @@ from services.client.parameters import (
     SegmentationParameters,
 )
 from services.client.predictions import Box, ClassPrediction, Detection, Instance, KeyPoint, Pose, Region
+from services.client.sync_client import Client
 
 __all__ = [
     "Analysis",

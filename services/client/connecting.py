@@ -12,6 +12,10 @@ from services.machine.hosts import is_loopback
 
 T = TypeVar("T")
 
+DEFAULT_URL = "http://127.0.0.1:8000"
+DEFAULT_TIMEOUT_S = 30.0
+DEFAULT_MAX_RETRIES = 3
+
 
 def connection_options(base_url: str, api_key: str | None, headers: Mapping[str, str] | None) -> dict[str, Any]:
     """Keyword arguments of both httpx clients.
