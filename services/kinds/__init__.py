@@ -1,7 +1,8 @@
 """What the service knows about each kind of predictions; a further kind is added to these dictionaries.
 
-Experimental kinds and multi-task networks are named by the place of their record, and imported when `TASKS` or `WRITERS` is asked for it: a
-gateway asks for the tasks of its configuration, a replica for the predictions of its models. See `docs/extending.md`.
+Experimental kinds and multi-task networks are named by the place of their record, and imported when `TASKS` or
+`WRITERS` is asked for it: a gateway asks for the tasks of its configuration, a replica for the predictions of its
+models. See `docs/extending.md`.
 """
 
 from __future__ import annotations

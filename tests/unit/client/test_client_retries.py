@@ -41,7 +41,7 @@ def cat() -> httpx.Response:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Pauses of the client, which are noted in place of being slept."""
     noted: list[float] = []
-    monkeypatch.setattr("services.client.clients.time.sleep", noted.append)
+    monkeypatch.setattr("services.client.sync_client.time.sleep", noted.append)
     return noted
 
 
@@ -117,7 +117,7 @@ async def test_the_asynchronous_client_retries_alike(monkeypatch: pytest.MonkeyP
         noted.append(pause_s)
 
     without_sleep = SimpleNamespace(sleep=note, to_thread=asyncio.to_thread)
-    monkeypatch.setattr("services.client.clients.asyncio", without_sleep)
+    monkeypatch.setattr("services.client.async_client.asyncio", without_sleep)
     transport = httpx.MockTransport(Script(busy("2"), httpx.ReadError("reset"), cat()))
     async with AsyncClient("http://server", transport=transport) as client:
         assert await client.classify(b"cat") == CAT
