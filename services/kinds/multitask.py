@@ -16,7 +16,7 @@ from services.kinds.request_parameters import RequestParameters, TaskParameters
 from services.kinds.schemas import ImageSize, Schema
 from services.kinds.task_api import TaskApi
 
-_OF_ONE_MODEL: Final = ("augment", "proposals", "family")
+OF_ONE_MODEL: Final = ("augment", "proposals", "family")
 """Parameters that change how an image goes through the network, which all parts share."""
 
 
@@ -60,12 +60,12 @@ class MultitaskRequest(TaskParameters):
         """
         completed: dict[str, Any] = {}
         for kind, parameters in self.parts:
-            for name in _OF_ONE_MODEL:
+            for name in OF_ONE_MODEL:
                 if getattr(parameters, name, None):
                     message = f"{name}: all parts of {entry['name']} share one pass of the network; leave it out"
                     raise InvalidParameters(message, {"parameter": name})
             own = parameters.complete(part_entry(entry, kind))
-            completed[kind] = {name: value for name, value in own.items() if name not in _OF_ONE_MODEL}
+            completed[kind] = {name: value for name, value in own.items() if name not in OF_ONE_MODEL}
         return completed
 
 

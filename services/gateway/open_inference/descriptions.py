@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from services.gateway.open_inference.images import INPUTS, Input
-from services.gateway.open_inference.outputs import outputs_of
+from services.gateway.open_inference.outputs import Output, outputs_of
 from services.gateway.serving.served_model import ServedModel
 
 SERVER_NAME: Final = "tapetum"
@@ -42,13 +42,17 @@ def model_metadata(model: ServedModel, versions: Iterable[str]) -> dict[str, Any
         "versions": list(versions),
         "platform": SERVER_NAME,
         "inputs": [_metadata(one.name, one.datatype, one.dims) for one in _inputs_of(model)],
-        "outputs": [_metadata(one.name, one.datatype, one.dims) for one in outputs_of(model.kind)],
+        "outputs": [_metadata(one.name, one.datatype, one.dims) for one in _outputs_of(model)],
     }
 
 
 def _inputs_of(model: ServedModel) -> tuple[Input, ...]:
     """A generator has none: its request consists of parameters."""
     return INPUTS if model.takes_images else ()
+
+
+def _outputs_of(model: ServedModel) -> tuple[Output, ...]:
+    return outputs_of(model.kind, model.entry.get("parts", ()))
 
 
 def _metadata(name: str, datatype: str, dims: tuple[int, ...]) -> dict[str, Any]:
@@ -73,7 +77,7 @@ def model_config(model: ServedModel) -> dict[str, Any]:
             {**_config(one.name, one.datatype, one.dims), "format": "FORMAT_NONE", "optional": True}
             for one in _inputs_of(model)
         ],
-        "output": [_config(one.name, one.datatype, one.dims) for one in outputs_of(model.kind)],
+        "output": [_config(one.name, one.datatype, one.dims) for one in _outputs_of(model)],
         "dynamic_batching": {"preferred_batch_size": [model.entry["max_batch_size"]]},
         "parameters": {
             name: {"string_value": str(model.entry[name])} for name in ("task", "architecture", "version", "licence")

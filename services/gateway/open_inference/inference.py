@@ -5,35 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import orjson
 
 from services.errors import InvalidParameters, ServiceError
-from services.gateway.inputs import NO_IMAGE, validate
+from services.gateway.inputs import NO_IMAGE
 from services.gateway.open_inference.images import read_images
 from services.gateway.open_inference.messages import InferRequest, InferResponse, Parameter, RequestedOutput
-from services.gateway.open_inference.outputs import Output, outputs_of, top_classes, usual_outputs
+from services.gateway.open_inference.outputs import outputs_of, usual_outputs
+from services.gateway.open_inference.parameters import TIMEOUT, Wanted, read_parameters
 from services.gateway.open_inference.tensors import OutputTensor
 from services.gateway.serving.offload import INLINE_BYTES, TimeLimit, Workers
 from services.gateway.serving.open_request import OpenRequest
 from services.gateway.serving.predictor import Answer, CachePolicy
 from services.gateway.serving.request_path import Caller, PredictionInput, RequestPath
 from services.gateway.serving.served_model import ServedModel
-from services.kinds import TASKS
 from services.kinds.request_parameters import RequestParameters
 from services.settings import Settings
 
 T = TypeVar("T")
-
-TIMEOUT: Final = "timeout"
-"""Parameter of a request: its time limit in microseconds; 0 is no limit of its own."""
-
-IGNORED: Final = frozenset({TIMEOUT, "binary_data_output", "priority", "headers", "triton_enable_empty_final_response"})
-"""Parameters of the protocol that do not reach the model; priorities have no effect."""
-
-_OTHER_PROTOCOL: Final = frozenset({"model", "render", "format", "image_id", "mask_format"})
-"""Parameters of `/v1` about the form of its responses."""
 
 _MAX_SECONDS: Final = 86_400
 
@@ -71,14 +62,16 @@ class Inference:
         model = self.path.registry.get(name)
         _limit_time(opened, sent.parameters)
         wanted = _wanted(model, sent)
-        given = await self._read(model, name, sent, opened.limit)
+        parameters = read_parameters(model, name, sent, wanted)
+        given = await self._read(model, parameters, sent, opened.limit)
         served, given = await self.path.check(opened, model.task, given)
         with self.path.limiter.slot():
             answers = await self.path.answer(opened, caller, served, given, policy)
             return await self._respond(answers, wanted, sent, opened.limit)
 
-    async def _read(self, model: ServedModel, name: str, sent: InferRequest, limit: TimeLimit) -> PredictionInput:
-        parameters = _read_parameters(model, name, sent)
+    async def _read(
+        self, model: ServedModel, parameters: RequestParameters, sent: InferRequest, limit: TimeLimit
+    ) -> PredictionInput:
         if not model.takes_images:
             if sent.inputs:
                 raise InvalidParameters(f"{model.name} takes no inputs: send its parameters alone")
@@ -93,7 +86,7 @@ class Inference:
     async def _respond(
         self,
         answers: Sequence[Answer | ServiceError],
-        wanted: Sequence[tuple[Output, RequestedOutput]],
+        wanted: Wanted,
         sent: InferRequest,
         limit: TimeLimit,
     ) -> InferResponse:
@@ -106,7 +99,10 @@ class Inference:
         def write() -> tuple[OutputTensor, ...]:
             documents = [orjson.loads(answer.body) for answer in found]
             limit.check()
-            return tuple(_tensor(output, named, documents) for output, named in wanted)
+            return tuple(
+                output.top_classes(documents, named.classes) if named.classes else output.tensor(documents)
+                for output, named in wanted
+            )
 
         has_pixels = any(output.datatype == "UINT8" for output, _ in wanted)
         size = sum(len(answer.body) for answer in found)
@@ -125,12 +121,13 @@ class Inference:
         return work() if size <= INLINE_BYTES else await self.workers.run(work, limit)
 
 
-def _wanted(model: ServedModel, sent: InferRequest) -> list[tuple[Output, RequestedOutput]]:
+def _wanted(model: ServedModel, sent: InferRequest) -> Wanted:
     """The outputs of the response, and how the client wants each."""
+    parts = model.entry.get("parts", ())
     if not sent.outputs:
-        return [(output, RequestedOutput(output.name, sent.is_binary)) for output in usual_outputs(model.kind)]
-    known = {output.name: output for output in outputs_of(model.kind)}
-    wanted: list[tuple[Output, RequestedOutput]] = []
+        return [(output, RequestedOutput(output.name, sent.is_binary)) for output in usual_outputs(model.kind, parts)]
+    known = {output.name: output for output in outputs_of(model.kind, parts)}
+    wanted: Wanted = []
     for named in sent.outputs:
         output = known.get(named.name)
         if output is None:
@@ -140,22 +137,6 @@ def _wanted(model: ServedModel, sent: InferRequest) -> list[tuple[Output, Reques
             raise InvalidParameters(f"output {named.name!r} has no classification; probabilities of a classifier have")
         wanted.append((output, named))
     return wanted
-
-
-def _read_parameters(model: ServedModel, name: str, sent: InferRequest) -> RequestParameters:
-    """The parameters of the task, out of those of the request."""
-    if model.task == "multitask":
-        message = f"{model.name} answers several tasks, whose tensors this protocol does not have: ask /v1/analyze"
-        raise InvalidParameters(message, {"parameter": "model"})
-    schema = TASKS[model.task].parameters
-    given: dict[str, Any] = {key: value for key, value in sent.parameters.items() if key not in IGNORED}
-    known = sorted({field.alias or name for name, field in schema.model_fields.items()} - _OTHER_PROTOCOL)
-    if unknown := [key for key in given if key not in known]:
-        message = f"unexpected parameter {unknown[0][:80]!r}; {model.name} has {', '.join(known)}"
-        raise InvalidParameters(message, {"unknown": unknown[:10], "known": known})
-    if classes := max((named.classes for named in sent.outputs), default=0):
-        given["top_k"] = max(classes, given["top_k"]) if isinstance(given.get("top_k"), int) else classes
-    return validate(schema, {**given, "model": name})
 
 
 def _limit_time(opened: OpenRequest, parameters: Mapping[str, Parameter]) -> None:
@@ -173,7 +154,3 @@ def _of_image(error: ServiceError, index: int) -> ServiceError:
     error = copy(error)
     error.message = f"image {index}: {error.message}"
     return error
-
-
-def _tensor(output: Output, named: RequestedOutput, documents: Sequence[Mapping[str, Any]]) -> OutputTensor:
-    return top_classes(documents, output.name, named.classes) if named.classes else output.tensor(documents)

@@ -6,8 +6,8 @@ Objects of all images lie one behind the other; `num_detections` or `num_masks` 
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -39,6 +39,7 @@ class Output:
         write: From the answers to its elements: an array, or for BYTES a list.
         is_usual: Whether it is returned where the client names no outputs.
         has_classes: Whether its elements are probabilities, for the classification extension.
+        part: Of a multi-task network, the part that it belongs to; None of a single model.
     """
 
     name: str
@@ -47,6 +48,11 @@ class Output:
     write: Callable[[Documents], NDArray[Any] | list[bytes]]
     is_usual: bool = True
     has_classes: bool = False
+    part: Kind | None = None
+
+    def of_part(self, kind: Kind) -> Output:
+        """The same output of a part of a multi-task network: `detection.boxes`."""
+        return replace(self, name=f"{kind}.{self.name}", part=kind)
 
     def tensor(self, documents: Documents) -> OutputTensor:
         """The tensor for the images of a request.
@@ -54,11 +60,33 @@ class Output:
         Raises:
             InvalidParameters: the images differ in size, and the tensor has pixels of all of them.
         """
-        data = self.write(documents)
+        data = self.write(self._own(documents))
         if not isinstance(data, list):
             return OutputTensor.of_array(self.name, self.datatype, data)
         shape = None if len(self.dims) == 1 else (len(documents), len(data) // max(len(documents), 1))
         return OutputTensor.of_strings(self.name, data, shape)
+
+    def top_classes(self, documents: Documents, count: int) -> OutputTensor:
+        """The most probable classes of each image, as the text `probability:class id:class name`.
+
+        Source: Triton's classification extension.
+
+        Args:
+            documents: Answers of a classifier.
+            count: The most classes of an image.
+        """
+        texts = [
+            f"{found['probability']:f}:{found['class_id']}:{found['class_name']}".encode()
+            for answer in self._own(documents)
+            for found in answer["predictions"][:count]
+        ]
+        return OutputTensor.of_strings(self.name, texts, (len(documents), len(texts) // max(len(documents), 1)))
+
+    def _own(self, documents: Documents) -> Documents:
+        """The answers of its part."""
+        if self.part is None:
+            return documents
+        return [{"image": answer["image"], **answer["parts"][self.part]} for answer in documents]
 
 
 def _numbers(member: str, dtype: type[np.generic]) -> Callable[[Documents], NDArray[Any]]:
@@ -215,29 +243,17 @@ _OUTPUTS: Final[Mapping[Kind, tuple[Output, ...]]] = {
 """By kind, its outputs in the order of the metadata; a kind that is not here has `predictions` alone."""
 
 
-def outputs_of(kind: Kind) -> tuple[Output, ...]:
-    """The outputs of the models of a kind."""
-    return (*_OUTPUTS.get(kind, ()), _PREDICTIONS)
-
-
-def usual_outputs(kind: Kind) -> tuple[Output, ...]:
-    """The outputs where the client names none."""
-    return tuple(output for output in outputs_of(kind) if output.is_usual) or (_PREDICTIONS,)
-
-
-def top_classes(documents: Documents, name: str, count: int) -> OutputTensor:
-    """The most probable classes of each image, as the text `probability:class id:class name`.
-
-    Source: Triton's classification extension.
+def outputs_of(kind: Kind, parts: Iterable[Kind] = ()) -> tuple[Output, ...]:
+    """The outputs of a model.
 
     Args:
-        documents: Answers of a classifier.
-        name: Of the output.
-        count: The most classes of an image.
+        kind: Of the model.
+        parts: Of a multi-task network, the kinds of its parts.
     """
-    texts = [
-        f"{found['probability']:f}:{found['class_id']}:{found['class_name']}".encode()
-        for answer in documents
-        for found in answer["predictions"][:count]
-    ]
-    return OutputTensor.of_strings(name, texts, (len(documents), len(texts) // max(len(documents), 1)))
+    of_parts = (output.of_part(part) for part in parts for output in _OUTPUTS[part])
+    return (*_OUTPUTS.get(kind, ()), *of_parts, _PREDICTIONS)
+
+
+def usual_outputs(kind: Kind, parts: Iterable[Kind] = ()) -> tuple[Output, ...]:
+    """The outputs where the client names none; the arguments are those of `outputs_of`."""
+    return tuple(output for output in outputs_of(kind, parts) if output.is_usual) or (_PREDICTIONS,)

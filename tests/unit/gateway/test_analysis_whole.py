@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -126,10 +128,53 @@ def test_other_endpoints_do_not_choose_it(stack: HostedGateway) -> None:
         assert list(answered.answers) == ["classify", "detect", "segment"]
 
 
-def test_the_open_inference_protocol_says_where_to_ask(stack: HostedGateway) -> None:
-    image = {"name": "image", "datatype": "UINT8", "shape": [1, 2, 2, 3], "data": [0] * 12}
-    response = httpx.post(f"{stack.url}/v2/models/{MODEL}/infer", json={"inputs": [image]})
-    assert response.status_code in (400, 422) and "/v1/analyze" in response.text
+def infer(stack: HostedGateway, outputs: tuple[str, ...] = (), **parameters: float | str | bool) -> httpx.Response:
+    image = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [b64encode(PHOTO.read_bytes()).decode()]}
+    named = {name.replace("_", ".", 1): value for name, value in parameters.items()}
+    sent = {"inputs": [image], "parameters": named, "outputs": [{"name": name} for name in outputs]}
+    return httpx.post(f"{stack.url}/v2/models/{MODEL}/infer", json=sent, timeout=60)
+
+
+def tensors_of(response: httpx.Response) -> dict[str, list[Any]]:
+    return {tensor["name"]: tensor["data"] for tensor in response.json()["outputs"]}
+
+
+def test_the_open_inference_protocol_has_the_tensors_of_every_part(stack: HostedGateway) -> None:
+    told = httpx.get(f"{stack.url}/v2/models/{MODEL}").json()
+    tensors = tensors_of(infer(stack))
+    on_request = {"instance.mask_pixels", "semantic.class_map", "predictions"}
+    assert tensors.keys() == {output["name"] for output in told["outputs"]} - on_request
+    answers: dict[str, Any] = ask(stack).json()["answers"]
+    assert tensors["detection.scores"] == pytest.approx([row["score"] for row in answers["detect"]["predictions"]])
+    classes = [row["class_name"] for row in answers["classify"]["predictions"]]
+    assert tensors["classification.class_names"] == classes
+    assert tensors["semantic.image_sizes"] == [512, 512]
+
+
+def test_in_the_open_inference_protocol_only_the_parts_run_whose_outputs_are_named(stack: HostedGateway) -> None:
+    tensors = tensors_of(infer(stack, ("detection.scores", "predictions"), detection_score_threshold=0.9))
+    assert min(tensors["detection.scores"]) >= 0.9
+    (answer,) = tensors["predictions"]
+    assert list(json.loads(answer)["parts"]) == ["classification", "detection", "instance", "semantic"]
+    (count,) = tensors_of(infer(stack, ("classification.class_ids",), classification_top_k=1)).values()
+    assert len(count) == 1
+
+
+@pytest.mark.parametrize(
+    ("outputs", "parameters", "message"),
+    [
+        (("boxes",), {}, "unexpected output 'boxes' of multitask-person; it has classification.probabilities"),
+        ((), {"detection_nope": 1}, "unexpected parameter 'detection.nope'; multitask-person has classification"),
+        ((), {"detection_augment": True}, "unexpected parameter 'detection.augment'"),
+        (("semantic.masks",), {"detection_score_threshold": 0.5}, "unexpected parameter 'detection.score_threshold'"),
+        ((), {"detection_score_threshold": 2}, "detection.score_threshold: Input should be less than or equal to 1"),
+    ],
+)
+def test_the_open_inference_protocol_refuses_what_no_part_has(
+    stack: HostedGateway, outputs: tuple[str, ...], parameters: dict[str, Any], message: str
+) -> None:
+    response = infer(stack, outputs, **parameters)
+    assert response.status_code in (400, 422) and message in response.json()["error"]
 
 
 def test_without_models_of_single_tasks_it_is_the_default() -> None:
