@@ -12,8 +12,8 @@ from models.execution.staging import stack
 from models.imaging.decoding import DecodedImage
 from models.kinds import KINDS
 from models.letterbox_adapter import LetterboxedAdapter
-from models.multitask.classifier import LetterboxedClassifier
-from models.multitask.outputs import MultitaskNetwork, PartExecutor
+from models.multitask.classifier import CountClassifier
+from models.multitask.outputs import MultitaskNetwork, SemanticExecutor
 from models.predictions import Multitask
 from models.runtime import Runtime
 from models.segmentation.instances import InstanceSegmenter
@@ -130,8 +130,9 @@ class MultitaskModel(LetterboxedAdapter[MultitaskParameters, Multitask]):
             return Detector(*shared, self._network.regions.boxes, self.weights_digest)
         if kind == "instance":
             return InstanceSegmenter(*shared, self._network.regions, self.weights_digest)
-        made = SemanticSegmenter if kind == "semantic" else LetterboxedClassifier
-        return made(*shared, PartExecutor(self._network, kind), self.weights_digest)
+        if kind == "semantic":
+            return SemanticSegmenter(*shared, SemanticExecutor(self._network), self.weights_digest)
+        return CountClassifier(*shared, self._network, self.weights_digest)
 
 
 def part_entry(entry: CatalogEntry, kind: Kind) -> CatalogEntry:

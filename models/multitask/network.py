@@ -1,17 +1,20 @@
 """One network for four tasks: Mask R-CNN on EfficientNet-Lite0, with a semantic and a classification head.
 
 The four share the trunk, as the tasks of Panoptic FPN (arXiv:1901.02446) do. The semantic head is the decoder of a
-U-Net (arXiv:1505.04597) up to stride 4, so that it can start from a U-Net on the same encoder.
+U-Net (arXiv:1505.04597) up to stride 4, so that it can start from a U-Net on the same encoder. The classification head
+counts objects, and reads what the detection head says of each as well as the pyramid.
 """
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from typing import Final, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
+from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads
 from torchvision.ops import MultiScaleRoIAlign
 
@@ -25,10 +28,8 @@ from models.segmentation.unet import convolution
 
 MULTITASK: Final = "multitask-efficientnet-lite0"
 """Name of the architecture in cards."""
-_EVIDENCE: Final = 16
-"""Kinds of cells that the classification head counts on a level."""
-_RARE: Final = -4.0
-"""Logit of such a cell before training: one in fifty."""
+COUNTED: Final = 16
+"""Boxes whose scores the classification head reads: those with the best."""
 _LEVELS: Final = (1, 2, 3)
 """Levels of the U-Net's decoder that are used: strides 4, 8 and 16."""
 
@@ -66,30 +67,41 @@ class SemanticHead(nn.Module):
 
 
 class CountHead(nn.Module):
-    """Classifies images by the pyramid: by mean and maximum of each level, and by sums over its cells, which count.
+    """Classifies images by how many objects they hold: from the scores of the boxes found, and the whole pyramid.
 
     Args:
         width: Channels of a level.
         class_count: Number of classes.
-        hidden: Width of the hidden layer.
+        hidden: Width of the hidden layer behind the scores.
     """
 
     def __init__(self, width: int, class_count: int, hidden: int) -> None:
         super().__init__()
-        self.evidence = nn.ModuleList(nn.Conv2d(width, _EVIDENCE, 1) for _ in LEVELS)
-        pooled = len(LEVELS) * (2 * width + _EVIDENCE)
-        self.layers = nn.Sequential(nn.Linear(pooled, hidden), nn.ReLU(), nn.Linear(hidden, class_count))
-        for layer in self.evidence:
-            assert isinstance(layer, nn.Conv2d) and layer.bias is not None
-            nn.init.constant_(layer.bias, _RARE)
+        self.of_boxes = nn.Sequential(nn.Linear(COUNTED, hidden), nn.ReLU(), nn.Linear(hidden, class_count))
+        self.of_pyramid = nn.Linear(2 * len(LEVELS) * width, class_count, bias=False)
+        nn.init.zeros_(self.of_pyramid.weight)  # it corrects what the boxes say
 
-    def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        """(N, width, h, w) of each level to (N, class_count) logits."""
-        pooled: list[Tensor] = []
-        for evidence, level in zip(self.evidence, levels, strict=True):
-            shares: Tensor = evidence(level).sigmoid()
-            pooled += [level.mean((2, 3)), level.amax((2, 3)), shares.sum((2, 3)).log1p()]
-        return self.layers(torch.cat(pooled, 1))
+    def forward(self, summary: Tensor, scores: Tensor) -> Tensor:
+        """Computes the logits.
+
+        Args:
+            summary: (N, 6 width), see `summary`.
+            scores: (N, COUNTED) in [0, 1], see `best_scores`.
+
+        Returns:
+            (N, class_count).
+        """
+        return self.of_boxes(scores) + self.of_pyramid(summary)
+
+
+def summary(levels: Sequence[Tensor]) -> Tensor:
+    """Mean and maximum of the channels of each level: (N, width, h, w) of three levels to (N, 6 width)."""
+    return torch.cat([pooled for level in levels for pooled in (level.mean((2, 3)), level.amax((2, 3)))], 1)
+
+
+def best_scores(scores: Tensor) -> Tensor:
+    """Cuts the scores of an image's boxes, (K,) in descending order, to (COUNTED,); zeros stand for missing boxes."""
+    return pad(scores[:COUNTED], (0, max(0, COUNTED - len(scores))))
 
 
 class MultitaskRcnn(MaskRCNN):
@@ -128,6 +140,25 @@ class MultitaskRcnn(MaskRCNN):
         """Runs the pyramid: (N, width, H / s, W / s) for the strides 8, 16 and 32 from what `tapped` returns."""
         levels = self._pyramid.aggregated(*self._trunk.projected(tapped[-len(LEVELS) :]))
         return OrderedDict(zip(LEVELS, levels, strict=True))
+
+    @torch.no_grad()
+    def box_scores(self, images: Tensor, levels: Mapping[str, Tensor]) -> Tensor:
+        """Finds objects as in prediction, whatever mode the network is in, without gradients.
+
+        Args:
+            images: (N, 3, H, W), of which only the size counts.
+            levels: Of the pyramid, from `levels`.
+
+        Returns:
+            (N, COUNTED), see `best_scores`.
+        """
+        rpn, heads = cast(Any, self.rpn), cast(Any, self.roi_heads)
+        learning, sizes = rpn.training, [(images.shape[2], images.shape[3])] * len(images)
+        proposals, _ = rpn.eval()(ImageList(images, sizes), levels)
+        rpn.train(learning)
+        logits, deltas = heads.box_predictor(heads.box_head(heads.box_roi_pool(levels, proposals, sizes)))
+        _, scores, _ = heads.postprocess_detections(logits, deltas, proposals, sizes)
+        return torch.stack([best_scores(own) for own in scores])
 
 
 def build_multitask(

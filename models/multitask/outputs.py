@@ -2,8 +2,9 @@
 
 # pyright: reportMissingTypeStubs=false
 
+import copy
 import threading
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Final, cast
 
 import numpy as np
@@ -11,21 +12,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.adapter import DetectionParameters
+from models.detection.candidates import Candidates
+from models.detection.selection import select
 from models.entries import Kind, LetterboxPreprocessing
 from models.execution.executor import executor_for
 from models.execution.external import NetworkExecutor
-from models.multitask.network import MultitaskRcnn
+from models.execution.finite import require_finite
+from models.multitask.network import COUNTED, MultitaskRcnn, best_scores, summary
 from models.runtime import Runtime
-from models.segmentation.mask_rcnn_regions import MaskRcnnRegions
+from models.segmentation.mask_rcnn_regions import OVERLAP, SCORE_FLOOR, MaskRcnnRegions
 
 PARTS: Final[tuple[Kind, ...]] = ("classification", "detection", "instance", "semantic")
 """The kinds of predictions of this network."""
-_OF_REGIONS: Final = frozenset({"detection", "instance"})
-"""Parts that need the pyramid and the RPN."""
+_OF_REGIONS: Final = frozenset({"classification", "detection", "instance"})
+"""Parts that need the pyramid, the RPN and the box head."""
 
 
 class _Outputs(nn.Module):
-    """From images to the outputs of some heads, in the order RPN, semantic, classification."""
+    """From images to the outputs of some heads, in the order pyramid and RPN, semantic, summary of the pyramid."""
 
     def __init__(self, network: MultitaskRcnn, wanted: Set[Kind]) -> None:
         super().__init__()
@@ -40,7 +45,7 @@ class _Outputs(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor] | Tensor:
         tapped = self.network.tapped(images)
-        levels = list(self.network.levels(tapped).values()) if self.regions or self.counting else []
+        levels = list(self.network.levels(tapped).values()) if self.regions else []
         found: list[Tensor] = []
         if self.regions:
             objectness, deltas = self.rpn_head(levels)
@@ -48,25 +53,23 @@ class _Outputs(nn.Module):
         if self.semantic:
             found.append(self.network.semantic(tapped))
         if self.counting:
-            found.append(self.network.counting(levels))
+            found.append(summary(levels))
         return found if len(found) > 1 else found[0]
 
 
-class PartExecutor(NetworkExecutor):
-    """The executor of one head with a single output, which is made when it is first needed.
+class SemanticExecutor(NetworkExecutor):
+    """The executor of the trunk and the semantic head, which is made when it is first needed.
 
     Args:
         network: The network.
-        kind: `semantic` or `classification`.
     """
 
-    def __init__(self, network: "MultitaskNetwork", kind: Kind) -> None:
+    def __init__(self, network: "MultitaskNetwork") -> None:
         self._network = network
-        self._kind = kind
 
     def run_all(self, pixels: NDArray[np.uint8]) -> tuple[Tensor, ...]:
         """See `models.execution.external.NetworkExecutor.run_all`."""
-        return self._network.executor({self._kind}).run_all(pixels)
+        return self._network.executor({"semantic"}).run_all(pixels)
 
 
 class MultitaskNetwork:
@@ -84,6 +87,7 @@ class MultitaskNetwork:
     def __init__(self, network: MultitaskRcnn, preprocessing: LetterboxPreprocessing, runtime: Runtime) -> None:
         self.regions = MaskRcnnRegions(network, preprocessing, runtime, first_label=1)
         self._network = network
+        self._counting = copy.deepcopy(network.counting).to(runtime.device)
         self._preprocessing = preprocessing
         self._runtime = runtime
         self._executors: dict[tuple[bool, bool, bool], NetworkExecutor] = {}
@@ -111,9 +115,7 @@ class MultitaskNetwork:
         """
         outputs = list(self.executor(wanted).run_all(pixels))
         found: list[dict[Kind, Any]] = [{} for _ in pixels]
-        if "classification" in wanted:
-            for image, row in zip(found, outputs.pop().softmax(1).cpu().numpy(), strict=True):
-                image["classification"] = row
+        summaries = outputs.pop() if "classification" in wanted else None
         if "semantic" in wanted:
             for image, logits in zip(found, outputs.pop(), strict=True):
                 image["semantic"] = logits
@@ -123,4 +125,16 @@ class MultitaskNetwork:
                 image["detection"] = decoded[0]
                 if "instance" in wanted:
                     image["instance"] = self.regions.masks_of(*decoded, size)
+        if summaries is not None:
+            probabilities = self._counted(summaries, [image["detection"] for image in found])
+            for image, row in zip(found, probabilities, strict=True):
+                image["classification"] = row
         return list(found)
+
+    def _counted(self, summaries: Tensor, candidates: Sequence[Candidates]) -> NDArray[np.float32]:
+        """(N, class_count) float32 probabilities."""
+        kept = DetectionParameters(SCORE_FLOOR, OVERLAP, COUNTED)
+        scores = torch.stack([best_scores(select(own, kept).scores) for own in candidates])
+        logits = self._counting(summaries, scores.to(summaries.device))
+        require_finite(logits)
+        return logits.softmax(1).cpu().numpy()

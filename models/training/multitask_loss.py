@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, interpolate
 
 from models.multitask.counts import count_class
-from models.multitask.network import MultitaskRcnn
+from models.multitask.network import MultitaskRcnn, summary
 from models.training.mask_rcnn_loss import mask_rcnn_loss
 from models.training.segmentation_loss import segmentation_loss
 from models.training.targets import Target
@@ -70,5 +70,6 @@ def _other_heads(
     logits = interpolate(found, size=images.shape[2:], mode="bilinear", align_corners=False)
     class_maps = torch.stack([target.class_map for target in targets]).long()
     counts = torch.tensor([count_class(len(target.boxes)) for target in targets], device=images.device)
-    loss_count = cross_entropy(network.counting(list(levels.values())).float(), counts)
+    logits_of_counts = network.counting(summary(list(levels.values())), network.box_scores(images, levels))
+    loss_count = cross_entropy(logits_of_counts.float(), counts)
     return {**segmentation_loss(logits, class_maps), "loss_count": _COUNT_WEIGHT * loss_count}

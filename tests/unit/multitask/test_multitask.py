@@ -11,10 +11,11 @@ from PIL import Image
 
 from models.adapter import ClassificationParameters, DetectionParameters, MultitaskParameters, SegmentationParameters
 from models.catalog.lookup import find
+from models.entries import LetterboxPreprocessing
 from models.multitask.architectures import multitask_model
 from models.multitask.counts import count_class, count_class_names
 from models.multitask.model import MultitaskModel
-from models.multitask.network import MULTITASK, MultitaskRcnn, build_multitask
+from models.multitask.network import COUNTED, MULTITASK, MultitaskRcnn, build_multitask
 from models.predictions import Classification, InstanceMasks
 from models.request_adapter import adapter_for
 from models.runtime import Runtime
@@ -171,6 +172,30 @@ def _small_network() -> MultitaskRcnn:
 def _learned(network: MultitaskRcnn) -> dict[str, bool]:
     parts: dict[str, torch.nn.Module] = dict(network.named_children())
     return {name: any(p.grad is not None for p in part.parameters()) for name, part in parts.items()}
+
+
+def test_in_training_the_count_reads_the_scores_of_the_boxes_that_detection_finds(
+    model: MultitaskModel, network: MultitaskRcnn
+) -> None:
+    item = model.preprocess(model.decode(_photo(8)))
+    preprocessing = model.entry.preprocessing
+    assert isinstance(preprocessing, LetterboxPreprocessing)
+    images = (torch.tensor(item.pixels).permute(2, 0, 1)[None] - torch.tensor(preprocessing.mean)[:, None, None]) / (
+        torch.tensor(preprocessing.std)[:, None, None]
+    )
+    with torch.inference_mode():
+        (scores,) = network.box_scores(images, network.levels(network.tapped(images)))
+    (found,) = model.part("detection").predict([_photo(8)], DetectionParameters(0.05, 0.5, COUNTED))
+    assert 0 < len(found.scores) and np.allclose(scores[: len(found.scores)], found.scores, atol=1e-4)
+    assert not scores[len(found.scores) :].any()
+
+
+def test_finding_boxes_to_count_leaves_a_network_in_training_mode() -> None:
+    network = _small_network()
+    images = torch.randn(2, 3, 64, 64)
+    scores = network.box_scores(images, network.levels(network.tapped(images)))
+    assert scores.shape == (2, COUNTED) and not scores.requires_grad
+    assert all(module.training for module in network.modules())
 
 
 def test_every_head_and_the_trunk_learn_from_the_loss() -> None:
