@@ -82,7 +82,7 @@ class StyleRecipe:
         """See `models.training.engine.Recipe.evaluate`: mean losses of centre crops, without weights but the total."""
         rows: list[list[float]] = []
         for path in self._val_photos:
-            crop = self._on_device(cropped(path, self._side)[None])
+            crop = self._on_device(np.stack([cropped(path, self._side)]))
             found = self._loss(network(crop * 2 - 1), self._loss.content_of(crop))
             rows.append([float(part) for part in (found.total, found.content, found.style, found.variation)])
         names = ("val_loss", "content_loss", "style_loss", "total_variation")
