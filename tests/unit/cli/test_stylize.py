@@ -83,3 +83,9 @@ def test_a_picture_is_written_in_the_format_of_its_name(tmp_path: Path) -> None:
         replace_picture(np.zeros((4, 6, 3), np.uint8), path)
         with Image.open(path) as picture:
             assert (picture.format, picture.size) == (expected, (6, 4))
+
+
+def test_losses_of_a_card_are_not_shown_in_percent() -> None:
+    result = CliRunner().invoke(app, ["models", "show", "style-stained-glass"])
+    (line,) = (line for line in result.stdout.splitlines() if line.startswith("content_loss"))
+    assert "%" not in line
