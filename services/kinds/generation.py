@@ -14,7 +14,7 @@ from services.kinds.request_parameters import Name, PictureParameters, refuse_bo
 from services.kinds.task_api import TaskApi
 
 Whole = Annotated[int, BeforeValidator(refuse_boolean)]
-Truncation = Annotated[float, BeforeValidator(refuse_boolean), Field(gt=0, le=1, allow_inf_nan=False)]
+Truncation = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), BeforeValidator(refuse_boolean)]
 
 
 class GenerateParameters(PictureParameters):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -26,6 +26,9 @@ from services.kinds.completion import UnknownClasses, complete
 
 MAX_LISTED = 1000
 """The most values in a list parameter."""
+
+OF_THE_WHOLE: Final = ("render", "format", "image_id")
+"""Parameters about a whole response, which the tasks of an analysis do not have."""
 
 LISTED_CLASSES = 100
 """The most class names that an error lists; `GET /v1/models/{name}` has all."""
@@ -50,7 +53,7 @@ def refuse_boolean(value: Any) -> Any:
 
 
 Count = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=1, le=1000)]
-Share = Annotated[float, BeforeValidator(refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(refuse_boolean)]
 
 
 class RequestParameters(BaseModel):

@@ -214,3 +214,11 @@ def test_feedback_names_the_task_of_an_analysis(app: FastAPI) -> None:
     without, of_task = asyncio.run(send())
     assert without.status_code == 404 and "analysis" in without.json()["error"]["message"]
     assert of_task.status_code == 200 and of_task.json()["model"] == "yolo-person", of_task.text
+
+
+def test_an_unknown_parameter_of_a_task_is_answered_with_the_parameters_of_that_task(app: FastAPI) -> None:
+    error = ask(app, params={"tasks": "detect", "detect.nope": "3"}).json()["error"]
+    known = error["details"]["known"]
+    assert error["message"].startswith("detect.nope: ")
+    assert "detect.score_threshold" in known and not {"classify", "detect.format"}.intersection(known)
+    assert ask(app, params={"tasks": "detect", "detect.": "3"}).json()["error"]["message"].startswith('detect."": ')
