@@ -25,8 +25,9 @@ _WITH_VALUE: Final = frozenset({"--address", "--api-key"})
 """Options that are not passed to a job unchanged."""
 
 _POLL_S: Final = 1.0
-_AGENT_S: Final = 30.0
-"""Longest wait for Ray's agent, which takes jobs a few seconds after the cluster has started."""
+_AGENT_S: Final = 120.0
+"""Longest wait for Ray's agent, which takes jobs a few seconds after the cluster has started; on a machine that is busy,
+it took more than 30 s."""
 _NO_AGENT: Final = "No available agent"
 _LAST_LINES: Final = 20
 """Lines of the log of a failed job that are repeated on standard error."""
