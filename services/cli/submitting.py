@@ -26,8 +26,8 @@ _WITH_VALUE: Final = frozenset({"--address", "--api-key"})
 
 _POLL_S: Final = 1.0
 _AGENT_S: Final = 120.0
-"""Longest wait for Ray's agent, which takes jobs a few seconds after the cluster has started; on a machine that is busy,
-it took more than 30 s."""
+"""Longest wait for Ray's agent, which takes jobs a few seconds after the cluster has started, on a busy machine after
+more than 30 s."""
 _NO_AGENT: Final = "No available agent"
 _LAST_LINES: Final = 20
 """Lines of the log of a failed job that are repeated on standard error."""

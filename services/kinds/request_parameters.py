@@ -174,11 +174,18 @@ def _number_or_text(text: str) -> int | str:
     return text if number is None or str(number) != text else number  # 007 is a name
 
 
+def _check_name_or_id(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Validates a name or an id with one message for both types, where pydantic has one for each."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise PydanticCustomError("name_or_id", "Input should be a name, of 1 to 200 characters, or an id") from None
+
+
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
-Classes = Annotated[tuple[StrictInt | Name, ...], BeforeValidator(_split), Field(min_length=1, max_length=MAX_LISTED)]
-ImageIds = Annotated[
-    tuple[StrictInt | Name, ...], BeforeValidator(_split_ids), Field(min_length=1, max_length=MAX_LISTED)
-]
+NameOrId = Annotated[StrictInt | Name, WrapValidator(_check_name_or_id)]
+Classes = Annotated[tuple[NameOrId, ...], BeforeValidator(_split), Field(min_length=1, max_length=MAX_LISTED)]
+ImageIds = Annotated[tuple[NameOrId, ...], BeforeValidator(_split_ids), Field(min_length=1, max_length=MAX_LISTED)]
 
 
 class CocoParameters(PredictionParameters):

@@ -85,7 +85,7 @@ class Analyst:
         """
         asked = given.parameters
         assert isinstance(asked, AnalyzeParameters)
-        network = asked.model or self._only_network()
+        network = self._only_network() if asked.model is None else asked.model
         if network is not None:
             asked = asked.model_copy(update={"model": network})
             return [await self._whole(opened, replace(given, parameters=asked), asked, drawn)]
