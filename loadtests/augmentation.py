@@ -26,6 +26,7 @@ from models.augmentation.augmented import View
 from models.augmentation.choice import augmented, mirrors, with_views
 from models.catalog.loading import load
 from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError
 from models.letterbox_adapter import LetterboxedAdapter
 from models.runtime import Runtime
 from services.answers.wire import describe_prediction
@@ -68,6 +69,7 @@ def main() -> None:
     ways = {PLAIN: Way(adapter)} | {name: Way(made) for name, made in augmented_ways(adapter, options.views).items()}
     figures = measure(adapter, ways, options)
     names = SHOWN[adapter.entry.kind]
+    print(f"{len(ways[PLAIN].seconds)} images", file=sys.stderr)
     print(f"| {options.model} | " + " | ".join(names) + " | pixels | time |")
     print("| --- |" + " --- |" * (len(names) + 2))
     for name, way in ways.items():
@@ -159,4 +161,7 @@ def parse_options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DatasetError as error:
+        sys.exit(f"error: {error}")

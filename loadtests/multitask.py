@@ -9,6 +9,7 @@ Prints Markdown tables.
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -21,6 +22,7 @@ from loadtests.augmentation import CHUNK, SHOWN, Way, measure
 from models.adapter import Adapter
 from models.catalog.loading import load
 from models.datasets.opening import open_dataset
+from models.datasets.samples import DatasetError
 from models.entries import Kind
 from models.multitask.model import MultitaskModel
 from models.runtime import Runtime
@@ -93,4 +95,7 @@ def parse_options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DatasetError as error:
+        sys.exit(f"error: {error}")

@@ -30,7 +30,7 @@ from loadtests.machine import describe
 from models.adapter import DetectionParameters
 from models.catalog.loading import load
 from models.datasets.opening import open_dataset
-from models.datasets.samples import ObjectTarget, Sample
+from models.datasets.samples import DatasetError, ObjectTarget, Sample
 from models.detection.candidates import Candidates
 from models.detection.detector import Detector
 from models.detection.selection import iou
@@ -105,7 +105,10 @@ def measure(model: str, data: str, photos: int) -> tuple[int, list[Row]]:
     network = detector.network if isinstance(detector, Detector) else None
     if not isinstance(network, TorchvisionCandidates) or not network.takes_proposals:
         raise typer.BadParameter(f"{model} is no two-stage detector")
-    samples = open_dataset(data, "detection", photos)
+    try:
+        samples = open_dataset(data, "detection", photos)
+    except DatasetError as error:
+        raise typer.BadParameter(str(error)) from None
     done: list[_Photo] = []
     try:
         for index in track(range(len(samples)), "photos", console=Console(stderr=True)):

@@ -16,6 +16,7 @@ from services.answers.image_problem import Problem
 from services.answers.model_request import ModelRequest
 from services.cli.console import CommandError, Screen, printable
 from services.cli.layouts import CLASSES, MASKS, OBJECTS, POSES, Layout
+from services.cli.loading import RuntimeOptions, find_model, load_model
 from services.cli.options import ApiKey, AsJson, Device, Place, PrecisionOption, Url
 from services.cli.prediction import predicted
 from services.cli.results import Result
@@ -73,8 +74,8 @@ def analyze(
         list[str] | None,
         typer.Option(
             metavar="TASK=NAME",
-            help="Model of a task, such as detect=yolo-person; may be repeated. With --url, too: the name of "
-            "a multi-task network, which answers all tasks.",
+            help="Model of a task, such as detect=yolo-person; may be repeated. Or the name of a multi-task network, "
+            "such as multitask-person, which answers all tasks.",
         ),
     ] = None,
     save: Annotated[
@@ -89,15 +90,14 @@ def analyze(
 ) -> None:
     """Predict several tasks for one image: classes, objects, poses and masks.
 
-    The models run in this process, one after another, unless --url names a server, which gets the image once. A task
-    that fails has its error in its place; the others get their answers, and the status is 1.
+    The models run in this process, one after another, unless --url names a server, which gets the image once. A
+    multi-task network, --model NAME, answers all tasks that it has in one pass, in this process or there. A task that
+    fails has its error in its place; the others get their answers, and the status is 1.
     """
     if save is not None and save.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise typer.BadParameter("--save takes a file that ends in .png or .jpg")
     place = Place(url, api_key, device, precision)
     whole = model[0] if model and len(model) == 1 and "=" not in model[0] else None
-    if whole is not None and url is None:
-        raise typer.BadParameter(f"--model {whole} answers all tasks on a server only: name that by --url")
     names, models = tasks.split(",") if tasks else None, _models([] if whole else model or [])
     for task in models if names else ():
         if task not in (names or ()):
@@ -107,6 +107,8 @@ def analyze(
         raise typer.BadParameter("one image at a time")
     if place.url is not None:
         data, results = _from_server(source, names, whole or models, place.url, place.api_key)
+    elif whole is not None:
+        data, results = _from_network_here(screen, source, names, whole, place)
     else:
         data, results = _from_here(screen, source, names or list(TASKS), models, place)
     if save is not None:
@@ -143,6 +145,30 @@ def _from_here(
             data = result.image
         results[name] = result
     return data, results
+
+
+def _from_network_here(
+    screen: Screen, source: ImageSource, names: list[str] | None, model: str, place: Place
+) -> tuple[bytes, dict[str, Result]]:
+    """The image and the result of each task, predicted by one pass of a multi-task network in this process.
+
+    Raises:
+        CommandError: it is no such network, or has no part for a task.
+    """
+    entry = find_model("multitask", model)
+    from services.cli.local import answer_parts_here
+    from services.kinds.multitask import kinds_of_tasks
+
+    kinds = kinds_of_tasks(entry.parts)
+    for name in names or ():
+        if name not in kinds:
+            raise CommandError(f"{entry.name} has no part for {name}; it has {', '.join(kinds)}", 2)
+    wanted = {name: kinds[name] for name in names or kinds}
+    if source.problem:  # then there is no need to wait for torch
+        return b"", dict.fromkeys(wanted, Result.unreadable(source.name, str(source.problem)))
+    adapter = load_model(screen, entry, RuntimeOptions(place.device or "cpu", place.precision or "auto"))
+    results = answer_parts_here(source, adapter, wanted)
+    return next(iter(results.values())).image or b"", results
 
 
 def _from_server(

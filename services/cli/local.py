@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from models.adapter import Adapter, Parameters
-from models.entries import Task
+from models.adapter import Adapter, MultitaskParameters, Parameters
+from models.entries import Kind, Task
+from models.kinds import KINDS
 from services.answers.image_problem import Problem
-from services.answers.local import local_answers
+from services.answers.local import LocalAnswer, local_answers
 from services.cli.console import CommandError
 from services.cli.results import Result
 from services.cli.sources import ImageSource, UnreadableSource
 from services.client.calls import ENDPOINTS
+from services.kinds.completion import complete
 from services.settings import SettingsError, read_settings
 
 
@@ -32,19 +34,58 @@ def answer_here(
     Raises:
         CommandError: a setting has an invalid value.
     """
-    head = {"model": adapter.entry.name, "version": adapter.entry.version, "cached": False, "request_id": ""}
+    for local in _predicted(sources, adapter, parameters):
+        if isinstance(local.body, Problem):
+            yield Result(local.item.name, local.body)
+        else:
+            answer = ENDPOINTS[task].answer.parse({**_head(adapter), **local.body})  # as if a server had given it
+            yield Result(local.item.name, answer, local.image if keep else None, len(adapter.class_names))
+
+
+def answer_parts_here(source: ImageSource, adapter: Adapter[Any, Any], kinds: Mapping[str, Kind]) -> dict[str, Result]:
+    """The results of several tasks for one image, by one pass of a multi-task network with its own defaults.
+
+    Args:
+        source: The image.
+        adapter: The loaded network.
+        kinds: By task, such as `detect`, the kind of the part that answers it.
+
+    Raises:
+        CommandError: a setting has an invalid value.
+    """
+    parts = {kind: adapter.entry.parts[kind] for kind in kinds.values()}
+    wanted: dict[str, Any] = {
+        kind: complete(kind, {}, {**KINDS[kind].defaults, **part.defaults}, part.class_names)
+        for kind, part in parts.items()
+    }
+    (local,) = _predicted([source], adapter, MultitaskParameters(**wanted))
+    if isinstance(local.body, Problem):
+        return dict.fromkeys(kinds, Result(source.name, local.body))
+    shared = {**_head(adapter), "image": local.body["image"]}
+    return {
+        task: Result(
+            source.name,
+            ENDPOINTS[KINDS[kind].task].answer.parse({**shared, **local.body["parts"][kind]}),
+            local.image,
+            len(parts[kind].class_names),
+        )
+        for task, kind in kinds.items()
+    }
+
+
+def _head(adapter: Adapter[Any, Any]) -> dict[str, Any]:
+    return {"model": adapter.entry.name, "version": adapter.entry.version, "cached": False, "request_id": ""}
+
+
+def _predicted(
+    sources: Iterable[ImageSource], adapter: Adapter[Any, Any], parameters: Parameters
+) -> Iterator[LocalAnswer[ImageSource]]:
     try:
         settings = read_settings()
     except SettingsError as error:
         raise CommandError(str(error)) from None
     read = partial(_read, max_bytes=settings.max_image_bytes)
-    caps = settings.max_image_bytes, settings.max_image_pixels
-    for local in local_answers(sources, read, adapter, parameters, *caps):
-        if isinstance(local.body, Problem):
-            yield Result(local.item.name, local.body)
-        else:
-            answer = ENDPOINTS[task].answer.parse({**head, **local.body})  # as if a server had given it
-            yield Result(local.item.name, answer, local.image if keep else None, len(adapter.class_names))
+    return local_answers(sources, read, adapter, parameters, settings.max_image_bytes, settings.max_image_pixels)
 
 
 def _read(source: ImageSource, max_bytes: int) -> bytes | Problem:

@@ -25,9 +25,12 @@ _WITH_VALUE: Final = frozenset({"--address", "--api-key"})
 """Options that are not passed to a job unchanged."""
 
 _POLL_S: Final = 1.0
-_AGENT_S: Final = 30.0
-"""Longest wait for Ray's agent, which takes jobs a few seconds after the cluster has started."""
+_AGENT_S: Final = 120.0
+"""Longest wait for Ray's agent, which takes jobs a few seconds after the cluster has started, on a busy machine after
+more than 30 s."""
 _NO_AGENT: Final = "No available agent"
+_LAST_LINES: Final = 20
+"""Lines of the log of a failed job that are repeated on standard error."""
 
 
 def submit_job(screen: Screen, url: str, api_key: str | None) -> int:
@@ -62,10 +65,33 @@ def submit_job(screen: Screen, url: str, api_key: str | None) -> int:
         stopping = f"ray job stop --address {printable(url)} {job}"
         screen.err.print(Text(f"it goes on; `{stopping}` stops it"), soft_wrap=True)
         return 130
-    status = str(client.get_job_status(job))
-    if status != "SUCCEEDED":
-        screen.err.print(f"the job has {status.lower()}", style="red")
-    return 0 if status == "SUCCEEDED" else 1
+    info = client.get_job_info(job)
+    if str(info.status) == "SUCCEEDED":
+        return 0
+    log = client.get_job_logs(job)
+    ended = how_it_ended(str(info.status), info.driver_exit_code, info.message, log)
+    screen.err.print(Text(ended, style="red"), soft_wrap=True)
+    return 1
+
+
+def how_it_ended(status: str, exit_code: int | None, reason: str | None, log: str) -> str:
+    """What is known of a job that has not succeeded, with the end of its log.
+
+    Args:
+        status: Ray's name of it, `FAILED` or `STOPPED`.
+        exit_code: Of its command; None where that did not end by itself.
+        reason: Ray's; it repeats the log where the command ended by itself.
+        log: Standard output and standard error of the job.
+    """
+    head = "the job has been stopped" if status == "STOPPED" else f"the job has {status.lower()}"
+    if exit_code is not None:
+        head += f" with status {exit_code}"
+    elif reason and reason.strip():
+        head += f": {printable(reason.strip().splitlines()[-1])}"
+    lines = [printable(line) for line in log.splitlines() if line.strip()][-_LAST_LINES:]
+    if not lines:
+        return f"{head.removesuffix('.')}. Its log is empty."
+    return "\n".join([f"{head.removesuffix('.')}; the end of its log:", *lines])
 
 
 def job_command(arguments: list[str], url: str) -> str:

@@ -142,7 +142,8 @@ def create_app(
     for handler in handlers:
         add_task(app, handler.api, handler)
     add_absent_tasks(app, registry)
-    app.include_router(analysis_router(AnalysisHandler(settings, Analyst(path, settings), bodies, renderer, responder)))
+    analyst = Analyst(path, settings, responder)
+    app.include_router(analysis_router(AnalysisHandler(settings, analyst, bodies, renderer)))
     turns = Turns(settings, admission, explainer)
     explain, list_layers = ExplanationHandler(settings, path, bodies, turns), LayersHandler(registry, turns)
     app.include_router(explanation_router(explain, list_layers))

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
@@ -30,7 +31,7 @@ from services.gateway.forms import parse_form
 from services.gateway.schemas import JsonBody
 from services.gateway.serving.offload import INLINE_BYTES, TimeLimit
 from services.gateway.serving.request_path import PredictionInput
-from services.kinds.request_parameters import RequestParameters
+from services.kinds.request_parameters import OF_THE_WHOLE, RequestParameters, TaskParameters
 from services.settings import Settings
 
 M = TypeVar("M", bound=BaseModel)
@@ -183,16 +184,31 @@ def validate(kind: type[M], value: Mapping[str, Any], within: str = "") -> M:
     except ValidationError as error:
         if error.error_count() > MAX_PROBLEMS:
             raise InvalidParameters(f"{error.error_count()} members are wrong", {"known": _members(kind)}) from None
-        problems = [
-            {"parameter": _path(within, *problem["loc"]), "problem": problem["msg"]}
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)[:20]
-        ]
+        found = error.errors(include_url=False, include_input=False, include_context=False)[:20]
+        problems = [{"parameter": _path(within, problem["loc"]), "problem": _message(problem)} for problem in found]
         listed = "; ".join(f"{problem['parameter']}: {problem['problem']}" for problem in problems)
-        raise InvalidParameters(listed, {"problems": problems, "known": _members(kind)}) from None
+        known = sorted({name for problem in found for name in _known(kind, problem["loc"])})
+        raise InvalidParameters(listed, {"problems": problems, "known": known}) from None
 
 
-def _path(*parts: int | str) -> str:
-    return ".".join(str(part)[:80] for part in parts if part != "")
+def _path(within: str, location: tuple[int | str, ...]) -> str:
+    """A location with dots between its members; an empty name is written as a pair of quotation marks."""
+    names = [str(part)[:80] or '""' for part in location]
+    return ".".join([within, *names] if within else names)
+
+
+def _message(problem: ErrorDetails) -> str:
+    """The message of a problem, without the name of a class of this program."""
+    return "Input should be an object" if problem["type"] == "model_type" else problem["msg"]
+
+
+def _known(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The members of the schema that a problem is in: those of `kind`, or of the parameters of one task in it."""
+    task = str(location[0]) if len(location) > 1 else ""
+    field = kind.model_fields.get(task)
+    if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, TaskParameters)):
+        return _members(kind)
+    return [f"{task}.{name}" for name in _members(field.annotation) if name not in OF_THE_WHOLE]
 
 
 def _members(kind: type[BaseModel]) -> list[str]:

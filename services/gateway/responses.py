@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from blake3 import blake3
@@ -20,6 +20,8 @@ from services.kinds.detection import BOX_MEMBERS, PIXEL_DIGITS
 from services.kinds.keypoints import coco_key_points
 from services.kinds.request_parameters import CocoParameters
 from services.telemetry import IMAGE_ERRORS
+
+T = TypeVar("T")
 
 Answers = Sequence[Answer | ServiceError]
 
@@ -61,8 +63,8 @@ class Responder:
             return await self.make(answers, lambda: list_response(request, served, answers), limit)
         return single_response(request, answers[0])
 
-    async def make(self, answers: Answers, make: Callable[[], Response], limit: TimeLimit) -> Response:
-        """Calls `make`, in a thread where the answers that it writes are large."""
+    async def make(self, answers: Answers, make: Callable[[], T], limit: TimeLimit) -> T:
+        """Calls `make`, in a thread where the answers that it reads are large."""
         size = sum(len(answer.body) for answer in answers if isinstance(answer, Answer))
         return make() if size <= INLINE_BYTES else await self._workers.run(make, limit)
 

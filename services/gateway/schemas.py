@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -35,6 +36,14 @@ class Base64Image(Schema):
     """An encoded image file inside a JSON document."""
 
     base64: Base64 = Field(description="The file's bytes in base64; a `data:` URL is understood too.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_object(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping | Base64Image):
+            form = '{"base64": "…"}'
+            raise PydanticCustomError("image", "Input should be the file in base64, as {form}", {"form": form})
+        return cast(Any, given)
 
 
 class JsonBody(BaseModel):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, Field, StrictInt
+from pydantic import BeforeValidator, Field
 
 from models.adapter import MAX_GENERATED, MAX_SEED
 from services.kinds.completion import find_classes
 from services.kinds.made_pictures import FoundPictures, PictureAnswer, example_of, picture_file
-from services.kinds.request_parameters import Name, PictureParameters, refuse_boolean
+from services.kinds.request_parameters import NameOrId, PictureParameters, refuse_boolean
 from services.kinds.task_api import TaskApi
 
 Whole = Annotated[int, BeforeValidator(refuse_boolean)]
-Truncation = Annotated[float, BeforeValidator(refuse_boolean), Field(gt=0, le=1, allow_inf_nan=False)]
+Truncation = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False), BeforeValidator(refuse_boolean)]
 
 
 class GenerateParameters(PictureParameters):
@@ -25,7 +25,7 @@ class GenerateParameters(PictureParameters):
     one grid, in JSON one by one.
     """
 
-    wanted_class: StrictInt | Name | None = Field(
+    wanted_class: NameOrId | None = Field(
         default=None,
         alias="class",
         description="Name or id of the class of all images; by default the seed draws one for each.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import SerializeAsAny
@@ -16,6 +16,13 @@ from services.kinds.request_parameters import RequestParameters, TaskParameters
 from services.kinds.schemas import ImageSize, Schema
 from services.kinds.task_api import TaskApi
 
+KINDS_OF_TASK: Final[Mapping[str, tuple[str, ...]]] = {
+    "classify": ("classification",),
+    "detect": ("detection",),
+    "pose": ("keypoints",),
+    "segment": ("instance", "semantic"),
+}
+"""Kinds of predictions by the names of tasks; the first one that a network has is its answer."""
 OF_ONE_MODEL: Final = ("augment", "proposals", "family")
 """Parameters that change how an image goes through the network, which all parts share."""
 
@@ -28,6 +35,21 @@ def write_parts(prediction: Multitask, _class_names: Sequence[str], told: object
         for kind, part in prediction.parts.items()
     }
     return {"predictions": [], "parts": parts}
+
+
+def kinds_of_tasks(parts: Container[str], masks: str | None = None) -> dict[str, str]:
+    """The part of a network that answers each task, of the tasks that it has a part for.
+
+    Args:
+        parts: The kinds of its parts.
+        masks: Kind of the masks, `instance` or `semantic`; None for the first that it has.
+    """
+    found: dict[str, str] = {}
+    for task, kinds in KINDS_OF_TASK.items():
+        for kind in kinds:
+            if kind in parts and task not in found and (masks is None or task != "segment" or kind == masks):
+                found[task] = kind
+    return found
 
 
 def part_entry(entry: Mapping[str, Any], kind: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, ClassVar, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -26,6 +26,9 @@ from services.kinds.completion import UnknownClasses, complete
 
 MAX_LISTED = 1000
 """The most values in a list parameter."""
+
+OF_THE_WHOLE: Final = ("render", "format", "image_id")
+"""Parameters about a whole response, which the tasks of an analysis do not have."""
 
 LISTED_CLASSES = 100
 """The most class names that an error lists; `GET /v1/models/{name}` has all."""
@@ -50,7 +53,7 @@ def refuse_boolean(value: Any) -> Any:
 
 
 Count = Annotated[int, BeforeValidator(refuse_boolean), Field(ge=1, le=1000)]
-Share = Annotated[float, BeforeValidator(refuse_boolean), Field(ge=0, le=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(refuse_boolean)]
 
 
 class RequestParameters(BaseModel):
@@ -171,11 +174,18 @@ def _number_or_text(text: str) -> int | str:
     return text if number is None or str(number) != text else number  # 007 is a name
 
 
+def _check_name_or_id(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Validates a name or an id with one message for both types, where pydantic has one for each."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise PydanticCustomError("name_or_id", "Input should be a name, of 1 to 200 characters, or an id") from None
+
+
 Name = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=200)]
-Classes = Annotated[tuple[StrictInt | Name, ...], BeforeValidator(_split), Field(min_length=1, max_length=MAX_LISTED)]
-ImageIds = Annotated[
-    tuple[StrictInt | Name, ...], BeforeValidator(_split_ids), Field(min_length=1, max_length=MAX_LISTED)
-]
+NameOrId = Annotated[StrictInt | Name, WrapValidator(_check_name_or_id)]
+Classes = Annotated[tuple[NameOrId, ...], BeforeValidator(_split), Field(min_length=1, max_length=MAX_LISTED)]
+ImageIds = Annotated[tuple[NameOrId, ...], BeforeValidator(_split_ids), Field(min_length=1, max_length=MAX_LISTED)]
 
 
 class CocoParameters(PredictionParameters):

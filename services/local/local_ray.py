@@ -67,7 +67,24 @@ def start_ray(folder: Path, *, with_dashboard: bool) -> LocalRay:
     except Exception as error:  # Ray raises Exception itself where its processes are not up in time
         first_line = str(error).strip().partition("\n")[0]
         raise StackError(f"Ray did not start: {first_line}") from None
-    return LocalRay(ray.__version__, context.address_info["address"], f"http://{context.dashboard_url}")
+    address: str = context.address_info["address"]
+    record_address(address, folder)
+    return LocalRay(ray.__version__, address, f"http://{context.dashboard_url}")
+
+
+def record_address(address: str, folder: Path) -> None:
+    """Writes the address of a node that was started where `ray start` writes it, in the folder of its files.
+
+    `auto`, which jobs of this node connect to, is read from there. Without it Ray takes any of the clusters that run on
+    this machine.
+
+    Args:
+        address: HOST:PORT of its control service.
+        folder: As for `start_ray`.
+    """
+    from ray._private.utils import write_ray_address
+
+    write_ray_address(address, str(folder))
 
 
 def start_serve(config: ServeFile) -> None:

@@ -196,7 +196,7 @@ def running_stack(config: Path, *options: str, **environment: str) -> Iterator[R
     finally:
         if stack.process.poll() is None:
             family = stack.processes()
-            stack.stop()
+        stack.stop()
         for process in family:
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 process.kill()

@@ -20,7 +20,6 @@ from services.gateway.limits import read_timeout
 from services.gateway.negotiation import Rendering
 from services.gateway.prediction import server_timing
 from services.gateway.rendering import Renderer, picture_response, wanted_picture
-from services.gateway.responses import Responder
 from services.gateway.serving.offload import TimeLimit
 from services.gateway.serving.predictor import Answer, CachePolicy
 from services.gateway.serving.request_path import Caller, PredictionInput
@@ -39,14 +38,12 @@ class AnalysisHandler:
         analyst: Predicts the parts.
         bodies: Reads request bodies.
         renderer: Renders pictures.
-        responder: Writes large JSON responses in threads.
     """
 
     settings: Settings
     analyst: Analyst
     bodies: Bodies
     renderer: Renderer
-    responder: Responder
 
     async def __call__(self, request: Request) -> Response:
         """Handle one request.
@@ -82,7 +79,7 @@ class AnalysisHandler:
             return await self._drawn(given, parts, rendering, limit)
         write = list_response if given.several else single_response
         every = [answer for part in parts for answer in part.answers]
-        return await self.responder.make(every, lambda: write(parts, request.state.request_id), limit)
+        return await self.analyst.responder.make(every, lambda: write(parts, request.state.request_id), limit)
 
     async def _drawn(
         self, given: PredictionInput, parts: Sequence[PartAnswers], rendering: Rendering, limit: TimeLimit

@@ -13,15 +13,12 @@ from services.kinds import TASKS
 from services.kinds.classification import ClassifyParameters
 from services.kinds.detection import DetectParameters
 from services.kinds.keypoints import PoseRequest
-from services.kinds.request_parameters import TaskParameters
+from services.kinds.request_parameters import OF_THE_WHOLE, TaskParameters
 from services.kinds.segmentation import SegmentParameters
 from services.kinds.task_api import TaskApi
 
 PARTS: Final[dict[str, TaskApi]] = {api.path.rpartition("/")[2]: api for api in TASKS.values()}
 """The endpoint of each task, by its name in an analysis: the last part of its path."""
-
-OF_THE_WHOLE: Final = ("render", "format", "image_id")
-"""Parameters of other endpoints that no task of an analysis has: they are about a whole response."""
 
 
 def _split_tasks(value: Any) -> Any:

@@ -13,7 +13,9 @@ import structlog
 from services.errors import InvalidParameters, ModelNotFound, OutOfTime, ServiceError
 from services.gateway.analysis.parameters import PARTS, AnalyzedSegmentation, AnalyzeParameters
 from services.gateway.analysis.whole import kinds_of, split_answer, whole_request
+from services.gateway.responses import Responder
 from services.gateway.serving.decodes import Decodes
+from services.gateway.serving.offload import TimeLimit
 from services.gateway.serving.open_request import OpenRequest
 from services.gateway.serving.predictor import Answer, CachePolicy
 from services.gateway.serving.request_path import Caller, PredictionInput, RequestPath
@@ -70,10 +72,12 @@ class Analyst:
     Attributes:
         path: The request path.
         settings: Caps on images.
+        responder: Reads and writes large answers in threads.
     """
 
     path: RequestPath
     settings: Settings
+    responder: Responder
 
     async def parts(self, opened: OpenRequest, given: PredictionInput, drawn: bool) -> list[Part]:
         """Find the models of all tasks, one after another, since some may have to be loaded.
@@ -85,7 +89,7 @@ class Analyst:
         """
         asked = given.parameters
         assert isinstance(asked, AnalyzeParameters)
-        network = asked.model or self._only_network()
+        network = self._only_network() if asked.model is None else asked.model
         if network is not None:
             asked = asked.model_copy(update={"model": network})
             return [await self._whole(opened, replace(given, parameters=asked), asked, drawn)]
@@ -182,7 +186,9 @@ class Analyst:
         seconds = left_s - min(WRITING_SHARE * left_s, WRITING_S)
         decodes = Decodes([(part.ready[0], part.ready[1].parameters) for part in parts if part.ready], self.settings)
         found = await asyncio.gather(*(self._answer(part, caller, seconds, policy, decodes) for part in parts))
-        answers = [each for part, of_part in zip(parts, found, strict=True) for each in _of_tasks(part, of_part)]
+        answers: list[PartAnswers] = []
+        for part, of_part in zip(parts, found, strict=True):
+            answers += await self._of_tasks(part, of_part.answers, opened.limit)
         everything = [answer for part in answers for answer in part.answers]
         opened.images = max(part.found.images for part in parts)
         opened.failed = any(isinstance(answer, ServiceError) and answer.status >= 500 for answer in everything)
@@ -214,9 +220,12 @@ class Analyst:
             error = ServiceError("the model failed on this image")
         return PartAnswers(part.name, (error,) * max(1, part.found.images))
 
-
-def _of_tasks(part: Part, found: PartAnswers) -> list[PartAnswers]:
-    """The answers of each task: those of the part, or of a multi-task network one for each task that it answers."""
-    if part.kinds is None:
-        return [found]
-    return [PartAnswers(task, answers) for task, answers in split_answer(found.answers, part.kinds).items()]
+    async def _of_tasks(
+        self, part: Part, answers: tuple[Answer | ServiceError, ...], limit: TimeLimit
+    ) -> list[PartAnswers]:
+        """The answers of each task: those of the part, or of a multi-task network one for each task it answers."""
+        if part.kinds is None:
+            return [PartAnswers(part.name, answers)]
+        kinds = part.kinds
+        split = await self.responder.make(answers, lambda: split_answer(answers, kinds), limit)
+        return [PartAnswers(task, own) for task, own in split.items()]

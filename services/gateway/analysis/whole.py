@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -12,15 +12,7 @@ from services.errors import InvalidParameters, ServiceError
 from services.gateway.analysis.parameters import AnalyzeParameters
 from services.gateway.serving.predictor import Answer
 from services.gateway.serving.served_model import ServedModel
-from services.kinds.multitask import MultitaskRequest, part_entry
-
-KINDS_OF_TASK: Final[Mapping[str, tuple[str, ...]]] = {
-    "classify": ("classification",),
-    "detect": ("detection",),
-    "pose": ("keypoints",),
-    "segment": ("instance", "semantic"),
-}
-"""Kinds of predictions by the names of tasks; the first one that a network has is its answer."""
+from services.kinds.multitask import KINDS_OF_TASK, MultitaskRequest, kinds_of_tasks, part_entry
 
 
 def kinds_of(served: ServedModel, asked: AnalyzeParameters) -> dict[str, str]:
@@ -29,21 +21,15 @@ def kinds_of(served: ServedModel, asked: AnalyzeParameters) -> dict[str, str]:
     Raises:
         InvalidParameters: it has no part for a task, or none of the kind of masks.
     """
-    parts: Mapping[str, Any] = served.entry["parts"]
-    kinds: dict[str, tuple[str, ...]] = dict(KINDS_OF_TASK)
-    if asked.segment.kind is not None:
-        kinds["segment"] = (asked.segment.kind,)
-    found = {task: next((kind for kind in of_task if kind in parts), None) for task, of_task in kinds.items()}
-    has = [task for task, kind in found.items() if kind is not None]
-    given = [task for task in found if asked.of_task(task).model_fields_set]
-    chosen: dict[str, str] = {}
-    for task in asked.tasks or [task for task in found if task in has or task in given]:
-        kind = found[task]
-        if kind is None:
-            wanted = f"{task} ({asked.segment.kind} masks)" if task == "segment" and asked.segment.kind else task
-            raise InvalidParameters(f"{served.name} has no part for {wanted}; it has {', '.join(has)}", {"tasks": has})
-        chosen[task] = kind
-    return chosen
+    has = kinds_of_tasks(served.entry["parts"], asked.segment.kind)
+    given = [task for task in KINDS_OF_TASK if asked.of_task(task).model_fields_set]
+    wanted = asked.tasks or [task for task in KINDS_OF_TASK if task in has or task in given]
+    for task in wanted:
+        if task not in has:
+            named = f"{task} ({asked.segment.kind} masks)" if task == "segment" and asked.segment.kind else task
+            message = f"{served.name} has no part for {named}; it has {', '.join(has)}"
+            raise InvalidParameters(message, {"tasks": list(has)})
+    return {task: has[task] for task in wanted}
 
 
 def whole_request(asked: AnalyzeParameters, kinds: Mapping[str, str], drawn: bool) -> MultitaskRequest:

@@ -10,6 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from services.cli import app
+from tests.checkout import DOCS
 from tests.photos import encoded, photo
 from tests.unit.gateway.test_analysis import Detector, FailingDetector, application
 from tests.unit.serving import serving
@@ -44,12 +45,33 @@ def test_a_task_that_fails_has_its_error_and_the_status_is_one(image: Path) -> N
     assert answers["detect"]["error"]["code"] == "internal_error"
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_multi_task_network_answers_all_of_its_tasks_here_in_one_pass(tmp_path: Path) -> None:
+    image, picture = DOCS / "images" / "astronaut.jpg", tmp_path / "drawn.png"
+    options = ["--model", "multitask-person", "--json", "--save", str(picture)]
+    result = runner.invoke(app, ["analyze", str(image), *options])
+    assert result.exit_code == 0, result.output
+    answers = json.loads(result.stdout)["answers"]
+    assert list(answers) == ["classify", "detect", "segment"]
+    assert {answer["model"] for answer in answers.values()} == {"multitask-person"}
+    assert answers["detect"]["predictions"][0]["score"] > 0.9 and "mask" in answers["segment"]["predictions"][0]
+    with Image.open(picture) as drawn:
+        assert drawn.size[0] == 512
+
+
+def test_a_multi_task_network_is_not_asked_for_a_task_that_it_lacks(image: Path) -> None:
+    result = runner.invoke(app, ["analyze", str(image), "--model", "multitask-person", "--tasks", "pose"])
+    assert result.exit_code == 2
+    assert "multitask-person has no part for pose; it has classify, detect, segment" in result.stderr
+
+
 @pytest.mark.parametrize(
     "options",
     [
         ["--tasks", "fly"],
         ["--tasks", "classify,classify"],
-        ["--model", "yolo-person"],
+        ["--tasks", "classify", "--model", "multitask-person", "--model", "detect=yolo-person"],
         ["--tasks", "classify", "--model", "detect=yolo-person"],
         ["--save", "drawn.gif"],
     ],

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from services.cli.submitting import job_command
+from services.cli.submitting import how_it_ended, job_command
 
 ARGUMENTS = [
     "evaluate",
@@ -35,3 +35,17 @@ def test_a_job_of_another_machine_runs_what_is_installed_there() -> None:
         "--address",
         "auto",
     ]
+
+
+def test_a_failed_job_is_reported_with_the_end_of_its_log() -> None:
+    log = "".join(f"line {number}\n\n" for number in range(50)) + "error: no such model\x1b[2J\n"
+    head, *lines = how_it_ended("FAILED", 2, f"Job entrypoint command failed:\n{log}", log).splitlines()
+    assert head == "the job has failed with status 2; the end of its log:"
+    assert len(lines) == 20 and lines[0] == "line 31"
+    assert lines[-1] == "error: no such model\N{REPLACEMENT CHARACTER}[2J"
+
+
+def test_a_job_whose_command_did_not_start_is_reported_with_the_reason() -> None:
+    reason = "Job supervisor actor failed to start within 900 seconds."
+    assert how_it_ended("FAILED", None, reason, "") == f"the job has failed: {reason} Its log is empty."
+    assert how_it_ended("STOPPED", None, None, "half\n") == "the job has been stopped; the end of its log:\nhalf"

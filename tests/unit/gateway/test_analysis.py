@@ -214,3 +214,22 @@ def test_feedback_names_the_task_of_an_analysis(app: FastAPI) -> None:
     without, of_task = asyncio.run(send())
     assert without.status_code == 404 and "analysis" in without.json()["error"]["message"]
     assert of_task.status_code == 200 and of_task.json()["model"] == "yolo-person", of_task.text
+
+
+def test_an_unknown_parameter_of_a_task_is_answered_with_the_parameters_of_that_task(app: FastAPI) -> None:
+    error = ask(app, params={"tasks": "detect", "detect.nope": "3"}).json()["error"]
+    known = error["details"]["known"]
+    assert error["message"].startswith("detect.nope: ")
+    assert "detect.score_threshold" in known and not {"classify", "detect.format"}.intersection(known)
+    assert ask(app, params={"tasks": "detect", "detect.": "3"}).json()["error"]["message"].startswith('detect."": ')
+
+
+def test_an_empty_name_of_a_network_is_unknown_and_no_default(app: FastAPI) -> None:
+    assert ask(app, params={"model": ""}).json()["error"]["code"] == "unknown_model"
+
+
+@pytest.mark.parametrize("wrong", [[[1]], [True], [""], [{}]])
+def test_a_class_that_is_no_name_and_no_id_is_refused_with_one_message(app: FastAPI, wrong: list[object]) -> None:
+    document = {"image": {"base64": b64encode(PHOTO).decode()}, "detect": {"classes": wrong}}
+    message = ask(app, json=document).json()["error"]["message"]
+    assert message == "detect.classes.0: Input should be a name, of 1 to 200 characters, or an id"

@@ -138,3 +138,11 @@ async def test_sizes_are_capped_before_anything_is_decoded():
     assert statuses == [413, 413, 413, 413]
     assert several.status_code in (400, 413)
     assert backend.calls == []
+
+
+@pytest.mark.parametrize("wrong", [{"image": "aGk="}, {"images": ["aGk="]}, {"image": 3}, {"images": [None]}])
+async def test_image_that_is_not_an_object_is_answered_with_its_form(wrong: dict[str, Any]):
+    async with gateway(FakeBackend()) as client:
+        response = await client.post("/v1/classify", json=wrong)
+    assert response.status_code == 422
+    assert response.json()["error"]["message"].endswith(': Input should be the file in base64, as {"base64": "…"}')

@@ -186,7 +186,7 @@ def test_in_training_the_count_reads_the_scores_of_the_boxes_that_detection_find
     with torch.inference_mode():
         (scores,) = network.box_scores(images, network.levels(network.tapped(images)))
     (found,) = model.part("detection").predict([_photo(8)], DetectionParameters(0.05, 0.5, COUNTED))
-    assert 0 < len(found.scores) and np.allclose(scores[: len(found.scores)], found.scores, atol=1e-4)
+    assert len(found.scores) > 0 and np.allclose(scores[: len(found.scores)], found.scores, atol=1e-4)
     assert not scores[len(found.scores) :].any()
 
 
