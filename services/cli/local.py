@@ -54,7 +54,7 @@ def answer_parts_here(source: ImageSource, adapter: Adapter[Any, Any], kinds: Ma
         CommandError: a setting has an invalid value.
     """
     parts = {kind: adapter.entry.parts[kind] for kind in kinds.values()}
-    wanted = {
+    wanted: dict[str, Any] = {
         kind: complete(kind, {}, {**KINDS[kind].defaults, **part.defaults}, part.class_names)
         for kind, part in parts.items()
     }
