@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -81,12 +82,11 @@ def stylize(flags: StylizeFlags) -> None:
                 if flags.preview_every and last.step % flags.preview_every == 0 and last.step < last.steps:
                     replace_picture(last.pixels, target.with_stem(f"{target.stem}-{last.step:04}"))
         except KeyboardInterrupt as error:
-            status = 128 + (error.args[0] if error.args else 2)
             if last is None:
-                raise CommandError("stopped before the first picture", status) from None
+                raise _stopped_early(error) from None
             replace_picture(last.pixels, target)
             screen.err.print(Text(f"stopped after {last.step} of {last.steps} steps: {printable(target)}"))
-            raise typer.Exit(status) from None
+            raise typer.Exit(_status(error)) from None
         assert last is not None
         replace_picture(last.pixels, target)
     screen.out.print(Text(printable(target)), soft_wrap=True)
@@ -130,8 +130,20 @@ def _job(flags: StylizeFlags, settings: StyleSettings) -> Generator[Iterator[Fra
     with _named(flags.style):
         style: NDArray[Any] = read_style(flags.style, flags.style_size)
     cpus, gpus = (1.0 if flags.address is None else 0.0), (0.0 if settings.device == "cpu" else 1.0)
-    with stylizing(photo, style, settings, Place(1, flags.address, cpus, gpus)) as frames:
+    with ExitStack() as stack:
+        try:
+            frames = stack.enter_context(stylizing(photo, style, settings, Place(1, flags.address, cpus, gpus)))
+        except KeyboardInterrupt as error:
+            raise _stopped_early(error) from None
         yield frames
+
+
+def _stopped_early(error: KeyboardInterrupt) -> CommandError:
+    return CommandError("stopped before the first picture", _status(error))
+
+
+def _status(error: KeyboardInterrupt) -> int:
+    return 128 + (error.args[0] if error.args else signal.SIGINT)
 
 
 @contextmanager

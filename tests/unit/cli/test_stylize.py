@@ -72,6 +72,15 @@ def test_options_that_cannot_be_are_usage_errors(arguments: tuple[str, ...], mes
     assert message in " ".join(result.stderr.replace("│", " ").split())
 
 
+def test_ctrl_c_while_ray_starts_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(services.stylizing, "stylizing", interrupted)
+    result = stylize(PHOTO, "stained-glass")
+    assert (result.exit_code, result.stderr) == (130, "error: stopped before the first picture\n")
+
+
 def test_a_picture_is_written_in_the_format_of_its_name(tmp_path: Path) -> None:
     import numpy as np
 
