@@ -101,7 +101,6 @@ def _card(options: PhotoOptions, data: PhotoDataset) -> CatalogEntry:
         segmentation=kind,
         preprocessing=_semantic_preprocessing(options.settings),
         class_names=(BACKGROUND, *data.class_names),
-        class_count=len(data.class_names) + 1,
         category_ids=None,
         defaults={},
         description=f"Tells {shown_names(data)} from the background, pixel by pixel.",

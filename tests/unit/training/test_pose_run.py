@@ -51,10 +51,10 @@ def write_photos(folder: Path, split: str, *, labelled: bool = True, names: Sequ
 
 def options(folder: Path, **changes: object) -> PoseOptions:
     usual = PoseOptions(
-        "keypoint-rcnn-efficientnet-lite0",
-        (folder / "data",),
-        folder / "out",
-        "learned",
+        architecture="keypoint-rcnn-efficientnet-lite0",
+        data=(folder / "data",),
+        output=folder / "out",
+        name="learned",
         precision="fp32",
         settings=PoseSettings(views=2, epochs=2, share=1.0, batch_size=4),
         schedule=Schedule(2, 1e-3),
