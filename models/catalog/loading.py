@@ -36,6 +36,7 @@ from models.detection.torchvision_detector_networks import (
 )
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import CatalogEntry, Kind, LetterboxPreprocessing, Task
+from models.entries.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
 from models.execution.external import ExternalRuntime
@@ -51,7 +52,6 @@ from models.segmentation.architectures import build_segmenter, segmentation_of, 
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
 from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
-from models.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.sources.downloads import Progress
 from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.torchvision_manifest import PREFIX

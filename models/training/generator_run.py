@@ -13,10 +13,10 @@ from torch import nn
 from models.catalog.generators import load_judge
 from models.datasets.label_problems import TellProblems
 from models.entries import Accuracy, CatalogEntry
+from models.entries.latent_preprocessing import LatentPreprocessing
 from models.generation.evaluation import HeldOut, evaluate_generator
 from models.generation.image_generator import ImageGenerator
 from models.generation.networks import DCGAN, SIDE, Discriminator, Generator
-from models.latent_preprocessing import LatentPreprocessing
 from models.runtime import Runtime
 from models.sources.card_weights import as_stored
 from models.training.class_data import ClassData, read_class_data

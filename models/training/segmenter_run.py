@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.mask_rcnn import MaskRCNN
 
-from models.adapter import Adapter, SegmentationParameters
+from models.adapter import Adapter
 from models.datasets.label_problems import TellProblems
 from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.photo_dataset import PhotoDataset
 from models.datasets.samples import BACKGROUND, EvaluationSet
 from models.entries import INSTANCE_DEFAULTS, CatalogEntry, LetterboxPreprocessing
+from models.parameters import SegmentationParameters
 from models.runtime import Runtime
 from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter
 from models.sources.card_weights import as_stored

@@ -18,9 +18,9 @@ from models.datasets.mnist1d import is_mnist1d, open_mnist1d
 from models.datasets.opening import open_classes
 from models.datasets.samples import ClassTarget, DatasetError, EvaluationSet
 from models.entries import CatalogEntry
+from models.entries.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.errors import ImageError
 from models.runtime import Runtime
-from models.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.signals.decoding import decode_signal
 from models.sources.card_weights import as_stored
 from models.training.engine import Progress, Run, Schedule

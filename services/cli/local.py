@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from models.adapter import Adapter, Parameters
+from models.adapter import Adapter
 from models.entries import Task
+from models.parameters import Parameters
 from services.answers.image_problem import Problem
 from services.answers.local import local_answers
 from services.cli.console import CommandError

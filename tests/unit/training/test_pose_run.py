@@ -16,10 +16,10 @@ from models.catalog.lookup import find
 from models.datasets.key_points import BODY_SHARE
 from models.datasets.photo_dataset import DatasetError
 from models.entries import LetterboxPreprocessing
+from models.entries.skeletons import PERSON, Skeleton
 from models.pose.architectures import build_pose_estimator
 from models.pose.heat_maps import regions_around
 from models.runtime import Runtime
-from models.skeletons import PERSON, Skeleton
 from models.training.engine import Schedule
 from models.training.keypoint_loss import keypoint_loss
 from models.training.photo_data import read_photo_data
