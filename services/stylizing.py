@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from services.evaluation.worker_pool import Place, WorkerPoolError, check_room, cluster
@@ -19,10 +20,14 @@ STEPS_PER_CALL: Final = 10
 """Steps between two reports."""
 
 
-def stylize(
+@contextmanager
+def stylizing(
     photo: NDArray[np.uint8], style: NDArray[np.uint8], settings: StyleSettings, place: Place
-) -> Iterator[Frame]:
-    """Optimises a picture on Ray, and yields it every few steps; the last one is the result.
+) -> Generator[Iterator[Frame]]:
+    """Runs the job for the duration of the context; at its end the actor is gone, and a Ray started here, too.
+
+    Ctrl-C interrupts the iterator and not the context, so that its body can save the last frame before Ray shuts down,
+    which may take seconds.
 
     Args:
         photo: (H, W, 3) uint8 RGB.
@@ -30,10 +35,13 @@ def stylize(
         settings: How.
         place: Address and resources of the actor; `workers` is 1.
 
+    Yields:
+        An iterator over the picture every `STEPS_PER_CALL` steps and at the end; the last one is the result. It raises
+        `ModelsError` where the weights of the feature network are not available, `ValueError` where a picture is too
+        small, and `WorkerPoolError` where the actor ended.
+
     Raises:
-        WorkerPoolError: Ray does not start, there is no room for the actor, or it ended.
-        ModelsError: The weights of the feature network are not available.
-        ValueError: A picture is too small.
+        WorkerPoolError: Ray does not start, or there is no room for the actor.
     """
     with cluster(place):
         import ray as ray_module
@@ -43,17 +51,21 @@ def stylize(
         check_room(place, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         options = {"num_cpus": place.worker_cpus, "num_gpus": place.worker_gpus}
         actor: Any = ray.remote(_Painter).options(**options).remote(photo, style, settings)
-        done = 0
-        try:
-            while done < settings.steps:
-                frame: Frame = ray.get(actor.advance.remote(STEPS_PER_CALL))
-                done = frame.step
-                yield frame
-        except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            raise cause if isinstance(cause, Exception) else WorkerPoolError(str(error).splitlines()[0]) from None
-        except ray.exceptions.RayActorError as error:
-            raise WorkerPoolError(f"the worker ended: {str(error).strip().splitlines()[0]}") from None
+        yield _frames(ray, actor, settings.steps)
+
+
+def _frames(ray: Any, actor: Any, steps: int) -> Iterator[Frame]:
+    done = 0
+    try:
+        while done < steps:
+            frame: Frame = ray.get(actor.advance.remote(STEPS_PER_CALL))
+            done = frame.step
+            yield frame
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        raise cause if isinstance(cause, Exception) else WorkerPoolError(str(error).splitlines()[0]) from None
+    except ray.exceptions.RayActorError as error:
+        raise WorkerPoolError(f"the worker ended: {str(error).strip().splitlines()[0]}") from None
 
 
 class _Painter:

@@ -6,16 +6,13 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from models.imaging.decoding import decode
 from models.stylization.perceptual import PerceptualLoss
+from models.training.style_photos import cropped
 
 STEPS_PER_EPOCH: Final = 100
 """Steps between two lines of a run's log; photos are drawn at random."""
-_SHORT_SIDES: Final = (1.0, 1.6)
-"""Short side of a photo before it is cropped, as a multiple of the crop."""
 _SHIFTS: Final = 4
 """Images are shifted by 0 to 3 pixels before they are compared: a loss on one grid of strides leaves a pattern."""
 
@@ -85,7 +82,7 @@ class StyleRecipe:
         """See `models.training.engine.Recipe.evaluate`: mean losses of centre crops, without weights but the total."""
         rows: list[list[float]] = []
         for path in self._val_photos:
-            crop = self._on_device(cropped(path, self._side)[None])
+            crop = self._on_device(np.stack([cropped(path, self._side)]))
             found = self._loss(network(crop * 2 - 1), self._loss.content_of(crop))
             rows.append([float(part) for part in (found.total, found.content, found.style, found.variation)])
         names = ("val_loss", "content_loss", "style_loss", "total_variation")
@@ -93,31 +90,3 @@ class StyleRecipe:
 
     def _on_device(self, crops: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
         return torch.as_tensor(crops).to(self._device).permute(0, 3, 1, 2).float() / 255
-
-
-def cropped(path: Path, side: int, random: np.random.Generator | None = None) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Reads a photo and crops a square.
-
-    Args:
-        path: The file.
-        side: Of the crop in pixels.
-        random: Scale, place and mirroring; None crops the centre at the scale where it fits.
-
-    Returns:
-        (side, side, 3) uint8 RGB.
-
-    Raises:
-        ImageError: The photo cannot be read.
-        OSError: The file cannot be read.
-    """
-    least = side if random is None else round(side * random.uniform(*_SHORT_SIDES))
-    pixels = decode(path.read_bytes(), min_short_side=least).pixels
-    scale = least / min(pixels.shape[:2])
-    height, width = (max(side, round(length * scale)) for length in pixels.shape[:2])
-    resized = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0))
-    if random is None:
-        top, left = (height - side) // 2, (width - side) // 2
-        return resized[top : top + side, left : left + side]
-    top, left = random.integers(height - side + 1), random.integers(width - side + 1)
-    crop = resized[top : top + side, left : left + side]
-    return crop[:, ::-1] if random.random() < 0.5 else crop

@@ -23,12 +23,10 @@ from models.stylization.photos import read_style
 from models.training.engine import Progress, Run, Schedule
 from models.training.machine import machine_name
 from models.training.naming import FIRST_VERSION, check_name
+from models.training.style_photos import HELD_OUT, split_photos
 from models.training.style_recipe import STEPS_PER_EPOCH, StyleRecipe
 
 _LICENCE: Final = "Apache-2.0"
-_VAL_PHOTOS: Final = 16
-"""Photos that are held out, the last ones by name."""
-_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 _LONG_SIDE: Final = 1024
 """Longest side of photos that the network takes, in pixels."""
 _LEVELS: Final = (127.5, 127.5, 127.5)
@@ -98,7 +96,7 @@ def train_style(options: StyleOptions, report: Callable[[Progress], None] = lamb
     """
     check_name(options.name, options.output)
     runtime = Runtime(options.device, "fp32").resolve()
-    photos = _photos(options.data)
+    learned, held_out = split_photos(options.data)
     try:
         style = read_style(options.style, options.style_size)
     except (ImageError, OSError) as error:
@@ -108,7 +106,6 @@ def train_style(options: StyleOptions, report: Callable[[Progress], None] = lamb
     features = open_features("efficientnet-lite0", runtime.device)
     pixels = torch.as_tensor(style).to(runtime.device).permute(2, 0, 1)[None].float() / 255
     loss = PerceptualLoss(features, pixels, options.weights)
-    learned, held_out = photos[:-_VAL_PHOTOS], photos[-_VAL_PHOTOS:]
     recipe = StyleRecipe(network, loss, learned, held_out, options.size, options.batch_size, options.seed)
     settings = _settings(options, style, len(learned))
     epochs = options.steps // STEPS_PER_EPOCH
@@ -126,13 +123,6 @@ def train_style(options: StyleOptions, report: Callable[[Progress], None] = lamb
     return write_card(options.output, card, run.average.state_dict(), versioned=SEPARATOR in options.name)
 
 
-def _photos(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
-    if len(found) < 2 * _VAL_PHOTOS:
-        raise DatasetError(f"{folder}: {len(found)} photos, but {2 * _VAL_PHOTOS} are needed: JPEG, PNG or WebP")
-    return found
-
-
 def _settings(options: StyleOptions, style: np.ndarray[Any, np.dtype[np.uint8]], photos: int) -> dict[str, Any]:
     return {
         "architecture": STYLE_NETWORK,
@@ -141,7 +131,7 @@ def _settings(options: StyleOptions, style: np.ndarray[Any, np.dtype[np.uint8]],
         "style_size": options.style_size,
         "data": options.data.name,
         "photos": photos,
-        "val_photos": _VAL_PHOTOS,
+        "val_photos": HELD_OUT,
         "size": options.size,
         "steps": options.steps,
         "batch_size": options.batch_size,
@@ -173,7 +163,7 @@ def _card(options: StyleOptions) -> CatalogEntry:
 
 
 def _accuracy(figures: Mapping[str, float], options: StyleOptions) -> tuple[Accuracy, ...]:
-    dataset = f"{options.data.name} ({_VAL_PHOTOS} photos, held out)"
+    dataset = f"{options.data.name} ({HELD_OUT} photos, held out)"
     note = (
         f"centre crops of {options.size} pixels at the end of training, before the weights are stored in half precision"
     )

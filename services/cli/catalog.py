@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="List, show, download, quantize and add models of the catalog.")
 
+_NO_SHARES: Final = frozenset({"fid", "content_loss", "style_loss"})
+"""Metrics that are no shares of one, and so are not shown in percent."""
 _HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"}
 """Metrics shown in the list, with their labels; of each model the first one that it has."""
 app.command("add", epilog="Example: tapetum models add best.onnx --name plates --classes data.yaml")(add_model)
@@ -206,7 +208,9 @@ def _facts(document: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, st
     for key, value in document.items():
         if key == "accuracy":
             for figure in value:
-                yield f"{figure['metric']}", f"{figure['value']:.1%} on {figure['dataset']} ({figure['note']})"
+                metric, number = figure["metric"], figure["value"]
+                shown = f"{number:.4g}" if metric in _NO_SHARES else f"{number:.1%}"
+                yield metric, f"{shown} on {figure['dataset']} ({figure['note']})"
         elif key == "speed":
             for found in value:
                 how = f"{found['precision']}, batches of {found['batch_size']}, {found['machine']}; {found['note']}"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -15,6 +14,7 @@ from rich.text import Text
 from services.cli.console import CommandError, Screen, closest, no_such_model, printable
 from services.cli.loading import RuntimeOptions, find_model, load_model
 from services.cli.options import ApiKey, Device, Place, Url
+from services.cli.picture_files import check_suffix, replace_picture, save_pixels
 
 if TYPE_CHECKING:
     from models.parameters import GenerationParameters
@@ -29,8 +29,6 @@ Truncation = Annotated[
         metavar="0…1", help="Scale of the noise: below 1, images are more typical and less diverse; 1 by default."
     ),
 ]
-
-_FORMATS: Final = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def images(
@@ -71,8 +69,8 @@ def images(
     """
     if output is not None and each is not None:
         raise typer.BadParameter("--output names one file and --each a folder: give one of them")
-    if output is not None and output.suffix.lower() not in _FORMATS:
-        raise typer.BadParameter(f"{printable(output)}: the name must end in {', '.join(_FORMATS)}")
+    if output is not None:
+        check_suffix(output)
     place = Place(url, api_key, device, None)
     asked = {"seed": seed, "count": count, "truncation": truncation}
     screen = Screen()
@@ -160,29 +158,11 @@ def _parameters(
 
 
 def _saved(picture: Picture, output: Path | None, each: Path | None, stem: str) -> list[Path]:
-    from models.files import replaced
-    from services.cli.saving import save_picture
-
     if each is not None:
         width = len(str(picture.count))
         names = [f"{stem}-{number:0{width}}" for number in range(1, picture.count + 1)]
-        return [
-            save_picture(_encoded(pixels, "PNG"), each, name, ".png")
-            for name, pixels in zip(names, picture.images(), strict=True)
-        ]
+        return [save_pixels(pixels, each, name) for name, pixels in zip(names, picture.images(), strict=True)]
     if output is None:
-        return [save_picture(_encoded(picture.pixels, "PNG"), Path(), stem, ".png")]
-    try:
-        with replaced(output) as file:
-            file.write(_encoded(picture.pixels, _FORMATS[output.suffix.lower()]))
-    except OSError as error:
-        raise CommandError(f"{printable(output)}: {(error.strerror or str(error)).lower()}") from None
+        return [save_pixels(picture.pixels, Path(), stem)]
+    replace_picture(picture.pixels, output)
     return [output]
-
-
-def _encoded(pixels: Any, picture_format: str) -> bytes:
-    from PIL import Image
-
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, picture_format, quality=95)
-    return file.getvalue()

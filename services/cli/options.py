@@ -11,7 +11,12 @@ import typer
 from services.cli.loading import Precision
 
 
-def _check_device(device: str | None) -> str | None:
+def check_device(device: str | None) -> str | None:
+    """Returns the name of a device, and raises unless it is one.
+
+    Raises:
+        BadParameter: It is none of `cpu`, `cuda` and `cuda:N`.
+    """
     if device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise typer.BadParameter(f"{device!r} is none of cpu, cuda and cuda:N")
     return device
@@ -28,7 +33,7 @@ Url = Annotated[str | None, typer.Option(metavar="URL", help="Server to use, suc
 ApiKey = Annotated[str | None, typer.Option(metavar="KEY", envvar="TAPETUM_API_KEY", help="API key for the server.")]
 Device = Annotated[
     str | None,
-    typer.Option(metavar="cpu|cuda|cuda:N", callback=_check_device, help="Device, without --url; cpu by default."),
+    typer.Option(metavar="cpu|cuda|cuda:N", callback=check_device, help="Device, without --url; cpu by default."),
 ]
 PrecisionOption = Annotated[
     Precision | None,
