@@ -13,9 +13,10 @@ import torch
 import torchvision
 
 from loadtests.agreement import agree
-from models.adapter import Adapter, ModelInput, Parameters
+from models.adapter import Adapter, ModelInput
 from models.imaging import jpeg
 from models.kinds import KINDS
+from models.parameters import Parameters
 from models.predictions import Classification, Prediction
 
 BATCH: Final = 8

@@ -20,11 +20,11 @@ import orjson
 import torch
 from PIL import Image
 
-from models.adapter import MaskFormat, SegmentationParameters
 from models.catalog.loading import load
 from models.detection.candidates import Candidates
-from models.entries import LetterboxPreprocessing
+from models.entries import LetterboxPreprocessing, MaskFormat
 from models.imaging.letterbox import Letterbox
+from models.parameters import SegmentationParameters
 from models.predictions import Prediction
 from models.segmentation.instances import instances_from
 from models.segmentation.mask_rcnn_regions import RegionMasks

@@ -27,7 +27,6 @@ from rich.table import Table
 from torch import Tensor
 
 from loadtests.machine import describe
-from models.adapter import DetectionParameters
 from models.catalog.loading import load
 from models.datasets.opening import open_dataset
 from models.datasets.samples import DatasetError, ObjectTarget, Sample
@@ -35,6 +34,7 @@ from models.detection.candidates import Candidates
 from models.detection.detector import Detector
 from models.detection.selection import iou
 from models.detection.torchvision_detectors import TorchvisionCandidates
+from models.parameters import DetectionParameters
 from models.predictions import Detections
 from models.runtime import Runtime
 from models.training.average_precision import average_precision

@@ -7,15 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from models.adapter import (
-    ClassificationParameters,
-    DetectionParameters,
-    GenerationParameters,
-    MultitaskParameters,
-    PoseParameters,
-    SegmentationParameters,
-    StyleParameters,
-)
 from models.entries import (
     DETECTION_DEFAULTS,
     INSTANCE_DEFAULTS,
@@ -27,7 +18,16 @@ from models.entries import (
     Task,
     kind_of,
 )
-from models.latent_preprocessing import LatentPreprocessing
+from models.entries.latent_preprocessing import LatentPreprocessing
+from models.parameters import (
+    ClassificationParameters,
+    DetectionParameters,
+    GenerationParameters,
+    MultitaskParameters,
+    PoseParameters,
+    SegmentationParameters,
+    StyleParameters,
+)
 from models.predictions import Classification, Detections, InstanceMasks, Multitask, Picture, Poses, SemanticMask
 
 
@@ -38,7 +38,7 @@ class PredictionKind:
     Attributes:
         name: Name of the kind.
         task: Task that it belongs to: models of one task share parameters, preprocessing and endpoint.
-        parameters: Frozen dataclass of a request's parameters, see `models.adapter`.
+        parameters: Frozen dataclass of a request's parameters, see `models.parameters`.
         prediction: Frozen dataclass of the prediction for one image, see `models.predictions`.
         preprocessing: `Preprocessing` or `LetterboxPreprocessing`; `LatentPreprocessing` where there is no image.
         defaults: Parameters of models whose catalog entry sets none.

@@ -1,4 +1,4 @@
-"""A registry that imports the records of experimental kinds only when one is looked up."""
+"""A registry that imports some of its records only when they are looked up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class LazyRecords(dict[K, V]):
     """A dictionary of records, and the places of others, which `registry[key]` imports.
 
     Membership, `get` and iteration are about the records that are there from the start: so nothing that lists them
-    imports an experimental kind, or depends on whether another part of the process has imported it.
+    imports the others, or depends on whether another part of the process has imported them.
 
     Args:
         records: The records that are there from the start.
@@ -26,7 +26,7 @@ class LazyRecords(dict[K, V]):
         self.places = dict(places)
 
     def __missing__(self, key: K) -> Any:
-        """Imports the record of an experimental kind.
+        """Imports a record.
 
         Raises:
             KeyError: There is none of this key.

@@ -9,14 +9,16 @@ from typing import Any, Final, Generic, Self, TypeVar
 
 import numpy as np
 
-from models.adapter import ModelInput, Parameters, RawOutput
+from models.adapter import ModelInput, NetworkAdapter, RawOutput
 from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
 from models.imaging.letterbox import Letterbox
+from models.parameters import Parameters
 from models.predictions import Prediction
 from models.runtime import Runtime
 
+N = TypeVar("N")
 P = TypeVar("P", bound=Parameters)
 R = TypeVar("R", bound=Prediction)
 
@@ -36,27 +38,24 @@ _WARM_UP_S: Final = 1.0
 more than later ones, and a machine may start eight models; a compiled network has no time limit."""
 
 
-class LetterboxedAdapter(ABC, Generic[P, R]):
+class LetterboxedAdapter(NetworkAdapter[N], ABC, Generic[N, P, R]):
     """Implements `models.adapter.Adapter` except `forward` and `postprocess`, which a subclass adds.
 
-    Args:
-        entry: Its catalog entry.
-        class_names: One for every class id.
-        runtime: Where and how it runs, resolved.
-        weights_digest: sha256 in hex of the file that its weights came from.
-        parameters: Default request parameters, unless the entry overrides them.
+    Args: See `models.adapter.NetworkAdapter`.
+
+    Attributes:
+        usual_parameters: Request parameters where neither the request nor the entry sets them.
     """
 
+    usual_parameters: P
+
     def __init__(
-        self, entry: CatalogEntry, class_names: tuple[str, ...], runtime: Runtime, weights_digest: str, parameters: P
+        self, entry: CatalogEntry, class_names: tuple[str, ...], runtime: Runtime, network: N, weights_digest: str
     ) -> None:
+        super().__init__(entry, class_names, runtime, network, weights_digest)
         assert isinstance(entry.preprocessing, LetterboxPreprocessing)
-        self.entry = entry
-        self.class_names = class_names
-        self.runtime = runtime
-        self.weights_digest = weights_digest
         self._preprocessing = entry.preprocessing
-        self._parameters: P = replace(parameters, **entry.defaults)
+        self._parameters: P = replace(self.usual_parameters, **entry.defaults)
         self._scale = 1.0
 
     def decode(

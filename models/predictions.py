@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.entries.skeletons import Skeleton
 from models.errors import NonFiniteOutput
 from models.geometry.masks import Mask
-from models.skeletons import Skeleton
 
 
 @dataclass(frozen=True, eq=False)

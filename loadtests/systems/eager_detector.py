@@ -16,11 +16,11 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from loadtests.systems.eager import EagerModel
 from loadtests.workloads import DETECTION
-from models.adapter import DetectionParameters
 from models.catalog.lookup import find
 from models.detection.architectures import build_detector
 from models.detection.grid import boxes_of, cells, flatten
 from models.entries import LetterboxPreprocessing
+from models.parameters import DetectionParameters
 
 
 class EagerDetector(EagerModel):

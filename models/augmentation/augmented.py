@@ -11,9 +11,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from models.adapter import Adapter, ModelInput, Parameters, RawOutput
+from models.adapter import Adapter, ModelInput, RawOutput
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
+from models.parameters import Parameters
 from models.predictions import Prediction
 
 P = TypeVar("P", bound=Parameters)

@@ -41,11 +41,12 @@ def augmented(adapter: Adapter[Any, Any], max_batch_size: int = MAX_BATCH_SIZE) 
         return AugmentedClassifier(adapter, mirrors(adapter.entry), max_batch_size)
     if not isinstance(adapter, LetterboxedAdapter):
         return None
-    return with_views(adapter, views_of(adapter), max_batch_size)
+    letterboxed = cast(LetterboxedAdapter[Any, Any, Any], adapter)
+    return with_views(letterboxed, views_of(letterboxed), max_batch_size)
 
 
 def with_views(
-    adapter: LetterboxedAdapter[Any, Any], views: Sequence[View], max_batch_size: int = MAX_BATCH_SIZE
+    adapter: LetterboxedAdapter[Any, Any, Any], views: Sequence[View], max_batch_size: int = MAX_BATCH_SIZE
 ) -> Augmented[Any, Any] | None:
     """Makes the adapter of a detector or a segmenter for any views.
 
@@ -81,7 +82,7 @@ def mirrors(entry: CatalogEntry) -> bool:
     return not isinstance(recorded, Mapping) or cast(Mapping[str, Any], recorded).get("flip") != 0
 
 
-def views_of(adapter: LetterboxedAdapter[Any, Any]) -> tuple[View, ...]:
+def views_of(adapter: LetterboxedAdapter[Any, Any, Any]) -> tuple[View, ...]:
     """Views of a detector or a segmenter.
 
     Args:

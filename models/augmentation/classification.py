@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import ClassificationParameters, ModelInput, RawOutput
+from models.adapter import ModelInput, RawOutput
 from models.augmentation.augmented import Augmented, AugmentedInput, View
 from models.classification.classifier import Classifier
 from models.entries import Preprocessing
 from models.imaging.decoding import DecodedImage
+from models.parameters import ClassificationParameters
 from models.predictions import Classification
 
 

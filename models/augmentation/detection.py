@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.adapter import DetectionParameters, ModelInput, ObjectParameters, RawOutput
+from models.adapter import ModelInput, RawOutput
 from models.augmentation.augmented import AugmentedInput, View
 from models.augmentation.box_fusion import FoundBoxes, fuse
 from models.augmentation.letterboxed import LetterboxedViews
 from models.detection.candidates import SCORE_FLOOR, Candidates
 from models.detection.selection import select
+from models.parameters import DetectionParameters, ObjectParameters
 from models.predictions import Detections
 
 P = TypeVar("P", bound=ObjectParameters)

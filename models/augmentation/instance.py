@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from models.adapter import ModelInput, RawOutput, SegmentationParameters
+from models.adapter import ModelInput, RawOutput
 from models.augmentation.augmented import AugmentedInput
 from models.augmentation.box_fusion import FoundBoxes, FusedBoxes, fuse
 from models.augmentation.detection import unmirrored
 from models.augmentation.letterboxed import LetterboxedViews
 from models.detection.selection import are_boxes, suppress
 from models.geometry.masks import Mask
+from models.parameters import SegmentationParameters
 from models.predictions import InstanceMasks
 from models.segmentation.mask_rcnn_regions import OVERLAP, RegionMasks
 from models.segmentation.pasting import paste

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
-from models.adapter import Parameters
 from models.augmentation.augmented import Augmented, AugmentedInput, View
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
 from models.letterbox_adapter import LetterboxedAdapter
+from models.parameters import Parameters
 from models.predictions import Prediction
 
 P = TypeVar("P", bound=Parameters)
@@ -23,7 +23,7 @@ class LetterboxedViews(Augmented[P, R], Generic[P, R]):
         max_batch_size: The most views in one run of the network.
     """
 
-    def __init__(self, adapter: LetterboxedAdapter[P, R], views: Sequence[View], max_batch_size: int) -> None:
+    def __init__(self, adapter: LetterboxedAdapter[Any, P, R], views: Sequence[View], max_batch_size: int) -> None:
         super().__init__(adapter, max_batch_size)
         self._views = tuple(views)
         self._scaled: dict[float, Any] = {view.scale: adapter.at_scale(view.scale) for view in views}

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.adapter import ModelInput, PoseParameters, RawOutput
+from models.adapter import ModelInput, RawOutput
 from models.augmentation.augmented import AugmentedInput, View
 from models.augmentation.detection import fused_objects, unmirrored
 from models.augmentation.letterboxed import LetterboxedViews
 from models.detection.candidates import Candidates
+from models.parameters import PoseParameters
 from models.pose.estimator import poses_of
 from models.pose.heat_maps import HeatMaps
 from models.pose.keypoint_regions import RegionPoints

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from models.adapter import ModelInput, RawOutput, SegmentationParameters
+from models.adapter import ModelInput, RawOutput
 from models.augmentation.augmented import AugmentedInput, View
 from models.augmentation.letterboxed import LetterboxedViews
 from models.imaging.decoding import DecodedImage
 from models.imaging.letterbox import Letterbox
+from models.parameters import SegmentationParameters
 from models.predictions import SemanticMask
 from models.segmentation.class_maps import ClassMap
 from models.segmentation.semantic import SemanticSegmenter

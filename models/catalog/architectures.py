@@ -9,11 +9,11 @@ from models.classification.architectures import build_classifier, is_classifier,
 from models.classification.signal_network import build_signal_classifier
 from models.detection.architectures import build_detector, servable_detectors
 from models.entries import Kind
+from models.entries.signal_preprocessing import SIGNAL_CNN
 from models.kinds import usual_kinds
 from models.multitask.architectures import build_multitask_network, known_multitask
 from models.pose.architectures import build_pose_estimator, servable_pose_estimators
 from models.segmentation.architectures import build_segmenter, segmentation_of, servable_segmenters
-from models.signal_preprocessing import SIGNAL_CNN
 
 
 def listed_architectures() -> tuple[str, ...]:

@@ -26,12 +26,12 @@ from models.entries import (
     Task,
     WeightsSource,
 )
+from models.entries.parts import ModelPart
+from models.entries.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
+from models.entries.skeletons import Skeleton
 from models.errors import BrokenCard
 from models.files import replaced
 from models.kinds import KINDS, PredictionKind, find_kind
-from models.parts import ModelPart
-from models.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
-from models.skeletons import Skeleton
 from models.sources.text_documents import DocumentError, convert_json, read_json
 
 if TYPE_CHECKING:

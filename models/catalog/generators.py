@@ -11,11 +11,11 @@ from models.catalog.filled_networks import card_of, filled
 from models.catalog.lookup import find
 from models.classification.architectures import build_classifier, known_classifiers
 from models.entries import CatalogEntry, Preprocessing
+from models.entries.latent_preprocessing import LatentPreprocessing
 from models.errors import BrokenCard
 from models.generation.image_generator import ImageGenerator
 from models.generation.judge import Judge
 from models.generation.networks import DCGAN, SIDE, Generator
-from models.latent_preprocessing import LatentPreprocessing
 from models.runtime import Runtime
 
 _LATENT_SIZE: Final = 64

@@ -1,7 +1,7 @@
 """Loads models by name: finds the catalog entry, fetches weights, builds the network and its adapter."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,8 +12,8 @@ from models.catalog.filled_networks import card_of, filled
 from models.catalog.lookup import find
 from models.catalog.onnx_models import is_onnx, load_onnx, resolve_for, without_openvino
 from models.catalog.quantized import quantized_runtime
+from models.catalog.torchvision_models import load_torchvision
 from models.catalog.user_modules import is_user_module, load_user_module
-from models.classification import torchvision_entries as torchvision_classifiers
 from models.classification.architectures import build_classifier, known_classifiers
 from models.classification.classifier import Classifier
 from models.classification.efficientnet_lite import EfficientNetLite, from_published
@@ -22,40 +22,25 @@ from models.classification.noop import NoopClassifier
 from models.classification.signal_classifier import SignalClassifier
 from models.classification.signal_network import build_signal_classifier
 from models.classification.timm_networks import TimmUnavailable, build_published, is_timm, timm_class_names
-from models.classification.torchvision_networks import (
-    build,
-    current_keys,
-    drop_auxiliary_heads,
-)
-from models.detection import torchvision_entries as torchvision_detectors
 from models.detection.architectures import build_detector, candidate_network, servable_detectors
 from models.detection.detector import Detector
-from models.detection.torchvision_detector_networks import (
-    build_torchvision_detector,
-    without_version,
-)
-from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import CatalogEntry, Kind, LetterboxPreprocessing, Task
+from models.entries.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.errors import BrokenCard, NotConvertible, PrecisionTooLow, WeightsCorrupt, WeightsUnavailable
 from models.execution.executor import executor_for
 from models.execution.external import ExternalRuntime
 from models.lazy_records import LazyRecords
 from models.multitask.architectures import build_multitask_network, known_multitask, multitask_model
 from models.multitask.model import MultitaskModel
-from models.pose import torchvision_entries as torchvision_pose_estimators
 from models.pose.architectures import build_pose_estimator, pose_estimator, servable_pose_estimators
 from models.pose.estimator import PoseEstimator
 from models.runtime import Runtime
-from models.segmentation import torchvision_entries as torchvision_segmenters
 from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter, servable_segmenters
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.semantic import SemanticSegmenter
-from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
-from models.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.sources.downloads import Progress
 from models.sources.timm_manifest import PREFIX as TIMM
 from models.sources.torchvision_manifest import PREFIX
-from models.sources.torchvision_weights import installed
 from models.sources.weights_files import checked_digest, fetch, load_into, read_state_dict
 
 _log = logging.getLogger(__name__)
@@ -142,7 +127,7 @@ def _load(entry: CatalogEntry, name: str, runtime: Runtime) -> Adapter[Any, Any]
     if name.startswith(TIMM):
         return _load_timm(entry, runtime)
     if name.startswith(PREFIX):
-        return _TORCHVISION_LOADERS[entry.task](name, runtime)
+        return load_torchvision(entry.task, name, runtime)
     return LOADERS[entry.task](entry, runtime)
 
 
@@ -172,16 +157,6 @@ def _load_bundled(entry: CatalogEntry, runtime: Runtime) -> Classifier:
     network = EfficientNetLite(entry.class_count)
     load_into(network, from_published(state), entry, path)
     return _classifier(entry, imagenet_class_names(), runtime, network.eval(), digest)
-
-
-def _load_torchvision(name: str, runtime: Runtime) -> Classifier:
-    weights, entry = installed(name, torchvision_classifiers.entry_of)
-    path = fetch(entry)
-    state, digest = read_state_dict(entry, path)
-    network = build(weights, entry.architecture)
-    load_into(network, current_keys(state, entry.architecture), entry, path)
-    drop_auxiliary_heads(network, entry.architecture)
-    return _classifier(entry, tuple(weights.meta["categories"]), runtime, network.eval(), digest)
 
 
 def _load_timm(entry: CatalogEntry, runtime: Runtime) -> Classifier:
@@ -224,17 +199,6 @@ def _load_detector(entry: CatalogEntry, runtime: Runtime) -> Detector:
     return Detector(entry, _class_names(entry), runtime, ready, digest)
 
 
-def _load_torchvision_detector(name: str, runtime: Runtime) -> Detector:
-    weights, entry = installed(name, torchvision_detectors.entry_of)
-    assert isinstance(entry.preprocessing, LetterboxPreprocessing)
-    path = fetch(entry)
-    state, digest = read_state_dict(entry, path)
-    network = build_torchvision_detector(weights, entry.architecture)
-    load_into(network, without_version(state), entry, path)
-    ready = TorchvisionCandidates(network.eval(), entry.preprocessing, runtime)
-    return Detector(entry, _class_names(entry), runtime, ready, digest)
-
-
 def _load_segmenter(entry: CatalogEntry, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
     architecture = entry.architecture
     if architecture in servable_segmenters() and entry.segmentation != (kind := segmentation_of(architecture)):
@@ -247,35 +211,12 @@ def _load_segmenter(entry: CatalogEntry, runtime: Runtime) -> SemanticSegmenter 
         raise BrokenCard(card_of(entry), str(error)) from error
 
 
-def _load_torchvision_segmenter(name: str, runtime: Runtime) -> SemanticSegmenter | InstanceSegmenter:
-    weights, entry = installed(name, torchvision_segmenters.entry_of)
-    path = fetch(entry)
-    state, digest = read_state_dict(entry, path)
-    if entry.kind == "instance":
-        network = build_torchvision_detector(weights, entry.architecture)
-        load_into(network, without_version(state), entry, path)
-    else:
-        network = build_torchvision_segmenter(weights, entry.architecture)
-        load_into(network, state, entry, path)
-        network = ClassScores(network)
-    return segmenter(entry, runtime, network.eval(), digest, first_label=0)
-
-
 def _load_pose_estimator(entry: CatalogEntry, runtime: Runtime) -> PoseEstimator:
     network, digest = filled(entry, build_pose_estimator, servable_pose_estimators())
     try:
         return pose_estimator(entry, runtime, network, digest)
     except ValueError as error:
         raise BrokenCard(card_of(entry), str(error)) from error
-
-
-def _load_torchvision_pose_estimator(name: str, runtime: Runtime) -> PoseEstimator:
-    weights, entry = installed(name, torchvision_pose_estimators.entry_of)
-    path = fetch(entry)
-    state, digest = read_state_dict(entry, path)
-    network = build_torchvision_detector(weights, entry.architecture)
-    load_into(network, without_version(state), entry, path)
-    return pose_estimator(entry, runtime, network.eval(), digest, first_label=0)
 
 
 def _load_multitask(entry: CatalogEntry, runtime: Runtime) -> MultitaskModel:
@@ -300,13 +241,6 @@ LOADERS: Final[LazyRecords[Task, Callable[[CatalogEntry, Runtime], Adapter[Any, 
     },
 )
 """By task, from a card or an entry of `models.detection.yolox_entries` to a model."""
-
-_TORCHVISION_LOADERS: Final[Mapping[Task, Callable[[str, Runtime], Adapter[Any, Any]]]] = {
-    "classification": _load_torchvision,
-    "detection": _load_torchvision_detector,
-    "keypoints": _load_torchvision_pose_estimator,
-    "segmentation": _load_torchvision_segmenter,
-}
 
 
 def _class_names(entry: CatalogEntry) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The adapter of all classification networks: resize, centre crop, logits, softmax."""
+"""The adapters of classification networks: resize and centre crop, or letterbox; logits, softmax."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,15 +6,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import ModelInput
+from models.adapter import ModelInput, NetworkAdapter
 from models.classification.ranking import RankingAdapter
-from models.entries import CatalogEntry, Preprocessing
+from models.entries import Preprocessing
 from models.execution.external import NetworkExecutor
 from models.execution.staging import stack
 from models.imaging import decoding
 from models.imaging.crop import resize_and_crop, resize_and_crop_five
 from models.imaging.decoding import DecodedImage
-from models.runtime import Runtime
 
 _BLANK_LEVEL: Final = 127
 _DECODE_MARGIN: Final = 3
@@ -24,32 +23,8 @@ Measured with EfficientNet-Lite0 on the enlarged ImageNet sample: at a margin of
 the photos, at 2 for 98.2 %, and at 1 for 96.6 % to 98.2 %."""
 
 
-class Classifier(RankingAdapter):
-    """A classification network as an `models.adapter.Adapter`.
-
-    Args:
-        entry: Its catalog entry.
-        class_names: One for every class id.
-        runtime: Where and how it runs, resolved.
-        executor: Runs the network, from (N, crop, crop, 3) pixels to (N, class_count) logits.
-        weights_digest: sha256 in hex of the file that its weights came from.
-    """
-
-    def __init__(
-        self,
-        entry: CatalogEntry,
-        class_names: tuple[str, ...],
-        runtime: Runtime,
-        executor: NetworkExecutor,
-        weights_digest: str,
-    ) -> None:
-        self.entry = entry
-        self.class_names = class_names
-        self.runtime = runtime
-        self.weights_digest = weights_digest
-        assert isinstance(entry.preprocessing, Preprocessing)
-        self._preprocessing = entry.preprocessing
-        self._executor = executor
+class Classifier(NetworkAdapter[NetworkExecutor], RankingAdapter):
+    """A classification network as an `models.adapter.Adapter`: (N, crop, crop, 3) pixels to (N, class_count) logits."""
 
     def decode(
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
@@ -76,7 +51,7 @@ class Classifier(RankingAdapter):
         Returns:
             (N, class_count) float32 probabilities.
         """
-        logits = self._executor.run(stack([item.pixels for item in inputs], self.runtime))
+        logits = self.network.run(stack([item.pixels for item in inputs], self.runtime))
         return logits.softmax(dim=1).cpu().numpy()
 
     def warm_up(self, max_batch_size: int) -> None:
@@ -85,3 +60,8 @@ class Classifier(RankingAdapter):
         blank = ModelInput(np.full((side, side, 3), _BLANK_LEVEL, np.uint8), (side, side))
         for batch_size in {1, *(1 << power for power in range(max_batch_size.bit_length())), max_batch_size}:
             self.forward([blank] * batch_size)
+
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        assert isinstance(self.entry.preprocessing, Preprocessing)
+        return self.entry.preprocessing

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import ClassificationParameters, ModelInput, RawOutput
+from models.adapter import ModelInput, RawOutput
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
+from models.parameters import ClassificationParameters
 from models.predictions import Classification
 
 

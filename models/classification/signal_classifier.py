@@ -8,18 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.adapter import ModelInput
+from models.adapter import ModelInput, NetworkAdapter
 from models.classification.ranking import RankingAdapter
 from models.entries import CatalogEntry
+from models.entries.signal_preprocessing import SignalPreprocessing
 from models.execution.finite import require_finite
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
 from models.runtime import Runtime
-from models.signal_preprocessing import SignalPreprocessing
 from models.signals.decoding import decode_signal
 
 
-class SignalClassifier(RankingAdapter):
+class SignalClassifier(NetworkAdapter[nn.Module], RankingAdapter):
     """A network for signals as an `models.adapter.Adapter`: a signal is an image of height 1.
 
     It has a few thousand parameters, so that torch runs it in float32 on any device.
@@ -40,14 +40,11 @@ class SignalClassifier(RankingAdapter):
         network: nn.Module,
         weights_digest: str,
     ) -> None:
-        self.entry = entry
-        self.class_names = class_names
-        self.runtime = replace(runtime, precision="fp32", backend="torch")
-        self.weights_digest = weights_digest
+        runtime = replace(runtime, precision="fp32", backend="torch")
+        super().__init__(entry, class_names, runtime, network.to(runtime.device), weights_digest)
         assert isinstance(entry.preprocessing, SignalPreprocessing)
         self._preprocessing = entry.preprocessing
         self._device = torch.device(runtime.device)
-        self._network = network.to(self._device)
 
     def decode(
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
@@ -68,7 +65,7 @@ class SignalClassifier(RankingAdapter):
             (N, class_count) float32 probabilities.
         """
         signals = torch.as_tensor(np.stack([item.pixels for item in inputs])).to(self._device)
-        logits = self._network(signals)
+        logits = self.network(signals)
         require_finite(logits)
         return logits.softmax(dim=1).cpu().numpy()
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from torch import Tensor, nn
 
-from models.signal_preprocessing import SIGNAL_CNN
+from models.entries.signal_preprocessing import SIGNAL_CNN
 
 _KERNEL: Final = 3
 _STRIDE: Final = 2

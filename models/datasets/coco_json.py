@@ -20,7 +20,7 @@ from models.datasets.object_table import LabelledObject
 from models.datasets.read_options import WITH_MASKS, ReadOptions
 from models.datasets.samples import DatasetError, ProblemKind
 from models.datasets.text_files import parse_json, read_text
-from models.skeletons import Skeleton
+from models.entries.skeletons import Skeleton
 
 _SECTIONS: Final = ("images", "annotations", "categories")
 

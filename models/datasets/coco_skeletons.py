@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from models.datasets.coco_members import numbers_of, shown, whole_number
 from models.datasets.label_problems import Report
 from models.datasets.samples import DatasetError
-from models.skeletons import Skeleton
+from models.entries.skeletons import Skeleton
 
 NUMBERS: Final = 3
 """Numbers of a key point: x, y, visibility."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from models.datasets.samples import DatasetError
-from models.skeletons import PERSON, Skeleton, numbered_names
+from models.entries.skeletons import PERSON, Skeleton, numbered_names
 
 BOX_NUMBERS: Final = 4
 BODY_SHARE: Final = 0.53

@@ -26,8 +26,8 @@ from models.datasets.samples import (
     Sample,
     Target,
 )
+from models.entries.skeletons import Skeleton
 from models.geometry.masks import Mask
-from models.skeletons import Skeleton
 
 
 @dataclass(eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.datasets.object_masks import ObjectMasks
-from models.skeletons import Skeleton
+from models.entries.skeletons import Skeleton
 
 
 class DatasetError(ValueError):

@@ -28,7 +28,7 @@ from models.datasets.yolo_settings import (
     settings_file,
     settings_files,
 )
-from models.skeletons import Skeleton
+from models.entries.skeletons import Skeleton
 
 PLACES: Final = {
     "images/val": "val",

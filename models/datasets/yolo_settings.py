@@ -14,7 +14,7 @@ from models.datasets.key_points import KeyPoints, key_points_of, yolo_skeleton
 from models.datasets.read_options import SPLIT_FOLDERS, Split
 from models.datasets.samples import DatasetError
 from models.datasets.text_files import parse_json, read_text
-from models.skeletons import Skeleton
+from models.entries.skeletons import Skeleton
 from models.sources.text_documents import DocumentError
 from models.sources.yaml_documents import read_yaml
 

@@ -4,41 +4,20 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from models.adapter import DetectionParameters, ModelInput, ObjectParameters, RawOutput
+from models.adapter import ModelInput, RawOutput
 from models.detection.candidates import CandidateNetwork, Candidates
 from models.detection.selection import are_boxes, select
-from models.entries import CatalogEntry
 from models.execution.staging import stack
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
+from models.parameters import DetectionParameters, ObjectParameters
 from models.predictions import Detections
-from models.runtime import Runtime
 
 
-class Detector(LetterboxedAdapter[DetectionParameters, Detections]):
-    """A detection network as an `models.adapter.Adapter`.
+class Detector(LetterboxedAdapter[CandidateNetwork, DetectionParameters, Detections]):
+    """A detection network as an `models.adapter.Adapter`."""
 
-    Args:
-        entry: Its catalog entry.
-        class_names: One for every class id.
-        runtime: Where and how it runs, resolved.
-        network: The network on its device.
-        weights_digest: sha256 in hex of the file that its weights came from.
-
-    Attributes:
-        network: The same.
-    """
-
-    def __init__(
-        self,
-        entry: CatalogEntry,
-        class_names: tuple[str, ...],
-        runtime: Runtime,
-        network: CandidateNetwork,
-        weights_digest: str,
-    ) -> None:
-        super().__init__(entry, class_names, runtime, weights_digest, DetectionParameters())
-        self.network = network
+    usual_parameters = DetectionParameters()
 
     def project(self, boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
         """Maps (N, 4) boxes from pixels of an image of a (height, width) to those of the network's input."""

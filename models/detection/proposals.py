@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from models.adapter import Family, ModelInput
+from models.adapter import ModelInput
+from models.parameters import Family
 
 CROP_SIDE: Final = 224
 """Side of a crop in pixels: the input size of the backbone's own training, as in R-CNN's paper (227)."""

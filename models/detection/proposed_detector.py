@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import torch
 
-from models.adapter import Adapter, DetectionParameters, Family, ModelInput, RawOutput
+from models.adapter import Adapter, ModelInput, RawOutput
 from models.detection.candidates import Candidates
 from models.detection.detector import Detector
 from models.detection.proposal_check import check_proposals
@@ -15,6 +15,7 @@ from models.errors import InvalidProposals
 from models.execution.staging import stack
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
+from models.parameters import DetectionParameters, Family
 from models.predictions import Detections
 
 

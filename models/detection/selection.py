@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from models.adapter import ObjectParameters
 from models.detection.candidates import Candidates
+from models.parameters import ObjectParameters
 
 
 def iou(some: Tensor, others: Tensor) -> Tensor:

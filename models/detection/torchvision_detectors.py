@@ -19,12 +19,12 @@ from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
-from models.adapter import Family
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.proposals import CROP_SIDE, CROPS_PER_PASS, cut_out, place_in_crop
 from models.detection.torchvision_stages import OneStage, Regions, TorchvisionDetector, TwoStages, multiple_of
 from models.entries import LetterboxPreprocessing
 from models.execution.executor import executor_for
+from models.parameters import Family
 from models.runtime import Runtime
 
 _SMALLEST_SIDE: Final = 1e-2

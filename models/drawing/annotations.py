@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, cast
 
 from models.drawing.color_assignment import keys_apart
 from models.drawing.palette import Color, color_of
+from models.entries.skeletons import sides_of
 from models.geometry.masks import Mask
-from models.skeletons import sides_of
 
 Box = tuple[float, float, float, float]
 """x_min, y_min, x_max, y_max in pixels of the upright original."""

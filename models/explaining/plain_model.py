@@ -14,13 +14,13 @@ from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.catalog.onnx_models import is_onnx
 from models.entries import CatalogEntry, LetterboxPreprocessing, Preprocessing
+from models.entries.signal_preprocessing import SignalPreprocessing
 from models.errors import CannotExplain
 from models.execution.executor import normalise
 from models.execution.external import ExternalRuntime, NetworkExecutor
 from models.execution.finite import require_finite
 from models.kinds import KINDS
 from models.runtime import Runtime
-from models.signal_preprocessing import SignalPreprocessing
 
 
 class PlainNetwork(NetworkExecutor):

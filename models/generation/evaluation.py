@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import MAX_GENERATED, GenerationParameters
 from models.generation.image_generator import ImageGenerator
 from models.generation.judge import Judge, Judgement
 from models.generation.quality import quality
+from models.parameters import MAX_GENERATED, GenerationParameters
 
 SEED: Final = 0
 """Of the first images that are generated."""
@@ -67,7 +67,7 @@ def generate_evenly(
         model: The generator.
         count: Images in all; rounded up to a multiple of the number of classes.
         seed: Of the first request; every further one of up to `MAX_GENERATED` images has the next seed.
-        truncation: See `models.adapter.GenerationParameters`.
+        truncation: See `models.parameters.GenerationParameters`.
 
     Returns:
         (N, H, W) uint8, grey, and (N,) int64 class ids.

@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.adapter import GenerationParameters, ModelInput, RawOutput
+from models.adapter import ModelInput, NetworkAdapter, RawOutput
 from models.entries import CatalogEntry
+from models.entries.latent_preprocessing import LatentPreprocessing
 from models.execution.finite import require_finite
 from models.generation.latents import draw_latents
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
-from models.latent_preprocessing import LatentPreprocessing
+from models.parameters import GenerationParameters
 from models.predictions import Picture
 from models.runtime import Runtime
 
@@ -47,7 +48,7 @@ class LatentInput(ModelInput):
         return len(self.class_ids) * self.image_size[0] * self.image_size[1]
 
 
-class ImageGenerator:
+class ImageGenerator(NetworkAdapter[nn.Module]):
     """A conditional generator as an `models.adapter.Generator`.
 
     It has a million parameters, so that torch runs it in float32 on any device. Every image goes through the
@@ -69,14 +70,11 @@ class ImageGenerator:
         network: nn.Module,
         weights_digest: str,
     ) -> None:
-        self.entry = entry
-        self.class_names = class_names
-        self.runtime = replace(runtime, precision="fp32", backend="torch")
-        self.weights_digest = weights_digest
+        runtime = replace(runtime, precision="fp32", backend="torch")
+        super().__init__(entry, class_names, runtime, network.to(runtime.device), weights_digest)
         assert isinstance(entry.preprocessing, LatentPreprocessing)
         self._preprocessing = entry.preprocessing
         self._device = torch.device(runtime.device)
-        self._network = network.to(self._device)
 
     def draw(self, parameters: GenerationParameters) -> LatentInput:
         """See `models.adapter.Generator.draw`.
@@ -143,7 +141,7 @@ class ImageGenerator:
         vectors = torch.as_tensor(item.pixels).to(self._device)
         class_ids = torch.as_tensor(item.class_ids).to(self._device)
         made: list[Any] = [
-            self._network(vectors[number : number + 1], class_ids[number : number + 1])
+            self.network(vectors[number : number + 1], class_ids[number : number + 1])
             for number in range(len(class_ids))
         ]
         images = torch.cat(made)[:, 0]

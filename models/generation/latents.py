@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import GenerationParameters
+from models.parameters import GenerationParameters
 
 
 def draw_latents(

@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 
 from models.entries import Kind, LetterboxPreprocessing, Preprocessing
+from models.entries.latent_preprocessing import LatentPreprocessing
 from models.export.onnx_model import PREPROCESSING
 from models.kinds import KINDS
-from models.latent_preprocessing import LatentPreprocessing
 from models.sources.text_documents import convert_json
 
 

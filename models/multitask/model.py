@@ -5,7 +5,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from models.adapter import Adapter, ModelInput, MultitaskParameters, RawOutput
+from models.adapter import Adapter, ModelInput, RawOutput
 from models.detection.detector import Detector
 from models.entries import CatalogEntry, Kind
 from models.execution.staging import stack
@@ -14,6 +14,7 @@ from models.kinds import KINDS
 from models.letterbox_adapter import LetterboxedAdapter
 from models.multitask.classifier import CountClassifier
 from models.multitask.outputs import MultitaskNetwork, SemanticExecutor
+from models.parameters import MultitaskParameters
 from models.predictions import Multitask
 from models.runtime import Runtime
 from models.segmentation.instances import InstanceSegmenter
@@ -36,7 +37,7 @@ class MultitaskInput(ModelInput):
         return self.pixels.shape, self.wanted
 
 
-class MultitaskModel(LetterboxedAdapter[MultitaskParameters, Multitask]):
+class MultitaskModel(LetterboxedAdapter[MultitaskNetwork, MultitaskParameters, Multitask]):
     """A multi-task network as an `models.adapter.Adapter`: the trunk runs once, and only the heads that are wanted.
 
     Args:
@@ -46,10 +47,11 @@ class MultitaskModel(LetterboxedAdapter[MultitaskParameters, Multitask]):
         weights_digest: sha256 in hex of the file that its weights came from.
     """
 
+    usual_parameters = MultitaskParameters()
+
     def __init__(self, entry: CatalogEntry, runtime: Runtime, network: MultitaskNetwork, weights_digest: str) -> None:
         assert entry.class_names is not None
-        super().__init__(entry, entry.class_names, runtime, weights_digest, MultitaskParameters())
-        self._network = network
+        super().__init__(entry, entry.class_names, runtime, network, weights_digest)
         self._parts: Mapping[Kind, Any] = {kind: self._made(kind) for kind in entry.parts}
         self._wanted = frozenset(self._parts)
 
@@ -94,7 +96,7 @@ class MultitaskModel(LetterboxedAdapter[MultitaskParameters, Multitask]):
         """
         first = inputs[0]
         wanted = first.wanted if isinstance(first, MultitaskInput) else self._wanted
-        return self._network.run(stack([item.pixels for item in inputs], self.runtime), wanted)
+        return self.network.run(stack([item.pixels for item in inputs], self.runtime), wanted)
 
     def postprocess(
         self, raw: RawOutput, inputs: Sequence[ModelInput], parameters: Sequence[MultitaskParameters]
@@ -127,12 +129,12 @@ class MultitaskModel(LetterboxedAdapter[MultitaskParameters, Multitask]):
         entry = part_entry(self.entry, kind)
         shared = entry, self.entry.parts[kind].class_names, self.runtime
         if kind == "detection":
-            return Detector(*shared, self._network.regions.boxes, self.weights_digest)
+            return Detector(*shared, self.network.regions.boxes, self.weights_digest)
         if kind == "instance":
-            return InstanceSegmenter(*shared, self._network.regions, self.weights_digest)
+            return InstanceSegmenter(*shared, self.network.regions, self.weights_digest)
         if kind == "semantic":
-            return SemanticSegmenter(*shared, SemanticExecutor(self._network), self.weights_digest)
-        return CountClassifier(*shared, self._network, self.weights_digest)
+            return SemanticSegmenter(*shared, SemanticExecutor(self.network), self.weights_digest)
+        return CountClassifier(*shared, self.network, self.weights_digest)
 
 
 def part_entry(entry: CatalogEntry, kind: Kind) -> CatalogEntry:

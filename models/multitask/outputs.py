@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.adapter import DetectionParameters
 from models.detection.candidates import Candidates
 from models.detection.selection import select
 from models.entries import Kind, LetterboxPreprocessing
@@ -20,6 +19,7 @@ from models.execution.executor import executor_for
 from models.execution.external import NetworkExecutor
 from models.execution.finite import require_finite
 from models.multitask.network import COUNTED, MultitaskRcnn, best_scores, summary
+from models.parameters import DetectionParameters
 from models.runtime import Runtime
 from models.segmentation.mask_rcnn_regions import OVERLAP, SCORE_FLOOR, MaskRcnnRegions
 

@@ -7,34 +7,33 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from models.adapter import ModelInput, ObjectParameters, PoseParameters, RawOutput
+from models.adapter import ModelInput, RawOutput
 from models.detection.candidates import Candidates
 from models.detection.selection import are_boxes, select
 from models.entries import CatalogEntry
+from models.entries.skeletons import Skeleton
 from models.execution.staging import stack
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
+from models.parameters import ObjectParameters, PoseParameters
 from models.pose.heat_maps import HeatMaps
 from models.pose.keypoint_regions import RegionPointNetwork, RegionPoints
 from models.predictions import Poses
 from models.runtime import Runtime
-from models.skeletons import Skeleton
 
 
-class PoseEstimator(LetterboxedAdapter[PoseParameters, Poses]):
+class PoseEstimator(LetterboxedAdapter[RegionPointNetwork, PoseParameters, Poses]):
     """A pose network as an `models.adapter.Adapter`.
 
     Args:
         entry: Its catalog entry, with the skeleton.
-        class_names: One for every class id.
-        runtime: Where and how it runs, resolved.
-        network: The network on its device.
-        weights_digest: sha256 in hex of the file that its weights came from.
+        class_names, runtime, network, weights_digest: See `models.adapter.NetworkAdapter`.
 
     Attributes:
-        network: As it was given.
         skeleton: Of its key points.
     """
+
+    usual_parameters = PoseParameters()
 
     def __init__(
         self,
@@ -44,9 +43,9 @@ class PoseEstimator(LetterboxedAdapter[PoseParameters, Poses]):
         network: RegionPointNetwork,
         weights_digest: str,
     ) -> None:
-        super().__init__(entry, class_names, runtime, weights_digest, PoseParameters())
+        super().__init__(entry, class_names, runtime, network, weights_digest)
         assert entry.skeleton is not None
-        self.network, self.skeleton = network, entry.skeleton
+        self.skeleton = entry.skeleton
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[RegionPoints]:
         """See `models.adapter.Adapter.forward`."""

@@ -8,7 +8,7 @@ from torchvision.models import WeightsEnum, detection
 
 from models.detection import torchvision_entries as detector_entries
 from models.entries import POSE_DEFAULTS, CatalogEntry
-from models.skeletons import Skeleton
+from models.entries.skeletons import Skeleton
 from models.sources.torchvision_weights import published_accuracy, weights_in
 
 

@@ -8,45 +8,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.adapter import ModelInput, RawOutput, SegmentationParameters
+from models.adapter import ModelInput, RawOutput
 from models.detection.candidates import Candidates
 from models.detection.selection import are_boxes
-from models.entries import CatalogEntry
 from models.execution.staging import stack
 from models.geometry.masks import Mask
 from models.imaging.decoding import DecodedImage
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
+from models.parameters import SegmentationParameters
 from models.predictions import InstanceMasks
-from models.runtime import Runtime
 from models.segmentation.mask_rcnn_regions import RegionMaskNetwork, RegionMasks
 from models.segmentation.pasting import paste
 
 
-class InstanceSegmenter(LetterboxedAdapter[SegmentationParameters, InstanceMasks]):
-    """An instance segmentation network as an `models.adapter.Adapter`.
+class InstanceSegmenter(LetterboxedAdapter[RegionMaskNetwork, SegmentationParameters, InstanceMasks]):
+    """An instance segmentation network as an `models.adapter.Adapter`."""
 
-    Args:
-        entry: Its catalog entry.
-        class_names: One for every class id.
-        runtime: Where and how it runs, resolved.
-        network: The network on its device.
-        weights_digest: sha256 in hex of the file that its weights came from.
-
-    Attributes:
-        network: The same.
-    """
-
-    def __init__(
-        self,
-        entry: CatalogEntry,
-        class_names: tuple[str, ...],
-        runtime: Runtime,
-        network: RegionMaskNetwork,
-        weights_digest: str,
-    ) -> None:
-        super().__init__(entry, class_names, runtime, weights_digest, SegmentationParameters())
-        self.network = network
+    usual_parameters = SegmentationParameters()
 
     def forward(self, inputs: Sequence[ModelInput]) -> list[RegionMasks]:
         """See `models.adapter.Adapter.forward`."""

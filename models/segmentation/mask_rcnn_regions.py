@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.models.detection import MaskRCNN
 
-from models.adapter import DetectionParameters
 from models.detection.candidates import Candidates
 from models.detection.region_pool import RegionPool
 from models.detection.selection import select
@@ -28,6 +27,7 @@ from models.detection.torchvision_stages import Regions
 from models.entries import LetterboxPreprocessing
 from models.execution.finite import require_finite
 from models.execution.head import head_for
+from models.parameters import DetectionParameters
 from models.runtime import Runtime
 
 SCORE_FLOOR: Final = 0.05

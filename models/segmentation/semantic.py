@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.adapter import ModelInput, RawOutput, SegmentationParameters
+from models.adapter import ModelInput, RawOutput
 from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.execution.external import NetworkExecutor
 from models.execution.staging import stack
 from models.imaging.letterbox import Letterbox
 from models.letterbox_adapter import LetterboxedAdapter
+from models.parameters import SegmentationParameters
 from models.predictions import SemanticMask
 from models.runtime import Runtime
 from models.segmentation.class_maps import ClassMap, class_map_from
@@ -25,7 +26,7 @@ _PIXELS_AT_ONCE: Final = {"cpu": 2**18, "cuda": 2**22}
 """Pixels of the tiles that form one batch: one of 512 x 512 on a CPU, which gains nothing from larger batches."""
 
 
-class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]):
+class SemanticSegmenter(LetterboxedAdapter[NetworkExecutor, SegmentationParameters, SemanticMask]):
     """A semantic segmentation network as an `models.adapter.Adapter`.
 
     Classes that a request filters out become background.
@@ -34,7 +35,7 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         entry: Its catalog entry. Where its preprocessing has a `tile`, larger inputs go through the network in tiles.
         class_names: One for every class id, that of the background first; at most 256.
         runtime: Where and how it runs, resolved.
-        executor: Runs the network, from (N, H, W, 3) pixels to (N, class_count, h, w) logits, which cover the whole
+        network: From (N, H, W, 3) pixels to (N, class_count, h, w) logits, which cover the whole
             input and may be coarser.
         weights_digest: sha256 in hex of the file that its weights came from.
 
@@ -42,18 +43,19 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
         ValueError: There are more than 256 classes.
     """
 
+    usual_parameters = SegmentationParameters()
+
     def __init__(
         self,
         entry: CatalogEntry,
         class_names: tuple[str, ...],
         runtime: Runtime,
-        executor: NetworkExecutor,
+        network: NetworkExecutor,
         weights_digest: str,
     ) -> None:
         if len(class_names) > _MOST_CLASSES:
             raise ValueError(f"{entry.name} has {len(class_names)} classes, of which a class map can tell 256 apart")
-        super().__init__(entry, class_names, runtime, weights_digest, SegmentationParameters())
-        self._executor = executor
+        super().__init__(entry, class_names, runtime, network, weights_digest)
         self._tiling = _tiling_of(self._preprocessing, runtime)
 
     @torch.inference_mode()
@@ -75,12 +77,12 @@ class SemanticSegmenter(LetterboxedAdapter[SegmentationParameters, SemanticMask]
 
     def logits(self, inputs: Sequence[ModelInput]) -> Tensor:
         """Runs the network over a batch that is not tiled: (N, C, h, w) float32 logits on the device."""
-        return self._executor.run(stack([item.pixels for item in inputs], self.runtime))
+        return self.network.run(stack([item.pixels for item in inputs], self.runtime))
 
     def logit_rows(self, item: ModelInput) -> Iterator[Tensor]:
         """Runs the network over a tiled input, see `models.segmentation.tiles.logits_by_rows`."""
         assert self._tiling is not None
-        return logits_by_rows(self._executor.run, item.pixels, self._tiling)
+        return logits_by_rows(self.network.run, item.pixels, self._tiling)
 
     def finished(
         self, logits: Sequence[Tensor] | Tensor, inputs: Sequence[ModelInput]

@@ -15,7 +15,7 @@ from typing import Any, Final
 from msgspec import convert
 
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, Task, WeightsSource
-from models.skeletons import Skeleton
+from models.entries.skeletons import Skeleton
 
 PATH: Final = Path(__file__).parents[1] / "weights" / "torchvision.json"
 PREFIX: Final = "torchvision/"

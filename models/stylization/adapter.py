@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import ModelInput, RawOutput, StyleParameters
+from models.adapter import ModelInput, RawOutput
 from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.execution.external import NetworkExecutor
 from models.execution.staging import stack
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
+from models.parameters import StyleParameters
 from models.predictions import Picture
 from models.runtime import Runtime
 from models.stylization.network import LEAST_SIDE, STRIDE

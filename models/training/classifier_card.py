@@ -7,33 +7,31 @@ from typing import Final
 import numpy as np
 
 from models.catalog.lookup import find
-from models.catalog.version_names import split_name
 from models.classification.small_inputs import can_be_finer, fineness_for, least_size
 from models.classification.small_networks import SMALL_NETWORKS
 from models.datasets.photo_dataset import DatasetError
-from models.entries import CatalogEntry, Preprocessing, WeightsSource
+from models.entries import CatalogEntry, Preprocessing
 from models.errors import ImageError
 from models.imaging import decoding
 from models.training.class_data import ClassData
-from models.training.naming import FIRST_VERSION
+from models.training.run_options import RunOptions
+from models.training.trained_card import OWN_LICENCE, untrained_card
 
 _SMALL: Final = 64
 """Images below this are trained at their own size, unless another is asked for."""
 _LOOKED_AT: Final = 100
 _SHOWN_CLASSES: Final = 5
-_OWN_LICENCE: Final = "Apache-2.0"
 
 
-def new_card(name: str, architecture: str, size: int | None, folders: ClassData, licence: str) -> CatalogEntry:
+def new_card(options: RunOptions, architecture: str, size: int | None, folders: ClassData) -> CatalogEntry:
     """Makes the entry of a classifier that is to be trained; its accuracy and the facts of its training come later.
 
     Args:
-        name: Of the model, or `NAME@VERSION`.
+        options: Of the run.
         architecture: A name of `models.classification.architectures`.
         size: Side of its images in pixels; where None, the architecture's own, but for images that are all below 64
             pixels theirs.
         folders: What it will learn from.
-        licence: Of the weights.
 
     Raises:
         ValueError: The architecture cannot take images of that size.
@@ -44,19 +42,15 @@ def new_card(name: str, architecture: str, size: int | None, folders: ClassData,
     check_size(architecture, size)
     resize = size if size < _SMALL else round(size * preprocessing.resize / preprocessing.crop)
     shown = ", ".join(folders.class_names[:_SHOWN_CLASSES])
-    model, version = split_name(name)
-    return CatalogEntry(
-        name=model,
-        version=version or FIRST_VERSION,
+    return untrained_card(
+        options,
+        "tapetum train classifier",
+        class_names=folders.class_names,
+        licence=code_licence,
         task="classification",
         architecture=architecture,
-        weights=WeightsSource("card", "", None, licence, "trained by `tapetum train classifier`"),
         preprocessing=replace(preprocessing, resize=resize, crop=size),
-        class_count=len(folders.class_names),
-        licence=code_licence,
-        accuracy=(),
         description=f"Tells apart {shown}{' …' if len(folders.class_names) > _SHOWN_CLASSES else ''}.",
-        class_names=folders.class_names,
         arguments=_arguments(architecture, size),
     )
 
@@ -64,7 +58,7 @@ def new_card(name: str, architecture: str, size: int | None, folders: ClassData,
 def _usual(architecture: str) -> tuple[Preprocessing, str]:
     """The preprocessing of an architecture's published weights, or of its paper; and the licence of its code."""
     if architecture in SMALL_NETWORKS:
-        return SMALL_NETWORKS[architecture].preprocessing, _OWN_LICENCE
+        return SMALL_NETWORKS[architecture].preprocessing, OWN_LICENCE
     usual = find(architecture)
     assert isinstance(usual.preprocessing, Preprocessing)
     return usual.preprocessing, usual.licence

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from torch import nn
 
-from models.adapter import ClassificationParameters, ModelInput
+from models.adapter import ModelInput
 from models.classification.architectures import build_classifier
 from models.classification.classifier import Classifier
 from models.datasets.folders import LabelledImage
@@ -18,6 +18,7 @@ from models.entries import CatalogEntry
 from models.errors import ImageError
 from models.execution.executor import executor_for
 from models.metrics.classification import top_k_accuracy
+from models.parameters import ClassificationParameters
 from models.runtime import Runtime
 from models.sources.card_weights import as_stored
 from models.training.classifier import loader_threads

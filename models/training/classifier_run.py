@@ -1,18 +1,16 @@
 """`tapetum train classifier`: from folders of images to a model card."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import nn
 
-from models.catalog.cards import write_card
-from models.catalog.version_names import SEPARATOR
 from models.classification.architectures import build_classifier, known_classifiers
 from models.classification.small_networks import SMALL_NETWORKS
-from models.datasets.label_problems import TellProblems, WrongLabels
+from models.datasets.label_problems import TellProblems
 from models.entries import Accuracy, CatalogEntry, Preprocessing
 from models.runtime import Runtime
 from models.training.class_data import ClassData, read_class_data
@@ -22,47 +20,37 @@ from models.training.classifier_evaluation import TOP, accuracy, as_served
 from models.training.classifier_start import IMAGENET, NOTHING, start_classifier
 from models.training.crops import CropAugmentation
 from models.training.engine import Progress, Run, Schedule
-from models.training.machine import machine_name, training_precision
+from models.training.machine import training_precision
 from models.training.naming import check_name
+from models.training.run_options import ClassRunOptions, LabelledOptions
 from models.training.schedule import Optimizer
+from models.training.trained_card import measured, write_trained_card
 
 _RATE: Final = 3e-3
 _RATE_FROM_NOTHING: Final = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierOptions:
+class ClassifierOptions(LabelledOptions, ClassRunOptions):
     """What to train, from what, and where to.
 
     Attributes:
         architecture: A name of `models.classification.architectures`.
         data: See `models.training.class_data.read_class_data`.
-        output: Folder for the card and its weights, and for a folder `NAME.run` with log and checkpoint.
-        name: Of the model.
         start: `imagenet`, `none`, a name of the catalog, or the path of a model card.
         freeze_backbone: Whether only a new last layer learns.
         size: Side of the images in pixels; where None, the architecture's own, but for images that are smaller than 64
             pixels theirs.
-        epochs: Passes over the data.
         early_size: Side of the images in all but the last epochs, of an architecture that takes any size; where None,
             always `size`.
         closing_epochs: How many epochs at the end see images of `size`; where None, half of them.
-        batch_size: Images a step.
         learning_rate: The greatest; where None, 0.003, and 0.001 where training starts from nothing. `sgd` wants more.
         optimizer: See `models.training.schedule.Optimizer`.
         weight_decay: See `models.training.schedule.Schedule`.
         label_smoothing: See `models.training.classifier.ClassifierSettings`.
-        evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.
         flip: Whether mirror images show the same class.
         crop_padding: Pixels by which images are padded for a random crop of their own size; 0: crops of random size.
         invert: Share of images whose colours are inverted, 0 to 1.
-        val_share: Share of each class that is held out where the folder has no `val`.
-        device: `cpu`, `cuda` or `cuda:N`.
-        precision: `auto`, `fp32` or `bf16`.
-        seed: Of every random choice.
-        licence: Of the weights to be made, for the card.
-        allow_outside: Whether labels and links may lead to files outside the data folders.
-        strict: Whether to stop at a wrong label, rather than leave it out.
 
     Raises:
         ValueError: On construction, where a value is out of its range.
@@ -70,8 +58,6 @@ class ClassifierOptions:
 
     architecture: str
     data: Path
-    output: Path
-    name: str
     start: str = "imagenet"
     freeze_backbone: bool = False
     size: int | None = None
@@ -87,27 +73,15 @@ class ClassifierOptions:
     flip: bool = True
     crop_padding: int = 0
     invert: float = 0.0
-    val_share: float = 0.2
-    device: str = "cpu"
-    precision: str = "auto"
-    seed: int = 0
-    licence: str = "as the data allows"
-    allow_outside: bool = False
-    strict: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.architecture not in known_classifiers():
             raise ValueError(f"there is no classifier architecture {self.architecture!r}")
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError("epochs must be at least 1 and the batch size at least 2")
-        if self.learning_rate is not None and self.learning_rate <= 0:
-            raise ValueError(f"the learning rate must be above 0, not {self.learning_rate}")
         if self.weight_decay < 0 or not 0 <= self.label_smoothing < 1:
             raise ValueError("the weight decay must be 0 or more, and the label smoothing from 0 to below 1")
         if self.crop_padding < 0 or not 0 <= self.invert <= 1:
             raise ValueError("the crop padding must be 0 or more, and the share of inverted images from 0 to 1")
-        if not 0 < self.val_share < 1:
-            raise ValueError(f"the val share must be between 0 and 1, not {self.val_share}")
         if self.architecture in SMALL_NETWORKS and self.start == IMAGENET:
             raise ValueError(
                 f"{self.architecture} has no ImageNet weights; start from none, or from a model of its own"
@@ -150,31 +124,20 @@ def train_classifier(
     runtime = Runtime(options.device).resolve()
     precision = training_precision(options.precision, runtime)
     folders = read_class_data(options.data, options.val_share, options.seed, options.allow_outside)
-    if options.strict and folders.problems:
-        raise WrongLabels(folders.problems)
-    tell(folders.problems)
-    card = new_card(options.name, options.architecture, options.size, folders, options.licence)
+    options.report_problems(folders.problems, tell)
+    card = new_card(options, options.architecture, options.size, folders)
     recipe = _recipe(options, folders, card, runtime)
     if precision == "bf16" and not runtime.on_gpu:
         quicken_strided_depthwise(recipe.network)
     schedule = _schedule(options)
     settings = _settings(options, folders, recipe, schedule)
     batch_size = min(options.batch_size, len(folders.train))
-    run_folder = options.output / f"{options.name}.run"
-    run = Run(recipe, schedule, run_folder, batch_size, precision, settings, report)
+    run = Run(recipe, schedule, options.run_folder, batch_size, precision, settings, report)
     run.resume()
     run.train()
-    training = {
-        **settings,
-        "machine": machine_name(runtime.device),
-        "precision": precision,
-        "training_time_s": round(run.trained_s),
-        "weights": "moving average after the last epoch",
-        "val_loss": round(run.figures["val_loss"], 4),
-    }
-    card = replace(card, accuracy=_accuracy(run.figures, folders, runtime), training=training)
-    versioned = SEPARATOR in options.name
-    return write_card(options.output, card, run.average.state_dict(), versioned=versioned)
+    accuracy, val_loss = _accuracy(run.figures, folders, runtime), round(run.figures["val_loss"], 4)
+    facts = {"precision": precision, "val_loss": val_loss}
+    return write_trained_card(card, run.average, options, run, settings, accuracy, **facts)
 
 
 def _recipe(
@@ -244,4 +207,4 @@ def _accuracy(figures: Mapping[str, float], folders: ClassData, runtime: Runtime
     device = "GPU" if runtime.on_gpu else "CPU"
     note = f"measured at the end of training, as it is served on a {device} in {runtime.precision}"
     metrics = ("top1", f"top{TOP}")
-    return tuple(Accuracy(dataset, name, round(figures[name], 4), note) for name in metrics if name in figures)
+    return measured({name: figures[name] for name in metrics if name in figures}, dataset, note)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 from torchvision.models.detection.faster_rcnn import FasterRCNN
 
-from models.adapter import Adapter, DetectionParameters
+from models.adapter import Adapter
 from models.datasets.label_problems import TellProblems
 from models.datasets.photo_dataset import PhotoDataset
 from models.datasets.samples import EvaluationSet
@@ -17,6 +17,7 @@ from models.detection.architectures import build_detector, candidate_network
 from models.detection.detector import Detector
 from models.detection.yolov1 import YoloV1
 from models.entries import DETECTION_DEFAULTS, CatalogEntry, LetterboxPreprocessing
+from models.parameters import DetectionParameters
 from models.runtime import Runtime
 from models.sources.card_weights import as_stored
 from models.training.answers import answers

@@ -55,7 +55,7 @@ def compare_with_real(
         data: Images by class, see `models.training.class_data.read_class_data`.
         judge: A classifier with these classes.
         count: Images to generate; rounded up to a multiple of the number of classes.
-        truncation: See `models.adapter.GenerationParameters`.
+        truncation: See `models.parameters.GenerationParameters`.
         seed: Of the generated images, of the noise, and of the choice of images to learn from.
 
     Raises:

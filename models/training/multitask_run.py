@@ -11,10 +11,10 @@ from models.datasets.label_problems import TellProblems
 from models.datasets.photo_dataset import PhotoDataset
 from models.datasets.samples import BACKGROUND, EvaluationSet
 from models.entries import DETECTION_DEFAULTS, INSTANCE_DEFAULTS, CatalogEntry
+from models.entries.parts import ModelPart
 from models.multitask.architectures import build_multitask_network, multitask_model
 from models.multitask.counts import count_class_names
 from models.multitask.network import MultitaskRcnn
-from models.parts import ModelPart
 from models.runtime import Runtime
 from models.sources.card_weights import as_stored
 from models.training.engine import Progress

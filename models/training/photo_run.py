@@ -10,72 +10,52 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from models.catalog.cards import write_card
 from models.catalog.lookup import find
-from models.catalog.version_names import SEPARATOR, split_name
-from models.datasets.label_problems import TellProblems, WrongLabels
+from models.datasets.label_problems import TellProblems
 from models.datasets.photo_dataset import PhotoDataset
 from models.datasets.samples import Kind
-from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Task, WeightsSource
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Task
 from models.runtime import Runtime
 from models.training.augmentation import Augmentation
 from models.training.engine import Progress, Run, Schedule
-from models.training.machine import machine_name, training_precision
-from models.training.naming import FIRST_VERSION, check_name
+from models.training.machine import training_precision
+from models.training.naming import check_name
 from models.training.photo_data import HeldOut, PhotoData, read_photo_data
 from models.training.photo_recipe import Objective, PhotoRecipe, PhotoSettings
+from models.training.run_options import PhotoDataOptions
 from models.training.teacher import with_taught_masks
+from models.training.trained_card import measured, untrained_card, write_trained_card
 from models.training.transfer import ANOTHER, IMAGENET, NOTHING, Frozen, freeze, lite_encoder, start_network
 
 _MASKED: Final = ("instance", "semantic")
 """Kinds of data whose masks are read."""
 
 
-@dataclass(frozen=True)
-class PhotoOptions:
+@dataclass(frozen=True, kw_only=True)
+class PhotoOptions(PhotoDataOptions):
     """What to train, from what, and where to.
 
     Attributes:
-        architecture: A name of `models.detection.architectures` or `models.segmentation.architectures`.
-        data: See `models.training.photo_data.read_photo_data`; where the first has no val split there is no evaluation.
-        output: Folder for the card and its weights, and for a folder `NAME.run` with log and checkpoint.
-        name: Of the model.
         classes: To find; all of the first data set where None. Pictures of class ids must have just these.
-        start: `imagenet`, `none`, or a model of the catalog whose weights to start from as far as they fit.
         freeze: What of the backbone keeps its weights.
         arguments: Of the architecture.
         masked_only: Whether photos that have boxes and no masks are left out.
         teacher: An instance segmenter of the catalog that gives photos with boxes only their masks; None to go without.
-        device: `cpu`, `cuda` or `cuda:N`.
-        precision: `auto`, `fp32` or `bf16`.
         class_name: What the objects of numbered pictures are called.
         settings: Sizes, epochs, batch and seed.
         schedule: Learning rates; its epochs are the settings'.
         augmentation: How far images may be from their photos.
-        licence: Of the weights to be made, for the card.
-        allow_outside: Whether labels and links may lead to files outside the data folders.
-        strict: Whether to stop at a wrong label, rather than leave it out.
     """
 
-    architecture: str
-    data: tuple[Path, ...]
-    output: Path
-    name: str
     classes: tuple[str, ...] | None = None
-    start: str = "imagenet"
     freeze: Frozen = "filters"
     arguments: Mapping[str, int | float | str | bool] = field(default_factory=dict[str, int | float | str | bool])
     class_name: str = "object"
     masked_only: bool = False
     teacher: str | None = None
-    device: str = "cpu"
-    precision: str = "auto"
     settings: PhotoSettings = field(default_factory=PhotoSettings)
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=30, learning_rate=1.5e-3))
     augmentation: Augmentation = field(default_factory=Augmentation)
-    licence: str = "as the data allows"
-    allow_outside: bool = False
-    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,8 +107,7 @@ def train_on_photos(
     check_name(options.name, options.output)
     options = replace(options, settings=normalised_as(options.settings, options.start))
     kind = task.kind(options)
-    data = read_data(options, kind)
-    tell(data.problems)
+    data = read_data(options, kind, tell)
     training, held_out = data.training, data.held_out
     options = task.fit(options, training)
     torch.manual_seed(options.settings.seed)
@@ -154,21 +133,12 @@ def train_on_photos(
         kind in _MASKED,
     )
     schedule = replace(options.schedule, epochs=options.settings.epochs)
-    run = Run(
-        recipe,
-        schedule,
-        options.output / f"{options.name}.run",
-        options.settings.batch_size,
-        precision,
-        _settings(options, training, task),
-        report,
-    )
+    settings = _settings(options, training, task)
+    run = Run(recipe, schedule, options.run_folder, options.settings.batch_size, precision, settings, report)
     run.resume()
     run.train()
-    facts = _facts(options, training, task, precision, run.trained_s)
-    card = replace(card, accuracy=_accuracy(run.figures, held_out), training=facts)
-    versioned = SEPARATOR in options.name
-    return write_card(options.output, card, run.average.state_dict(), versioned=versioned)
+    accuracy = _accuracy(run.figures, held_out)
+    return write_trained_card(card, run.average, options, run, settings, accuracy, precision=precision)
 
 
 def new_card(options: PhotoOptions, data: PhotoDataset, task: Task, **members: Any) -> CatalogEntry:
@@ -181,24 +151,16 @@ def new_card(options: PhotoOptions, data: PhotoDataset, task: Task, **members: A
         members: Of the entry, which are particular about the task.
     """
     settings = options.settings
-    name, version = split_name(options.name)
-    usual = CatalogEntry(
-        name=name,
-        version=version or FIRST_VERSION,
-        task=task,
-        architecture=options.architecture,
-        weights=WeightsSource("card", "", None, options.licence, "trained by `tapetum train`"),
-        preprocessing=LetterboxPreprocessing(settings.side, settings.side, settings.mean, settings.std),
-        class_count=len(data.class_names),
-        licence="Apache-2.0",
-        accuracy=(),
-        description=f"Finds {shown_names(data)}.",
-        class_names=data.class_names,
-        category_ids=data.category_ids,
-        arguments=dict(options.arguments),
-        segmentation=members.pop("segmentation", None),
+    usual: dict[str, Any] = {
+        "preprocessing": LetterboxPreprocessing(settings.side, settings.side, settings.mean, settings.std),
+        "description": f"Finds {shown_names(data)}.",
+        "class_names": data.class_names,
+        "category_ids": data.category_ids,
+        "arguments": dict(options.arguments),
+    }
+    return untrained_card(
+        options, "tapetum train", task=task, architecture=options.architecture, **{**usual, **members}
     )
-    return replace(usual, **members)
 
 
 def shown_names(data: PhotoDataset) -> str:
@@ -222,20 +184,20 @@ def normalised_as(settings: PhotoSettings, start: str) -> PhotoSettings:
     return replace(settings, mean=preprocessing.mean, std=preprocessing.std)
 
 
-def read_data(options: PhotoOptions, kind: Kind) -> PhotoData:
+def read_data(options: PhotoOptions, kind: Kind, tell: TellProblems = lambda problems: None) -> PhotoData:
     """Reads the photos to learn from, with the masks that training asks for, and those that are held out.
 
     Args:
         options: What and how.
         kind: What the data is read for.
+        tell: Called with the labels that are wrong.
 
     Raises:
         DatasetError: The data cannot be used.
         WrongLabels: `options.strict`, and there are some.
     """
     data = read_photo_data(options.data, kind, options.classes, options.class_name, options.allow_outside)
-    if options.strict and data.problems:
-        raise WrongLabels(data.problems)
+    options.report_problems(data.problems, tell)
     if kind not in _MASKED:
         return data
     training = data.training.with_masks() if options.masked_only else data.training
@@ -262,22 +224,9 @@ def _settings(options: PhotoOptions, training: PhotoDataset, task: PhotoTask) ->
     }
 
 
-def _facts(
-    options: PhotoOptions, training: PhotoDataset, task: PhotoTask, precision: str, trained_s: float
-) -> dict[str, Any]:
-    """What the card says of a run: what it was started with, where it ran, and for how long."""
-    return {
-        **_settings(options, training, task),
-        "machine": machine_name(options.device),
-        "precision": precision,
-        "training_time_s": round(trained_s),
-        "weights": "moving average after the last epoch",
-    }
-
-
 def _accuracy(figures: Mapping[str, float], held_out: HeldOut | None) -> tuple[Accuracy, ...]:
     if held_out is None:
         return ()
     dataset = f"{held_out.name} ({len(held_out)} photos{' with masks' if held_out.kind in _MASKED else ''})"
     note = "measured at the end of training, through the adapter that serves it"
-    return tuple(Accuracy(dataset, metric, round(value, 4), note) for metric, value in figures.items() if value >= 0)
+    return measured({metric: value for metric, value in figures.items() if value >= 0}, dataset, note)

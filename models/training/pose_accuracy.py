@@ -5,13 +5,13 @@ from typing import Final
 
 import numpy as np
 
-from models.adapter import PoseParameters
 from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.samples import ObjectTarget, Sample
 from models.metrics.coco.image_results import ImageResult, Predictions
 from models.metrics.coco.key_points import MAX_POSES, oks_figures
 from models.metrics.coco.matches import Matches
 from models.metrics.coco.matching import match_images
+from models.parameters import PoseParameters
 from models.pose.estimator import PoseEstimator
 from models.predictions import Poses
 from models.training.answers import answers

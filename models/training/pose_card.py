@@ -5,7 +5,8 @@ from typing import Final
 from models.catalog.lookup import find
 from models.datasets.photo_dataset import DatasetError, PhotoDataset
 from models.entries import POSE_DEFAULTS, CatalogEntry, LetterboxPreprocessing
-from models.training.photo_run import PhotoOptions, new_card
+from models.training.run_options import PhotoDataOptions
+from models.training.trained_card import untrained_card
 
 NO_SIDES: Final = (
     "no view is mirrored: the data set does not say which key points change places in a mirror image; in YOLO's format "
@@ -41,7 +42,7 @@ def check_labelled(training: PhotoDataset) -> None:
     raise DatasetError(f"{training.name}: no object has a labelled key point")
 
 
-def pose_card(options: PhotoOptions, training: PhotoDataset) -> CatalogEntry:
+def pose_card(options: PhotoDataOptions, training: PhotoDataset) -> CatalogEntry:
     """Makes the entry, without what only its training tells.
 
     Args:
@@ -60,10 +61,13 @@ def pose_card(options: PhotoOptions, training: PhotoDataset) -> CatalogEntry:
             f"{options.start} finds {', '.join(start.class_names or ())}, and {training.name} has key points of "
             f"{', '.join(training.class_names)}: start from a detector of the same classes"
         )
-    return new_card(
+    return untrained_card(
         options,
-        training,
-        "keypoints",
+        "tapetum train",
+        task="keypoints",
+        architecture=options.architecture,
+        class_names=training.class_names,
+        category_ids=training.category_ids,
         skeleton=skeleton,
         arguments={"key_points": len(skeleton)},
         preprocessing=preprocessing,

@@ -19,11 +19,11 @@ from models.datasets.key_points import BODY_SHARE
 from models.datasets.photo_dataset import Photo, PhotoDataset
 from models.detection.region_pool import RegionPool
 from models.entries import LetterboxPreprocessing
+from models.entries.skeletons import Skeleton
 from models.execution.executor import executor_for
 from models.imaging.letterbox import Letterbox
 from models.pose.heat_maps import in_cells, regions_around
 from models.runtime import Runtime
-from models.skeletons import Skeleton
 from models.training.canvas import mirrored_points
 from models.training.keypoint_rcnn_loss import JITTER
 from models.training.photos import PhotoReader

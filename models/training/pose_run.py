@@ -12,8 +12,7 @@ import torch
 from torch import nn
 from torchvision.models.detection.keypoint_rcnn import KeypointRCNN
 
-from models.catalog.cards import write_card
-from models.datasets.label_problems import TellProblems, WrongLabels
+from models.datasets.label_problems import TellProblems
 from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.photo_dataset import PhotoDataset
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing
@@ -21,52 +20,35 @@ from models.pose.architectures import build_pose_estimator, pose_estimator
 from models.pose.heat_maps import points_in
 from models.runtime import Runtime
 from models.training.engine import Progress, Run, Schedule
-from models.training.machine import machine_name, training_precision
+from models.training.machine import training_precision
 from models.training.naming import check_name
 from models.training.photo_data import HeldOut, PhotoData, read_photo_data
-from models.training.photo_run import PhotoOptions
 from models.training.pose_accuracy import pose_accuracy
 from models.training.pose_card import NO_SIDES, check_labelled, pose_card
 from models.training.pose_recipe import PoseRecipe, PoseSettings
 from models.training.pose_regions import PooledRegions, RegionMaker
+from models.training.run_options import PhotoDataOptions
+from models.training.trained_card import measured, write_trained_card
 from models.training.transfer import start_network
 
 _EVALUATED: Final = 256
 """Regions a pass of the evaluation."""
 
 
-@dataclass(frozen=True)
-class PoseOptions:
+@dataclass(frozen=True, kw_only=True)
+class PoseOptions(PhotoDataOptions):
     """What to train, from what, and where to.
 
     Attributes:
-        architecture: A name of `models.pose.architectures`.
-        data: Photos with key points, see `models.training.photo_data.read_photo_data`.
-        output: Folder for the card and its weights, and for a folder `NAME.run` with log, checkpoint and regions.
-        name: Of the model.
         start: A detector or instance segmenter of the catalog, whose weights fit all but the keypoint branch; they do
             not change, so that the boxes are the same.
-        device: `cpu`, `cuda` or `cuda:N`.
-        precision: `auto`, `fp32` or `bf16`.
         settings: Views, epochs, batch and seed.
         schedule: Learning rates; its epochs are the settings'.
-        licence: Of the weights to be made, for the card.
-        allow_outside: Whether labels and links may lead to files outside the data folders.
-        strict: Whether to stop at a wrong label, rather than leave it out.
     """
 
-    architecture: str
-    data: tuple[Path, ...]
-    output: Path
-    name: str
     start: str = "mask-rcnn-person"
-    device: str = "cpu"
-    precision: str = "auto"
     settings: PoseSettings = field(default_factory=PoseSettings)
     schedule: Schedule = field(default_factory=lambda: Schedule(epochs=5, learning_rate=1.5e-3))
-    licence: str = "as the data allows"
-    allow_outside: bool = False
-    strict: bool = False
 
 
 def train_pose(
@@ -96,18 +78,19 @@ def train_pose(
         TrainingDiverged: The loss became infinite or not a number.
     """
     check_name(options.name, options.output)
-    data = _read(options)
-    tell(data.problems)
+    data = read_photo_data(options.data, "keypoints", allow_outside=options.allow_outside)
+    options.report_problems(data.problems, tell)
+    check_labelled(data.training)
     training = data.training
     assert training.skeleton is not None
     if options.settings.flip and not training.skeleton.has_sides:
         note(NO_SIDES)
         options = replace(options, settings=replace(options.settings, flip=False))
     torch.manual_seed(options.settings.seed)
-    card = _card(options, training)
+    card = pose_card(options, training)
     network = build_pose_estimator(card.architecture, card.class_count, card.arguments)
     start_network(network, options.start)
-    folder = options.output / f"{options.name}.run"
+    folder = options.run_folder
     folder.mkdir(parents=True, exist_ok=True)
     learned, held_out = _regions(options, card, network.eval(), data, folder, prepared)
     runtime = Runtime(device=options.device, precision="auto").resolve()
@@ -125,16 +108,9 @@ def train_pose(
     run.resume()
     run.train()
     _branch(network).load_state_dict(run.average.state_dict())
-    facts = {
-        **settings,
-        "machine": machine_name(options.device),
-        "precision": precision,
-        "training_time_s": round(run.trained_s),
-        "weights": "moving average after the last epoch",
-        "held_out": {name: round(value, 4) for name, value in run.figures.items()},
-    }
-    card = replace(card, training=facts, accuracy=_accuracy(card, network, runtime, data.held_out))
-    return write_card(options.output, card, network.state_dict(), versioned="@" in options.name)
+    accuracy = _accuracy(card, network, runtime, data.held_out)
+    facts = {"precision": precision, "held_out": {name: round(value, 4) for name, value in run.figures.items()}}
+    return write_trained_card(card, network, options, run, settings, accuracy, **facts)
 
 
 @torch.inference_mode()
@@ -166,26 +142,6 @@ def region_figures(branch: nn.Module, regions: PooledRegions, sigmas: np.ndarray
     branch.train(was_training)
     all_found = np.concatenate(found)
     return {"oks": float(all_found.mean()), "oks_50": float((all_found >= 0.5).mean())}
-
-
-def _read(options: PoseOptions) -> PhotoData:
-    data = read_photo_data(options.data, "keypoints", allow_outside=options.allow_outside)
-    if options.strict and data.problems:
-        raise WrongLabels(data.problems)
-    check_labelled(data.training)
-    return data
-
-
-def _card(options: PoseOptions, training: PhotoDataset) -> CatalogEntry:
-    photos = PhotoOptions(
-        options.architecture,
-        options.data,
-        options.output,
-        options.name,
-        start=options.start,
-        licence=options.licence,
-    )
-    return pose_card(photos, training)
 
 
 def _regions(
@@ -223,7 +179,7 @@ def _accuracy(
     figures = pose_accuracy(pose_estimator(card, runtime, network.eval(), weights_digest=""), held_out)
     note = "measured at the end of training, through the adapter that serves it"
     name = f"{held_out.name} ({len(held_out)} photos)"
-    return tuple(Accuracy(name, metric, round(value, 4), note) for metric, value in figures.items() if value >= 0)
+    return measured({metric: value for metric, value in figures.items() if value >= 0}, name, note)
 
 
 def _settings(options: PoseOptions, training: PhotoDataset, learned: PooledRegions) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.mask_rcnn import MaskRCNN
 
-from models.adapter import Adapter, SegmentationParameters
+from models.adapter import Adapter
 from models.datasets.label_problems import TellProblems
 from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.photo_dataset import PhotoDataset
 from models.datasets.samples import BACKGROUND, EvaluationSet
 from models.entries import INSTANCE_DEFAULTS, CatalogEntry, LetterboxPreprocessing
+from models.parameters import SegmentationParameters
 from models.runtime import Runtime
 from models.segmentation.architectures import build_segmenter, segmentation_of, segmenter
 from models.sources.card_weights import as_stored
@@ -101,7 +102,6 @@ def _card(options: PhotoOptions, data: PhotoDataset) -> CatalogEntry:
         segmentation=kind,
         preprocessing=_semantic_preprocessing(options.settings),
         class_names=(BACKGROUND, *data.class_names),
-        class_count=len(data.class_names) + 1,
         category_ids=None,
         defaults={},
         description=f"Tells {shown_names(data)} from the background, pixel by pixel.",

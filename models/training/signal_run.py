@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,64 +13,36 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from models.catalog.cards import write_card
-from models.catalog.version_names import SEPARATOR, split_name
 from models.classification.signal_network import SignalNetwork
 from models.datasets.mnist1d import is_mnist1d, open_mnist1d
 from models.datasets.opening import open_classes
 from models.datasets.samples import ClassTarget, DatasetError, EvaluationSet
-from models.entries import Accuracy, CatalogEntry, WeightsSource
+from models.entries import CatalogEntry
+from models.entries.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.errors import ImageError
 from models.runtime import Runtime
-from models.signal_preprocessing import SIGNAL_CNN, SignalPreprocessing
 from models.signals.decoding import decode_signal
 from models.sources.card_weights import as_stored
 from models.training.engine import Progress, Run, Schedule
-from models.training.machine import machine_name
-from models.training.naming import FIRST_VERSION, check_name
-
-_LICENCE: Final = "Apache-2.0"
+from models.training.naming import check_name
+from models.training.run_options import ClassRunOptions
+from models.training.trained_card import measured, untrained_card, write_trained_card
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalOptions:
+class SignalOptions(ClassRunOptions):
     """What to train, from what, and where to.
 
     Attributes:
         data: `mnist1d`, `mnist1d:SEED:COUNT`, or a NumPy archive with `signals` and `labels`, or a folder with
             `train.npz` and `val.npz`.
-        output: Folder for the card and its weights, and for a folder `NAME.run` with log and checkpoint.
-        name: Of the model, or `NAME@VERSION`.
-        epochs: Passes over the data.
-        batch_size: Signals a step.
-        learning_rate: The greatest.
-        evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.
-        val_share: Share that is held out where there is no val split.
-        device: `cpu`, `cuda` or `cuda:N`.
-        seed: Of every random choice.
-        licence: Of the weights to be made, for the card.
-
-    Raises:
-        ValueError: On construction, where a value is out of its range.
     """
 
     data: str
-    output: Path
-    name: str
     epochs: int = 30
     batch_size: int = 64
     learning_rate: float = 3e-3
     evaluate_every: int = 5
-    val_share: float = 0.2
-    device: str = "cpu"
-    seed: int = 0
-    licence: str = "as the data allows"
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2 or self.learning_rate <= 0:
-            raise ValueError("epochs must be at least 1, the batch size at least 2, and the learning rate above 0")
-        if not 0 < self.val_share < 1:
-            raise ValueError(f"the val share must be between 0 and 1, not {self.val_share}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,18 +148,14 @@ def train_signal(options: SignalOptions, report: Callable[[Progress], None] = la
     recipe = SignalRecipe(network, data, preprocessing, options.batch_size, options.seed)
     schedule = Schedule(options.epochs, options.learning_rate, evaluate_every=options.evaluate_every)
     settings = _settings(options, data, preprocessing)
-    run = Run(recipe, schedule, options.output / f"{options.name}.run", options.batch_size, "fp32", settings, report)
+    run = Run(recipe, schedule, options.run_folder, options.batch_size, "fp32", settings, report)
     run.resume()
     run.train()
-    training = {
-        **settings,
-        "machine": machine_name(runtime.device),
-        "training_time_s": round(run.trained_s),
-        "weights": "moving average after the last epoch",
-        "val_loss": round(run.figures["val_loss"], 4),
-    }
-    card = replace(_card(options, data, preprocessing), accuracy=_accuracy(run.figures, data), training=training)
-    return write_card(options.output, card, run.average.state_dict(), versioned=SEPARATOR in options.name)
+    card, val_loss = _card(options, data, preprocessing), round(run.figures["val_loss"], 4)
+    note = "measured at the end of training, with the weights that are served"
+    dataset = f"{data.name}/val ({len(data.val_signals)} signals)"
+    accuracy = measured({"top1": run.figures["top1"]}, dataset, note)
+    return write_trained_card(card, run.average, options, run, settings, accuracy, val_loss=val_loss)
 
 
 def read_signals(spec: str, val_share: float, seed: int) -> SignalData:
@@ -258,24 +226,13 @@ def _settings(options: SignalOptions, data: SignalData, preprocessing: SignalPre
 
 
 def _card(options: SignalOptions, data: SignalData, preprocessing: SignalPreprocessing) -> CatalogEntry:
-    model, version = split_name(options.name)
-    return CatalogEntry(
-        name=model,
-        version=version or FIRST_VERSION,
+    return untrained_card(
+        options,
+        "tapetum train signal",
+        class_names=data.class_names,
         task="classification",
         architecture=SIGNAL_CNN,
-        weights=WeightsSource("card", "", None, options.licence, "trained by `tapetum train signal`"),
         preprocessing=preprocessing,
-        class_count=len(data.class_names),
-        licence=_LICENCE,
-        accuracy=(),
         description=f"Tells apart {len(data.class_names)} classes of signals of {preprocessing.length} numbers.",
-        class_names=data.class_names,
         arguments={"length": preprocessing.length},
     )
-
-
-def _accuracy(figures: Mapping[str, float], data: SignalData) -> tuple[Accuracy, ...]:
-    dataset = f"{data.name}/val ({len(data.val_signals)} signals)"
-    note = "measured at the end of training, with the weights that are served"
-    return (Accuracy(dataset, "top1", round(figures["top1"], 4), note),)

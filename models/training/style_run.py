@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 
-from models.catalog.cards import write_card
-from models.catalog.version_names import SEPARATOR, split_name
 from models.datasets.samples import DatasetError
-from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, WeightsSource
+from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing
 from models.errors import ImageError
 from models.runtime import Runtime
 from models.stylization.network import STRIDE, STYLE_NETWORK, StyleNetwork
 from models.stylization.perceptual import LossWeights, PerceptualLoss, open_features
 from models.stylization.photos import read_style
 from models.training.engine import Progress, Run, Schedule
-from models.training.machine import machine_name
-from models.training.naming import FIRST_VERSION, check_name
+from models.training.naming import check_name
+from models.training.run_options import RunOptions
 from models.training.style_photos import HELD_OUT, split_photos
 from models.training.style_recipe import STEPS_PER_EPOCH, StyleRecipe
+from models.training.trained_card import measured, untrained_card, write_trained_card
 
-_LICENCE: Final = "Apache-2.0"
 _LONG_SIDE: Final = 1024
 """Longest side of photos that the network takes, in pixels."""
 _LEVELS: Final = (127.5, 127.5, 127.5)
@@ -34,23 +32,19 @@ _LEVELS: Final = (127.5, 127.5, 127.5)
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleOptions:
+class StyleOptions(RunOptions):
     """What to train, from what, and where to.
 
     Attributes:
         style: Picture with the style, or `stained-glass`, which is drawn by `models.stylization.stained_glass`.
         data: Folder of photos; its subfolders are searched, too.
-        output: Folder for the card and its weights, and for a folder `NAME.run` with log and checkpoint.
-        name: Of the model, or `NAME@VERSION`.
         style_size: Long side to which the style picture is reduced, in pixels.
         size: Height and width of the crops of photos, a multiple of 4, at least 64.
         steps: Steps to train, a multiple of 100.
         batch_size: Crops a step.
         learning_rate: The greatest.
         weights: Of content, style and total variation.
-        device: `cpu`, `cuda` or `cuda:N`.
         seed: Of every random choice.
-        licence: Of the weights to be made, for the card.
 
     Raises:
         ValueError: On construction, where a value is out of its range.
@@ -58,17 +52,13 @@ class StyleOptions:
 
     style: str
     data: Path
-    output: Path
-    name: str
     style_size: int = 256
     size: int = 128
     steps: int = 2400
     batch_size: int = 2
     learning_rate: float = 2e-3
     weights: LossWeights = field(default_factory=LossWeights)
-    device: str = "cpu"
     seed: int = 0
-    licence: str = "as the data allows"
 
     def __post_init__(self) -> None:
         if self.size < 64 or self.size % 4:
@@ -110,17 +100,11 @@ def train_style(options: StyleOptions, report: Callable[[Progress], None] = lamb
     settings = _settings(options, style, len(learned))
     epochs = options.steps // STEPS_PER_EPOCH
     schedule = Schedule(epochs, options.learning_rate, weight_decay=0.0, ema_decay=0.99, evaluate_every=4)
-    run = Run(recipe, schedule, options.output / f"{options.name}.run", options.batch_size, "fp32", settings, report)
+    run = Run(recipe, schedule, options.run_folder, options.batch_size, "fp32", settings, report)
     run.resume()
     run.train()
-    training = {
-        **settings,
-        "machine": machine_name(runtime.device),
-        "training_time_s": round(run.trained_s),
-        "weights": "moving average after the last step",
-    }
-    card = replace(_card(options), accuracy=_accuracy(run.figures, options), training=training)
-    return write_card(options.output, card, run.average.state_dict(), versioned=SEPARATOR in options.name)
+    accuracy, facts = _accuracy(run.figures, options), {"weights": "moving average after the last step"}
+    return write_trained_card(_card(options), run.average, options, run, settings, accuracy, **facts)
 
 
 def _settings(options: StyleOptions, style: np.ndarray[Any, np.dtype[np.uint8]], photos: int) -> dict[str, Any]:
@@ -143,21 +127,16 @@ def _settings(options: StyleOptions, style: np.ndarray[Any, np.dtype[np.uint8]],
 
 
 def _card(options: StyleOptions) -> CatalogEntry:
-    model, version = split_name(options.name)
-    return CatalogEntry(
-        name=model,
-        version=version or FIRST_VERSION,
+    return untrained_card(
+        options,
+        "tapetum train style",
+        class_names=("picture",),
         task="stylization",
         architecture=STYLE_NETWORK,
-        weights=WeightsSource("card", "", None, options.licence, "trained by `tapetum train style`"),
         preprocessing=LetterboxPreprocessing(
             short_side=_LONG_SIDE, long_side=_LONG_SIDE, mean=_LEVELS, std=_LEVELS, stride=STRIDE, enlarge=False
         ),
-        class_count=1,
-        licence=_LICENCE,
-        accuracy=(),
         description=f"Stylizes photos after {Path(options.style).stem}, at up to {_LONG_SIDE} pixels a side.",
-        class_names=("picture",),
         defaults={"strength": 1.0},
     )
 
@@ -167,4 +146,4 @@ def _accuracy(figures: Mapping[str, float], options: StyleOptions) -> tuple[Accu
     note = (
         f"centre crops of {options.size} pixels at the end of training, before the weights are stored in half precision"
     )
-    return tuple(Accuracy(dataset, name, round(figures[name], 4), note) for name in ("content_loss", "style_loss"))
+    return measured({name: figures[name] for name in ("content_loss", "style_loss")}, dataset, note)

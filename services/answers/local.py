@@ -12,16 +12,17 @@ from functools import partial
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from models.adapter import Adapter, ModelInput, Parameters
+from models.adapter import Adapter, ModelInput
 from models.augmentation.choice import augmented
 from models.entries import LetterboxPreprocessing, Preprocessing
+from models.entries.latent_preprocessing import LatentPreprocessing
+from models.entries.signal_preprocessing import SignalPreprocessing
 from models.errors import ImageError, NonFiniteOutput
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
-from models.latent_preprocessing import LatentPreprocessing
+from models.parameters import Parameters
 from models.predictions import Prediction
 from models.request_adapter import adapter_for
-from models.signal_preprocessing import SignalPreprocessing
 from services.answers.image_problem import Problem
 from services.answers.wire import describe_prediction
 from services.machine.cpus import count_cpus

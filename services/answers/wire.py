@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from models.adapter import Parameters, SegmentationParameters
 from models.imaging.shared_decoding import SharedDecoding
+from models.parameters import Parameters, SegmentationParameters
 from models.predictions import Prediction
 from services.accuracy.drift import Summary
 from services.kinds import WRITERS

@@ -17,7 +17,7 @@ from services.cli.options import ApiKey, Device, Place, Url
 from services.cli.picture_files import check_suffix, replace_picture, save_pixels
 
 if TYPE_CHECKING:
-    from models.adapter import GenerationParameters
+    from models.parameters import GenerationParameters
     from models.predictions import Picture
 
 GeneratorName = Annotated[
@@ -141,7 +141,7 @@ def _made_there(
 def _parameters(
     wanted_class: str | None, asked: Mapping[str, Any], defaults: Mapping[str, Any], class_names: Sequence[str]
 ) -> GenerationParameters:
-    from models.adapter import GenerationParameters
+    from models.parameters import GenerationParameters
     from services.kinds.completion import UnknownClasses, complete, find_classes
 
     try:

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from models.adapter import Adapter, MultitaskParameters, Parameters
+from models.adapter import Adapter
 from models.entries import Kind, Task
 from models.kinds import KINDS
+from models.parameters import MultitaskParameters, Parameters
 from services.answers.image_problem import Problem
 from services.answers.local import LocalAnswer, local_answers
 from services.cli.console import CommandError

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-_Data = typer.Option(
-    metavar="DATA",
-    help="Images with boxes: a folder or file in any format of `tapetum evaluate`. May be repeated: further data only "
-    "adds photos to learn from.",
-)
+EvaluateEvery = Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")]
+ValShare = Annotated[
+    float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
+]
+LearningRate = Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")]
+Flip = Annotated[bool, typer.Option(help="Mirror images; not for letters and digits.")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions:
+class RunFlags:
     """Options of every command."""
 
-    flip: Annotated[bool, typer.Option(help="Mirror images; not for letters and digits.")] = True
     name: Annotated[
         str | None,
         typer.Option(
@@ -32,13 +32,19 @@ class TrainOptions:
         Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")
     ] = Path("trained")
     device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to train: cpu, cuda or cuda:N.")] = "cpu"
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic; auto is bf16 where the hardware has it.")
-    ] = "auto"
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0
     licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = (
         "as the data allows"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFlags(RunFlags):
+    """Options of the commands that learn from images with labels."""
+
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic; auto is bf16 where the hardware has it.")
+    ] = "auto"
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Read files outside the data folders that labels or links lead to.")
     ] = False
@@ -48,7 +54,7 @@ class TrainOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalFlags:
+class SignalFlags(RunFlags):
     """Options of `tapetum train signal`."""
 
     data: Annotated[
@@ -59,57 +65,38 @@ class SignalFlags:
             "train.npz and val.npz.",
         ),
     ]
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What to call the model, or NAME@VERSION for a further version.")
-    ] = None
-    output: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")
-    ] = Path("trained")
     epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the signals.")] = 30
     batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Signals a step.")] = 64
-    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 3e-3
-    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 5
-    val_share: Annotated[
-        float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
-    ] = 0.2
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to train: cpu, cuda or cuda:N.")] = "cpu"
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0
-    licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = (
-        "as the data allows"
-    )
+    learning_rate: LearningRate = 3e-3
+    evaluate_every: EvaluateEvery = 5
+    val_share: ValShare = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleFlags:
+class StyleFlags(RunFlags):
     """Options of `tapetum train style`."""
 
     style: Annotated[
         str, typer.Option(metavar="STYLE", help="The picture with the style, or stained-glass, drawn by code.")
     ]
     data: Annotated[Path, typer.Option(metavar="FOLDER", help="Photos to learn on; subfolders are searched, too.")]
-    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the model, or NAME@VERSION.")]
-    output: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")
-    ] = Path("trained")
+    name: Annotated[str, typer.Option(metavar="NAME", help="What to call the model, or NAME@VERSION.")] = (
+        field()  # required: without it the default would be inherited
+    )
     style_size: Annotated[int, typer.Option(min=32, metavar="N", help="Long side of the style picture in pixels.")] = (
         256
     )
     size: Annotated[int, typer.Option(min=64, metavar="N", help="Side of the crops of photos in pixels.")] = 128
     steps: Annotated[int, typer.Option(min=100, metavar="N", help="Steps, a multiple of 100.")] = 2400
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Crops a step.")] = 2
-    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 2e-3
+    learning_rate: LearningRate = 2e-3
     content_weight: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the photo's content.")] = 6.0
     style_weight: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the style.")] = 30.0
     smoothness: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the total variation.")] = 4.0
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to train: cpu, cuda or cuda:N.")] = "cpu"
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0
-    licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = (
-        "as the data allows"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorFlags:
+class GeneratorFlags(LabelledFlags):
     """Options of `tapetum train generator`."""
 
     data: Annotated[
@@ -125,12 +112,6 @@ class GeneratorFlags:
             metavar="MODEL", help="A classifier with the same classes, whose features measure the generated images."
         ),
     ] = "mnist"
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What to call the model, or NAME@VERSION for a further version.")
-    ] = None
-    output: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the model; name it in TAPETUM_CATALOG to serve.")
-    ] = Path("trained")
     latent_size: Annotated[int, typer.Option(min=1, max=4096, metavar="N", help="Numbers of noise an image.")] = 64
     width: Annotated[
         int, typer.Option(min=1, max=256, metavar="N", help="Channels of the generator's last hidden layer.")
@@ -140,28 +121,12 @@ class GeneratorFlags:
     learning_rate: Annotated[
         float, typer.Option(min=1e-9, metavar="RATE", help="The generator's greatest; the discriminator's is twice it.")
     ] = 2e-4
-    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 5
-    val_share: Annotated[
-        float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
-    ] = 0.2
-    device: Annotated[str, typer.Option(metavar="DEVICE", help="Where to train: cpu, cuda or cuda:N.")] = "cpu"
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16"], typer.Option(help="Arithmetic; auto is bf16 where the hardware has it.")
-    ] = "auto"
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0
-    licence: Annotated[str, typer.Option(metavar="TEXT", help="Licence of the weights, for the card.")] = (
-        "as the data allows"
-    )
-    allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Read files outside the data folders that labels or links lead to.")
-    ] = False
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop on a wrong or missing label, rather than leave it out.")
-    ] = False
+    evaluate_every: EvaluateEvery = 5
+    val_share: ValShare = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierFlags(TrainOptions):
+class ClassifierFlags(LabelledFlags):
     """Options of `tapetum train classifier`."""
 
     model: Annotated[
@@ -204,10 +169,8 @@ class ClassifierFlags(TrainOptions):
     label_smoothing: Annotated[
         float, typer.Option(min=0, max=0.9, metavar="SHARE", help="Of the truth, spread over all classes.")
     ] = 0.1
-    val_share: Annotated[
-        float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
-    ] = 0.2
-    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 1
+    val_share: ValShare = 0.2
+    evaluate_every: EvaluateEvery = 1
     early_size: Annotated[
         int | None,
         typer.Option(
@@ -218,6 +181,7 @@ class ClassifierFlags(TrainOptions):
         int | None,
         typer.Option(min=0, metavar="N", help="Last epochs, at full size; by default half of all with --early-size."),
     ] = None
+    flip: Flip = True
     crop_padding: Annotated[
         int,
         typer.Option(
@@ -230,7 +194,7 @@ class ClassifierFlags(TrainOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PoseFlags(TrainOptions):
+class PoseFlags(LabelledFlags):
     """Options of `tapetum train pose`."""
 
     model: Annotated[str, typer.Option(metavar="NAME", help="Architecture: keypoint-rcnn-efficientnet-lite0.")] = (
@@ -266,6 +230,7 @@ class PoseFlags(TrainOptions):
     mosaic: Annotated[
         float, typer.Option(min=0, max=1, metavar="SHARE", help="On whole photos: images made of four.")
     ] = 0.0
+    flip: Flip = True
     epochs: Annotated[
         int,
         typer.Option(min=1, metavar="N", help="Passes over the photos; of --freeze all over half of the regions."),
@@ -277,14 +242,22 @@ class PoseFlags(TrainOptions):
         float | None,
         typer.Option(min=1e-9, metavar="RATE", help="The greatest; 0.0004 by default, 0.0015 with --freeze all."),
     ] = None
-    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 2
+    evaluate_every: EvaluateEvery = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhotoFlags(TrainOptions):
-    """Options of `tapetum train detector` and `tapetum train segmenter`."""
+class PhotoFlags(LabelledFlags):
+    """Options of the commands that learn from photos with labelled objects."""
 
-    data: Annotated[list[Path], _Data]
+    model: str
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            metavar="DATA",
+            help="Images with boxes: a folder or file in any format of `tapetum evaluate`. May be repeated: further "
+            "data only adds photos to learn from.",
+        ),
+    ]
     classes: Annotated[
         str | None, typer.Option(metavar="A,B,…", help="Classes to find; by default all of the first data set.")
     ] = None
@@ -306,10 +279,11 @@ class PhotoFlags(TrainOptions):
         int | None,
         typer.Option(min=0, metavar="N", help="Last epochs, at full size and without mosaics; by default a quarter."),
     ] = None
+    flip: Flip = True
     epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the photos.")] = 30
     batch_size: Annotated[int, typer.Option(min=2, metavar="N", help="Images a step.")] = 16
-    learning_rate: Annotated[float, typer.Option(min=1e-9, metavar="RATE", help="The greatest.")] = 1.5e-3
-    evaluate_every: Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")] = 5
+    learning_rate: LearningRate = 1.5e-3
+    evaluate_every: EvaluateEvery = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,7 +297,29 @@ class DetectorFlags(PhotoFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmenterFlags(PhotoFlags):
+class MaskFlags(PhotoFlags):
+    """Options of the commands that learn masks."""
+
+    mosaic: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Images made of four photos.")] = 0.25
+    least_scale: Annotated[
+        float, typer.Option(min=0.05, max=1, metavar="X", help="Smallest size of a photo, as a share of what fits.")
+    ] = 0.75
+    greatest_scale: Annotated[
+        float, typer.Option(min=1, max=8, metavar="X", help="Greatest size of a photo, as a share of what fits.")
+    ] = 1.6
+    masked_only: Annotated[
+        bool, typer.Option("--masked-only", help="Leave out photos that have boxes and no masks.")
+    ] = False
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="A model that gives masks to photos with boxes only, such as mask-rcnn-person."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterFlags(MaskFlags):
     """Options of `tapetum train segmenter`."""
 
     model: Annotated[
@@ -343,25 +339,9 @@ class SegmenterFlags(PhotoFlags):
         bool,
         typer.Option("--native", help="Of a U-Net: photos at their own size, learned in parts, served in tiles."),
     ] = False
-    mosaic: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Images made of four photos.")] = 0.25
-    least_scale: Annotated[
-        float, typer.Option(min=0.05, max=1, metavar="X", help="Smallest size of a photo, as a share of what fits.")
-    ] = 0.75
-    greatest_scale: Annotated[
-        float, typer.Option(min=1, max=8, metavar="X", help="Greatest size of a photo, as a share of what fits.")
-    ] = 1.6
     turn: Annotated[bool, typer.Option("--turn", help="Turn images by quarters, and invert some: for microscopes.")] = (
         False
     )
-    masked_only: Annotated[
-        bool, typer.Option("--masked-only", help="Leave out photos that have boxes and no masks.")
-    ] = False
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="A model that gives masks to photos with boxes only, such as mask-rcnn-person."
-        ),
-    ] = None
     anchor_scale: Annotated[
         float | None,
         typer.Option(min=0.1, max=10, metavar="X", help="Of a Mask R-CNN: below 1 for small objects, above for large."),
@@ -373,11 +353,10 @@ class SegmenterFlags(PhotoFlags):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultitaskFlags(PhotoFlags):
+class MultitaskFlags(MaskFlags):
     """Options of `tapetum train multitask`."""
 
     model: Annotated[str, typer.Option(metavar="NAME", help="The architecture.")] = "multitask-efficientnet-lite0"
-    data: Annotated[list[Path], _Data]
     start: Annotated[
         str,
         typer.Option(
@@ -385,23 +364,7 @@ class MultitaskFlags(PhotoFlags):
             help="imagenet, none, or models with commas between: the last counts most.",
         ),
     ] = "unet-person,mask-rcnn-person"
-    mosaic: Annotated[float, typer.Option(min=0, max=1, metavar="SHARE", help="Images made of four photos.")] = 0.25
-    least_scale: Annotated[
-        float, typer.Option(min=0.05, max=1, metavar="X", help="Smallest size of a photo, as a share of what fits.")
-    ] = 0.75
-    greatest_scale: Annotated[
-        float, typer.Option(min=1, max=8, metavar="X", help="Greatest size of a photo, as a share of what fits.")
-    ] = 1.6
     heads_only: Annotated[
         bool,
         typer.Option("--heads-only", help="Train the semantic and the counting head only; boxes and masks stay."),
     ] = False
-    masked_only: Annotated[
-        bool, typer.Option("--masked-only", help="Leave out photos that have boxes and no masks.")
-    ] = False
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="A model that gives masks to photos with boxes only, such as mask-rcnn-person."
-        ),
-    ] = None

@@ -186,7 +186,7 @@ def _import_packages() -> None:
     A thread with the policy `SCHED_IDLE` could hold the interpreter's lock for long on a busy machine, and Ray's health
     check of the replica would fail.
     """
-    from models.torchvision_import import import_torchvision
+    from services.deployments.torchvision_import import import_torchvision
 
     import_torchvision()
     import models.explaining.explaining  # noqa: F401

@@ -14,32 +14,39 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Executor, Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import structlog
 import torch
 
-from models.adapter import Adapter, DecodesToScale, ModelInput
+from models.adapter import Adapter, DecodesToScale
 from models.catalog.loading import load
 from models.catalog.version_names import join_name, split_name
-from models.errors import ImageError, InvalidProposals, NonFiniteOutput
+from models.errors import ImageError, InvalidProposals
 from models.execution.alone import computing_alone
 from models.imaging.decoding import DecodedImage, inspect
-from services.accuracy.drift import Summary, summarise
-from services.answers.wire import Failure, Item, Outcome, describe_prediction
+from services.answers.wire import Item, Outcome
 from services.deployments.batcher import Batcher, OutOfDeviceMemory, Queued
 from services.deployments.gpu_share import limit_memory
 from services.deployments.hosted_model import HostedModel, start_thread
 from services.deployments.hosted_versions import HostedVersions
+from services.deployments.outcomes import (
+    Answered,
+    Prepared,
+    error_for,
+    failed,
+    outcome_of,
+    postprocess,
+    postprocess_alone,
+)
 from services.deployments.plan_follower import PlanFollower
 from services.deployments.shadow_thread import ShadowThread
 from services.deployments.triton.runtimes import Runtimes
-from services.errors import AnswerTooLarge, InvalidImage, InvalidParameters, NonFiniteAnswer, OutOfTime, ServiceError
+from services.errors import InvalidImage, OutOfTime
 from services.log_lines import configure_logging
 from services.machine.memory import release_memory
 from services.model_deployment import ModelDeployment
@@ -49,19 +56,6 @@ from services.settings import read_settings
 from services.telemetry import QUEUE_IMAGES, replica_has_started, replica_starts
 
 log = structlog.get_logger()
-
-MAX_ANSWER_BYTES = 64 * 2**20
-"""The most bytes of the answer to one image. A message between processes must stay below 2 GiB, and has many
-answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A preprocessed image."""
-
-    input: ModelInput
-    parameters: Any
-    stages_ms: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,10 +295,6 @@ class ModelHost:
         ]
 
 
-Answered = tuple[bytes, Summary | None] | ServiceError
-"""A serialised prediction with its summary for drift detection, or an error."""
-
-
 def _forward_or_none(adapter: Adapter[Any, Any], batch: Sequence[Prepared]) -> Any:
     """Raw output of the network, or None where the device is out of memory.
 
@@ -314,26 +304,6 @@ def _forward_or_none(adapter: Adapter[Any, Any], batch: Sequence[Prepared]) -> A
         return adapter.forward([prepared.input for prepared in batch])
     except torch.OutOfMemoryError:
         return None
-
-
-def postprocess(
-    adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prepared]
-) -> Iterator[tuple[bytes, Summary | None]]:
-    """Postprocess a batch and serialise its predictions."""
-    predictions = adapter.postprocess(
-        raw, [prepared.input for prepared in batch], [prepared.parameters for prepared in batch]
-    )
-    for prediction, prepared in zip(predictions, batch, strict=True):
-        yield encode(describe_prediction(prediction, adapter.class_names, prepared.parameters))
-
-
-def postprocess_alone(adapter: Adapter[Any, Any], raw: Any, batch: Sequence[Prepared], index: int) -> Answered:
-    """Postprocess one image of a batch; returns its prediction or its error."""
-    try:
-        (answer,) = postprocess(adapter, raw[index : index + 1], batch[index : index + 1])
-    except Exception as error:
-        return error_for(error)
-    return answer
 
 
 def name_in(key: Hashable) -> str:
@@ -350,39 +320,3 @@ def pixels_of(prepared: Prepared) -> int:
 def passes_of(prepared: Prepared) -> int:
     """Images that go through the network for an image: with augmentation, its views."""
     return prepared.input.view_count
-
-
-def encode(answer: dict[str, Any]) -> tuple[bytes, Summary | None]:
-    """Serialises a prediction, and summarises it for drift detection."""
-    return orjson.dumps(answer), summarise(answer)
-
-
-def outcome_of(answer: Answered, stages_ms: dict[str, float]) -> Outcome:
-    """The outcome of an image; a failure where its answer is too large to send."""
-    if isinstance(answer, ServiceError):
-        return failed(answer)
-    body, summary = answer
-    if len(body) <= MAX_ANSWER_BYTES:
-        return Outcome(body, None, stages_ms, summary)
-    message = (
-        f"the answer has {len(body)} bytes; at most {MAX_ANSWER_BYTES} are sent: "
-        "ask for mask_format=rle, or for fewer classes, objects or images"
-    )
-    return failed(AnswerTooLarge(message, {"bytes": len(body), "max_bytes": MAX_ANSWER_BYTES}))
-
-
-def error_for(error: Exception) -> ServiceError:
-    """Translates an exception to an error for the client; unexpected ones are logged and hidden."""
-    if isinstance(error, ServiceError):
-        return error
-    if isinstance(error, InvalidProposals):
-        return InvalidParameters(f"proposals: {error}", {"parameter": "proposals"})
-    log.error("prediction failed", exc_info=error)
-    if isinstance(error, NonFiniteOutput):
-        return NonFiniteAnswer(str(error))
-    return ServiceError("the model failed on this image")
-
-
-def failed(error: ServiceError) -> Outcome:
-    """The outcome of a failed image."""
-    return Outcome(None, Failure(error.status, error.code, error.message, error.details), {})

@@ -24,7 +24,7 @@ def start_host(config: dict[str, Any], plans: list[dict[str, Any]]) -> ModelHost
         config: See `services.deployments.host.ModelHost`.
         plans: Likewise.
     """
-    from models.torchvision_import import import_torchvision
+    from services.deployments.torchvision_import import import_torchvision
 
     import_torchvision()
     from services.deployments.host import ModelHost

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from models.datasets.samples import EvaluationSet
+from models.entries.skeletons import Skeleton
 from models.files import replaced
-from models.skeletons import Skeleton
 from services.accuracy.drift import Distribution, summarise
 from services.evaluation.class_match import ClassMatch
 from services.evaluation.kinds import KINDS

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from models.adapter import Parameters
 from models.entries import Kind
 from models.kinds import KINDS
+from models.parameters import Parameters
 
 SHOWN_NAMES: Final = 10
 """A message lists all classes of a model only where there are no more of them."""

@@ -9,9 +9,9 @@ import orjson
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from models.adapter import Family
 from models.detection.proposal_check import check_proposals
 from models.errors import InvalidProposals
+from models.parameters import Family
 from models.predictions import Detections as Prediction
 from services.errors import InvalidParameters
 from services.kinds.request_parameters import Classes, CocoParameters, Count, Share

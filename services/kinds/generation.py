@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Field
 
-from models.adapter import MAX_GENERATED, MAX_SEED
+from models.parameters import MAX_GENERATED, MAX_SEED
 from services.kinds.completion import find_classes
 from services.kinds.made_pictures import FoundPictures, PictureAnswer, example_of, picture_file
 from services.kinds.request_parameters import NameOrId, PictureParameters, refuse_boolean

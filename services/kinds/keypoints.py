@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from models.adapter import PoseParameters
+from models.parameters import PoseParameters
 from models.predictions import Poses
 from services.kinds.detection import PIXEL_DIGITS, Detection, ObjectParameters, write_objects
 from services.kinds.request_parameters import Share

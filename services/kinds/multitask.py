@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from pydantic import SerializeAsAny
 
-from models.adapter import MultitaskParameters
 from models.kinds import KINDS
+from models.parameters import MultitaskParameters
 from models.predictions import Multitask
 from services.errors import InvalidParameters
 from services.kinds import WRITERS

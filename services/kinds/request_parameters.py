@@ -104,7 +104,7 @@ class RequestParameters(BaseModel):
         return completed
 
     def given(self, entry: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters of the request that are for the model, by the names of `models.adapter`.
+        """The parameters of the request that are for the model, by the names of `models.parameters`.
 
         Args:
             entry: As for `complete`.

@@ -9,12 +9,12 @@ from typing import Any, Final, Self
 import numpy as np
 from pydantic import Field
 
-from models.adapter import SegmentationParameters
 from models.drawing.mask_pngs import indexed_png, png
 from models.entries import MaskFormat, kind_in
 from models.geometry import masks
 from models.geometry.polygons import polygons
 from models.kinds import KINDS
+from models.parameters import SegmentationParameters
 from models.predictions import InstanceMasks, SemanticMask
 from services.errors import InvalidParameters
 from services.kinds.detection import Detection, write_objects

@@ -12,14 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.adapter import ModelInput, RawOutput, StyleParameters
+from models.adapter import ModelInput, RawOutput
 from models.catalog.cards import write_card
 from models.catalog.filled_networks import filled
 from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
+from models.entries.latent_preprocessing import LatentPreprocessing
 from models.generation.networks import DCGAN, Generator
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
-from models.latent_preprocessing import LatentPreprocessing
+from models.parameters import StyleParameters
 from models.predictions import Picture
 from models.runtime import Runtime
 

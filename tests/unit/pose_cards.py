@@ -9,8 +9,8 @@ import torch
 
 from models.catalog.cards import write_card
 from models.entries import POSE_DEFAULTS, Accuracy, CatalogEntry, LetterboxPreprocessing, WeightsSource
+from models.entries.skeletons import Skeleton
 from models.pose.architectures import build_pose_estimator
-from models.skeletons import Skeleton
 
 ARCHITECTURE = "keypoint-rcnn-efficientnet-lite0"
 ARGUMENTS = {"key_points": 3, "width": 16, "region_width": 16, "branch_width": 16, "branch_depth": 1}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.skeletons import PERSON, Skeleton, numbered_names, sides_of
+from models.entries.skeletons import PERSON, Skeleton, numbered_names, sides_of
 
 PAIRS = [
     ("left_eye", "right_eye"),

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from models.entries.skeletons import Skeleton
 from models.geometry.boxes import with_sizes
 from models.geometry.masks import Mask
-from models.skeletons import Skeleton
 
 _BOXES_ONLY: Final = "masks are to be measured, but an image has boxes only"
 

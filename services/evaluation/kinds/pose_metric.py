@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from models.datasets.key_points import order_in
 from models.datasets.samples import ObjectTarget
+from models.entries.skeletons import Skeleton
 from models.metrics.coco.average_precision import AREAS, detection_limits
 from models.metrics.coco.bootstrap import affordable_replicates, resampled_figures, weighted_figures
 from models.metrics.coco.image_results import ImageResult
@@ -18,7 +19,6 @@ from models.metrics.coco.matches import Matches
 from models.metrics.coco.matching import match_images
 from models.metrics.coco.ranking import rank_classes
 from models.metrics.coco.thresholds import Verdicts
-from models.skeletons import Skeleton
 from services.evaluation.kinds.object_figures import (
     best_figures,
     bounded,

@@ -23,11 +23,11 @@ from PIL import Image
 from models.datasets.samples import IGNORED, ClassTarget, ObjectTarget, RegionTarget, Target
 from models.drawing.annotations import Annotation, Box, Pose, annotations_of_answer
 from models.drawing.picture import draw_on
+from models.entries.skeletons import sides_of
 from models.geometry.masks import Mask
 from models.imaging.decoding import DecodedImage, decode
 from models.signals.decoding import decode_signal, is_signal
 from models.signals.plot import plot_signal
-from models.skeletons import sides_of
 from services.evaluation.report.differences import object_notes, region_notes
 from services.evaluation.report.matching import Verdict, match
 

@@ -10,8 +10,8 @@ import numpy as np
 import orjson
 import pytest
 
-from models.adapter import SegmentationParameters
 from models.geometry.masks import Mask
+from models.parameters import SegmentationParameters
 from models.predictions import Classification, Detections, InstanceMasks, Prediction, SemanticMask
 from services.accuracy.drift import (
     NOTHING,

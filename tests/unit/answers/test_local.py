@@ -7,10 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from models.adapter import ClassificationParameters
 from models.catalog.lookup import find
 from models.classification.classifier import Classifier
 from models.execution.executor import executor_for
+from models.parameters import ClassificationParameters
 from models.runtime import Runtime
 from services.answers.image_problem import Problem
 from services.answers.local import local_answers

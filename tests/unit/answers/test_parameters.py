@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from models.adapter import ClassificationParameters, DetectionParameters, SegmentationParameters
+from models.parameters import ClassificationParameters, DetectionParameters, SegmentationParameters
 from services.kinds.completion import BackgroundAsked, UnknownClasses, complete, find_classes
 
 ANIMALS = ("cat", "dog", "crane", "crane", "2")

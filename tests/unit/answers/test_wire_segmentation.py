@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from models.adapter import SegmentationParameters
 from models.entries import MaskFormat
 from models.geometry.masks import Mask
+from models.parameters import SegmentationParameters
 from models.predictions import InstanceMasks, SemanticMask
 from services.answers.wire import describe_prediction
 

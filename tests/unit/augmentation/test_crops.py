@@ -8,7 +8,6 @@ import torch
 from torch import nn
 from torchvision.transforms import TenCrop
 
-from models.adapter import ClassificationParameters
 from models.augmentation.augmented import AugmentedInput
 from models.augmentation.choice import augmented
 from models.augmentation.classification import AugmentedClassifier
@@ -17,6 +16,7 @@ from models.entries import Preprocessing
 from models.execution.executor import executor_for
 from models.imaging.crop import resize_and_crop
 from models.imaging.decoding import DecodedImage
+from models.parameters import ClassificationParameters
 from models.runtime import Runtime
 from tests.unit.fake_entries import fake_entry
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.adapter import DetectionParameters
 from models.augmentation.augmented import View
 from models.augmentation.choice import OBJECT_VIEWS, augmented
 from models.catalog.lookup import find
 from models.classification.noop import NoopClassifier
 from models.entries import LetterboxPreprocessing
+from models.parameters import DetectionParameters
 from models.runtime import Runtime
 from tests.unit.augmentation.bright_things import LETTERBOX, BrightThings, box_of, detector, scene, with_views
 

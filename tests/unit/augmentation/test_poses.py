@@ -9,16 +9,16 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from models.adapter import PoseParameters
 from models.augmentation.augmented import View
 from models.augmentation.choice import augmented, views_of, with_views
 from models.augmentation.pose import AugmentedPoseEstimator
 from models.detection.candidates import Candidates
+from models.entries.skeletons import Skeleton
+from models.parameters import PoseParameters
 from models.pose.estimator import PoseEstimator
 from models.pose.heat_maps import HeatMaps
 from models.pose.keypoint_regions import RegionPoints
 from models.runtime import Runtime
-from models.skeletons import Skeleton
 from tests.photos import BLUE, GREEN, RED, encoded
 from tests.unit.pose_cards import pose_entry
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.adapter import SegmentationParameters
 from models.augmentation.augmented import View
 from models.augmentation.choice import REGION_VIEWS
 from models.augmentation.instance import moved_cells
 from models.augmentation.semantic import AugmentedSemanticSegmenter
 from models.entries import LetterboxPreprocessing
+from models.parameters import SegmentationParameters
 from models.predictions import SemanticMask
 from tests.unit.augmentation.bright_things import (
     ONE,

@@ -14,7 +14,6 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from models.adapter import ClassificationParameters, DetectionParameters
 from models.catalog.cards import card_names, read_card, write_card
 from models.catalog.loading import load, pull
 from models.catalog.lookup import default_folder, find, folder_for_new_cards, names, own_folders
@@ -24,6 +23,7 @@ from models.detection.detector import Detector
 from models.entries import Accuracy, CatalogEntry, LetterboxPreprocessing, Preprocessing, WeightsSource
 from models.errors import BrokenCard, UnknownModel, WeightsCorrupt, WeightsUnavailable
 from models.files import file_digest
+from models.parameters import ClassificationParameters, DetectionParameters
 from models.runtime import Runtime
 from tests.photos import encoded
 

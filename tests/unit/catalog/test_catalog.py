@@ -11,9 +11,9 @@ import torchvision.models
 from models.catalog.lookup import find, names
 from models.catalog.torchvision_entries import torchvision_entries
 from models.classification.bundled import EFFICIENTNET_LITE0
+from models.entries.signal_preprocessing import SignalPreprocessing
 from models.errors import UnknownModel
 from models.kinds import find_kind
-from models.signal_preprocessing import SignalPreprocessing
 from models.sources.torchvision_manifest import PATH, row_of
 
 

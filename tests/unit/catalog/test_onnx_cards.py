@@ -12,7 +12,6 @@ import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
-from models.adapter import ClassificationParameters
 from models.catalog import onnx_models
 from models.catalog.cards import card_names, read_card
 from models.catalog.loading import load, pull
@@ -31,6 +30,7 @@ from models.export.captured_network import capture
 from models.files import file_digest
 from models.outputs import adapters
 from models.outputs.layouts import OutputLayout
+from models.parameters import ClassificationParameters
 from models.runtime import Runtime
 from models.sources.weights_files import read_state_dict
 from services.configuration import TopologyError, validate

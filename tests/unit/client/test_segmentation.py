@@ -12,9 +12,9 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from models.adapter import SegmentationParameters
 from models.entries import MaskFormat
 from models.geometry.masks import Mask
+from models.parameters import SegmentationParameters
 from models.predictions import InstanceMasks, Prediction, SemanticMask
 from services.answers.wire import describe_prediction
 from services.client import (

@@ -16,7 +16,7 @@ from PIL import Image
 from models.datasets.labelled_photos import LabelledPhotos
 from models.datasets.opening import open_dataset
 from models.datasets.samples import DatasetError, ObjectTarget
-from models.skeletons import PERSON, Skeleton
+from models.entries.skeletons import PERSON, Skeleton
 
 CASES = Path(__file__).parents[3].parent / "shared" / "cases" / "yolo-pose-labels"
 CATEGORY = {"id": 7, "name": "doll", "keypoints": ["nose", "left_hand", "right_hand"], "skeleton": [[1, 2], [1, 3]]}

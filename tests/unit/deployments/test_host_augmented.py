@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from models.adapter import DetectionParameters
 from models.augmentation.choice import augmented
 from models.catalog.loading import load
+from models.parameters import DetectionParameters
 from models.runtime import Runtime
 from services.answers.wire import Item, describe_prediction
 from services.deployments.batcher import Batcher

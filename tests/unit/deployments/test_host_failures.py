@@ -108,7 +108,7 @@ async def test_image_that_fails_in_post_processing_fails_alone(host: ModelHost, 
 
 
 async def test_image_whose_answer_cannot_be_written_fails_alone(host: ModelHost, monkeypatch: pytest.MonkeyPatch):
-    from services.deployments import host as module
+    from services.deployments import outcomes as module
 
     describe = module.describe_prediction
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from models.adapter import DetectionParameters
 from models.catalog.cards import write_card
 from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.detection.architectures import build_detector
+from models.parameters import DetectionParameters
 from models.request_adapter import adapter_for
 from models.runtime import Runtime
 from services.answers.wire import Item, describe_prediction

@@ -14,7 +14,7 @@ from PIL import Image
 
 from models.geometry.masks import Mask
 from services.answers.wire import Item
-from services.deployments import host as host_module
+from services.deployments import outcomes
 from services.deployments.host import ModelHost
 from tests.unit.hosted_answers import answer_of, photo
 from tests.unit.segmenter_cards import INSTANCE_CLASSES, SEMANTIC_CLASSES, write_segmenter
@@ -98,7 +98,7 @@ async def test_bad_image_fails_alone(host: ModelHost):
 async def test_answer_that_is_too_large_to_be_sent_says_so(host: ModelHost, monkeypatch: pytest.MonkeyPatch):
     (fine,) = await host.predict([item(INSTANCE, photo((64, 64)), max_detections=1)])
     assert fine.body is not None
-    monkeypatch.setattr(host_module, "MAX_ANSWER_BYTES", len(fine.body))
+    monkeypatch.setattr(outcomes, "MAX_ANSWER_BYTES", len(fine.body))
     small, large = await host.predict(
         [item(INSTANCE, photo((64, 64)), max_detections=1), item(INSTANCE, photo((64, 64)), max_detections=20)]
     )

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from models.adapter import DetectionParameters, ModelInput
+from models.adapter import ModelInput
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR, Candidates
 from models.detection.detector import Detector
 from models.detection.lite_backbone import build_yolox_lite
@@ -20,6 +20,7 @@ from models.detection.yolox_candidates import YoloxCandidates, candidates_from
 from models.detection.yolox_family import build_yolox
 from models.entries import LetterboxPreprocessing
 from models.execution.executor import Executor
+from models.parameters import DetectionParameters
 from models.runtime import Runtime, cpu_has_bf16
 from tests.photos import encoded, exif_with_orientation, photo
 from tests.unit.fake_entries import fake_entry

@@ -12,12 +12,12 @@ import skimage.data
 import torch
 from PIL import Image
 
-from models.adapter import DetectionParameters
 from models.catalog.loading import load
 from models.detection.detector import Detector
 from models.detection.proposals import CONTEXT, CROP_SIDE, ProposedInput, cut_out
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.errors import InvalidProposals
+from models.parameters import DetectionParameters
 from models.request_adapter import adapter_for
 from models.runtime import Runtime
 from tests.photos import encoded

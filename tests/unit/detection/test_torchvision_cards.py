@@ -13,13 +13,13 @@ import torch
 import torchvision.models
 from torch import nn
 
-from models.adapter import DetectionParameters, SegmentationParameters
 from models.catalog.cards import write_card
 from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.detection.architectures import build_detector, known_detectors, servable_detectors
 from models.entries import WeightsSource
 from models.errors import BrokenCard, WeightsCorrupt
+from models.parameters import DetectionParameters, SegmentationParameters
 from models.runtime import Runtime
 from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of, servable_segmenters
 from tests.photos import encoded, photo

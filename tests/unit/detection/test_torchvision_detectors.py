@@ -10,7 +10,6 @@ import torch
 import torchvision.models
 from PIL import Image
 
-from models.adapter import DetectionParameters
 from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.detection.candidates import MAX_CANDIDATES, SCORE_FLOOR
@@ -24,6 +23,7 @@ from models.detection.torchvision_detector_networks import (
 from models.detection.torchvision_detectors import TorchvisionCandidates
 from models.entries import LetterboxPreprocessing
 from models.execution.precision import TOLERANCES
+from models.parameters import DetectionParameters
 from models.runtime import Runtime, cpu_has_bf16
 from models.sources.torchvision_manifest import PATH, torchvision_builders
 from models.sources.torchvision_weights import find_weights

@@ -12,8 +12,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from models.datasets.samples import DatasetError, ObjectTarget
+from models.entries.skeletons import PERSON, Skeleton, numbered_names
 from models.metrics.coco.key_points import HEADLINES
-from models.skeletons import PERSON, Skeleton, numbered_names
 from services.evaluation.kinds.pose_metric import PoseMetric, result_of
 from services.evaluation.lines import coco_annotations, coco_results
 from services.evaluation.scoring import Record

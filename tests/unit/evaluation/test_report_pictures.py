@@ -14,10 +14,10 @@ from PIL import Image
 from models.datasets.samples import ClassTarget, ObjectTarget, RegionTarget
 from models.drawing.annotations import Annotation, Pose
 from models.drawing.palette import color_of
+from models.entries.skeletons import Skeleton
 from models.errors import BrokenImage
 from models.geometry.masks import Mask
 from models.predictions import Classification, Detections, InstanceMasks, SemanticMask
-from models.skeletons import Skeleton
 from services.answers.wire import describe_prediction
 from services.evaluation.report.matching import Verdict, match
 from services.evaluation.report.pictures import COLOR_KEYS, MAX_SIDE, draw_pair

@@ -10,7 +10,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.adapter import DetectionParameters
 from models.detection.candidates import Candidates
 from models.detection.detector import Detector
 from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
@@ -18,6 +17,7 @@ from models.errors import CannotExplain
 from models.explaining.explaining import Explainer
 from models.explaining.explanation import Question
 from models.explaining.occlusion import CELLS, occlude
+from models.parameters import DetectionParameters
 from models.runtime import Runtime
 from tests.unit.onnx_files import write_card, write_classifier
 

@@ -6,10 +6,10 @@ import pytest
 import torchvision.models
 
 from models.catalog.lookup import bundled, find
+from models.entries.signal_preprocessing import SignalPreprocessing
 from models.explaining.layers import layers_of
 from models.export.captured_network import capture
 from models.kinds import KINDS
-from models.signal_preprocessing import SignalPreprocessing
 from tests.unit.gradient_support import supports
 
 pytestmark = pytest.mark.slow

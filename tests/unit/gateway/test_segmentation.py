@@ -12,9 +12,9 @@ import pytest
 from pycocotools.coco import COCO
 from pydantic import TypeAdapter
 
-from models.adapter import SegmentationParameters
 from models.entries import MaskFormat
 from models.geometry.masks import Mask
+from models.parameters import SegmentationParameters
 from models.predictions import InstanceMasks, Prediction, SemanticMask
 from services.answers.wire import Item, Outcome, describe_prediction
 from services.kinds import TASKS

@@ -13,15 +13,15 @@ import pytest
 import torch
 from torch import nn
 
-from models.adapter import GenerationParameters
 from models.catalog.cards import write_card
 from models.catalog.loading import load
 from models.entries import CatalogEntry, WeightsSource
+from models.entries.latent_preprocessing import LatentPreprocessing
 from models.errors import BrokenCard, NonFiniteOutput
 from models.generation.image_generator import ImageGenerator
 from models.generation.latents import draw_latents
 from models.generation.networks import DCGAN, Discriminator, Generator
-from models.latent_preprocessing import LatentPreprocessing
+from models.parameters import GenerationParameters
 from models.runtime import Runtime
 
 pytestmark = pytest.mark.usefixtures("one_thread")

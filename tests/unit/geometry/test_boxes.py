@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.ops import batched_nms
 
-from models.adapter import DetectionParameters
 from models.detection.candidates import Candidates
 from models.detection.selection import are_boxes, iou, select, suppress
 from models.geometry.boxes import with_sizes
+from models.parameters import DetectionParameters
 
 coordinates = st.integers(-50 * 1024, 450 * 1024).map(lambda place: place / 1024)  # a box of 1e-16 pixels would vanish
 scores = st.floats(0, 1, width=32)

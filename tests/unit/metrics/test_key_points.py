@@ -11,13 +11,13 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from models.entries.skeletons import PERSON
 from models.geometry.boxes import with_sizes
 from models.metrics.coco.image_results import GroundTruth, ImageResult, Predictions
 from models.metrics.coco.key_points import HEADLINES, MAX_POSES, oks, oks_figures
 from models.metrics.coco.matches import Matches
 from models.metrics.coco.matching import match_images
 from models.metrics.coco.thresholds import Verdicts, best_operation
-from models.skeletons import PERSON
 
 SIZE = (240, 320)
 

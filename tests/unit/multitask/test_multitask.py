@@ -9,13 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from models.adapter import ClassificationParameters, DetectionParameters, MultitaskParameters, SegmentationParameters
 from models.catalog.lookup import find
 from models.entries import LetterboxPreprocessing
 from models.multitask.architectures import multitask_model
 from models.multitask.counts import count_class, count_class_names
 from models.multitask.model import MultitaskModel
 from models.multitask.network import COUNTED, MULTITASK, MultitaskRcnn, build_multitask
+from models.parameters import ClassificationParameters, DetectionParameters, MultitaskParameters, SegmentationParameters
 from models.predictions import Classification, InstanceMasks
 from models.request_adapter import adapter_for
 from models.runtime import Runtime

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.adapter import DetectionParameters, ModelInput, SegmentationParameters
+from models.adapter import ModelInput
 from models.detection.candidates import Candidates
 from models.detection.detector import Detector
 from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
@@ -20,6 +20,7 @@ from models.execution.external import NetworkExecutor
 from models.outputs import adapters
 from models.outputs.adapters import adapter_for
 from models.outputs.layouts import OutputLayout
+from models.parameters import DetectionParameters, SegmentationParameters
 from models.runtime import Runtime
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.mask_rcnn_regions import RegionMasks

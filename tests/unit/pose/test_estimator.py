@@ -12,17 +12,17 @@ import torch
 import torchvision.models
 from PIL import Image
 
-from models.adapter import PoseParameters
 from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.detection.torchvision_detector_networks import build_torchvision_detector, without_version
 from models.entries import LetterboxPreprocessing
+from models.entries.skeletons import PERSON
 from models.errors import BrokenCard
 from models.imaging.letterbox import Letterbox
+from models.parameters import PoseParameters
 from models.pose.architectures import build_pose_estimator, pose_estimator
 from models.pose.estimator import PoseEstimator, restored_points
 from models.runtime import Runtime
-from models.skeletons import PERSON
 from models.sources.torchvision_manifest import torchvision_builders
 from models.sources.torchvision_weights import find_weights
 from tests.photos import encoded

@@ -14,11 +14,12 @@ from PIL import Image
 from torchvision.models.detection import MaskRCNN
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from models.adapter import ModelInput, SegmentationParameters
+from models.adapter import ModelInput
 from models.detection.candidates import Candidates
 from models.detection.selection import iou
 from models.entries import CatalogEntry, LetterboxPreprocessing
 from models.geometry.masks import Mask
+from models.parameters import SegmentationParameters
 from models.runtime import Runtime, cpu_has_bf16
 from models.segmentation.instances import InstanceSegmenter
 from models.segmentation.lite_mask_rcnn import build_mask_rcnn_lite

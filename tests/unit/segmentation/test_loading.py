@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from models.adapter import SegmentationParameters
 from models.catalog.cards import write_card
 from models.catalog.loading import load, pull
 from models.catalog.lookup import find
 from models.errors import BrokenCard, WeightsCorrupt
+from models.parameters import SegmentationParameters
 from models.predictions import InstanceMasks, SemanticMask
 from models.runtime import Runtime, cpu_has_bf16
 from models.segmentation.architectures import build_segmenter, known_segmenters, segmentation_of

@@ -13,10 +13,11 @@ from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate
 
-from models.adapter import ModelInput, SegmentationParameters
+from models.adapter import ModelInput
 from models.entries import LetterboxPreprocessing
 from models.execution.executor import executor_for
 from models.imaging.letterbox import Letterbox
+from models.parameters import SegmentationParameters
 from models.predictions import SemanticMask
 from models.runtime import Runtime
 from models.segmentation.class_maps import class_map_from
@@ -333,8 +334,8 @@ def test_a_class_map_tells_256_classes_apart_and_no_more():
 
 def sizes_seen(adapter: SemanticSegmenter, monkeypatch) -> set[tuple[int, ...]]:
     seen: set[tuple[int, ...]] = set()
-    original = adapter._executor.run
-    monkeypatch.setattr(adapter._executor, "run", lambda pixels: (seen.add(pixels.shape[1:3]), original(pixels))[1])
+    original = adapter.network.run
+    monkeypatch.setattr(adapter.network, "run", lambda pixels: (seen.add(pixels.shape[1:3]), original(pixels))[1])
     return seen
 
 

@@ -10,13 +10,13 @@ from PIL import Image
 from torch import nn
 from torch.nn.functional import interpolate
 
-from models.adapter import SegmentationParameters
 from models.catalog.loading import load
 from models.catalog.lookup import find
 from models.detection.torchvision_detector_networks import build_torchvision_detector, without_version
 from models.entries import LetterboxPreprocessing
 from models.errors import UnknownModel, WeightsCorrupt
 from models.execution.executor import Executor
+from models.parameters import SegmentationParameters
 from models.runtime import Runtime, cpu_has_bf16
 from models.segmentation.torchvision_segmenter_networks import ClassScores, build_torchvision_segmenter
 from models.sources.torchvision_manifest import PATH, torchvision_builders

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from models.adapter import StyleParameters
 from models.entries import CatalogEntry, LetterboxPreprocessing, WeightsSource
 from models.execution.executor import executor_for
+from models.parameters import StyleParameters
 from models.runtime import Runtime
 from models.stylization.adapter import Stylizer
 from models.stylization.network import STYLE_NETWORK, StyleNetwork

@@ -12,13 +12,13 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from models.adapter import GenerationParameters
 from models.catalog.cards import read_card
 from models.catalog.generators import load_judge
 from models.catalog.loading import load
 from models.generation.evaluation import generate_evenly
 from models.generation.image_generator import ImageGenerator
 from models.generation.networks import Discriminator, Generator
+from models.parameters import GenerationParameters
 from models.training.engine import CannotResume, Progress
 from models.training.generator_evaluation import compare_with_real
 from models.training.generator_examples import Examples

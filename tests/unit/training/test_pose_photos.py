@@ -109,10 +109,10 @@ def test_boxes_are_jittered_by_a_share_of_their_sides() -> None:
 
 def options(folder: Path, **changes: object) -> PhotoOptions:
     usual = PhotoOptions(
-        ARCHITECTURE,
-        (folder / "data",),
-        folder / "out",
-        "learned",
+        architecture=ARCHITECTURE,
+        data=(folder / "data",),
+        output=folder / "out",
+        name="learned",
         start="mask-rcnn-person",
         freeze="none",
         precision="fp32",

@@ -16,10 +16,10 @@ from models.catalog.lookup import find
 from models.datasets.key_points import BODY_SHARE
 from models.datasets.photo_dataset import DatasetError
 from models.entries import LetterboxPreprocessing
+from models.entries.skeletons import PERSON, Skeleton
 from models.pose.architectures import build_pose_estimator
 from models.pose.heat_maps import regions_around
 from models.runtime import Runtime
-from models.skeletons import PERSON, Skeleton
 from models.training.engine import Schedule
 from models.training.keypoint_loss import keypoint_loss
 from models.training.photo_data import read_photo_data
@@ -51,10 +51,10 @@ def write_photos(folder: Path, split: str, *, labelled: bool = True, names: Sequ
 
 def options(folder: Path, **changes: object) -> PoseOptions:
     usual = PoseOptions(
-        "keypoint-rcnn-efficientnet-lite0",
-        (folder / "data",),
-        folder / "out",
-        "learned",
+        architecture="keypoint-rcnn-efficientnet-lite0",
+        data=(folder / "data",),
+        output=folder / "out",
+        name="learned",
         precision="fp32",
         settings=PoseSettings(views=2, epochs=2, share=1.0, batch_size=4),
         schedule=Schedule(2, 1e-3),

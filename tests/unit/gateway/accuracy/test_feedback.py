@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
-from models.adapter import SegmentationParameters
+from models.parameters import SegmentationParameters
 from models.predictions import InstanceMasks, Prediction, SemanticMask
 from services.gateway.accuracy.feedback_store import MemoryStore
 from services.gateway.openapi import ACCURACY_EXAMPLE, FEEDBACK_EXAMPLE, describe_feedback

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.adapter import SegmentationParameters
 from models.datasets.key_points import BODY_SHARE
 from models.geometry.masks import Mask
+from models.parameters import SegmentationParameters
 from models.predictions import SemanticMask
 from services.answers.wire import describe_prediction
 from services.errors import OutOfTime

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 HOSTED = """
-from models.torchvision_import import import_torchvision
+from services.deployments.torchvision_import import import_torchvision
 import_torchvision()
 import services.deployments.host
 from models.catalog.loading import load
@@ -13,7 +13,7 @@ assert "torch._dynamo" not in sys.modules, "the compiler was imported"
 """
 
 AFTERWARDS = """
-from models.torchvision_import import import_torchvision
+from services.deployments.torchvision_import import import_torchvision
 import_torchvision()
 import torch
 from torchvision.ops import roi_align
