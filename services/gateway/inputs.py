@@ -204,10 +204,11 @@ def _message(problem: ErrorDetails) -> str:
 
 def _known(kind: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The members of the schema that a problem is in: those of `kind`, or of the parameters of one task in it."""
-    field = kind.model_fields.get(str(location[0])) if len(location) > 1 else None
+    task = str(location[0]) if len(location) > 1 else ""
+    field = kind.model_fields.get(task)
     if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, TaskParameters)):
         return _members(kind)
-    return [f"{location[0]}.{name}" for name in _members(field.annotation) if name not in OF_THE_WHOLE]
+    return [f"{task}.{name}" for name in _members(field.annotation) if name not in OF_THE_WHOLE]
 
 
 def _members(kind: type[BaseModel]) -> list[str]:
