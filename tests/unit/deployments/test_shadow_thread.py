@@ -42,7 +42,7 @@ async def test_second_image_is_dropped_even_where_nobody_waits_for_the_first_any
 
 
 async def answered(thread: ShadowThread) -> int:
-    """The answer as soon as the thread is free; it has the lowest priority, so that this takes long on a busy machine."""
+    """The answer as soon as the thread is free, which has the lowest priority: on a busy machine that takes long."""
     async with asyncio.timeout(30):
         while True:
             try:
