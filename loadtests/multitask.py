@@ -12,6 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Mapping
+from math import isnan
 from statistics import median
 from types import SimpleNamespace
 from typing import Any, Final
@@ -56,7 +57,7 @@ def main() -> None:
             name: measure(one, {name: Way(one)}, chosen)[name]  # pyright: ignore[reportArgumentType]
             for name, one in (("multi", part), ("single", adapter))
         }
-        for name in SHOWN[kind]:
+        for name in (name for name in SHOWN[kind] if not isnan(figures["multi"][name])):
             print(f"| {kind} | {name} | {figures['multi'][name]:.4f} | {figures['single'][name]:.4f} |", flush=True)
 
 
