@@ -26,13 +26,14 @@ from PIL import Image
 
 from loadtests.machine import describe
 from models.catalog.loading import load
+from models.datasets.samples import DatasetError
 from models.drawing.picture import encode
 from models.imaging.decoding import decode
 from models.runtime import Runtime
 from models.stylization.adapter import Stylizer
 from models.stylization.gatys import StyleOptimisation, StyleSettings
 from models.stylization.perceptual import LossWeights, PerceptualLoss, open_features
-from models.stylization.photos import read_style, reduced
+from models.stylization.photos import STAINED_GLASS, read_style, reduced
 from models.training.style_photos import split_photos
 
 PHOTO: Final = Path(__file__).parents[1] / "docs" / "images" / "astronaut.jpg"
@@ -138,10 +139,16 @@ def main(
     stylizer = _stylizer(model, Runtime(num_threads=1))
     card = stylizer.entry.training
     weights = LossWeights(**card.get("loss_weights", {}))
-    pixels = read_style(style or str(card["style"]), int(card.get("style_size", 256)))
+    style = style or str(card.get("style", ""))
+    if style != STAINED_GLASS and not Path(style).is_file():
+        raise typer.BadParameter(f"{style or 'the style picture'}: no such file; name it by --style")
+    try:
+        photos = [reduced(decode(path.read_bytes()).pixels, size) for path in split_photos(data)[1]]
+    except DatasetError as error:
+        raise typer.BadParameter(str(error)) from None
+    pixels = read_style(style, int(card.get("style_size", 256)))
     settings = StyleSettings(steps=steps, weights=weights)
     loss = PerceptualLoss(open_features(settings.features), _tensor(pixels), weights)
-    photos = [reduced(decode(path.read_bytes()).pixels, size) for path in split_photos(data)[1]]
     optimise = by_optimisation(pixels, settings)
     print(f"{machine['cpu']}, one thread\n\n| pictures | photos | content | style | variation | total |")
     print("| --- | --- | --- | --- | --- | --- |")

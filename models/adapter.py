@@ -185,7 +185,7 @@ class NetworkAdapter(Generic[N]):
         entry: Its catalog entry.
         class_names: One for every class id.
         runtime: Where and how it runs, resolved.
-        network: Runs on its device; what it takes and returns is a subclass's to say.
+        network: Runs on its device; the subclass defines what it takes and returns.
         weights_digest: sha256 in hex of the file that its weights came from.
 
     Attributes:

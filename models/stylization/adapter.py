@@ -8,15 +8,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.adapter import ModelInput, RawOutput
-from models.entries import CatalogEntry, LetterboxPreprocessing
+from models.adapter import ModelInput, NetworkAdapter, RawOutput
+from models.entries import LetterboxPreprocessing
 from models.execution.external import NetworkExecutor
 from models.execution.staging import stack
 from models.imaging import decoding
 from models.imaging.decoding import DecodedImage
 from models.parameters import StyleParameters
 from models.predictions import Picture
-from models.runtime import Runtime
 from models.stylization.network import LEAST_SIDE, STRIDE
 from models.stylization.photos import reduced
 
@@ -26,35 +25,18 @@ _WARM_UP_SIDE: Final = 256
 """Side of the blank image of the first run in pixels."""
 
 
-class Stylizer:
+class Stylizer(NetworkAdapter[NetworkExecutor]):
     """A style network as an `models.adapter.Adapter`.
 
     Photos of any size are taken: those with a longer side than the card's `long_side` are reduced to it, and the answer
-    has that size. Photos share a batch where their sizes, padded to a multiple of `STRIDE`, are equal.
-
-    Args:
-        entry: Its catalog entry.
-        class_names: One name; a stylizer has no classes.
-        runtime: Where and how it runs, resolved.
-        executor: Runs the network, from (N, H, W, 3) pixels to (N, 3, H, W), 0 to 1.
-        weights_digest: sha256 in hex of the file that its weights came from.
+    has that size. Photos share a batch where their sizes, padded to a multiple of `STRIDE`, are equal. The network
+    goes from (N, H, W, 3) pixels to (N, 3, H, W), 0 to 1.
     """
 
-    def __init__(
-        self,
-        entry: CatalogEntry,
-        class_names: tuple[str, ...],
-        runtime: Runtime,
-        executor: NetworkExecutor,
-        weights_digest: str,
-    ) -> None:
-        self.entry = entry
-        self.class_names = class_names
-        self.runtime = runtime
-        self.weights_digest = weights_digest
-        assert isinstance(entry.preprocessing, LetterboxPreprocessing)
-        self._long_side = entry.preprocessing.long_side
-        self._executor = executor
+    @property
+    def _long_side(self) -> int:
+        assert isinstance(self.entry.preprocessing, LetterboxPreprocessing)
+        return self.entry.preprocessing.long_side
 
     def decode(
         self, data: bytes, *, max_bytes: int = decoding.MAX_BYTES, max_pixels: int = decoding.MAX_PIXELS
@@ -76,7 +58,7 @@ class Stylizer:
         Returns:
             (N, H, W, 3) float32 RGB, 0 to 255, of the padded size.
         """
-        found = self._executor.run(stack([item.pixels for item in inputs], self.runtime))
+        found = self.network.run(stack([item.pixels for item in inputs], self.runtime))
         return (found.permute(0, 2, 3, 1) * _WHITE).cpu().numpy()
 
     def postprocess(

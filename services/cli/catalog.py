@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List, show, download, quantize and add models of the catalog.")
 
 _NO_SHARES: Final = frozenset({"fid", "content_loss", "style_loss"})
-"""Metrics that are no shares of one, and so are not shown in percent."""
+"""Metrics that are no fractions, and so are not shown in percent."""
 _HEADLINES: Final = {"top1": "top-1", "iou": "IoU", "miou": "mIoU", "map": "mAP"}
 """Metrics shown in the list, with their labels; of each model the first one that it has."""
 app.command("add", epilog="Example: tapetum models add best.onnx --name plates --classes data.yaml")(add_model)

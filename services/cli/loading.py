@@ -56,7 +56,8 @@ def find_model(task: Task, name: str | None) -> CatalogEntry:
 
     entry = find(name or FAVOURITES[task])
     if entry.task != task:
-        raise CommandError(f"{entry.name} is a model for {entry.task}, not for {task}", 2)
+        hint = "; name a model of one task as TASK=NAME, such as detect=yolo-person" if task == "multitask" else ""
+        raise CommandError(f"{entry.name} is a model for {entry.task}, not for {task}{hint}", 2)
     return entry
 
 

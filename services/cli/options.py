@@ -39,6 +39,9 @@ PrecisionOption = Annotated[
     Precision | None,
     typer.Option("--precision", help="Precision of the network, without --url; auto by default."),
 ]
+ContentWeight = Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the photo's content.")]
+StyleWeight = Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the style.")]
+Smoothness = Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the total variation.")]
 ScoreThreshold = Annotated[
     float | None, typer.Option(min=0, max=1, metavar="0…1", help="Drop objects with a lower score.")
 ]

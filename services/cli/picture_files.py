@@ -1,4 +1,4 @@
-"""Writes pictures that a command made, in the format that the suffix of their file names."""
+"""Writes pictures that a command made, in the format that the suffix of the file names."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from services.cli.console import CommandError, Screen, printable
 from services.cli.option_groups import takes
-from services.cli.options import check_device
+from services.cli.options import ContentWeight, Smoothness, StyleWeight, check_device
 from services.cli.picture_files import check_suffix, replace_picture
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class StylizeFlags:
     size: Annotated[int, typer.Option(min=16, max=4096, help="Long side of the result in pixels, at most.")] = 384
     style_size: Annotated[int, typer.Option(min=16, max=4096, help="Long side of the style picture in pixels.")] = 256
     steps: Annotated[int, typer.Option(min=1, metavar="N", help="Steps of the optimisation.")] = 300
-    content_weight: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the photo's content.")] = 6.0
-    style_weight: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the style.")] = 30.0
-    smoothness: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the total variation.")] = 4.0
+    content_weight: ContentWeight = 6.0
+    style_weight: StyleWeight = 30.0
+    smoothness: Smoothness = 4.0
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of noise and shifts: the same seed, same picture.")] = 0
     keep_colours: Annotated[
         bool, typer.Option("--keep-colours", help="Keep the photo's colours: change its luminance only.")

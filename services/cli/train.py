@@ -127,7 +127,7 @@ def multitask(flags: MultitaskFlags) -> None:
         options = photo_options(flags, name, mask_augmentation(flags), **others)
         return train_multitask(options, report, tell, flags.heads_only)
 
-    run_training(train, name, flags.output, "analyze")
+    run_training(train, name, flags.output, "analyze IMAGE")
 
 
 @app.command(epilog="Example: tapetum train pose --data person --start mask-rcnn-person --name my-pose")

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from services.cli.options import ContentWeight, Smoothness, StyleWeight
+
 EvaluateEvery = Annotated[int, typer.Option(min=1, metavar="N", help="Epochs between two evaluations.")]
 ValShare = Annotated[
     float, typer.Option(min=0.01, max=0.9, metavar="SHARE", help="Held out of data without a val split.")
@@ -90,9 +92,9 @@ class StyleFlags(RunFlags):
     steps: Annotated[int, typer.Option(min=100, metavar="N", help="Steps, a multiple of 100.")] = 2400
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Crops a step.")] = 2
     learning_rate: LearningRate = 2e-3
-    content_weight: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the photo's content.")] = 6.0
-    style_weight: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the style.")] = 30.0
-    smoothness: Annotated[float, typer.Option(min=0, metavar="W", help="Weight of the total variation.")] = 4.0
+    content_weight: ContentWeight = 6.0
+    style_weight: StyleWeight = 30.0
+    smoothness: Smoothness = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)

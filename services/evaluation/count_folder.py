@@ -8,10 +8,12 @@ evaluate` read. Classes are those of `models.multitask.counts`; crowds are not c
 
 import argparse
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from models.datasets.photo_dataset import Photo
+from models.datasets.samples import DatasetError
 from models.multitask.counts import count_class, count_class_names
 from models.training.photo_data import read_photo_data
 
@@ -53,4 +55,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except DatasetError as error:
+        sys.exit(f"error: {error}")

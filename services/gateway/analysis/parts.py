@@ -186,11 +186,11 @@ class Analyst:
         seconds = left_s - min(WRITING_SHARE * left_s, WRITING_S)
         decodes = Decodes([(part.ready[0], part.ready[1].parameters) for part in parts if part.ready], self.settings)
         found = await asyncio.gather(*(self._answer(part, caller, seconds, policy, decodes) for part in parts))
+        opened.images = max(part.found.images for part in parts)
         answers: list[PartAnswers] = []
         for part, of_part in zip(parts, found, strict=True):
             answers += await self._of_tasks(part, of_part.answers, opened.limit)
         everything = [answer for part in answers for answer in part.answers]
-        opened.images = max(part.found.images for part in parts)
         opened.failed = any(isinstance(answer, ServiceError) and answer.status >= 500 for answer in everything)
         opened.cached = any(isinstance(answer, Answer) and answer.cached for answer in everything)
         if any(isinstance(answer, ServiceError) for answer in everything):

@@ -53,6 +53,11 @@ def _read_parts(model: ServedModel, name: str, given: Mapping[str, Any], wanted:
     named = {output.part for output, _ in wanted}
     every: Mapping[Kind, Any] = model.entry["parts"]
     parts = [kind for kind in every if kind in named or None in named]
+    for key in given:
+        if (part := key.partition(".")[0]) in every and part not in parts:
+            raise InvalidParameters(
+                f"{key[:80]}: no output of {part} is requested, so it does not run", {"parameter": key}
+            )
     known = {kind: set(_known(KINDS[kind].task)) - set(OF_ONE_MODEL) for kind in parts}
     _refuse_unknown(model, given, [f"{kind}.{one}" for kind, own in known.items() for one in sorted(own)])
     found: list[tuple[str, RequestParameters]] = []

@@ -166,7 +166,11 @@ def test_in_the_open_inference_protocol_only_the_parts_run_whose_outputs_are_nam
         (("boxes",), {}, "unexpected output 'boxes' of multitask-person; it has classification.probabilities"),
         ((), {"detection_nope": 1}, "unexpected parameter 'detection.nope'; multitask-person has classification"),
         ((), {"detection_augment": True}, "unexpected parameter 'detection.augment'"),
-        (("semantic.masks",), {"detection_score_threshold": 0.5}, "unexpected parameter 'detection.score_threshold'"),
+        (
+            ("semantic.masks",),
+            {"detection_score_threshold": 0.5},
+            "detection.score_threshold: no output of detection is requested, so it does not run",
+        ),
         ((), {"detection_score_threshold": 2}, "detection.score_threshold: Input should be less than or equal to 1"),
     ],
 )
