@@ -47,6 +47,7 @@ class ClassifierOptions(LabelledOptions, ClassRunOptions):
         learning_rate: The greatest; where None, 0.003, and 0.001 where training starts from nothing. `sgd` wants more.
         optimizer: See `models.training.schedule.Optimizer`.
         weight_decay: See `models.training.schedule.Schedule`.
+        ema_decay: Likewise.
         label_smoothing: See `models.training.classifier.ClassifierSettings`.
         flip: Whether mirror images show the same class.
         crop_padding: Pixels by which images are padded for a random crop of their own size; 0: crops of random size.
@@ -68,6 +69,7 @@ class ClassifierOptions(LabelledOptions, ClassRunOptions):
     learning_rate: float | None = None
     optimizer: Optimizer = "adamw"
     weight_decay: float = 0.02
+    ema_decay: float = 0.998
     label_smoothing: float = 0.1
     evaluate_every: int = 1
     flip: bool = True
@@ -80,6 +82,8 @@ class ClassifierOptions(LabelledOptions, ClassRunOptions):
             raise ValueError(f"there is no classifier architecture {self.architecture!r}")
         if self.weight_decay < 0 or not 0 <= self.label_smoothing < 1:
             raise ValueError("the weight decay must be 0 or more, and the label smoothing from 0 to below 1")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError("the decay of the moving average must be from 0 to below 1")
         if self.crop_padding < 0 or not 0 <= self.invert <= 1:
             raise ValueError("the crop padding must be 0 or more, and the share of inverted images from 0 to 1")
         if self.architecture in SMALL_NETWORKS and self.start == IMAGENET:
@@ -177,6 +181,7 @@ def _schedule(options: ClassifierOptions) -> Schedule:
         learning_rate=rate,
         optimizer=options.optimizer,
         weight_decay=options.weight_decay,
+        ema_decay=options.ema_decay,
         evaluate_every=options.evaluate_every,
     )
 
@@ -196,6 +201,7 @@ def _settings(
         "learning_rate": schedule.learning_rate,
         "optimizer": schedule.optimizer,
         "weight_decay": schedule.weight_decay,
+        "ema_decay": schedule.ema_decay,
         "precision": options.precision,
         **asdict(recipe.settings),
         "augmentation": asdict(recipe.augmentation),

@@ -168,6 +168,10 @@ class ClassifierFlags(LabelledFlags):
         typer.Option(help="sgd has Nesterov's momentum, and wants a greater --learning-rate, such as 0.1."),
     ] = "adamw"
     weight_decay: Annotated[float, typer.Option(min=0, metavar="DECAY", help="Of matrices and kernels.")] = 0.02
+    ema_decay: Annotated[
+        float,
+        typer.Option(min=0, max=0.999999, metavar="DECAY", help="Share of the moving average that stays at each step."),
+    ] = 0.998
     label_smoothing: Annotated[
         float, typer.Option(min=0, max=0.9, metavar="SHARE", help="Of the truth, spread over all classes.")
     ] = 0.1
