@@ -5,7 +5,6 @@ from typing import Any
 from models.adapter import Adapter
 from models.augmentation.augmented import Augmented
 from models.detection.proposed_detector import ProposedDetector
-from models.generation.requested_generator import RequestedGenerator
 from models.multitask.model import MultitaskModel
 from models.parameters import GenerationParameters, MultitaskParameters
 
@@ -24,6 +23,8 @@ def adapter_for(
         InvalidProposals: The request has proposals, and the model takes none.
     """
     if isinstance(parameters, GenerationParameters):
+        from models.generation.requested_generator import RequestedGenerator  # experimental: only where one is served
+
         return RequestedGenerator(adapter, parameters)  # pyright: ignore[reportArgumentType]  # the kind's adapter
     if isinstance(adapter, MultitaskModel) and isinstance(parameters, MultitaskParameters):
         return adapter.narrowed(parameters)
