@@ -1,18 +1,10 @@
 """Fixtures of many unit tests."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture(autouse=True)
-def same_random_numbers() -> None:
-    """Gives torch's generator the same state before every test, so that a test that fails does so again."""
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ def test_points_and_cells_are_inverse() -> None:
 
 
 def test_a_point_of_a_large_region_is_found_as_finely_as_in_one_of_224_pixels() -> None:
+    torch.manual_seed(0)  # of other maps the two greatest cells may be equally great
     logits = torch.randn(2, 3, 28, 28).cumsum(2).cumsum(3)
     small = torch.tensor([[10.0, 20.0, 234.0, 244.0], [10.0, 20.0, 100.0, 244.0]])
     large = small * 5
