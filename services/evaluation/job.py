@@ -155,16 +155,9 @@ def evaluate(
         pool = WorkerPool(plan.predictor, plan.place)
         say(f"loading {plan.predictor.model}")
         facts = pool.describe()
-        if facts.kind not in KINDS:
-            raise ValueError(f"{facts.name}: there is no evaluation of models for {facts.kind}, which make images")
-        if plan.augment and not PREDICTION_KINDS[facts.kind].has_augmentation:
-            raise ValueError(f"{facts.name}: there is no test-time augmentation for {facts.kind}; leave --augment out")
+        _check_kind(plan, facts)
         say(f"reading {plan.data}")
-        data = open_dataset(plan.data, facts.kind, plan.limit, facts.class_names, plan.allow_outside)
-        if plan.strict and data.problems:
-            raise WrongLabels(data.problems)
-        if plan.baseline is not None:
-            _check_baseline(plan.baseline, facts, data)
+        data = _open_data(plan, facts)
         match = ClassMatch.of(data, facts.name, facts.class_names)
         kind = KINDS[facts.kind]
         parameters = {**kind.parameters(facts, plan.thresholds), **({"augment": True} if plan.augment else {})}
@@ -191,6 +184,22 @@ def evaluate(
     with replaced(folder.path / RESULT) as file:
         file.write(orjson.dumps(result, option=orjson.OPT_INDENT_2))
     return Finished(folder, result, facts, data, match, measured.ranking, chunks)
+
+
+def _check_kind(plan: Plan, facts: ModelFacts) -> None:
+    if facts.kind not in KINDS:
+        raise ValueError(f"{facts.name}: there is no evaluation of models for {facts.kind}, which make images")
+    if plan.augment and not PREDICTION_KINDS[facts.kind].has_augmentation:
+        raise ValueError(f"{facts.name}: there is no test-time augmentation for {facts.kind}; leave --augment out")
+
+
+def _open_data(plan: Plan, facts: ModelFacts) -> EvaluationSet:
+    data = open_dataset(plan.data, facts.kind, plan.limit, facts.class_names, plan.allow_outside)
+    if plan.strict and data.problems:
+        raise WrongLabels(data.problems)
+    if plan.baseline is not None:
+        _check_baseline(plan.baseline, facts, data)
+    return data
 
 
 def _check_baseline(baseline: Mapping[str, Any], facts: ModelFacts, data: EvaluationSet) -> None:

@@ -148,10 +148,7 @@ def create_app(
     explain, list_layers = ExplanationHandler(settings, path, bodies, turns), LayersHandler(registry, turns)
     app.include_router(explanation_router(explain, list_layers))
     inference, repository = Inference(path, settings, readers), Repository(registry, versions, admission, settings)
-    add_open_inference(app, HttpFront(inference, repository, settings, bodies))
-    answers = ByteBudget(settings.max_answer_bytes, "responses of streams")
-    token = read_token(settings.run_dir)
-    app.state.grpc_front = GrpcFront(inference, repository, settings, bodies, answers, access, token)
+    _add_inference(app, inference, repository, settings, bodies, access)
     _add_accuracy(app, feedback, accuracy)
     app.include_router(administration_router(AdministrationHandler(settings, bodies, versions)))
     app.include_router(version_metrics_router(registry, traffic_store, accuracy, disagreements))
@@ -160,6 +157,15 @@ def create_app(
     if settings.playground:
         app.router.routes.extend(playground_routes())
     return app
+
+
+def _add_inference(
+    app: FastAPI, inference: Inference, repository: Repository, settings: Settings, bodies: Bodies, access: Access
+) -> None:
+    """The Open Inference Protocol over HTTP, and over gRPC for the server that is started beside the app."""
+    add_open_inference(app, HttpFront(inference, repository, settings, bodies))
+    answers, token = ByteBudget(settings.max_answer_bytes, "responses of streams"), read_token(settings.run_dir)
+    app.state.grpc_front = GrpcFront(inference, repository, settings, bodies, answers, access, token)
 
 
 def _rate_limiter(settings: Settings) -> RateLimiter | None:

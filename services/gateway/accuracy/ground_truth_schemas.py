@@ -17,7 +17,7 @@ MAX_MAP: Final = 2**24
 
 
 class ToldBase(BaseModel):
-    """What is told of an image; unknown members are refused."""
+    """Base of the schemas of ground truth; unknown members are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
